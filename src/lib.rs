@@ -1,0 +1,2 @@
+//! Tidegate: see docs/ARCHITECTURE.md.
+pub mod limits;
