@@ -1,0 +1,9 @@
+-- The attached partitions of events: name, lower and upper bound in microseconds since 1970.
+SELECT c.oid::regclass::text,
+       (extract(epoch FROM bound[1]::timestamptz) * 1000000)::bigint AS from_us,
+       (extract(epoch FROM bound[2]::timestamptz) * 1000000)::bigint AS to_us
+FROM pg_inherits i
+JOIN pg_class c ON c.oid = i.inhrelid
+CROSS JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), $$FROM \('([^']+)'\) TO \('([^']+)'\)$$) AS bound
+WHERE i.inhparent = 'tidegate.events'::regclass AND NOT i.inhdetachpending
+ORDER BY 2

@@ -1,0 +1,24 @@
+-- The schema first on every role's search_path, so that the seed's queries run as written, and messages in the
+-- language that operators search for. Needs CREATEROLE or superuser; run only when the connecting user has it.
+-- Changed only where it differs: several nodes starting at once must not update the same catalogue row.
+DO $settings$
+DECLARE
+    wanted  text;
+    setting text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('tidegate.role_settings', 0));
+    FOREACH wanted IN ARRAY ARRAY['tidegate_owner', 'tidegate_writer', 'tidegate_reader'] LOOP
+        IF NOT EXISTS (
+            SELECT FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole
+            JOIN pg_database d ON d.oid = s.setdatabase
+            WHERE r.rolname = wanted AND d.datname = current_database()
+              AND 'search_path=tidegate, public' = ANY (s.setconfig)
+        ) THEN
+            EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = tidegate, public', wanted, current_database());
+            IF (SELECT rolsuper FROM pg_roles WHERE rolname = session_user) THEN
+                EXECUTE format('ALTER ROLE %I IN DATABASE %I SET lc_messages = ''C''', wanted, current_database());
+            END IF;
+        END IF;
+    END LOOP;
+END
+$settings$;

@@ -1,0 +1,77 @@
+//! The table of configuration keys: path, default and meaning, in the order in which they are documented.
+
+/// One key: its dotted path, its default (None: unset) and what it means.
+pub struct Key {
+    /// Dotted path, as in `tidegate.toml`.
+    pub path: &'static str,
+    /// Default, as text.
+    pub default: Option<&'static str>,
+    /// One line for people.
+    pub help: &'static str,
+}
+
+impl Key {
+    /// The environment variable of this key.
+    pub fn variable(&self) -> String {
+        format!("TIDEGATE_{}", self.path.replace('.', "_").to_uppercase())
+    }
+}
+
+const fn key(path: &'static str, default: Option<&'static str>, help: &'static str) -> Key {
+    Key { path, default, help }
+}
+
+/// Every key that this version understands.
+pub const KEYS: &[Key] = &[
+    key("database_url", None, "owner's connection, for migrations and jobs; unset: a private embedded PostgreSQL"),
+    key("writer_url", None, "connection of the ingest path; unset: the owner's"),
+    key("reader_url", None, "connection of the query path; unset: the owner's"),
+    key("engine", Some("auto"), "auto | timescale | postgres"),
+    key("storage_profile", Some("columnstore"), "columnstore | rowstore (timescale engine)"),
+    key("listen", Some("127.0.0.1:8080"), "address and port of the HTTP server"),
+    key("data_dir", Some("./.tidegate"), "folder of the embedded server"),
+    key("writers", Some("4"), "connections that write batches"),
+    key("readers", Some("8"), "connections that answer reads"),
+    key("batch.rows", Some("1000"), "rows that seal a batch"),
+    key("batch.bytes", Some("4MiB"), "encoded bytes that seal a batch"),
+    key("batch.linger_ms", Some("5"), "milliseconds that the first request of a batch waits for company"),
+    key("limits.body_bytes", Some("16MiB"), "largest body, after decompression"),
+    key("limits.memory_bytes", Some("128MiB"), "all request data held at once"),
+    key("limits.connections", Some("4096"), "open connections"),
+    key("retention.events", Some("365d"), "events are kept this long; older timestamps are refused"),
+    key("retention.ledger", Some("72h"), "idempotency keys and receipts"),
+    key("retention.dead_letters", Some("30d"), "dead letters"),
+    key("compress_after.events", Some("7d"), "age from which chunks are compressed (timescale engine)"),
+    key("chunk_interval", Some("1d"), "width of a chunk or partition, in whole hours"),
+    key("log.format", Some("text"), "text | json"),
+    key("log.level", Some("info"), "error | warn | info | debug | trace, or a tracing filter"),
+];
+
+/// The key with this path.
+pub fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// The known path nearest to a mistyped one, for the error message.
+pub fn nearest(path: &str) -> Option<&'static str> {
+    KEYS.iter()
+        .map(|key| (edit_distance(path, key.path), key.path))
+        .min()
+        .filter(|(distance, _)| *distance <= 3)
+        .map(|(_, path)| path)
+}
+
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}

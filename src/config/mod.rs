@@ -1,0 +1,242 @@
+//! Configuration: parsed once, into small validated structs, before a port is bound.
+//!
+//! `tidegate.toml` < environment (`TIDEGATE_` + the path joined with `_`) < flags. Every value keeps where it came
+//! from, so that an error names the key and the file and line, the variable or the flag. Leaf code is given the struct
+//! it needs; nothing reads a global.
+
+mod keys;
+mod source;
+mod value;
+
+pub use keys::KEYS;
+pub use source::{Layers, Origin};
+pub use value::ParseError;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The whole configuration of a Tidegate process.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the databases are.
+    pub database: DatabaseConfig,
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Folder of the embedded server (and, later, the spool).
+    pub data_dir: PathBuf,
+    /// How requests join into batches.
+    pub batch: BatchConfig,
+    /// Bounds on requests and memory.
+    pub limits: LimitsConfig,
+    /// How long data is kept.
+    pub retention: RetentionConfig,
+    /// Age from which chunks of events are compressed (timescale engine).
+    pub compress_after_events: Duration,
+    /// Width of a chunk or partition.
+    pub chunk_interval: Duration,
+    /// How logs look.
+    pub log: LogConfig,
+}
+
+/// Connections and engine.
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    /// The owner's URL: migrations and jobs. None: the embedded server.
+    pub database_url: Option<String>,
+    /// The ingest path's URL; None: the owner's.
+    pub writer_url: Option<String>,
+    /// The query path's URL; None: the owner's.
+    pub reader_url: Option<String>,
+    /// Which engine to use.
+    pub engine: EngineChoice,
+    /// Layout of events on the timescale engine.
+    pub storage_profile: StorageProfile,
+    /// Connections that write, each one batch at a time.
+    pub writers: usize,
+    /// Connections that read.
+    pub readers: usize,
+}
+
+/// `engine`: what the operator asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineChoice {
+    /// Look at the server and choose.
+    Auto,
+    /// TimescaleDB Community or refuse to start.
+    Timescale,
+    /// Native partitions, whatever the server has.
+    Postgres,
+}
+
+/// `storage_profile`: how events are laid out on the timescale engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageProfile {
+    /// Direct-compress COPY into the columnstore; no unique index.
+    Columnstore,
+    /// Row chunks with the seed's b-trees and a unique index on (tenant_id, id, timestamp).
+    Rowstore,
+}
+
+impl StorageProfile {
+    /// The name used in configuration and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Columnstore => "columnstore",
+            Self::Rowstore => "rowstore",
+        }
+    }
+}
+
+/// When a batch seals.
+#[derive(Debug, Clone)]
+pub struct BatchConfig {
+    /// Rows that seal a batch, and the most rows of one COPY.
+    pub rows: usize,
+    /// Encoded bytes that seal a batch.
+    pub bytes: usize,
+    /// How long the first request of a batch waits for company.
+    pub linger: Duration,
+}
+
+/// Bounds on what requests may take.
+#[derive(Debug, Clone)]
+pub struct LimitsConfig {
+    /// Largest body after decompression, in bytes.
+    pub body_bytes: usize,
+    /// All request data held at once, in bytes.
+    pub memory_bytes: usize,
+    /// Open connections.
+    pub connections: usize,
+}
+
+/// How long relations keep their rows.
+#[derive(Debug, Clone)]
+pub struct RetentionConfig {
+    /// Events; also the oldest timestamp accepted.
+    pub events: Duration,
+    /// Idempotency keys and receipts.
+    pub ledger: Duration,
+    /// Dead letters.
+    pub dead_letters: Duration,
+}
+
+/// Log output.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// True: one JSON object a line.
+    pub json: bool,
+    /// A tracing filter such as `info` or `tidegate=debug`.
+    pub level: String,
+}
+
+/// Why a configuration was refused; exit code 64.
+#[derive(Debug)]
+pub struct ConfigError(pub String);
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Builds the configuration from its layers, refusing unknown keys, malformed values and impossible relations.
+    pub fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {
+        let read = value::Reader::new(layers);
+        let config = Self {
+            database: DatabaseConfig {
+                database_url: read.url("database_url")?,
+                writer_url: read.url("writer_url")?,
+                reader_url: read.url("reader_url")?,
+                engine: read.one_of(
+                    "engine",
+                    &[
+                        ("auto", EngineChoice::Auto),
+                        ("timescale", EngineChoice::Timescale),
+                        ("postgres", EngineChoice::Postgres),
+                    ],
+                )?,
+                storage_profile: read.one_of(
+                    "storage_profile",
+                    &[("columnstore", StorageProfile::Columnstore), ("rowstore", StorageProfile::Rowstore)],
+                )?,
+                writers: read.count("writers", 1, 64)?,
+                readers: read.count("readers", 1, 256)?,
+            },
+            listen: read.parsed("listen", "an address and port, such as 127.0.0.1:8080")?,
+            data_dir: read.path("data_dir")?,
+            batch: BatchConfig {
+                rows: read.count("batch.rows", 1, 100_000)?,
+                bytes: read.bytes("batch.bytes")?,
+                linger: Duration::from_millis(read.count("batch.linger_ms", 0, 1000)? as u64),
+            },
+            limits: LimitsConfig {
+                body_bytes: read.bytes("limits.body_bytes")?,
+                memory_bytes: read.bytes("limits.memory_bytes")?,
+                connections: read.count("limits.connections", 1, 1_000_000)?,
+            },
+            retention: RetentionConfig {
+                events: read.duration("retention.events")?,
+                ledger: read.duration("retention.ledger")?,
+                dead_letters: read.duration("retention.dead_letters")?,
+            },
+            compress_after_events: read.duration("compress_after.events")?,
+            chunk_interval: read.duration("chunk_interval")?,
+            log: LogConfig {
+                json: read.one_of("log.format", &[("text", false), ("json", true)])?,
+                level: read.text("log.level"),
+            },
+        };
+        config.check_relations(&read)?;
+        Ok(config)
+    }
+
+    fn check_relations(&self, read: &value::Reader<'_>) -> Result<(), ConfigError> {
+        use crate::limits::{FUTURE_DAYS_MAX, KIB, MIB, WINDOW_CHUNKS_MAX};
+        let refuse = |key: &str, what: String| Err(ConfigError(format!("{}: {what}", read.whereabouts(key))));
+        let hour = Duration::from_secs(3600);
+        if self.chunk_interval < hour || self.chunk_interval.as_secs() % 3600 != 0 {
+            return refuse("chunk_interval", "must be whole hours, at least 1h".into());
+        }
+        let window_s = self.retention.events.as_secs() + FUTURE_DAYS_MAX.unsigned_abs() * 86_400;
+        let chunks = window_s.div_ceil(self.chunk_interval.as_secs());
+        if chunks > WINDOW_CHUNKS_MAX.unsigned_abs() {
+            return refuse(
+                "chunk_interval",
+                format!(
+                    "retention.events plus {FUTURE_DAYS_MAX} days ahead would need {chunks} chunks, more than \
+                     {WINDOW_CHUNKS_MAX}; make chunk_interval longer or retention.events shorter"
+                ),
+            );
+        }
+        if self.retention.events < hour * 24 {
+            return refuse("retention.events", "must be at least 1d".into());
+        }
+        if self.retention.ledger < hour {
+            return refuse("retention.ledger", "must be at least 1h: senders retry within it".into());
+        }
+        if self.limits.body_bytes < KIB || self.limits.body_bytes > 256 * MIB {
+            return refuse("limits.body_bytes", "must be between 1KiB and 256MiB".into());
+        }
+        if self.limits.memory_bytes < 3 * self.limits.body_bytes {
+            return refuse(
+                "limits.memory_bytes",
+                format!(
+                    "must be at least three times limits.body_bytes ({}): a request is held compressed, decompressed \
+                     and encoded",
+                    self.limits.body_bytes
+                ),
+            );
+        }
+        if self.batch.bytes < 64 * KIB {
+            return refuse("batch.bytes", "must be at least 64KiB".into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! The layers of configuration: file, environment, flags; each value with its origin.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{ConfigError, keys};
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The built-in default.
+    Default,
+    /// A line of a file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Variable(String),
+    /// A command-line flag.
+    Flag(String),
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{} line {line}", path.display()),
+            Self::Variable(name) => write!(f, "variable {name}"),
+            Self::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
+
+/// Values by dotted path; a later layer overwrites an earlier one.
+#[derive(Debug, Default, Clone)]
+pub struct Layers {
+    values: BTreeMap<&'static str, (String, Origin)>,
+}
+
+impl Layers {
+    /// Only the defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The value set for `path`, if any layer sets it.
+    pub fn get(&self, path: &str) -> Option<(&str, &Origin)> {
+        self.values.get(path).map(|(text, origin)| (text.as_str(), origin))
+    }
+
+    /// Sets one value, refusing a key that does not exist.
+    pub fn set(&mut self, path: &str, text: String, origin: Origin) -> Result<(), ConfigError> {
+        let Some(key) = keys::find(path) else {
+            let hint = keys::nearest(path).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            return Err(ConfigError(format!("unknown configuration key `{path}` ({origin}){hint}")));
+        };
+        self.values.insert(key.path, (text, origin));
+        Ok(())
+    }
+
+    /// Reads a TOML file. `required` is false for the default file, which need not exist.
+    pub fn file(&mut self, path: &Path, required: bool) -> Result<(), ConfigError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return Ok(()),
+            Err(error) => return Err(ConfigError(format!("configuration file {}: {error}", path.display()))),
+        };
+        let line_of = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
+        let table = DeTable::parse(&text).map_err(|error| {
+            let line = error.span().map_or(1, |span| line_of(span.start));
+            ConfigError(format!("{} line {line}: {}", path.display(), error.message()))
+        })?;
+        let mut found = Vec::new();
+        flatten(table.get_ref(), "", &mut found);
+        for (dotted, value) in found {
+            let line = line_of(value.span().start);
+            let origin = Origin::File { path: path.to_owned(), line };
+            let text = match value.get_ref() {
+                DeValue::String(text) => text.to_string(),
+                DeValue::Integer(number) => number.to_string(),
+                DeValue::Float(number) => number.to_string(),
+                DeValue::Boolean(flag) => flag.to_string(),
+                _ => {
+                    return Err(ConfigError(format!("`{dotted}` ({origin}): must be a string, a number or a boolean")));
+                }
+            };
+            self.set(&dotted, text, origin)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the variables of known keys; returns the names of `TIDEGATE_` variables that mean nothing, to be warned of.
+    pub fn environment(
+        &mut self,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Vec<String>, ConfigError> {
+        let mut unknown = Vec::new();
+        for (name, text) in variables {
+            if !name.starts_with("TIDEGATE_") {
+                continue;
+            }
+            match keys::KEYS.iter().find(|key| key.variable() == name) {
+                Some(key) => self.set(key.path, text, Origin::Variable(name))?,
+                // Read by the command line itself, not configuration keys.
+                None if name == "TIDEGATE_CONFIG" || name == "TIDEGATE_KEY" => {}
+                None => unknown.push(name),
+            }
+        }
+        Ok(unknown)
+    }
+}
+
+fn flatten<'a, 'b>(table: &'a DeTable<'b>, prefix: &str, into: &mut Vec<(String, &'a Spanned<DeValue<'b>>)>) {
+    for (name, value) in table.iter() {
+        let name = name.get_ref();
+        let dotted = if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") };
+        match value.get_ref() {
+            // Two levels at most: every key of the table is `name` or `section.name`.
+            DeValue::Table(inner) if prefix.is_empty() => flatten(inner, &dotted, into),
+            _ => into.push((dotted, value)),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::time::Duration;
+
+use super::value::{parse_bytes, parse_duration};
+use super::{Config, EngineChoice, KEYS, Layers, Origin};
+
+fn with_file(text: &str) -> (tempfile::TempDir, Result<Layers, super::ConfigError>) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tidegate.toml");
+    std::fs::write(&path, text).unwrap();
+    let mut layers = Layers::new();
+    let result = layers.file(&path, true).map(|()| layers);
+    (dir, result)
+}
+
+#[test]
+fn defaults_are_valid_and_as_documented() {
+    let config = Config::from_layers(&Layers::new()).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.batch.rows, 1000);
+    assert_eq!(config.batch.bytes, 4 << 20);
+    assert_eq!(config.batch.linger, Duration::from_millis(5));
+    assert_eq!(config.limits.body_bytes, 16 << 20);
+    assert_eq!(config.limits.memory_bytes, 128 << 20);
+    assert_eq!(config.retention.events, Duration::from_secs(365 * 86_400));
+    assert_eq!(config.retention.ledger, Duration::from_secs(72 * 3600));
+    assert_eq!(config.database.engine, EngineChoice::Auto);
+    assert_eq!(config.database.writers, 4);
+}
+
+#[test]
+fn file_then_environment_then_flag() {
+    let (_dir, layers) = with_file("engine = \"postgres\"\nwriters = 2\n[batch]\nrows = 10\n");
+    let mut layers = layers.unwrap();
+    let unknown = layers
+        .environment(
+            [("TIDEGATE_WRITERS", "3"), ("TIDEGATE_BATCH_ROWS", "20"), ("TIDEGATE_TYPO", "1"), ("HOME", "/")]
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        )
+        .unwrap();
+    layers.set("batch.rows", "30".into(), Origin::Flag("--set".into())).unwrap();
+    let config = Config::from_layers(&layers).unwrap();
+    assert_eq!(config.database.engine, EngineChoice::Postgres);
+    assert_eq!(config.database.writers, 3);
+    assert_eq!(config.batch.rows, 30);
+    assert_eq!(unknown, ["TIDEGATE_TYPO"]);
+}
+
+#[test]
+fn an_error_names_key_file_and_line() {
+    let (_dir, layers) = with_file("# a comment\n[batch]\nrows = \"many\"\n");
+    let message = Config::from_layers(&layers.unwrap()).unwrap_err().to_string();
+    assert!(message.contains("`batch.rows`") && message.contains("tidegate.toml line 3"), "{message}");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_and_a_hint() {
+    let (_dir, layers) = with_file("writers = 4\nbatch.row = 5\n");
+    let message = layers.unwrap_err().to_string();
+    assert!(message.contains("line 2") && message.contains("did you mean `batch.rows`"), "{message}");
+}
+
+#[test]
+fn broken_toml_names_its_line() {
+    let (_dir, layers) = with_file("writers = 4\nlisten = \n");
+    assert!(layers.unwrap_err().to_string().contains("line 2"));
+}
+
+#[test]
+fn a_bad_variable_is_named_and_a_url_is_never_repeated() {
+    let mut layers = Layers::new();
+    let url = ("TIDEGATE_DATABASE_URL".to_owned(), "postgres://u:hunter2@h:notaport/x".to_owned());
+    layers.environment([url].into_iter()).unwrap();
+    let message = Config::from_layers(&layers).unwrap_err().to_string();
+    assert!(message.contains("TIDEGATE_DATABASE_URL") && !message.contains("hunter2"), "{message}");
+}
+
+#[test]
+fn too_many_chunks_are_refused() {
+    let mut layers = Layers::new();
+    layers.set("chunk_interval", "1h".into(), Origin::Flag("--set".into())).unwrap();
+    let message = Config::from_layers(&layers).unwrap_err().to_string();
+    assert!(message.contains("8928 chunks"), "{message}");
+}
+
+#[test]
+fn memory_must_hold_a_body_three_times() {
+    let mut layers = Layers::new();
+    layers.set("limits.memory_bytes", "32MiB".into(), Origin::Flag("--set".into())).unwrap();
+    assert!(Config::from_layers(&layers).unwrap_err().to_string().contains("limits.memory_bytes"));
+}
+
+#[test]
+fn durations_and_sizes() {
+    assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+    assert_eq!(parse_duration("72h"), Ok(Duration::from_secs(259_200)));
+    assert!(parse_duration("5 weeks").is_err() && parse_duration("").is_err() && parse_duration("-1s").is_err());
+    assert_eq!(parse_bytes("64KiB"), Ok(65_536));
+    assert!(parse_bytes("64kb").is_err() && parse_bytes("99999999999GiB").is_err());
+}
+
+#[test]
+fn every_key_has_a_distinct_variable() {
+    let mut names: Vec<String> = KEYS.iter().map(super::keys::Key::variable).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), KEYS.len());
+}

@@ -1,0 +1,156 @@
+//! Connections: one pool per role, session settings made once per connection, server warnings heard.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
+use tokio::task::JoinHandle;
+use tokio_postgres::error::Severity;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+
+use super::StorageError;
+
+/// How long making a connection, or waiting for a free one, may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The path of work that a pool carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Migrations and jobs.
+    Owner,
+    /// Ingestion.
+    Writer,
+    /// Key verification: the writer's rights, but never queued behind batches.
+    Verifier,
+    /// Queries.
+    Reader,
+}
+
+impl Role {
+    /// Part of `application_name`, so that `pg_stat_activity` tells them apart.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Writer => "writer",
+            Self::Verifier => "verifier",
+            Self::Reader => "reader",
+        }
+    }
+
+    /// Settings of every session of this role.
+    fn settings(self) -> &'static str {
+        match self {
+            Self::Owner => "",
+            // A COPY takes milliseconds; 30 s means that something is stuck and the sender should hear of it.
+            Self::Writer => {
+                "SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '10s';"
+            }
+            Self::Verifier => "SET statement_timeout = '5s'; SET default_transaction_read_only = on;",
+            Self::Reader => "SET statement_timeout = '30s'; SET default_transaction_read_only = on;",
+        }
+    }
+}
+
+/// Warnings that the server sent on a role's connections since start.
+#[derive(Debug, Default)]
+pub struct Warnings {
+    direct_compress_disabled: AtomicU64,
+}
+
+impl Warnings {
+    /// How often TimescaleDB fell back from direct compress to row inserts; must stay 0.
+    pub fn direct_compress_disabled(&self) -> u64 {
+        self.direct_compress_disabled.load(Ordering::Relaxed)
+    }
+
+    fn heard(&self, message: &str) {
+        // TimescaleDB gives this warning no SQLSTATE of its own (01000), so its text is all there is to go by.
+        if message.contains("disabling direct compress") {
+            self.direct_compress_disabled.fetch_add(1, Ordering::Relaxed);
+            metrics::counter!("tidegate_direct_compress_disabled_total").increment(1);
+            tracing::error!(message, "direct compress fell back to row inserts: events has a unique index or a trigger");
+        } else {
+            tracing::warn!(message, "the database warns");
+        }
+    }
+}
+
+/// Opens one connection outside any pool; its task logs what the server says.
+pub async fn connect(config: &Config, warnings: Arc<Warnings>) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
+    let (client, mut connection) = config.connect(NoTls).await?;
+    let task = tokio::spawn(async move {
+        let listen = std::future::poll_fn(|cx| {
+            loop {
+                match connection.poll_message(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(None) => return Poll::Ready(()),
+                    Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => {
+                        if notice.parsed_severity() == Some(Severity::Warning) {
+                            warnings.heard(notice.message());
+                        }
+                    }
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Ready(Some(Err(error))) => {
+                        tracing::debug!(%error, "a database connection ended");
+                        return Poll::Ready(());
+                    }
+                }
+            }
+        });
+        listen.await;
+    });
+    Ok((client, task))
+}
+
+struct Connector {
+    warnings: Arc<Warnings>,
+}
+
+type Connecting<'a> =
+    Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>> + Send + 'a>>;
+
+impl deadpool_postgres::Connect for Connector {
+    fn connect(&self, config: &Config) -> Connecting<'_> {
+        let config = config.clone();
+        let warnings = Arc::clone(&self.warnings);
+        Box::pin(async move { connect(&config, warnings).await })
+    }
+}
+
+/// The settings of a session of `role`; a superuser steps down to `tidegate_owner`, so that all objects have one owner.
+pub fn session_sql(role: Role, extra: &str) -> String {
+    format!(
+        "SET search_path = tidegate, public; SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; \
+         SET application_name = 'tidegate {}'; SET client_min_messages = 'warning'; {} {extra} \
+         SELECT set_config('role', 'tidegate_owner', false) FROM pg_roles \
+         WHERE rolname = session_user AND rolsuper AND EXISTS (SELECT FROM pg_roles WHERE rolname = 'tidegate_owner');",
+        role.as_str(),
+        role.settings()
+    )
+}
+
+/// A pool of at most `size` connections for `role`, opened as they are needed.
+pub fn pool(config: &Config, role: Role, size: usize, extra: &str, warnings: Arc<Warnings>) -> Result<Pool, StorageError> {
+    let mut config = config.clone();
+    config.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(Duration::from_secs(30));
+    let manager = Manager::from_connect(
+        config,
+        Connector { warnings },
+        ManagerConfig { recycling_method: RecyclingMethod::Fast },
+    );
+    let settings: Arc<str> = session_sql(role, extra).into();
+    Pool::builder(manager)
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .timeouts(Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(CONNECT_TIMEOUT), recycle: Some(CONNECT_TIMEOUT) })
+        .post_create(Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
+            let settings = Arc::clone(&settings);
+            Box::pin(async move { client.batch_execute(&settings).await.map_err(HookError::Backend) })
+        }))
+        .build()
+        .map_err(|error| StorageError::fatal(format!("building the {} pool: {error}", role.as_str())))
+}

@@ -1,0 +1,323 @@
+//! The two storage engines: which one a server gives, installing the schema for it, and proving that it works.
+
+use std::sync::Arc;
+
+use tokio_postgres::{Client, Config as PgConfig};
+
+use super::connect::{Role, Warnings, connect, session_sql};
+use super::{StorageError, migrations};
+use crate::config::{Config, EngineChoice, StorageProfile};
+use crate::limits::POSTGRES_MAJOR_MIN;
+
+/// How events are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// Hypertables of TimescaleDB Community.
+    Timescale,
+    /// Native range partitions.
+    Postgres,
+}
+
+impl Engine {
+    /// The name used in configuration and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Timescale => "timescale",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// What a database is installed as, and why.
+#[derive(Debug, Clone)]
+pub struct Installed {
+    /// The engine.
+    pub engine: Engine,
+    /// The layout of events; on the postgres engine it has no meaning and is `Rowstore`.
+    pub profile: StorageProfile,
+    /// Why this engine, for the log at start and for `doctor`.
+    pub reason: String,
+    /// TimescaleDB's version, where it is installed in the database.
+    pub timescaledb: Option<String>,
+    /// Versions applied by this call.
+    pub applied: Vec<i32>,
+}
+
+impl Installed {
+    /// Whether COPY goes straight into the columnstore.
+    pub fn direct_compress(&self) -> bool {
+        self.engine == Engine::Timescale && self.profile == StorageProfile::Columnstore
+    }
+
+    /// Session settings of the writers' connections.
+    pub fn writer_settings(&self) -> &'static str {
+        if self.direct_compress() {
+            // pglz cost 15 % of all CPU at the limit.
+            "SET timescaledb.enable_direct_compress_copy = on; SET default_toast_compression = 'lz4';"
+        } else {
+            ""
+        }
+    }
+}
+
+/// First TimescaleDB release that has what direct compress into the columnstore needs.
+const COLUMNSTORE_VERSION_MIN: (u32, u32, u32) = (2, 28, 1);
+
+/// All installers of all nodes take turns under this advisory lock.
+const INSTALL_LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('tidegate.install', 0))";
+const INSTALL_UNLOCK: &str = "SELECT pg_advisory_unlock(hashtextextended('tidegate.install', 0))";
+
+/// Looks at the server and says which engine it would get; changes nothing but may create the extension, which
+/// `auto` needs to know whether it works here.
+pub async fn detect(url: &PgConfig, choice: EngineChoice) -> Result<(Engine, String, Option<String>), StorageError> {
+    let warnings = Arc::new(Warnings::default());
+    let (client, _task) = connect(url, Arc::clone(&warnings)).await.map_err(StorageError::from)?;
+    let version: i32 = client.query_one("SELECT current_setting('server_version_num')::int", &[]).await?.get(0);
+    let major = version / 10_000;
+    if u32::try_from(major).unwrap_or(0) < POSTGRES_MAJOR_MIN {
+        return Err(StorageError::not_ready(format!(
+            "the server is PostgreSQL {major}; Tidegate needs {POSTGRES_MAJOR_MIN} or newer: upgrade it"
+        )));
+    }
+    if choice == EngineChoice::Postgres {
+        return Ok((Engine::Postgres, "engine = postgres is configured".into(), None));
+    }
+    let no = |why: String| match choice {
+        EngineChoice::Timescale => Err(StorageError::not_ready(format!("engine = timescale is configured, but {why}"))),
+        _ => Ok((Engine::Postgres, why, None)),
+    };
+    if !extension_works(url, &client).await? {
+        return no("TimescaleDB is not installed, or not in shared_preload_libraries, on this server".into());
+    }
+    // A fresh connection: one that was open before CREATE EXTENSION has not loaded the library.
+    let (client, _task) = connect(url, warnings).await.map_err(StorageError::from)?;
+    let row = client
+        .query_one(
+            "SELECT extversion, current_setting('timescaledb.license', true) FROM pg_extension WHERE extname = 'timescaledb'",
+            &[],
+        )
+        .await?;
+    let (version, license): (String, Option<String>) = (row.get(0), row.get(1));
+    if license.as_deref() != Some("timescale") {
+        return no(format!(
+            "this server has TimescaleDB {version} in its Apache-2 edition, which lacks compression and continuous \
+             aggregates; install the Community edition (timescaledb.license = timescale)"
+        ));
+    }
+    Ok((Engine::Timescale, format!("TimescaleDB {version} Community found"), Some(version)))
+}
+
+/// Whether the extension is in the database, trying to create it when the server offers it.
+async fn extension_works(url: &PgConfig, client: &Client) -> Result<bool, StorageError> {
+    let row = client
+        .query_one(
+            "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb'), \
+             EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')",
+            &[],
+        )
+        .await?;
+    let (installed, available): (bool, bool) = (row.get(0), row.get(1));
+    if installed || !available {
+        return Ok(installed);
+    }
+    // On its own connection: without preloading, CREATE EXTENSION ends the session that tried.
+    let (trial, _task) = connect(url, Arc::new(Warnings::default())).await.map_err(StorageError::from)?;
+    let create = "SET client_min_messages = error; SELECT pg_advisory_xact_lock(hashtextextended('tidegate.extension', 0)); \
+                  CREATE EXTENSION IF NOT EXISTS timescaledb WITH SCHEMA public";
+    Ok(match trial.batch_execute(create).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::info!(error = %StorageError::from(error), "TimescaleDB is on the server but could not be created");
+            false
+        }
+    })
+}
+
+/// Creates or updates everything in the database: roles, schema, migrations, policies. Safe from several nodes at once.
+pub async fn install(url: &PgConfig, config: &Config) -> Result<Installed, StorageError> {
+    let (engine, reason, timescaledb) = detect(url, config.database.engine).await?;
+    let (client, _task) = connect(url, Arc::new(Warnings::default())).await.map_err(StorageError::from)?;
+    client.batch_execute("SET client_min_messages = 'warning'").await?;
+    client.execute(INSTALL_LOCK, &[]).await?;
+    let installed = install_locked(&client, config, engine, timescaledb, reason).await;
+    // The lock also ends with the connection, so that a failure here costs nothing.
+    let _ = client.execute(INSTALL_UNLOCK, &[]).await;
+    installed
+}
+
+async fn install_locked(
+    client: &Client,
+    config: &Config,
+    engine: Engine,
+    timescaledb: Option<String>,
+    reason: String,
+) -> Result<Installed, StorageError> {
+    ensure_roles(client).await?;
+    client.batch_execute(&session_sql(Role::Owner, "")).await?;
+    client
+        .batch_execute(include_str!("../../sql/queries/bootstrap.sql"))
+        .await
+        .map_err(|error| StorageError::from(error).doing("creating the schema tidegate"))?;
+    let profile = choose_profile(config, engine, timescaledb.as_deref());
+    let (engine, profile) = agree(client, engine, profile, config).await?;
+    let applied = migrations::apply(client, engine).await?;
+    if engine == Engine::Timescale {
+        if profile == StorageProfile::Rowstore {
+            apply_rowstore(client).await?;
+        }
+        apply_policies(client, config).await?;
+    }
+    Ok(Installed { engine, profile, reason, timescaledb, applied })
+}
+
+/// The three roles exist, with their settings as far as the connecting user may make them.
+async fn ensure_roles(client: &Client) -> Result<(), StorageError> {
+    let row = client
+        .query_one(
+            "SELECT rolsuper, rolsuper OR rolcreaterole, session_user::text, \
+             (SELECT count(*) FROM pg_roles WHERE rolname IN ('tidegate_owner', 'tidegate_writer', 'tidegate_reader')) \
+             FROM pg_roles WHERE rolname = session_user",
+            &[],
+        )
+        .await?;
+    let (superuser, may_create, user, present): (bool, bool, String, i64) = (row.get(0), row.get(1), row.get(2), row.get(3));
+    if may_create {
+        client.batch_execute(include_str!("../../sql/queries/roles.sql")).await?;
+        client.batch_execute(include_str!("../../sql/queries/role_settings.sql")).await?;
+    } else if present < 3 {
+        return Err(StorageError::not_ready(format!(
+            "the roles tidegate_owner, tidegate_writer and tidegate_reader are not all there, and `{user}` may not \
+             create them; as a superuser run: CREATE ROLE tidegate_owner LOGIN; CREATE ROLE tidegate_writer LOGIN; \
+             CREATE ROLE tidegate_reader LOGIN; and set passwords as you need"
+        )));
+    }
+    if superuser {
+        // The superuser steps down to tidegate_owner, which must be able to make the schema.
+        let database: String = client.query_one("SELECT quote_ident(current_database())", &[]).await?.get(0);
+        client.batch_execute(&format!("GRANT CREATE, TEMPORARY ON DATABASE {database} TO tidegate_owner")).await?;
+    }
+    Ok(())
+}
+
+fn choose_profile(config: &Config, engine: Engine, timescaledb: Option<&str>) -> StorageProfile {
+    match (engine, timescaledb) {
+        (Engine::Timescale, Some(version)) if version_of(version) >= COLUMNSTORE_VERSION_MIN => {
+            config.database.storage_profile
+        }
+        (Engine::Timescale, version) => {
+            tracing::warn!(version, "this TimescaleDB is older than 2.28.1: events get the rowstore profile");
+            StorageProfile::Rowstore
+        }
+        (Engine::Postgres, _) => StorageProfile::Rowstore,
+    }
+}
+
+fn version_of(text: &str) -> (u32, u32, u32) {
+    let mut parts = text.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    (next(), next(), next())
+}
+
+/// The first installation decides; a later configuration that contradicts it is refused, since data would be lost from
+/// sight.
+async fn agree(
+    client: &Client,
+    engine: Engine,
+    profile: StorageProfile,
+    config: &Config,
+) -> Result<(Engine, StorageProfile), StorageError> {
+    client
+        .execute(
+            "INSERT INTO tidegate.installation (engine, storage_profile) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            &[&engine.as_str(), &profile.as_str()],
+        )
+        .await?;
+    let row = client.query_one("SELECT engine, storage_profile FROM tidegate.installation", &[]).await?;
+    let (was_engine, was_profile): (String, String) = (row.get(0), row.get(1));
+    let refuse = |key: &str, was: &str, now: &str| {
+        Err(StorageError::not_ready(format!(
+            "this database was installed with {key} = {was}, and now {now} is asked for; data does not move between \
+             them: set {key} = {was}, or use a new database"
+        )))
+    };
+    if was_engine != engine.as_str() {
+        // `auto` follows what the database already is, as long as the server still can.
+        if config.database.engine == EngineChoice::Auto && was_engine == "postgres" {
+            return Ok((Engine::Postgres, StorageProfile::Rowstore));
+        }
+        return refuse("engine", &was_engine, engine.as_str());
+    }
+    if was_profile != profile.as_str() {
+        return refuse("storage_profile", &was_profile, profile.as_str());
+    }
+    Ok((engine, profile))
+}
+
+async fn apply_rowstore(client: &Client) -> Result<(), StorageError> {
+    let present: bool =
+        client.query_one("SELECT to_regclass('tidegate.events_unique') IS NOT NULL", &[]).await?.get(0);
+    if !present {
+        let sql = include_str!("../../sql/profile/rowstore.sql");
+        client.batch_execute(&format!("BEGIN; {sql} COMMIT;")).await?;
+    }
+    Ok(())
+}
+
+/// Chunk width and policies of events as configured.
+async fn apply_policies(client: &Client, config: &Config) -> Result<(), StorageError> {
+    let sql = format!(
+        "BEGIN; SET LOCAL tidegate.chunk_s = '{}'; SET LOCAL tidegate.compress_s = '{}'; SET LOCAL tidegate.drop_s = '{}'; \
+         {} COMMIT;",
+        config.chunk_interval.as_secs(),
+        config.compress_after_events.as_secs(),
+        config.retention.events.as_secs(),
+        include_str!("../../sql/queries/timescale_policies.sql"),
+    );
+    client
+        .batch_execute(&sql)
+        .await
+        .map_err(|error| StorageError::from(error).doing("setting TimescaleDB's policies of events"))
+}
+
+/// Proves, before anything is accepted, that COPY goes straight into the columnstore: an empty COPY in a transaction
+/// that is rolled back must not make TimescaleDB warn that it disabled direct compress.
+pub async fn prove_direct_compress(writer: &PgConfig, installed: &Installed) -> Result<(), StorageError> {
+    if !installed.direct_compress() {
+        return Ok(());
+    }
+    let warnings = Arc::new(Warnings::default());
+    let (client, task) = connect(writer, Arc::clone(&warnings)).await.map_err(StorageError::from)?;
+    let run = async {
+        client.batch_execute(&session_sql(Role::Writer, installed.writer_settings())).await?;
+        client.batch_execute("BEGIN").await?;
+        let sink = client.copy_in::<_, bytes::Bytes>("COPY events (id) FROM STDIN (FORMAT text)").await?;
+        let mut sink = Box::pin(sink);
+        sink.as_mut().finish().await?;
+        client.batch_execute("ROLLBACK").await
+    };
+    run.await.map_err(|error| StorageError::from(error).doing("trying a COPY into events"))?;
+    drop(client);
+    // The connection's task has read everything that the server said once it ends.
+    let _ = task.await;
+    if warnings.direct_compress_disabled() > 0 {
+        return Err(StorageError::not_ready(
+            "TimescaleDB disabled direct compress for the table events, because it has a unique index, a primary key \
+             or a trigger; drop it (\\d tidegate.events shows it), or install a new database with \
+             storage_profile = rowstore",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_of;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(version_of("2.28.3") >= super::COLUMNSTORE_VERSION_MIN);
+        assert!(version_of("2.29.0-dev") >= super::COLUMNSTORE_VERSION_MIN);
+        assert!(version_of("2.9.1") < super::COLUMNSTORE_VERSION_MIN);
+        assert!(version_of("2.28.0") < super::COLUMNSTORE_VERSION_MIN);
+    }
+}

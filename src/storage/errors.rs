@@ -1,0 +1,161 @@
+//! What a database error means for the rows that met it.
+//!
+//! One opaque error with questions to ask it: retry, cut one row out, make a partition, or stop and alarm. The answer
+//! comes from the SQLSTATE class, never from the message's text; only the digits of a COPY line are read from the
+//! error's context, whatever its language.
+
+use tokio_postgres::error::{DbError, SqlState};
+
+/// An error of the storage layer.
+#[derive(Debug)]
+pub struct StorageError {
+    context: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    fate: Fate,
+}
+
+/// What to do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The database is away, busy, read-only or asked for a retry: the same work may succeed later.
+    Retry,
+    /// PostgreSQL refused this row of the COPY (1-based, when it said which): the others may go in without it.
+    RejectRow {
+        /// Line of the COPY stream.
+        line: Option<u64>,
+    },
+    /// No partition for a row (postgres engine): make it, then retry.
+    MissingPartition,
+    /// A unique index of events was hit (rowstore profile): the batch holds rows that are already there.
+    DuplicateRow,
+    /// Schema or privileges are not what this version expects: not ready until an operator acts.
+    NotReady,
+    /// PostgreSQL could not read our COPY stream: a bug of the encoder, never to be retried in a loop.
+    EncoderBug,
+    /// Anything else.
+    Fatal,
+}
+
+impl StorageError {
+    /// An error of our own making, with a message that says what to do.
+    pub fn fatal(message: impl Into<String>) -> Self {
+        Self { context: message.into(), source: None, fate: Fate::Fatal }
+    }
+
+    /// The same, for a state that an operator must mend before work can go on.
+    pub fn not_ready(message: impl Into<String>) -> Self {
+        Self { context: message.into(), source: None, fate: Fate::NotReady }
+    }
+
+    /// The same, for a state that passes.
+    pub fn retryable(message: impl Into<String>) -> Self {
+        Self { context: message.into(), source: None, fate: Fate::Retry }
+    }
+
+    /// Puts what was being done in front of the error.
+    pub fn doing(mut self, what: &str) -> Self {
+        self.context = if self.context.is_empty() { what.to_owned() } else { format!("{what}: {}", self.context) };
+        self
+    }
+
+    /// What to do about it.
+    pub fn fate(&self) -> Fate {
+        self.fate
+    }
+
+    /// Whether the same work may succeed later without an operator.
+    pub fn is_retryable(&self) -> bool {
+        self.fate == Fate::Retry
+    }
+}
+
+impl std::fmt::Display for StorageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut separator = "";
+        if !self.context.is_empty() {
+            f.write_str(&self.context)?;
+            separator = ": ";
+        }
+        let Some(source) = &self.source else { return Ok(()) };
+        match source.downcast_ref::<tokio_postgres::Error>().and_then(|error| error.as_db_error()) {
+            Some(db) => write!(f, "{separator}{} (SQLSTATE {})", db.message(), db.code().code()),
+            None => {
+                write!(f, "{separator}{source}")?;
+                let mut cause = source.source();
+                while let Some(inner) = cause {
+                    write!(f, ": {inner}")?;
+                    cause = inner.source();
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for StorageError {}
+
+impl From<tokio_postgres::Error> for StorageError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let fate = match error.as_db_error() {
+            Some(db) => fate_of(db),
+            // No SQLSTATE: the connection broke, or could not be made.
+            None => Fate::Retry,
+        };
+        Self { context: String::new(), source: Some(Box::new(error)), fate }
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for StorageError {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        match error {
+            deadpool_postgres::PoolError::Backend(error) => Self::from(error).doing("connecting to the database"),
+            other => Self { context: "connecting to the database".into(), source: Some(Box::new(other)), fate: Fate::Retry },
+        }
+    }
+}
+
+fn fate_of(db: &DbError) -> Fate {
+    let code = db.code();
+    let line = db.where_().and_then(copy_line);
+    match (code, &code.code()[..2]) {
+        (&SqlState::CHECK_VIOLATION, _) if line.is_some() && db.constraint().is_none() => Fate::MissingPartition,
+        (&SqlState::UNIQUE_VIOLATION, _) if db.constraint().is_some_and(|name| name.contains("events_unique")) => {
+            Fate::DuplicateRow
+        }
+        (&SqlState::UNTRANSLATABLE_CHARACTER, _) => Fate::RejectRow { line },
+        (&SqlState::BAD_COPY_FILE_FORMAT | &SqlState::INVALID_BINARY_REPRESENTATION, _) => Fate::EncoderBug,
+        (&SqlState::PROTOCOL_VIOLATION, _) if line.is_some() => Fate::EncoderBug,
+        (_, "22" | "23") => Fate::RejectRow { line },
+        // Program limits (row too wide, nesting too deep): the row's fault when a line is named.
+        (_, "54") if line.is_some() => Fate::RejectRow { line },
+        (_, "08" | "40" | "53" | "57" | "58" | "25") => Fate::Retry,
+        (&SqlState::LOCK_NOT_AVAILABLE, _) => Fate::Retry,
+        (_, "42" | "0A" | "3F" | "3D" | "28") => Fate::NotReady,
+        _ => Fate::Fatal,
+    }
+}
+
+/// The line of `COPY events, line 412, column payload: ...` in any language: the first run of digits after the first
+/// comma. The relation's name cannot hold a comma, being ours.
+fn copy_line(context: &str) -> Option<u64> {
+    let first = context.lines().find(|line| line.contains("COPY"))?;
+    let after = &first[first.find(',')? + 1..];
+    let start = after.find(|c: char| c.is_ascii_digit())?;
+    let digits = &after[start..];
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::copy_line;
+
+    #[test]
+    fn the_line_is_found_in_any_language() {
+        assert_eq!(copy_line("COPY events, line 412, column payload: \"x 7\""), Some(412));
+        assert_eq!(copy_line("COPY events, Zeile 412, Spalte payload"), Some(412));
+        assert_eq!(copy_line("JSON data, line 1: {...\nCOPY events, line 3, column payload"), Some(3));
+        assert_eq!(copy_line("SQL statement \"SELECT 1\""), None);
+        assert_eq!(copy_line("COPY events"), None);
+    }
+}

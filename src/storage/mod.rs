@@ -1,0 +1,17 @@
+//! PostgreSQL and TimescaleDB: connections, engine, migrations, partitions, what an error means, the embedded server.
+//!
+//! Knows nothing of events, requests or tenants' rules; everything above builds on it, and it imports none of them.
+
+mod connect;
+mod database;
+pub mod embedded;
+mod engine;
+mod errors;
+pub mod migrations;
+mod partitions;
+
+pub use connect::Warnings;
+pub use database::{Database, Location};
+pub use engine::{Engine, Installed, detect};
+pub use errors::{Fate, StorageError};
+pub use partitions::Partitions;

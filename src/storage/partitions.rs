@@ -1,0 +1,196 @@
+//! Partitions of events on the postgres engine: made ahead and on demand, dropped when expired.
+//!
+//! The writer has no DDL, so that the owner's connection makes them in its own transaction under an advisory lock:
+//! CREATE TABLE LIKE, then ATTACH, which takes a lock that neither readers nor COPY wait for. There is no default
+//! partition: a reader on it would block every ATTACH. Ranges are kept here and read again from the catalogue whenever
+//! one is missing, so that nodes and changed chunk intervals agree.
+
+use std::collections::BTreeMap;
+use std::sync::RwLock;
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use jiff::Timestamp;
+use tokio_postgres::Client;
+
+use super::StorageError;
+
+/// Partitions made in one transaction: bounds the locks held at once.
+const PER_TRANSACTION: usize = 32;
+
+/// Lower to upper bound, in microseconds since 1970.
+type Ranges = BTreeMap<i64, i64>;
+
+/// The partitions of events, as this node knows them.
+pub struct Partitions {
+    owner: Pool,
+    interval_us: i64,
+    known: RwLock<Ranges>,
+}
+
+const LIST: &str = include_str!("../../sql/queries/partitions.sql");
+
+impl Partitions {
+    /// Knows nothing yet; `interval` is the width of new partitions.
+    pub fn new(owner: Pool, interval: Duration) -> Self {
+        let interval_us = i64::try_from(interval.as_micros()).expect("chunk_interval fits: checked by configuration");
+        Self { owner, interval_us, known: RwLock::default() }
+    }
+
+    /// Makes whatever is missing for these timestamps (microseconds since 1970); returns how many were made.
+    pub async fn ensure(&self, timestamps_us: impl Iterator<Item = i64>) -> Result<usize, StorageError> {
+        let missing = {
+            let known = self.known.read().expect("no code panics while holding it");
+            uncovered(&known, timestamps_us)
+        };
+        if missing.is_empty() { Ok(0) } else { self.make(&missing).await }
+    }
+
+    /// Forgets what it knows, after PostgreSQL said that a partition is missing: another node may have dropped one.
+    pub fn forget(&self) {
+        self.known.write().expect("no code panics while holding it").clear();
+    }
+
+    async fn make(&self, timestamps_us: &[i64]) -> Result<usize, StorageError> {
+        let client = self.owner.get().await?;
+        let mut made = 0;
+        let mut waiting = timestamps_us.to_vec();
+        while !waiting.is_empty() {
+            client.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('tidegate.partitions', 0))").await?;
+            let step = self.make_some(&client, &mut waiting).await;
+            let end = if step.is_ok() { "COMMIT" } else { "ROLLBACK" };
+            client.batch_execute(end).await?;
+            made += step.map_err(|error| error.doing("making partitions of events"))?;
+        }
+        if made > 0 {
+            tracing::info!(made, "partitions of events made");
+        }
+        Ok(made)
+    }
+
+    /// Makes up to PER_TRANSACTION partitions and removes the timestamps that they cover from `waiting`.
+    async fn make_some(&self, client: &Client, waiting: &mut Vec<i64>) -> Result<usize, StorageError> {
+        let mut ranges = list(client).await?;
+        let mut made = 0;
+        waiting.retain(|timestamp_us| !covers(&ranges, *timestamp_us));
+        while made < PER_TRANSACTION {
+            let Some(timestamp_us) = waiting.pop() else { break };
+            if covers(&ranges, timestamp_us) {
+                continue;
+            }
+            let (from, to) = range_around(&ranges, timestamp_us, self.interval_us);
+            client.batch_execute(&create_sql(from, to)?).await?;
+            ranges.insert(from, to);
+            made += 1;
+        }
+        *self.known.write().expect("no code panics while holding it") = ranges;
+        Ok(made)
+    }
+
+    /// Drops every partition whose rows are all older than `oldest_us`; returns how many.
+    pub async fn drop_before(&self, oldest_us: i64) -> Result<usize, StorageError> {
+        let client = self.owner.get().await?;
+        // What an interrupted run left: a detach to be finished, or a detached table to be dropped.
+        for row in client.query(include_str!("../../sql/queries/partitions_leftover.sql"), &[]).await? {
+            let (table, pending): (String, bool) = (row.get(0), row.get(1));
+            if pending {
+                client.batch_execute(&format!("ALTER TABLE tidegate.events DETACH PARTITION {table} FINALIZE")).await?;
+            }
+            client.batch_execute(&format!("DROP TABLE {table}")).await?;
+        }
+        let expired: Vec<String> = client
+            .query(LIST, &[])
+            .await?
+            .iter()
+            .filter(|row| row.get::<_, i64>(2) <= oldest_us)
+            .map(|row| row.get(0))
+            .collect();
+        for table in &expired {
+            client.batch_execute(&format!("ALTER TABLE tidegate.events DETACH PARTITION {table} CONCURRENTLY")).await?;
+            client.batch_execute(&format!("DROP TABLE {table}")).await?;
+            tracing::info!(table, "expired partition of events dropped");
+        }
+        if !expired.is_empty() {
+            self.forget();
+        }
+        Ok(expired.len())
+    }
+}
+
+async fn list(client: &Client) -> Result<Ranges, StorageError> {
+    let rows = client.query(LIST, &[]).await?;
+    Ok(rows.iter().map(|row| (row.get(1), row.get(2))).collect())
+}
+
+fn covers(ranges: &Ranges, timestamp_us: i64) -> bool {
+    ranges.range(..=timestamp_us).next_back().is_some_and(|(_, to)| timestamp_us < *to)
+}
+
+/// The timestamps that no known range covers. A batch's rows mostly follow each other in time, so that the last range
+/// found is looked at first.
+fn uncovered(ranges: &Ranges, timestamps_us: impl Iterator<Item = i64>) -> Vec<i64> {
+    let mut last = 0..0;
+    let mut missing = Vec::new();
+    for timestamp_us in timestamps_us {
+        if last.contains(&timestamp_us) {
+            continue;
+        }
+        match ranges.range(..=timestamp_us).next_back() {
+            Some((from, to)) if timestamp_us < *to => last = *from..*to,
+            _ => missing.push(timestamp_us),
+        }
+    }
+    missing
+}
+
+/// The aligned range around a timestamp, clipped where partitions of another width already are.
+fn range_around(ranges: &Ranges, timestamp_us: i64, interval_us: i64) -> (i64, i64) {
+    let start = timestamp_us.div_euclid(interval_us) * interval_us;
+    let from = ranges.range(..=timestamp_us).next_back().map_or(start, |(_, to)| start.max(*to));
+    let to = ranges.range(timestamp_us..).next().map_or(start + interval_us, |(next, _)| (start + interval_us).min(*next));
+    (from, to)
+}
+
+fn create_sql(from_us: i64, to_us: i64) -> Result<String, StorageError> {
+    let time = |us: i64| {
+        Timestamp::from_microsecond(us).map_err(|_| StorageError::fatal(format!("no partition can hold timestamp {us} us")))
+    };
+    let (from, to) = (time(from_us)?, time(to_us)?);
+    let name = format!("tidegate.events_p{}", from.strftime("%Y%m%d_%H%M%S"));
+    Ok(format!(
+        "CREATE TABLE {name} (LIKE tidegate.events INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING INDEXES); \
+         ALTER TABLE tidegate.events ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}');"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400_000_000;
+
+    #[test]
+    fn ranges_are_aligned_also_before_1970() {
+        assert_eq!(range_around(&Ranges::new(), DAY + 5, DAY), (DAY, 2 * DAY));
+        assert_eq!(range_around(&Ranges::new(), -1, DAY), (-DAY, 0));
+    }
+
+    #[test]
+    fn a_new_range_never_overlaps_its_neighbours() {
+        let ranges = Ranges::from([(0, DAY / 2), (DAY - 10, 3 * DAY)]);
+        assert_eq!(range_around(&ranges, DAY / 2, DAY), (DAY / 2, DAY - 10));
+    }
+
+    #[test]
+    fn only_uncovered_timestamps_are_missing() {
+        let ranges = Ranges::from([(0, DAY)]);
+        assert_eq!(uncovered(&ranges, [0, DAY - 1, DAY, -1].into_iter()), [DAY, -1]);
+        assert!(covers(&ranges, 0) && !covers(&ranges, DAY));
+    }
+
+    #[test]
+    fn sql_names_the_partition_by_its_start() {
+        let sql = create_sql(0, DAY).expect("a valid range");
+        assert!(sql.contains("events_p19700101_000000") && sql.contains("TO ('1970-01-02T00:00:00Z')"), "{sql}");
+    }
+}

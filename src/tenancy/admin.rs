@@ -1,0 +1,240 @@
+//! Managing organizations and keys: what `tidegate orgs` and `tidegate keys` do, on the owner's connection.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Row};
+use uuid::Uuid;
+
+use super::{ApiKey, Scopes};
+use crate::limits::TENANT_ID_CHARS_MAX;
+use crate::storage::StorageError;
+
+/// An organization as it is listed.
+#[derive(Debug, Serialize)]
+pub struct Organization {
+    /// Its id.
+    pub id: Uuid,
+    /// Its immutable slug: the tenant of its data.
+    pub tenant_id: String,
+    /// Its name.
+    pub name: String,
+    /// False once deactivated.
+    pub is_active: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A key as it is listed: never its secret.
+#[derive(Debug, Serialize)]
+pub struct KeyInfo {
+    /// Its id.
+    pub id: Uuid,
+    /// The organization's slug.
+    pub tenant_id: String,
+    /// What it is for.
+    pub label: String,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A key just made; the only time that its text exists.
+#[derive(Serialize)]
+pub struct NewKey {
+    /// Its id.
+    pub id: Uuid,
+    /// Its text.
+    pub key: String,
+}
+
+const ORGANIZATION: &str = "id, tenant_id, name, is_active, created_at";
+const KEY: &str = "k.id, o.tenant_id, k.label, k.scopes, k.created_at, k.expires_at, k.revoked_at";
+
+fn organization(row: &Row) -> Organization {
+    Organization { id: row.get(0), tenant_id: row.get(1), name: row.get(2), is_active: row.get(3), created_at: row.get(4) }
+}
+
+fn key_info(row: &Row) -> KeyInfo {
+    KeyInfo {
+        id: row.get(0),
+        tenant_id: row.get(1),
+        label: row.get(2),
+        scopes: row.get(3),
+        created_at: row.get(4),
+        expires_at: row.get(5),
+        revoked_at: row.get(6),
+    }
+}
+
+/// The slug that a name gets when none is asked for.
+pub fn slug_of(name: &str) -> String {
+    let mut slug = String::new();
+    for c in name.trim().to_lowercase().chars() {
+        match c {
+            'a'..='z' | '0'..='9' | '.' | '_' => slug.push(c),
+            _ if slug.ends_with('-') => {}
+            _ => slug.push('-'),
+        }
+    }
+    let slug = slug.trim_matches(['-', '.', '_']);
+    slug.chars().take(TENANT_ID_CHARS_MAX).collect()
+}
+
+/// Makes an organization; its slug is derived from the name unless given.
+pub async fn create_organization(client: &Client, name: &str, slug: Option<&str>) -> Result<Organization, StorageError> {
+    let slug = slug.map_or_else(|| slug_of(name), str::to_owned);
+    if slug.is_empty() {
+        return Err(StorageError::fatal(format!("the name `{name}` gives no slug: name one with --slug")));
+    }
+    let sql = format!("INSERT INTO organizations (tenant_id, name) VALUES ($1, $2) RETURNING {ORGANIZATION}");
+    match client.query_one(&sql, &[&slug, &name]).await {
+        Ok(row) => Ok(organization(&row)),
+        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => Err(StorageError::fatal(format!(
+            "an organization with the name `{name}` or the slug `{slug}` is there already (tidegate orgs list)"
+        ))),
+        Err(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) => Err(StorageError::fatal(format!(
+            "`{name}` / `{slug}`: a name has 1 to 255 characters; a slug starts with a letter or digit and has 1 to 100 \
+             of a-z, 0-9, `.`, `_` and `-`"
+        ))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// All organizations, oldest first.
+pub async fn list_organizations(client: &Client) -> Result<Vec<Organization>, StorageError> {
+    let sql = format!("SELECT {ORGANIZATION} FROM organizations ORDER BY created_at, id");
+    Ok(client.query(&sql, &[]).await?.iter().map(organization).collect())
+}
+
+/// Soft-deletes an organization, by slug or name: its keys stop working within 5 s, its data stay.
+pub async fn deactivate_organization(client: &Client, name: &str) -> Result<Organization, StorageError> {
+    let id = find_organization(client, name, false).await?;
+    let sql = format!(
+        "UPDATE organizations SET is_active = false, deactivated_at = coalesce(deactivated_at, now()) WHERE id = $1 \
+         RETURNING {ORGANIZATION}"
+    );
+    Ok(organization(&client.query_one(&sql, &[&id]).await?))
+}
+
+async fn find_organization(client: &Client, name: &str, active_only: bool) -> Result<Uuid, StorageError> {
+    // The slug first: it is exact and never changes.
+    let sql = "SELECT id, is_active FROM organizations WHERE tenant_id = $1 OR lower(name) = lower($1) \
+               ORDER BY tenant_id = $1 DESC LIMIT 1";
+    match client.query_opt(sql, &[&name]).await? {
+        None => Err(StorageError::fatal(format!("no organization has the name or slug `{name}` (tidegate orgs list)"))),
+        Some(row) if active_only && !row.get::<_, bool>(1) => {
+            Err(StorageError::fatal(format!("the organization `{name}` is deactivated")))
+        }
+        Some(row) => Ok(row.get(0)),
+    }
+}
+
+/// Makes a key for an organization (by slug or name).
+pub async fn create_key(
+    client: &Client,
+    organization: &str,
+    scopes: Scopes,
+    label: &str,
+    expires_at: Option<Timestamp>,
+) -> Result<NewKey, StorageError> {
+    let org_id = find_organization(client, organization, true).await?;
+    insert_key(client, org_id, &scopes.names(), label, expires_at, None).await
+}
+
+async fn insert_key(
+    client: &Client,
+    org_id: Uuid,
+    scopes: &[&str],
+    label: &str,
+    expires_at: Option<Timestamp>,
+    rotated_from: Option<Uuid>,
+) -> Result<NewKey, StorageError> {
+    let key = ApiKey::generate().map_err(|error| StorageError::fatal(format!("no random bytes: {error}")))?;
+    client
+        .execute(
+            "INSERT INTO api_keys (id, org_id, key_hash, label, scopes, expires_at, rotated_from) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            &[&key.id, &org_id, &key.hash().as_slice(), &label, &scopes, &expires_at, &rotated_from],
+        )
+        .await?;
+    Ok(NewKey { id: key.id, key: key.reveal() })
+}
+
+/// All keys, of one organization or of all, oldest first.
+pub async fn list_keys(client: &Client, organization: Option<&str>) -> Result<Vec<KeyInfo>, StorageError> {
+    let org_id = match organization {
+        Some(name) => Some(find_organization(client, name, false).await?),
+        None => None,
+    };
+    let sql = format!(
+        "SELECT {KEY} FROM api_keys k JOIN organizations o ON o.id = k.org_id \
+         WHERE $1::uuid IS NULL OR k.org_id = $1 ORDER BY k.created_at, k.id"
+    );
+    Ok(client.query(&sql, &[&org_id]).await?.iter().map(key_info).collect())
+}
+
+/// Revokes a key: refused everywhere within 5 s. Revoking twice is no error.
+pub async fn revoke_key(client: &Client, id: Uuid) -> Result<KeyInfo, StorageError> {
+    let sql = format!(
+        "WITH k AS (UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 RETURNING *) \
+         SELECT {KEY} FROM k JOIN organizations o ON o.id = k.org_id"
+    );
+    let row = client.query_opt(&sql, &[&id]).await?;
+    row.as_ref().map(key_info).ok_or_else(|| no_key(id))
+}
+
+/// Makes a successor with the same organization, scopes and label, and lets the old key end at `old_ends_at`.
+pub async fn rotate_key(client: &mut Client, id: Uuid, old_ends_at: Timestamp) -> Result<NewKey, StorageError> {
+    let transaction = client.transaction().await?;
+    let row = transaction
+        .query_opt(
+            "UPDATE api_keys SET expires_at = least(coalesce(expires_at, $2), $2) WHERE id = $1 AND revoked_at IS NULL \
+             RETURNING org_id, scopes, label",
+            &[&id, &old_ends_at],
+        )
+        .await?
+        .ok_or_else(|| no_key(id))?;
+    let (org_id, scopes, label): (Uuid, Vec<String>, String) = (row.get(0), row.get(1), row.get(2));
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    let new = insert_key(transaction.client(), org_id, &scopes, &label, None, Some(id)).await?;
+    transaction.commit().await?;
+    Ok(new)
+}
+
+fn no_key(id: Uuid) -> StorageError {
+    StorageError::fatal(format!("no key has the id {id}, or it is revoked (tidegate keys list)"))
+}
+
+/// On a database without any organization, makes `default` and a key for it; None when there is one already.
+pub async fn first_start(client: &mut Client) -> Result<Option<(Organization, NewKey)>, StorageError> {
+    let transaction = client.transaction().await?;
+    transaction.batch_execute("SELECT pg_advisory_xact_lock(hashtextextended('tidegate.first_start', 0))").await?;
+    let any: bool = transaction.query_one("SELECT EXISTS (SELECT FROM organizations)", &[]).await?.get(0);
+    if any {
+        return Ok(None);
+    }
+    let organization = create_organization(transaction.client(), "default", None).await?;
+    let scopes = Scopes::parse("ingest,read,consume,admin").map_err(StorageError::fatal)?;
+    let key = create_key(transaction.client(), &organization.tenant_id, scopes, "made at first start", None).await?;
+    transaction.commit().await?;
+    Ok(Some((organization, key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slug_of;
+
+    #[test]
+    fn slugs_are_what_the_schema_accepts() {
+        assert_eq!(slug_of("Acme, Inc."), "acme-inc");
+        assert_eq!(slug_of("  Größe  GmbH "), "gr-e-gmbh");
+        assert_eq!(slug_of("***"), "");
+        assert_eq!(slug_of(&"x".repeat(300)).len(), 100);
+    }
+}
