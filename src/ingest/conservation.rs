@@ -1,0 +1,195 @@
+//! The books: every item received is, at any moment, in exactly one place.
+//!
+//! `received + recovered = committed + dead_lettered + deduplicated + refused + in_flight + spooled`, in items, in
+//! total and per tenant. One lock, taken once or twice a request, keeps the sum true whenever somebody looks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use crate::limits::TENANT_LABELS_MAX;
+
+/// Label of the tenants past the cap.
+const OTHER: &str = "other";
+
+/// One set of books.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Items of decoded requests.
+    pub received: u64,
+    /// Items read back from the spool after a restart.
+    pub recovered: u64,
+    /// Events in the database.
+    pub committed: u64,
+    /// Items in dead letters.
+    pub dead_lettered: u64,
+    /// Items that were there already: replayed requests, and duplicate ids (rowstore).
+    pub deduplicated: u64,
+    /// Items of requests answered 4xx or 5xx: their sender still has them.
+    pub refused: u64,
+    /// Items between being received and being answered.
+    pub in_flight: u64,
+    /// Items in the spool.
+    pub spooled: u64,
+}
+
+/// Where the items of one request ended.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Events in the database.
+    pub committed: u64,
+    /// Items in dead letters.
+    pub dead_lettered: u64,
+    /// Items that were there already.
+    pub deduplicated: u64,
+    /// Items refused.
+    pub refused: u64,
+}
+
+impl Counts {
+    /// The invariant.
+    pub fn balanced(&self) -> bool {
+        self.received + self.recovered
+            == self.committed + self.dead_lettered + self.deduplicated + self.refused + self.in_flight + self.spooled
+    }
+
+    fn receive(&mut self, items: u64) {
+        self.received += items;
+        self.in_flight += items;
+    }
+
+    fn settle(&mut self, settled: Settled) {
+        self.in_flight -= settled.committed + settled.dead_lettered + settled.deduplicated + settled.refused;
+        self.committed += settled.committed;
+        self.dead_lettered += settled.dead_lettered;
+        self.deduplicated += settled.deduplicated;
+        self.refused += settled.refused;
+        debug_assert!(self.balanced());
+    }
+
+    /// Name and value of each account; the names are those of `/metrics`.
+    pub fn accounts(&self) -> [(&'static str, u64); 8] {
+        [
+            ("received", self.received),
+            ("recovered_from_spool", self.recovered),
+            ("committed", self.committed),
+            ("dead_lettered", self.dead_lettered),
+            ("deduplicated", self.deduplicated),
+            ("refused", self.refused),
+            ("in_flight", self.in_flight),
+            ("spooled", self.spooled),
+        ]
+    }
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    total: Counts,
+    tenants: HashMap<Arc<str>, Counts>,
+}
+
+impl Books {
+    fn tenant(&mut self, tenant_id: &Arc<str>) -> &mut Counts {
+        let known = self.tenants.contains_key(tenant_id);
+        let label = if known || self.tenants.len() < TENANT_LABELS_MAX { Arc::clone(tenant_id) } else { OTHER.into() };
+        self.tenants.entry(label).or_default()
+    }
+}
+
+/// The books of a process.
+#[derive(Debug, Default)]
+pub struct Conservation {
+    books: Mutex<Books>,
+}
+
+/// Items between being received and being settled. Dropped unsettled (its request was abandoned), they count as refused.
+#[derive(Debug)]
+pub struct InFlight {
+    conservation: Arc<Conservation>,
+    tenant_id: Arc<str>,
+    items: u64,
+}
+
+impl Conservation {
+    /// Books `items` as received and in flight.
+    pub fn receive(self: &Arc<Self>, tenant_id: &Arc<str>, items: u64) -> InFlight {
+        let mut books = self.books.lock().expect("no code panics while holding it");
+        books.total.receive(items);
+        books.tenant(tenant_id).receive(items);
+        InFlight { conservation: Arc::clone(self), tenant_id: Arc::clone(tenant_id), items }
+    }
+
+    /// A consistent copy: the totals and each labelled tenant.
+    pub fn snapshot(&self) -> (Counts, Vec<(Arc<str>, Counts)>) {
+        let books = self.books.lock().expect("no code panics while holding it");
+        (books.total, books.tenants.iter().map(|(tenant, counts)| (Arc::clone(tenant), *counts)).collect())
+    }
+}
+
+impl InFlight {
+    /// How many items.
+    pub fn items(&self) -> u64 {
+        self.items
+    }
+
+    /// Books where the items ended; they must be all of them.
+    pub fn settle(mut self, settled: Settled) {
+        let sum = settled.committed + settled.dead_lettered + settled.deduplicated + settled.refused;
+        assert_eq!(sum, self.items, "every item of a request ends in exactly one account");
+        self.book(settled);
+    }
+
+    fn book(&mut self, settled: Settled) {
+        let mut books = self.conservation.books.lock().expect("no code panics while holding it");
+        books.total.settle(settled);
+        books.tenant(&self.tenant_id).settle(settled);
+        self.items = 0;
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.items > 0 {
+            let refused = self.items;
+            self.book(Settled { refused, ..Settled::default() });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_books_balance_at_every_moment() {
+        let conservation = Arc::new(Conservation::default());
+        let tenant: Arc<str> = "a".into();
+        let first = conservation.receive(&tenant, 10);
+        let second = conservation.receive(&tenant, 5);
+        assert!(conservation.snapshot().0.balanced());
+        first.settle(Settled { committed: 9, dead_lettered: 1, ..Settled::default() });
+        drop(second);
+        let (total, tenants) = conservation.snapshot();
+        assert!(total.balanced());
+        assert_eq!((total.committed, total.dead_lettered, total.refused, total.in_flight), (9, 1, 5, 0));
+        assert_eq!(tenants, [(tenant, total)]);
+    }
+
+    #[test]
+    fn tenants_past_the_cap_share_one_label() {
+        let conservation = Arc::new(Conservation::default());
+        for number in 0..TENANT_LABELS_MAX + 50 {
+            let tenant: Arc<str> = format!("t{number}").into();
+            conservation.receive(&tenant, 1).settle(Settled { committed: 1, ..Settled::default() });
+        }
+        let (total, tenants) = conservation.snapshot();
+        assert_eq!(tenants.len(), TENANT_LABELS_MAX + 1);
+        assert_eq!(tenants.iter().map(|(_, counts)| counts.committed).sum::<u64>(), total.committed);
+    }
+
+    #[test]
+    #[should_panic(expected = "exactly one account")]
+    fn an_item_cannot_get_lost() {
+        let conservation = Arc::new(Conservation::default());
+        conservation.receive(&"a".into(), 2).settle(Settled { committed: 1, ..Settled::default() });
+    }
+}

@@ -1,0 +1,100 @@
+//! Dead letters: what could not be decoded, validated or written, kept as it was sent, in the transaction of its
+//! neighbours.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use serde_json::Value;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use super::request::Submission;
+use crate::limits::DEAD_LETTER_BYTES_PER_DAY_MAX;
+
+const INSERT: &str = "INSERT INTO dead_letter_events \
+     (tenant_id, id, stage, code, reason, raw, route, content_type, parameters, item_index, event_id, receipt, api_key_id) \
+     SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[], \
+     $9::jsonb[], $10::integer[], $11::uuid[], $12::uuid[], $13::uuid[])";
+
+/// The ids under which the rejected items of these submissions are kept: the same in every attempt, so that an unknown
+/// COMMIT can be looked up by them.
+pub fn id(submission: &Submission, item_index: u32) -> Uuid {
+    Uuid::new_v5(&submission.receipt, &item_index.to_be_bytes())
+}
+
+/// Writes the rejected items of the submissions named by `written`.
+pub async fn insert(
+    client: &Client,
+    batch: &[Submission],
+    written: impl Iterator<Item = usize> + Clone,
+) -> Result<(), tokio_postgres::Error> {
+    let items: Vec<_> =
+        written.flat_map(|index| batch[index].decoded.rejected.iter().map(move |item| (&batch[index], item))).collect();
+    if items.is_empty() {
+        return Ok(());
+    }
+    let tenants: Vec<&str> = items.iter().map(|(submission, _)| &*submission.tenant_id).collect();
+    let ids: Vec<Uuid> = items.iter().map(|(submission, item)| id(submission, item.index)).collect();
+    let stages: Vec<&str> = items.iter().map(|(_, item)| item.rejection.stage.as_str()).collect();
+    let codes: Vec<&str> = items.iter().map(|(_, item)| item.rejection.code.as_str()).collect();
+    let reasons: Vec<&str> = items.iter().map(|(_, item)| item.rejection.message.as_str()).collect();
+    let raw: Vec<&[u8]> = items
+        .iter()
+        .map(|(submission, item)| &submission.body[item.raw.start as usize..item.raw.end as usize])
+        .collect();
+    let routes: Vec<&str> = items.iter().map(|(submission, _)| submission.route).collect();
+    let types: Vec<&str> = items.iter().map(|(submission, _)| submission.content_type).collect();
+    let parameters: Vec<&Value> = items.iter().map(|(submission, _)| &submission.parameters).collect();
+    let indexes: Vec<i32> = items.iter().map(|(_, item)| i32::try_from(item.index).unwrap_or(i32::MAX)).collect();
+    let event_ids: Vec<Option<Uuid>> = items.iter().map(|(_, item)| item.event_id).collect();
+    let receipts: Vec<Uuid> = items.iter().map(|(submission, _)| submission.receipt).collect();
+    let keys: Vec<Uuid> = items.iter().map(|(submission, _)| submission.api_key_id).collect();
+    client
+        .execute(
+            INSERT,
+            &[
+                &tenants, &ids, &stages, &codes, &reasons, &raw, &routes, &types, &parameters, &indexes, &event_ids,
+                &receipts, &keys,
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Dead-letter bytes of each key in the current UTC day, on this node: junk must not fill the disk.
+#[derive(Debug, Default)]
+pub struct Quota {
+    today: Mutex<(i64, HashMap<Uuid, u64>)>,
+}
+
+impl Quota {
+    /// Takes `bytes` from a key's quota of the day that `now_s` (seconds since 1970) is in; false when it is used up.
+    pub fn take(&self, key: Uuid, bytes: u64, now_s: i64) -> bool {
+        let mut today = self.today.lock().expect("no code panics while holding it");
+        let day = now_s.div_euclid(86_400);
+        if today.0 != day {
+            *today = (day, HashMap::new());
+        }
+        let used = today.1.entry(key).or_default();
+        if *used + bytes > DEAD_LETTER_BYTES_PER_DAY_MAX {
+            return false;
+        }
+        *used += bytes;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quota_is_per_key_and_day() {
+        let quota = Quota::default();
+        let (a, b) = (Uuid::now_v7(), Uuid::now_v7());
+        assert!(quota.take(a, DEAD_LETTER_BYTES_PER_DAY_MAX, 0));
+        assert!(!quota.take(a, 1, 86_399));
+        assert!(quota.take(b, 1, 86_399));
+        assert!(quota.take(a, 1, 86_400));
+    }
+}

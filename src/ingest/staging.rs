@@ -1,0 +1,33 @@
+//! The way round a unique index (rowstore profile): COPY into a staging table, then insert what is not there yet.
+//!
+//! Taken only after an ordinary COPY met a duplicate key: a duplicate event is no poison row, its neighbours go in and
+//! the answer says how many were there already.
+
+use tokio_postgres::Client;
+
+use super::plan::Plan;
+use super::request::Submission;
+use super::transaction::{Failure, send};
+use crate::event::pgcopy::COPY_COLUMNS;
+
+const CREATE: &str = "CREATE TEMP TABLE IF NOT EXISTS events_staging (LIKE events) ON COMMIT DELETE ROWS";
+
+/// Writes the plan's rows; returns, per submission, how many of its rows were there already.
+pub async fn copy(client: &Client, batch: &[Submission], plan: &Plan) -> Result<Vec<u32>, Failure> {
+    let mut duplicates = vec![0; batch.len()];
+    client.batch_execute(CREATE).await?;
+    for copy in &plan.copies {
+        let sql = format!("COPY events_staging ({COPY_COLUMNS}) FROM STDIN (FORMAT binary)");
+        send(client, &sql, plan.stream(batch, &copy.places)).await?;
+    }
+    let insert = format!(
+        "WITH stored AS (INSERT INTO events ({COPY_COLUMNS}) SELECT {COPY_COLUMNS} FROM events_staging \
+         ORDER BY timestamp, tenant_id, id ON CONFLICT (tenant_id, id, timestamp) DO NOTHING RETURNING batch_id, batch_seq) \
+         SELECT batch_id, batch_seq FROM events_staging EXCEPT SELECT batch_id, batch_seq FROM stored"
+    );
+    for row in client.query(&insert, &[]).await? {
+        let submission = plan.submission_of(row.get(0), row.get(1)).expect("the staging table holds this plan's rows only");
+        duplicates[submission] += 1;
+    }
+    Ok(duplicates)
+}
