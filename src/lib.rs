@@ -1,2 +1,3 @@
 //! Tidegate: see docs/ARCHITECTURE.md.
+pub mod event;
 pub mod limits;
