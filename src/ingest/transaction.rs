@@ -171,7 +171,7 @@ pub async fn set_direct_compress(client: &Client, on: bool) -> Result<(), tokio_
 pub async fn send(client: &Client, sql: &str, stream: Bytes) -> Result<(), tokio_postgres::Error> {
     let mut sink = Box::pin(client.copy_in(sql).await?);
     sink.send(stream).await?;
-    sink.finish().await.map(|_rows| ())
+    sink.as_mut().finish().await.map(|_rows| ())
 }
 
 const MANIFESTS: &str = "INSERT INTO ingest_batches \

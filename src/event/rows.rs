@@ -1,0 +1,96 @@
+//! Encoded rows and the streams they belong to: what decoding hands to the lanes.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use uuid::Uuid;
+
+use super::reject::RejectedItem;
+
+/// One encoded row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowRef {
+    /// Its tuple in [`Rows::bytes`].
+    pub bytes: Range<u32>,
+    /// The event's timestamp, in unix microseconds.
+    pub timestamp_us: i64,
+    /// 0-based ordinal of its item in the body.
+    pub item: u32,
+    /// The item's bytes in the body.
+    pub raw: Range<u32>,
+    /// Index into [`Rows::streams`].
+    pub stream: u16,
+    /// The event's id.
+    pub id: Uuid,
+}
+
+/// The encoded rows of a request, in the order of its items.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// COPY tuples, one after another, without header and trailer.
+    pub bytes: Vec<u8>,
+    /// Where each is, and what the writer must know of it.
+    pub rows: Vec<RowRef>,
+    /// The streams, each once, in the order in which they first occur.
+    pub streams: Vec<String>,
+}
+
+/// What a body came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// The good items.
+    pub rows: Rows,
+    /// The others.
+    pub rejected: Vec<RejectedItem>,
+    /// How many items the body holds: rows and rejected together.
+    pub items: u32,
+}
+
+/// Numbers the streams of a request. Most requests name one, so the last one is tried first.
+#[derive(Debug, Default)]
+pub(super) struct StreamIndex {
+    indexes: HashMap<String, u16>,
+    last: u16,
+}
+
+impl StreamIndex {
+    pub(super) fn clear(&mut self) {
+        self.indexes.clear();
+        self.last = 0;
+    }
+
+    /// The stream's index; `None` when there are more streams than indexes.
+    pub(super) fn index(&mut self, stream: &str, streams: &mut Vec<String>) -> Option<u16> {
+        if streams.get(usize::from(self.last)).is_some_and(|last| last == stream) {
+            return Some(self.last);
+        }
+        self.last = match self.indexes.get(stream) {
+            Some(index) => *index,
+            None => {
+                let index = u16::try_from(streams.len()).ok()?;
+                streams.push(stream.to_owned());
+                self.indexes.insert(stream.to_owned(), index);
+                index
+            }
+        };
+        Some(self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_numbered_once_until_the_numbers_run_out() {
+        let (mut index, mut streams) = (StreamIndex::default(), Vec::new());
+        let numbers = ["a", "b", "a", "a", "b"].map(|stream| index.index(stream, &mut streams));
+        assert_eq!(numbers, [0, 1, 0, 0, 1].map(Some));
+        for n in 2..=usize::from(u16::MAX) {
+            assert!(index.index(&n.to_string(), &mut streams).is_some());
+        }
+        assert_eq!(index.index("one too many", &mut streams), None);
+        assert_eq!(index.index("a", &mut streams), Some(0));
+        assert_eq!(streams.len(), usize::from(u16::MAX) + 1);
+    }
+}
