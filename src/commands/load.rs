@@ -125,25 +125,26 @@ pub fn print_report(report: &LoadReport, out: &mut impl Write) -> io::Result<()>
     let (sent, requests) = (report.events_sent, report.requests);
     writeln!(out, "{:<14}{sent} {what} in {requests} requests, {:.1} s", "sent", report.elapsed_s)?;
     writeln!(out, "{:<14}{}", "committed", report.committed)?;
-    for (label, count) in [("spooled", report.spooled), ("failed", report.failed_events)] {
-        if count > 0 {
-            writeln!(out, "{label:<14}{count}")?;
-        }
+    if report.spooled > 0 {
+        writeln!(out, "{:<14}{}", "spooled", report.spooled)?;
     }
     writeln!(out, "{:<14}{}", "rejected", report.rejected)?;
     writeln!(out, "{:<14}{}", "duplicates", report.duplicates)?;
+    if report.failed_requests > 0 {
+        writeln!(out, "{:<14}{} in {} requests", "failed", report.failed_events, report.failed_requests)?;
+    }
     writeln!(out, "{:<14}{:.0} {what}/s", "rate", report.events_per_second)?;
     let latency = report.latency_ms;
     let (p50, p95, p99, max) = (latency.p50, latency.p95, latency.p99, latency.max);
     writeln!(out, "{:<14}p50 {p50:.1} ms, p95 {p95:.1} ms, p99 {p99:.1} ms, max {max:.1} ms", "latency")?;
     let statuses: Vec<String> = report.statuses.iter().map(|(status, count)| format!("{status} x {count}")).collect();
     writeln!(out, "{:<14}{}", "answers", if statuses.is_empty() { "none".into() } else { statuses.join(", ") })?;
-    if report.retries + report.connection_errors > 0 {
-        let (retries, errors) = (report.retries, report.connection_errors);
-        writeln!(out, "{:<14}{retries}, of {errors} connection errors and busy answers", "retries")?;
-    }
-    if report.failed_requests > 0 {
-        writeln!(out, "{:<14}{} requests", "failed", report.failed_requests)?;
+    if report.retries > 0 {
+        writeln!(
+            out,
+            "{:<14}{}, {} of all attempts got no answer",
+            "retries", report.retries, report.connection_errors
+        )?;
     }
     if let Some(conservation) = &report.conservation {
         print_conservation(conservation, out)?;
@@ -187,6 +188,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::load::{ErrorSample, LatencyMs, Mismatch};
 
     #[derive(Debug, Parser)]
     struct Cli {
@@ -258,5 +260,62 @@ mod tests {
         for args in bad {
             assert!(parse(args).is_err(), "{args:?}");
         }
+    }
+
+    #[test]
+    fn the_report_is_aligned_and_names_what_is_wrong() {
+        let receipt = uuid::Uuid::nil();
+        let report = LoadReport {
+            kind: Kind::Events,
+            events_sent: 3000,
+            committed: 1990,
+            spooled: 0,
+            duplicates: 0,
+            rejected: 10,
+            failed_events: 1000,
+            requests: 3,
+            failed_requests: 1,
+            retries: 3,
+            connection_errors: 2,
+            elapsed_s: 2.0,
+            events_per_second: 995.0,
+            latency_ms: LatencyMs { p50: 1.25, p95: 2.0, p99: 3.0, max: 4.0 },
+            statuses: [(200, 2), (503, 2)].into(),
+            errors: vec![ErrorSample { status: Some(503), code: "full".into(), message: "later".into(), count: 1 }],
+            oldest_us: None,
+            newest_us: None,
+            interrupted: false,
+            stopped_early: None,
+            receipts: Vec::new(),
+            conservation: Some(Conservation {
+                expected: 1990,
+                found: Some(1989),
+                still_spooled: 0,
+                rejected_expected: 10,
+                rejected_found: 10,
+                ok: false,
+                mismatched_receipts: 1,
+                mismatches: vec![Mismatch { receipt, expected: 995, found: 994 }],
+                note: None,
+            }),
+        };
+        let mut out = Vec::new();
+        print_report(&report, &mut out).expect("a Vec takes every write");
+        let expected = "\
+sent          3000 events in 3 requests, 2.0 s
+committed     1990
+rejected      10
+duplicates    0
+failed        1000 in 1 requests
+rate          995 events/s
+latency       p50 1.2 ms, p95 2.0 ms, p99 3.0 ms, max 4.0 ms
+answers       200 x 2, 503 x 2
+retries       3, 2 of all attempts got no answer
+conservation  VIOLATED: 1989 of 1990 accepted are stored, 10 of 10 rejected are dead letters
+              receipt 00000000-0000-0000-0000-000000000000: 994 rows, 995 accepted
+error         503 full x 1: later
+";
+        assert_eq!(String::from_utf8(out).expect("UTF-8"), expected);
+        assert!(!report.is_ok());
     }
 }
