@@ -1,0 +1,2 @@
+//! The subcommands: their arguments and what they print.
+pub mod load;

@@ -1,0 +1,217 @@
+//! The conservation check: is every item that the server said it accepted in the database, exactly once?
+//!
+//! Receipts tie the two together: the answer names one, and every row and dead letter carries it.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use super::options::Kind;
+use super::report::{LoadReport, Receipt};
+
+/// Receipts asked for at once. Sorted by time first, so that each query reads its own few chunks of the table.
+const RECEIPTS_PER_QUERY: usize = 500;
+/// Mismatches listed; all are counted.
+const MISMATCHES_LISTED_MAX: usize = 10;
+/// 0001-01-01 and 9999-12-30 in microseconds: the calendar, for items whose time only the server knows.
+const CALENDAR_US: (i64, i64) = (-62_135_596_800_000_000, 253_402_128_000_000_000);
+
+const EVENTS_SQL: &str = "SELECT metadata->>'receipt', count(*) FROM events \
+    WHERE timestamp >= $1 AND timestamp <= $2 AND metadata->>'receipt' = ANY($3::text[]) GROUP BY 1";
+const DEAD_LETTERS_SQL: &str = "SELECT count(*) FROM dead_letter_events WHERE receipt = ANY($1::uuid[])";
+
+/// What the server promised, and what the database holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Conservation {
+    /// Items accepted, over distinct receipts.
+    pub expected: u64,
+    /// Rows found with these receipts; none when the items were metrics, whose rows carry no receipt.
+    pub found: Option<u64>,
+    /// Items that the server answered as spooled and that are not in the database yet. Not an error.
+    pub still_spooled: u64,
+    /// Items rejected, over distinct receipts.
+    pub rejected_expected: u64,
+    /// Dead letters found with these receipts.
+    pub rejected_found: u64,
+    /// Everything is where it was promised to be.
+    pub ok: bool,
+    /// Receipts with too few or too many rows.
+    pub mismatched_receipts: u64,
+    /// The first of them.
+    pub mismatches: Vec<Mismatch>,
+    /// What was not checked, and why.
+    pub note: Option<String>,
+}
+
+/// A request whose rows are not as many as were accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mismatch {
+    /// The request.
+    pub receipt: Uuid,
+    /// Items accepted.
+    pub expected: u64,
+    /// Rows found.
+    pub found: u64,
+}
+
+/// Compares a report with the database behind the server. The client needs to see all tenants' rows. Spooled items that
+/// have not arrived yet are counted apart; ask again later until `still_spooled` is 0 for the full proof.
+pub async fn check_conservation(report: &LoadReport, client: &Client) -> Result<Conservation, tokio_postgres::Error> {
+    let receipts = distinct(&report.receipts);
+    let mut rows = HashMap::new();
+    let mut dead_letters = 0;
+    for chunk in receipts.chunks(RECEIPTS_PER_QUERY) {
+        let ids: Vec<Uuid> = chunk.iter().map(|receipt| receipt.receipt).collect();
+        dead_letters += count(client.query_one(DEAD_LETTERS_SQL, &[&ids]).await?.try_get(0)?);
+        if report.kind == Kind::Events {
+            let texts: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+            let (oldest, newest) = range(chunk);
+            for row in client.query(EVENTS_SQL, &[&oldest, &newest, &texts]).await? {
+                rows.insert(row.try_get::<_, String>(0)?, count(row.try_get(1)?));
+            }
+        }
+    }
+    Ok(compare(report.kind, &receipts, &rows, dead_letters))
+}
+
+fn count(rows: i64) -> u64 {
+    u64::try_from(rows).expect("count(*) is not negative")
+}
+
+/// One receipt of each request, oldest items first; a replayed answer names the original's.
+fn distinct(receipts: &[Receipt]) -> Vec<Receipt> {
+    let mut by_id: HashMap<Uuid, Receipt> = HashMap::with_capacity(receipts.len());
+    for receipt in receipts {
+        by_id
+            .entry(receipt.receipt)
+            .and_modify(|known| known.spooled &= receipt.spooled)
+            .or_insert_with(|| receipt.clone());
+    }
+    let mut receipts: Vec<Receipt> = by_id.into_values().collect();
+    receipts.sort_by_key(|receipt| (receipt.span_us, receipt.receipt));
+    receipts
+}
+
+/// The time range that holds all rows of some receipts, a second wider, since the server rounds to microseconds.
+fn range(receipts: &[Receipt]) -> (Timestamp, Timestamp) {
+    const SECOND_US: i64 = 1_000_000;
+    let spans = || receipts.iter().map(|receipt| receipt.span_us.unwrap_or(CALENDAR_US));
+    let oldest = spans().map(|(oldest, _)| oldest).min().unwrap_or(CALENDAR_US.0);
+    let newest = spans().map(|(_, newest)| newest).max().unwrap_or(CALENDAR_US.1);
+    let timestamp = |us: i64| {
+        let us = us.clamp(CALENDAR_US.0, CALENDAR_US.1);
+        Timestamp::from_microsecond(us).expect("clamped to the years 1 to 9999")
+    };
+    (timestamp(oldest.saturating_sub(SECOND_US)), timestamp(newest.saturating_add(SECOND_US)))
+}
+
+fn compare(kind: Kind, receipts: &[Receipt], rows: &HashMap<String, u64>, dead_letters: u64) -> Conservation {
+    let expected = receipts.iter().map(|receipt| receipt.accepted).sum();
+    let rejected_expected = receipts.iter().map(|receipt| receipt.rejected).sum();
+    let spooled_rejections: u64 =
+        receipts.iter().filter(|receipt| receipt.spooled).map(|receipt| receipt.rejected).sum();
+    let mut result = Conservation {
+        expected,
+        found: None,
+        still_spooled: 0,
+        rejected_expected,
+        rejected_found: dead_letters,
+        ok: false,
+        mismatched_receipts: 0,
+        mismatches: Vec::new(),
+        note: None,
+    };
+    match kind {
+        Kind::Events => {
+            result.found = Some(rows.values().sum());
+            for receipt in receipts {
+                let found = rows.get(&receipt.receipt.to_string()).copied().unwrap_or(0);
+                if receipt.spooled && found < receipt.accepted {
+                    result.still_spooled += receipt.accepted - found;
+                } else if found != receipt.accepted {
+                    result.mismatched_receipts += 1;
+                    if result.mismatches.len() < MISMATCHES_LISTED_MAX {
+                        let (receipt, expected) = (receipt.receipt, receipt.accepted);
+                        result.mismatches.push(Mismatch { receipt, expected, found });
+                    }
+                }
+            }
+        }
+        Kind::Metrics => {
+            result.note = Some("samples carry no receipt, so metrics were not counted; rejected items were".into());
+        }
+    }
+    // The dead letters of a spooled request may still be on their way as well.
+    let rejected_ok = (rejected_expected - spooled_rejections..=rejected_expected).contains(&dead_letters);
+    result.ok = result.mismatched_receipts == 0 && rejected_ok;
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receipt(n: u128, accepted: u64, rejected: u64, spooled: bool) -> Receipt {
+        let at = i64::try_from(n).expect("small") * 1_000_000;
+        Receipt { receipt: Uuid::from_u128(n), accepted, rejected, spooled, span_us: Some((at, at + 5)) }
+    }
+
+    fn rows(found: &[(u128, u64)]) -> HashMap<String, u64> {
+        found.iter().map(|&(n, rows)| (Uuid::from_u128(n).to_string(), rows)).collect()
+    }
+
+    #[test]
+    fn all_there() {
+        let receipts = distinct(&[receipt(2, 5, 1, false), receipt(1, 10, 0, false), receipt(2, 5, 1, false)]);
+        let result = compare(Kind::Events, &receipts, &rows(&[(1, 10), (2, 5)]), 1);
+        assert!(result.ok, "{result:?}");
+        assert_eq!((result.expected, result.found, result.rejected_expected), (15, Some(15), 1));
+    }
+
+    #[test]
+    fn a_loss_and_a_surplus_do_not_cancel_out() {
+        let receipts = distinct(&[receipt(1, 10, 0, false), receipt(2, 10, 0, false)]);
+        let result = compare(Kind::Events, &receipts, &rows(&[(1, 11), (2, 9)]), 0);
+        assert!(!result.ok && result.expected == 20 && result.found == Some(20));
+        let found: Vec<u64> = result.mismatches.iter().map(|mismatch| mismatch.found).collect();
+        assert_eq!((result.mismatched_receipts, found), (2, vec![11, 9]));
+    }
+
+    #[test]
+    fn lost_and_surplus_dead_letters_are_noticed() {
+        let receipts = [receipt(1, 1, 2, false)];
+        let ok = |dead_letters| compare(Kind::Events, &receipts, &rows(&[(1, 1)]), dead_letters).ok;
+        assert_eq!([1, 2, 3].map(ok), [false, true, false]);
+    }
+
+    #[test]
+    fn spooled_items_may_still_be_on_their_way_but_not_come_twice() {
+        let receipts = [receipt(1, 10, 1, true)];
+        let result = compare(Kind::Events, &receipts, &rows(&[(1, 4)]), 0);
+        assert!(result.ok && result.still_spooled == 6);
+        assert!(!compare(Kind::Events, &receipts, &rows(&[(1, 11)]), 1).ok);
+        // A replay that says committed settles it.
+        let settled = distinct(&[receipt(1, 10, 0, true), receipt(1, 10, 0, false)]);
+        assert!(!compare(Kind::Events, &settled, &rows(&[]), 0).ok);
+    }
+
+    #[test]
+    fn metrics_are_not_counted_and_say_so() {
+        let result = compare(Kind::Metrics, &[receipt(1, 10, 0, false)], &rows(&[]), 0);
+        assert!(result.ok && result.found.is_none() && result.note.is_some());
+    }
+
+    #[test]
+    fn the_range_covers_its_receipts_and_the_calendar_when_unknown() {
+        let (oldest, newest) = range(&[receipt(100, 1, 0, false), receipt(200, 1, 0, false)]);
+        assert_eq!((oldest.as_microsecond(), newest.as_microsecond()), (99_000_000, 201_000_005));
+        let unknown = Receipt { span_us: None, ..receipt(1, 1, 0, false) };
+        let (oldest, newest) = range(&[unknown]);
+        assert_eq!((oldest.as_microsecond(), newest.as_microsecond()), CALENDAR_US);
+        assert_eq!(oldest.to_string(), "0001-01-01T00:00:00Z");
+        assert_eq!(newest.to_string(), "9999-12-30T00:00:00Z");
+    }
+}

@@ -1,0 +1,299 @@
+//! The books of a run: a tally for each worker, merged into one report.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::conserve::Conservation;
+use super::feed::{Job, Span};
+use super::histogram::Histogram;
+use super::options::Kind;
+
+/// Different errors that a report shows; each is counted.
+const ERRORS_SHOWN_MAX: usize = 10;
+/// Longest message shown, in characters.
+const MESSAGE_CHARS_MAX: usize = 200;
+
+/// What a run did. `sent = committed + spooled + duplicates + rejected + failed_events`.
+#[derive(Debug, Serialize)]
+pub struct LoadReport {
+    /// What the items were.
+    pub kind: Kind,
+    /// Items in all requests, each counted once however often it was retried.
+    pub events_sent: u64,
+    /// Accepted, and in the database when the answer came.
+    pub committed: u64,
+    /// Accepted, and safe in the server's spool when the answer came.
+    pub spooled: u64,
+    /// Accepted by an earlier request with the same idempotency key, a lost answer's or an earlier run's.
+    pub duplicates: u64,
+    /// Refused one by one; the server keeps them as dead letters.
+    pub rejected: u64,
+    /// In requests that failed, or missing from the answer's counts.
+    pub failed_events: u64,
+    /// Requests, each counted once however often it was retried.
+    pub requests: u64,
+    /// Requests that were refused, or whose retries ran out, or that were abandoned at the end.
+    pub failed_requests: u64,
+    /// Attempts beyond each request's first.
+    pub retries: u64,
+    /// Attempts that got no answer.
+    pub connection_errors: u64,
+    /// From the first request to the last answer, in seconds.
+    pub elapsed_s: f64,
+    /// Committed and spooled events a second.
+    pub events_per_second: f64,
+    /// From a request's first attempt to its answer, retries included: what a sender waits.
+    pub latency_ms: LatencyMs,
+    /// Answers by HTTP status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// The first few different errors.
+    pub errors: Vec<ErrorSample>,
+    /// Oldest timestamp sent, in microseconds since 1970, as far as known.
+    pub oldest_us: Option<i64>,
+    /// Newest timestamp sent.
+    pub newest_us: Option<i64>,
+    /// Stopped by the user.
+    pub interrupted: bool,
+    /// Why the run ended before its work was done, other than by the user.
+    pub stopped_early: Option<String>,
+    /// What became of each request, for the conservation check.
+    #[serde(skip)]
+    pub receipts: Vec<Receipt>,
+    /// The comparison with the database, when somebody made it.
+    pub conservation: Option<Conservation>,
+}
+
+/// Percentiles in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct LatencyMs {
+    pub p50: f64,
+    pub p95: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+/// One kind of error.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ErrorSample {
+    /// HTTP status; none when there was no answer.
+    pub status: Option<u16>,
+    /// The server's stable code, or one of `connection`, `answer_unreadable`, `count_mismatch`, `abandoned`.
+    pub code: String,
+    /// The first message with this code.
+    pub message: String,
+    /// How often it was seen. Of rejected items only those that the answers listed.
+    pub count: u64,
+}
+
+/// What the server promised for one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Names the request in the database.
+    pub receipt: Uuid,
+    /// Items that must be in the database exactly once.
+    pub accepted: u64,
+    /// Items that must be dead letters.
+    pub rejected: u64,
+    /// Whether the answer said that the items are in the spool, and so perhaps not yet in the database.
+    pub spooled: bool,
+    /// Oldest and newest timestamp of the items, in microseconds; none when only the server knows them.
+    pub span_us: Option<(i64, i64)>,
+}
+
+/// The server's answer to an accepted or wholly rejected request.
+#[derive(Deserialize)]
+pub(crate) struct Answer {
+    receipt: Uuid,
+    #[serde(default)]
+    status: String,
+    accepted: u64,
+    rejected: u64,
+    #[serde(default)]
+    duplicate: bool,
+    #[serde(default)]
+    errors: Vec<ItemError>,
+}
+
+#[derive(Deserialize)]
+struct ItemError {
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// One worker's part of the report.
+#[derive(Default)]
+pub(crate) struct Tally {
+    events_sent: u64,
+    committed: u64,
+    spooled: u64,
+    duplicates: u64,
+    rejected: u64,
+    failed_events: u64,
+    requests: u64,
+    failed_requests: u64,
+    pub(crate) retries: u64,
+    connection_errors: u64,
+    latency: Histogram,
+    statuses: BTreeMap<u16, u64>,
+    errors: Vec<ErrorSample>,
+    receipts: Vec<Receipt>,
+    span: Span,
+    pub(crate) gave_up: Option<String>,
+}
+
+impl Tally {
+    /// A request is about to be sent for the first time.
+    pub(crate) fn begin(&mut self, job: &Job) {
+        self.requests += 1;
+        self.events_sent += job.events;
+        self.span.merge(job.span);
+    }
+
+    pub(crate) fn answered(&mut self, status: u16) {
+        *self.statuses.entry(status).or_default() += 1;
+    }
+
+    pub(crate) fn unanswered(&mut self, message: &str) {
+        self.connection_errors += 1;
+        self.note(None, "connection", message, 1);
+    }
+
+    /// Enters an answer's counts; returns how many events are safe because of it.
+    pub(crate) fn count(&mut self, kind: Kind, job: &Job, status: u16, answer: Answer, took: Duration) -> u64 {
+        self.latency.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        let spooled = answer.status == "spooled";
+        match (answer.duplicate, spooled) {
+            (true, _) => self.duplicates += answer.accepted,
+            (false, true) => self.spooled += answer.accepted,
+            (false, false) => self.committed += answer.accepted,
+        }
+        self.rejected += answer.rejected;
+        for error in &answer.errors {
+            self.note(Some(status), &error.code, &error.message, 1);
+        }
+        // A metric item may stand for several samples, an event for itself only.
+        let counted = answer.accepted.saturating_add(answer.rejected);
+        if counted < job.events || (kind == Kind::Events && counted != job.events) {
+            let message = format!("{} sent, {} accepted, {} rejected", job.events, answer.accepted, answer.rejected);
+            self.fail(job.events.saturating_sub(counted), Some(status), "count_mismatch", &message);
+        }
+        self.receipts.push(Receipt {
+            receipt: answer.receipt,
+            accepted: answer.accepted,
+            rejected: answer.rejected,
+            spooled,
+            span_us: if job.span.is_open() { None } else { job.span.bounds() },
+        });
+        answer.accepted
+    }
+
+    /// A request failed for good, and so many events with it.
+    pub(crate) fn fail(&mut self, events: u64, status: Option<u16>, code: &str, message: &str) {
+        self.failed_requests += 1;
+        self.failed_events += events;
+        self.note(status, code, message, 1);
+    }
+
+    pub(crate) fn note(&mut self, status: Option<u16>, code: &str, message: &str, count: u64) {
+        if let Some(known) = self.errors.iter_mut().find(|error| error.status == status && error.code == code) {
+            known.count += count;
+        } else if self.errors.len() < ERRORS_SHOWN_MAX {
+            let (code, message) = (printable(code), printable(message));
+            self.errors.push(ErrorSample { status, code, message, count });
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.events_sent += other.events_sent;
+        self.committed += other.committed;
+        self.spooled += other.spooled;
+        self.duplicates += other.duplicates;
+        self.rejected += other.rejected;
+        self.failed_events += other.failed_events;
+        self.requests += other.requests;
+        self.failed_requests += other.failed_requests;
+        self.retries += other.retries;
+        self.connection_errors += other.connection_errors;
+        self.latency.merge(&other.latency);
+        for (status, count) in other.statuses {
+            *self.statuses.entry(status).or_default() += count;
+        }
+        for error in other.errors {
+            self.note(error.status, &error.code, &error.message, error.count);
+        }
+        self.receipts.extend(other.receipts);
+        self.span.merge(other.span);
+        self.gave_up = self.gave_up.take().or(other.gave_up);
+    }
+
+    pub(crate) fn into_report(self, kind: Kind, elapsed: Duration) -> LoadReport {
+        let elapsed_s = elapsed.as_secs_f64();
+        let ms = |us: u64| us as f64 / 1000.0;
+        let percentile = |permille| ms(self.latency.percentile_us(permille));
+        let latency_ms = LatencyMs {
+            p50: percentile(500),
+            p95: percentile(950),
+            p99: percentile(990),
+            max: ms(self.latency.max_us()),
+        };
+        let stored = self.committed + self.spooled;
+        LoadReport {
+            kind,
+            events_sent: self.events_sent,
+            committed: self.committed,
+            spooled: self.spooled,
+            duplicates: self.duplicates,
+            rejected: self.rejected,
+            failed_events: self.failed_events,
+            requests: self.requests,
+            failed_requests: self.failed_requests,
+            retries: self.retries,
+            connection_errors: self.connection_errors,
+            elapsed_s,
+            events_per_second: if elapsed_s > 0.0 { stored as f64 / elapsed_s } else { 0.0 },
+            latency_ms,
+            statuses: self.statuses,
+            errors: self.errors,
+            oldest_us: self.span.bounds().map(|(oldest, _)| oldest),
+            newest_us: self.span.bounds().map(|(_, newest)| newest),
+            interrupted: false,
+            stopped_early: self.gave_up,
+            receipts: self.receipts,
+            conservation: None,
+        }
+    }
+}
+
+impl LoadReport {
+    /// Nothing failed, and the database, if it was asked, holds what was promised. The exit code is 1 otherwise.
+    pub fn is_ok(&self) -> bool {
+        self.failed_requests == 0
+            && self.stopped_early.is_none()
+            && self.conservation.as_ref().is_none_or(|conservation| conservation.ok)
+    }
+}
+
+/// Text from outside, made fit for a terminal.
+fn printable(text: &str) -> String {
+    text.chars().take(MESSAGE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_counted_by_status_and_code_and_bounded() {
+        let mut tally = Tally::default();
+        tally.note(Some(200), "payload_nul", "first\u{1b}[31m", 1);
+        tally.note(Some(200), "payload_nul", "second", 1);
+        (0..100).for_each(|n| tally.note(Some(400), &n.to_string(), "x", 1));
+        assert_eq!(tally.errors.len(), ERRORS_SHOWN_MAX);
+        assert_eq!((tally.errors[0].count, tally.errors[0].message.as_str()), (2, "first [31m"));
+    }
+}

@@ -1,0 +1,296 @@
+//! Finding and rewriting the timestamp of one NDJSON line, and nothing else of it.
+//!
+//! Real data is old, and a server refuses or expires what is old. Each stream (for metrics each series) is moved as a
+//! whole, so that its newest item is now and the distances within it stay what they were.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::Write;
+use std::ops::Range;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::options::Kind;
+
+/// The top-level fields that decide a line's time and stream. A field given twice is an error, here as at the server.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    occurred_at: Option<&'a RawValue>,
+    #[serde(borrow)]
+    time: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stream: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stream_name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    asset_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    metric_type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    metric_name: Option<&'a RawValue>,
+}
+
+/// What a line says about time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stamp {
+    /// Its time in microseconds, and where in the line the value is written, quotes included.
+    At { us: i64, span: Range<usize> },
+    /// None given: the server will stamp it.
+    Missing,
+    /// Something that is no time, or no JSON object: the server's to judge.
+    Unreadable,
+}
+
+/// What was found in a line.
+pub(crate) struct Line {
+    /// Valid JSON, so that it can stand in an array without spoiling its neighbours.
+    pub(crate) is_json: bool,
+    pub(crate) stamp: Stamp,
+}
+
+/// Looks at one line; the name of its stream or series is left in `stream`.
+pub(crate) fn scan(kind: Kind, line: &[u8], stream: &mut Vec<u8>) -> Line {
+    stream.clear();
+    let Ok(text) = std::str::from_utf8(line) else {
+        return Line { is_json: false, stamp: Stamp::Unreadable };
+    };
+    // An array would deserialize into the struct by position.
+    let fields =
+        if text.trim_ascii_start().starts_with('{') { serde_json::from_str::<Fields>(text).ok() } else { None };
+    let Some(fields) = fields else {
+        return Line { is_json: serde_json::from_str::<IgnoredAny>(text).is_ok(), stamp: Stamp::Unreadable };
+    };
+    match kind {
+        Kind::Events => {
+            let name = fields.stream.or(fields.stream_name).map_or(Cow::Borrowed("default"), plain);
+            stream.extend_from_slice(name.as_bytes());
+        }
+        Kind::Metrics => {
+            for part in [fields.asset_id, fields.metric_type, fields.metric_name] {
+                stream.extend_from_slice(part.map_or(Cow::Borrowed(""), plain).as_bytes());
+                // No part can hold a NUL that the server accepts, so no two series share a name.
+                stream.push(0);
+            }
+        }
+    }
+    let stamp = match fields.timestamp.or(fields.occurred_at).or(fields.time) {
+        None => Stamp::Missing,
+        Some(value) => match micros(value.get()) {
+            None => Stamp::Unreadable,
+            Some(us) => {
+                let start = value.get().as_ptr().addr() - line.as_ptr().addr();
+                Stamp::At { us, span: start..start + value.get().len() }
+            }
+        },
+    };
+    Line { is_json: true, stamp }
+}
+
+/// A JSON string's content; anything else as written.
+fn plain(value: &RawValue) -> Cow<'_, str> {
+    let text = value.get();
+    match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        Some(inner) if !inner.contains('\\') => Cow::Borrowed(inner),
+        Some(_) => serde_json::from_str(text).map_or(Cow::Borrowed(text), Cow::Owned),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// The time that a JSON value names: RFC 3339 text, or an epoch number in s, ms, us or ns by its size.
+fn micros(json: &str) -> Option<i64> {
+    let us = if json.starts_with('"') {
+        serde_json::from_str::<Cow<str>>(json).ok()?.parse::<Timestamp>().ok()?.as_nanosecond().div_euclid(1000)
+    } else {
+        epoch_micros(json)?
+    };
+    let us = i64::try_from(us).ok()?;
+    Timestamp::from_microsecond(us).ok().map(|_| us)
+}
+
+fn epoch_micros(number: &str) -> Option<i128> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let negative = whole.starts_with('-');
+    let units: i128 = whole.parse().ok()?;
+    let unit_ns: i128 = match units.unsigned_abs() {
+        0..100_000_000_000 => 1_000_000_000,
+        100_000_000_000..100_000_000_000_000 => 1_000_000,
+        100_000_000_000_000..100_000_000_000_000_000 => 1000,
+        _ => 1,
+    };
+    if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // Nine digits are enough for a nanosecond of the largest unit.
+    let fraction = format!("{:0<9.9}", fraction).parse::<i128>().ok()? * unit_ns / 1_000_000_000;
+    let ns = units.checked_mul(unit_ns)?;
+    Some(if negative { ns - fraction } else { ns + fraction }.div_euclid(1000))
+}
+
+/// The newest timestamp of each stream of a file, and the now that each is moved to.
+pub(crate) struct Shifts {
+    now_us: i64,
+    newest_us: HashMap<Vec<u8>, i64>,
+}
+
+impl Shifts {
+    pub(crate) fn new(now_us: i64) -> Self {
+        Self { now_us, newest_us: HashMap::new() }
+    }
+
+    /// Takes a line of the first pass into account.
+    pub(crate) fn observe(&mut self, stream: &[u8], us: i64) {
+        match self.newest_us.get_mut(stream) {
+            Some(newest) => *newest = us.max(*newest),
+            None => drop(self.newest_us.insert(stream.to_vec(), us)),
+        }
+    }
+
+    /// Where a timestamp of a stream moves to; none when that is outside the calendar.
+    fn moved(&self, stream: &[u8], us: i64) -> Option<Timestamp> {
+        let newest = self.newest_us.get(stream)?;
+        let us = us.checked_add(self.now_us.checked_sub(*newest)?)?;
+        Timestamp::from_microsecond(us).ok()
+    }
+
+    /// Appends the line with its timestamp moved, every other byte as it is, and returns the new time. A line
+    /// that cannot be moved is appended as it is.
+    pub(crate) fn append(&self, out: &mut Vec<u8>, line: &[u8], stream: &[u8], stamp: &Stamp) -> Option<i64> {
+        if let Stamp::At { us, span } = stamp
+            && let Some(at) = self.moved(stream, *us)
+        {
+            out.extend_from_slice(&line[..span.start]);
+            write!(out, "\"{at:.6}\"").expect("a Vec takes every write");
+            out.extend_from_slice(&line[span.end..]);
+            return Some(at.as_microsecond());
+        }
+        out.extend_from_slice(line);
+        match stamp {
+            Stamp::At { us, .. } => Some(*us),
+            Stamp::Missing | Stamp::Unreadable => None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn streams(&self) -> usize {
+        self.newest_us.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> i64 {
+        text.parse::<Timestamp>().expect("a timestamp").as_microsecond()
+    }
+
+    /// Both passes over some lines, with now at 2026-01-01.
+    fn shifted(kind: Kind, lines: &[&str]) -> Vec<String> {
+        let mut shifts = Shifts::new(at("2026-01-01T00:00:00Z"));
+        let mut stream = Vec::new();
+        for line in lines {
+            if let Stamp::At { us, .. } = scan(kind, line.as_bytes(), &mut stream).stamp {
+                shifts.observe(&stream, us);
+            }
+        }
+        let mut shift = |line: &&str| {
+            let stamp = scan(kind, line.as_bytes(), &mut stream).stamp;
+            let mut out = Vec::new();
+            shifts.append(&mut out, line.as_bytes(), &stream, &stamp);
+            String::from_utf8(out).expect("UTF-8")
+        };
+        lines.iter().map(&mut shift).collect()
+    }
+
+    #[test]
+    fn only_the_timestamp_changes_and_each_stream_on_its_own() {
+        let got = shifted(
+            Kind::Events,
+            &[
+                r#"{ "x" : 1.50 ,"timestamp" : "2017-05-16T00:00:00.008Z" , "stream":"a","y":"\u00e9"}"#,
+                r#"{"stream":"\u0061","occurred_at":"2017-05-16T02:00:01.008000+02:00"}"#,
+                r#"{"time":"2005-01-01T00:00:00Z","payload":{"timestamp":"2000-01-01T00:00:00Z"}}  "#,
+                r#"{"timestamp":"2004-12-31T23:59:00.5Z","stream":null}"#,
+            ],
+        );
+        assert_eq!(
+            got,
+            [
+                r#"{ "x" : 1.50 ,"timestamp" : "2025-12-31T23:59:59.000000Z" , "stream":"a","y":"\u00e9"}"#,
+                r#"{"stream":"\u0061","occurred_at":"2026-01-01T00:00:00.000000Z"}"#,
+                r#"{"time":"2026-01-01T00:00:00.000000Z","payload":{"timestamp":"2000-01-01T00:00:00Z"}}  "#,
+                r#"{"timestamp":"2025-12-31T23:59:00.500000Z","stream":null}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn metrics_shift_by_series() {
+        let got = shifted(
+            Kind::Metrics,
+            &[
+                r#"{"timestamp":"2014-01-01T00:00:00Z","asset_id":"a","metric_type":"t","metric_name":"n","value":1}"#,
+                r#"{"timestamp":"2014-01-01T00:05:00Z","asset_id":"a","metric_type":"t","metric_name":"n","value":2}"#,
+                r#"{"timestamp":"2014-01-01T00:00:00Z","asset_id":"a","metric_type":"t","metric_name":"m","value":3}"#,
+            ],
+        );
+        let starts = ["2025-12-31T23:55:00.000000Z", "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.000000Z"];
+        for (line, start) in got.iter().zip(starts) {
+            assert!(line.starts_with(&format!("{{\"timestamp\":\"{start}\",\"asset_id\":\"a\"")), "{line}");
+        }
+    }
+
+    #[test]
+    fn epoch_numbers_become_text() {
+        let got = shifted(Kind::Events, &[r#"{"time":1494892800,"n":2}"#, r#"{"time":1494892799999.5,"n":1}"#]);
+        assert_eq!(
+            got,
+            [r#"{"time":"2026-01-01T00:00:00.000000Z","n":2}"#, r#"{"time":"2025-12-31T23:59:59.999500Z","n":1}"#]
+        );
+    }
+
+    #[test]
+    fn epoch_units_go_by_size() {
+        let us = 1_494_892_800_123_456;
+        assert_eq!(micros("1494892800.123456"), Some(us));
+        assert_eq!(micros("1494892800123.456"), Some(us));
+        assert_eq!(micros("1494892800123456"), Some(us));
+        assert_eq!(micros("1494892800123456789"), Some(us));
+        assert_eq!(micros("-0.5"), Some(-500_000));
+        for bad in ["1e9", "true", "{}", "\"\"", "\"yesterday\"", "99999999999999999999999999999999999999999"] {
+            assert_eq!(micros(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_readable_time_is_left_alone() {
+        let lines = [
+            "not json",
+            "{\"timestamp\":",
+            "[1,2]",
+            "0",
+            r#"{"timestamp":"2017-01-01T00:00:00Z","timestamp":"2018-01-01T00:00:00Z"}"#,
+            r#"{"timestamp":"soon"}"#,
+            r#"{"event_type":"x"}"#,
+        ];
+        assert_eq!(shifted(Kind::Events, &lines), lines);
+        let mut stream = Vec::new();
+        let json = lines.map(|line| scan(Kind::Events, line.as_bytes(), &mut stream).is_json);
+        assert_eq!(json, [false, false, true, true, true, true, true]);
+        assert_eq!(scan(Kind::Events, lines[6].as_bytes(), &mut stream).stamp, Stamp::Missing);
+        assert!(!scan(Kind::Events, b"{\"a\":\"\xff\"}", &mut stream).is_json);
+    }
+
+    #[test]
+    fn deep_nesting_does_not_overflow_the_stack() {
+        let line = format!("{{\"timestamp\":1494892800,\"payload\":{}1{}}}", "[".repeat(200_000), "]".repeat(200_000));
+        let found = scan(Kind::Events, line.as_bytes(), &mut Vec::new());
+        assert!(found.is_json && found.stamp == Stamp::At { us: 1_494_892_800_000_000, span: 13..23 });
+    }
+}
