@@ -10,7 +10,7 @@ mod value;
 
 pub use keys::KEYS;
 pub use source::{Layers, Origin};
-pub use value::ParseError;
+pub use value::{ParseError, parse_duration};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -35,7 +35,8 @@ pub use ledger::{Receipt, receipt};
 pub use request::{ItemError, Outcome, Refusal};
 
 use crate::config::Config;
-use crate::event::{BodyError, BodyForm, Decoded, Decoder, Defaults, Origin, RejectedItem, Rows, Window};
+use crate::event::{BodyError, Decoded, Decoder, Origin, RejectedItem, Rows, Window};
+pub use crate::event::{BodyForm, Defaults};
 use crate::limits::FUTURE_DAYS_MAX;
 use crate::storage::Database;
 use dead_letters::Quota;

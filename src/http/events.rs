@@ -1,0 +1,216 @@
+//! POST /v1/events: headers and query in, one submission to ingestion, its outcome out.
+
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Response, StatusCode};
+use serde::Serialize;
+
+use super::params::{Params, invalid};
+use super::problem::Problem;
+use super::response::{Body, json};
+use super::{Api, body};
+use crate::ingest::{BodyForm, Defaults, EventsRequest, ItemError, Outcome, Refusal, Unanswered};
+use crate::limits::{IDEMPOTENCY_KEY_BYTES_MAX, SOURCE_MODULE_CHARS_MAX, STREAM_CHARS_MAX};
+use crate::tenancy::Principal;
+
+#[derive(Serialize)]
+struct Receipt<'a> {
+    receipt: uuid::Uuid,
+    status: &'static str,
+    accepted: u32,
+    rejected: u32,
+    /// The whole request was a repetition; the rest of the answer is the first one's.
+    duplicate: bool,
+    /// Events that were there already (rowstore profile).
+    #[serde(skip_serializing_if = "is_zero")]
+    duplicates: u32,
+    errors: &'a [ItemError],
+    /// Only of answers that are errors: what went wrong as a whole.
+    #[serde(flatten)]
+    problem: Option<AsProblem>,
+}
+
+/// The members that make an answer with receipts a problem document as well.
+#[derive(Serialize)]
+struct AsProblem {
+    r#type: &'static str,
+    title: &'static str,
+    code: &'static str,
+    detail: &'static str,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// Handles the request.
+pub async fn post(
+    api: &Api,
+    principal: &Principal,
+    parts: &Parts,
+    mut params: Params,
+    incoming: Incoming,
+) -> Result<Response<Body>, Problem> {
+    let (form, content_type) = body_form(&parts.headers)?;
+    let defaults = defaults(&mut params)?;
+    let dedupe_body = match params.take("dedupe").as_deref() {
+        None => false,
+        Some("body") => true,
+        Some(_) => return Err(invalid("dedupe", "must be `body`")),
+    };
+    // Until requests can be spooled, `spooled` gets the stronger promise: committed.
+    if !matches!(params.take("ack").as_deref(), None | Some("committed" | "spooled")) {
+        return Err(invalid("ack", "must be `committed` or `spooled`"));
+    }
+    params.finish()?;
+    let idempotency_key = idempotency_key(&parts.headers)?;
+    let (bytes, reservation) = body::read(&parts.headers, incoming, api.body_bytes_max, &api.ingest.budget).await?;
+    let blank = bytes.iter().all(u8::is_ascii_whitespace);
+    let request = EventsRequest {
+        tenant_id: principal.tenant_id.clone(),
+        api_key_id: principal.key_id,
+        body: bytes,
+        form,
+        content_type,
+        defaults,
+        idempotency_key,
+        dedupe_body,
+        reservation,
+    };
+    match api.ingest.events(request).await {
+        Ok(outcome) => Ok(answer(&outcome)),
+        Err(unanswered) => Err(problem(unanswered, blank)),
+    }
+}
+
+fn answer(outcome: &Outcome) -> Response<Body> {
+    let problem = match outcome.http_status {
+        400 => Some(AsProblem {
+            r#type: "urn:tidegate:problem:body_not_json",
+            title: "Bad Request",
+            code: "body_not_json",
+            detail: "the body is not JSON; it is kept as a dead letter",
+        }),
+        422 => Some(AsProblem {
+            r#type: "urn:tidegate:problem:nothing_accepted",
+            title: "Unprocessable Entity",
+            code: "nothing_accepted",
+            detail: "no item of the request was accepted; each is kept as a dead letter",
+        }),
+        _ => None,
+    };
+    let is_problem = problem.is_some();
+    let receipt = Receipt {
+        receipt: outcome.receipt,
+        status: "committed",
+        accepted: outcome.accepted,
+        rejected: outcome.rejected,
+        duplicate: outcome.replayed,
+        duplicates: outcome.duplicates,
+        errors: &outcome.errors,
+        problem,
+    };
+    let status = StatusCode::from_u16(outcome.http_status).unwrap_or(StatusCode::OK);
+    let mut response = json(status, &receipt);
+    if is_problem {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    }
+    if outcome.replayed {
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+fn problem(unanswered: Unanswered, blank: bool) -> Problem {
+    match unanswered {
+        Unanswered::Empty if blank => Problem::bad_request("empty_body", "the body is empty; send an event or an array of events"),
+        Unanswered::Empty => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "nothing_accepted", "the request holds no event")
+        }
+        Unanswered::TooManyItems(max) => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_many_items",
+            format!("a request holds at most {max} events; send smaller batches"),
+        ),
+        Unanswered::Refused(Refusal::KeyInFlight) => Problem::new(
+            StatusCode::CONFLICT,
+            "idempotency_key_in_flight",
+            "a request with this Idempotency-Key is being written at the moment; send it again to hear its outcome",
+        )
+        .retry_after(1),
+        Unanswered::Refused(Refusal::KeyReused) => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency_key_reused",
+            "this Idempotency-Key stands for another request (other body, route or parameters); use a new key",
+        ),
+        Unanswered::Refused(Refusal::DeadLetterQuota) => Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "dead_letter_quota",
+            "this key has used up its dead letters of the day; mend what it sends (GET /v1/dead-letters says what is \
+             wrong); nothing of this request was stored",
+        )
+        .retry_after(3600),
+        Unanswered::Refused(Refusal::Unavailable { retry_after_s, reason }) => {
+            Problem::unavailable("unavailable", reason, retry_after_s)
+        }
+    }
+}
+
+fn body_form(headers: &HeaderMap) -> Result<(BodyForm, &'static str), Problem> {
+    // Without a header the body is taken for JSON: what else would it be.
+    let text = headers.get(CONTENT_TYPE).map_or("application/json", |value| value.to_str().unwrap_or("?"));
+    let media_type = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    Ok(match media_type.as_str() {
+        "application/json" | "text/json" => (BodyForm::Json, "application/json"),
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
+            (BodyForm::Ndjson, "application/x-ndjson")
+        }
+        "application/cloudevents+json" => (BodyForm::CloudEvent, "application/cloudevents+json"),
+        "application/cloudevents-batch+json" => (BodyForm::CloudEventBatch, "application/cloudevents-batch+json"),
+        _ => {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "Content-Type must be application/json, application/x-ndjson, application/cloudevents+json or \
+                 application/cloudevents-batch+json",
+            ));
+        }
+    })
+}
+
+fn defaults(params: &mut Params) -> Result<Defaults, Problem> {
+    let mut named = |name: &str, chars_max: usize| match params.take(name) {
+        Some(text) if text.is_empty() || text.chars().count() > chars_max => {
+            Err(invalid(name, &format!("must have 1 to {chars_max} characters")))
+        }
+        other => Ok(other),
+    };
+    let defaults = Defaults {
+        event_type: named("event_type", crate::limits::EVENT_TYPE_CHARS_MAX)?,
+        source_module: named("source_module", SOURCE_MODULE_CHARS_MAX)?,
+        stream: named("stream", STREAM_CHARS_MAX)?,
+        wrap: match params.take("wrap").as_deref() {
+            None => false,
+            Some("payload") => true,
+            Some(_) => return Err(invalid("wrap", "must be `payload`")),
+        },
+    };
+    if defaults.wrap && (defaults.event_type.is_none() || defaults.source_module.is_none()) {
+        return Err(invalid("wrap", "needs `event_type` and `source_module` beside it: the objects have no such fields"));
+    }
+    Ok(defaults)
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().ok().map(str::trim).filter(|text| !text.is_empty());
+    match text {
+        Some(text) if text.len() <= IDEMPOTENCY_KEY_BYTES_MAX => Ok(Some(text.to_owned())),
+        _ => Err(Problem::bad_request(
+            "invalid_idempotency_key",
+            format!("Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters"),
+        )),
+    }
+}
