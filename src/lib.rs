@@ -1,2 +1,3 @@
 //! Tidegate: see docs/ARCHITECTURE.md.
 pub mod limits;
+pub mod storage;
