@@ -12,7 +12,11 @@ use super::*;
 
 /// A directory that the server's account can reach, also when the tests run as root.
 fn temp_dir() -> TempDir {
-    tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().expect("a temp dir")
+    temp_dir_with_mode(0o755)
+}
+
+fn temp_dir_with_mode(mode: u32) -> TempDir {
+    tempfile::Builder::new().permissions(Permissions::from_mode(mode)).tempdir().expect("a temp dir")
 }
 
 fn config(data_dir: &Path, preload_timescaledb: bool) -> EmbeddedConfig {
@@ -141,7 +145,7 @@ async fn a_directory_that_the_servers_user_cannot_reach_gets_a_link() {
     if !geteuid().is_root() {
         return;
     }
-    let dir = tempfile::tempdir().expect("a temp dir, closed to others");
+    let dir = temp_dir_with_mode(0o700);
     let server = start(dir.path()).await;
     let home = dir.path().join("postgres").canonicalize().expect("a link");
     assert!(home.starts_with("/var/lib/tidegate"), "{}", home.display());
