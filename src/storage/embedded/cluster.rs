@@ -88,10 +88,8 @@ async fn create(place: &Path, config: &EmbeddedConfig) -> Result<Cluster, Embedd
 /// A cluster left by a data directory of the same path that was deleted: its rows must not turn up in a database that
 /// looks new, and must not be destroyed either.
 async fn set_aside(dir: &Path) -> Result<(), EmbeddedError> {
-    if !dir.exists() {
-        return Ok(());
-    }
-    leftover::stop(dir).await?;
+    let Ok(real) = dir.canonicalize() else { return Ok(()) };
+    leftover::stop(&real).await?;
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let aside = dir.with_extension(format!("before-{seconds}"));
     std::fs::rename(dir, &aside).map_err(|e| EmbeddedError::io("move aside", dir, e))?;

@@ -30,13 +30,16 @@ pub(super) async fn wait_ready(
 ) -> Result<(), EmbeddedError> {
     let began = Instant::now();
     let mut progress_at = began + PROGRESS_EVERY;
+    let mut last_refusal = "it accepted no connection".to_owned();
     loop {
         let attempt = tokio::time::timeout_at(began + timeout, connect(running, "postgres"));
         tokio::select! {
             ended = server.wait() => return Err(exited(ended, cluster)),
             connected = attempt => match connected {
                 Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error)) if still_starting(&error) => {}
+                Ok(Err(error)) if still_starting(&error) => {
+                    last_refusal = EmbeddedError::database("log in", error).to_string();
+                }
                 Ok(Err(error)) => return Err(EmbeddedError::database("log in", error)),
                 Err(_) => {}
             },
@@ -44,8 +47,8 @@ pub(super) async fn wait_ready(
         let now = Instant::now();
         if now >= began + timeout {
             return Err(EmbeddedError::new(format!(
-                "embedded PostgreSQL in {} did not become ready within {} s; a long crash recovery goes on where it \
-                 was at the next start. Its log ends:\n{}",
+                "embedded PostgreSQL in {} did not become ready within {} s ({last_refusal}); a long crash recovery \
+                 goes on where it was at the next start. Its log ends:\n{}",
                 cluster.display(),
                 timeout.as_secs(),
                 logs::tail(cluster)
