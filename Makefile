@@ -1,0 +1,45 @@
+# Everything a developer or CI runs. `make` alone lists the targets.
+CARGO ?= cargo
+# Where Cargo puts what it builds; a CARGO_TARGET_DIR in the environment counts.
+TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
+# Arguments for `tidegate serve` and `tidegate demo`: make run ARGS="--listen 127.0.0.1:9000"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test bench lint fmt licences clean postgres release
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+run: release ## build and serve, with a private PostgreSQL when no database is configured
+	exec $(TARGET_DIR)/release/tidegate serve $(ARGS)
+
+demo: release ## a throwaway instance with generated telemetry, and what it stored
+	exec $(TARGET_DIR)/release/tidegate demo $(ARGS)
+
+test: postgres lint ## everything that CI runs: format, lints, tests, licences
+	$(CARGO) test
+	$(MAKE) --no-print-directory licences
+
+bench: postgres ## the benchmarks
+	$(CARGO) bench
+
+lint: ## formatting and lints, without changing anything
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+
+fmt: ## format the sources
+	$(CARGO) fmt
+
+licences: ## check every dependency's licence against deny.toml
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check licenses bans sources; \
+	else CARGO="$(CARGO)" scripts/check-licences; fi
+
+clean: ## remove what was built; data directories stay
+	$(CARGO) clean
+
+release: postgres
+	$(CARGO) build --release --bin tidegate
+
+postgres:
+	@scripts/ensure-postgres

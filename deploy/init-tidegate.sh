@@ -1,0 +1,45 @@
+#!/bin/sh
+# Run once by the TimescaleDB image, when its volume is empty: Tidegate's three roles, its database, and the extension.
+# It can be repeated by hand: what exists is kept, and passwords are set again from the environment.
+set -eu
+
+for name in TIDEGATE_OWNER_PASSWORD TIDEGATE_WRITER_PASSWORD TIDEGATE_READER_PASSWORD; do
+    printenv "$name" >/dev/null || { echo "init-tidegate: $name is not set" >&2; exit 1; }
+done
+
+# An error ends the container's first start rather than leaving half a database. psql takes the passwords from the
+# environment, where a process listing does not show them, and quotes them by itself.
+psql -v ON_ERROR_STOP=1 -X --no-password --username "${POSTGRES_USER:-postgres}" --dbname postgres <<'SQL'
+\getenv owner_password TIDEGATE_OWNER_PASSWORD
+\getenv writer_password TIDEGATE_WRITER_PASSWORD
+\getenv reader_password TIDEGATE_READER_PASSWORD
+
+SELECT format('CREATE ROLE %I', name)
+FROM unnest(ARRAY['tidegate_owner', 'tidegate_writer', 'tidegate_reader']) AS name
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = name) \gexec
+
+ALTER ROLE tidegate_owner LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD :'owner_password';
+ALTER ROLE tidegate_writer LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD :'writer_password';
+ALTER ROLE tidegate_reader LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD :'reader_password';
+
+-- COPY errors are located by their CONTEXT line, which translations word differently; only a superuser may set it.
+ALTER ROLE tidegate_owner SET lc_messages = 'C';
+ALTER ROLE tidegate_writer SET lc_messages = 'C';
+ALTER ROLE tidegate_reader SET lc_messages = 'C';
+
+-- The owner's jobs watch locks, sessions and sizes that are not its own.
+GRANT pg_monitor TO tidegate_owner;
+
+SELECT 'CREATE DATABASE tidegate OWNER tidegate_owner'
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = 'tidegate') \gexec
+
+\connect tidegate
+CREATE EXTENSION IF NOT EXISTS timescaledb;
+
+-- Readers write FROM events, not FROM tidegate.events; extensions live in public.
+ALTER DATABASE tidegate SET search_path = tidegate, public;
+ALTER ROLE tidegate_owner IN DATABASE tidegate SET search_path = tidegate, public;
+ALTER ROLE tidegate_writer IN DATABASE tidegate SET search_path = tidegate, public;
+ALTER ROLE tidegate_reader IN DATABASE tidegate SET search_path = tidegate, public;
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+SQL
