@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::hint::black_box;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tidegate::event::{BodyForm, Decoder, Defaults, Origin, Window};
 use tidegate::limits::MIB;
 use uuid::Uuid;
@@ -76,11 +76,7 @@ fn pipeline(criterion: &mut Criterion) {
         println!("{name}: {} bytes an event, {} bytes a row", body.len() / ITEMS, first.rows.bytes.len() / ITEMS);
         group.throughput(Throughput::Elements(ITEMS as u64));
         group.bench_function(name, |bencher| {
-            bencher.iter_batched(
-                || (),
-                |()| decoder.decode(black_box(body.as_bytes()), form, &defaults, &origin),
-                BatchSize::SmallInput,
-            );
+            bencher.iter(|| decoder.decode(black_box(body.as_bytes()), form, &defaults, &origin));
         });
     }
     group.finish();
