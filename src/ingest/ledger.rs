@@ -7,8 +7,6 @@
 
 use std::collections::HashSet;
 
-use jiff::Timestamp;
-use serde_json::Value;
 use tokio_postgres::types::Json;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
@@ -126,35 +124,4 @@ pub async fn remember(
         .execute(REMEMBER, &[&tenants, &keys, &hashes, &routes, &receipts, &statuses, &accepted, &rejected, &errors])
         .await?;
     Ok(())
-}
-
-/// What the ledger says of a receipt.
-#[derive(Debug, serde::Serialize)]
-pub struct Receipt {
-    /// The receipt.
-    pub receipt: Uuid,
-    /// Where its request is: `committed`, the ledger being written in the same transaction.
-    pub status: &'static str,
-    /// Events stored.
-    pub accepted: i32,
-    /// Items in dead letters.
-    pub rejected: i32,
-    /// The first rejections.
-    pub errors: Value,
-    /// When it was committed.
-    pub committed_at: Timestamp,
-}
-
-/// Looks a tenant's receipt up.
-pub async fn receipt(client: &Client, tenant_id: &str, receipt: Uuid) -> Result<Option<Receipt>, tokio_postgres::Error> {
-    let sql = "SELECT accepted, rejected, errors, created_at FROM ingest_ledger WHERE tenant_id = $1 AND receipt = $2";
-    let row = client.query_opt(sql, &[&tenant_id, &receipt]).await?;
-    Ok(row.map(|row| Receipt {
-        receipt,
-        status: "committed",
-        accepted: row.get(0),
-        rejected: row.get(1),
-        errors: row.get(2),
-        committed_at: row.get(3),
-    }))
 }

@@ -31,12 +31,11 @@ use uuid::Uuid;
 
 pub use budget::{Budget, Reservation};
 use conservation::Conservation;
-pub use ledger::{Receipt, receipt};
 pub use request::{ItemError, Outcome, Refusal};
 
 use crate::config::Config;
 use crate::event::{BodyError, Decoded, Decoder, Origin, RejectedItem, Rows, Window};
-pub use crate::event::{BodyForm, Defaults};
+pub use crate::event::{BodyForm, Defaults, foreign_id};
 use crate::limits::FUTURE_DAYS_MAX;
 use crate::storage::Database;
 use dead_letters::Quota;

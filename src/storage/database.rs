@@ -1,6 +1,5 @@
 //! The database as the rest of Tidegate sees it: three pools, the engine, its partitions; embedded or external.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +7,9 @@ use deadpool_postgres::Pool;
 use tokio_postgres::Config as PgConfig;
 
 use super::connect::{Role, Warnings, pool};
-use super::embedded::{self, EmbeddedConfig, EmbeddedServer};
+use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
 use super::engine::{self, Installed};
+use super::supervisor::Supervisor;
 use super::{Engine, Partitions, StorageError};
 use crate::config::Config;
 
@@ -26,51 +26,69 @@ pub struct Location {
     owner: PgConfig,
     writer: PgConfig,
     reader: PgConfig,
-    /// The private server, when this process owns it.
-    pub embedded: Option<EmbeddedServer>,
+    supervisor: Option<Supervisor>,
     /// A command line that opens psql as the reader.
     pub psql: String,
 }
 
 impl Location {
-    /// Finds the configured database, a running embedded server of the same `data_dir`, or starts one.
+    /// For `serve`: the configured database, or an embedded server that this process alone owns.
+    pub async fn own(config: &Config) -> Result<Self, StorageError> {
+        match Self::external(config)? {
+            Some(location) => Ok(location),
+            None => Self::start(config).await,
+        }
+    }
+
+    /// For commands: the configured database, the embedded server of a running `serve`, or one started for as long as
+    /// the command takes.
     pub async fn find(config: &Config) -> Result<Self, StorageError> {
+        if let Some(location) = Self::external(config)? {
+            return Ok(location);
+        }
+        match embedded::locate_running(&config.data_dir) {
+            Some(running) => Self::embedded(&running, None),
+            None => Self::start(config).await,
+        }
+    }
+
+    fn external(config: &Config) -> Result<Option<Self>, StorageError> {
         let database = &config.database;
-        if let Some(url) = &database.database_url {
-            let or_owner = |other: &Option<String>| parse(other.as_ref().unwrap_or(url));
-            let shown = database.reader_url.as_ref().unwrap_or(url);
-            return Ok(Self {
-                owner: parse(url)?,
-                writer: or_owner(&database.writer_url)?,
-                reader: or_owner(&database.reader_url)?,
-                embedded: None,
-                psql: format!("psql \"{}\"", without_password(shown)),
-            });
-        }
-        if let Some(running) = embedded::locate_running(&config.data_dir) {
-            let url = |role: &str| embedded_url(&running.socket_dir, running.port, role);
-            return Self::of_embedded(url, None);
-        }
-        let server = EmbeddedServer::start(EmbeddedConfig {
+        let Some(url) = &database.database_url else { return Ok(None) };
+        let or_owner = |other: &Option<String>| parse(other.as_ref().unwrap_or(url));
+        let shown = database.reader_url.as_ref().unwrap_or(url);
+        Ok(Some(Self {
+            owner: parse(url)?,
+            writer: or_owner(&database.writer_url)?,
+            reader: or_owner(&database.reader_url)?,
+            supervisor: None,
+            psql: format!("psql \"{}\"", without_password(shown)),
+        }))
+    }
+
+    async fn start(config: &Config) -> Result<Self, StorageError> {
+        let fatal = |error: EmbeddedError| StorageError::fatal(error.to_string());
+        let settings = EmbeddedConfig {
             data_dir: config.data_dir.clone(),
             start_timeout: EMBEDDED_START_TIMEOUT,
             durable: true,
             preload_timescaledb: config.database.engine != crate::config::EngineChoice::Postgres,
             extra_settings: Vec::new(),
-        })
-        .await
-        .map_err(|error| StorageError::fatal(error.to_string()))?;
-        let (socket_dir, port) = (server.socket_dir().to_owned(), server.port());
-        Self::of_embedded(|role| embedded_url(&socket_dir, port, role), Some(server))
+        };
+        let lock = DataDirLock::acquire(&config.data_dir).map_err(fatal)?;
+        let server = EmbeddedServer::start_locked(settings.clone(), lock.clone()).await.map_err(fatal)?;
+        let running = Running { socket_dir: server.socket_dir().to_owned(), port: server.port() };
+        Self::embedded(&running, Some(Supervisor::watch(server, settings, lock)))
     }
 
-    fn of_embedded(url: impl Fn(&str) -> String, server: Option<EmbeddedServer>) -> Result<Self, StorageError> {
+    fn embedded(running: &Running, supervisor: Option<Supervisor>) -> Result<Self, StorageError> {
+        let url = |role: &str| parse(&running.url(role, embedded::DATABASE));
         Ok(Self {
-            owner: parse(&url(embedded::OWNER))?,
-            writer: parse(&url(embedded::WRITER))?,
-            reader: parse(&url(embedded::READER))?,
-            embedded: server,
-            psql: format!("psql \"{}\"", url(embedded::READER)),
+            owner: url(embedded::OWNER)?,
+            writer: url(embedded::WRITER)?,
+            reader: url(embedded::READER)?,
+            supervisor,
+            psql: running.psql_line(embedded::READER, embedded::DATABASE),
         })
     }
 
@@ -79,22 +97,13 @@ impl Location {
         &self.owner
     }
 
-    /// The writer's connection settings.
-    pub fn writer(&self) -> &PgConfig {
-        &self.writer
-    }
-
     /// Stops the embedded server, if this process owns it.
     pub async fn close(self) -> Result<(), StorageError> {
-        match self.embedded {
-            Some(server) => server.stop().await.map_err(|error| StorageError::fatal(error.to_string())),
+        match self.supervisor {
+            Some(supervisor) => supervisor.stop().await,
             None => Ok(()),
         }
     }
-}
-
-fn embedded_url(socket_dir: &Path, port: u16, role: &str) -> String {
-    format!("host={} port={port} user={role} dbname={}", socket_dir.display(), embedded::DATABASE)
 }
 
 fn parse(url: &str) -> Result<PgConfig, StorageError> {

@@ -9,8 +9,9 @@ mod engine;
 mod errors;
 pub mod migrations;
 mod partitions;
+mod supervisor;
 
-pub use connect::Warnings;
+pub use connect::{Warnings, connect};
 pub use database::{Database, Location};
 pub use engine::{Engine, Installed, detect};
 pub use errors::{Fate, StorageError};

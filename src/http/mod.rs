@@ -1,0 +1,54 @@
+//! HTTP: the accept loop, the routes, one file a resource, errors as problem documents.
+//!
+//! A request is told apart by path and method, its key is verified, its parameters are taken; what it means is asked of
+//! [`crate::ingest`] and [`crate::query`]. Deliberately absent: SQL, and any decision about an event.
+
+mod body;
+mod events;
+mod export;
+mod operation;
+mod params;
+mod problem;
+mod reads;
+mod response;
+mod router;
+mod server;
+
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
+
+pub use router::{ROUTES, RouteInfo};
+pub use server::{Served, serve};
+
+use crate::ingest::Ingest;
+use crate::query::Reads;
+use crate::tenancy::Verifier;
+
+/// What the process can do at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// Requests are served.
+    Ready,
+    /// On the way out: no new work, please.
+    Stopping,
+}
+
+/// Everything that handlers need.
+pub struct Api {
+    /// The write path.
+    pub ingest: Arc<Ingest>,
+    /// The query path.
+    pub reads: Reads,
+    /// Who a request speaks for.
+    pub verifier: Verifier,
+    /// Largest body, in bytes.
+    pub body_bytes_max: usize,
+    /// Open connections at most.
+    pub connections_max: usize,
+    /// Renders the process's metrics.
+    pub metrics: PrometheusHandle,
+    /// Whether the process is ready.
+    pub readiness: watch::Receiver<Readiness>,
+}

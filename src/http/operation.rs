@@ -1,0 +1,74 @@
+//! What operators and their tools ask: /healthz, /readyz, /metrics, /openapi.json, and the console.
+
+use hyper::{Response, StatusCode};
+use metrics::{counter, gauge};
+use serde_json::json;
+
+use super::response::{Body, answer, full, json as json_answer};
+use super::{Api, Readiness};
+
+/// The API's description; a test checks it against the routes.
+pub const OPENAPI: &str = include_str!("openapi.json");
+const CONSOLE: &str = include_str!("console.html");
+
+/// GET /healthz: the process answers.
+pub fn healthz() -> Response<Body> {
+    json_answer(StatusCode::OK, &json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+}
+
+/// GET /readyz: the process can serve requests now, or why it cannot.
+pub async fn readyz(api: &Api) -> Response<Body> {
+    let not_ready = |reason: String| {
+        json_answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not_ready", "reason": reason }))
+    };
+    if *api.readiness.borrow() == Readiness::Stopping {
+        return not_ready("shutting down".into());
+    }
+    match api.reads.ping().await {
+        Ok(()) => json_answer(StatusCode::OK, &json!({ "status": "ready" })),
+        Err(error) => not_ready(format!("the database cannot be asked: {error}")),
+    }
+}
+
+/// GET /metrics in Prometheus' text format, the books of conservation included.
+pub fn metrics(api: &Api) -> Response<Body> {
+    let (total, tenants) = api.ingest.conservation.snapshot();
+    for (account, items) in total.accounts() {
+        match account {
+            "in_flight" | "spooled" => gauge!(format!("tidegate_items_{account}")).set(exact(items)),
+            _ => counter!(format!("tidegate_items_{account}_total")).absolute(items),
+        }
+    }
+    for (tenant, counts) in tenants {
+        for (account, items) in counts.accounts() {
+            match account {
+                "in_flight" | "spooled" => {
+                    gauge!(format!("tidegate_tenant_items_{account}"), "tenant" => tenant.to_string()).set(exact(items));
+                }
+                _ => {
+                    counter!(format!("tidegate_tenant_items_{account}_total"), "tenant" => tenant.to_string())
+                        .absolute(items);
+                }
+            }
+        }
+    }
+    gauge!("tidegate_requests_waiting").set(exact(api.ingest.waiting() as u64));
+    gauge!("tidegate_body_bytes_held").set(exact(api.ingest.budget.used() as u64));
+    api.metrics.run_upkeep();
+    answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", full(api.metrics.render()))
+}
+
+/// GET /openapi.json
+pub fn openapi() -> Response<Body> {
+    answer(StatusCode::OK, "application/json", full(OPENAPI))
+}
+
+/// GET /: a page for people.
+pub fn console() -> Response<Body> {
+    answer(StatusCode::OK, "text/html; charset=utf-8", full(CONSOLE))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are doubles; exact up to 2^53")]
+fn exact(number: u64) -> f64 {
+    number as f64
+}
