@@ -37,7 +37,7 @@ const fn marks(word: u64) -> u64 {
 
 /// The next byte of a string that is not plain text, from `at`.
 #[inline]
-fn next_special(text: &[u8], mut at: usize) -> usize {
+pub(super) fn next_special(text: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let marked = marks(u64::from_le_bytes(*chunk));
         if marked != 0 {
@@ -52,7 +52,6 @@ fn next_special(text: &[u8], mut at: usize) -> usize {
 }
 
 /// Scans a string whose opening quote is at `start`.
-#[inline]
 pub(super) fn string(text: &[u8], start: usize) -> Result<StringEnd, Syntax> {
     let mut at = start + 1;
     let (mut escaped, mut flaw) = (false, None);
@@ -246,7 +245,7 @@ mod tests {
     fn special_bytes_are_found_wherever_they_are() {
         for special in [b'"', b'\\', 0, 0x1f, b'\n'] {
             for position in 0..40 {
-                let mut text = vec![0x7f, 0x80, 0xff, b' ', b'!', b'#', b'[', b']', 0xa2, 0xdc].repeat(4);
+                let mut text = [0x7f, 0x80, 0xff, b' ', b'!', b'#', b'[', b']', 0xa2, 0xdc].repeat(4);
                 text[position] = special;
                 assert_eq!(next_special(&text, 0), position, "{special:#x} at {position}");
             }
