@@ -21,6 +21,9 @@ pub(super) struct NumberEnd {
     pub too_large: bool,
 }
 
+/// From this exponent on PostgreSQL refuses a number outright, even a zero (`set_var_from_str` in its numeric.c).
+const EXPONENT_REFUSED: i64 = i32::MAX as i64 / 2;
+
 const LOW: u64 = u64::MAX / 255;
 const HIGH: u64 = LOW << 7;
 
@@ -37,7 +40,7 @@ const fn marks(word: u64) -> u64 {
 
 /// The next byte of a string that is not plain text, from `at`.
 #[inline]
-fn next_special(text: &[u8], mut at: usize) -> usize {
+pub(super) fn next_special(text: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let marked = marks(u64::from_le_bytes(*chunk));
         if marked != 0 {
@@ -52,7 +55,6 @@ fn next_special(text: &[u8], mut at: usize) -> usize {
 }
 
 /// Scans a string whose opening quote is at `start`.
-#[inline]
 pub(super) fn string(text: &[u8], start: usize) -> Result<StringEnd, Syntax> {
     let mut at = start + 1;
     let (mut escaped, mut flaw) = (false, None);
@@ -171,9 +173,10 @@ pub(super) fn number(text: &[u8], start: usize) -> Result<NumberEnd, Syntax> {
     let exponent = if negative { -magnitude } else { magnitude };
     let fraction = text.get(fraction_at..mantissa_end).unwrap_or_default();
     let (integer_digits, fraction_digits) = expanded(&text[integer_at..integer_end], fraction, exponent);
-    let too_large = integer_digits.saturating_add(fraction_digits) > signed(NUMBER_DIGITS_MAX);
+    let digits = integer_digits.saturating_add(fraction_digits);
+    let too_large = digits > signed(NUMBER_DIGITS_MAX) || magnitude >= EXPONENT_REFUSED;
     let point = i64::from(fraction_digits > 0);
-    let length = integer_digits.saturating_add(fraction_digits).saturating_add(point);
+    let length = digits.saturating_add(point);
     Ok(NumberEnd { end, growth: length.saturating_sub(signed(end - integer_at)), too_large })
 }
 
@@ -237,7 +240,9 @@ mod tests {
         assert_eq!(too_large(&"9".repeat(1025)), Some(true));
         assert_eq!(too_large(&format!("1.{}", "9".repeat(1023))), Some(false));
         assert_eq!(too_large(&format!("1.{}", "9".repeat(1024))), Some(true));
-        assert_eq!(too_large("0e99999999999999999999999"), Some(false));
+        assert_eq!(too_large("0e1073741822"), Some(false));
+        assert_eq!(too_large("0e1073741823"), Some(true));
+        assert_eq!(too_large("0e99999999999999999999999"), Some(true));
         assert_eq!(too_large("1e99999999999999999999999"), Some(true));
         assert_eq!(too_large("1e-99999999999999999999999"), Some(true));
     }
@@ -246,7 +251,7 @@ mod tests {
     fn special_bytes_are_found_wherever_they_are() {
         for special in [b'"', b'\\', 0, 0x1f, b'\n'] {
             for position in 0..40 {
-                let mut text = vec![0x7f, 0x80, 0xff, b' ', b'!', b'#', b'[', b']', 0xa2, 0xdc].repeat(4);
+                let mut text = [0x7f, 0x80, 0xff, b' ', b'!', b'#', b'[', b']', 0xa2, 0xdc].repeat(4);
                 text[position] = special;
                 assert_eq!(next_special(&text, 0), position, "{special:#x} at {position}");
             }
@@ -258,5 +263,8 @@ mod tests {
         let mut out = Vec::new();
         unescape(br#"a\"\\\/\b\f\n\r\t\u0061\ud83d\ude00z"#, &mut out);
         assert_eq!(out, "a\"\\/\u{8}\u{c}\n\r\ta😀z".as_bytes());
+        out.clear();
+        unescape(br"\ud800\udc00\udbff\udfff", &mut out);
+        assert_eq!(out, "\u{10000}\u{10ffff}".as_bytes());
     }
 }

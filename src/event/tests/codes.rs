@@ -114,7 +114,7 @@ fn lengths_are_counted_in_characters() {
 
 #[test]
 fn depth_is_counted_from_the_value_itself() {
-    let nested = |depth: usize| format!("{}{}", r#"{"a":"#.repeat(depth - 1), format!("{{}}{}", "}".repeat(depth - 1)));
+    let nested = |depth: usize| format!("{}{{}}{}", r#"{"a":"#.repeat(depth - 1), "}".repeat(depth - 1));
     assert_eq!(row(payload(&nested(JSON_DEPTH_MAX))).json("payload"), nested(JSON_DEPTH_MAX));
     assert_eq!(code(payload(&nested(JSON_DEPTH_MAX + 1))), Code::TooDeep);
     row(event(&format!(r#","metadata":{},"other":{}"#, nested(64), nested(64))));

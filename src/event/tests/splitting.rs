@@ -10,7 +10,7 @@ fn items(body: &str, form: BodyForm) -> Vec<(String, Option<Code>)> {
     let mut items: Vec<_> = decoded.rows.rows.iter().map(|row| (row.item, raw(&row.raw), None)).collect();
     items.extend(decoded.rejected.iter().map(|item| (item.index, raw(&item.raw), Some(item.rejection.code))));
     items.sort_by_key(|(index, ..)| *index);
-    assert!(items.iter().enumerate().all(|(n, (index, ..))| n as u32 == *index), "indexes are dense");
+    assert!(items.iter().enumerate().all(|(n, (index, ..))| n == *index as usize), "indexes are dense");
     assert_eq!(items.len(), decoded.items as usize);
     items.into_iter().map(|(_, raw, code)| (raw, code)).collect()
 }
