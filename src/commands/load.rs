@@ -1,8 +1,4 @@
 //! `tidegate load`: its arguments and its report. The work is in [`crate::load`].
-//!
-//! The caller runs the load, connects to the database if it can and enters the result of
-//! [`check_conservation`](crate::load::check_conservation) into the report, prints it, and exits with 1 unless
-//! [`LoadReport::is_ok`]: a request failed, the run stopped early, or conservation does not hold.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -11,7 +7,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::load::{ASSETS_DEFAULT, Conservation, Format, Kind, LoadOptions, LoadReport, Rate, Source, parse_duration};
+use super::{Exit, failed, interrupted, print_json};
+use crate::app::owner_client;
+use crate::config::Config;
+use crate::load::{
+    ASSETS_DEFAULT, Conservation, Format, Kind, LoadOptions, LoadReport, Rate, Source, check_conservation, parse_duration,
+};
+use crate::storage::{Location, StorageError};
 
 /// Where a key is looked for when none is given.
 const KEY_VARIABLE: &str = "TIDEGATE_KEY";
@@ -114,6 +116,42 @@ impl LoadArgs {
         options.validate()?;
         Ok(options)
     }
+}
+
+/// Runs the command: exit 1 when a request failed, the run stopped early, or conservation does not hold.
+pub async fn run(config: &Config, args: LoadArgs) -> Exit {
+    let (json, file) = (args.json, args.report.clone());
+    let options = match args.into_options() {
+        Ok(options) => options,
+        Err(error) => return failed(&error),
+    };
+    let mut report = match crate::load::run(options, interrupted()).await {
+        Ok(report) => report,
+        Err(error) => return failed(&error),
+    };
+    match conservation(config, &report).await {
+        Ok(conservation) => report.conservation = conservation,
+        Err(error) => eprintln!("tidegate: conservation is not checked, the database cannot be reached: {error}"),
+    }
+    if let Some(file) = file {
+        let text = serde_json::to_vec_pretty(&report).expect("reports are made of plain values");
+        if let Err(error) = std::fs::write(&file, text) {
+            return failed(&format!("the report cannot be written to {}: {error}", file.display()));
+        }
+    }
+    if json {
+        print_json(&report);
+    } else if let Err(error) = print_report(&report, &mut io::stdout()) {
+        return failed(&error);
+    }
+    if report.is_ok() { Exit::Ok } else { Exit::Failed }
+}
+
+/// Compares the report with the database, if one is configured or a server of this data_dir runs.
+async fn conservation(config: &Config, report: &LoadReport) -> Result<Option<Conservation>, StorageError> {
+    let Some(location) = Location::beside(config)? else { return Ok(None) };
+    let client = owner_client(&location).await?;
+    Ok(Some(check_conservation(report, &client).await?))
 }
 
 /// Prints a report for people.

@@ -1,2 +1,109 @@
-//! The subcommands: their arguments and what they print.
+//! The subcommands, one file each: what they print and how they exit. The work is done by the modules that they call.
+
+pub mod demo;
+pub mod doctor;
+pub mod keys;
 pub mod load;
+pub mod migrate;
+pub mod orgs;
+pub mod serve;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use serde::Serialize;
+use tokio_postgres::Client;
+
+use crate::app::owner_client;
+use crate::config::Config;
+use crate::storage::{Location, StorageError};
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0
+    Ok,
+    /// 1
+    Failed,
+    /// 64: before anything was touched.
+    BadConfiguration,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Ok => Self::SUCCESS,
+            Exit::Failed => Self::from(1),
+            Exit::BadConfiguration => Self::from(64),
+        }
+    }
+}
+
+/// Prints a shell's completion script.
+pub fn completions(shell: clap_complete::Shell) -> Exit {
+    clap_complete::generate(shell, &mut crate::cli::Cli::command(), "tidegate", &mut std::io::stdout());
+    Exit::Ok
+}
+
+/// Says why a command failed.
+fn failed(error: &dyn std::fmt::Display) -> Exit {
+    eprintln!("tidegate: {error}");
+    Exit::Failed
+}
+
+/// Runs `work` with one connection of the owner, on a database whose schema is up to date, and prints what it returns:
+/// as JSON, or through `show`.
+async fn with_owner<T: Serialize>(
+    config: &Config,
+    json: bool,
+    work: impl AsyncFnOnce(&mut Client) -> Result<T, StorageError>,
+    show: impl FnOnce(&T),
+) -> Exit {
+    let run = async {
+        let location = Location::find(config).await?;
+        let result = async {
+            crate::storage::install(location.owner(), config).await?;
+            let mut client = owner_client(&location).await?;
+            work(&mut client).await
+        };
+        let result = result.await;
+        location.close().await?;
+        result
+    };
+    match run.await {
+        Ok(value) => {
+            if json {
+                print_json(&value);
+            } else {
+                show(&value);
+            }
+            Exit::Ok
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn print_json(value: &impl Serialize) {
+    println!("{}", serde_json::to_string_pretty(value).expect("results are made of plain values"));
+}
+
+/// Prints rows under their headings, in columns.
+fn print_table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) {
+    let rows: Vec<[String; N]> = std::iter::once(headings.map(str::to_owned)).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    for row in &rows {
+        let line: String = row.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}  ")).collect();
+        println!("{}", line.trim_end());
+    }
+}
+
+/// Whether Ctrl-C was pressed; never returns otherwise.
+fn interrupted() -> impl Future<Output = ()> {
+    async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

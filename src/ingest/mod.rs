@@ -104,7 +104,7 @@ impl Ingest {
             config: PlanConfig {
                 rows_max: config.batch.rows,
                 chunk_us: micros(config.chunk_interval),
-                direct_compress: database.installed.direct_compress(),
+                direct_compress: database.installed.installation.direct_compress(),
             },
             ids: Arc::default(),
         });

@@ -92,6 +92,19 @@ impl Location {
         })
     }
 
+    /// For a command that works without a database as well: the configured one, or that of a running `serve`.
+    pub fn beside(config: &Config) -> Result<Option<Self>, StorageError> {
+        if let Some(location) = Self::external(config)? {
+            return Ok(Some(location));
+        }
+        embedded::locate_running(&config.data_dir).map(|running| Self::embedded(&running, None)).transpose()
+    }
+
+    /// The writer's connection settings.
+    pub fn writer(&self) -> &PgConfig {
+        &self.writer
+    }
+
     /// The owner's connection settings, for commands that need one connection and no pool.
     pub fn owner(&self) -> &PgConfig {
         &self.owner
@@ -145,7 +158,7 @@ impl Database {
     /// Installs or updates the schema, proves the write path, and opens the pools.
     pub async fn open(location: &Location, config: &Config) -> Result<Self, StorageError> {
         let installed = engine::install(&location.owner, config).await?;
-        engine::prove_direct_compress(&location.writer, &installed).await?;
+        engine::prove_direct_compress(&location.writer, &installed.installation).await?;
         Self::pools(location, config, installed)
     }
 
@@ -154,10 +167,10 @@ impl Database {
         let warnings = Arc::new(Warnings::default());
         let make = |url: &PgConfig, role: Role, size: usize, extra: &str| pool(url, role, size, extra, Arc::clone(&warnings));
         let owner = make(&location.owner, Role::Owner, OWNER_CONNECTIONS, "")?;
-        let writer = make(&location.writer, Role::Writer, config.database.writers, installed.writer_settings())?;
+        let writer = make(&location.writer, Role::Writer, config.database.writers, installed.installation.writer_settings())?;
         let verifier = make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS, "")?;
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
-        let partitions = (installed.engine == Engine::Postgres)
+        let partitions = (installed.installation.engine == Engine::Postgres)
             .then(|| Arc::new(Partitions::new(owner.clone(), config.chunk_interval)));
         Ok(Self { owner, writer, verifier, reader, installed, partitions, warnings })
     }

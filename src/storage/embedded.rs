@@ -219,7 +219,7 @@ fn spawn(cluster: &Cluster) -> Result<Child, EmbeddedError> {
 /// True when the server is over; then it has been reaped, too.
 async fn stop_child(child: &mut Child) -> bool {
     let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) else { return true };
-    leftover::escalate(pid, async |patience| tokio::time::timeout(patience, child.wait()).await.is_ok()).await
+    leftover::escalate(pid, || !matches!(child.try_wait(), Ok(None))).await
 }
 
 async fn prune_logs(cluster: PathBuf) {

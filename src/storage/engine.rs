@@ -28,13 +28,20 @@ impl Engine {
     }
 }
 
-/// What a database is installed as, and why.
-#[derive(Debug, Clone)]
-pub struct Installed {
+/// What a database is installed as; this never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Installation {
     /// The engine.
     pub engine: Engine,
     /// The layout of events; on the postgres engine it has no meaning and is `Rowstore`.
     pub profile: StorageProfile,
+}
+
+/// The outcome of installing: what the database is, and why.
+#[derive(Debug, Clone)]
+pub struct Installed {
+    /// What it is.
+    pub installation: Installation,
     /// Why this engine, for the log at start and for `doctor`.
     pub reason: String,
     /// TimescaleDB's version, where it is installed in the database.
@@ -43,7 +50,7 @@ pub struct Installed {
     pub applied: Vec<i32>,
 }
 
-impl Installed {
+impl Installation {
     /// Whether COPY goes straight into the columnstore.
     pub fn direct_compress(&self) -> bool {
         self.engine == Engine::Timescale && self.profile == StorageProfile::Columnstore
@@ -167,7 +174,7 @@ async fn install_locked(
         }
         apply_policies(client, config).await?;
     }
-    Ok(Installed { engine, profile, reason, timescaledb, applied })
+    Ok(Installed { installation: Installation { engine, profile }, reason, timescaledb, applied })
 }
 
 /// The three roles exist, with their settings as far as the connecting user may make them.
@@ -216,6 +223,19 @@ fn version_of(text: &str) -> (u32, u32, u32) {
     let mut parts = text.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
     let mut next = || parts.next().unwrap_or(0);
     (next(), next(), next())
+}
+
+/// What the database is installed as, by its own record; None before the first installation. Reads only.
+pub async fn standing_installation(client: &Client) -> Result<Option<Installation>, StorageError> {
+    let there: bool = client.query_one("SELECT to_regclass('tidegate.installation') IS NOT NULL", &[]).await?.get(0);
+    if !there {
+        return Ok(None);
+    }
+    let row = client.query_opt("SELECT engine, storage_profile FROM tidegate.installation", &[]).await?;
+    Ok(row.map(|row| Installation {
+        engine: if row.get::<_, &str>(0) == "timescale" { Engine::Timescale } else { Engine::Postgres },
+        profile: if row.get::<_, &str>(1) == "columnstore" { StorageProfile::Columnstore } else { StorageProfile::Rowstore },
+    }))
 }
 
 /// The first installation decides; a later configuration that contradicts it is refused, since data would be lost from
@@ -281,7 +301,7 @@ async fn apply_policies(client: &Client, config: &Config) -> Result<(), StorageE
 
 /// Proves, before anything is accepted, that COPY goes straight into the columnstore: an empty COPY in a transaction
 /// that is rolled back must not make TimescaleDB warn that it disabled direct compress.
-pub async fn prove_direct_compress(writer: &PgConfig, installed: &Installed) -> Result<(), StorageError> {
+pub async fn prove_direct_compress(writer: &PgConfig, installed: &Installation) -> Result<(), StorageError> {
     if !installed.direct_compress() {
         return Ok(());
     }

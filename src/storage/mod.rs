@@ -11,8 +11,8 @@ pub mod migrations;
 mod partitions;
 mod supervisor;
 
-pub use connect::{Warnings, connect};
+pub use connect::{Role, Warnings, connect, session_sql};
 pub use database::{Database, Location};
-pub use engine::{Engine, Installed, detect};
+pub use engine::{Engine, Installation, Installed, detect, install, prove_direct_compress, standing_installation};
 pub use errors::{Fate, StorageError};
 pub use partitions::Partitions;

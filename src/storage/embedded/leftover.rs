@@ -34,8 +34,7 @@ pub(super) async fn stop(cluster: &Path) -> Result<(), EmbeddedError> {
     match identify(pid, cluster) {
         Identity::OurServer => {
             tracing::warn!(pid, cluster = %cluster.display(), "stopping the PostgreSQL that a killed tidegate left running");
-            let ended = async |within| gone_within(within, || identify(pid, cluster) != Identity::OurServer).await;
-            if !escalate(pid, ended).await {
+            if !escalate(pid, || identify(pid, cluster) != Identity::OurServer).await {
                 return Err(EmbeddedError::new(format!(
                     "PostgreSQL process {pid} of {} does not end",
                     cluster.display()
@@ -51,10 +50,10 @@ pub(super) async fn stop(cluster: &Path) -> Result<(), EmbeddedError> {
 }
 
 /// Signals a server in steps of growing violence, until `ended` says that it is over. False when nothing helped.
-pub(super) async fn escalate(pid: i32, mut ended: impl AsyncFnMut(Duration) -> bool) -> bool {
+pub(super) async fn escalate(pid: i32, mut ended: impl FnMut() -> bool) -> bool {
     for (signal, patience) in [FAST, IMMEDIATE, KILL] {
         send(pid, signal);
-        if ended(patience).await {
+        if gone_within(patience, &mut ended).await {
             return true;
         }
         tracing::warn!(pid, ?signal, waited_s = patience.as_secs(), "PostgreSQL is late to stop");

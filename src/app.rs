@@ -1,0 +1,185 @@
+//! A running Tidegate: everything put together, and taken apart again in order.
+//!
+//! Start: database (embedded or external), schema, first key, listener, writers, jobs. Stop: not ready, accept no more,
+//! let requests finish, flush the lane, stop jobs, close pools, stop the embedded server; each step bounded, and who is
+//! late is named.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::http::{self, Api, Readiness};
+use crate::ingest::Ingest;
+use crate::limits::SHUTDOWN_DEADLINE;
+use crate::query::Reads;
+use crate::rollup::{self, Lifecycle};
+use crate::shutdown::Signals;
+use crate::storage::{Database, Location, StorageError, connect};
+use crate::tenancy::{Verifier, admin};
+use crate::telemetry;
+
+/// What is said once, when the process is ready.
+pub struct Welcome {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The first key, made at first start only: tenant and text.
+    pub first_key: Option<(String, String)>,
+    /// A command line that opens psql as the reader.
+    pub psql: String,
+    /// Engine, and why.
+    pub engine: String,
+}
+
+/// A Tidegate that serves.
+pub struct App {
+    /// What to tell the operator.
+    pub welcome: Welcome,
+    location: Location,
+    database: Database,
+    ingest: Arc<Ingest>,
+    writers: Vec<JoinHandle<()>>,
+    lifecycle: rollup::Running,
+    readiness: watch::Sender<Readiness>,
+    stop_serving: watch::Sender<bool>,
+    serving: JoinHandle<http::Served>,
+}
+
+impl App {
+    /// Starts everything; returns once requests are served.
+    pub async fn start(config: &Config) -> Result<Self, StorageError> {
+        let metrics = telemetry::start_metrics().map_err(|error| StorageError::fatal(format!("metrics: {error}")))?;
+        let location = Location::own(config).await?;
+        match Self::start_on(location, config, metrics).await {
+            Ok(app) => Ok(app),
+            Err((location, error)) => {
+                // The embedded server must not outlive a failed start.
+                let _ = location.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_on(
+        location: Location,
+        config: &Config,
+        metrics: metrics_exporter_prometheus::PrometheusHandle,
+    ) -> Result<Self, (Location, StorageError)> {
+        let prepared = async {
+            let database = Database::open(&location, config).await?;
+            let first_key = first_key(&location).await?;
+            let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+                StorageError::fatal(format!("cannot listen on {}: {error}; set `listen` to a free address", config.listen))
+            })?;
+            let listen = listener.local_addr().map_err(|error| StorageError::fatal(error.to_string()))?;
+            Ok((database, first_key, listener, listen))
+        };
+        let (database, first_key, listener, listen) = match prepared.await {
+            Ok(prepared) => prepared,
+            Err(error) => return Err((location, error)),
+        };
+        let installed = &database.installed;
+        let engine = format!("{} ({})", installed.installation.engine.as_str(), installed.reason);
+        tracing::info!(engine, profile = installed.installation.profile.as_str(), "storage engine");
+        let (ingest, writers) = Ingest::start(&database, config);
+        let lifecycle = rollup::start(
+            Lifecycle {
+                owner: database.owner.clone(),
+                partitions: database.partitions.clone(),
+                retention: config.retention.clone(),
+            },
+            database.owner.clone(),
+        );
+        let (readiness, ready) = watch::channel(Readiness::Ready);
+        let (stop_serving, stop) = watch::channel(false);
+        let api = Api {
+            ingest: Arc::clone(&ingest),
+            reads: Reads::new(database.reader.clone()),
+            verifier: Verifier::new(database.verifier.clone()),
+            body_bytes_max: config.limits.body_bytes,
+            connections_max: config.limits.connections,
+            metrics,
+            readiness: ready,
+        };
+        let serving = tokio::spawn(http::serve(listener, Arc::new(api), stop, SHUTDOWN_DEADLINE * 2 / 3));
+        let welcome = Welcome { listen, first_key, psql: location.psql.clone(), engine };
+        Ok(Self { welcome, location, database, ingest, writers, lifecycle, readiness, stop_serving, serving })
+    }
+
+    /// Where its database is.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Waits for a signal and stops in order; true when everything ended in time.
+    pub async fn run(self, mut signals: Signals) -> bool {
+        let signal = signals.next().await;
+        tracing::info!(signal, "stopping; a second signal stops at once");
+        tokio::select! {
+            in_order = tokio::time::timeout(SHUTDOWN_DEADLINE, self.stop()) => in_order.unwrap_or_else(|_| {
+                tracing::error!(deadline_s = SHUTDOWN_DEADLINE.as_secs(), "not everything stopped in time");
+                false
+            }),
+            signal = signals.next() => {
+                tracing::error!(signal, "stopping at once; what was answered 200 is stored");
+                false
+            }
+        }
+    }
+
+    /// Stops in order.
+    pub async fn stop(self) -> bool {
+        self.readiness.send_replace(Readiness::Stopping);
+        self.stop_serving.send_replace(true);
+        let mut in_order = match self.serving.await {
+            Ok(http::Served { cut: 0 }) => true,
+            Ok(http::Served { cut }) => {
+                tracing::warn!(connections = cut, "connections were busy at the deadline and were cut");
+                false
+            }
+            Err(error) => {
+                tracing::error!(%error, "the accept loop failed");
+                false
+            }
+        };
+        self.ingest.close();
+        for writer in self.writers {
+            in_order &= late("a writer", writer).await;
+        }
+        self.lifecycle.stop().await;
+        self.database.close();
+        if let Err(error) = self.location.close().await {
+            tracing::error!(%error, "the embedded server did not stop in order");
+            in_order = false;
+        }
+        tracing::info!(in_order, "stopped");
+        in_order
+    }
+}
+
+/// Waits for a task, saying so when it takes long.
+async fn late(who: &str, mut task: JoinHandle<()>) -> bool {
+    loop {
+        match tokio::time::timeout(Duration::from_secs(2), &mut task).await {
+            Ok(result) => return result.is_ok(),
+            Err(_) => tracing::warn!(who, "still at work"),
+        }
+    }
+}
+
+async fn first_key(location: &Location) -> Result<Option<(String, String)>, StorageError> {
+    let mut client = owner_client(location).await?;
+    let made = admin::first_start(&mut client).await?;
+    Ok(made.map(|(organization, key)| (organization.tenant_id, key.key)))
+}
+
+/// One connection of the owner, for commands.
+pub async fn owner_client(location: &Location) -> Result<tokio_postgres::Client, StorageError> {
+    let (client, _task) = connect(location.owner(), Arc::default()).await?;
+    client.batch_execute(&crate::storage::session_sql(crate::storage::Role::Owner, "")).await?;
+    Ok(client)
+}

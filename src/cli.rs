@@ -1,0 +1,218 @@
+//! The command line: what can be said, and how it becomes a configuration and a command.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::commands::load::LoadArgs;
+use crate::config::{Config, ConfigError, Layers, Origin};
+
+/// High-throughput, exactly-once time-series event ingestor for TimescaleDB and PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command takes; they win over the environment and the file.
+#[derive(Debug, Args)]
+pub struct Settings {
+    /// Configuration file [default: tidegate.toml, if there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Owner's connection URL; without one an embedded PostgreSQL is used
+    #[arg(long, global = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// Folder of the embedded PostgreSQL
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// auto, timescale or postgres
+    #[arg(long, global = true)]
+    engine: Option<String>,
+    /// Address and port to listen on
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Any configuration key, such as --set batch.rows=2000; repeatable
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve HTTP; with no database configured, on a private PostgreSQL
+    Serve,
+    /// Bring the database's schema up to date
+    Migrate {
+        /// Only say whether it is; exit 1 if not
+        #[arg(long)]
+        check: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the database and this machine, and say what to do
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send generated events, or a file, and report
+    Load(LoadArgs),
+    /// A throwaway instance with generated telemetry, and what it stored
+    Demo {
+        /// How long to send
+        #[arg(long, default_value = "20s", value_parser = crate::load::parse_duration)]
+        duration: std::time::Duration,
+    },
+    /// Manage API keys
+    Keys {
+        /// What to do.
+        #[command(subcommand)]
+        action: KeysAction,
+    },
+    /// Manage organizations
+    Orgs {
+        /// What to do.
+        #[command(subcommand)]
+        action: OrgsAction,
+    },
+    /// Print a shell's completion script
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `tidegate keys ...`
+#[derive(Debug, Subcommand)]
+pub enum KeysAction {
+    /// Make a key; its text is printed once
+    Create {
+        /// The organization, by slug or name
+        #[arg(long)]
+        org: String,
+        /// What it may do: ingest, read, consume, admin, operator
+        #[arg(long, default_value = "ingest,read")]
+        scopes: String,
+        /// What it is for
+        #[arg(long, default_value = "")]
+        label: String,
+        /// When it ends by itself (RFC 3339)
+        #[arg(long, value_name = "TIME")]
+        expires_at: Option<Timestamp>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List keys
+    List {
+        /// Only of this organization
+        #[arg(long)]
+        org: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a key: refused everywhere within 5 s
+    Revoke {
+        /// The key's id
+        id: Uuid,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a successor of a key; the old one ends after the grace
+    Rotate {
+        /// The key's id
+        id: Uuid,
+        /// How long the old key still works
+        #[arg(long, default_value = "24h", value_parser = crate::load::parse_duration)]
+        grace: std::time::Duration,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `tidegate orgs ...`
+#[derive(Debug, Subcommand)]
+pub enum OrgsAction {
+    /// Make an organization
+    Create {
+        /// Its name
+        name: String,
+        /// Its slug, the tenant of its data [default: derived from the name]
+        #[arg(long)]
+        slug: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List organizations
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Deactivate an organization: its keys stop working, its data stay
+    Deactivate {
+        /// Its slug or name
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Settings {
+    /// The configuration: file, then environment, then these flags.
+    pub fn resolve(&self) -> Result<Config, ConfigError> {
+        let mut layers = Layers::new();
+        let named = self.config.clone().or_else(|| std::env::var_os("TIDEGATE_CONFIG").map(PathBuf::from));
+        match &named {
+            Some(path) => layers.file(path, true)?,
+            None => layers.file(Path::new("tidegate.toml"), false)?,
+        }
+        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        for name in layers.environment(variables)? {
+            // Before logging is set up, and worth seeing whatever its level.
+            eprintln!("warning: the variable {name} is not a configuration key of tidegate and is ignored");
+        }
+        let flags = [
+            ("database_url", &self.database_url, "--database-url"),
+            ("data_dir", &self.data_dir, "--data-dir"),
+            ("engine", &self.engine, "--engine"),
+            ("listen", &self.listen, "--listen"),
+        ];
+        for (path, value, flag) in flags {
+            if let Some(value) = value {
+                layers.set(path, value.clone(), Origin::Flag(flag.into()))?;
+            }
+        }
+        for pair in &self.set {
+            let (path, value) = pair
+                .split_once('=')
+                .ok_or_else(|| ConfigError(format!("flag --set: `{pair}` is not of the form key=value")))?;
+            layers.set(path, value.to_owned(), Origin::Flag("--set".into()))?;
+        }
+        Config::from_layers(&layers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,86 @@
+//! `tidegate demo`: a throwaway instance, generated telemetry, and what it stored.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use super::load::print_report;
+use super::{Exit, failed, interrupted, print_table};
+use crate::app::{App, owner_client};
+use crate::config::Config;
+use crate::load::{ASSETS_DEFAULT, Format, LoadOptions, Rate, Source, check_conservation};
+use crate::storage::StorageError;
+
+/// A folder that is removed with the demo.
+struct Throwaway(PathBuf);
+
+impl Drop for Throwaway {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(folder = %self.0.display(), %error, "the demo's folder could not be removed");
+        }
+    }
+}
+
+/// Runs the command.
+pub async fn run(config: &Config, duration: Duration) -> Exit {
+    let folder = Throwaway(std::env::temp_dir().join(format!("tidegate-demo-{}", std::process::id())));
+    let mut config = config.clone();
+    config.database.database_url = None;
+    config.data_dir.clone_from(&folder.0);
+    config.listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    eprintln!("starting a throwaway PostgreSQL and Tidegate ...");
+    let app = match App::start(&config).await {
+        Ok(app) => app,
+        Err(error) => return failed(&error),
+    };
+    let result = show(&app, duration).await;
+    let in_order = app.stop().await;
+    match result {
+        Ok(true) if in_order => Exit::Ok,
+        Ok(_) => Exit::Failed,
+        Err(error) => failed(&error),
+    }
+}
+
+async fn show(app: &App, duration: Duration) -> Result<bool, StorageError> {
+    println!("engine: {}", app.welcome.engine);
+    let key = app.welcome.first_key.as_ref().map(|(_, key)| key.clone());
+    let options = LoadOptions {
+        url: format!("http://{}", app.welcome.listen),
+        keys: key.into_iter().collect(),
+        rate: Rate::Max,
+        duration,
+        batch: 1000,
+        connections: 4,
+        format: Format::Ndjson,
+        gzip: false,
+        source: Source::Generate { seed: 1, assets: ASSETS_DEFAULT },
+        progress: true,
+        max_events: None,
+        no_keys: false,
+    };
+    let fatal = |error: &dyn std::fmt::Display| StorageError::fatal(error.to_string());
+    let mut report = crate::load::run(options, interrupted()).await.map_err(|error| fatal(&error))?;
+    let client = owner_client(app.location()).await?;
+    report.conservation = Some(check_conservation(&report, &client).await?);
+    print_report(&report, &mut std::io::stdout()).map_err(|error| fatal(&error))?;
+    queries(&client).await?;
+    Ok(report.is_ok())
+}
+
+/// A few questions that a dashboard would ask.
+async fn queries(client: &Client) -> Result<(), StorageError> {
+    println!("\nevents by type:");
+    let sql = "SELECT event_type, count(*)::text, round(100.0 * count(*) / sum(count(*)) OVER (), 1)::text \
+               FROM events GROUP BY 1 ORDER BY count(*) DESC LIMIT 8";
+    let rows = client.query(sql, &[]).await?;
+    print_table(["EVENT_TYPE", "COUNT", "%"], rows.iter().map(|row| [row.get(0), row.get(1), row.get(2)]));
+    println!("\nthe busiest assets' errors:");
+    let sql = "SELECT asset_id, count(*)::text, max(timestamp)::text FROM events \
+               WHERE severity IN ('error', 'critical') AND asset_id IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 5";
+    let rows = client.query(sql, &[]).await?;
+    print_table(["ASSET", "ERRORS", "LAST"], rows.iter().map(|row| [row.get(0), row.get(1), row.get(2)]));
+    Ok(())
+}

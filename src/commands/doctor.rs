@@ -1,0 +1,241 @@
+//! `tidegate doctor`: looks at the database and this machine, and says of each thing whether it is right and what to do.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio_postgres::Client;
+
+use super::{Exit, print_json, print_table};
+use crate::app::owner_client;
+use crate::config::Config;
+use crate::limits::{MAX_LOCKS_PER_TRANSACTION_MIN, POSTGRES_MAJOR_MIN};
+use crate::storage::{Engine, Location, StorageError, detect, migrations, prove_direct_compress, standing_installation};
+
+/// Clock difference from which timestamps near the bounds of the window are judged differently.
+const SKEW_MS_MAX: i64 = 1000;
+/// Free disk below which to warn.
+const FREE_DISK_BYTES_MIN: u64 = 5 << 30;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Warning,
+    Failed,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    state: State,
+    found: String,
+    advice: Option<String>,
+}
+
+fn ok(check: &'static str, found: impl Into<String>) -> Finding {
+    Finding { check, state: State::Ok, found: found.into(), advice: None }
+}
+
+fn bad(check: &'static str, state: State, found: impl Into<String>, advice: impl Into<String>) -> Finding {
+    Finding { check, state, found: found.into(), advice: Some(advice.into()) }
+}
+
+/// Ok if `right`, else a warning with advice.
+fn expect(check: &'static str, right: bool, found: impl Into<String>, advice: &str) -> Finding {
+    if right { ok(check, found) } else { bad(check, State::Warning, found, advice) }
+}
+
+/// Runs the command: exit 1 when something failed; warnings do not.
+pub async fn run(config: &Config, json: bool) -> Exit {
+    let mut findings = vec![disk(config)];
+    match database(config).await {
+        Ok(found) => findings.extend(found),
+        Err(error) => findings.push(bad(
+            "database",
+            State::Failed,
+            error.to_string(),
+            "check database_url, that the server runs, and its log",
+        )),
+    }
+    if json {
+        print_json(&findings);
+    } else {
+        let state = |finding: &Finding| match finding.state {
+            State::Ok => "ok",
+            State::Warning => "WARNING",
+            State::Failed => "FAILED",
+        };
+        print_table(
+            ["CHECK", "STATE", "FOUND"],
+            findings.iter().map(|finding| [finding.check.to_owned(), state(finding).to_owned(), finding.found.clone()]),
+        );
+        for finding in &findings {
+            if let Some(advice) = &finding.advice {
+                println!("\n{}: {advice}", finding.check);
+            }
+        }
+    }
+    let healthy = findings.iter().all(|finding| finding.state != State::Failed);
+    if healthy { Exit::Ok } else { Exit::Failed }
+}
+
+fn disk(config: &Config) -> Finding {
+    let existing = config.data_dir.ancestors().find(|path| path.exists()).unwrap_or(std::path::Path::new("."));
+    let existing = if existing.as_os_str().is_empty() { std::path::Path::new(".") } else { existing };
+    match nix::sys::statvfs::statvfs(existing) {
+        Ok(stat) => {
+            let free = stat.blocks_available() * stat.fragment_size();
+            let found = format!("{:.1} GiB free under {}", gib(free), config.data_dir.display());
+            expect("disk", free >= FREE_DISK_BYTES_MIN, found, "make room: a full disk stops ingestion (nothing is lost, senders get 503)")
+        }
+        Err(error) => bad("disk", State::Warning, error.to_string(), "check that data_dir can be reached"),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn gib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 30)
+}
+
+async fn database(config: &Config) -> Result<Vec<Finding>, StorageError> {
+    let location = Location::find(config).await?;
+    let findings = async {
+        let client = owner_client(&location).await?;
+        let mut findings = server(&client).await?;
+        findings.extend(settings(&client).await?);
+        findings.push(clock(&client).await?);
+        findings.extend(schema(&client, &location, config).await?);
+        findings.push(roles(config));
+        Ok(findings)
+    };
+    let findings = findings.await;
+    location.close().await?;
+    findings
+}
+
+async fn server(client: &Client) -> Result<Vec<Finding>, StorageError> {
+    let row = client
+        .query_one("SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000", &[])
+        .await?;
+    let (version, major): (String, i32) = (row.get(0), row.get(1));
+    let supported = u32::try_from(major).is_ok_and(|major| major >= POSTGRES_MAJOR_MIN);
+    let version = if supported {
+        ok("PostgreSQL", version)
+    } else {
+        bad("PostgreSQL", State::Failed, version, format!("upgrade to {POSTGRES_MAJOR_MIN} or newer"))
+    };
+    let extension = client
+        .query_opt(
+            "SELECT extversion, coalesce(current_setting('timescaledb.license', true), '?') FROM pg_extension \
+             WHERE extname = 'timescaledb'",
+            &[],
+        )
+        .await?;
+    let extension = match extension.map(|row| (row.get::<_, String>(0), row.get::<_, String>(1))) {
+        Some((version, license)) => expect(
+            "TimescaleDB",
+            license == "timescale",
+            format!("{version}, license {license}"),
+            "the Apache-2 edition lacks compression and continuous aggregates; install the Community edition",
+        ),
+        None => ok("TimescaleDB", "not installed in this database: engine postgres"),
+    };
+    Ok(vec![version, extension])
+}
+
+async fn settings(client: &Client) -> Result<Vec<Finding>, StorageError> {
+    let row = client
+        .query_one(
+            "SELECT current_setting('synchronous_commit'), current_setting('fsync'), current_setting('full_page_writes'), \
+             pg_size_bytes(current_setting('shared_buffers')), current_setting('max_locks_per_transaction')::bigint, \
+             pg_size_bytes(current_setting('max_wal_size')), current_setting('max_connections')::bigint, \
+             (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')",
+            &[],
+        )
+        .await?;
+    let (commit, fsync, pages): (String, String, String) = (row.get(0), row.get(1), row.get(2));
+    let (buffers, locks, wal): (i64, i64, i64) = (row.get(3), row.get(4), row.get(5));
+    let (connections_max, connections): (i64, i64) = (row.get(6), row.get(7));
+    let mib = |bytes: i64| format!("{} MiB", bytes >> 20);
+    let lost = "an event answered 200 can be lost in a crash; set it to on";
+    let durable = |check, value: &str, right: bool| {
+        if right { ok(check, value) } else { bad(check, State::Failed, value, lost) }
+    };
+    Ok(vec![
+        durable("synchronous_commit", &commit, commit != "off"),
+        durable("fsync", &fsync, fsync == "on"),
+        durable("full_page_writes", &pages, pages == "on"),
+        expect("shared_buffers", buffers >= 128 << 20, mib(buffers), "set it to a quarter of the memory, at least 128MB"),
+        expect(
+            "max_locks_per_transaction",
+            locks >= MAX_LOCKS_PER_TRANSACTION_MIN,
+            locks.to_string(),
+            "set it to 1024 and restart the server: dropping a year of chunks takes a lock for each",
+        ),
+        expect("max_wal_size", wal >= 1 << 30, mib(wal), "set it to 4GB: checkpoints forced by volume halve throughput"),
+        expect(
+            "connections",
+            connections * 10 <= connections_max * 8,
+            format!("{connections} of {connections_max} used"),
+            "raise max_connections, or lower writers and readers",
+        ),
+    ])
+}
+
+async fn clock(client: &Client) -> Result<Finding, StorageError> {
+    let before = Timestamp::now();
+    let server: Timestamp = client.query_one("SELECT clock_timestamp()", &[]).await?.get(0);
+    let after = Timestamp::now();
+    // The server's answer lies between the two; what lies outside is skew.
+    let skew_ms = (before.as_millisecond() - server.as_millisecond()).max(server.as_millisecond() - after.as_millisecond());
+    Ok(expect(
+        "clock",
+        skew_ms <= SKEW_MS_MAX,
+        format!("{} ms apart", skew_ms.max(0)),
+        "synchronise the clocks of this machine and the database's (NTP)",
+    ))
+}
+
+async fn schema(client: &Client, location: &Location, config: &Config) -> Result<Vec<Finding>, StorageError> {
+    let Some(installation) = standing_installation(client).await? else {
+        let (engine, reason, _) = detect(location.owner(), config.database.engine).await?;
+        let found = format!("not installed yet; the engine would be {} ({reason})", engine.as_str());
+        return Ok(vec![bad("schema", State::Warning, found, "run tidegate migrate, or serve")]);
+    };
+    let engine = installation.engine;
+    let standing = migrations::standing(client, engine).await?;
+    let schema = if standing.is_current() {
+        ok("schema", format!("engine {}, all migrations applied", engine.as_str()))
+    } else {
+        bad("schema", State::Failed, format!("{standing:?}"), "tidegate migrate applies what is pending; altered or unknown migrations need the Tidegate version that applied them")
+    };
+    let mut findings = vec![schema];
+    if engine == Engine::Timescale && standing.is_current() {
+        findings.push(match prove_direct_compress(location.writer(), &installation).await {
+            Ok(()) if installation.direct_compress() => ok("direct compress", "COPY goes straight into the columnstore"),
+            Ok(()) => ok("direct compress", "not used: the profile is rowstore"),
+            Err(error) => bad("direct compress", State::Failed, error.to_string(), "see the message"),
+        });
+    }
+    let letters = client
+        .query_one("SELECT count(*), max(failed_at)::text FROM dead_letter_events WHERE failed_at > now() - INTERVAL '1 day'", &[])
+        .await?;
+    let (count, last): (i64, Option<String>) = (letters.get(0), letters.get(1));
+    findings.push(expect(
+        "dead letters",
+        count == 0,
+        last.map_or("none in the last day".to_owned(), |last| format!("{count} in the last day, the last at {last}")),
+        "GET /v1/dead-letters says what was wrong with each",
+    ));
+    Ok(findings)
+}
+
+fn roles(config: &Config) -> Finding {
+    let database = &config.database;
+    let separate = database.database_url.is_none() || (database.writer_url.is_some() && database.reader_url.is_some());
+    expect(
+        "roles",
+        separate,
+        if separate { "ingest and query paths have their own roles" } else { "the owner's role carries ingest and queries" },
+        "set writer_url (tidegate_writer) and reader_url (tidegate_reader), so that neither path can change what it must not",
+    )
+}

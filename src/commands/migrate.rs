@@ -1,0 +1,56 @@
+//! `tidegate migrate [--check]`.
+
+use serde_json::json;
+
+use super::{Exit, failed, print_json};
+use crate::app::owner_client;
+use crate::config::Config;
+use crate::storage::{Location, StorageError, detect, install, migrations, standing_installation};
+
+/// Runs the command.
+pub async fn run(config: &Config, check: bool, json: bool) -> Exit {
+    let result = async {
+        let location = Location::find(config).await?;
+        let result = if check { self::check(&location, config, json).await } else { apply(&location, config, json).await };
+        location.close().await?;
+        result
+    };
+    result.await.unwrap_or_else(|error: StorageError| failed(&error))
+}
+
+async fn apply(location: &Location, config: &Config, json: bool) -> Result<Exit, StorageError> {
+    let installed = install(location.owner(), config).await?;
+    let engine = installed.installation.engine.as_str();
+    if json {
+        print_json(&json!({ "engine": engine, "reason": installed.reason, "applied": installed.applied }));
+    } else if installed.applied.is_empty() {
+        println!("up to date; engine {engine} ({})", installed.reason);
+    } else {
+        println!("applied {:?}; engine {engine} ({})", installed.applied, installed.reason);
+    }
+    Ok(Exit::Ok)
+}
+
+async fn check(location: &Location, config: &Config, json: bool) -> Result<Exit, StorageError> {
+    let client = owner_client(location).await?;
+    let engine = match standing_installation(&client).await? {
+        Some(installation) => installation.engine,
+        None => detect(location.owner(), config.database.engine).await?.0,
+    };
+    let standing = migrations::standing(&client, engine).await?;
+    let current = standing.is_current();
+    if json {
+        print_json(&json!({
+            "current": current, "engine": engine.as_str(), "pending": standing.pending, "altered": standing.altered,
+            "unknown": standing.unknown
+        }));
+    } else if current {
+        println!("up to date; engine {}", engine.as_str());
+    } else {
+        println!(
+            "not up to date: pending {:?} (tidegate migrate applies them), altered {:?}, unknown {:?}",
+            standing.pending, standing.altered, standing.unknown
+        );
+    }
+    Ok(if current { Exit::Ok } else { Exit::Failed })
+}

@@ -1,0 +1,33 @@
+//! Logs and metrics of the process: set up once, before anything else happens.
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{ConfigError, LogConfig};
+
+/// Upper bounds of duration histograms, in seconds.
+const SECONDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+/// Upper bounds of the rows of a batch.
+const ROWS: &[f64] = &[1.0, 10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0, 100_000.0];
+
+/// Sends logs to standard error, as text or as one JSON object a line; standard output is for results.
+pub fn start_logging(config: &LogConfig) -> Result<(), ConfigError> {
+    let filter = EnvFilter::try_new(&config.level)
+        .map_err(|error| ConfigError(format!("configuration key `log.level`: `{}`: {error}", config.level)))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second initialisation (tests) keeps the first one's output.
+    let _ = if config.json {
+        builder.json().flatten_event(true).with_current_span(false).try_init()
+    } else {
+        builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
+    };
+    Ok(())
+}
+
+/// Installs the recorder of metrics and returns what renders them.
+pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_rows".into()), ROWS)?
+        .install_recorder()
+}
