@@ -20,8 +20,8 @@ use crate::query::Reads;
 use crate::rollup::{self, Lifecycle};
 use crate::shutdown::Signals;
 use crate::storage::{Database, Location, StorageError, connect};
-use crate::tenancy::{Verifier, admin};
 use crate::telemetry;
+use crate::tenancy::{Verifier, admin};
 
 /// What is said once, when the process is ready.
 pub struct Welcome {
@@ -73,7 +73,10 @@ impl App {
             let database = Database::open(&location, config).await?;
             let first_key = first_key(&location).await?;
             let listener = TcpListener::bind(config.listen).await.map_err(|error| {
-                StorageError::fatal(format!("cannot listen on {}: {error}; set `listen` to a free address", config.listen))
+                StorageError::fatal(format!(
+                    "cannot listen on {}: {error}; set `listen` to a free address",
+                    config.listen
+                ))
             })?;
             let listen = listener.local_addr().map_err(|error| StorageError::fatal(error.to_string()))?;
             Ok((database, first_key, listener, listen))

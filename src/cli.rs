@@ -181,7 +181,8 @@ impl Settings {
             Some(path) => layers.file(path, true)?,
             None => layers.file(Path::new("tidegate.toml"), false)?,
         }
-        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         for name in layers.environment(variables)? {
             // Before logging is set up, and worth seeing whatever its level.
             eprintln!("warning: the variable {name} is not a configuration key of tidegate and is ignored");

@@ -8,7 +8,9 @@ use super::{Exit, print_json, print_table};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::limits::{MAX_LOCKS_PER_TRANSACTION_MIN, POSTGRES_MAJOR_MIN};
-use crate::storage::{Engine, Location, StorageError, detect, migrations, prove_direct_compress, standing_installation};
+use crate::storage::{
+    Engine, Location, StorageError, detect, migrations, prove_direct_compress, standing_installation,
+};
 
 /// Clock difference from which timestamps near the bounds of the window are judged differently.
 const SKEW_MS_MAX: i64 = 1000;
@@ -85,7 +87,12 @@ fn disk(config: &Config) -> Finding {
         Ok(stat) => {
             let free = stat.blocks_available() * stat.fragment_size();
             let found = format!("{:.1} GiB free under {}", gib(free), config.data_dir.display());
-            expect("disk", free >= FREE_DISK_BYTES_MIN, found, "make room: a full disk stops ingestion (nothing is lost, senders get 503)")
+            expect(
+                "disk",
+                free >= FREE_DISK_BYTES_MIN,
+                found,
+                "make room: a full disk stops ingestion (nothing is lost, senders get 503)",
+            )
         }
         Err(error) => bad("disk", State::Warning, error.to_string(), "check that data_dir can be reached"),
     }
@@ -164,14 +171,24 @@ async fn settings(client: &Client) -> Result<Vec<Finding>, StorageError> {
         durable("synchronous_commit", &commit, commit != "off"),
         durable("fsync", &fsync, fsync == "on"),
         durable("full_page_writes", &pages, pages == "on"),
-        expect("shared_buffers", buffers >= 128 << 20, mib(buffers), "set it to a quarter of the memory, at least 128MB"),
+        expect(
+            "shared_buffers",
+            buffers >= 128 << 20,
+            mib(buffers),
+            "set it to a quarter of the memory, at least 128MB",
+        ),
         expect(
             "max_locks_per_transaction",
             locks >= MAX_LOCKS_PER_TRANSACTION_MIN,
             locks.to_string(),
             "set it to 1024 and restart the server: dropping a year of chunks takes a lock for each",
         ),
-        expect("max_wal_size", wal >= 1 << 30, mib(wal), "set it to 4GB: checkpoints forced by volume halve throughput"),
+        expect(
+            "max_wal_size",
+            wal >= 1 << 30,
+            mib(wal),
+            "set it to 4GB: checkpoints forced by volume halve throughput",
+        ),
         expect(
             "connections",
             connections * 10 <= connections_max * 8,
@@ -186,7 +203,8 @@ async fn clock(client: &Client) -> Result<Finding, StorageError> {
     let server: Timestamp = client.query_one("SELECT clock_timestamp()", &[]).await?.get(0);
     let after = Timestamp::now();
     // The server's answer lies between the two; what lies outside is skew.
-    let skew_ms = (before.as_millisecond() - server.as_millisecond()).max(server.as_millisecond() - after.as_millisecond());
+    let skew_ms =
+        (before.as_millisecond() - server.as_millisecond()).max(server.as_millisecond() - after.as_millisecond());
     Ok(expect(
         "clock",
         skew_ms <= SKEW_MS_MAX,
@@ -206,18 +224,28 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
     let schema = if standing.is_current() {
         ok("schema", format!("engine {}, all migrations applied", engine.as_str()))
     } else {
-        bad("schema", State::Failed, format!("{standing:?}"), "tidegate migrate applies what is pending; altered or unknown migrations need the Tidegate version that applied them")
+        bad(
+            "schema",
+            State::Failed,
+            format!("{standing:?}"),
+            "tidegate migrate applies what is pending; altered or unknown migrations need the Tidegate version that applied them",
+        )
     };
     let mut findings = vec![schema];
     if engine == Engine::Timescale && standing.is_current() {
         findings.push(match prove_direct_compress(location.writer(), &installation).await {
-            Ok(()) if installation.direct_compress() => ok("direct compress", "COPY goes straight into the columnstore"),
+            Ok(()) if installation.direct_compress() => {
+                ok("direct compress", "COPY goes straight into the columnstore")
+            }
             Ok(()) => ok("direct compress", "not used: the profile is rowstore"),
             Err(error) => bad("direct compress", State::Failed, error.to_string(), "see the message"),
         });
     }
     let letters = client
-        .query_one("SELECT count(*), max(failed_at)::text FROM dead_letter_events WHERE failed_at > now() - INTERVAL '1 day'", &[])
+        .query_one(
+            "SELECT count(*), max(failed_at)::text FROM dead_letter_events WHERE failed_at > now() - INTERVAL '1 day'",
+            &[],
+        )
         .await?;
     let (count, last): (i64, Option<String>) = (letters.get(0), letters.get(1));
     findings.push(expect(
@@ -235,7 +263,11 @@ fn roles(config: &Config) -> Finding {
     expect(
         "roles",
         separate,
-        if separate { "ingest and query paths have their own roles" } else { "the owner's role carries ingest and queries" },
+        if separate {
+            "ingest and query paths have their own roles"
+        } else {
+            "the owner's role carries ingest and queries"
+        },
         "set writer_url (tidegate_writer) and reader_url (tidegate_reader), so that neither path can change what it must not",
     )
 }

@@ -6,8 +6,8 @@ use super::{Exit, failed, print_table, with_owner};
 use crate::cli::KeysAction;
 use crate::config::Config;
 use crate::storage::StorageError;
-use crate::tenancy::admin::{self, KeyInfo, NewKey};
 use crate::tenancy::Scopes;
+use crate::tenancy::admin::{self, KeyInfo, NewKey};
 
 /// Runs the command.
 pub async fn run(config: &Config, action: KeysAction) -> Exit {
@@ -26,13 +26,13 @@ pub async fn run(config: &Config, action: KeysAction) -> Exit {
         }
         KeysAction::Revoke { id, json } => {
             let work = async |client: &mut _| admin::revoke_key(client, id).await;
-            with_owner(config, json, work, |key| println!("revoked {}; it is refused everywhere within 5 s", key.id)).await
+            with_owner(config, json, work, |key| println!("revoked {}; it is refused everywhere within 5 s", key.id))
+                .await
         }
         KeysAction::Rotate { id, grace, json } => {
             let work = async |client: &mut _| {
-                let old_ends_at = Timestamp::now()
-                    .checked_add(grace)
-                    .map_err(|_| StorageError::fatal("--grace is too long"))?;
+                let old_ends_at =
+                    Timestamp::now().checked_add(grace).map_err(|_| StorageError::fatal("--grace is too long"))?;
                 admin::rotate_key(client, id, old_ends_at).await
             };
             with_owner(config, json, work, show_new).await

@@ -11,7 +11,8 @@ use super::{Exit, failed, interrupted, print_json};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::load::{
-    ASSETS_DEFAULT, Conservation, Format, Kind, LoadOptions, LoadReport, Rate, Source, check_conservation, parse_duration,
+    ASSETS_DEFAULT, Conservation, Format, Kind, LoadOptions, LoadReport, Rate, Source, check_conservation,
+    parse_duration,
 };
 use crate::storage::{Location, StorageError};
 

@@ -11,7 +11,8 @@ use crate::storage::{Location, StorageError, detect, install, migrations, standi
 pub async fn run(config: &Config, check: bool, json: bool) -> Exit {
     let result = async {
         let location = Location::find(config).await?;
-        let result = if check { self::check(&location, config, json).await } else { apply(&location, config, json).await };
+        let result =
+            if check { self::check(&location, config, json).await } else { apply(&location, config, json).await };
         location.close().await?;
         result
     };

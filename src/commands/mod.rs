@@ -8,7 +8,6 @@ pub mod migrate;
 pub mod orgs;
 pub mod serve;
 
-use std::future::Future;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -100,10 +99,8 @@ fn print_table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [
 }
 
 /// Whether Ctrl-C was pressed; never returns otherwise.
-fn interrupted() -> impl Future<Output = ()> {
-    async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }

@@ -37,7 +37,9 @@ fn welcome(welcome: &Welcome) {
         }
         None => "$TIDEGATE_KEY",
     };
-    println!("  try it    curl -sS {url}/v1/events -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\");
+    println!(
+        "  try it    curl -sS {url}/v1/events -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\"
+    );
     println!("              -d '{{\"event_type\":\"hello\",\"source_module\":\"shell\",\"payload\":{{\"n\":1}}}}'");
     println!("  psql      {}", welcome.psql);
 }

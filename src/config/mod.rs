@@ -198,7 +198,7 @@ impl Config {
         use crate::limits::{FUTURE_DAYS_MAX, KIB, MIB, WINDOW_CHUNKS_MAX};
         let refuse = |key: &str, what: String| Err(ConfigError(format!("{}: {what}", read.whereabouts(key))));
         let hour = Duration::from_secs(3600);
-        if self.chunk_interval < hour || self.chunk_interval.as_secs() % 3600 != 0 {
+        if self.chunk_interval < hour || !self.chunk_interval.as_secs().is_multiple_of(3600) {
             return refuse("chunk_interval", "must be whole hours, at least 1h".into());
         }
         let window_s = self.retention.events.as_secs() + FUTURE_DAYS_MAX.unsigned_abs() * 86_400;

@@ -68,7 +68,7 @@ impl Write for Sink {
 
 enum Decoder {
     Identity(Sink),
-    Gzip(MultiGzDecoder<Sink>),
+    Gzip(Box<MultiGzDecoder<Sink>>),
     Zstd(Box<zstd::stream::write::Decoder<'static, Sink>>),
 }
 
@@ -76,7 +76,7 @@ impl Decoder {
     fn new(encoding: &Encoding, sink: Sink) -> io::Result<Self> {
         Ok(match encoding {
             Encoding::Identity => Self::Identity(sink),
-            Encoding::Gzip => Self::Gzip(MultiGzDecoder::new(sink)),
+            Encoding::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(sink))),
             Encoding::Zstd => {
                 let mut decoder = zstd::stream::write::Decoder::new(sink)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
@@ -181,7 +181,9 @@ fn too_large(bytes_max: usize) -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",
-        format!("the body is larger than limits.body_bytes, {bytes_max} bytes after decompression; send smaller batches"),
+        format!(
+            "the body is larger than limits.body_bytes, {bytes_max} bytes after decompression; send smaller batches"
+        ),
     )
 }
 

@@ -125,7 +125,9 @@ fn answer(outcome: &Outcome) -> Response<Body> {
 
 fn problem(unanswered: Unanswered, blank: bool) -> Problem {
     match unanswered {
-        Unanswered::Empty if blank => Problem::bad_request("empty_body", "the body is empty; send an event or an array of events"),
+        Unanswered::Empty if blank => {
+            Problem::bad_request("empty_body", "the body is empty; send an event or an array of events")
+        }
         Unanswered::Empty => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "nothing_accepted", "the request holds no event")
         }
@@ -198,7 +200,10 @@ fn defaults(params: &mut Params) -> Result<Defaults, Problem> {
         },
     };
     if defaults.wrap && (defaults.event_type.is_none() || defaults.source_module.is_none()) {
-        return Err(invalid("wrap", "needs `event_type` and `source_module` beside it: the objects have no such fields"));
+        return Err(invalid(
+            "wrap",
+            "needs `event_type` and `source_module` beside it: the objects have no such fields",
+        ));
     }
     Ok(defaults)
 }

@@ -20,14 +20,39 @@ pub enum Form {
 }
 
 const EVENT_COLUMNS: &[&str] = &[
-    "id", "timestamp", "tenant_id", "stream", "source_module", "event_type", "event_version", "severity", "environment",
-    "asset_id", "correlation_id", "parent_event_id", "trace_id", "payload", "metadata", "created_at",
+    "id",
+    "timestamp",
+    "tenant_id",
+    "stream",
+    "source_module",
+    "event_type",
+    "event_version",
+    "severity",
+    "environment",
+    "asset_id",
+    "correlation_id",
+    "parent_event_id",
+    "trace_id",
+    "payload",
+    "metadata",
+    "created_at",
 ];
 
 /// Columns of dead letters in CSV.
 pub const DEAD_LETTER_COLUMNS: &[&str] = &[
-    "id", "failed_at", "stage", "code", "reason", "route", "content_type", "item_index", "event_id", "receipt",
-    "api_key_id", "raw_bytes", "raw_base64",
+    "id",
+    "failed_at",
+    "stage",
+    "code",
+    "reason",
+    "route",
+    "content_type",
+    "item_index",
+    "event_id",
+    "receipt",
+    "api_key_id",
+    "raw_bytes",
+    "raw_base64",
 ];
 
 impl Form {

@@ -43,7 +43,8 @@ pub fn metrics(api: &Api) -> Response<Body> {
         for (account, items) in counts.accounts() {
             match account {
                 "in_flight" | "spooled" => {
-                    gauge!(format!("tidegate_tenant_items_{account}"), "tenant" => tenant.to_string()).set(exact(items));
+                    gauge!(format!("tidegate_tenant_items_{account}"), "tenant" => tenant.to_string())
+                        .set(exact(items));
                 }
                 _ => {
                     counter!(format!("tidegate_tenant_items_{account}_total"), "tenant" => tenant.to_string())

@@ -35,7 +35,12 @@ struct List<'a, T> {
 }
 
 /// GET /v1/events
-pub async fn events(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> Result<Response<Body>, Problem> {
+pub async fn events(
+    api: &Api,
+    principal: &Principal,
+    parts: &Parts,
+    mut params: Params,
+) -> Result<Response<Body>, Problem> {
     let wanted = wanted(&parts.headers)?;
     let filter = filter(&mut params, &principal.tenant_id)?;
     let limit = params.take_count("limit", PAGE_ROWS_MAX)?;
@@ -58,7 +63,12 @@ pub async fn event(api: &Api, principal: &Principal, id: &str, params: Params) -
 }
 
 /// GET /v1/events/counts
-pub async fn counts(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> Result<Response<Body>, Problem> {
+pub async fn counts(
+    api: &Api,
+    principal: &Principal,
+    parts: &Parts,
+    mut params: Params,
+) -> Result<Response<Body>, Problem> {
     let wanted = wanted(&parts.headers)?;
     let bucket = match params.take("bucket") {
         None => None,
@@ -136,7 +146,12 @@ pub async fn dead_letters(
 }
 
 /// GET /v1/dead-letters/{id}
-pub async fn dead_letter(api: &Api, principal: &Principal, id: &str, params: Params) -> Result<Response<Body>, Problem> {
+pub async fn dead_letter(
+    api: &Api,
+    principal: &Principal,
+    id: &str,
+    params: Params,
+) -> Result<Response<Body>, Problem> {
     params.finish()?;
     let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("dead letter")) };
     let found = api.reads.dead_letter(&principal.tenant_id, id).await.map_err(problem)?;
@@ -149,7 +164,8 @@ fn page<T: Serialize>(page: Page<T>) -> Response<Body> {
 
 fn filter(params: &mut Params, tenant_id: &str) -> Result<Filter, Problem> {
     let now = Timestamp::now();
-    let mut filter = Filter { from: params.take_time("from", now)?, to: params.take_time("to", now)?, ..Filter::default() };
+    let mut filter =
+        Filter { from: params.take_time("from", now)?, to: params.take_time("to", now)?, ..Filter::default() };
     for field in Field::ALL {
         let values = params.take_list(field.name());
         if !values.is_empty() {

@@ -118,7 +118,11 @@ fn find(method: &Method, path: &str) -> Result<(&'static RouteInfo, String), Pro
         allow.push(info.method.as_str());
     }
     if allow.is_empty() {
-        Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such path; /openapi.json lists what there is"))
+        Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is no such path; /openapi.json lists what there is",
+        ))
     } else {
         Err(Problem::method_not_allowed(allow.join(", ")))
     }
@@ -135,11 +139,12 @@ fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
 async fn authorize(api: &Api, headers: &HeaderMap, info: &RouteInfo, scope: Scope) -> Result<Arc<Principal>, Problem> {
     let text = key_text(headers)?;
     let principal = api.verifier.verify(text).await.map_err(|error| match error {
-        KeyError::Invalid => {
-            Problem::unauthorized("the API key is not valid: unknown, revoked, expired, or its organization is inactive")
-        }
+        KeyError::Invalid => Problem::unauthorized(
+            "the API key is not valid: unknown, revoked, expired, or its organization is inactive",
+        ),
         KeyError::TooMany => {
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "key_lookups", "too many unknown keys are being tried").retry_after(1)
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "key_lookups", "too many unknown keys are being tried")
+                .retry_after(1)
         }
         KeyError::Unavailable(_) => {
             Problem::unavailable("database_unavailable", "the key cannot be verified at the moment", 2)
@@ -152,7 +157,11 @@ async fn authorize(api: &Api, headers: &HeaderMap, info: &RouteInfo, scope: Scop
     }
     let needed = scope.as_str();
     let has = principal.scopes;
-    Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", format!("this needs the scope `{needed}`; the key has `{has}`")))
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "forbidden",
+        format!("this needs the scope `{needed}`; the key has `{has}`"),
+    ))
 }
 
 fn key_text(headers: &HeaderMap) -> Result<&str, Problem> {

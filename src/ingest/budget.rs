@@ -25,7 +25,8 @@ impl Budget {
 
     /// Takes `bytes`, or nothing when there are not that many.
     pub fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
-        let taken = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(bytes)).is_ok();
+        let taken =
+            self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(bytes)).is_ok();
         taken.then(|| Reservation { budget: Arc::clone(self), bytes })
     }
 

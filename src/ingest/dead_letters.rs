@@ -53,8 +53,19 @@ pub async fn insert(
         .execute(
             INSERT,
             &[
-                &tenants, &ids, &stages, &codes, &reasons, &raw, &routes, &types, &parameters, &indexes, &event_ids,
-                &receipts, &keys,
+                &tenants,
+                &ids,
+                &stages,
+                &codes,
+                &reasons,
+                &raw,
+                &routes,
+                &types,
+                &parameters,
+                &indexes,
+                &event_ids,
+                &receipts,
+                &keys,
             ],
         )
         .await?;

@@ -113,7 +113,8 @@ pub async fn remember(
     let hashes: Vec<&[u8]> = idempotency().map(|idempotency| idempotency.sha256.as_slice()).collect();
     let routes: Vec<&str> = keyed.iter().map(|(submission, _)| submission.route).collect();
     let receipts: Vec<Uuid> = keyed.iter().map(|(_, outcome)| outcome.receipt).collect();
-    let statuses: Vec<i16> = keyed.iter().map(|(_, outcome)| i16::try_from(outcome.http_status).unwrap_or(200)).collect();
+    let statuses: Vec<i16> =
+        keyed.iter().map(|(_, outcome)| i16::try_from(outcome.http_status).unwrap_or(200)).collect();
     let count = |of: fn(&Outcome) -> u32| -> Vec<i32> {
         keyed.iter().map(|(_, outcome)| i32::try_from(of(outcome)).unwrap_or(i32::MAX)).collect()
     };

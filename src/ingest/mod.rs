@@ -108,9 +108,8 @@ impl Ingest {
             },
             ids: Arc::default(),
         });
-        let writers = (0..config.database.writers)
-            .map(|_| tokio::spawn(Arc::clone(&writer).run(Arc::clone(&lane))))
-            .collect();
+        let writers =
+            (0..config.database.writers).map(|_| tokio::spawn(Arc::clone(&writer).run(Arc::clone(&lane)))).collect();
         let ingest = Arc::new(Self {
             lane: Mutex::new(Some(sender)),
             decoders: Mutex::default(),

@@ -37,6 +37,7 @@ pub struct Submission {
     /// Its items in the books.
     pub in_flight: InFlight,
     /// Its bytes in the budget.
+    #[expect(dead_code, reason = "held until the request is answered, for its Drop")]
     pub reservation: Reservation,
     /// Where its answer goes; nobody listens once the sender is gone, but it is written all the same.
     pub reply: oneshot::Sender<Reply>,

@@ -26,7 +26,8 @@ pub async fn copy(client: &Client, batch: &[Submission], plan: &Plan) -> Result<
          SELECT batch_id, batch_seq FROM events_staging EXCEPT SELECT batch_id, batch_seq FROM stored"
     );
     for row in client.query(&insert, &[]).await? {
-        let submission = plan.submission_of(row.get(0), row.get(1)).expect("the staging table holds this plan's rows only");
+        let submission =
+            plan.submission_of(row.get(0), row.get(1)).expect("the staging table holds this plan's rows only");
         duplicates[submission] += 1;
     }
     Ok(duplicates)

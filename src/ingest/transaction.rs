@@ -186,7 +186,8 @@ async fn insert_manifests(client: &Client, manifests: &[Manifest]) -> Result<(),
         return Ok(());
     }
     let time = |us: i64| {
-        Timestamp::from_microsecond(us).map_err(|_| StorageError::fatal("a timestamp that validation should have refused"))
+        Timestamp::from_microsecond(us)
+            .map_err(|_| StorageError::fatal("a timestamp that validation should have refused"))
     };
     let tenants: Vec<&str> = manifests.iter().map(|manifest| &*manifest.tenant_id).collect();
     let ids: Vec<i64> = manifests.iter().map(|manifest| manifest.batch_id).collect();

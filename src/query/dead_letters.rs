@@ -12,10 +12,9 @@ use uuid::Uuid;
 use super::cursor::Scope;
 use super::filter::Sql;
 use super::{Page, ReadError, Reads};
-use crate::limits::KIB;
 
 /// Raw bytes shown in a listing; the whole of a larger one is at its own address.
-const LISTED_RAW_BYTES_MAX: i32 = 64 * KIB as i32;
+const LISTED_RAW_BYTES_MAX: i32 = 64 * 1024;
 
 /// A dead letter as it is read back.
 #[derive(Debug, Serialize)]

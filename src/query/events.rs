@@ -88,9 +88,10 @@ impl Reads {
         let rows = client.query_typed(&sql.text, &sql.parameters()).await?;
         let more = rows.len() > query.limit;
         let items = rows.iter().take(query.limit).map(event).collect::<Result<Vec<_>, _>>()?;
-        let next_cursor = items.last().filter(|_| more).map(|last| {
-            scope.encode([last.timestamp.as_microsecond(), last.position.0, i64::from(last.position.1)])
-        });
+        let next_cursor = items
+            .last()
+            .filter(|_| more)
+            .map(|last| scope.encode([last.timestamp.as_microsecond(), last.position.0, i64::from(last.position.1)]));
         Ok(Page { items, next_cursor })
     }
 

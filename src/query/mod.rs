@@ -94,7 +94,8 @@ impl Reads {
     /// A tenant's receipt.
     pub async fn receipt(&self, tenant_id: &str, id: uuid::Uuid) -> Result<Option<Receipt>, ReadError> {
         let client = self.client().await?;
-        let sql = "SELECT accepted, rejected, errors, created_at FROM ingest_ledger WHERE tenant_id = $1 AND receipt = $2";
+        let sql =
+            "SELECT accepted, rejected, errors, created_at FROM ingest_ledger WHERE tenant_id = $1 AND receipt = $2";
         let row = client.query_opt(sql, &[&tenant_id, &id]).await?;
         Ok(row.map(|row| Receipt {
             receipt: id,

@@ -50,7 +50,8 @@ pub fn start<J: Job>(job: J, owner: Pool) -> Running {
                 Ok(Some(counts)) => {
                     metrics::counter!("tidegate_job_runs_total", "job" => J::NAME).increment(1);
                     for (what, count) in counts {
-                        metrics::counter!("tidegate_job_items_total", "job" => J::NAME, "what" => what).increment(count);
+                        metrics::counter!("tidegate_job_items_total", "job" => J::NAME, "what" => what)
+                            .increment(count);
                         if count > 0 {
                             tracing::info!(job = J::NAME, what, count, "job");
                         }
@@ -75,8 +76,7 @@ pub fn start<J: Job>(job: J, owner: Pool) -> Running {
 async fn run_as_leader<J: Job>(job: &J, owner: &Pool) -> Result<Option<Counts>, StorageError> {
     let client = owner.get().await?;
     let name = format!("tidegate.job.{}", J::NAME);
-    let leads: bool =
-        client.query_one("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", &[&name]).await?.get(0);
+    let leads: bool = client.query_one("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", &[&name]).await?.get(0);
     if !leads {
         return Ok(None);
     }

@@ -72,7 +72,10 @@ impl Warnings {
         if message.contains("disabling direct compress") {
             self.direct_compress_disabled.fetch_add(1, Ordering::Relaxed);
             metrics::counter!("tidegate_direct_compress_disabled_total").increment(1);
-            tracing::error!(message, "direct compress fell back to row inserts: events has a unique index or a trigger");
+            tracing::error!(
+                message,
+                "direct compress fell back to row inserts: events has a unique index or a trigger"
+            );
         } else {
             tracing::warn!(message, "the database warns");
         }
@@ -80,7 +83,10 @@ impl Warnings {
 }
 
 /// Opens one connection outside any pool; its task logs what the server says.
-pub async fn connect(config: &Config, warnings: Arc<Warnings>) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
+pub async fn connect(
+    config: &Config,
+    warnings: Arc<Warnings>,
+) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
     let (client, mut connection) = config.connect(NoTls).await?;
     let task = tokio::spawn(async move {
         let listen = std::future::poll_fn(|cx| {
@@ -134,7 +140,13 @@ pub fn session_sql(role: Role, extra: &str) -> String {
 }
 
 /// A pool of at most `size` connections for `role`, opened as they are needed.
-pub fn pool(config: &Config, role: Role, size: usize, extra: &str, warnings: Arc<Warnings>) -> Result<Pool, StorageError> {
+pub fn pool(
+    config: &Config,
+    role: Role,
+    size: usize,
+    extra: &str,
+    warnings: Arc<Warnings>,
+) -> Result<Pool, StorageError> {
     let mut config = config.clone();
     config.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(Duration::from_secs(30));
     let manager = Manager::from_connect(
@@ -146,7 +158,11 @@ pub fn pool(config: &Config, role: Role, size: usize, extra: &str, warnings: Arc
     Pool::builder(manager)
         .max_size(size)
         .runtime(Runtime::Tokio1)
-        .timeouts(Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(CONNECT_TIMEOUT), recycle: Some(CONNECT_TIMEOUT) })
+        .timeouts(Timeouts {
+            wait: Some(CONNECT_TIMEOUT),
+            create: Some(CONNECT_TIMEOUT),
+            recycle: Some(CONNECT_TIMEOUT),
+        })
         .post_create(Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
             let settings = Arc::clone(&settings);
             Box::pin(async move { client.batch_execute(&settings).await.map_err(HookError::Backend) })

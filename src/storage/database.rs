@@ -165,9 +165,11 @@ impl Database {
     /// Opens the pools of a database that is already installed.
     fn pools(location: &Location, config: &Config, installed: Installed) -> Result<Self, StorageError> {
         let warnings = Arc::new(Warnings::default());
-        let make = |url: &PgConfig, role: Role, size: usize, extra: &str| pool(url, role, size, extra, Arc::clone(&warnings));
+        let make =
+            |url: &PgConfig, role: Role, size: usize, extra: &str| pool(url, role, size, extra, Arc::clone(&warnings));
         let owner = make(&location.owner, Role::Owner, OWNER_CONNECTIONS, "")?;
-        let writer = make(&location.writer, Role::Writer, config.database.writers, installed.installation.writer_settings())?;
+        let writer =
+            make(&location.writer, Role::Writer, config.database.writers, installed.installation.writer_settings())?;
         let verifier = make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS, "")?;
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
         let partitions = (installed.installation.engine == Engine::Postgres)

@@ -160,7 +160,8 @@ async fn install_locked(
     reason: String,
 ) -> Result<Installed, StorageError> {
     ensure_roles(client).await?;
-    client.batch_execute(&session_sql(Role::Owner, "")).await?;
+    // TimescaleDB warns of varchar columns, which seed ADR-002 asks for; its warnings during DDL help nobody.
+    client.batch_execute(&session_sql(Role::Owner, "SET client_min_messages = 'error';")).await?;
     client
         .batch_execute(include_str!("../../sql/queries/bootstrap.sql"))
         .await
@@ -187,7 +188,8 @@ async fn ensure_roles(client: &Client) -> Result<(), StorageError> {
             &[],
         )
         .await?;
-    let (superuser, may_create, user, present): (bool, bool, String, i64) = (row.get(0), row.get(1), row.get(2), row.get(3));
+    let (superuser, may_create, user, present): (bool, bool, String, i64) =
+        (row.get(0), row.get(1), row.get(2), row.get(3));
     if may_create {
         client.batch_execute(include_str!("../../sql/queries/roles.sql")).await?;
         client.batch_execute(include_str!("../../sql/queries/role_settings.sql")).await?;
@@ -234,7 +236,11 @@ pub async fn standing_installation(client: &Client) -> Result<Option<Installatio
     let row = client.query_opt("SELECT engine, storage_profile FROM tidegate.installation", &[]).await?;
     Ok(row.map(|row| Installation {
         engine: if row.get::<_, &str>(0) == "timescale" { Engine::Timescale } else { Engine::Postgres },
-        profile: if row.get::<_, &str>(1) == "columnstore" { StorageProfile::Columnstore } else { StorageProfile::Rowstore },
+        profile: if row.get::<_, &str>(1) == "columnstore" {
+            StorageProfile::Columnstore
+        } else {
+            StorageProfile::Rowstore
+        },
     }))
 }
 
@@ -274,8 +280,7 @@ async fn agree(
 }
 
 async fn apply_rowstore(client: &Client) -> Result<(), StorageError> {
-    let present: bool =
-        client.query_one("SELECT to_regclass('tidegate.events_unique') IS NOT NULL", &[]).await?.get(0);
+    let present: bool = client.query_one("SELECT to_regclass('tidegate.events_unique') IS NOT NULL", &[]).await?.get(0);
     if !present {
         let sql = include_str!("../../sql/profile/rowstore.sql");
         client.batch_execute(&format!("BEGIN; {sql} COMMIT;")).await?;

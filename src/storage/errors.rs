@@ -109,7 +109,9 @@ impl From<deadpool_postgres::PoolError> for StorageError {
     fn from(error: deadpool_postgres::PoolError) -> Self {
         match error {
             deadpool_postgres::PoolError::Backend(error) => Self::from(error).doing("connecting to the database"),
-            other => Self { context: "connecting to the database".into(), source: Some(Box::new(other)), fate: Fate::Retry },
+            other => {
+                Self { context: "connecting to the database".into(), source: Some(Box::new(other)), fate: Fate::Retry }
+            }
         }
     }
 }

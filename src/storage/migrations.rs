@@ -81,10 +81,8 @@ impl Standing {
 
 /// Compares what is applied with what is embedded; reads only.
 pub async fn standing(client: &Client, engine: Engine) -> Result<Standing, StorageError> {
-    let exists: bool = client
-        .query_one("SELECT to_regclass('tidegate.schema_migrations') IS NOT NULL", &[])
-        .await?
-        .get(0);
+    let exists: bool =
+        client.query_one("SELECT to_regclass('tidegate.schema_migrations') IS NOT NULL", &[]).await?.get(0);
     if !exists {
         return Ok(Standing { pending: MIGRATIONS.iter().map(|m| m.version).collect(), ..Standing::default() });
     }

@@ -56,7 +56,9 @@ impl Partitions {
         let mut made = 0;
         let mut waiting = timestamps_us.to_vec();
         while !waiting.is_empty() {
-            client.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('tidegate.partitions', 0))").await?;
+            client
+                .batch_execute("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('tidegate.partitions', 0))")
+                .await?;
             let step = self.make_some(&client, &mut waiting).await;
             let end = if step.is_ok() { "COMMIT" } else { "ROLLBACK" };
             client.batch_execute(end).await?;
@@ -147,13 +149,15 @@ fn uncovered(ranges: &Ranges, timestamps_us: impl Iterator<Item = i64>) -> Vec<i
 fn range_around(ranges: &Ranges, timestamp_us: i64, interval_us: i64) -> (i64, i64) {
     let start = timestamp_us.div_euclid(interval_us) * interval_us;
     let from = ranges.range(..=timestamp_us).next_back().map_or(start, |(_, to)| start.max(*to));
-    let to = ranges.range(timestamp_us..).next().map_or(start + interval_us, |(next, _)| (start + interval_us).min(*next));
+    let to =
+        ranges.range(timestamp_us..).next().map_or(start + interval_us, |(next, _)| (start + interval_us).min(*next));
     (from, to)
 }
 
 fn create_sql(from_us: i64, to_us: i64) -> Result<String, StorageError> {
     let time = |us: i64| {
-        Timestamp::from_microsecond(us).map_err(|_| StorageError::fatal(format!("no partition can hold timestamp {us} us")))
+        Timestamp::from_microsecond(us)
+            .map_err(|_| StorageError::fatal(format!("no partition can hold timestamp {us} us")))
     };
     let (from, to) = (time(from_us)?, time(to_us)?);
     let name = format!("tidegate.events_p{}", from.strftime("%Y%m%d_%H%M%S"));

@@ -57,7 +57,13 @@ const ORGANIZATION: &str = "id, tenant_id, name, is_active, created_at";
 const KEY: &str = "k.id, o.tenant_id, k.label, k.scopes, k.created_at, k.expires_at, k.revoked_at";
 
 fn organization(row: &Row) -> Organization {
-    Organization { id: row.get(0), tenant_id: row.get(1), name: row.get(2), is_active: row.get(3), created_at: row.get(4) }
+    Organization {
+        id: row.get(0),
+        tenant_id: row.get(1),
+        name: row.get(2),
+        is_active: row.get(3),
+        created_at: row.get(4),
+    }
 }
 
 fn key_info(row: &Row) -> KeyInfo {
@@ -87,7 +93,11 @@ pub fn slug_of(name: &str) -> String {
 }
 
 /// Makes an organization; its slug is derived from the name unless given.
-pub async fn create_organization(client: &Client, name: &str, slug: Option<&str>) -> Result<Organization, StorageError> {
+pub async fn create_organization(
+    client: &Client,
+    name: &str,
+    slug: Option<&str>,
+) -> Result<Organization, StorageError> {
     let slug = slug.map_or_else(|| slug_of(name), str::to_owned);
     if slug.is_empty() {
         return Err(StorageError::fatal(format!("the name `{name}` gives no slug: name one with --slug")));

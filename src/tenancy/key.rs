@@ -59,7 +59,8 @@ impl ApiKey {
     }
 
     fn checksum(&self) -> [u8; CHECKSUM_BYTES] {
-        let digest = Sha256::new().chain_update(b"tidegate key").chain_update(self.id).chain_update(self.secret).finalize();
+        let digest =
+            Sha256::new().chain_update(b"tidegate key").chain_update(self.id).chain_update(self.secret).finalize();
         [digest[0], digest[1], digest[2], digest[3]]
     }
 }
