@@ -90,7 +90,10 @@ async fn measure(engine: &str, args: &Args) -> Result<Vec<Figure>> {
     for _ in 0..args.rounds {
         target.empty().await?;
         let batches = raw::batches(&target.tenants, BATCH_ROWS, SEED, ASSETS)?;
-        figures.push(timed(engine, "raw COPY", &target, args.events, raw::run(&target, &batches, args.events, CONNECTIONS)).await?);
+        figures.push(
+            timed(engine, "raw COPY", &target, args.events, raw::run(&target, &batches, args.events, CONNECTIONS))
+                .await?,
+        );
         drop(batches);
         target.empty().await?;
         figures.push(timed(engine, "HTTP", &target, args.events, over_http(&target, args.events)).await?);
