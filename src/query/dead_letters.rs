@@ -76,7 +76,7 @@ const COLUMNS: &str = "id, failed_at, stage, code, reason, route, content_type, 
 impl Reads {
     /// One page of dead letters, newest first.
     pub async fn dead_letters(&self, query: &DeadLettersQuery) -> Result<Page<DeadLetter>, ReadError> {
-        let asked = format!("dead-letters {:?} {:?} {:?} {:?}", query.stages, query.codes, query.from, query.to);
+        let asked = format!("dead-letters {:?} {:?}", query.stages, query.codes);
         let scope = Scope::new(&query.tenant_id, &asked);
         let raw = format!("CASE WHEN octet_length(raw) <= {LISTED_RAW_BYTES_MAX} THEN raw END");
         let mut sql = Sql::new(&format!("SELECT {COLUMNS}, {raw} FROM dead_letter_events WHERE tenant_id = "));
