@@ -20,7 +20,7 @@ mod transaction;
 mod writer;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -186,6 +186,7 @@ impl Ingest {
             body: request.body,
             decoded,
             not_json,
+            arrived: Instant::now(),
             in_flight,
             reservation,
             reply,

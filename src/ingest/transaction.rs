@@ -129,10 +129,15 @@ pub async fn attempt(
     for (index, outcome) in written {
         verdicts[index] = Verdict::Written(outcome);
     }
-    match commit(client).await {
-        Ok(()) => Ok(verdicts),
+    // Noted before COMMIT is sent: if this future is dropped while it waits for the reply, the outcome is unknown.
+    attempts.unconfirmed = Some(verdicts);
+    let result = commit(client).await;
+    match result {
+        Ok(()) => Ok(attempts.unconfirmed.take().unwrap_or_default()),
         Err(failure) => {
-            attempts.unconfirmed = failure.commit_unknown.then_some(verdicts);
+            if !failure.commit_unknown {
+                attempts.unconfirmed = None;
+            }
             Err(failure)
         }
     }
