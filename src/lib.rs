@@ -1,8 +1,8 @@
-//! Tidegate: a time-series event ingestor for TimescaleDB and PostgreSQL. HTTP in, binary COPY out, an answer after COMMIT.
+//! Tidegate: a time-series event ingestor for TimescaleDB and PostgreSQL. HTTP in, binary COPY out, answered after COMMIT.
 //!
 //! # Nouns
 //!
-//! - An **event** happened at a time; a **tenant** (an organization's slug) owns it, and an API key speaks for one tenant.
+//! - An **event** happened at a time; a **tenant** (an organization's slug) owns it; an API key speaks for one tenant.
 //! - An **item** is one event of a request as it was sent. What is refused becomes a **dead letter**: its bytes, the
 //!   **stage** that refused it, a stable **code**.
 //! - A **submission** is a decoded request; it waits in the **lane** and is written with others as a **batch**, one
