@@ -1,4 +1,4 @@
-//! Tidegate: a time-series event ingestor for TimescaleDB and PostgreSQL. HTTP in, binary COPY out, answered after COMMIT.
+//! Tidegate: time-series events over HTTP into TimescaleDB and PostgreSQL as binary COPY, answered after COMMIT.
 //!
 //! # Nouns
 //!
