@@ -110,7 +110,8 @@ impl Reads {
 
     /// A tenant's receipt.
     pub async fn receipt(&self, tenant_id: &str, id: uuid::Uuid) -> Result<Option<Receipt>, ReadError> {
-        let mut sql = Sql::new("SELECT accepted, rejected, errors, created_at FROM ingest_ledger WHERE tenant_id = ");
+        let mut sql =
+            Sql::new("SELECT accepted, rejected, errors, created_at, duplicates FROM ingest_ledger WHERE tenant_id = ");
         sql.bind(tenant_id.to_owned(), Type::TEXT).push(" AND receipt = ").bind(id, Type::UUID);
         let rows = self.rows(&sql).await?;
         Ok(rows.first().map(|row| Receipt {
@@ -118,6 +119,7 @@ impl Reads {
             status: "committed",
             accepted: row.get(0),
             rejected: row.get(1),
+            duplicates: row.get(4),
             errors: row.get(2),
             committed_at: row.get(3),
         }))
@@ -139,6 +141,8 @@ pub struct Receipt {
     pub accepted: i32,
     /// Items in dead letters.
     pub rejected: i32,
+    /// Events that were there already (rowstore profile).
+    pub duplicates: i32,
     /// The first rejections.
     pub errors: serde_json::Value,
     /// When it was committed.
