@@ -6,10 +6,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod books;
 mod client;
 mod env;
 mod forms;
+mod not_json;
 mod numbers;
+mod poison;
 mod postgres;
 mod process;
 mod samples;
@@ -21,7 +24,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
 
 fn groups() -> Vec<(&'static str, &'static [Test])> {
-    vec![("forms", forms::TESTS), ("numbers", numbers::TESTS)]
+    vec![("forms", forms::TESTS), ("numbers", numbers::TESTS), ("poison", poison::TESTS), ("not_json", not_json::TESTS)]
 }
 
 fn main() {
