@@ -40,6 +40,11 @@ pub struct App {
     /// What to tell the operator.
     pub welcome: Welcome,
     location: Location,
+    work: Work,
+}
+
+/// What has to be stopped before the database.
+struct Work {
     database: Database,
     ingest: Arc<Ingest>,
     writers: Vec<JoinHandle<()>>,
@@ -110,7 +115,8 @@ impl App {
         };
         let serving = tokio::spawn(http::serve(listener, Arc::new(api), stop, SHUTDOWN_DEADLINE * 2 / 3));
         let welcome = Welcome { listen, first_key, psql: location.psql.clone(), engine };
-        Ok(Self { welcome, location, database, ingest, writers, lifecycle, readiness, stop_serving, serving })
+        let work = Work { database, ingest, writers, lifecycle, readiness, stop_serving, serving };
+        Ok(Self { welcome, location, work })
     }
 
     /// Where its database is.
@@ -122,20 +128,33 @@ impl App {
     pub async fn run(self, mut signals: Signals) -> bool {
         let signal = signals.next().await;
         tracing::info!(signal, "stopping; a second signal stops at once");
-        tokio::select! {
-            in_order = tokio::time::timeout(SHUTDOWN_DEADLINE, self.stop()) => in_order.unwrap_or_else(|_| {
-                tracing::error!(deadline_s = SHUTDOWN_DEADLINE.as_secs(), "not everything stopped in time");
-                false
-            }),
+        let Self { location, work, .. } = self;
+        let in_order = tokio::select! {
+            in_order = work.stop() => in_order,
             signal = signals.next() => {
                 tracing::error!(signal, "stopping at once; what was answered 200 is stored");
                 false
             }
-        }
+        };
+        close(location).await && in_order
     }
 
     /// Stops in order.
     pub async fn stop(self) -> bool {
+        let in_order = self.work.stop().await;
+        close(self.location).await && in_order
+    }
+}
+
+impl Work {
+    async fn stop(self) -> bool {
+        tokio::time::timeout(SHUTDOWN_DEADLINE, self.stop_in_order()).await.unwrap_or_else(|_| {
+            tracing::error!(deadline_s = SHUTDOWN_DEADLINE.as_secs(), "not everything stopped in time");
+            false
+        })
+    }
+
+    async fn stop_in_order(self) -> bool {
         self.readiness.send_replace(Readiness::Stopping);
         self.stop_serving.send_replace(true);
         let mut in_order = match self.serving.await {
@@ -155,12 +174,21 @@ impl App {
         }
         self.lifecycle.stop().await;
         self.database.close();
-        if let Err(error) = self.location.close().await {
-            tracing::error!(%error, "the embedded server did not stop in order");
-            in_order = false;
-        }
-        tracing::info!(in_order, "stopped");
         in_order
+    }
+}
+
+/// Stops the embedded server last, in every case: bounded, since it is ended by force if it must be.
+async fn close(location: Location) -> bool {
+    match location.close().await {
+        Ok(()) => {
+            tracing::info!("stopped");
+            true
+        }
+        Err(error) => {
+            tracing::error!(%error, "the embedded server did not stop in order");
+            false
+        }
     }
 }
 

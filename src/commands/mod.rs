@@ -16,7 +16,7 @@ use tokio_postgres::Client;
 
 use crate::app::owner_client;
 use crate::config::Config;
-use crate::storage::{Location, StorageError};
+use crate::storage::{Location, StorageError, install, migrations, standing_installation};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +62,8 @@ async fn with_owner<T: Serialize>(
     let run = async {
         let location = Location::find(config).await?;
         let result = async {
-            crate::storage::install(location.owner(), config).await?;
             let mut client = owner_client(&location).await?;
+            up_to_date(&client, &location, config).await?;
             work(&mut client).await
         };
         let result = result.await;
@@ -81,6 +81,18 @@ async fn with_owner<T: Serialize>(
         }
         Err(error) => failed(&error),
     }
+}
+
+/// Installs the schema on an empty database; an older schema is left to `migrate` and `serve`, since a command that lists
+/// keys must not change what a running server relies on.
+async fn up_to_date(client: &Client, location: &Location, config: &Config) -> Result<(), StorageError> {
+    let Some(installation) = standing_installation(client).await? else {
+        return install(location.owner(), config).await.map(|_installed| ());
+    };
+    if migrations::standing(client, installation.engine).await?.is_current() {
+        return Ok(());
+    }
+    Err(StorageError::not_ready("the database's schema is not this version's (tidegate migrate --check says how)"))
 }
 
 fn print_json(value: &impl Serialize) {

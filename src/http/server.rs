@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
@@ -72,8 +73,11 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, mut stop: watch::Receiv
 async fn connection(stream: TcpStream, api: Arc<Api>, mut stop: watch::Receiver<bool>) {
     // Answers are small and complete: waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
+    let started = Arc::new(AtomicBool::new(false));
+    let has_started = Arc::clone(&started);
     let service = service_fn(move |request| {
         let api = Arc::clone(&api);
+        started.store(true, Ordering::Relaxed);
         async move { Ok::<_, Infallible>(answer(&api, request).await) }
     });
     let mut server = http1::Builder::new();
@@ -94,6 +98,11 @@ async fn connection(stream: TcpStream, api: Arc<Api>, mut stop: watch::Receiver<
                 return;
             }
             _ = stop.wait_for(|stop| *stop), if !stopping => {
+                // A connection that never sent a whole head would be waited for until its timeout; hyper itself closes
+                // those that are idle between two requests.
+                if !has_started.load(Ordering::Relaxed) {
+                    return;
+                }
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }

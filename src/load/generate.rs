@@ -74,14 +74,16 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Makes batches of events.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Generator {
-    pub(crate) seed: u64,
-    pub(crate) assets: u32,
+pub struct Generator {
+    /// Equal seeds make equal events.
+    pub seed: u64,
+    /// Distinct assets.
+    pub assets: u32,
 }
 
 impl Generator {
     /// Appends a whole body of `events` events to `out`. Their timestamps are `first_us` and the microseconds after it.
-    pub(crate) fn append(&self, out: &mut Vec<u8>, format: Format, number: u64, events: u64, first_us: i64) {
+    pub fn append(&self, out: &mut Vec<u8>, format: Format, number: u64, events: u64, first_us: i64) {
         let mut rng = Rng::for_batch(self.seed, number);
         let mut clock = Clock::default();
         // A correlation ties together a few neighbouring events, as one user's request does.

@@ -29,6 +29,7 @@ mod test_server;
 mod tests;
 
 pub use conserve::{Conservation, Mismatch, check_conservation};
+pub use generate::Generator;
 pub use options::{ASSETS_DEFAULT, Format, Kind, LoadOptions, Rate, Source, parse_duration};
 pub use report::{ErrorSample, LatencyMs, LoadReport, Receipt};
 pub use run::{LoadError, run};
