@@ -8,13 +8,16 @@
 
 mod books;
 mod client;
+mod dead_letters;
 mod env;
+mod exactly_once;
 mod forms;
 mod not_json;
 mod numbers;
 mod poison;
 mod postgres;
 mod process;
+mod reads;
 mod samples;
 
 use std::sync::Arc;
@@ -24,7 +27,15 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
 
 fn groups() -> Vec<(&'static str, &'static [Test])> {
-    vec![("forms", forms::TESTS), ("numbers", numbers::TESTS), ("poison", poison::TESTS), ("not_json", not_json::TESTS)]
+    vec![
+        ("forms", forms::TESTS),
+        ("numbers", numbers::TESTS),
+        ("poison", poison::TESTS),
+        ("not_json", not_json::TESTS),
+        ("exactly_once", exactly_once::TESTS),
+        ("reads", reads::TESTS),
+        ("dead_letters", dead_letters::TESTS),
+    ]
 }
 
 fn main() {
