@@ -12,12 +12,14 @@ mod dead_letters;
 mod env;
 mod exactly_once;
 mod forms;
+mod keys;
 mod not_json;
 mod numbers;
 mod poison;
 mod postgres;
 mod process;
 mod reads;
+mod roles;
 mod samples;
 
 use std::sync::Arc;
@@ -35,6 +37,8 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("exactly_once", exactly_once::TESTS),
         ("reads", reads::TESTS),
         ("dead_letters", dead_letters::TESTS),
+        ("keys", keys::TESTS),
+        ("roles", roles::TESTS),
     ]
 }
 
