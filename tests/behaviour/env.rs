@@ -66,6 +66,8 @@ pub struct Env {
     servers: Arc<Servers>,
     database: String,
     made: Cell<bool>,
+    /// The key that was printed at first start.
+    pub first_key: RefCell<Option<String>>,
     logs: RefCell<Vec<PathBuf>>,
 }
 
@@ -86,6 +88,7 @@ impl Env {
             servers,
             database: format!("t{number}_{short}"),
             made: Cell::new(false),
+            first_key: RefCell::default(),
             logs: RefCell::default(),
         };
         let result = match catch_unwind(AssertUnwindSafe(|| test(&env))) {

@@ -74,8 +74,7 @@ fn a_replay_gets_the_first_answer(env: &Env) -> TestResult {
     Books::of(&tidegate.client).assert_items(&[("received", 60), ("committed", 20), ("deduplicated", 40)]);
     // Another process on the same database knows it as well.
     drop(tidegate);
-    let mut other = env.serve();
-    other.client = other.with(&env.key("default", "ingest"));
+    let other = env.serve();
     assert_replayed(&first, &other.client.keyed("k", batch(20)));
     assert_eq!(env.sql().count("events"), 20);
     Ok(())

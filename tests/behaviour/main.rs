@@ -9,18 +9,22 @@
 mod books;
 mod client;
 mod dead_letters;
+mod engines;
 mod env;
 mod exactly_once;
 mod forms;
 mod keys;
 mod not_json;
 mod numbers;
+mod partitions;
 mod poison;
 mod postgres;
 mod process;
 mod reads;
 mod roles;
 mod samples;
+mod schema;
+mod timescale;
 
 use std::sync::Arc;
 
@@ -39,6 +43,11 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("dead_letters", dead_letters::TESTS),
         ("keys", keys::TESTS),
         ("roles", roles::TESTS),
+        ("schema", schema::TESTS),
+        ("engines", engines::TESTS),
+        ("engines", timescale::TESTS),
+        ("engines", partitions::TESTS),
+        ("rowstore", timescale::ROWSTORE),
     ]
 }
 
