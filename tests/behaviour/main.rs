@@ -12,19 +12,23 @@ mod dead_letters;
 mod engines;
 mod env;
 mod exactly_once;
+mod faults;
 mod forms;
 mod keys;
+mod load;
 mod not_json;
 mod numbers;
 mod partitions;
 mod poison;
 mod postgres;
 mod process;
+mod proxy;
 mod reads;
 mod roles;
 mod samples;
 mod schema;
 mod timescale;
+mod traffic;
 
 use std::sync::Arc;
 
@@ -48,6 +52,8 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("engines", timescale::TESTS),
         ("engines", partitions::TESTS),
         ("rowstore", timescale::ROWSTORE),
+        ("faults", faults::TESTS),
+        ("load", load::TESTS),
     ]
 }
 

@@ -23,6 +23,7 @@ pub const ROWSTORE: &[Test] = tests!(timescale:
     duplicates_are_counted_and_neighbours_stored,
     duplicates_within_a_request,
     duplicates_beside_poison,
+    a_request_with_duplicates_is_replayed_as_answered,
     the_rowstores_layout,
 );
 
@@ -205,5 +206,17 @@ fn the_rowstores_layout(env: &Env) -> TestResult {
         "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'tidegate.events'::regclass AND indisunique",
     );
     assert!(unique.ends_with("(tenant_id, id, \"timestamp\")"), "{unique}");
+    Ok(())
+}
+
+fn a_request_with_duplicates_is_replayed_as_answered(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["storage_profile=rowstore"]);
+    let at = hours_from_now(-1);
+    tidegate.client.events(identified(0, &at)).accepted(1, 0);
+    let body = array((0..3).map(|n| identified(n, &at)));
+    let mut first = tidegate.client.keyed("k", &body).accepted(2, 0);
+    let again = tidegate.client.keyed("k", &body).expect(200);
+    first["duplicate"] = true.into();
+    assert_eq!(again, first, "but for `duplicate` the answers are the same");
     Ok(())
 }
