@@ -134,9 +134,8 @@ impl Client {
         let mut stream = TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
-        stream.write_all(head.as_bytes())?;
-        // A server that refuses a body early may not read all of it; its answer counts.
-        let sent = stream.write_all(body);
+        // A server that refuses a request early may not read all of it; its answer counts.
+        let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
         let mut bytes = Vec::new();
         let read = stream.read_to_end(&mut bytes);
         parse(&bytes, method).ok_or_else(|| {

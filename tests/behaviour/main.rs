@@ -18,6 +18,7 @@ mod keys;
 mod load;
 mod not_json;
 mod numbers;
+mod operation;
 mod partitions;
 mod poison;
 mod postgres;
@@ -54,6 +55,7 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("rowstore", timescale::ROWSTORE),
         ("faults", faults::TESTS),
         ("load", load::TESTS),
+        ("operation", operation::TESTS),
     ]
 }
 
