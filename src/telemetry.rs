@@ -14,6 +14,8 @@ const ROWS: &[f64] = &[1.0, 10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2000.0, 500
 pub fn start_logging(config: &LogConfig) -> Result<(), ConfigError> {
     let filter = EnvFilter::try_new(&config.level)
         .map_err(|error| ConfigError(format!("configuration key `log.level`: `{}`: {error}", config.level)))?;
+    // The pool warns once per connection after a restart of the database; what matters of that is said by others.
+    let filter = filter.add_directive("deadpool.postgres=error".parse().expect("a valid directive"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second initialisation (tests) keeps the first one's output.
     let _ = if config.json {

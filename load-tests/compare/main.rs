@@ -89,9 +89,9 @@ async fn measure(engine: &str, args: &Args) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for _ in 0..args.rounds {
         target.empty().await?;
-        let batches = raw::batches(&target.tenants, BATCH_ROWS, SEED, ASSETS)?;
+        let batches = raw::batches(&target.tenants, args.events, BATCH_ROWS, SEED, ASSETS)?;
         figures.push(
-            timed(engine, "raw COPY", &target, args.events, raw::run(&target, &batches, args.events, CONNECTIONS))
+            timed(engine, "raw COPY", &target, args.events, raw::run(&target, &batches, BATCH_ROWS, CONNECTIONS))
                 .await?,
         );
         drop(batches);

@@ -1,7 +1,7 @@
 //! The limit: pre-encoded binary COPY on plain connections, no HTTP and no JSON; one ledger row per COPY.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -14,16 +14,14 @@ use uuid::Uuid;
 use super::Result;
 use super::target::Target;
 
-/// Different batches made before the clock starts; they are sent in turn.
-const BATCHES: u64 = 200;
-
-/// COPY streams of `rows` events, each of one tenant, as Tidegate would encode them.
-pub fn batches(tenants: &[String], rows: usize, seed: u64, assets: u32) -> Result<Vec<Bytes>> {
+/// COPY streams of `events` events, `rows` each and each of one tenant, as Tidegate would encode them. All are made before
+/// the clock starts and none is sent twice: repeated ids would make the indexes smaller than they are in life.
+pub fn batches(tenants: &[String], events: u64, rows: usize, seed: u64, assets: u32) -> Result<Vec<Bytes>> {
     let generator = Generator { seed, assets };
     let now_us = jiff::Timestamp::now().as_microsecond();
     let mut decoder = Decoder::new();
     let mut made = Vec::new();
-    for number in 0..BATCHES {
+    for number in 0..events.div_ceil(rows as u64) {
         let tenant = &tenants[usize::try_from(number)? % tenants.len()];
         let mut body = Vec::new();
         generator.append(&mut body, Format::Ndjson, number, rows as u64, now_us);
@@ -48,11 +46,11 @@ pub fn batches(tenants: &[String], rows: usize, seed: u64, assets: u32) -> Resul
     Ok(made)
 }
 
-/// Sends `events` events on `connections` connections; returns the seconds that it took.
-pub async fn run(target: &Target, batches: &[Bytes], events: u64, connections: usize) -> Result<f64> {
-    let rows = 1000;
+/// Sends all batches on `connections` connections; returns the seconds that it took.
+pub async fn run(target: &Target, batches: &[Bytes], rows: usize, connections: usize) -> Result<f64> {
+    let expected = batches.len() * rows;
     let batches: Arc<[Bytes]> = batches.into();
-    let next = Arc::new(AtomicU64::new(0));
+    let next = Arc::new(AtomicUsize::new(0));
     let mut clients = Vec::new();
     for _ in 0..connections {
         clients.push(target.writer().await?);
@@ -69,10 +67,7 @@ pub async fn run(target: &Target, batches: &[Bytes], events: u64, connections: u
             let copy = client.prepare(&sql).await?;
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                if number * rows >= events {
-                    return Ok::<(), tokio_postgres::Error>(());
-                }
-                let stream = batches[usize::try_from(number % BATCHES).unwrap_or(0)].clone();
+                let Some(stream) = batches.get(number).cloned() else { return Ok::<(), tokio_postgres::Error>(()) };
                 client.batch_execute("BEGIN").await?;
                 client.execute(&ledger, &[&number.to_string(), &Uuid::now_v7()]).await?;
                 let mut sink = Box::pin(client.copy_in(&copy).await?);
@@ -87,8 +82,8 @@ pub async fn run(target: &Target, batches: &[Bytes], events: u64, connections: u
     }
     let elapsed_s = started.elapsed().as_secs_f64();
     let stored: i64 = target.owner.query_one("SELECT count(*) FROM events", &[]).await?.get(0);
-    if u64::try_from(stored)? != events.div_ceil(rows) * rows {
-        return Err(format!("{stored} events stored instead of {events}").into());
+    if usize::try_from(stored)? != expected {
+        return Err(format!("{stored} events stored instead of {expected}").into());
     }
     Ok(elapsed_s)
 }

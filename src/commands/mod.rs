@@ -41,7 +41,9 @@ impl From<Exit> for ExitCode {
 
 /// Prints a shell's completion script.
 pub fn completions(shell: clap_complete::Shell) -> Exit {
-    clap_complete::generate(shell, &mut crate::cli::Cli::command(), "tidegate", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut crate::cli::Cli::command(), "tidegate", &mut script);
+    print(&script);
     Exit::Ok
 }
 
@@ -95,8 +97,16 @@ async fn up_to_date(client: &Client, location: &Location, config: &Config) -> Re
     Err(StorageError::not_ready("the database's schema is not this version's (tidegate migrate --check says how)"))
 }
 
+/// Writes to standard output; a reader that has seen enough (`| head`) is no error.
+fn print(bytes: &[u8]) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(bytes);
+}
+
 fn print_json(value: &impl Serialize) {
-    println!("{}", serde_json::to_string_pretty(value).expect("results are made of plain values"));
+    let mut text = serde_json::to_string_pretty(value).expect("results are made of plain values");
+    text.push('\n');
+    print(text.as_bytes());
 }
 
 /// Prints rows under their headings, in columns.
@@ -106,7 +116,7 @@ fn print_table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [
     let widths: Vec<usize> = (0..N).map(width).collect();
     for row in &rows {
         let line: String = row.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}  ")).collect();
-        println!("{}", line.trim_end());
+        print(format!("{}\n", line.trim_end()).as_bytes());
     }
 }
 

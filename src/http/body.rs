@@ -1,118 +1,22 @@
 //! Reading a request body: bounded in bytes, time and memory, decompressed while it comes in.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::CONTENT_ENCODING;
 use hyper::{HeaderMap, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
+use super::decompress::{Decoder, Encoding, Refused, Sink};
 use super::problem::Problem;
 use crate::ingest::{Budget, Reservation};
 use crate::limits::{BODY_TIMEOUT, KIB};
 
 /// Taken from the budget before a body of unknown length is read.
 const FIRST_RESERVATION_BYTES: usize = 64 * KIB;
-/// Largest zstd window accepted, as a power of two: 16 MiB, more than any level without `--ultra` uses.
-const ZSTD_WINDOW_LOG_MAX: u32 = 24;
-
-enum Encoding {
-    Identity,
-    Gzip,
-    Zstd,
-}
-
-/// Where decompressed bytes go: a buffer that refuses to grow past its limit or the budget.
-struct Sink {
-    bytes: Vec<u8>,
-    bytes_max: usize,
-    reservation: Reservation,
-    refused: Option<Refused>,
-}
-
-#[derive(Clone, Copy)]
-enum Refused {
-    TooLarge,
-    NoMemory,
-}
-
-impl Write for Sink {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let size = self.bytes.len() + data.len();
-        if size > self.bytes_max {
-            self.refused = Some(Refused::TooLarge);
-        } else if size > self.bytes.capacity() {
-            // Grown by doubling, so that the budget knows of the capacity and not only of what is filled.
-            let capacity = size.max(2 * self.bytes.capacity()).min(self.bytes_max);
-            if self.reservation.grow_to(capacity) {
-                self.bytes.reserve_exact(capacity - self.bytes.len());
-            } else {
-                self.refused = Some(Refused::NoMemory);
-            }
-        }
-        if self.refused.is_some() {
-            return Err(io::Error::other("refused"));
-        }
-        self.bytes.extend_from_slice(data);
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-enum Decoder {
-    Identity(Sink),
-    Gzip(Box<MultiGzDecoder<Sink>>),
-    Zstd(Box<zstd::stream::write::Decoder<'static, Sink>>),
-}
-
-impl Decoder {
-    fn new(encoding: &Encoding, sink: Sink) -> io::Result<Self> {
-        Ok(match encoding {
-            Encoding::Identity => Self::Identity(sink),
-            Encoding::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(sink))),
-            Encoding::Zstd => {
-                let mut decoder = zstd::stream::write::Decoder::new(sink)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-                Self::Zstd(Box::new(decoder))
-            }
-        })
-    }
-
-    fn write(&mut self, data: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Identity(sink) => sink.write_all(data),
-            Self::Gzip(decoder) => decoder.write_all(data),
-            Self::Zstd(decoder) => decoder.write_all(data),
-        }
-    }
-
-    fn sink(&self) -> &Sink {
-        match self {
-            Self::Identity(sink) => sink,
-            Self::Gzip(decoder) => decoder.get_ref(),
-            Self::Zstd(decoder) => decoder.get_ref(),
-        }
-    }
-
-    fn finish(self) -> io::Result<Sink> {
-        match self {
-            Self::Identity(sink) => Ok(sink),
-            Self::Gzip(decoder) => decoder.finish(),
-            Self::Zstd(mut decoder) => {
-                decoder.flush()?;
-                Ok(decoder.into_inner())
-            }
-        }
-    }
-}
-
 /// Reads a body of at most `bytes_max` bytes, after decompression as well as before.
 pub async fn read(
     headers: &HeaderMap,
@@ -127,7 +31,7 @@ pub async fn read(
     }
     let first = announced.unwrap_or(FIRST_RESERVATION_BYTES);
     let reservation = budget.reserve(first).ok_or_else(no_memory)?;
-    let sink = Sink { bytes: Vec::with_capacity(first), bytes_max, reservation, refused: None };
+    let sink = Sink::new(first, bytes_max, reservation);
     let mut decoder = Decoder::new(&encoding, sink).map_err(|error| undecodable(&error))?;
     let deadline = Instant::now() + BODY_TIMEOUT;
     let mut raw_bytes = 0;
@@ -146,16 +50,16 @@ pub async fn read(
             return Err(too_large(bytes_max));
         }
         if let Err(error) = decoder.write(&data) {
-            return Err(match decoder.sink().refused {
+            return Err(match decoder.refused() {
                 Some(Refused::TooLarge) => too_large(bytes_max),
                 Some(Refused::NoMemory) => no_memory(),
                 None => undecodable(&error),
             });
         }
     }
-    let refused = decoder.sink().refused;
+    let refused = decoder.refused();
     match (decoder.finish(), refused) {
-        (Ok(sink), _) => Ok((sink.bytes.into(), sink.reservation)),
+        (Ok(sink), _) => Ok(sink.into_parts()),
         (Err(_), Some(Refused::TooLarge)) => Err(too_large(bytes_max)),
         (Err(_), Some(Refused::NoMemory)) => Err(no_memory()),
         (Err(error), None) => Err(undecodable(&error)),

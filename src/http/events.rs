@@ -17,7 +17,8 @@ use crate::tenancy::Principal;
 #[derive(Serialize)]
 struct Receipt<'a> {
     receipt: uuid::Uuid,
-    status: &'static str,
+    /// `committed`, or in a problem document the HTTP status.
+    status: Status,
     accepted: u32,
     rejected: u32,
     /// The whole request was a repetition; the rest of the answer is the first one's.
@@ -38,6 +39,13 @@ struct AsProblem {
     title: &'static str,
     code: &'static str,
     detail: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Status {
+    Name(&'static str),
+    Http(u16),
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -104,7 +112,7 @@ fn answer(outcome: &Outcome) -> Response<Body> {
     let is_problem = problem.is_some();
     let receipt = Receipt {
         receipt: outcome.receipt,
-        status: "committed",
+        status: if is_problem { Status::Http(outcome.http_status) } else { Status::Name("committed") },
         accepted: outcome.accepted,
         rejected: outcome.rejected,
         duplicate: outcome.replayed,

@@ -4,6 +4,7 @@
 //! [`crate::ingest`] and [`crate::query`]. Deliberately absent: SQL, and any decision about an event.
 
 mod body;
+mod decompress;
 mod events;
 mod export;
 mod operation;

@@ -93,6 +93,14 @@ impl Quota {
         *used += bytes;
         true
     }
+
+    /// Gives back what was taken for a request that was not written after all.
+    pub fn give_back(&self, key: Uuid, bytes: u64) {
+        let mut today = self.today.lock().expect("no code panics while holding it");
+        if let Some(used) = today.1.get_mut(&key) {
+            *used = used.saturating_sub(bytes);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -107,5 +115,7 @@ mod tests {
         assert!(!quota.take(a, 1, 86_399));
         assert!(quota.take(b, 1, 86_399));
         assert!(quota.take(a, 1, 86_400));
+        quota.give_back(a, 1);
+        assert!(quota.take(a, DEAD_LETTER_BYTES_PER_DAY_MAX, 86_400));
     }
 }

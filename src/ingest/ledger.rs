@@ -29,14 +29,14 @@ pub enum Claim {
 const CLAIM: &str = "SELECT pg_try_advisory_xact_lock(hashtextextended(k.tenant_id || chr(31) || k.key, 1)) \
      FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (tenant_id, key, n) ORDER BY k.n";
 
-const LOOK_UP: &str = "SELECT k.n, l.request_sha256, l.receipt, l.http_status, l.accepted, l.rejected, l.errors \
+const LOOK_UP: &str = "SELECT k.n, l.request_sha256, l.receipt, l.http_status, l.accepted, l.rejected, l.errors, l.duplicates \
      FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (tenant_id, key, n) \
      JOIN ingest_ledger l ON l.tenant_id = k.tenant_id AND l.idempotency_key = k.key";
 
 const REMEMBER: &str = "INSERT INTO ingest_ledger \
-     (tenant_id, idempotency_key, request_sha256, route, receipt, http_status, accepted, rejected, errors) \
+     (tenant_id, idempotency_key, request_sha256, route, receipt, http_status, accepted, rejected, errors, duplicates) \
      SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::uuid[], $6::smallint[], $7::integer[], \
-     $8::integer[], $9::jsonb[])";
+     $8::integer[], $9::jsonb[], $10::integer[])";
 
 /// Claims the keys of a batch; one claim per submission, `New` for those without a key.
 pub async fn claim(client: &Client, batch: &[Submission]) -> Result<Vec<Claim>, tokio_postgres::Error> {
@@ -87,7 +87,7 @@ fn known(row: &Row, submission: &Submission) -> Claim {
         receipt: row.get(2),
         accepted: count(4),
         rejected: count(5),
-        duplicates: 0,
+        duplicates: count(7),
         replayed: true,
         errors,
     })
@@ -118,11 +118,15 @@ pub async fn remember(
     let count = |of: fn(&Outcome) -> u32| -> Vec<i32> {
         keyed.iter().map(|(_, outcome)| i32::try_from(of(outcome)).unwrap_or(i32::MAX)).collect()
     };
-    let accepted = count(|outcome| outcome.accepted + outcome.duplicates);
+    let accepted = count(|outcome| outcome.accepted);
     let rejected = count(|outcome| outcome.rejected);
+    let duplicates = count(|outcome| outcome.duplicates);
     let errors: Vec<Json<&[ItemError]>> = keyed.iter().map(|(_, outcome)| Json(outcome.errors.as_slice())).collect();
     client
-        .execute(REMEMBER, &[&tenants, &keys, &hashes, &routes, &receipts, &statuses, &accepted, &rejected, &errors])
+        .execute(
+            REMEMBER,
+            &[&tenants, &keys, &hashes, &routes, &receipts, &statuses, &accepted, &rejected, &errors, &duplicates],
+        )
         .await?;
     Ok(())
 }

@@ -20,7 +20,7 @@ mod transaction;
 mod writer;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -135,10 +135,11 @@ impl Ingest {
     /// Decodes, writes and answers a request for events.
     pub async fn events(&self, request: EventsRequest) -> Result<Outcome, Unanswered> {
         let (submission, answer) = self.submission(request)?;
+        let api_key_id = submission.api_key_id;
         let rejected_bytes: u64 =
             submission.decoded.rejected.iter().map(|item| u64::from(item.raw.end - item.raw.start)).sum();
         let now_s = Timestamp::now().as_second();
-        if rejected_bytes > 0 && !self.quota.take(submission.api_key_id, rejected_bytes, now_s) {
+        if rejected_bytes > 0 && !self.quota.take(api_key_id, rejected_bytes, now_s) {
             submission.finish(Err(Refusal::DeadLetterQuota));
         } else if let Err(submission) = self.send(submission) {
             let reason = "too many requests are waiting for the database".into();
@@ -148,6 +149,10 @@ impl Ingest {
             // Only a writer that panicked drops a submission unanswered.
             Err(Refusal::Unavailable { retry_after_s: LANE_FULL_RETRY_AFTER_S, reason: "the request was lost".into() })
         });
+        let written = reply.as_ref().is_ok_and(|outcome| !outcome.replayed);
+        if rejected_bytes > 0 && !written && reply != Err(Refusal::DeadLetterQuota) {
+            self.quota.give_back(api_key_id, rejected_bytes);
+        }
         reply.map_err(Unanswered::Refused)
     }
 
@@ -181,6 +186,7 @@ impl Ingest {
             body: request.body,
             decoded,
             not_json,
+            arrived: Instant::now(),
             in_flight,
             reservation,
             reply,

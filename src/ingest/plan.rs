@@ -156,6 +156,13 @@ impl Plan {
         stream.into()
     }
 
+    /// Takes a row that was there already out of its manifest; bounds and hours stay, and may be wider than need be.
+    pub fn discount(&mut self, batch_id: i64) {
+        if let Some(manifest) = self.manifests.iter_mut().find(|manifest| manifest.batch_id == batch_id) {
+            manifest.event_count -= 1;
+        }
+    }
+
     /// The submission that a written row came from.
     pub fn submission_of(&self, batch_id: i64, batch_seq: i32) -> Option<usize> {
         let manifest = self.manifests.iter().position(|manifest| manifest.batch_id == batch_id)?;

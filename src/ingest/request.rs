@@ -1,6 +1,7 @@
 //! What comes into ingestion and what goes out: a submission, its outcome, or why it was refused.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -34,6 +35,8 @@ pub struct Submission {
     pub decoded: Decoded,
     /// The whole body was not JSON: answered 400, kept as one dead letter.
     pub not_json: bool,
+    /// When it was handed over; it is written or refused within `WRITE_DEADLINE` of this.
+    pub arrived: Instant,
     /// Its items in the books.
     pub in_flight: InFlight,
     /// Its bytes in the budget.

@@ -13,7 +13,7 @@ use crate::event::pgcopy::COPY_COLUMNS;
 const CREATE: &str = "CREATE TEMP TABLE IF NOT EXISTS events_staging (LIKE events) ON COMMIT DELETE ROWS";
 
 /// Writes the plan's rows; returns, per submission, how many of its rows were there already.
-pub async fn copy(client: &Client, batch: &[Submission], plan: &Plan) -> Result<Vec<u32>, Failure> {
+pub async fn copy(client: &Client, batch: &[Submission], plan: &mut Plan) -> Result<Vec<u32>, Failure> {
     let mut duplicates = vec![0; batch.len()];
     client.batch_execute(CREATE).await?;
     for copy in &plan.copies {
@@ -26,9 +26,11 @@ pub async fn copy(client: &Client, batch: &[Submission], plan: &Plan) -> Result<
          SELECT batch_id, batch_seq FROM events_staging EXCEPT SELECT batch_id, batch_seq FROM stored"
     );
     for row in client.query(&insert, &[]).await? {
+        let (batch_id, batch_seq): (i64, i32) = (row.get(0), row.get(1));
         let submission =
-            plan.submission_of(row.get(0), row.get(1)).expect("the staging table holds this plan's rows only");
+            plan.submission_of(batch_id, batch_seq).expect("the staging table holds this plan's rows only");
         duplicates[submission] += 1;
+        plan.discount(batch_id);
     }
     Ok(duplicates)
 }

@@ -104,7 +104,7 @@ pub async fn attempt(
     attempts.xid = Some(client.query_one("SELECT pg_current_xact_id()::text", &[]).await?.get(0));
     let claims = ledger::claim(client, batch).await?;
     let taking: Vec<usize> = (0..batch.len()).filter(|index| matches!(claims[*index], Claim::New)).collect();
-    let plan = plan(batch, &taking, config, |tenant_id, stream| {
+    let mut plan = plan(batch, &taking, config, |tenant_id, stream| {
         *attempts.batch_ids.entry((Arc::clone(tenant_id), stream.to_owned())).or_insert_with(|| ids.draw())
     });
     if let Some(partitions) = partitions {
@@ -112,7 +112,7 @@ pub async fn attempt(
     }
     let mut duplicates = vec![0; batch.len()];
     if attempts.staged {
-        duplicates = staging::copy(client, batch, &plan).await?;
+        duplicates = staging::copy(client, batch, &mut plan).await?;
     } else {
         for index in 0..plan.copies.len() {
             if let Err(error) = copy(client, batch, &plan, &plan.copies[index], config).await {
@@ -129,10 +129,15 @@ pub async fn attempt(
     for (index, outcome) in written {
         verdicts[index] = Verdict::Written(outcome);
     }
-    match commit(client).await {
-        Ok(()) => Ok(verdicts),
+    // Noted before COMMIT is sent: if this future is dropped while it waits for the reply, the outcome is unknown.
+    attempts.unconfirmed = Some(verdicts);
+    let result = commit(client).await;
+    match result {
+        Ok(()) => Ok(attempts.unconfirmed.take().unwrap_or_default()),
         Err(failure) => {
-            attempts.unconfirmed = failure.commit_unknown.then_some(verdicts);
+            if !failure.commit_unknown {
+                attempts.unconfirmed = None;
+            }
             Err(failure)
         }
     }
@@ -182,6 +187,8 @@ const MANIFESTS: &str = "INSERT INTO ingest_batches \
      AS m (tenant_id, batch_id, stream, event_count, min_timestamp, max_timestamp, hours)";
 
 async fn insert_manifests(client: &Client, manifests: &[Manifest]) -> Result<(), Failure> {
+    // Of a batch whose rows were all there already (rowstore profile) there is nothing to say.
+    let manifests: Vec<&Manifest> = manifests.iter().filter(|manifest| manifest.event_count > 0).collect();
     if manifests.is_empty() {
         return Ok(());
     }

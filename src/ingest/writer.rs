@@ -23,6 +23,8 @@ use crate::storage::{Database, Fate, StorageError};
 /// Waits between attempts while the database is away.
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// For the ROLLBACK after a failed attempt; past it the connection is dropped, which rolls back as well.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(1);
 /// What a sender is asked to wait when the database did not come back in time, in seconds.
 const RETRY_AFTER_S: u32 = 2;
 /// Partitions that appear missing again after having been made: another node drops them, or the clock is wrong.
@@ -58,7 +60,14 @@ impl Writer {
     }
 
     async fn write(&self, batch: Vec<Submission>) {
-        let deadline = Instant::now() + WRITE_DEADLINE;
+        let now = Instant::now();
+        let (late, batch): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|submission| now.duration_since(submission.arrived) >= WRITE_DEADLINE);
+        if !late.is_empty() {
+            refuse(late, &StorageError::retryable("requests waited too long for a writer"), false);
+        }
+        let Some(first) = batch.iter().map(|submission| submission.arrived).min() else { return };
+        let deadline = first + WRITE_DEADLINE;
         let mut batches = vec![batch];
         // A batch whose failure nobody can explain is split, so that one bad request does not refuse its neighbours.
         while let Some(batch) = batches.pop() {
@@ -83,7 +92,7 @@ impl Writer {
         let mut attempts = Attempts::default();
         let mut backoff = BACKOFF_FIRST;
         loop {
-            let failure = match self.try_once(&batch, &mut attempts).await {
+            let failure = match self.try_once(&batch, &mut attempts, deadline).await {
                 Ok(verdicts) => {
                     answer(batch, verdicts);
                     return Ok(());
@@ -124,31 +133,55 @@ impl Writer {
         }
     }
 
-    /// One attempt on a connection of the pool. An unknown COMMIT of the attempt before is cleared up first.
-    async fn try_once(&self, batch: &[Submission], attempts: &mut Attempts) -> Result<Vec<Verdict>, Failure> {
+    /// One attempt on a connection of the pool, given up at the deadline: a server that hangs runs no timeout of its own.
+    async fn try_once(
+        &self,
+        batch: &[Submission],
+        attempts: &mut Attempts,
+        deadline: Instant,
+    ) -> Result<Vec<Verdict>, Failure> {
         let client = self.database.writer.get().await.map_err(StorageError::from)?;
+        let result = tokio::time::timeout_at(deadline.into(), self.try_on(&client, batch, attempts)).await;
+        let (result, reusable) = match result {
+            Ok(Ok(verdicts)) => (Ok(verdicts), true),
+            Ok(Err(failure)) => {
+                let rollback = client.batch_execute("ROLLBACK");
+                let ended = tokio::time::timeout(ROLLBACK_TIMEOUT, rollback).await;
+                (Err(failure), matches!(ended, Ok(Ok(()))))
+            }
+            Err(_elapsed) => (Err(StorageError::retryable("the database did not answer in time").into()), false),
+        };
+        if !reusable {
+            // A connection whose transaction is not known to be over is not given back to the pool.
+            drop(deadpool_postgres::Object::take(client));
+        }
+        result
+    }
+
+    /// The attempt itself. An unknown COMMIT of the attempt before is cleared up first.
+    async fn try_on(
+        &self,
+        client: &Client,
+        batch: &[Submission],
+        attempts: &mut Attempts,
+    ) -> Result<Vec<Verdict>, Failure> {
         if attempts.unconfirmed.is_some() {
-            settle(&client, attempts.xid.as_deref()).await?;
-            let happened = committed(&client, batch, attempts).await?;
+            settle(client, attempts.xid.as_deref()).await?;
+            let happened = committed(client, batch, attempts).await?;
             tracing::info!(happened, "the COMMIT whose reply was lost has been looked up");
             let verdicts = attempts.unconfirmed.take();
             if let (true, Some(verdicts)) = (happened, verdicts) {
                 return Ok(verdicts);
             }
         }
-        let result = {
+        let mut ids = {
             let mut ids = self.ids.lock().await;
             let needed = batch.iter().map(|submission| submission.decoded.rows.streams.len()).sum();
-            ids.refill(&client, needed).await.map(|()| ids.take(needed))
+            ids.refill(client, needed).await?;
+            ids.take(needed)
         };
-        let mut ids = result?;
         let partitions = self.database.partitions.as_deref();
-        let result = attempt(&client, batch, attempts, &mut ids, self.config, partitions).await;
-        if result.is_err() && client.batch_execute("ROLLBACK").await.is_err() {
-            // A connection whose transaction cannot be ended is not given back to the pool.
-            drop(deadpool_postgres::Object::take(client));
-        }
-        result
+        attempt(client, batch, attempts, &mut ids, self.config, partitions).await
     }
 
     /// Turns the rows that PostgreSQL refused into dead letters.

@@ -94,8 +94,7 @@ impl Reads {
             sql.push(", ").push(group);
         }
         sql.push(" LIMIT ").bind(i64::try_from(PAGE_ROWS_MAX + 1).unwrap_or(i64::MAX), Type::INT8);
-        let client = self.client().await?;
-        let rows = client.query_typed(&sql.text, &sql.parameters()).await?;
+        let rows = self.rows(&sql).await?;
         if rows.len() > PAGE_ROWS_MAX {
             return Ok(None);
         }

@@ -76,7 +76,7 @@ const COLUMNS: &str = "id, failed_at, stage, code, reason, route, content_type, 
 impl Reads {
     /// One page of dead letters, newest first.
     pub async fn dead_letters(&self, query: &DeadLettersQuery) -> Result<Page<DeadLetter>, ReadError> {
-        let asked = format!("dead-letters {:?} {:?} {:?} {:?}", query.stages, query.codes, query.from, query.to);
+        let asked = format!("dead-letters {:?} {:?}", query.stages, query.codes);
         let scope = Scope::new(&query.tenant_id, &asked);
         let raw = format!("CASE WHEN octet_length(raw) <= {LISTED_RAW_BYTES_MAX} THEN raw END");
         let mut sql = Sql::new(&format!("SELECT {COLUMNS}, {raw} FROM dead_letter_events WHERE tenant_id = "));
@@ -100,8 +100,7 @@ impl Reads {
         }
         let limit = i64::try_from(query.limit + 1).unwrap_or(i64::MAX);
         sql.push(" ORDER BY failed_at DESC, id DESC LIMIT ").bind(limit, Type::INT8);
-        let client = self.client().await?;
-        let rows = client.query_typed(&sql.text, &sql.parameters()).await?;
+        let rows = self.rows(&sql).await?;
         let more = rows.len() > query.limit;
         let items: Vec<DeadLetter> = rows.iter().take(query.limit).map(dead_letter).collect();
         let next_cursor = items.last().filter(|_| more).map(|last| {
@@ -113,10 +112,9 @@ impl Reads {
 
     /// One dead letter of a tenant, whole.
     pub async fn dead_letter(&self, tenant_id: &str, id: Uuid) -> Result<Option<DeadLetter>, ReadError> {
-        let client = self.client().await?;
-        let sql = format!("SELECT {COLUMNS}, raw FROM dead_letter_events WHERE tenant_id = $1 AND id = $2");
-        let row = client.query_opt(&sql, &[&tenant_id, &id]).await?;
-        Ok(row.as_ref().map(dead_letter))
+        let mut sql = Sql::new(&format!("SELECT {COLUMNS}, raw FROM dead_letter_events WHERE tenant_id = "));
+        sql.bind(tenant_id.to_owned(), Type::TEXT).push(" AND id = ").bind(id, Type::UUID);
+        Ok(self.rows(&sql).await?.first().map(dead_letter))
     }
 }
 

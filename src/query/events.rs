@@ -84,8 +84,7 @@ impl Reads {
         }
         let limit = i64::try_from(query.limit + 1).unwrap_or(i64::MAX);
         sql.push(" ORDER BY timestamp DESC, batch_id DESC, batch_seq DESC LIMIT ").bind(limit, Type::INT8);
-        let client = self.client().await?;
-        let rows = client.query_typed(&sql.text, &sql.parameters()).await?;
+        let rows = self.rows(&sql).await?;
         let more = rows.len() > query.limit;
         let items = rows.iter().take(query.limit).map(event).collect::<Result<Vec<_>, _>>()?;
         let next_cursor = items
@@ -100,8 +99,7 @@ impl Reads {
         let mut sql = Sql::new(SELECT);
         sql.push_where(tenant_id, &Filter::default());
         sql.push(" AND id = ").bind(id, Type::UUID).push(" ORDER BY timestamp DESC LIMIT 1");
-        let client = self.client().await?;
-        let rows = client.query_typed(&sql.text, &sql.parameters()).await?;
+        let rows = self.rows(&sql).await?;
         rows.first().map(event).transpose()
     }
 }

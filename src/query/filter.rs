@@ -128,8 +128,9 @@ impl Sql {
 }
 
 impl Filter {
-    /// What is asked, as text: two queries with the same text have the same rows. Part of a cursor's tag.
+    /// What is asked, as text, for a cursor's tag. Without the bounds of time: `-1h` means another time on every page,
+    /// and the cursor's position bounds the page from above.
     pub fn describe(&self) -> String {
-        format!("{self:?}")
+        format!("{:?} {:?} {:?}", self.fields, self.correlation_ids, self.payload)
     }
 }

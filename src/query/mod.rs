@@ -8,8 +8,11 @@ mod dead_letters;
 mod events;
 mod filter;
 
-use deadpool_postgres::{Object, Pool};
 use std::time::Duration;
+
+use deadpool_postgres::{Object, Pool};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 
 pub use counts::{Bucket, Count, CountsQuery, GroupBy};
 pub use cursor::CursorError;
@@ -17,8 +20,12 @@ pub use dead_letters::{DeadLetter, DeadLettersQuery};
 pub use events::{Event, EventsQuery};
 pub use filter::{Field, Filter};
 
+use crate::limits::READ_TIMEOUT;
 use crate::storage::StorageError;
+use filter::Sql;
 
+/// Given to a database beyond the timeout that it should have kept itself.
+const HANG_GRACE: Duration = Duration::from_secs(2);
 /// How long a health check may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -75,37 +82,52 @@ impl Reads {
         Self { pool }
     }
 
-    async fn client(&self) -> Result<Object, ReadError> {
-        Ok(self.pool.get().await.map_err(StorageError::from)?)
+    /// Runs one query. The database ends it after `READ_TIMEOUT` by itself; one that hangs is given up a little later,
+    /// and its connection with it.
+    async fn rows(&self, sql: &Sql) -> Result<Vec<Row>, ReadError> {
+        let client = self.pool.get().await.map_err(StorageError::from)?;
+        let parameters = sql.parameters();
+        match tokio::time::timeout(READ_TIMEOUT + HANG_GRACE, client.query_typed(&sql.text, &parameters)).await {
+            Ok(rows) => Ok(rows?),
+            Err(_elapsed) => {
+                drop(Object::take(client));
+                Err(ReadError::Timeout)
+            }
+        }
     }
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StorageError> {
-        let ask = async {
-            let client = self.pool.get().await?;
-            client.simple_query("SELECT 1").await?;
-            Ok(())
-        };
-        tokio::time::timeout(PING_TIMEOUT, ask)
-            .await
-            .unwrap_or_else(|_| Err(StorageError::retryable("the database does not answer")))
+        let client = tokio::time::timeout(PING_TIMEOUT, self.pool.get()).await.map_err(|_| silent())??;
+        match tokio::time::timeout(PING_TIMEOUT, client.simple_query("SELECT 1")).await {
+            Ok(answer) => Ok(answer.map(|_rows| ())?),
+            Err(_elapsed) => {
+                drop(Object::take(client));
+                Err(silent())
+            }
+        }
     }
 
     /// A tenant's receipt.
     pub async fn receipt(&self, tenant_id: &str, id: uuid::Uuid) -> Result<Option<Receipt>, ReadError> {
-        let client = self.client().await?;
-        let sql =
-            "SELECT accepted, rejected, errors, created_at FROM ingest_ledger WHERE tenant_id = $1 AND receipt = $2";
-        let row = client.query_opt(sql, &[&tenant_id, &id]).await?;
-        Ok(row.map(|row| Receipt {
+        let mut sql =
+            Sql::new("SELECT accepted, rejected, errors, created_at, duplicates FROM ingest_ledger WHERE tenant_id = ");
+        sql.bind(tenant_id.to_owned(), Type::TEXT).push(" AND receipt = ").bind(id, Type::UUID);
+        let rows = self.rows(&sql).await?;
+        Ok(rows.first().map(|row| Receipt {
             receipt: id,
             status: "committed",
             accepted: row.get(0),
             rejected: row.get(1),
+            duplicates: row.get(4),
             errors: row.get(2),
             committed_at: row.get(3),
         }))
     }
+}
+
+fn silent() -> StorageError {
+    StorageError::retryable("the database does not answer")
 }
 
 /// Where a request is, by its receipt.
@@ -119,6 +141,8 @@ pub struct Receipt {
     pub accepted: i32,
     /// Items in dead letters.
     pub rejected: i32,
+    /// Events that were there already (rowstore profile).
+    pub duplicates: i32,
     /// The first rejections.
     pub errors: serde_json::Value,
     /// When it was committed.

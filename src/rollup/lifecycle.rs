@@ -45,11 +45,23 @@ impl Job for Lifecycle {
         counts.push(("ledger_rows_deleted", ledger));
         let letters = self.delete("dead_letter_events", "failed_at", self.retention.dead_letters).await?;
         counts.push(("dead_letters_deleted", letters));
+        counts.push(("manifests_deleted", self.delete_manifests().await?));
         Ok(counts)
     }
 }
 
 impl Lifecycle {
+    /// Manifests whose events have expired. Only the oldest are looked at: batch ids grow with time, and there is an
+    /// index on nothing else.
+    async fn delete_manifests(&self) -> Result<u64, StorageError> {
+        let client = self.owner.get().await?;
+        let keep_s = i64::try_from(self.retention.events.as_secs()).unwrap_or(i64::MAX);
+        let sql = "DELETE FROM ingest_batches WHERE batch_id IN \
+                   (SELECT batch_id FROM ingest_batches ORDER BY batch_id LIMIT $2) \
+                   AND max_timestamp < now() - make_interval(secs => $1::bigint)";
+        Ok(client.execute(sql, &[&keep_s, &DELETE_ROWS]).await?)
+    }
+
     async fn delete(&self, table: &str, column: &str, keep: Duration) -> Result<u64, StorageError> {
         let client = self.owner.get().await?;
         let keep_s = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);

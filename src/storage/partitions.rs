@@ -162,7 +162,7 @@ fn create_sql(from_us: i64, to_us: i64) -> Result<String, StorageError> {
     let (from, to) = (time(from_us)?, time(to_us)?);
     let name = format!("tidegate.events_p{}", from.strftime("%Y%m%d_%H%M%S"));
     Ok(format!(
-        "CREATE TABLE {name} (LIKE tidegate.events INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING INDEXES); \
+        "CREATE TABLE {name} (LIKE tidegate.events INCLUDING ALL); \
          ALTER TABLE tidegate.events ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}');"
     ))
 }

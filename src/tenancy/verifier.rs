@@ -20,6 +20,9 @@ use crate::storage::StorageError;
 /// While one request asks the database, others may use the expired entry this long; with the TTL it stays under 5 s.
 const REFRESH_GRACE: Duration = Duration::from_secs(1);
 
+/// For one look-up.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The holder of a verified key.
 #[derive(Debug)]
 pub struct Principal {
@@ -119,8 +122,16 @@ impl Verifier {
 
     async fn look_up(&self, id: Uuid) -> Result<Option<Record>, StorageError> {
         let client = self.pool.get().await?;
-        let statement = client.prepare_cached(LOOKUP).await?;
-        let Some(row) = client.query_opt(&statement, &[&id]).await? else { return Ok(None) };
+        let ask = async {
+            let statement = client.prepare_cached(LOOKUP).await?;
+            client.query_opt(&statement, &[&id]).await
+        };
+        let Ok(answer) = tokio::time::timeout(LOOKUP_TIMEOUT, ask).await else {
+            // A server that hangs keeps this connection busy for ever.
+            drop(deadpool_postgres::Object::take(client));
+            return Err(StorageError::retryable("the database did not answer in time"));
+        };
+        let Some(row) = answer? else { return Ok(None) };
         let names: Vec<String> = row.get(1);
         let scopes = Scopes::parse(&names.join(",")).map_err(StorageError::fatal)?;
         let hash: &[u8] = row.get(0);

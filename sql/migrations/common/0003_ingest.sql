@@ -12,6 +12,8 @@ CREATE TABLE ingest_ledger (
     http_status     smallint    NOT NULL,
     accepted        integer     NOT NULL,
     rejected        integer     NOT NULL,
+    -- Events that were there already (rowstore profile).
+    duplicates      integer     NOT NULL DEFAULT 0,
     errors          jsonb       NOT NULL DEFAULT '[]',
     created_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, idempotency_key)

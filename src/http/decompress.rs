@@ -1,0 +1,163 @@
+//! Decompression while bytes come in, into a buffer that never grows past its limit or the budget.
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use flate2::write::MultiGzDecoder;
+use zstd::stream::raw::{self, Operation};
+use zstd::zstd_safe::{DParameter, InBuffer, OutBuffer};
+
+use crate::ingest::Reservation;
+use crate::limits::KIB;
+
+/// Largest zstd window accepted, as a power of two: 16 MiB, more than any level without `--ultra` uses.
+const ZSTD_WINDOW_LOG_MAX: u32 = 24;
+/// What one step of zstd may put out.
+const ZSTD_STEP_BYTES: usize = 64 * KIB;
+
+/// What Content-Encoding says.
+pub enum Encoding {
+    /// As it is.
+    Identity,
+    /// gzip, of one or more members.
+    Gzip,
+    /// Zstandard, of one or more frames.
+    Zstd,
+}
+
+/// Why the buffer took no more.
+#[derive(Clone, Copy)]
+pub enum Refused {
+    /// The body's limit.
+    TooLarge,
+    /// The budget of all requests.
+    NoMemory,
+}
+
+/// Where decompressed bytes go.
+pub struct Sink {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+    reservation: Reservation,
+    refused: Option<Refused>,
+}
+
+impl Sink {
+    /// A buffer with room for `first` bytes, which `reservation` holds.
+    pub fn new(first: usize, bytes_max: usize, reservation: Reservation) -> Self {
+        Self { bytes: Vec::with_capacity(first), bytes_max, reservation, refused: None }
+    }
+
+    /// What came in, and its hold on the budget.
+    pub fn into_parts(self) -> (Bytes, Reservation) {
+        (self.bytes.into(), self.reservation)
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let size = self.bytes.len() + data.len();
+        if size > self.bytes_max {
+            self.refused = Some(Refused::TooLarge);
+        } else if size > self.bytes.capacity() {
+            // Grown by doubling, so that the budget knows of the capacity and not only of what is filled.
+            let capacity = size.max(2 * self.bytes.capacity()).min(self.bytes_max);
+            if self.reservation.grow_to(capacity) {
+                self.bytes.reserve_exact(capacity - self.bytes.len());
+            } else {
+                self.refused = Some(Refused::NoMemory);
+            }
+        }
+        if self.refused.is_some() {
+            return Err(io::Error::other("refused"));
+        }
+        self.bytes.extend_from_slice(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// zstd, which unlike gzip's decoder does not say by itself that a frame was cut short.
+pub struct ZstdDecoder {
+    decoder: raw::Decoder<'static>,
+    step: Vec<u8>,
+    /// True between two frames, and at the end of the last.
+    complete: bool,
+    sink: Sink,
+}
+
+impl ZstdDecoder {
+    fn new(sink: Sink) -> io::Result<Self> {
+        let mut decoder = raw::Decoder::new()?;
+        decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))?;
+        Ok(Self { decoder, step: vec![0; ZSTD_STEP_BYTES], complete: false, sink })
+    }
+
+    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
+        let mut input = InBuffer::around(data);
+        loop {
+            let (hint, written) = {
+                let mut output = OutBuffer::around(self.step.as_mut_slice());
+                (self.decoder.run(&mut input, &mut output)?, output.pos())
+            };
+            self.complete = hint == 0;
+            self.sink.write_all(&self.step[..written])?;
+            // A full step may have left output inside the decoder, also when all input is taken.
+            if input.pos() == data.len() && written < ZSTD_STEP_BYTES {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A body on its way in.
+pub enum Decoder {
+    /// As it is.
+    Identity(Sink),
+    /// gzip
+    Gzip(Box<MultiGzDecoder<Sink>>),
+    /// Zstandard
+    Zstd(Box<ZstdDecoder>),
+}
+
+impl Decoder {
+    /// A decoder into `sink`.
+    pub fn new(encoding: &Encoding, sink: Sink) -> io::Result<Self> {
+        Ok(match encoding {
+            Encoding::Identity => Self::Identity(sink),
+            Encoding::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(sink))),
+            Encoding::Zstd => Self::Zstd(Box::new(ZstdDecoder::new(sink)?)),
+        })
+    }
+
+    /// Takes the next bytes of the body.
+    pub fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Identity(sink) => sink.write_all(data),
+            Self::Gzip(decoder) => decoder.write_all(data),
+            Self::Zstd(decoder) => decoder.write_all(data),
+        }
+    }
+
+    /// Why the buffer took no more, if it did not.
+    pub fn refused(&self) -> Option<Refused> {
+        match self {
+            Self::Identity(sink) => sink.refused,
+            Self::Gzip(decoder) => decoder.get_ref().refused,
+            Self::Zstd(decoder) => decoder.sink.refused,
+        }
+    }
+
+    /// The whole body; an error when it was cut short.
+    pub fn finish(self) -> io::Result<Sink> {
+        match self {
+            Self::Identity(sink) => Ok(sink),
+            Self::Gzip(decoder) => decoder.finish(),
+            Self::Zstd(decoder) if decoder.complete => Ok(decoder.sink),
+            Self::Zstd(_) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the zstd frame is incomplete")),
+        }
+    }
+}
