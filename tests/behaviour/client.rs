@@ -1,0 +1,181 @@
+//! A small HTTP client of our own: one connection a request, so that a test sees exactly what came back.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+
+use serde_json::Value;
+
+use crate::env::DEADLINE;
+
+/// An API key.
+#[derive(Debug, Clone)]
+pub struct Key {
+    pub text: String,
+    pub tenant: String,
+    pub id: Option<String>,
+}
+
+impl Key {
+    /// Of what `keys create --json` prints.
+    pub fn parse(json: &Value, tenant: &str) -> Self {
+        Self { text: text(&json["key"]), tenant: tenant.to_owned(), id: Some(text(&json["id"])) }
+    }
+
+    pub fn id(&self) -> &str {
+        self.id.as_deref().expect("a key made by the command line")
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: HashMap<String, String>,
+    pub bytes: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes).unwrap()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Asserts the status and returns the body.
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.bytes));
+        if self.bytes.is_empty() { Value::Null } else { self.json() }
+    }
+
+    /// Asserts a problem document with this status and code.
+    pub fn problem(&self, status: u16, code: &str) -> Value {
+        let body = self.expect(status);
+        assert_eq!((&body["code"], self.header("content-type")), (&code.into(), "application/problem+json"), "{body}");
+        body
+    }
+
+    /// Asserts 200 with these counts.
+    pub fn accepted(&self, accepted: u64, rejected: u64) -> Value {
+        let body = self.expect(200);
+        assert_eq!((&body["accepted"], &body["rejected"]), (&accepted.into(), &rejected.into()), "{body}");
+        assert_eq!(body["status"], "committed");
+        body
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+}
+
+/// Sends requests to one server, with one key.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub address: String,
+    key: Option<String>,
+}
+
+impl Client {
+    pub fn new(address: &str, key: Option<&str>) -> Self {
+        Self { address: address.to_owned(), key: key.map(str::to_owned) }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn key(&self) -> &str {
+        self.key.as_deref().expect("a key")
+    }
+
+    /// JSON to /v1/events.
+    pub fn events(&self, body: impl AsRef<[u8]>) -> Answer {
+        self.post("/v1/events", &[("content-type", "application/json")], body)
+    }
+
+    /// JSON to /v1/events under an idempotency key.
+    pub fn keyed(&self, key: &str, body: impl AsRef<[u8]>) -> Answer {
+        self.post("/v1/events", &[("content-type", "application/json"), ("idempotency-key", key)], body)
+    }
+
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Answer {
+        self.send("POST", path, headers, body.as_ref()).unwrap_or_else(|error| panic!("POST {path}: {error}"))
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.get_as(path, &[])
+    }
+
+    pub fn get_as(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.send("GET", path, headers, &[]).unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
+    /// One request; an error when no complete answer came.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: tidegate\r\nconnection: close\r\n");
+        if let Some(key) = &self.key {
+            write!(head, "authorization: Bearer {key}\r\n").unwrap();
+        }
+        if method == "POST" {
+            write!(head, "content-length: {}\r\n", body.len()).unwrap();
+        }
+        for (name, value) in headers {
+            write!(head, "{name}: {value}\r\n").unwrap();
+        }
+        head.push_str("\r\n");
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        // A server that refuses a request early may not read all of it; its answer counts.
+        let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+        let mut bytes = Vec::new();
+        let read = stream.read_to_end(&mut bytes);
+        parse(&bytes, method).ok_or_else(|| {
+            let error = read.err().or(sent.err());
+            error.unwrap_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "no complete answer"))
+        })
+    }
+}
+
+/// None when the answer is cut off.
+fn parse(bytes: &[u8], method: &str) -> Option<Answer> {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&bytes[..end]).ok()?;
+    let mut lines = head.split("\r\n");
+    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let headers: HashMap<String, String> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let body = &bytes[end + 4..];
+    let bytes = if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
+        unchunk(body)?
+    } else if method == "HEAD" {
+        body.to_vec()
+    } else {
+        let length: usize = headers.get("content-length")?.parse().ok()?;
+        body.get(..length)?.to_vec()
+    };
+    Some(Answer { status, headers, bytes })
+}
+
+fn unchunk(mut body: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    loop {
+        let end = body.windows(2).position(|window| window == b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&body[..end]).ok()?.trim(), 16).ok()?;
+        if size == 0 {
+            return Some(bytes);
+        }
+        bytes.extend_from_slice(body.get(end + 2..end + 2 + size)?);
+        body = body.get(end + 4 + size..)?;
+    }
+}

@@ -1,0 +1,230 @@
+//! What a test is given: its engine, its database, a folder, and ways to start the program.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tidegate::storage::embedded::{OWNER, READER, WRITER};
+
+use crate::client::Key;
+use crate::postgres::{SUPERUSER, Servers, Sql, temp_dir};
+use crate::process::{Finished, Tidegate};
+
+/// What a test returns; assertions panic.
+pub type TestResult = Result<(), Box<dyn std::error::Error>>;
+
+/// For what has no signal: far beyond what any machine needs, so that only a hang reaches it.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The storage engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Timescale,
+    Postgres,
+}
+
+impl Engine {
+    pub const ALL: [Self; 2] = [Self::Timescale, Self::Postgres];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Timescale => "timescale",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// One behaviour.
+pub struct Test {
+    pub name: &'static str,
+    pub engines: &'static [Engine],
+    pub run: fn(&Env) -> TestResult,
+    /// What the machine lacks for it.
+    pub missing: fn() -> Option<String>,
+}
+
+/// The tests of a group: `tests!(a, b)` on both engines, `tests!(timescale: c)` on one.
+#[macro_export]
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => { $crate::tests!(@ &$crate::env::Engine::ALL, $($name),*) };
+    (timescale: $($name:ident),* $(,)?) => { $crate::tests!(@ &[$crate::env::Engine::Timescale], $($name),*) };
+    (postgres: $($name:ident),* $(,)?) => { $crate::tests!(@ &[$crate::env::Engine::Postgres], $($name),*) };
+    (@ $engines:expr, $($name:ident),*) => {
+        &[$($crate::env::Test { name: stringify!($name), engines: $engines, run: $name, missing: || None }),*]
+    };
+}
+
+/// A test's surroundings; dropped at its end, with its database.
+pub struct Env {
+    pub engine: Engine,
+    pub dir: TempDir,
+    servers: Arc<Servers>,
+    database: String,
+    made: Cell<bool>,
+    /// The key that was printed at first start.
+    pub first_key: RefCell<Option<String>>,
+    logs: RefCell<Vec<PathBuf>>,
+}
+
+impl Env {
+    /// Runs a test; what it started is ended, and on failure what it logged is shown.
+    pub fn run(
+        engine: Engine,
+        name: &str,
+        test: fn(&Self) -> TestResult,
+        servers: Arc<Servers>,
+    ) -> Result<(), String> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let short: String = name.rsplit("::").next().unwrap_or_default().chars().take(40).collect();
+        let env = Self {
+            engine,
+            dir: temp_dir(),
+            servers,
+            database: format!("t{number}_{short}"),
+            made: Cell::new(false),
+            first_key: RefCell::default(),
+            logs: RefCell::default(),
+        };
+        let result = match catch_unwind(AssertUnwindSafe(|| test(&env))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(panic) => Err(message(&*panic)),
+        };
+        result.map_err(|error| format!("{error}\n{}", env.log_tails()))
+    }
+
+    fn log_tails(&self) -> String {
+        let tail = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let tail = lines[lines.len().saturating_sub(40)..].join("\n");
+            format!("---- {}\n{tail}\n", path.file_name().unwrap_or_default().to_string_lossy())
+        };
+        self.logs.borrow().iter().map(tail).collect()
+    }
+
+    /// A new file in the test's folder, whose end is shown when the test fails.
+    pub fn log_file(&self, name: &str) -> PathBuf {
+        let mut logs = self.logs.borrow_mut();
+        let path = self.dir.path().join(format!("{}-{name}.log", logs.len()));
+        logs.push(path.clone());
+        path
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The test's database, made when first asked for.
+    fn database(&self) -> &str {
+        if !self.made.replace(true) {
+            let server = Sql::bare(&self.servers.url(self.engine, SUPERUSER, "postgres"));
+            server.run(&format!("CREATE DATABASE {} OWNER {OWNER}", self.database));
+            if self.engine == Engine::Timescale {
+                let sql = "SET client_min_messages = error; CREATE EXTENSION timescaledb SCHEMA public";
+                self.sql_as(SUPERUSER).run(sql);
+            }
+        }
+        &self.database
+    }
+
+    /// A connection string for the test's database.
+    pub fn url(&self, role: &str) -> String {
+        self.servers.url(self.engine, role, self.database())
+    }
+
+    /// The PostgreSQL server's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.servers.socket(self.engine)
+    }
+
+    /// SQL as the owner.
+    pub fn sql(&self) -> Sql {
+        self.sql_as(OWNER)
+    }
+
+    /// SQL as a role.
+    pub fn sql_as(&self, role: &str) -> Sql {
+        Sql::connect(&self.url(role))
+    }
+
+    /// The variables that point the program at the test's database, one URL for each role.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        [("DATABASE", OWNER), ("WRITER", WRITER), ("READER", READER)]
+            .map(|(name, role)| (format!("TIDEGATE_{name}_URL"), self.url(role)))
+            .to_vec()
+    }
+
+    /// `tidegate serve` on the test's database, ready.
+    pub fn serve(&self) -> Tidegate {
+        self.serve_with(&[])
+    }
+
+    /// The same, with settings: `key=value`.
+    pub fn serve_with(&self, settings: &[&str]) -> Tidegate {
+        Tidegate::serve(self, &self.variables(), &flags(settings))
+    }
+
+    /// Runs `tidegate serve`, which is expected to end by itself.
+    pub fn serve_fails(&self, settings: &[&str]) -> Finished {
+        let flags = flags(settings);
+        let arguments: Vec<&str> = ["serve", "--listen", "127.0.0.1:0"].into_iter().chain(flags.iter().map(String::as_str)).collect();
+        Finished::run(self, &self.variables(), &arguments)
+    }
+
+    /// Runs a command on the test's database to its end.
+    pub fn cli(&self, arguments: &[&str]) -> Finished {
+        Finished::run(self, &self.variables(), arguments)
+    }
+
+    /// A key of an organization, which is made if need be.
+    pub fn key(&self, organization: &str, scopes: &str) -> Key {
+        let listed = self.cli(&["orgs", "list", "--json"]).json();
+        if !listed.as_array().unwrap().iter().any(|org| org["tenant_id"] == organization) {
+            self.cli(&["orgs", "create", organization, "--json"]).json();
+        }
+        let made = self.cli(&["keys", "create", "--org", organization, "--scopes", scopes, "--json"]).json();
+        Key::parse(&made, organization)
+    }
+}
+
+fn flags(settings: &[&str]) -> Vec<String> {
+    settings.iter().flat_map(|setting| ["--set".to_owned(), (*setting).to_owned()]).collect()
+}
+
+impl Drop for Env {
+    fn drop(&mut self) {
+        if !self.made.get() {
+            return;
+        }
+        let url = self.servers.url(self.engine, SUPERUSER, "postgres");
+        let dropped = Sql::try_connect(&url).map_err(|error| error.to_string());
+        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database);
+        if let Err(error) = dropped.and_then(|server| server.try_run(&sql)) {
+            eprintln!("{} is left: {error}", self.database);
+        }
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked".into())
+}
+
+/// Polls until `ready` gives a value; for what has no signal.
+pub fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

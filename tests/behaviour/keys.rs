@@ -1,0 +1,257 @@
+//! Organizations and keys: managed beside a running server, checked on every request, never shown again.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::client::{Client, Key};
+use crate::env::{Env, Test, TestResult, until};
+use crate::process::Finished;
+use crate::samples::{event, seconds_from_now};
+use crate::tests;
+
+pub const TESTS: &[Test] = tests!(
+    organizations_on_the_command_line,
+    keys_on_the_command_line,
+    mistakes_on_the_command_line,
+    scopes,
+    a_key_is_sent_in_either_header,
+    revoked_keys,
+    deactivated_organizations,
+    keys_that_expire,
+    rotated_keys,
+    malformed_keys_cost_no_query,
+    known_keys_outlive_the_database,
+    secrets_are_kept_nowhere,
+);
+
+fn organizations_on_the_command_line(env: &Env) -> TestResult {
+    let _tidegate = env.serve();
+    let made = env.cli(&["orgs", "create", "Acme, Inc.", "--json"]).json();
+    assert_eq!((&made["tenant_id"], &made["name"], &made["is_active"]), (&json!("acme-inc"), &json!("Acme, Inc."), &json!(true)));
+    let named = env.cli(&["orgs", "create", "Other", "--slug", "o.1", "--json"]).json();
+    assert_eq!(named["tenant_id"], "o.1");
+    let tenants = || -> Vec<(Value, Value)> {
+        let listed = env.cli(&["orgs", "list", "--json"]).json();
+        listed.as_array().unwrap().iter().map(|org| (org["tenant_id"].clone(), org["is_active"].clone())).collect()
+    };
+    let expected = |active: bool| {
+        vec![("default".into(), true.into()), ("acme-inc".into(), active.into()), ("o.1".into(), true.into())]
+    };
+    assert_eq!(tenants(), expected(true));
+    assert_eq!(env.cli(&["orgs", "deactivate", "acme, inc.", "--json"]).json()["is_active"], false);
+    assert_eq!(tenants(), expected(false));
+    let table = env.cli(&["orgs", "list"]);
+    assert!(table.stdout.contains("acme-inc") && table.stdout.contains("deactivated"), "{table:?}");
+    Ok(())
+}
+
+fn keys_on_the_command_line(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let made = env.cli(&["keys", "create", "--org", "default", "--scopes", "read", "--label", "board", "--json"]).json();
+    let names: Vec<&String> = made.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["id", "key"]);
+    assert!(made["key"].as_str().unwrap().starts_with("tg_"));
+    // At once, without a restart.
+    tidegate.with(&Key::parse(&made, "default")).get("/v1/events").expect(200);
+    let listed = env.cli(&["keys", "list", "--org", "default", "--json"]).json();
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    let board = listed.as_array().unwrap().iter().find(|key| key["id"] == made["id"]).unwrap();
+    assert_eq!((&board["label"], &board["scopes"], &board["revoked_at"]), (&json!("board"), &json!(["read"]), &Value::Null));
+    assert_eq!(board.get("key"), None);
+    let id = made["id"].as_str().unwrap();
+    assert!(env.cli(&["keys", "revoke", id, "--json"]).json()["revoked_at"].is_string());
+    assert_eq!(env.cli(&["keys", "revoke", id]).code, Some(0), "revoking twice is no error");
+    env.cli(&["orgs", "create", "empty", "--json"]).json();
+    assert_eq!(env.cli(&["keys", "list", "--org", "empty", "--json"]).json(), json!([]));
+    Ok(())
+}
+
+fn mistakes_on_the_command_line(env: &Env) -> TestResult {
+    assert_eq!(env.cli(&["migrate"]).code, Some(0));
+    env.cli(&["orgs", "create", "one", "--json"]).json();
+    let fails = |arguments: &[&str], words: &str| {
+        let finished: Finished = env.cli(arguments);
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(1), ""), "{finished:?}");
+        assert!(finished.stderr.contains(words), "{words}: {finished:?}");
+    };
+    fails(&["orgs", "create", "ONE"], "there already");
+    fails(&["orgs", "create", "***"], "--slug");
+    fails(&["orgs", "create", "x", "--slug", "Not A Slug"], "slug");
+    fails(&["orgs", "deactivate", "nobody"], "nobody");
+    fails(&["keys", "create", "--org", "nobody"], "nobody");
+    fails(&["keys", "create", "--org", "one", "--scopes", "ingest,everything"], "everything");
+    fails(&["keys", "revoke", "00000000-0000-0000-0000-000000000000"], "no key");
+    fails(&["keys", "rotate", "00000000-0000-0000-0000-000000000000"], "no key");
+    env.cli(&["orgs", "deactivate", "one", "--json"]).json();
+    fails(&["keys", "create", "--org", "one"], "deactivated");
+    assert_eq!(env.cli(&["keys", "revoke", "no-uuid"]).code, Some(2));
+    assert_eq!(env.cli(&["keys", "create"]).code, Some(2));
+    Ok(())
+}
+
+const READS: [&str; 5] =
+    ["/v1/events", "/v1/events/counts", "/v1/events/00000000-0000-0000-0000-000000000001", "/v1/dead-letters", "/v1/dead-letters/x"];
+
+fn scopes(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    tidegate.client.events(event(1)).accepted(1, 0);
+    for scopes in ["ingest", "read", "consume", "admin", "ingest,read", "operator"] {
+        let client = tidegate.with(&env.key("default", scopes));
+        let may = |scope: &str| scopes.contains(scope) || scopes == "operator";
+        let posted = client.events(event(2));
+        if may("ingest") {
+            posted.accepted(1, 0);
+        } else {
+            let problem = posted.problem(403, "forbidden");
+            assert!(problem["detail"].as_str().unwrap().contains("`ingest`"), "{problem}");
+        }
+        for path in READS {
+            let answer = client.get(path);
+            if may("read") {
+                assert!(matches!(answer.status, 200 | 404), "{scopes} {path}: {}", answer.text());
+            } else {
+                answer.problem(403, "forbidden");
+            }
+        }
+    }
+    let stranger = tidegate.anonymous();
+    let refused = stranger.events(event(1));
+    refused.problem(401, "unauthorized");
+    assert!(refused.header("www-authenticate").starts_with("Bearer"), "{refused:?}");
+    READS.iter().for_each(|path| drop(stranger.get(path).problem(401, "unauthorized")));
+    Ok(())
+}
+
+fn a_key_is_sent_in_either_header(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let (stranger, key) = (tidegate.anonymous(), tidegate.client.key());
+    stranger.get_as("/v1/events", &[("x-api-key", key)]).expect(200);
+    stranger.get_as("/v1/events", &[("authorization", &format!("bearer {key}"))]).expect(200);
+    for value in [key, &format!("Basic {key}"), &format!("Bearer{key}"), "Bearer", "Bearer "] {
+        stranger.get_as("/v1/events", &[("authorization", value)]).problem(401, "unauthorized");
+    }
+    Ok(())
+}
+
+/// What is promised to take effect within 5 s.
+fn refused_within_5_s(client: &Client) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while client.get("/v1/events?limit=1").status != 401 {
+        assert!(Instant::now() < deadline, "the key still works after 5 s");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    client.events(event(1)).problem(401, "unauthorized");
+}
+
+fn revoked_keys(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let key = env.key("default", "ingest,read");
+    let client = tidegate.with(&key);
+    client.events(event(1)).accepted(1, 0);
+    assert_eq!(env.cli(&["keys", "revoke", key.id()]).code, Some(0));
+    refused_within_5_s(&client);
+    tidegate.client.events(event(1)).accepted(1, 0);
+    Ok(())
+}
+
+fn deactivated_organizations(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let client = tidegate.with(&env.key("gone", "ingest,read"));
+    client.events(event(1)).accepted(1, 0);
+    assert_eq!(env.cli(&["orgs", "deactivate", "gone"]).code, Some(0));
+    refused_within_5_s(&client);
+    assert_eq!(env.sql().count("events"), 1, "its data stay");
+    Ok(())
+}
+
+fn keys_that_expire(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let make = |at: &str| {
+        let made = env.cli(&["keys", "create", "--org", "default", "--scopes", "read,ingest", "--expires-at", at, "--json"]);
+        tidegate.with(&Key::parse(&made.json(), "default"))
+    };
+    make(&seconds_from_now(-1)).get("/v1/events").problem(401, "unauthorized");
+    make(&seconds_from_now(3600)).get("/v1/events").expect(200);
+    let soon = make(&seconds_from_now(3));
+    until("the key has expired", || (soon.get("/v1/events").status == 401).then_some(()));
+    Ok(())
+}
+
+fn rotated_keys(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let old = env.key("default", "ingest,read");
+    let new = Key::parse(&env.cli(&["keys", "rotate", old.id(), "--grace", "1h", "--json"]).json(), "default");
+    assert_ne!((&new.text, &new.id), (&old.text, &old.id));
+    tidegate.with(&old).get("/v1/events").expect(200);
+    tidegate.with(&new).events(event(1)).accepted(1, 0);
+    let newest = Key::parse(&env.cli(&["keys", "rotate", new.id(), "--grace", "1ms", "--json"]).json(), "default");
+    refused_within_5_s(&tidegate.with(&new));
+    tidegate.with(&newest).get("/v1/events").expect(200);
+    let listed = env.cli(&["keys", "list", "--json"]).json();
+    let scopes_of = |key: &Key| {
+        listed.as_array().unwrap().iter().find(|listed| listed["id"] == key.id()).unwrap()["scopes"].clone()
+    };
+    assert_eq!(scopes_of(&newest), scopes_of(&old));
+    Ok(())
+}
+
+fn malformed_keys_cost_no_query(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let good = env.key("default", "read").text;
+    // Whoever asks the database now cannot be answered.
+    env.sql().run("REVOKE SELECT ON api_keys FROM tidegate_writer");
+    let with = |text: &str| Client::new(&tidegate.client.address, Some(text));
+    with(&good).get("/v1/events").problem(503, "database_unavailable");
+    let last = good.len() - 1;
+    let flipped = format!("{}{}", &good[..last], if good.ends_with('0') { '1' } else { '0' });
+    for bad in [&flipped, &good[..last], &good.to_uppercase(), "tg_", "tg_x_y", "sk_123", &good.replace('_', "-")] {
+        with(bad).get("/v1/events").problem(401, "unauthorized");
+    }
+    Ok(())
+}
+
+fn known_keys_outlive_the_database(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    tidegate.client.events(event(1)).accepted(1, 0);
+    env.sql().run("REVOKE SELECT ON api_keys FROM tidegate_writer");
+    until("the key's entry had to be refreshed, and could not be", || {
+        tidegate.client.get("/v1/events").expect(200);
+        tidegate.log().contains("a key could not be looked up").then_some(())
+    });
+    tidegate.client.events(event(2)).accepted(1, 0);
+    Ok(())
+}
+
+fn secrets_are_kept_nowhere(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["log.level=trace"]);
+    let made = env.key("default", "ingest,read");
+    let rotated = Key::parse(&env.cli(&["keys", "rotate", made.id(), "--json"]).json(), "default");
+    let first = tidegate.client.key().to_owned();
+    let keys = [first, made.text, rotated.text];
+    for key in &keys {
+        let client = Client::new(&tidegate.client.address, Some(key));
+        client.keyed("k", "[{}]").expect(422);
+        client.events("hello").expect(400);
+        client.get("/v1/events?nonsense=1").expect(400);
+        client.get("/v1/nothing").expect(404);
+        client.get("/v1/events").expect(200);
+    }
+    let sql = env.sql();
+    let tables = ["api_keys", "organizations", "events", "dead_letter_events", "ingest_ledger", "ingest_batches"];
+    let mut places = vec![("the log".to_owned(), tidegate.log()), ("/metrics".into(), tidegate.client.get("/metrics").text().into())];
+    for table in tables {
+        let rows: Vec<String> = sql.column(&format!("SELECT t::text FROM {table} t"));
+        places.push((table.to_owned(), rows.join("\n")));
+    }
+    assert!(places[0].1.contains("TRACE") || places[0].1.contains("DEBUG"), "the log says little");
+    for key in &keys {
+        // The id may be shown; what follows it may not.
+        let secret = &key.rsplit('_').next().unwrap()[..64];
+        for (place, text) in &places {
+            assert!(!text.contains(secret), "a secret is in {place}");
+        }
+    }
+    assert_eq!(sql.one::<i64>("SELECT count(*) FROM api_keys WHERE octet_length(key_hash) = 32"), 3);
+    Ok(())
+}

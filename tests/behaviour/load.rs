@@ -1,0 +1,111 @@
+//! `tidegate load` against a running server.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::books::Books;
+use crate::env::{Engine, Env, Test, TestResult};
+use crate::process::{Finished, Tidegate};
+use crate::samples::{event, event_with, gzip};
+
+pub const TESTS: &[Test] = &[
+    Test { name: "a_file_with_a_bad_line", engines: &Engine::ALL, run: a_file_with_a_bad_line, missing: || None },
+    Test { name: "a_file_twice", engines: &Engine::ALL, run: a_file_twice, missing: || None },
+    Test { name: "generated_load", engines: &Engine::ALL, run: generated_load, missing: || None },
+    Test { name: "refusals_are_reported", engines: &Engine::ALL, run: refusals_are_reported, missing: || None },
+    Test { name: "real_events_twice", engines: &Engine::ALL, run: real_events_twice, missing: real_events_missing },
+];
+
+fn real_events() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/real-events.ndjson.gz")
+}
+
+fn real_events_missing() -> Option<String> {
+    (!real_events().is_file()).then(|| format!("there is no {}", real_events().display()))
+}
+
+fn load(env: &Env, tidegate: &Tidegate, arguments: &[&str]) -> Finished {
+    let (url, key) = (tidegate.client.url(), tidegate.client.key());
+    env.cli(&[&["load", "--url", &url, "--key", key, "--json"], arguments].concat())
+}
+
+/// The figures of a report, and that conservation was checked and holds.
+fn figures(report: &Value) -> [u64; 4] {
+    assert_eq!(report["conservation"]["ok"], true, "{report}");
+    ["events_sent", "committed", "rejected", "duplicates"].map(|name| report[name].as_u64().unwrap())
+}
+
+fn a_file_with_a_bad_line(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let mut lines: Vec<String> = (0..50).map(event).collect();
+    lines.insert(17, "this is no JSON".to_owned());
+    let (file, report_file) = (env.path().join("events.ndjson"), env.path().join("report.json"));
+    std::fs::write(&file, lines.join("\n"))?;
+    let arguments =
+        ["--file", file.to_str().unwrap(), "--batch", "10", "--report", report_file.to_str().unwrap(), "--gzip"];
+    let finished = load(env, &tidegate, &arguments);
+    let report: Value = serde_json::from_str(&finished.stdout)?;
+    assert_eq!(figures(&report), [51, 50, 1, 0]);
+    assert_eq!(serde_json::from_slice::<Value>(&std::fs::read(report_file)?)?, report);
+    let letters: Vec<Vec<u8>> = env.sql().column("SELECT raw FROM dead_letter_events");
+    assert_eq!(letters, [b"this is no JSON"]);
+    assert_eq!(env.sql().count("events"), 50);
+    Ok(())
+}
+
+fn a_file_twice(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let lines: Vec<String> =
+        (0..250).map(|n| event_with(n, &format!(r#""timestamp":"2020-01-01T00:{:02}:{:02}Z""#, n / 60, n % 60))).collect();
+    let file = env.path().join("events.ndjson.gz");
+    std::fs::write(&file, gzip(lines.join("\n").as_bytes()))?;
+    let now = crate::samples::now().to_string();
+    let arguments =
+        ["--file", file.to_str().unwrap(), "--batch", "100", "--shift-to-now", "--now", &now, "--key-prefix", "file"];
+    assert_eq!(figures(&load(env, &tidegate, &arguments).json()), [250, 250, 0, 0]);
+    assert_eq!(figures(&load(env, &tidegate, &arguments).json()), [250, 0, 0, 250]);
+    let sql = env.sql();
+    let newest: jiff::Timestamp = sql.one("SELECT max(timestamp) FROM events");
+    assert_eq!((sql.count("events"), newest.to_string()), (250, now));
+    let span: i64 = sql.one("SELECT extract(epoch FROM max(timestamp) - min(timestamp))::bigint FROM events");
+    assert_eq!(span, 249);
+    Ok(())
+}
+
+fn generated_load(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let finished = load(env, &tidegate, &["--duration", "2s", "--batch", "200", "--connections", "2"]);
+    let report = finished.json();
+    let [sent, committed, rejected, duplicates] = figures(&report);
+    assert!(sent > 0);
+    assert_eq!((committed, rejected, duplicates), (sent, 0, 0));
+    assert_eq!(env.sql().count("events"), i64::try_from(sent)?);
+    Books::of(&tidegate.client).assert_items(&[("received", sent), ("committed", sent)]);
+    Ok(())
+}
+
+fn refusals_are_reported(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let file = env.path().join("events.ndjson");
+    std::fs::write(&file, event(1))?;
+    let (url, file) = (tidegate.client.url(), file.to_str().unwrap());
+    let stranger = env.cli(&["load", "--url", &url, "--key", "tg_nonsense", "--file", file, "--json"]);
+    assert_eq!(stranger.code, Some(1), "{stranger:?}");
+    let report: Value = serde_json::from_str(&stranger.stdout)?;
+    assert_eq!((&report["committed"], &report["errors"][0]["code"]), (&json!(0), &json!("unauthorized")), "{report}");
+    let missing = env.cli(&["load", "--url", &url, "--key", "k", "--file", "no-such-file"]);
+    assert!(missing.code == Some(1) && missing.stderr.contains("no-such-file"), "{missing:?}");
+    assert_eq!(env.cli(&["load", "--rate", "fast"]).code, Some(2));
+    Ok(())
+}
+
+fn real_events_twice(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let (file, now) = (real_events(), crate::samples::now().to_string());
+    let arguments = ["--file", file.to_str().unwrap(), "--shift-to-now", "--now", &now, "--key-prefix", "real"];
+    assert_eq!(figures(&load(env, &tidegate, &arguments).json()), [6000, 6000, 0, 0]);
+    assert_eq!(figures(&load(env, &tidegate, &arguments).json()), [6000, 0, 0, 6000]);
+    assert_eq!((env.sql().count("events"), env.sql().count("dead_letter_events")), (6000, 0));
+    Ok(())
+}

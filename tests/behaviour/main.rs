@@ -1,0 +1,98 @@
+//! Behaviour tests: the real binary on a real PostgreSQL, every test on both engines.
+//!
+//! Each test becomes two trials, `timescale::group::name` and `postgres::group::name`, and gets a database of its own on
+//! a private server that all tests of the engine share. Tests wait for signals, never for time: a child process is
+//! ready when it says so, and what has no signal is polled until a generous deadline.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod books;
+mod client;
+mod dead_letters;
+mod engines;
+mod env;
+mod exactly_once;
+mod faults;
+mod forms;
+mod keys;
+mod load;
+mod not_json;
+mod numbers;
+mod operation;
+mod partitions;
+mod poison;
+mod postgres;
+mod process;
+mod proxy;
+mod reads;
+mod roles;
+mod samples;
+mod schema;
+mod timescale;
+mod traffic;
+
+use std::sync::Arc;
+
+use env::{Engine, Env, Test};
+use libtest_mimic::{Arguments, Failed, Trial};
+use postgres::Servers;
+
+fn groups() -> Vec<(&'static str, &'static [Test])> {
+    vec![
+        ("forms", forms::TESTS),
+        ("numbers", numbers::TESTS),
+        ("poison", poison::TESTS),
+        ("not_json", not_json::TESTS),
+        ("exactly_once", exactly_once::TESTS),
+        ("reads", reads::TESTS),
+        ("dead_letters", dead_letters::TESTS),
+        ("keys", keys::TESTS),
+        ("roles", roles::TESTS),
+        ("schema", schema::TESTS),
+        ("engines", engines::TESTS),
+        ("engines", timescale::TESTS),
+        ("engines", partitions::TESTS),
+        ("rowstore", timescale::ROWSTORE),
+        ("faults", faults::TESTS),
+        ("load", load::TESTS),
+        ("operation", operation::TESTS),
+    ]
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    arguments.test_threads.get_or_insert(cores.max(2) * 2);
+    let servers = Arc::new(Servers::new());
+    // Only a server that tries can say whether TimescaleDB works; a listing needs no server.
+    let timescale = arguments.list || servers.has_timescaledb();
+    let mut trials = Vec::new();
+    let mut skipped = Vec::new();
+    for engine in Engine::ALL {
+        for (group, tests) in groups() {
+            for test in tests.iter().filter(|test| test.engines.contains(&engine)) {
+                let name = format!("{}::{group}::{}", engine.as_str(), test.name);
+                let ignored = (engine == Engine::Timescale && !timescale).then(|| skipped.push(name.clone())).is_some();
+                let missing = (test.missing)();
+                if let Some(what) = &missing {
+                    println!("ignored: {name}: {what}");
+                }
+                trials.push(trial(name, engine, test, &servers).with_ignored_flag(ignored || missing.is_some()));
+            }
+        }
+    }
+    if !skipped.is_empty() {
+        let count = skipped.len();
+        println!("skipped: {count} timescale tests, TimescaleDB is not installed in this machine's PostgreSQL:");
+        skipped.iter().for_each(|name| println!("  {name}"));
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    servers.stop();
+    conclusion.exit();
+}
+
+fn trial(name: String, engine: Engine, test: &'static Test, servers: &Arc<Servers>) -> Trial {
+    let servers = Arc::clone(servers);
+    let label = name.clone();
+    Trial::test(name, move || Env::run(engine, &label, test.run, servers).map_err(Failed::from))
+}

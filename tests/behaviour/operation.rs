@@ -1,0 +1,297 @@
+//! What operators meet: health, metrics, the API's description, errors of routes, and errors of configuration.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::books::Books;
+use crate::env::{Env, Test, TestResult, until};
+use crate::process::Finished;
+use crate::samples::{array, batch, event};
+use crate::tests;
+
+pub const TESTS: &[Test] = tests!(
+    healthy_and_ready,
+    books_balance_in_every_account,
+    books_balance_while_requests_run,
+    the_description_of_the_api,
+    unknown_paths_and_methods,
+    heads_are_answered_without_bodies,
+    request_ids,
+    problems_have_one_form,
+    too_many_headers,
+    the_welcome,
+    json_logs,
+    errors_of_configuration,
+    errors_of_usage,
+    an_unreachable_database,
+    a_port_that_is_taken,
+    doctor,
+);
+
+fn healthy_and_ready(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let anybody = tidegate.anonymous();
+    let health = anybody.get("/healthz").expect(200);
+    assert_eq!((&health["status"], &health["version"]), (&json!("ok"), &json!(env!("CARGO_PKG_VERSION"))));
+    assert_eq!(anybody.get("/readyz").expect(200)["status"], "ready");
+    let console = anybody.get("/");
+    assert_eq!(console.status, 200);
+    assert!(console.header("content-type").starts_with("text/html"), "{:?}", console.headers);
+    Ok(())
+}
+
+fn books_balance_in_every_account(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let other = tidegate.with(&env.key("other", "ingest"));
+    let before = Books::of(&tidegate.client);
+    before.assert_items(&[("received", 0)]);
+    tidegate.client.keyed("a", array([event(0), event(1), "{}".into()])).accepted(2, 1);
+    tidegate.client.keyed("a", array([event(0), event(1), "{}".into()])).accepted(2, 1);
+    tidegate.client.keyed("a", event(2)).problem(422, "idempotency_key_reused");
+    other.events("hello").expect(400);
+    other.events(batch(7)).accepted(7, 0);
+    let books = Books::of(&tidegate.client);
+    let expected = [
+        ("received", 3 + 3 + 1 + 1 + 7),
+        ("committed", 2 + 7),
+        ("dead_lettered", 1 + 1),
+        ("deduplicated", 3),
+        ("refused", 1),
+        ("recovered_from_spool", 0),
+    ];
+    books.assert_items(&expected);
+    let tenants: BTreeSet<&str> = books.tenants().into_iter().collect();
+    assert_eq!(tenants, BTreeSet::from(["default", "other"]));
+    let requests = "tidegate_http_requests_total{route=\"/v1/events\",method=\"POST\",status=\"200\"}";
+    assert!((books.get(requests) - 3.0).abs() < 0.5, "{}", books.get(requests));
+    assert_eq!(env.sql().count("events"), 9);
+    Ok(())
+}
+
+fn books_balance_while_requests_run(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    for n in 0..25 {
+                        tidegate.client.events(array([event(n), "{}".into()])).accepted(1, 1);
+                    }
+                })
+            })
+            .collect();
+        while !senders.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            Books::of(&tidegate.client).assert_balanced();
+        }
+    });
+    Books::of(&tidegate.client).assert_items(&[("received", 200), ("committed", 100), ("dead_lettered", 100)]);
+    Ok(())
+}
+
+fn the_description_of_the_api(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let document = tidegate.anonymous().get("/openapi.json").expect(200);
+    assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.")), "{document}");
+    // Every path that is described is there: without a key it asks for one, or answers.
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys() {
+            let path = path.replace("{id}", &Uuid::nil().to_string());
+            let answer = tidegate.anonymous().send(&method.to_uppercase(), &path, &[], b"")?;
+            assert!(matches!(answer.status, 200 | 401), "{method} {path}: {}", answer.status);
+        }
+    }
+    Ok(())
+}
+
+fn unknown_paths_and_methods(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    for path in ["/v1", "/v1/event", "/v1/events/", "/v1/events/a/b", "/nothing", "/v1/events/%ff", "/healthz/"] {
+        tidegate.client.get(path).problem(404, "not_found");
+    }
+    for (method, path, allow) in
+        [("DELETE", "/v1/events", "POST, GET"), ("PUT", "/healthz", "GET"), ("POST", "/v1/dead-letters", "GET")]
+    {
+        let refused = tidegate.client.send(method, path, &[("content-length", "0")][..usize::from(method != "POST")], b"")?;
+        refused.problem(405, "method_not_allowed");
+        assert_eq!(refused.header("allow"), allow);
+    }
+    Ok(())
+}
+
+fn heads_are_answered_without_bodies(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    for path in ["/healthz", "/v1/events", "/openapi.json"] {
+        let (head, get) = (tidegate.client.send("HEAD", path, &[], b"")?, tidegate.client.get(path));
+        assert_eq!((head.status, head.bytes.len()), (200, 0), "{path}");
+        assert_eq!((head.header("content-type"), head.header("content-length")), (get.header("content-type"), get.header("content-length")));
+    }
+    assert_eq!(tidegate.client.send("HEAD", "/nothing", &[], b"")?.status, 404);
+    Ok(())
+}
+
+fn request_ids(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let with = |id: &str| tidegate.client.get_as("/healthz", &[("x-request-id", id)]).header("x-request-id").to_owned();
+    assert_eq!(with("my-request-42"), "my-request-42");
+    for harmful in ["with space", "\u{e4}", &"x".repeat(129), ""] {
+        let own = with(harmful);
+        assert!(Uuid::parse_str(&own).is_ok(), "{harmful:?}: {own:?}");
+    }
+    let mut ids = BTreeSet::new();
+    for path in ["/healthz", "/v1/events", "/nothing", "/metrics"] {
+        ids.insert(tidegate.anonymous().get(path).header("x-request-id").to_owned());
+    }
+    assert_eq!(ids.len(), 4, "{ids:?}");
+    Ok(())
+}
+
+fn problems_have_one_form(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let answers = [
+        tidegate.client.get("/nothing"),
+        tidegate.anonymous().get("/v1/events"),
+        tidegate.client.get("/v1/events?x=1"),
+        tidegate.client.events(""),
+    ];
+    for answer in answers {
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        let problem = answer.json();
+        assert_eq!(problem["status"], answer.status);
+        let code = problem["code"].as_str().unwrap();
+        assert_eq!(problem["type"], format!("urn:tidegate:problem:{code}"));
+        assert!(["title", "detail"].iter().all(|name| problem[name].as_str().is_some_and(|text| !text.is_empty())), "{problem}");
+    }
+    // Of a request that was looked at as a whole and refused: the receipt's members as well.
+    for (body, status) in [("hello", 400), ("[{}]", 422)] {
+        let problem = tidegate.client.events(body).expect(status);
+        assert!(problem["receipt"].is_string() && problem["code"].is_string(), "{problem}");
+    }
+    Ok(())
+}
+
+fn too_many_headers(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let names: Vec<String> = (0..120).map(|n| format!("x-h{n}")).collect();
+    let headers: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "1")).collect();
+    assert_eq!(tidegate.client.get_as("/healthz", &headers[..90]).status, 200);
+    assert_eq!(tidegate.client.get_as("/healthz", &headers).status, 431);
+    let long = "x".repeat(200 * 1024);
+    assert_eq!(tidegate.client.get_as("/healthz", &[("x-long", &long)]).status, 431);
+    Ok(())
+}
+
+fn the_welcome(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let url = tidegate.client.url();
+    assert!(tidegate.welcome.starts_with(&format!("Tidegate is ready at {url}\n")), "{}", tidegate.welcome);
+    for line in [&format!("  console   {url}/"), "  tenant    default", "  API key   tg_", "  psql      psql "] {
+        assert!(tidegate.welcome.contains(line), "{line}: {}", tidegate.welcome);
+    }
+    drop(tidegate);
+    let again = env.serve();
+    assert!(!again.welcome.contains("API key"), "a key is shown once: {}", again.welcome);
+    Ok(())
+}
+
+fn json_logs(env: &Env) -> TestResult {
+    let mut tidegate = env.serve_with(&["log.format=json", "log.level=debug"]);
+    tidegate.client.get("/healthz").expect(200);
+    assert_eq!(tidegate.stop(), Some(0));
+    let log = tidegate.log();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    assert!(lines.iter().any(|line| line["message"] == "request" && line["route"] == "/healthz"), "{log}");
+    Ok(())
+}
+
+fn errors_of_configuration(env: &Env) -> TestResult {
+    let file = env.path().join("bad.toml");
+    let with_file = |text: &str| -> Finished {
+        std::fs::write(&file, text).unwrap();
+        env.cli(&["serve", "--config", file.to_str().unwrap()])
+    };
+    let named = file.display();
+    let mut runs = vec![
+        (with_file("writers = 2\n[batch]\nrows = \"many\"\n"), vec!["batch.rows".to_owned(), format!("{named} line 3"), "many".into()]),
+        (with_file("\n\nwritres = 2\n"), vec!["writres".into(), format!("{named} line 3"), "did you mean `writers`".into()]),
+        (with_file("writers = \n"), vec![format!("{named} line 1")]),
+        (env.cli(&["serve", "--config", "nowhere.toml"]), vec!["nowhere.toml".into()]),
+        (env.serve_fails(&["limits.body_bytes=1B"]), vec!["limits.body_bytes".into(), "flag --set".into()]),
+        (env.serve_fails(&["chunk_interval=90m"]), vec!["chunk_interval".into()]),
+        (env.serve_fails(&["chunk_interval=1h"]), vec!["chunk_interval".into(), "retention.events".into()]),
+        (env.serve_fails(&["nonsense"]), vec!["key=value".into()]),
+        (env.serve_fails(&["log.level=a=b=c"]), vec!["log.level".into()]),
+    ];
+    let mut variables = env.variables();
+    variables.push(("TIDEGATE_BATCH_LINGER_MS".into(), "soon".into()));
+    let variable = Finished::run(env, &variables, &["migrate"]);
+    runs.push((variable, vec!["batch.linger_ms".into(), "variable TIDEGATE_BATCH_LINGER_MS".into()]));
+    let secret = [("TIDEGATE_DATABASE_URL".to_owned(), "nonsense://u:hunter2@h".to_owned())];
+    let url = Finished::run(env, &secret, &["serve"]);
+    assert!(!url.stderr.contains("hunter2"), "{url:?}");
+    runs.push((url, vec!["database_url".into(), "TIDEGATE_DATABASE_URL".into()]));
+    for (finished, words) in runs {
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(64), ""), "{finished:?}");
+        for word in words {
+            assert!(finished.stderr.contains(&word), "{word}: {finished:?}");
+        }
+    }
+    // Flags win over variables, and these over the file.
+    std::fs::write(&file, "writers = 0\n")?;
+    variables.pop();
+    variables.push(("TIDEGATE_WRITERS".into(), "2".into()));
+    let good = Finished::run(env, &variables, &["migrate", "--config", file.to_str().unwrap()]);
+    assert_eq!(good.code, Some(0), "{good:?}");
+    let flag = Finished::run(env, &variables, &["migrate", "--set", "writers=0"]);
+    assert_eq!(flag.code, Some(64), "{flag:?}");
+    Ok(())
+}
+
+fn errors_of_usage(env: &Env) -> TestResult {
+    for arguments in [&["nonsense"][..], &[], &["serve", "--nonsense"], &["orgs"], &["load", "--shift-to-now"]] {
+        let finished = env.cli(arguments);
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{arguments:?}: {finished:?}");
+        assert!(finished.stderr.contains("Usage"), "{finished:?}");
+    }
+    let help = env.cli(&["--help"]);
+    assert!(help.code == Some(0) && help.stdout.contains("serve"), "{help:?}");
+    assert_eq!(env.cli(&["--version"]).stdout, format!("tidegate {}\n", env!("CARGO_PKG_VERSION")));
+    let completions = env.cli(&["completions", "bash"]);
+    assert!(completions.code == Some(0) && completions.stdout.contains("tidegate"), "{}", completions.stderr);
+    Ok(())
+}
+
+fn an_unreachable_database(env: &Env) -> TestResult {
+    let variables = [("TIDEGATE_DATABASE_URL".to_owned(), format!("host={} user=u dbname=d", env.path().display()))];
+    for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["migrate"], &["orgs", "list"]] {
+        let finished = Finished::run(env, &variables, arguments);
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(1), ""), "{finished:?}");
+        assert!(finished.stderr.contains("tidegate: "), "{finished:?}");
+    }
+    Ok(())
+}
+
+fn a_port_that_is_taken(env: &Env) -> TestResult {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?.to_string();
+    let finished = env.cli(&["serve", "--listen", &address]);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains(&format!("cannot listen on {address}")), "{finished:?}");
+    Ok(())
+}
+
+fn doctor(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    until("the first run of the jobs is over", || {
+        let books = Books::of(&tidegate.client);
+        (books.get("tidegate_job_runs_total{job=\"lifecycle\"}") > 0.5).then_some(())
+    });
+    let finished = env.cli(&["doctor", "--json"]);
+    let report: Value = serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("{finished:?}"));
+    assert!(report.to_string().contains(env.engine.as_str()), "{report}");
+    assert_eq!(env.cli(&["doctor"]).code, finished.code);
+    env.sql().run("UPDATE schema_migrations SET checksum = repeat('0', 64) WHERE version = 1");
+    assert_eq!(env.cli(&["doctor"]).code, Some(1));
+    Ok(())
+}

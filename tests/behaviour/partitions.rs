@@ -1,0 +1,123 @@
+//! The postgres engine's partitions: made ahead and on demand, dropped when expired.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::env::{Env, Test, TestResult, until};
+use crate::samples::{array, batch, event_with, hours_from_now};
+use crate::tests;
+
+pub const TESTS: &[Test] = tests!(postgres:
+    made_ahead,
+    made_for_late_data,
+    dropped_when_expired,
+    of_another_width_beside_old_ones,
+    made_by_several_requests_at_once,
+    leftovers_are_cleared,
+);
+
+/// Names of the partitions, oldest first.
+fn partitions(env: &Env) -> Vec<String> {
+    env.sql().column(
+        "SELECT relname::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
+         WHERE inhparent = 'tidegate.events'::regclass ORDER BY 1",
+    )
+}
+
+/// The name of the partition of a day, counted from today.
+fn of_day(day: i64) -> String {
+    let at = Timestamp::now().checked_add(SignedDuration::from_hours(24 * day)).unwrap();
+    at.strftime("events_p%Y%m%d_000000").to_string()
+}
+
+fn ahead() -> Vec<String> {
+    (-1..=7).map(of_day).collect()
+}
+
+fn made_ahead(env: &Env) -> TestResult {
+    let _tidegate = env.serve();
+    until("yesterday's to next week's", || (partitions(env) == ahead()).then_some(()));
+    let bound: String = env.sql().one(&format!(
+        "SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE oid = 'tidegate.{}'::regclass",
+        of_day(0)
+    ));
+    let day = |n: i64| of_day(n)[8..16].to_owned();
+    assert_eq!(bound.replace('-', ""), format!("FOR VALUES FROM ('{} 00:00:00+00') TO ('{} 00:00:00+00')", day(0), day(1)));
+    Ok(())
+}
+
+fn made_for_late_data(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let items = (0..10).map(|n| event_with(n, &format!(r#""timestamp":"{}""#, hours_from_now(-300 * 24))));
+    tidegate.client.events(array(items)).accepted(10, 0);
+    assert_eq!(env.sql().count(&of_day(-300)), 10);
+    // The new partition has what the others have.
+    let indexes = |table: &str| -> i64 {
+        env.sql().one(&format!("SELECT count(*) FROM pg_index WHERE indrelid = 'tidegate.{table}'::regclass AND indisvalid"))
+    };
+    assert_eq!((indexes(&of_day(-300)), indexes("events")), (4, 4));
+    Ok(())
+}
+
+fn dropped_when_expired(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let days = [-300, -10, -3, -1, 0];
+    let items = days.iter().map(|day| event_with(0, &format!(r#""timestamp":"{}""#, hours_from_now(day * 24))));
+    tidegate.client.events(array(items)).accepted(5, 0);
+    until("partitions ahead", || (partitions(env).len() == 12).then_some(()));
+    drop(tidegate);
+    // A partition goes when all of it is older than retention.
+    let tidegate = env.serve_with(&["retention.events=2d"]);
+    until("the expired ones are gone", || (partitions(env) == ahead()).then_some(()));
+    let sql = env.sql();
+    assert_eq!((sql.count("events"), sql.one::<bool>(&format!("SELECT to_regclass('tidegate.{}') IS NULL", of_day(-10)))), (2, true));
+    tidegate.client.events(batch(5)).accepted(5, 0);
+    let late = event_with(1, &format!(r#""timestamp":"{}""#, hours_from_now(-72)));
+    assert_eq!(tidegate.client.events(late).expect(422)["errors"][0]["code"], "out_of_window");
+    Ok(())
+}
+
+fn of_another_width_beside_old_ones(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    until("partitions ahead", || (partitions(env) == ahead()).then_some(()));
+    drop(tidegate);
+    let tidegate = env.serve_with(&["chunk_interval=168h"]);
+    let days = [-20, -3, 0, 6];
+    let items = days.iter().map(|day| event_with(0, &format!(r#""timestamp":"{}""#, hours_from_now(day * 24))));
+    tidegate.client.events(array(items)).accepted(4, 0);
+    assert_eq!(env.sql().count("events"), 4);
+    Ok(())
+}
+
+fn made_by_several_requests_at_once(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["writers=4", "batch.linger_ms=0"]);
+    std::thread::scope(|scope| {
+        for n in 0..12_i64 {
+            let client = &tidegate.client;
+            scope.spawn(move || {
+                let items = (0..20).map(|day| {
+                    event_with(0, &format!(r#""timestamp":"{}""#, hours_from_now(-24 * (30 + (day * (n % 3 + 1)) % 20))))
+                });
+                client.events(array(items)).accepted(20, 0);
+            });
+        }
+    });
+    let sql = env.sql();
+    assert_eq!(sql.count("events"), 240);
+    assert_eq!(sql.one::<i64>("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), 0);
+    Ok(())
+}
+
+fn leftovers_are_cleared(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let late = event_with(1, &format!(r#""timestamp":"{}""#, hours_from_now(-100 * 24)));
+    tidegate.client.events(late).accepted(1, 0);
+    until("partitions ahead", || (partitions(env).len() == 10).then_some(()));
+    drop(tidegate);
+    // As an expiry leaves it that was killed between its two steps.
+    let sql = env.sql();
+    sql.run(&format!("ALTER TABLE events DETACH PARTITION {}", of_day(-100)));
+    let _tidegate = env.serve();
+    let there = format!("SELECT to_regclass('tidegate.{}') IS NULL", of_day(-100));
+    until("the detached table is dropped", || sql.one::<bool>(&there).then_some(()));
+    Ok(())
+}

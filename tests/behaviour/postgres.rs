@@ -1,0 +1,155 @@
+//! The private PostgreSQL servers, one for each engine, started when the first test asks and stopped at the end; and SQL
+//! for tests.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tidegate::storage::embedded::{EmbeddedConfig, EmbeddedServer, Running};
+use tokio::runtime::Runtime;
+use tokio_postgres::types::{FromSqlOwned, ToSql};
+use tokio_postgres::{Client, NoTls, Row};
+
+use crate::env::Engine;
+
+/// The role that `initdb` makes.
+pub const SUPERUSER: &str = "postgres";
+
+/// A directory that PostgreSQL's account can reach, also when the tests run as root.
+pub fn temp_dir() -> TempDir {
+    tempfile::Builder::new().prefix("tidegate-").permissions(Permissions::from_mode(0o755)).tempdir().unwrap()
+}
+
+struct Server {
+    running: Running,
+    timescaledb: bool,
+    server: Mutex<Option<EmbeddedServer>>,
+    _dir: TempDir,
+}
+
+/// Both servers.
+pub struct Servers {
+    runtime: Runtime,
+    servers: [OnceLock<Server>; 2],
+}
+
+impl Servers {
+    pub fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        Self { runtime, servers: Default::default() }
+    }
+
+    fn get(&self, engine: Engine) -> &Server {
+        self.servers[engine as usize].get_or_init(|| {
+            let dir = temp_dir();
+            let settings = [
+                ("max_connections", "400"),
+                ("shared_buffers", "256MB"),
+                ("max_worker_processes", "64"),
+                // No job of a policy runs by itself in the middle of a test.
+                ("timescaledb.max_background_workers", "0"),
+            ];
+            let config = EmbeddedConfig {
+                data_dir: dir.path().to_owned(),
+                start_timeout: Duration::from_secs(120),
+                durable: false,
+                preload_timescaledb: engine == Engine::Timescale,
+                extra_settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            };
+            let server = self.runtime.block_on(EmbeddedServer::start(config)).unwrap_or_else(|error| panic!("{error}"));
+            let running = Running { socket_dir: server.socket_dir().to_owned(), port: server.port() };
+            let timescaledb = server.has_timescaledb();
+            Server { running, timescaledb, server: Mutex::new(Some(server)), _dir: dir }
+        })
+    }
+
+    /// Whether the timescale engine can be tested on this machine.
+    pub fn has_timescaledb(&self) -> bool {
+        self.get(Engine::Timescale).timescaledb
+    }
+
+    /// Where the server of an engine listens.
+    pub fn socket(&self, engine: Engine) -> PathBuf {
+        let running = &self.get(engine).running;
+        running.socket_dir.join(format!(".s.PGSQL.{}", running.port))
+    }
+
+    /// A connection string.
+    pub fn url(&self, engine: Engine, role: &str, database: &str) -> String {
+        self.get(engine).running.url(role, database)
+    }
+
+    pub fn stop(&self) {
+        for server in self.servers.iter().filter_map(OnceLock::get) {
+            if let Some(server) = server.server.lock().unwrap().take() {
+                if let Err(error) = self.runtime.block_on(server.stop()) {
+                    eprintln!("a test server did not stop: {error}");
+                }
+            }
+        }
+    }
+}
+
+/// A connection, with its own runtime, for tests that are plain functions.
+pub struct Sql {
+    runtime: Runtime,
+    client: Client,
+}
+
+impl Sql {
+    /// Connects; the schema is first on the search path, and nothing waits for ever.
+    pub fn connect(url: &str) -> Self {
+        let sql = Self::bare(url);
+        sql.run("SET search_path = tidegate, public; SET statement_timeout = '60s'; SET TimeZone = 'UTC'");
+        sql
+    }
+
+    /// Connects as any program would, with the role's own settings.
+    pub fn bare(url: &str) -> Self {
+        Self::try_connect(url).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub fn try_connect(url: &str) -> Result<Self, tokio_postgres::Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let client = runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+            tokio::spawn(connection);
+            Ok(client)
+        })?;
+        Ok(Self { runtime, client })
+    }
+
+    /// Statements without an answer.
+    pub fn run(&self, sql: &str) {
+        self.try_run(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
+    /// Statements that may fail; the error is its SQLSTATE.
+    pub fn try_run(&self, sql: &str) -> Result<(), String> {
+        let result = self.runtime.block_on(self.client.batch_execute(sql));
+        result.map_err(|error| error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned()))
+    }
+
+    pub fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
+        self.runtime.block_on(self.client.query(sql, parameters)).unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+    }
+
+    /// The only value of the only row.
+    pub fn one<T: FromSqlOwned>(&self, sql: &str) -> T {
+        let rows = self.rows(sql, &[]);
+        assert_eq!(rows.len(), 1, "{sql}");
+        rows[0].get(0)
+    }
+
+    /// The first column of all rows.
+    pub fn column<T: FromSqlOwned>(&self, sql: &str) -> Vec<T> {
+        self.rows(sql, &[]).iter().map(|row| row.get(0)).collect()
+    }
+
+    pub fn count(&self, table: &str) -> i64 {
+        self.one(&format!("SELECT count(*) FROM {table}"))
+    }
+}

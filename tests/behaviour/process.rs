@@ -1,0 +1,173 @@
+//! The program as a child process: started, waited for by what it prints, signalled, and always ended.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::client::{Client, Key};
+use crate::env::{DEADLINE, Env};
+
+fn command(env: &Env, variables: &[(String, String)], arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    // Neither a tidegate.toml nor variables of whoever runs the tests may matter.
+    command.current_dir(env.path()).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.envs(variables.iter().cloned()).args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// A command that ran to its end.
+#[derive(Debug)]
+pub struct Finished {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Finished {
+    pub fn run(env: &Env, variables: &[(String, String)], arguments: &[&str]) -> Self {
+        Running::start(env, variables, arguments).finish()
+    }
+
+    /// What it printed as JSON; it must have succeeded.
+    pub fn json(&self) -> Value {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// A command that may still run.
+pub struct Running {
+    child: Child,
+    files: [PathBuf; 2],
+}
+
+impl Running {
+    pub fn start(env: &Env, variables: &[(String, String)], arguments: &[&str]) -> Self {
+        let name = arguments.first().copied().unwrap_or("tidegate");
+        let files = [env.log_file(&format!("{name}-stdout")), env.log_file(&format!("{name}-stderr"))];
+        let [stdout, stderr] = files.each_ref().map(|path| File::create(path).unwrap());
+        let child = command(env, variables, arguments).stdout(stdout).stderr(stderr).spawn().unwrap();
+        Self { child, files }
+    }
+
+    pub fn finish(mut self) -> Finished {
+        let status = wait(&mut self.child);
+        let [stdout, stderr] = self.files.each_ref().map(|path| std::fs::read_to_string(path).unwrap());
+        Finished { code: status.code(), stdout, stderr }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// A `tidegate serve` that is ready.
+pub struct Tidegate {
+    child: Child,
+    /// Requests with the key of the first start.
+    pub client: Client,
+    /// What it printed when it was ready.
+    pub welcome: String,
+    log: PathBuf,
+}
+
+impl Tidegate {
+    /// Starts it and waits until it says that it is ready.
+    pub fn serve(env: &Env, variables: &[(String, String)], flags: &[String]) -> Self {
+        let log = env.log_file("serve");
+        let mut arguments = vec!["serve", "--listen", "127.0.0.1:0"];
+        arguments.extend(flags.iter().map(String::as_str));
+        let mut command = command(env, variables, &arguments);
+        let stderr = File::create(&log).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut welcome = String::new();
+        // The last line that it prints; without it, it has ended and its log says why.
+        while !welcome.contains("  psql ") {
+            let Some(line) = lines.next() else {
+                let status = wait(&mut child);
+                panic!("serve ended with {status}: {}", std::fs::read_to_string(&log).unwrap());
+            };
+            welcome.push_str(&line.unwrap());
+            welcome.push('\n');
+        }
+        let word_after = |label: &str| {
+            let rest = &welcome[welcome.find(label)? + label.len()..];
+            rest.split_whitespace().next().map(str::to_owned)
+        };
+        let address = word_after("Tidegate is ready at http://").expect("the first line says where");
+        // Printed at first start only; a test that starts it again goes on with the same key.
+        if let Some(text) = word_after("\n  API key ") {
+            env.first_key.replace(Some(text));
+        }
+        let client = Client::new(&address, env.first_key.borrow().as_deref());
+        Self { child, client, welcome, log }
+    }
+
+    /// A client with a key.
+    pub fn with(&self, key: &Key) -> Client {
+        Client::new(&self.client.address, Some(&key.text))
+    }
+
+    /// A client without a key.
+    pub fn anonymous(&self) -> Client {
+        Client::new(&self.client.address, None)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Its exit status, once it has ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait(&mut self.child)
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// SIGTERM, and its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        self.signal(Signal::SIGTERM);
+        self.wait().code()
+    }
+}
+
+impl Drop for Tidegate {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// The process id in the first line of a file, such as postmaster.pid.
+pub fn pid_in(path: &Path) -> Option<Pid> {
+    let mut text = String::new();
+    File::open(path).ok()?.read_to_string(&mut text).ok()?;
+    text.lines().next()?.trim().parse().ok().map(Pid::from_raw)
+}
+
+fn wait(child: &mut Child) -> ExitStatus {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "process {} does not end", child.id());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}

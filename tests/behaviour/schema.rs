@@ -1,0 +1,120 @@
+//! Installing and migrating the schema, and the columns that readers may rely on.
+
+use std::path::Path;
+
+use serde_json::json;
+use tidegate::storage::embedded::{OWNER, READER};
+
+use crate::env::{Env, Test, TestResult};
+use crate::process::Running;
+use crate::samples::event;
+use crate::tests;
+
+pub const TESTS: &[Test] = tests!(
+    migrating_twice_changes_nothing,
+    check_says_whether_it_is_up_to_date,
+    an_altered_migration_is_refused,
+    a_newer_database_is_refused,
+    four_at_once_on_an_empty_database,
+    a_user_without_rights_is_told_what_to_do,
+    the_contract_with_readers,
+);
+
+fn applied(env: &Env) -> Vec<String> {
+    env.sql().column("SELECT concat_ws(' ', version, name, checksum, applied_at) FROM schema_migrations ORDER BY version")
+}
+
+fn migrating_twice_changes_nothing(env: &Env) -> TestResult {
+    let first = env.cli(&["migrate", "--json"]).json();
+    let versions: Vec<i32> = env.sql().column("SELECT version FROM schema_migrations ORDER BY version");
+    assert_eq!((&first["applied"], &first["engine"]), (&json!(versions), &json!(env.engine.as_str())));
+    let before = applied(env);
+    assert!(!before.is_empty());
+    assert_eq!(env.cli(&["migrate", "--json"]).json()["applied"], json!([]));
+    assert_eq!(applied(env), before);
+    let text = env.cli(&["migrate"]);
+    assert!(text.code == Some(0) && text.stdout.contains("up to date"), "{text:?}");
+    Ok(())
+}
+
+fn check_says_whether_it_is_up_to_date(env: &Env) -> TestResult {
+    let before = env.cli(&["migrate", "--check", "--json"]);
+    assert_eq!(before.code, Some(1), "{before:?}");
+    let schemas: i64 = env.sql_as(OWNER).one("SELECT count(*) FROM pg_namespace WHERE nspname = 'tidegate'");
+    assert_eq!(schemas, 0, "a check changes nothing");
+    assert_eq!(env.cli(&["migrate"]).code, Some(0));
+    let after = env.cli(&["migrate", "--check", "--json"]).json();
+    assert_eq!((&after["current"], &after["pending"]), (&json!(true), &json!([])));
+    env.sql().run("DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations)");
+    assert_eq!(env.cli(&["migrate", "--check"]).code, Some(1));
+    Ok(())
+}
+
+fn an_altered_migration_is_refused(env: &Env) -> TestResult {
+    assert_eq!(env.cli(&["migrate"]).code, Some(0));
+    env.sql().run("UPDATE schema_migrations SET checksum = repeat('0', 64) WHERE version = 2");
+    for finished in [env.cli(&["migrate"]), env.serve_fails(&[])] {
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        assert!(finished.stderr.contains("migration 2 was applied with other content"), "{finished:?}");
+    }
+    let check = env.cli(&["migrate", "--check", "--json"]);
+    assert_eq!((check.code, serde_json::from_str::<serde_json::Value>(&check.stdout)?["altered"].clone()), (Some(1), json!([2])));
+    Ok(())
+}
+
+fn a_newer_database_is_refused(env: &Env) -> TestResult {
+    assert_eq!(env.cli(&["migrate"]).code, Some(0));
+    env.sql().run("INSERT INTO schema_migrations VALUES (9999, 'future', repeat('0', 64), now(), 1)");
+    let finished = env.serve_fails(&[]);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("migration 9999"), "{finished:?}");
+    Ok(())
+}
+
+fn four_at_once_on_an_empty_database(env: &Env) -> TestResult {
+    let variables = env.variables();
+    let running: Vec<Running> = (0..4).map(|_| Running::start(env, &variables, &["migrate", "--json"])).collect();
+    let finished: Vec<_> = running.into_iter().map(Running::finish).collect();
+    let did_it = finished.iter().filter(|finished| finished.json()["applied"] != json!([])).count();
+    assert_eq!(did_it, 1, "{finished:?}");
+    env.serve().client.events(event(1)).accepted(1, 0);
+    Ok(())
+}
+
+fn a_user_without_rights_is_told_what_to_do(env: &Env) -> TestResult {
+    // The reader may neither create the schema nor see one.
+    let variables = [("TIDEGATE_DATABASE_URL".to_owned(), env.url(READER))];
+    let finished = Running::start(env, &variables, &["migrate"]).finish();
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("creating the schema tidegate") && finished.stderr.contains("42501"), "{finished:?}");
+    Ok(())
+}
+
+fn the_contract_with_readers(env: &Env) -> TestResult {
+    assert_eq!(env.cli(&["migrate"]).code, Some(0));
+    let sql = env.sql();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/contract");
+    let mut columns = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let text = std::fs::read_to_string(&path)?;
+        let mut lines = text.lines();
+        assert_eq!(lines.next(), Some("relation,column,type,nullable"), "{path:?}");
+        for line in lines {
+            let [relation, column, r#type, nullable] = line.split(',').collect::<Vec<_>>()[..] else {
+                panic!("{path:?}: {line}");
+            };
+            let found = sql.rows(
+                "SELECT format_type(atttypid, atttypmod), NOT attnotnull, has_column_privilege($3, attrelid, attnum, 'SELECT') \
+                 FROM pg_attribute WHERE attrelid = to_regclass('tidegate.' || $1) AND attname = $2 AND NOT attisdropped",
+                &[&relation, &column, &READER],
+            );
+            let found = found.first().unwrap_or_else(|| panic!("{relation}.{column} is gone"));
+            let shape: (String, bool, bool) = (found.get(0), found.get(1), found.get(2));
+            assert_eq!(shape, (r#type.to_owned(), nullable == "yes", true), "{relation}.{column}");
+            columns += 1;
+        }
+    }
+    assert!(columns > 50, "{columns} columns are not the contract");
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! The timescale engine: what goes into the columnstore, what stays in row form, and the policies.
+
+use serde_json::json;
+
+use crate::books::Books;
+use crate::env::{Env, Test, TestResult};
+use crate::postgres::Sql;
+use crate::samples::{array, batch, event, event_with, hours_from_now};
+use crate::tests;
+
+pub const TESTS: &[Test] = tests!(timescale:
+    a_thousand_rows_go_straight_into_the_columnstore,
+    a_few_rows_stay_in_row_form,
+    both_in_one_batch,
+    a_unique_index_is_refused_at_start,
+    a_trigger_is_refused_at_start,
+    the_hypertable,
+    policies_follow_the_configuration,
+    auto_follows_an_installation_without_timescaledb,
+);
+
+pub const ROWSTORE: &[Test] = tests!(timescale:
+    duplicates_are_counted_and_neighbours_stored,
+    duplicates_within_a_request,
+    duplicates_beside_poison,
+    a_request_with_duplicates_is_replayed_as_answered,
+    the_rowstores_layout,
+);
+
+/// Rows in row form, and chunks with a compressed part.
+fn layout(sql: &Sql) -> (i64, i64) {
+    let chunks: Vec<String> = sql.column("SELECT show_chunks('tidegate.events')::text");
+    let rows = chunks.iter().map(|chunk| sql.one::<i64>(&format!("SELECT count(*) FROM ONLY {chunk}"))).sum();
+    let compressed = sql.one(
+        "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_schema = 'tidegate' \
+         AND hypertable_name = 'events' AND is_compressed",
+    );
+    (rows, compressed)
+}
+
+fn a_thousand_rows_go_straight_into_the_columnstore(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let at = hours_from_now(0);
+    let items = (0..1000).map(|n| event_with(n, &format!(r#""timestamp":"{at}""#)));
+    tidegate.client.events(array(items)).accepted(1000, 0);
+    let sql = env.sql();
+    assert_eq!(layout(&sql), (0, 1));
+    assert_eq!(sql.count("events"), 1000);
+    assert!((Books::of(&tidegate.client).get("tidegate_direct_compress_disabled_total")) < 0.5);
+    Ok(())
+}
+
+fn a_few_rows_stay_in_row_form(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    tidegate.client.events(batch(10)).accepted(10, 0);
+    tidegate.client.events(batch(49)).accepted(49, 0);
+    let sql = env.sql();
+    assert_eq!(layout(&sql), (59, 0));
+    tidegate.client.events(batch(50)).accepted(50, 0);
+    assert_eq!((layout(&sql).0, sql.count("events")), (59, 109));
+    Ok(())
+}
+
+fn both_in_one_batch(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["writers=1", "batch.linger_ms=300"]);
+    let small = tidegate.with(&env.key("small", "ingest"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| small.events(batch(10)).accepted(10, 0));
+        scope.spawn(|| tidegate.client.events(batch(200)).accepted(200, 0));
+    });
+    let sql = env.sql();
+    assert_eq!((layout(&sql).0, sql.count("events")), (10, 210));
+    Ok(())
+}
+
+fn refused_at_start(env: &Env, ddl: &str) {
+    drop(env.serve());
+    env.sql().run(ddl);
+    let finished = env.serve_fails(&[]);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("disabled direct compress"), "{finished:?}");
+    assert!(!finished.stdout.contains("ready"), "{finished:?}");
+}
+
+fn a_unique_index_is_refused_at_start(env: &Env) -> TestResult {
+    refused_at_start(env, "CREATE UNIQUE INDEX broken ON events (tenant_id, id, timestamp)");
+    env.sql().run("DROP INDEX broken");
+    drop(env.serve());
+    Ok(())
+}
+
+fn a_trigger_is_refused_at_start(env: &Env) -> TestResult {
+    refused_at_start(
+        env,
+        "CREATE FUNCTION noop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
+         CREATE TRIGGER broken BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION noop()",
+    );
+    Ok(())
+}
+
+fn the_hypertable(env: &Env) -> TestResult {
+    let _tidegate = env.serve();
+    let sql = env.sql();
+    let dimensions: Vec<String> = sql.column(
+        "SELECT concat_ws(' ', column_name, time_interval, num_partitions) FROM timescaledb_information.dimensions \
+         WHERE hypertable_schema = 'tidegate' AND hypertable_name = 'events' ORDER BY dimension_number",
+    );
+    assert_eq!(dimensions, ["timestamp 1 day", "tenant_id 4"]);
+    let unique: i64 = sql.one("SELECT count(*) FROM pg_index WHERE indrelid = 'tidegate.events'::regclass AND indisunique");
+    assert_eq!(unique, 0);
+    Ok(())
+}
+
+fn policies(env: &Env) -> serde_json::Value {
+    env.sql().one(
+        "SELECT jsonb_object_agg(proc_name, extract(epoch FROM coalesce(config->>'compress_after', config->>'drop_after')::interval) / 3600) \
+         FROM timescaledb_information.jobs WHERE hypertable_schema = 'tidegate' AND hypertable_name = 'events'",
+    )
+}
+
+fn policies_follow_the_configuration(env: &Env) -> TestResult {
+    let hours = |compress: f64, drop: f64| json!({ "policy_compression": compress, "policy_retention": drop });
+    drop(env.serve());
+    let found = |value: serde_json::Value| {
+        value.as_object().unwrap().iter().map(|(name, hours)| (name.clone(), hours.as_f64())).collect::<Vec<_>>()
+    };
+    assert_eq!(found(policies(env)), found(hours(7.0 * 24.0, 365.0 * 24.0)));
+    drop(env.serve_with(&["compress_after.events=36h", "retention.events=100d", "chunk_interval=12h"]));
+    assert_eq!(found(policies(env)), found(hours(36.0, 100.0 * 24.0)));
+    let width: String = env.sql().one(
+        "SELECT time_interval::text FROM timescaledb_information.dimensions \
+         WHERE hypertable_name = 'events' AND column_name = 'timestamp'",
+    );
+    assert_eq!(width, "12:00:00");
+    // Starting again with the same figures remakes nothing.
+    let jobs = || -> Vec<i32> { env.sql().column("SELECT job_id FROM timescaledb_information.jobs WHERE hypertable_name = 'events' ORDER BY 1") };
+    let before = jobs();
+    drop(env.serve_with(&["compress_after.events=36h", "retention.events=100d", "chunk_interval=12h"]));
+    assert_eq!(jobs(), before);
+    Ok(())
+}
+
+fn auto_follows_an_installation_without_timescaledb(env: &Env) -> TestResult {
+    drop(env.serve_with(&["engine=postgres"]));
+    let tidegate = env.serve();
+    assert!(tidegate.welcome.contains("  engine    postgres"), "{}", tidegate.welcome);
+    drop(tidegate);
+    let finished = env.serve_fails(&["engine=timescale"]);
+    assert!(finished.code == Some(1) && finished.stderr.contains("was installed with engine = postgres"), "{finished:?}");
+    Ok(())
+}
+
+const ID: &str = "00000000-0000-0000-0000-0000000000";
+
+fn identified(n: usize, at: &str) -> String {
+    event_with(n, &format!(r#""id":"{ID}{n:02}","timestamp":"{at}""#))
+}
+
+fn duplicates_are_counted_and_neighbours_stored(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["storage_profile=rowstore"]);
+    let at = hours_from_now(-1);
+    tidegate.client.events(array((0..10).map(|n| identified(n, &at)))).accepted(10, 0);
+    let answer = tidegate.client.events(array((5..20).map(|n| identified(n, &at)))).accepted(10, 0);
+    assert_eq!((&answer["duplicates"], &answer["duplicate"]), (&json!(5), &json!(false)));
+    let sql = env.sql();
+    assert_eq!(sql.column::<i32>("SELECT (payload->>'n')::int FROM events ORDER BY 1"), (0..20).collect::<Vec<i32>>());
+    assert_eq!(sql.count("dead_letter_events"), 0);
+    // The same id at another time is another event, and so it is for another tenant.
+    tidegate.client.events(identified(1, &hours_from_now(-2))).accepted(1, 0);
+    tidegate.with(&env.key("other", "ingest")).events(identified(1, &at)).accepted(1, 0);
+    Books::of(&tidegate.client).assert_items(&[("received", 27), ("committed", 22), ("deduplicated", 5)]);
+    Ok(())
+}
+
+fn duplicates_within_a_request(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["storage_profile=rowstore"]);
+    let at = hours_from_now(-1);
+    let items = [identified(1, &at), identified(1, &at), identified(2, &at)];
+    assert_eq!(tidegate.client.events(array(&items)).accepted(2, 0)["duplicates"], 1);
+    assert_eq!(tidegate.client.events(array(&items)).accepted(0, 0)["duplicates"], 3);
+    assert_eq!(env.sql().count("events"), 2);
+    Books::of(&tidegate.client).assert_items(&[("received", 6), ("committed", 2), ("deduplicated", 4)]);
+    Ok(())
+}
+
+fn duplicates_beside_poison(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["storage_profile=rowstore"]);
+    let at = hours_from_now(-1);
+    tidegate.client.keyed("a", array((0..5).map(|n| identified(n, &at)))).accepted(5, 0);
+    env.sql().run("ALTER TABLE events ADD CONSTRAINT no_forbidden CHECK (source_module <> 'forbidden')");
+    let forbidden = event(7).replace("tests", "forbidden");
+    let items = [identified(0, &at), forbidden, identified(8, &at), "{}".to_owned()];
+    let answer = tidegate.client.keyed("b", array(&items)).accepted(1, 2);
+    assert_eq!(answer["duplicates"], 1, "{answer}");
+    assert_eq!((env.sql().count("events"), env.sql().count("dead_letter_events")), (6, 2));
+    Books::of(&tidegate.client).assert_balanced();
+    Ok(())
+}
+
+fn the_rowstores_layout(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["storage_profile=rowstore"]);
+    tidegate.client.events(batch(200)).accepted(200, 0);
+    let sql = env.sql();
+    assert_eq!(layout(&sql), (200, 0));
+    let unique: String = sql.one(
+        "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'tidegate.events'::regclass AND indisunique",
+    );
+    assert!(unique.ends_with("(tenant_id, id, \"timestamp\")"), "{unique}");
+    Ok(())
+}
+
+fn a_request_with_duplicates_is_replayed_as_answered(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["storage_profile=rowstore"]);
+    let at = hours_from_now(-1);
+    tidegate.client.events(identified(0, &at)).accepted(1, 0);
+    let body = array((0..3).map(|n| identified(n, &at)));
+    let mut first = tidegate.client.keyed("k", &body).accepted(2, 0);
+    let again = tidegate.client.keyed("k", &body).expect(200);
+    first["duplicate"] = true.into();
+    assert_eq!(again, first, "but for `duplicate` the answers are the same");
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Senders that never give up: each sends keyed requests one after another, each until it is answered 200. At the end
+//! everything that was acknowledged must be stored once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::env::until;
+use crate::postgres::Sql;
+use crate::samples::array;
+
+/// Events of a request.
+const EVENTS: usize = 20;
+const SENDERS: usize = 4;
+/// Between attempts while the server is away, so that the senders leave it some processor time.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What a sender does with a request that is not answered 200.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Sends it again until it is.
+    Retry,
+    /// Stops.
+    GiveUp,
+}
+
+#[derive(Default)]
+struct Shared {
+    client: Mutex<Option<Client>>,
+    stop: AtomicBool,
+    acknowledged: AtomicUsize,
+    failures: AtomicUsize,
+}
+
+/// Senders at work.
+pub struct Traffic {
+    shared: Arc<Shared>,
+    senders: Vec<JoinHandle<Vec<String>>>,
+}
+
+impl Traffic {
+    pub fn start(client: &Client, patience: Patience) -> Self {
+        let shared = Arc::new(Shared { client: Mutex::new(Some(client.clone())), ..Shared::default() });
+        let senders = (0..SENDERS)
+            .map(|sender| {
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || send(&shared, sender, patience))
+            })
+            .collect();
+        Self { shared, senders }
+    }
+
+    /// Where the server is now.
+    pub fn redirect(&self, client: &Client) {
+        *self.shared.client.lock().unwrap() = Some(client.clone());
+    }
+
+    /// Waits until this many more requests were answered 200.
+    pub fn flows(&self, requests: usize) {
+        let goal = self.shared.acknowledged.load(SeqCst) + requests;
+        until("requests are acknowledged", || (self.shared.acknowledged.load(SeqCst) >= goal).then_some(()));
+    }
+
+    /// Attempts that were not answered 200.
+    pub fn failures(&self) -> usize {
+        self.shared.failures.load(SeqCst)
+    }
+
+    /// Lets every sender finish; the keys of the requests that were answered 200.
+    pub fn finish(self) -> BTreeSet<String> {
+        self.shared.stop.store(true, SeqCst);
+        self.senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
+    }
+}
+
+fn send(shared: &Shared, sender: usize, patience: Patience) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    for request in 0.. {
+        if shared.stop.load(SeqCst) {
+            break;
+        }
+        let key = format!("{sender}-{request}");
+        let body = array((0..EVENTS).map(|n| {
+            format!(r#"{{"event_type":"t","source_module":"s","payload":{{"key":"{key}","n":{n}}}}}"#)
+        }));
+        let attempt = || {
+            let client = shared.client.lock().unwrap().clone().unwrap();
+            let headers = [("content-type", "application/json"), ("idempotency-key", key.as_str())];
+            match client.send("POST", "/v1/events", &headers, &body) {
+                Ok(answer) if answer.status == 200 => Some(drop(answer.accepted(EVENTS as u64, 0))),
+                Ok(answer) => {
+                    assert!(matches!(answer.status, 409 | 503), "{}: {}", answer.status, answer.text());
+                    None
+                }
+                Err(_) => None,
+            }
+        };
+        loop {
+            if attempt().is_some() {
+                shared.acknowledged.fetch_add(1, SeqCst);
+                acknowledged.push(key);
+                break;
+            }
+            shared.failures.fetch_add(1, SeqCst);
+            if patience == Patience::GiveUp {
+                return acknowledged;
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+    acknowledged
+}
+
+/// Every acknowledged request is stored whole and once; any other whole and once, or not at all. Returns how many are
+/// stored.
+pub fn assert_stored(sql: &Sql, acknowledged: &BTreeSet<String>) -> usize {
+    let rows = sql.rows("SELECT payload->>'key', count(*), count(DISTINCT payload->>'n') FROM events GROUP BY 1", &[]);
+    let stored: BTreeMap<String, (i64, i64)> =
+        rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect();
+    for (key, counts) in &stored {
+        assert_eq!(*counts, (EVENTS as i64, EVENTS as i64), "{key}");
+    }
+    let lost: Vec<&String> = acknowledged.iter().filter(|key| !stored.contains_key(*key)).collect();
+    assert!(lost.is_empty(), "acknowledged and not stored: {lost:?}");
+    stored.len()
+}
