@@ -42,7 +42,9 @@ fn refused_alone(env: &Env, tidegate: &Tidegate, item: impl AsRef<[u8]>, stage: 
     let expected: Vec<i32> = (0..1000).filter(|n| *n != 411).collect();
     assert_eq!(events, expected);
     let letters = sql.rows(
-        &format!("SELECT raw, stage, code, item_index, content_type FROM dead_letter_events WHERE receipt = '{receipt}'"),
+        &format!(
+            "SELECT raw, stage, code, item_index, content_type FROM dead_letter_events WHERE receipt = '{receipt}'"
+        ),
         &[],
     );
     assert_eq!(letters.len(), 1);
@@ -127,10 +129,7 @@ fn timestamps_out_of_range(env: &Env) -> TestResult {
 
 fn timestamps_out_of_the_window(env: &Env) -> TestResult {
     let at = |hours| with(&format!(r#""timestamp":"{}""#, hours_from_now(hours)));
-    all_refused_alone(
-        env,
-        &[(at(-366 * 24), "validate", "out_of_window"), (at(8 * 24), "validate", "out_of_window")],
-    )
+    all_refused_alone(env, &[(at(-366 * 24), "validate", "out_of_window"), (at(8 * 24), "validate", "out_of_window")])
 }
 
 fn numbers_too_large(env: &Env) -> TestResult {
@@ -261,7 +260,11 @@ fn a_neighbours_poison_costs_other_requests_nothing(env: &Env) -> TestResult {
                 scope.spawn(move || client.events(body))
             })
             .collect();
-        requests.into_iter().map(|request| request.join().unwrap()).map(|answer| (answer.status, answer.json())).collect()
+        requests
+            .into_iter()
+            .map(|request| request.join().unwrap())
+            .map(|answer| (answer.status, answer.json()))
+            .collect()
     });
     for (n, (status, body)) in statuses.iter().enumerate() {
         assert_eq!(*status, if n == 5 { 422 } else { 200 }, "{n}: {body}");

@@ -83,9 +83,10 @@ fn send(shared: &Shared, sender: usize, patience: Patience) -> Vec<String> {
             break;
         }
         let key = format!("{sender}-{request}");
-        let body = array((0..EVENTS).map(|n| {
-            format!(r#"{{"event_type":"t","source_module":"s","payload":{{"key":"{key}","n":{n}}}}}"#)
-        }));
+        let body = array(
+            (0..EVENTS)
+                .map(|n| format!(r#"{{"event_type":"t","source_module":"s","payload":{{"key":"{key}","n":{n}}}}}"#)),
+        );
         let attempt = || {
             let client = shared.client.lock().unwrap().clone().unwrap();
             let headers = [("content-type", "application/json"), ("idempotency-key", key.as_str())];
@@ -118,8 +119,7 @@ fn send(shared: &Shared, sender: usize, patience: Patience) -> Vec<String> {
 /// stored.
 pub fn assert_stored(sql: &Sql, acknowledged: &BTreeSet<String>) -> usize {
     let rows = sql.rows("SELECT payload->>'key', count(*), count(DISTINCT payload->>'n') FROM events GROUP BY 1", &[]);
-    let stored: BTreeMap<String, (i64, i64)> =
-        rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect();
+    let stored: BTreeMap<String, (i64, i64)> = rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect();
     for (key, counts) in &stored {
         assert_eq!(*counts, (EVENTS as i64, EVENTS as i64), "{key}");
     }
