@@ -82,7 +82,8 @@ fn imports(path: &Path, text: &str) -> BTreeSet<String> {
 
 /// The first names of a path, or of each path in braces.
 fn names(rest: &str) -> Vec<String> {
-    let name = |text: &str| text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let name =
+        |text: &str| text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let Some(list) = rest.strip_prefix('{') else { return vec![name(rest)] };
     let (mut depth, mut found, mut start) = (0, Vec::new(), 0);
     for (at, c) in list.char_indices() {

@@ -55,8 +55,8 @@ impl Books {
         let right: u64 = RIGHT.iter().map(|account| self.items(account)).sum();
         assert_eq!(left, right, "{:?}", self.0);
         for tenant in self.tenants() {
-            let left = self.tenant_items("received_total", tenant)
-                + self.tenant_items("recovered_from_spool_total", tenant);
+            let left =
+                self.tenant_items("received_total", tenant) + self.tenant_items("recovered_from_spool_total", tenant);
             let right: f64 = RIGHT.iter().map(|account| self.tenant_items(account, tenant)).sum();
             assert!((left - right).abs() < 0.5, "{tenant}: {left} is not {right}: {:?}", self.0);
         }

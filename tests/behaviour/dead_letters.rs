@@ -9,7 +9,8 @@ use crate::process::Tidegate;
 use crate::samples::{array, event_with, hours_from_now, texts};
 use crate::tests;
 
-pub const TESTS: &[Test] = tests!(listed_and_filtered, paged, one_whole, anothers_are_not_there, kept_as_long_as_configured);
+pub const TESTS: &[Test] =
+    tests!(listed_and_filtered, paged, one_whole, anothers_are_not_there, kept_as_long_as_configured);
 
 /// Three dead letters of two stages and three codes; the receipt of their request.
 fn three(tidegate: &Tidegate) -> String {
@@ -73,7 +74,10 @@ fn one_whole(env: &Env) -> TestResult {
     raw[..2].copy_from_slice(b"\"\xff");
     tidegate.client.post("/v1/events?stream=s", &[], &raw).expect(400);
     let listed = tidegate.client.get("/v1/dead-letters").expect(200)["data"][0].clone();
-    assert_eq!((&listed["raw"], &listed["raw_base64"], &listed["raw_bytes"]), (&Value::Null, &Value::Null, &json!(100_000)));
+    assert_eq!(
+        (&listed["raw"], &listed["raw_base64"], &listed["raw_bytes"]),
+        (&Value::Null, &Value::Null, &json!(100_000))
+    );
     let path = format!("/v1/dead-letters/{}", listed["id"].as_str().unwrap());
     let whole = tidegate.client.get(&path).expect(200);
     assert!(STANDARD.decode(whole["raw_base64"].as_str().unwrap())? == raw);

@@ -7,23 +7,27 @@ use crate::env::{Engine, Env, Test, TestResult};
 use crate::samples::{array, event_with, seconds_from_now};
 use crate::tests;
 
-pub const TESTS: &[Test] =
-    tests!(the_window_of_time, a_window_as_configured, the_engine_is_announced, engines_do_not_change, manifests_name_batches);
+pub const TESTS: &[Test] = tests!(
+    the_window_of_time,
+    a_window_as_configured,
+    the_engine_is_announced,
+    engines_do_not_change,
+    manifests_name_batches
+);
 
 const DAY_S: i64 = 86_400;
 
 /// Indexes that are refused as out of the window.
 fn refused(env: &Env, settings: &[&str], seconds: &[i64]) -> Vec<u64> {
     let tidegate = env.serve_with(settings);
-    let items = seconds.iter().enumerate().map(|(n, s)| {
-        event_with(n, &format!(r#""timestamp":"{}""#, seconds_from_now(*s)))
-    });
+    let items =
+        seconds.iter().enumerate().map(|(n, s)| event_with(n, &format!(r#""timestamp":"{}""#, seconds_from_now(*s))));
     let answer = tidegate.client.events(array(items)).expect(200);
     let errors = answer["errors"].as_array().unwrap();
     assert!(errors.iter().all(|error| error["code"] == "out_of_window"), "{answer}");
     let letters: Vec<String> = env.sql().column("SELECT DISTINCT stage || ' ' || code FROM dead_letter_events");
     assert_eq!(letters, ["validate out_of_window"]);
-    assert_eq!(env.sql().count("events") as usize, seconds.len() - errors.len());
+    assert_eq!(env.sql().count("events"), i64::try_from(seconds.len() - errors.len()).unwrap());
     errors.iter().map(|error| error["index"].as_u64().unwrap()).collect()
 }
 
@@ -86,9 +90,7 @@ fn manifests_name_batches(env: &Env) -> TestResult {
          'hours', b.touched_hours = (SELECT array_agg(DISTINCT date_trunc('hour', timestamp)) FROM events e WHERE e.batch_id = b.batch_id)) \
          FROM ingest_batches b ORDER BY b.stream",
     );
-    let expected = |stream: &str| {
-        json!({ "stream": stream, "count": 3, "rows": 3, "seq": [0, 1, 2], "bounds": true, "hours": true })
-    };
+    let expected = |stream: &str| json!({ "stream": stream, "count": 3, "rows": 3, "seq": [0, 1, 2], "bounds": true, "hours": true });
     assert_eq!(manifests, [expected("s0"), expected("s1")]);
     Ok(())
 }

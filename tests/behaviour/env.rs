@@ -73,12 +73,7 @@ pub struct Env {
 
 impl Env {
     /// Runs a test; what it started is ended, and on failure what it logged is shown.
-    pub fn run(
-        engine: Engine,
-        name: &str,
-        test: fn(&Self) -> TestResult,
-        servers: Arc<Servers>,
-    ) -> Result<(), String> {
+    pub fn run(engine: Engine, name: &str, test: fn(&Self) -> TestResult, servers: Arc<Servers>) -> Result<(), String> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let short: String = name.rsplit("::").next().unwrap_or_default().chars().take(40).collect();
@@ -174,7 +169,8 @@ impl Env {
     /// Runs `tidegate serve`, which is expected to end by itself.
     pub fn serve_fails(&self, settings: &[&str]) -> Finished {
         let flags = flags(settings);
-        let arguments: Vec<&str> = ["serve", "--listen", "127.0.0.1:0"].into_iter().chain(flags.iter().map(String::as_str)).collect();
+        let arguments: Vec<&str> =
+            ["serve", "--listen", "127.0.0.1:0"].into_iter().chain(flags.iter().map(String::as_str)).collect();
         Finished::run(self, &self.variables(), &arguments)
     }
 
@@ -190,7 +186,7 @@ impl Env {
             self.cli(&["orgs", "create", organization, "--json"]).json();
         }
         let made = self.cli(&["keys", "create", "--org", organization, "--scopes", scopes, "--json"]).json();
-        Key::parse(&made, organization)
+        Key::parse(&made)
     }
 }
 

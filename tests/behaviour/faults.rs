@@ -96,8 +96,9 @@ fn serve_through(env: &Env, proxy: &Proxy) -> Tidegate {
     let through = Running { socket_dir: proxy.folder(), port };
     let database = env.url(OWNER);
     let name: String = env.sql().one("SELECT current_database()::text");
-    let variables = [("DATABASE", database), ("WRITER", through.url(WRITER, &name)), ("READER", through.url(READER, &name))]
-        .map(|(role, url)| (format!("TIDEGATE_{role}_URL"), url));
+    let variables =
+        [("DATABASE", database), ("WRITER", through.url(WRITER, &name)), ("READER", through.url(READER, &name))]
+            .map(|(role, url)| (format!("TIDEGATE_{role}_URL"), url));
     Tidegate::serve(env, &variables, &[])
 }
 
@@ -224,7 +225,8 @@ fn one_data_directory_one_process(env: &Env) -> TestResult {
     let second = crate::process::Finished::run(env, &[], &arguments);
     assert!(second.code == Some(1) && second.stderr.contains("in use by process"), "{second:?}");
     // Commands find the running server.
-    let listed = crate::process::Finished::run(env, &[], &["orgs", "list", "--json", "--data-dir", dir.to_str().unwrap()]);
+    let listed =
+        crate::process::Finished::run(env, &[], &["orgs", "list", "--json", "--data-dir", dir.to_str().unwrap()]);
     assert_eq!(listed.json()[0]["tenant_id"], "default");
     tidegate.client.events(event(1)).accepted(1, 0);
     assert_eq!(tidegate.stop(), Some(0));

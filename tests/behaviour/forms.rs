@@ -214,7 +214,8 @@ fn defaults_of_absent_fields(env: &Env) -> TestResult {
 fn defaults_from_the_query(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let path = "/v1/events?event_type=log&source_module=vector&stream=logs";
-    let body = array([r#"{"payload":{"n":1}}"#, r#"{"payload":{"n":2},"event_type":"own","source":"own","stream":"own"}"#]);
+    let body =
+        array([r#"{"payload":{"n":1}}"#, r#"{"payload":{"n":2},"event_type":"own","source":"own","stream":"own"}"#]);
     tidegate.client.post(path, &[], body).accepted(2, 0);
     let columns: Vec<String> =
         env.sql().column("SELECT concat_ws(' ', event_type, source_module, stream) FROM events ORDER BY payload->>'n'");
@@ -238,15 +239,15 @@ fn epochs_in_every_unit(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let us = Timestamp::now().as_microsecond() - 3_600_000_000;
     let s = us / 1_000_000;
-    let numbers =
-        [format!("{s}"), format!("{s}.25"), format!("{s}123"), format!("{s}123456"), format!("{s}123456789")];
+    let numbers = [format!("{s}"), format!("{s}.25"), format!("{s}123"), format!("{s}123456"), format!("{s}123456789")];
     let body = array(numbers.iter().enumerate().map(|(n, at)| event_with(n, &format!(r#""timestamp":{at}"#))));
     post(&tidegate, "application/json", body).accepted(5, 0);
     let stored: Vec<i64> = env
         .sql()
         .column("SELECT (extract(epoch FROM timestamp) * 1000000)::bigint - (extract(epoch FROM date_trunc('second', timestamp)) * 1000000)::bigint FROM events ORDER BY payload->>'n'");
     assert_eq!(stored, [0, 250_000, 123_000, 123_456, 123_456]);
-    let seconds: Vec<i64> = env.sql().column("SELECT DISTINCT floor(extract(epoch FROM timestamp))::bigint FROM events");
+    let seconds: Vec<i64> =
+        env.sql().column("SELECT DISTINCT floor(extract(epoch FROM timestamp))::bigint FROM events");
     assert_eq!(seconds, [s]);
     Ok(())
 }

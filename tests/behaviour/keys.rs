@@ -28,7 +28,10 @@ pub const TESTS: &[Test] = tests!(
 fn organizations_on_the_command_line(env: &Env) -> TestResult {
     let _tidegate = env.serve();
     let made = env.cli(&["orgs", "create", "Acme, Inc.", "--json"]).json();
-    assert_eq!((&made["tenant_id"], &made["name"], &made["is_active"]), (&json!("acme-inc"), &json!("Acme, Inc."), &json!(true)));
+    assert_eq!(
+        (&made["tenant_id"], &made["name"], &made["is_active"]),
+        (&json!("acme-inc"), &json!("Acme, Inc."), &json!(true))
+    );
     let named = env.cli(&["orgs", "create", "Other", "--slug", "o.1", "--json"]).json();
     assert_eq!(named["tenant_id"], "o.1");
     let tenants = || -> Vec<(Value, Value)> {
@@ -48,16 +51,20 @@ fn organizations_on_the_command_line(env: &Env) -> TestResult {
 
 fn keys_on_the_command_line(env: &Env) -> TestResult {
     let tidegate = env.serve();
-    let made = env.cli(&["keys", "create", "--org", "default", "--scopes", "read", "--label", "board", "--json"]).json();
+    let made =
+        env.cli(&["keys", "create", "--org", "default", "--scopes", "read", "--label", "board", "--json"]).json();
     let names: Vec<&String> = made.as_object().unwrap().keys().collect();
     assert_eq!(names, ["id", "key"]);
     assert!(made["key"].as_str().unwrap().starts_with("tg_"));
     // At once, without a restart.
-    tidegate.with(&Key::parse(&made, "default")).get("/v1/events").expect(200);
+    tidegate.with(&Key::parse(&made)).get("/v1/events").expect(200);
     let listed = env.cli(&["keys", "list", "--org", "default", "--json"]).json();
     assert_eq!(listed.as_array().unwrap().len(), 2);
     let board = listed.as_array().unwrap().iter().find(|key| key["id"] == made["id"]).unwrap();
-    assert_eq!((&board["label"], &board["scopes"], &board["revoked_at"]), (&json!("board"), &json!(["read"]), &Value::Null));
+    assert_eq!(
+        (&board["label"], &board["scopes"], &board["revoked_at"]),
+        (&json!("board"), &json!(["read"]), &Value::Null)
+    );
     assert_eq!(board.get("key"), None);
     let id = made["id"].as_str().unwrap();
     assert!(env.cli(&["keys", "revoke", id, "--json"]).json()["revoked_at"].is_string());
@@ -90,8 +97,13 @@ fn mistakes_on_the_command_line(env: &Env) -> TestResult {
     Ok(())
 }
 
-const READS: [&str; 5] =
-    ["/v1/events", "/v1/events/counts", "/v1/events/00000000-0000-0000-0000-000000000001", "/v1/dead-letters", "/v1/dead-letters/x"];
+const READS: [&str; 5] = [
+    "/v1/events",
+    "/v1/events/counts",
+    "/v1/events/00000000-0000-0000-0000-000000000001",
+    "/v1/dead-letters",
+    "/v1/dead-letters/x",
+];
 
 fn scopes(env: &Env) -> TestResult {
     let tidegate = env.serve();
@@ -168,8 +180,9 @@ fn deactivated_organizations(env: &Env) -> TestResult {
 fn keys_that_expire(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let make = |at: &str| {
-        let made = env.cli(&["keys", "create", "--org", "default", "--scopes", "read,ingest", "--expires-at", at, "--json"]);
-        tidegate.with(&Key::parse(&made.json(), "default"))
+        let made =
+            env.cli(&["keys", "create", "--org", "default", "--scopes", "read,ingest", "--expires-at", at, "--json"]);
+        tidegate.with(&Key::parse(&made.json()))
     };
     make(&seconds_from_now(-1)).get("/v1/events").problem(401, "unauthorized");
     make(&seconds_from_now(3600)).get("/v1/events").expect(200);
@@ -181,11 +194,11 @@ fn keys_that_expire(env: &Env) -> TestResult {
 fn rotated_keys(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let old = env.key("default", "ingest,read");
-    let new = Key::parse(&env.cli(&["keys", "rotate", old.id(), "--grace", "1h", "--json"]).json(), "default");
+    let new = Key::parse(&env.cli(&["keys", "rotate", old.id(), "--grace", "1h", "--json"]).json());
     assert_ne!((&new.text, &new.id), (&old.text, &old.id));
     tidegate.with(&old).get("/v1/events").expect(200);
     tidegate.with(&new).events(event(1)).accepted(1, 0);
-    let newest = Key::parse(&env.cli(&["keys", "rotate", new.id(), "--grace", "1ms", "--json"]).json(), "default");
+    let newest = Key::parse(&env.cli(&["keys", "rotate", new.id(), "--grace", "1ms", "--json"]).json());
     refused_within_5_s(&tidegate.with(&new));
     tidegate.with(&newest).get("/v1/events").expect(200);
     let listed = env.cli(&["keys", "list", "--json"]).json();
@@ -226,7 +239,7 @@ fn known_keys_outlive_the_database(env: &Env) -> TestResult {
 fn secrets_are_kept_nowhere(env: &Env) -> TestResult {
     let tidegate = env.serve_with(&["log.level=trace"]);
     let made = env.key("default", "ingest,read");
-    let rotated = Key::parse(&env.cli(&["keys", "rotate", made.id(), "--json"]).json(), "default");
+    let rotated = Key::parse(&env.cli(&["keys", "rotate", made.id(), "--json"]).json());
     let first = tidegate.client.key().to_owned();
     let keys = [first, made.text, rotated.text];
     for key in &keys {
@@ -239,7 +252,10 @@ fn secrets_are_kept_nowhere(env: &Env) -> TestResult {
     }
     let sql = env.sql();
     let tables = ["api_keys", "organizations", "events", "dead_letter_events", "ingest_ledger", "ingest_batches"];
-    let mut places = vec![("the log".to_owned(), tidegate.log()), ("/metrics".into(), tidegate.client.get("/metrics").text().into())];
+    let mut places = vec![
+        ("the log".to_owned(), tidegate.log()),
+        ("/metrics".into(), tidegate.client.get("/metrics").text().into()),
+    ];
     for table in tables {
         let rows: Vec<String> = sql.column(&format!("SELECT t::text FROM {table} t"));
         places.push((table.to_owned(), rows.join("\n")));

@@ -56,8 +56,9 @@ fn a_file_with_a_bad_line(env: &Env) -> TestResult {
 
 fn a_file_twice(env: &Env) -> TestResult {
     let tidegate = env.serve();
-    let lines: Vec<String> =
-        (0..250).map(|n| event_with(n, &format!(r#""timestamp":"2020-01-01T00:{:02}:{:02}Z""#, n / 60, n % 60))).collect();
+    let lines: Vec<String> = (0..250)
+        .map(|n| event_with(n, &format!(r#""timestamp":"2020-01-01T00:{:02}:{:02}Z""#, n / 60, n % 60)))
+        .collect();
     let file = env.path().join("events.ndjson.gz");
     std::fs::write(&file, gzip(lines.join("\n").as_bytes()))?;
     let now = crate::samples::now().to_string();

@@ -4,7 +4,8 @@ use crate::env::{Env, Test, TestResult};
 use crate::samples::event;
 use crate::tests;
 
-pub const TESTS: &[Test] = tests!(numbers_are_exact, numbers_are_exact_when_read_back, numbers_that_explode_are_refused);
+pub const TESTS: &[Test] =
+    tests!(numbers_are_exact, numbers_are_exact_when_read_back, numbers_that_explode_are_refused);
 
 const NUMBERS: [&str; 8] = [
     "0.1000",

@@ -113,7 +113,8 @@ fn unknown_paths_and_methods(env: &Env) -> TestResult {
     for (method, path, allow) in
         [("DELETE", "/v1/events", "POST, GET"), ("PUT", "/healthz", "GET"), ("POST", "/v1/dead-letters", "GET")]
     {
-        let refused = tidegate.client.send(method, path, &[("content-length", "0")][..usize::from(method != "POST")], b"")?;
+        let refused =
+            tidegate.client.send(method, path, &[("content-length", "0")][..usize::from(method != "POST")], b"")?;
         refused.problem(405, "method_not_allowed");
         assert_eq!(refused.header("allow"), allow);
     }
@@ -125,7 +126,10 @@ fn heads_are_answered_without_bodies(env: &Env) -> TestResult {
     for path in ["/healthz", "/v1/events", "/openapi.json"] {
         let (head, get) = (tidegate.client.send("HEAD", path, &[], b"")?, tidegate.client.get(path));
         assert_eq!((head.status, head.bytes.len()), (200, 0), "{path}");
-        assert_eq!((head.header("content-type"), head.header("content-length")), (get.header("content-type"), get.header("content-length")));
+        assert_eq!(
+            (head.header("content-type"), head.header("content-length")),
+            (get.header("content-type"), get.header("content-length"))
+        );
     }
     assert_eq!(tidegate.client.send("HEAD", "/nothing", &[], b"")?.status, 404);
     Ok(())
@@ -161,7 +165,10 @@ fn problems_have_one_form(env: &Env) -> TestResult {
         assert_eq!(problem["status"], answer.status);
         let code = problem["code"].as_str().unwrap();
         assert_eq!(problem["type"], format!("urn:tidegate:problem:{code}"));
-        assert!(["title", "detail"].iter().all(|name| problem[name].as_str().is_some_and(|text| !text.is_empty())), "{problem}");
+        assert!(
+            ["title", "detail"].iter().all(|name| problem[name].as_str().is_some_and(|text| !text.is_empty())),
+            "{problem}"
+        );
     }
     // Of a request that was looked at as a whole and refused: the receipt's members as well.
     for (body, status) in [("hello", 400), ("[{}]", 422)] {
@@ -200,7 +207,8 @@ fn json_logs(env: &Env) -> TestResult {
     tidegate.client.get("/healthz").expect(200);
     assert_eq!(tidegate.stop(), Some(0));
     let log = tidegate.log();
-    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    let lines: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
     assert!(lines.iter().any(|line| line["message"] == "request" && line["route"] == "/healthz"), "{log}");
     Ok(())
 }
@@ -213,8 +221,14 @@ fn errors_of_configuration(env: &Env) -> TestResult {
     };
     let named = file.display();
     let mut runs = vec![
-        (with_file("writers = 2\n[batch]\nrows = \"many\"\n"), vec!["batch.rows".to_owned(), format!("{named} line 3"), "many".into()]),
-        (with_file("\n\nwritres = 2\n"), vec!["writres".into(), format!("{named} line 3"), "did you mean `writers`".into()]),
+        (
+            with_file("writers = 2\n[batch]\nrows = \"many\"\n"),
+            vec!["batch.rows".to_owned(), format!("{named} line 3"), "many".into()],
+        ),
+        (
+            with_file("\n\nwritres = 2\n"),
+            vec!["writres".into(), format!("{named} line 3"), "did you mean `writers`".into()],
+        ),
         (with_file("writers = \n"), vec![format!("{named} line 1")]),
         (env.cli(&["serve", "--config", "nowhere.toml"]), vec!["nowhere.toml".into()]),
         (env.serve_fails(&["limits.body_bytes=1B"]), vec!["limits.body_bytes".into(), "flag --set".into()]),

@@ -41,7 +41,10 @@ fn made_ahead(env: &Env) -> TestResult {
         of_day(0)
     ));
     let day = |n: i64| of_day(n)[8..16].to_owned();
-    assert_eq!(bound.replace('-', ""), format!("FOR VALUES FROM ('{} 00:00:00+00') TO ('{} 00:00:00+00')", day(0), day(1)));
+    assert_eq!(
+        bound.replace('-', ""),
+        format!("FOR VALUES FROM ('{} 00:00:00+00') TO ('{} 00:00:00+00')", day(0), day(1))
+    );
     Ok(())
 }
 
@@ -52,7 +55,8 @@ fn made_for_late_data(env: &Env) -> TestResult {
     assert_eq!(env.sql().count(&of_day(-300)), 10);
     // The new partition has what the others have.
     let indexes = |table: &str| -> i64 {
-        env.sql().one(&format!("SELECT count(*) FROM pg_index WHERE indrelid = 'tidegate.{table}'::regclass AND indisvalid"))
+        env.sql()
+            .one(&format!("SELECT count(*) FROM pg_index WHERE indrelid = 'tidegate.{table}'::regclass AND indisvalid"))
     };
     assert_eq!((indexes(&of_day(-300)), indexes("events")), (4, 4));
     Ok(())
@@ -69,7 +73,10 @@ fn dropped_when_expired(env: &Env) -> TestResult {
     let tidegate = env.serve_with(&["retention.events=2d"]);
     until("the expired ones are gone", || (partitions(env) == ahead()).then_some(()));
     let sql = env.sql();
-    assert_eq!((sql.count("events"), sql.one::<bool>(&format!("SELECT to_regclass('tidegate.{}') IS NULL", of_day(-10)))), (2, true));
+    assert_eq!(
+        (sql.count("events"), sql.one::<bool>(&format!("SELECT to_regclass('tidegate.{}') IS NULL", of_day(-10)))),
+        (2, true)
+    );
     tidegate.client.events(batch(5)).accepted(5, 0);
     let late = event_with(1, &format!(r#""timestamp":"{}""#, hours_from_now(-72)));
     assert_eq!(tidegate.client.events(late).expect(422)["errors"][0]["code"], "out_of_window");
@@ -95,7 +102,10 @@ fn made_by_several_requests_at_once(env: &Env) -> TestResult {
             let client = &tidegate.client;
             scope.spawn(move || {
                 let items = (0..20).map(|day| {
-                    event_with(0, &format!(r#""timestamp":"{}""#, hours_from_now(-24 * (30 + (day * (n % 3 + 1)) % 20))))
+                    event_with(
+                        0,
+                        &format!(r#""timestamp":"{}""#, hours_from_now(-24 * (30 + (day * (n % 3 + 1)) % 20))),
+                    )
                 });
                 client.events(array(items)).accepted(20, 0);
             });

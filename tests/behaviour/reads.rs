@@ -98,9 +98,10 @@ fn filters_by_payload(env: &Env) -> TestResult {
 fn filters_by_time(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let hours = [0, -2, -25, -49, 24];
-    let items = hours.iter().enumerate().map(|(n, hours)| {
-        event_with(n, &format!(r#""timestamp":"{}""#, hours_from_now(*hours)))
-    });
+    let items = hours
+        .iter()
+        .enumerate()
+        .map(|(n, hours)| event_with(n, &format!(r#""timestamp":"{}""#, hours_from_now(*hours))));
     tidegate.client.events(array(items)).accepted(5, 0);
     let client = &tidegate.client;
     assert_eq!(found(client, "from=-24h"), [4, 0, 1]);
@@ -108,7 +109,9 @@ fn filters_by_time(env: &Env) -> TestResult {
     assert_eq!(found(client, "to=-24h"), [2, 3]);
     assert_eq!(found(client, "from=-26h&to=-90m"), [1, 2]);
     // [from, to)
-    let at: String = env.sql().one("SELECT to_char(timestamp, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM events WHERE payload->>'n' = '1'");
+    let at: String = env
+        .sql()
+        .one("SELECT to_char(timestamp, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM events WHERE payload->>'n' = '1'");
     assert_eq!(found(client, &format!("from={at}")), [4, 0, 1]);
     assert_eq!(found(client, &format!("to={at}")), [2, 3]);
     let offset = at.replace('Z', "%2B00:00");
@@ -157,9 +160,8 @@ fn cursors_through_everything(env: &Env) -> TestResult {
     let (ids, pages) = follow(&tidegate.client, "limit=300", || {});
     assert_eq!((ids.len(), pages), (2500, 9));
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 2500, "each exactly once");
-    let expected: Vec<String> = env
-        .sql()
-        .column("SELECT id::text FROM events ORDER BY timestamp DESC, batch_id DESC, batch_seq DESC");
+    let expected: Vec<String> =
+        env.sql().column("SELECT id::text FROM events ORDER BY timestamp DESC, batch_id DESC, batch_seq DESC");
     assert_eq!(ids, expected);
     Ok(())
 }
@@ -271,7 +273,8 @@ fn counts(env: &Env) -> TestResult {
 
 fn mistakes_are_refused(env: &Env) -> TestResult {
     let tidegate = env.serve();
-    let bad = ["sevrity=info", "asset_id=a&asset_id=b", "from=yesterday", "to=2026-13-01T00:00:00Z", "asset_id=%00", "%ff=1"];
+    let bad =
+        ["sevrity=info", "asset_id=a&asset_id=b", "from=yesterday", "to=2026-13-01T00:00:00Z", "asset_id=%00", "%ff=1"];
     for query in bad {
         tidegate.client.get(&format!("/v1/events?{query}")).problem(400, "invalid_parameter");
     }

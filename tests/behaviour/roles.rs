@@ -39,7 +39,9 @@ fn assert_denied(sql: &Sql, statements: &[&str]) {
 fn readers_only_read(env: &Env) -> TestResult {
     let _tidegate = serve(env);
     let reader = Sql::bare(&env.url(READER));
-    for table in ["events", "dead_letter_events", "ingest_ledger", "ingest_batches", "organizations", "schema_migrations"] {
+    for table in
+        ["events", "dead_letter_events", "ingest_ledger", "ingest_batches", "organizations", "schema_migrations"]
+    {
         assert!(reader.count(table) > 0, "{table}");
         let column = if table == "schema_migrations" { "name" } else { "tenant_id" };
         assert_denied(
@@ -104,7 +106,10 @@ fn writers_only_insert(env: &Env) -> TestResult {
 fn hashes_of_keys_are_hidden(env: &Env) -> TestResult {
     let _tidegate = serve(env);
     let reader = Sql::bare(&env.url(READER));
-    assert_denied(&reader, &["SELECT key_hash FROM api_keys", "SELECT * FROM api_keys", "SELECT k::text FROM api_keys k"]);
+    assert_denied(
+        &reader,
+        &["SELECT key_hash FROM api_keys", "SELECT * FROM api_keys", "SELECT k::text FROM api_keys k"],
+    );
     let keys = reader.rows("SELECT id, org_id, label, scopes, created_at, expires_at, revoked_at FROM api_keys", &[]);
     assert_eq!(keys.len(), 1);
     Ok(())

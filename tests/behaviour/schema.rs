@@ -21,7 +21,8 @@ pub const TESTS: &[Test] = tests!(
 );
 
 fn applied(env: &Env) -> Vec<String> {
-    env.sql().column("SELECT concat_ws(' ', version, name, checksum, applied_at) FROM schema_migrations ORDER BY version")
+    env.sql()
+        .column("SELECT concat_ws(' ', version, name, checksum, applied_at) FROM schema_migrations ORDER BY version")
 }
 
 fn migrating_twice_changes_nothing(env: &Env) -> TestResult {
@@ -58,7 +59,10 @@ fn an_altered_migration_is_refused(env: &Env) -> TestResult {
         assert!(finished.stderr.contains("migration 2 was applied with other content"), "{finished:?}");
     }
     let check = env.cli(&["migrate", "--check", "--json"]);
-    assert_eq!((check.code, serde_json::from_str::<serde_json::Value>(&check.stdout)?["altered"].clone()), (Some(1), json!([2])));
+    assert_eq!(
+        (check.code, serde_json::from_str::<serde_json::Value>(&check.stdout)?["altered"].clone()),
+        (Some(1), json!([2]))
+    );
     Ok(())
 }
 
@@ -86,7 +90,10 @@ fn a_user_without_rights_is_told_what_to_do(env: &Env) -> TestResult {
     let variables = [("TIDEGATE_DATABASE_URL".to_owned(), env.url(READER))];
     let finished = Running::start(env, &variables, &["migrate"]).finish();
     assert_eq!(finished.code, Some(1), "{finished:?}");
-    assert!(finished.stderr.contains("creating the schema tidegate") && finished.stderr.contains("42501"), "{finished:?}");
+    assert!(
+        finished.stderr.contains("creating the schema tidegate") && finished.stderr.contains("42501"),
+        "{finished:?}"
+    );
     Ok(())
 }
 

@@ -106,7 +106,8 @@ fn the_hypertable(env: &Env) -> TestResult {
          WHERE hypertable_schema = 'tidegate' AND hypertable_name = 'events' ORDER BY dimension_number",
     );
     assert_eq!(dimensions, ["timestamp 1 day", "tenant_id 4"]);
-    let unique: i64 = sql.one("SELECT count(*) FROM pg_index WHERE indrelid = 'tidegate.events'::regclass AND indisunique");
+    let unique: i64 =
+        sql.one("SELECT count(*) FROM pg_index WHERE indrelid = 'tidegate.events'::regclass AND indisunique");
     assert_eq!(unique, 0);
     Ok(())
 }
@@ -133,7 +134,9 @@ fn policies_follow_the_configuration(env: &Env) -> TestResult {
     );
     assert_eq!(width, "12:00:00");
     // Starting again with the same figures remakes nothing.
-    let jobs = || -> Vec<i32> { env.sql().column("SELECT job_id FROM timescaledb_information.jobs WHERE hypertable_name = 'events' ORDER BY 1") };
+    let jobs = || -> Vec<i32> {
+        env.sql().column("SELECT job_id FROM timescaledb_information.jobs WHERE hypertable_name = 'events' ORDER BY 1")
+    };
     let before = jobs();
     drop(env.serve_with(&["compress_after.events=36h", "retention.events=100d", "chunk_interval=12h"]));
     assert_eq!(jobs(), before);
@@ -146,7 +149,10 @@ fn auto_follows_an_installation_without_timescaledb(env: &Env) -> TestResult {
     assert!(tidegate.welcome.contains("  engine    postgres"), "{}", tidegate.welcome);
     drop(tidegate);
     let finished = env.serve_fails(&["engine=timescale"]);
-    assert!(finished.code == Some(1) && finished.stderr.contains("was installed with engine = postgres"), "{finished:?}");
+    assert!(
+        finished.code == Some(1) && finished.stderr.contains("was installed with engine = postgres"),
+        "{finished:?}"
+    );
     Ok(())
 }
 
