@@ -13,14 +13,13 @@ use crate::env::DEADLINE;
 #[derive(Debug, Clone)]
 pub struct Key {
     pub text: String,
-    pub tenant: String,
     pub id: Option<String>,
 }
 
 impl Key {
     /// Of what `keys create --json` prints.
-    pub fn parse(json: &Value, tenant: &str) -> Self {
-        Self { text: text(&json["key"]), tenant: tenant.to_owned(), id: Some(text(&json["id"])) }
+    pub fn parse(json: &Value) -> Self {
+        Self { text: text(&json["key"]), id: Some(text(&json["id"])) }
     }
 
     pub fn id(&self) -> &str {

@@ -27,7 +27,7 @@ fn refused(env: &Env, settings: &[&str], seconds: &[i64]) -> Vec<u64> {
     assert!(errors.iter().all(|error| error["code"] == "out_of_window"), "{answer}");
     let letters: Vec<String> = env.sql().column("SELECT DISTINCT stage || ' ' || code FROM dead_letter_events");
     assert_eq!(letters, ["validate out_of_window"]);
-    assert_eq!(env.sql().count("events") as usize, seconds.len() - errors.len());
+    assert_eq!(env.sql().count("events"), i64::try_from(seconds.len() - errors.len()).unwrap());
     errors.iter().map(|error| error["index"].as_u64().unwrap()).collect()
 }
 

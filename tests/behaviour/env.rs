@@ -186,7 +186,7 @@ impl Env {
             self.cli(&["orgs", "create", organization, "--json"]).json();
         }
         let made = self.cli(&["keys", "create", "--org", organization, "--scopes", scopes, "--json"]).json();
-        Key::parse(&made, organization)
+        Key::parse(&made)
     }
 }
 

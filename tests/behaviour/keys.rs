@@ -57,7 +57,7 @@ fn keys_on_the_command_line(env: &Env) -> TestResult {
     assert_eq!(names, ["id", "key"]);
     assert!(made["key"].as_str().unwrap().starts_with("tg_"));
     // At once, without a restart.
-    tidegate.with(&Key::parse(&made, "default")).get("/v1/events").expect(200);
+    tidegate.with(&Key::parse(&made)).get("/v1/events").expect(200);
     let listed = env.cli(&["keys", "list", "--org", "default", "--json"]).json();
     assert_eq!(listed.as_array().unwrap().len(), 2);
     let board = listed.as_array().unwrap().iter().find(|key| key["id"] == made["id"]).unwrap();
@@ -182,7 +182,7 @@ fn keys_that_expire(env: &Env) -> TestResult {
     let make = |at: &str| {
         let made =
             env.cli(&["keys", "create", "--org", "default", "--scopes", "read,ingest", "--expires-at", at, "--json"]);
-        tidegate.with(&Key::parse(&made.json(), "default"))
+        tidegate.with(&Key::parse(&made.json()))
     };
     make(&seconds_from_now(-1)).get("/v1/events").problem(401, "unauthorized");
     make(&seconds_from_now(3600)).get("/v1/events").expect(200);
@@ -194,11 +194,11 @@ fn keys_that_expire(env: &Env) -> TestResult {
 fn rotated_keys(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let old = env.key("default", "ingest,read");
-    let new = Key::parse(&env.cli(&["keys", "rotate", old.id(), "--grace", "1h", "--json"]).json(), "default");
+    let new = Key::parse(&env.cli(&["keys", "rotate", old.id(), "--grace", "1h", "--json"]).json());
     assert_ne!((&new.text, &new.id), (&old.text, &old.id));
     tidegate.with(&old).get("/v1/events").expect(200);
     tidegate.with(&new).events(event(1)).accepted(1, 0);
-    let newest = Key::parse(&env.cli(&["keys", "rotate", new.id(), "--grace", "1ms", "--json"]).json(), "default");
+    let newest = Key::parse(&env.cli(&["keys", "rotate", new.id(), "--grace", "1ms", "--json"]).json());
     refused_within_5_s(&tidegate.with(&new));
     tidegate.with(&newest).get("/v1/events").expect(200);
     let listed = env.cli(&["keys", "list", "--json"]).json();
@@ -239,7 +239,7 @@ fn known_keys_outlive_the_database(env: &Env) -> TestResult {
 fn secrets_are_kept_nowhere(env: &Env) -> TestResult {
     let tidegate = env.serve_with(&["log.level=trace"]);
     let made = env.key("default", "ingest,read");
-    let rotated = Key::parse(&env.cli(&["keys", "rotate", made.id(), "--json"]).json(), "default");
+    let rotated = Key::parse(&env.cli(&["keys", "rotate", made.id(), "--json"]).json());
     let first = tidegate.client.key().to_owned();
     let keys = [first, made.text, rotated.text];
     for key in &keys {

@@ -84,10 +84,10 @@ impl Servers {
 
     pub fn stop(&self) {
         for server in self.servers.iter().filter_map(OnceLock::get) {
-            if let Some(server) = server.server.lock().unwrap().take() {
-                if let Err(error) = self.runtime.block_on(server.stop()) {
-                    eprintln!("a test server did not stop: {error}");
-                }
+            if let Some(server) = server.server.lock().unwrap().take()
+                && let Err(error) = self.runtime.block_on(server.stop())
+            {
+                eprintln!("a test server did not stop: {error}");
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::postgres::Sql;
 use crate::samples::array;
 
 /// Events of a request.
-const EVENTS: usize = 20;
+const EVENTS: i64 = 20;
 const SENDERS: usize = 4;
 /// Between attempts while the server is away, so that the senders leave it some processor time.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -91,7 +91,7 @@ fn send(shared: &Shared, sender: usize, patience: Patience) -> Vec<String> {
             let client = shared.client.lock().unwrap().clone().unwrap();
             let headers = [("content-type", "application/json"), ("idempotency-key", key.as_str())];
             match client.send("POST", "/v1/events", &headers, &body) {
-                Ok(answer) if answer.status == 200 => Some(drop(answer.accepted(EVENTS as u64, 0))),
+                Ok(answer) if answer.status == 200 => Some(answer.accepted(EVENTS.unsigned_abs(), 0)),
                 Ok(answer) => {
                     assert!(matches!(answer.status, 409 | 503), "{}: {}", answer.status, answer.text());
                     None
@@ -121,7 +121,7 @@ pub fn assert_stored(sql: &Sql, acknowledged: &BTreeSet<String>) -> usize {
     let rows = sql.rows("SELECT payload->>'key', count(*), count(DISTINCT payload->>'n') FROM events GROUP BY 1", &[]);
     let stored: BTreeMap<String, (i64, i64)> = rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect();
     for (key, counts) in &stored {
-        assert_eq!(*counts, (EVENTS as i64, EVENTS as i64), "{key}");
+        assert_eq!(*counts, (EVENTS, EVENTS), "{key}");
     }
     let lost: Vec<&String> = acknowledged.iter().filter(|key| !stored.contains_key(*key)).collect();
     assert!(lost.is_empty(), "acknowledged and not stored: {lost:?}");
