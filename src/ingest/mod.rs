@@ -7,6 +7,7 @@
 //! or not at all, in one transaction; what cannot be written is kept as it was sent ([`dead_letters`]). Deliberately
 //! absent: HTTP, tenants' rules, and any knowledge of how an event looks beyond its encoded row.
 
+mod births;
 mod budget;
 pub mod conservation;
 mod dead_letters;
@@ -38,6 +39,7 @@ use crate::event::{BodyError, Decoded, Decoder, Origin, RejectedItem, Rows, Wind
 pub use crate::event::{BodyForm, Defaults, foreign_id};
 use crate::limits::FUTURE_DAYS_MAX;
 use crate::storage::Database;
+use births::Births;
 use dead_letters::Quota;
 use lane::{Lane, LaneSender};
 use plan::PlanConfig;
@@ -103,9 +105,10 @@ impl Ingest {
             database: database.clone(),
             config: PlanConfig {
                 rows_max: config.batch.rows,
-                chunk_us: micros(config.chunk_interval),
+                chunk_us: micros(database.chunk_width_min.min(config.chunk_interval)),
                 direct_compress: database.installed.installation.direct_compress(),
             },
+            births: Births::default(),
             ids: Arc::default(),
         });
         let writers = (0..config.database.writers)

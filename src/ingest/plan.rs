@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::births::{Births, Pair};
 use super::request::Submission;
 use crate::event::RowRef;
 use crate::event::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
@@ -21,7 +22,7 @@ const HOUR_US: i64 = 3_600_000_000;
 pub struct PlanConfig {
     /// Most rows of one COPY.
     pub rows_max: usize,
-    /// Width of a chunk, in microseconds.
+    /// Width of a time slice that is certain to lie in one chunk, in microseconds.
     pub chunk_us: i64,
     /// Whether rows may go straight into the columnstore.
     pub direct_compress: bool,
@@ -69,15 +70,18 @@ pub struct Plan {
     pub copies: Vec<Copy>,
     /// The manifests.
     pub manifests: Vec<Manifest>,
+    /// The pairs whose chunk is not known to be in the columnstore: their rows go there directly, under a lock.
+    pub births: BTreeSet<Pair>,
     /// (manifest, ordinal within its batch) of every row, by submission and row.
     numbers: Vec<Vec<(u32, i32)>>,
 }
 
-/// Plans the rows of the submissions named by `taking`. `new_batch_id` is called once per (tenant, stream).
+/// Plans the rows of the submissions named by `taking`. `births` says which chunks are in the columnstore; `new_batch_id` is called once per (tenant, stream).
 pub fn plan(
     batch: &[Submission],
     taking: &[usize],
     config: PlanConfig,
+    births: &Births,
     mut new_batch_id: impl FnMut(&Arc<str>, &str) -> i64,
 ) -> Plan {
     let mut plan = Plan { numbers: vec![Vec::new(); batch.len()], ..Plan::default() };
@@ -90,7 +94,9 @@ pub fn plan(
     for &index in taking {
         let submission = &batch[index];
         let rows = &submission.decoded.rows;
-        let direct = config.direct_compress && rows_of[&*submission.tenant_id] >= DIRECT_COMPRESS_ROWS_MIN;
+        let many = rows_of[&*submission.tenant_id] >= DIRECT_COMPRESS_ROWS_MIN;
+        // Rows mostly follow each other in time: look a chunk up once.
+        let mut last: Option<(i64, bool)> = None;
         // A submission's rows mostly are of one stream: look its manifest up once.
         let mut manifests: Vec<Option<u32>> = vec![None; rows.streams.len()];
         for (row, at) in rows.rows.iter().enumerate() {
@@ -112,6 +118,17 @@ pub fn plan(
             let seq = plan.manifests[manifest as usize].count(at);
             plan.numbers[index].push((manifest, seq));
             let chunk = at.timestamp_us.div_euclid(config.chunk_us);
+            let direct = match last {
+                Some((slice, direct)) if slice == chunk => direct,
+                _ => {
+                    let known = !config.direct_compress || births.is_known(chunk, &submission.tenant_id);
+                    if !known {
+                        plan.births.insert((chunk, Arc::clone(&submission.tenant_id)));
+                    }
+                    config.direct_compress && (many || !known)
+                }
+            };
+            last = Some((chunk, direct));
             order.push((chunk, !direct, &submission.tenant_id, Place { submission: index, row }));
         }
     }

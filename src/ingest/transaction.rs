@@ -11,6 +11,7 @@ use futures_util::SinkExt;
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
+use super::births::{self as births_lock, Births};
 use super::ledger::{self, Claim};
 use super::plan::{Copy, Manifest, Plan, PlanConfig, plan};
 use super::request::{Outcome, Submission};
@@ -110,6 +111,7 @@ pub async fn attempt(
     attempts: &mut Attempts,
     ids: &mut BatchIds,
     config: PlanConfig,
+    births: &Births,
     partitions: Option<&Partitions>,
 ) -> Result<Vec<Verdict>, Failure> {
     client.batch_execute(BEGIN).await?;
@@ -117,9 +119,10 @@ pub async fn attempt(
     attempts.transaction = Some(TransactionId { xid: row.get(0), server_start: row.get(1) });
     let claims = ledger::claim(client, batch).await?;
     let taking: Vec<usize> = (0..batch.len()).filter(|index| matches!(claims[*index], Claim::New)).collect();
-    let mut plan = plan(batch, &taking, config, |tenant_id, stream| {
+    let mut plan = plan(batch, &taking, config, births, |tenant_id, stream| {
         *attempts.batch_ids.entry((Arc::clone(tenant_id), stream.to_owned())).or_insert_with(|| ids.draw())
     });
+    births_lock::lock(client, &plan.births).await?;
     if let Some(partitions) = partitions {
         partitions.ensure(plan.timestamps_us(batch)).await?;
     }
@@ -151,7 +154,10 @@ pub async fn attempt(
     attempts.unconfirmed = Some(verdicts);
     let result = commit(client).await;
     match result {
-        Ok(()) => Ok(attempts.unconfirmed.take().unwrap_or_default()),
+        Ok(()) => {
+            births.committed(plan.births);
+            Ok(attempts.unconfirmed.take().unwrap_or_default())
+        }
         Err(failure) => {
             if !failure.commit_unknown {
                 attempts.unconfirmed = None;

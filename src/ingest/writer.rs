@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use super::births::Births;
 use super::isolate;
 use super::lane::Lane;
 use super::ledger::Claim;
@@ -40,6 +41,8 @@ pub struct Writer {
     pub database: Database,
     /// How rows are planned.
     pub config: PlanConfig,
+    /// The chunks known to be in the columnstore.
+    pub births: Births,
     /// Batch ids, shared by the writers of this node.
     pub ids: Arc<Mutex<BatchIds>>,
 }
@@ -190,7 +193,7 @@ impl Writer {
             ids.take(needed)
         };
         let partitions = self.database.partitions.as_deref();
-        attempt(client, batch, attempts, &mut ids, self.config, partitions).await
+        attempt(client, batch, attempts, &mut ids, self.config, &self.births, partitions).await
     }
 
     /// Turns the rows that PostgreSQL refused into dead letters: the one at `(copy, line)` if that is known, else whatever

@@ -174,6 +174,8 @@ pub struct Database {
     pub installed: Installed,
     /// The partitions of events; None on the timescale engine, which makes its chunks itself.
     pub partitions: Option<Arc<Partitions>>,
+    /// Width of the narrowest chunk there is: the interval may have been another when it was made.
+    pub chunk_width_min: Duration,
     /// What the server warned of on the pools' connections.
     pub warnings: Arc<Warnings>,
 }
@@ -183,11 +185,17 @@ impl Database {
     pub async fn open(location: &Location, config: &Config) -> Result<Self, StorageError> {
         let installed = engine::install(&location.owner, config).await?;
         engine::prove_direct_compress(&location.writer, &installed.installation).await?;
-        Self::pools(location, config, installed)
+        let chunk_width_min = engine::chunk_width_min(&location.owner, &installed.installation, config).await?;
+        Self::pools(location, config, installed, chunk_width_min)
     }
 
     /// Opens the pools of a database that is already installed.
-    fn pools(location: &Location, config: &Config, installed: Installed) -> Result<Self, StorageError> {
+    fn pools(
+        location: &Location,
+        config: &Config,
+        installed: Installed,
+        chunk_width_min: Duration,
+    ) -> Result<Self, StorageError> {
         let warnings = Arc::new(Warnings::default());
         let make =
             |url: &PgConfig, role: Role, size: usize, extra: &str| pool(url, role, size, extra, Arc::clone(&warnings));
@@ -198,7 +206,7 @@ impl Database {
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
         let partitions = (installed.installation.engine == Engine::Postgres)
             .then(|| Arc::new(Partitions::new(owner.clone(), config.chunk_interval)));
-        Ok(Self { owner, writer, verifier, reader, installed, partitions, warnings })
+        Ok(Self { owner, writer, verifier, reader, installed, partitions, chunk_width_min, warnings })
     }
 
     /// Closes the pools; connections in use end when they are given back.

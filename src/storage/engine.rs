@@ -1,6 +1,7 @@
 //! The two storage engines: which one a server gives, installing the schema for it, and proving that it works.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_postgres::{Client, Config as PgConfig};
 
@@ -298,6 +299,23 @@ async fn apply_policies(client: &Client, config: &Config) -> Result<(), StorageE
         .batch_execute(&sql)
         .await
         .map_err(|error| StorageError::from(error).doing("setting TimescaleDB's policies of events"))
+}
+
+/// Width of the narrowest chunk of events, or the configured one where there is none.
+pub async fn chunk_width_min(
+    owner: &PgConfig,
+    installation: &Installation,
+    config: &Config,
+) -> Result<Duration, StorageError> {
+    if installation.engine == Engine::Postgres {
+        return Ok(config.chunk_interval);
+    }
+    let (client, _task) = connect(owner, Arc::new(Warnings::default())).await.map_err(StorageError::from)?;
+    let sql = "SELECT extract(epoch FROM min(range_end - range_start))::bigint FROM timescaledb_information.chunks \
+               WHERE hypertable_schema = 'tidegate' AND hypertable_name = 'events'";
+    let seconds: Option<i64> = client.query_one(sql, &[]).await?.get(0);
+    let width = seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+    Ok(width.filter(|width| !width.is_zero()).unwrap_or(config.chunk_interval))
 }
 
 /// Proves, before anything is accepted, that COPY goes straight into the columnstore: an empty COPY in a transaction
