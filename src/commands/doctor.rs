@@ -240,6 +240,7 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
             Ok(()) => ok("direct compress", "not used: the profile is rowstore"),
             Err(error) => bad("direct compress", State::Failed, error.to_string(), "see the message"),
         });
+        findings.push(hidden_rows(client).await?);
     }
     let letters = client
         .query_one(
@@ -255,6 +256,28 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
         "GET /v1/dead-letters says what was wrong with each",
     ));
     Ok(findings)
+}
+
+/// Rows beside a columnstore that readers take for complete.
+async fn hidden_rows(client: &Client) -> Result<Finding, StorageError> {
+    let mut hidden = Vec::new();
+    for row in client.query(include_str!("../../sql/queries/hidden_rows.sql"), &[]).await? {
+        let chunk: String = row.get(0);
+        let sql = format!("SELECT EXISTS (SELECT FROM ONLY {chunk})");
+        if client.query_one(&sql, &[]).await?.get(0) {
+            hidden.push(chunk);
+        }
+    }
+    if hidden.is_empty() {
+        return Ok(ok("hidden rows", "none"));
+    }
+    Ok(bad(
+        "hidden rows",
+        State::Failed,
+        hidden.join(", "),
+        "these chunks hold committed rows that readers skip: recompress each (CALL convert_to_columnstore('<chunk>', \
+         recompress => true)) or insert any row into it, which flags it as partial; then tell Tidegate's maintainers",
+    ))
 }
 
 fn roles(config: &Config) -> Finding {
