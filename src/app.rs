@@ -23,6 +23,9 @@ use crate::storage::{Database, Location, StorageError, connect};
 use crate::telemetry;
 use crate::tenancy::{Verifier, admin};
 
+/// Between two clean-ups of the metrics' samples.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
 /// What is said once, when the process is ready.
 pub struct Welcome {
     /// Where it listens.
@@ -49,6 +52,7 @@ struct Work {
     ingest: Arc<Ingest>,
     writers: Vec<JoinHandle<()>>,
     lifecycle: rollup::Running,
+    upkeep: JoinHandle<()>,
     readiness: watch::Sender<Readiness>,
     stop_serving: watch::Sender<bool>,
     serving: JoinHandle<http::Served>,
@@ -76,7 +80,6 @@ impl App {
     ) -> Result<Self, (Location, StorageError)> {
         let prepared = async {
             let database = Database::open(&location, config).await?;
-            let first_key = first_key(&location).await?;
             let listener = TcpListener::bind(config.listen).await.map_err(|error| {
                 StorageError::fatal(format!(
                     "cannot listen on {}: {error}; set `listen` to a free address",
@@ -84,6 +87,8 @@ impl App {
                 ))
             })?;
             let listen = listener.local_addr().map_err(|error| StorageError::fatal(error.to_string()))?;
+            // Last, when nothing can fail any more: its text is shown this once.
+            let first_key = first_key(&location).await?;
             Ok((database, first_key, listener, listen))
         };
         let (database, first_key, listener, listen) = match prepared.await {
@@ -102,11 +107,19 @@ impl App {
             },
             database.owner.clone(),
         );
+        let upkeep = metrics.clone();
+        let upkeep = tokio::spawn(async move {
+            // Histograms keep every sample until somebody looks, and perhaps nobody scrapes.
+            loop {
+                tokio::time::sleep(METRICS_UPKEEP).await;
+                upkeep.run_upkeep();
+            }
+        });
         let (readiness, ready) = watch::channel(Readiness::Ready);
         let (stop_serving, stop) = watch::channel(false);
         let api = Api {
             ingest: Arc::clone(&ingest),
-            reads: Reads::new(database.reader.clone()),
+            reads: Reads::new(database.reader.clone(), database.verifier.clone()),
             verifier: Verifier::new(database.verifier.clone()),
             body_bytes_max: config.limits.body_bytes,
             connections_max: config.limits.connections,
@@ -115,7 +128,7 @@ impl App {
         };
         let serving = tokio::spawn(http::serve(listener, Arc::new(api), stop, SHUTDOWN_DEADLINE * 2 / 3));
         let welcome = Welcome { listen, first_key, psql: location.psql.clone(), engine };
-        let work = Work { database, ingest, writers, lifecycle, readiness, stop_serving, serving };
+        let work = Work { database, ingest, writers, lifecycle, upkeep, readiness, stop_serving, serving };
         Ok(Self { welcome, location, work })
     }
 
@@ -173,6 +186,7 @@ impl Work {
             in_order &= late("a writer", writer).await;
         }
         self.lifecycle.stop().await;
+        self.upkeep.abort();
         self.database.close();
         in_order
     }

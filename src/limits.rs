@@ -81,6 +81,8 @@ pub const BATCH_ID_BLOCK: i64 = 1024;
 pub const PAGE_ROWS_DEFAULT: usize = 100;
 /// Most rows of a page.
 pub const PAGE_ROWS_MAX: usize = 10_000;
+/// Bytes of rows after which a page ends early, its cursor going on from there.
+pub const PAGE_BYTES_MAX: usize = 8 * MIB;
 /// Rows fetched at once while a listing is streamed.
 pub const STREAM_PAGE_ROWS: usize = 1000;
 

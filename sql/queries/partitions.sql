@@ -5,5 +5,6 @@ SELECT c.oid::regclass::text,
 FROM pg_inherits i
 JOIN pg_class c ON c.oid = i.inhrelid
 CROSS JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), $$FROM \('([^']+)'\) TO \('([^']+)'\)$$) AS bound
-WHERE i.inhparent = 'tidegate.events'::regclass AND NOT i.inhdetachpending
+-- A default partition, or one without a bound, is an operator's own and none of ours.
+WHERE i.inhparent = 'tidegate.events'::regclass AND NOT i.inhdetachpending AND bound IS NOT NULL
 ORDER BY 2

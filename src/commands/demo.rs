@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use super::load::print_report;
-use super::{Exit, failed, interrupted, print_table};
+use super::{Exit, failed, print_table, start};
 use crate::app::{App, owner_client};
 use crate::config::Config;
 use crate::load::{ASSETS_DEFAULT, Format, LoadOptions, Rate, Source, check_conservation};
+use crate::shutdown::Signals;
 use crate::storage::StorageError;
 
 /// A folder that is removed with the demo.
@@ -31,11 +32,19 @@ pub async fn run(config: &Config, duration: Duration) -> Exit {
     config.data_dir.clone_from(&folder.0);
     config.listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     eprintln!("starting a throwaway PostgreSQL and Tidegate ...");
-    let app = match App::start(&config).await {
-        Ok(app) => app,
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
         Err(error) => return failed(&error),
     };
-    let result = show(&app, duration).await;
+    let app = match start(&config, &mut signals).await {
+        Ok(Some(app)) => app,
+        Ok(None) => return failed(&"stopped while starting"),
+        Err(error) => return failed(&error),
+    };
+    let stop = async move {
+        signals.next().await;
+    };
+    let result = show(&app, duration, stop).await;
     let in_order = app.stop().await;
     match result {
         Ok(true) if in_order => Exit::Ok,
@@ -44,7 +53,7 @@ pub async fn run(config: &Config, duration: Duration) -> Exit {
     }
 }
 
-async fn show(app: &App, duration: Duration) -> Result<bool, StorageError> {
+async fn show(app: &App, duration: Duration, stop: impl Future<Output = ()>) -> Result<bool, StorageError> {
     println!("engine: {}", app.welcome.engine);
     let key = app.welcome.first_key.as_ref().map(|(_, key)| key.clone());
     let options = LoadOptions {
@@ -62,7 +71,7 @@ async fn show(app: &App, duration: Duration) -> Result<bool, StorageError> {
         no_keys: false,
     };
     let fatal = |error: &dyn std::fmt::Display| StorageError::fatal(error.to_string());
-    let mut report = crate::load::run(options, interrupted()).await.map_err(|error| fatal(&error))?;
+    let mut report = crate::load::run(options, stop).await.map_err(|error| fatal(&error))?;
     let client = owner_client(app.location()).await?;
     report.conservation = Some(check_conservation(&report, &client).await?);
     print_report(&report, &mut std::io::stdout()).map_err(|error| fatal(&error))?;

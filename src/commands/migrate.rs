@@ -10,7 +10,8 @@ use crate::storage::{Location, StorageError, detect, install, migrations, standi
 /// Runs the command.
 pub async fn run(config: &Config, check: bool, json: bool) -> Exit {
     let result = async {
-        let location = Location::find(config).await?;
+        // To bring a schema up to date is to make one where there is none.
+        let location = if check { Location::find(config).await? } else { Location::find_or_make(config).await? };
         let result =
             if check { self::check(&location, config, json).await } else { apply(&location, config, json).await };
         location.close().await?;

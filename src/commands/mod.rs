@@ -14,8 +14,9 @@ use clap::CommandFactory;
 use serde::Serialize;
 use tokio_postgres::Client;
 
-use crate::app::owner_client;
+use crate::app::{App, owner_client};
 use crate::config::Config;
+use crate::shutdown::Signals;
 use crate::storage::{Location, StorageError, install, migrations, standing_installation};
 
 /// How a command ended.
@@ -45,6 +46,29 @@ pub fn completions(shell: clap_complete::Shell) -> Exit {
     clap_complete::generate(shell, &mut crate::cli::Cli::command(), "tidegate", &mut script);
     print(&script);
     Exit::Ok
+}
+
+/// Starts an instance. A first signal lets the start come to its end and undoes it, so that no server is left behind
+/// half made; a second one ends the process at once. None: it was stopped.
+async fn start(config: &Config, signals: &mut Signals) -> Result<Option<App>, StorageError> {
+    let config = config.clone();
+    let mut starting = tokio::spawn(async move { App::start(&config).await });
+    let (app, stopped) = tokio::select! {
+        app = &mut starting => (app, false),
+        signal = signals.next() => {
+            tracing::info!(signal, "stopping as soon as the start is over; a second signal stops at once");
+            tokio::select! {
+                app = &mut starting => (app, true),
+                _ = signals.next() => return Ok(None),
+            }
+        }
+    };
+    let app = app.map_err(|error| StorageError::fatal(format!("starting: {error}")))??;
+    if stopped {
+        app.stop().await;
+        return Ok(None);
+    }
+    Ok(Some(app))
 }
 
 /// Says why a command failed.

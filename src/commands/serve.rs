@@ -1,7 +1,7 @@
 //! `tidegate serve`: starts, says where it is, and stops on a signal.
 
-use super::{Exit, failed};
-use crate::app::{App, Welcome};
+use super::{Exit, failed, start};
+use crate::app::Welcome;
 use crate::config::Config;
 use crate::shutdown::Signals;
 
@@ -11,12 +11,9 @@ pub async fn run(config: &Config) -> Exit {
         Ok(signals) => signals,
         Err(error) => return failed(&error),
     };
-    let app = tokio::select! {
-        app = App::start(config) => app,
-        signal = signals.next() => return failed(&format!("{signal} while starting")),
-    };
-    let app = match app {
-        Ok(app) => app,
+    let app = match start(config, &mut signals).await {
+        Ok(Some(app)) => app,
+        Ok(None) => return failed(&"stopped while starting"),
         Err(error) => return failed(&error),
     };
     welcome(&app.welcome);

@@ -53,12 +53,21 @@ pub fn find(path: &str) -> Option<&'static Key> {
 }
 
 /// The known path nearest to a mistyped one, for the error message.
-pub fn nearest(path: &str) -> Option<&'static str> {
-    KEYS.iter()
-        .map(|key| (edit_distance(path, key.path), key.path))
+pub fn nearest(path: &str) -> Option<String> {
+    nearest_of(path, KEYS.iter().map(|key| key.path.to_owned()))
+}
+
+/// The variable nearest to a mistyped one.
+pub fn nearest_variable(name: &str) -> Option<String> {
+    nearest_of(name, KEYS.iter().map(Key::variable))
+}
+
+fn nearest_of(text: &str, known: impl Iterator<Item = String>) -> Option<String> {
+    known
+        .map(|name| (edit_distance(text, &name), name))
         .min()
         .filter(|(distance, _)| *distance <= 3)
-        .map(|(_, path)| path)
+        .map(|(_, name)| name)
 }
 
 fn edit_distance(a: &str, b: &str) -> usize {

@@ -212,6 +212,13 @@ impl Config {
                 ),
             );
         }
+        if self.database.database_url.is_none() {
+            for (key, url) in [("writer_url", &self.database.writer_url), ("reader_url", &self.database.reader_url)] {
+                if url.is_some() {
+                    return refuse(key, "is set, but database_url, the owner's, is not; set that as well".into());
+                }
+            }
+        }
         if self.retention.events < hour * 24 {
             return refuse("retention.events", "must be at least 1d".into());
         }

@@ -109,7 +109,13 @@ impl Layers {
                 Some(key) => self.set(key.path, text, Origin::Variable(name))?,
                 // Read by the command line itself, not configuration keys.
                 None if name == "TIDEGATE_CONFIG" || name == "TIDEGATE_KEY" => {}
-                None => unknown.push(name),
+                None => match keys::nearest_variable(&name) {
+                    // A mistyped TIDEGATE_DATABASE_URL would put data into another database than was meant.
+                    Some(near) => {
+                        return Err(ConfigError(format!("unknown variable {name}; did you mean {near}?")));
+                    }
+                    None => unknown.push(name),
+                },
             }
         }
         Ok(unknown)

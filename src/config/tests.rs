@@ -35,7 +35,7 @@ fn file_then_environment_then_flag() {
     let mut layers = layers.unwrap();
     let unknown = layers
         .environment(
-            [("TIDEGATE_WRITERS", "3"), ("TIDEGATE_BATCH_ROWS", "20"), ("TIDEGATE_TYPO", "1"), ("HOME", "/")]
+            [("TIDEGATE_WRITERS", "3"), ("TIDEGATE_BATCH_ROWS", "20"), ("TIDEGATE_OTHER_THING", "1"), ("HOME", "/")]
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value.to_owned())),
         )
@@ -45,7 +45,7 @@ fn file_then_environment_then_flag() {
     assert_eq!(config.database.engine, EngineChoice::Postgres);
     assert_eq!(config.database.writers, 3);
     assert_eq!(config.batch.rows, 30);
-    assert_eq!(unknown, ["TIDEGATE_TYPO"]);
+    assert_eq!(unknown, ["TIDEGATE_OTHER_THING"]);
 }
 
 #[test]
@@ -107,4 +107,21 @@ fn every_key_has_a_distinct_variable() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), KEYS.len());
+}
+
+#[test]
+fn what_would_lead_to_another_database_is_refused() {
+    let set = |name: &str| Layers::new().environment([(name.to_owned(), "postgres://h/d".to_owned())].into_iter());
+    assert!(set("TIDEGATE_DATABSE_URL").unwrap_err().to_string().contains("did you mean TIDEGATE_DATABASE_URL"));
+    let mut layers = Layers::new();
+    layers.set("writer_url", "postgres://h/d".into(), Origin::Flag("--set".into())).unwrap();
+    let message = Config::from_layers(&layers).unwrap_err().to_string();
+    assert!(message.contains("writer_url") && message.contains("database_url"), "{message}");
+}
+
+#[test]
+fn durations_beyond_a_century_are_refused() {
+    let mut layers = Layers::new();
+    layers.set("retention.dead_letters", "9999999999d".into(), Origin::Flag("--set".into())).unwrap();
+    assert!(Config::from_layers(&layers).unwrap_err().to_string().contains("36500d"));
 }

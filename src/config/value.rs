@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use super::{ConfigError, Layers, Origin, keys};
 
+/// A hundred years: time arithmetic never overflows below it.
+const DURATION_MAX: Duration = Duration::from_secs(36_500 * 86_400);
+
 /// Why a text is no value of its type.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ParseError(pub &'static str);
@@ -99,7 +102,11 @@ impl<'a> Reader<'a> {
     }
 
     pub fn duration(&self, path: &str) -> Result<Duration, ConfigError> {
-        parse_duration(self.required(path)?).map_err(|error| self.refuse(path, error.0))
+        match parse_duration(self.required(path)?) {
+            Ok(duration) if duration <= DURATION_MAX => Ok(duration),
+            Ok(_) => Err(self.refuse(path, "must be at most 36500d")),
+            Err(error) => Err(self.refuse(path, error.0)),
+        }
     }
 
     pub fn one_of<T: Copy>(&self, path: &str, choices: &[(&str, T)]) -> Result<T, ConfigError> {

@@ -35,6 +35,9 @@ pub struct Rows {
     pub streams: Vec<String>,
 }
 
+/// A dead letter without what was sent, about, in bytes: ids, codes, reason, index entries.
+const DEAD_LETTER_BYTES: usize = 512;
+
 /// What a body came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
@@ -44,6 +47,13 @@ pub struct Decoded {
     pub rejected: Vec<RejectedItem>,
     /// How many items the body holds: rows and rejected together.
     pub items: u32,
+}
+
+impl Decoded {
+    /// What keeping the rejected items takes, in bytes: what was sent, and a dead letter's own columns and reason.
+    pub fn rejected_bytes(&self) -> usize {
+        self.rejected.iter().map(|item| item.raw.len() + DEAD_LETTER_BYTES).sum()
+    }
 }
 
 /// Numbers the streams of a request. Most requests name one, so the last one is tried first.

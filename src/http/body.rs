@@ -15,7 +15,7 @@ use super::problem::Problem;
 use crate::ingest::{Budget, Reservation};
 use crate::limits::{BODY_TIMEOUT, KIB};
 
-/// Taken from the budget before a body of unknown length is read.
+/// Taken from the budget, at most, before a body is read.
 const FIRST_RESERVATION_BYTES: usize = 64 * KIB;
 /// Reads a body of at most `bytes_max` bytes, after decompression as well as before.
 pub async fn read(
@@ -29,7 +29,8 @@ pub async fn read(
     if announced.is_some_and(|bytes| bytes > bytes_max) {
         return Err(too_large(bytes_max));
     }
-    let first = announced.unwrap_or(FIRST_RESERVATION_BYTES);
+    // What is only announced takes no memory from others; a body that comes takes it as it comes.
+    let first = announced.map_or(FIRST_RESERVATION_BYTES, |bytes| bytes.min(FIRST_RESERVATION_BYTES));
     let reservation = budget.reserve(first).ok_or_else(no_memory)?;
     let sink = Sink::new(first, bytes_max, reservation);
     let mut decoder = Decoder::new(&encoding, sink).map_err(|error| undecodable(&error))?;

@@ -105,8 +105,9 @@ impl ZstdDecoder {
             };
             self.complete = hint == 0;
             self.sink.write_all(&self.step[..written])?;
-            // A full step may have left output inside the decoder, also when all input is taken.
-            if input.pos() == data.len() && written < ZSTD_STEP_BYTES {
+            // A full step may have left output inside the decoder, also when all input is taken; after the end of a frame
+            // there is none, and asking again would begin another.
+            if input.pos() == data.len() && (self.complete || written < ZSTD_STEP_BYTES) {
                 return Ok(());
             }
         }
@@ -159,5 +160,46 @@ impl Decoder {
             Self::Zstd(decoder) if decoder.complete => Ok(decoder.sink),
             Self::Zstd(_) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the zstd frame is incomplete")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use super::*;
+    use crate::ingest::Budget;
+
+    fn decoder(encoding: &Encoding, bytes_max: usize) -> Decoder {
+        let reservation = Budget::new(64 << 20).reserve(16).unwrap();
+        Decoder::new(encoding, Sink::new(16, bytes_max, reservation)).unwrap()
+    }
+
+    #[test]
+    fn zstd_of_any_size_comes_out_whole_and_a_cut_frame_is_refused() {
+        for size in [0, 1, 65_535, 65_536, 65_537, 131_072, 1_000_000] {
+            let plain: Vec<u8> = (0..size).map(|n: u32| n.to_le_bytes()[0]).collect();
+            let packed = zstd::encode_all(plain.as_slice(), 3).unwrap();
+            for piece in [1, 1000, packed.len()] {
+                let mut whole = decoder(&Encoding::Zstd, 2_000_000);
+                packed.chunks(piece).for_each(|part| whole.write(part).unwrap());
+                assert_eq!(whole.finish().ok().unwrap().into_parts().0, plain, "{size} in pieces of {piece}");
+            }
+            let mut cut = decoder(&Encoding::Zstd, 2_000_000);
+            cut.write(&packed[..packed.len() - 1]).unwrap();
+            assert!(cut.finish().is_err(), "{size}");
+        }
+        let mut two_frames = decoder(&Encoding::Zstd, 100);
+        two_frames
+            .write(&[zstd::encode_all(&b"ab"[..], 1).unwrap(), zstd::encode_all(&b"cd"[..], 1).unwrap()].concat())
+            .unwrap();
+        assert_eq!(two_frames.finish().ok().unwrap().into_parts().0, "abcd");
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        let packed = zstd::encode_all(vec![0; 10 << 20].as_slice(), 3).unwrap();
+        let mut bomb = decoder(&Encoding::Zstd, 1 << 20);
+        assert!(bomb.write(&packed).is_err());
+        assert!(matches!(bomb.refused(), Some(Refused::TooLarge)));
     }
 }

@@ -1,10 +1,13 @@
 //! The reads: parameters in, pages out, as JSON, NDJSON or CSV.
 
+use std::collections::HashMap;
+
 use hyper::header::ACCEPT;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Response, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::Api;
@@ -178,7 +181,8 @@ fn filter(params: &mut Params, tenant_id: &str) -> Result<Filter, Problem> {
         .map(|id| Uuid::try_parse(id).unwrap_or_else(|_| foreign_id(tenant_id, id)))
         .collect();
     if let Some(text) = params.take("payload") {
-        let object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text).is_ok();
+        // Raw values: a payload may hold numbers that no double can.
+        let object = serde_json::from_str::<HashMap<String, &RawValue>>(&text).is_ok();
         if !object || text.contains("\\u0000") {
             return Err(invalid("payload", "must be a JSON object that the payload is to contain"));
         }
@@ -215,6 +219,9 @@ pub fn problem(error: ReadError) -> Problem {
             "the query took too long; narrow from and to, or filter by asset_id or correlation_id",
             5,
         ),
+        ReadError::Value(reason) => {
+            Problem::bad_request("invalid_parameter", format!("a query parameter's value: {reason}"))
+        }
         ReadError::Storage(error) => {
             tracing::warn!(%error, "a read failed");
             Problem::unavailable("database_unavailable", "the database cannot be asked at the moment", 2)

@@ -9,6 +9,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::request::Submission;
+use crate::event::RejectedItem;
 use crate::limits::DEAD_LETTER_BYTES_PER_DAY_MAX;
 
 const INSERT: &str = "INSERT INTO dead_letter_events \
@@ -16,23 +17,30 @@ const INSERT: &str = "INSERT INTO dead_letter_events \
      SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[], \
      $9::jsonb[], $10::integer[], $11::uuid[], $12::uuid[], $13::uuid[])";
 
+/// Rows of one INSERT: far from the statement timeout, whatever their size.
+const INSERT_ROWS_MAX: usize = 5000;
+
 /// The ids under which the rejected items of these submissions are kept: the same in every attempt, so that an unknown
 /// COMMIT can be looked up by them.
 pub fn id(submission: &Submission, item_index: u32) -> Uuid {
     Uuid::new_v5(&submission.receipt, &item_index.to_be_bytes())
 }
 
-/// Writes the rejected items of the submissions named by `written`.
+/// Writes the rejected items of the submissions named by `written`, a bounded number at a time.
 pub async fn insert(
     client: &Client,
     batch: &[Submission],
-    written: impl Iterator<Item = usize> + Clone,
+    written: impl Iterator<Item = usize>,
 ) -> Result<(), tokio_postgres::Error> {
-    let items: Vec<_> =
+    let items: Vec<(&Submission, &RejectedItem)> =
         written.flat_map(|index| batch[index].decoded.rejected.iter().map(move |item| (&batch[index], item))).collect();
-    if items.is_empty() {
-        return Ok(());
+    for slice in items.chunks(INSERT_ROWS_MAX) {
+        insert_slice(client, slice).await?;
     }
+    Ok(())
+}
+
+async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -> Result<(), tokio_postgres::Error> {
     let tenants: Vec<&str> = items.iter().map(|(submission, _)| &*submission.tenant_id).collect();
     let ids: Vec<Uuid> = items.iter().map(|(submission, item)| id(submission, item.index)).collect();
     let stages: Vec<&str> = items.iter().map(|(_, item)| item.rejection.stage.as_str()).collect();

@@ -1,56 +1,67 @@
-//! Finds, by bisecting, the rows that PostgreSQL refuses when its error names no line, or when too many rows of one
-//! batch are poisoned to cut them out one by one. Everything happens in a transaction that is rolled back.
+//! Finds the rows that PostgreSQL refuses when its error names no line, or when too many rows of one batch are poisoned to
+//! cut them out one by one. Everything happens in a transaction that is rolled back, and as row inserts: whether a row is
+//! refused does not depend on how it is stored.
 
 use tokio_postgres::Client;
 
 use super::plan::{Place, Plan, PlanConfig};
 use super::request::Submission;
-use super::transaction::{send, set_direct_compress};
+use super::transaction::{BEGIN, send, set_direct_compress};
 use crate::event::pgcopy::COPY_COLUMNS;
 use crate::storage::{Fate, StorageError};
 
-/// The refused rows of one COPY of the plan, each with PostgreSQL's reason.
+/// Rows tried at once: a poisoned one costs the COPY of what is left of its slice.
+const SLICE_ROWS: usize = 64;
+
+/// The refused rows of the plan, each with PostgreSQL's reason.
 pub async fn refused_rows(
     client: &Client,
     batch: &[Submission],
     plan: &Plan,
-    copy: usize,
     config: PlanConfig,
 ) -> Result<Vec<(Place, String)>, StorageError> {
-    let copy = &plan.copies[copy];
-    client.batch_execute("BEGIN").await?;
-    let found = bisect(client, batch, plan, &copy.places, config.direct_compress.then_some(copy.direct)).await;
+    client.batch_execute(BEGIN).await?;
+    if config.direct_compress {
+        set_direct_compress(client, false).await?;
+    }
+    let mut refused = Vec::new();
+    for copy in &plan.copies {
+        search(client, batch, plan, &copy.places, &mut refused).await?;
+    }
     client.batch_execute("ROLLBACK").await?;
-    found
+    Ok(refused)
 }
 
-async fn bisect(
+async fn search(
     client: &Client,
     batch: &[Submission],
     plan: &Plan,
     places: &[Place],
-    direct: Option<bool>,
-) -> Result<Vec<(Place, String)>, StorageError> {
-    if let Some(direct) = direct {
-        set_direct_compress(client, direct).await?;
-    }
+    refused: &mut Vec<(Place, String)>,
+) -> Result<(), StorageError> {
     let sql = format!("COPY events ({COPY_COLUMNS}) FROM STDIN (FORMAT binary)");
-    let mut refused = Vec::new();
-    // A stack instead of recursion; halves in order, so that the reasons come in the order of the rows.
-    let mut waiting = vec![places];
+    // A stack instead of recursion; the first slice on top.
+    let mut waiting: Vec<&[Place]> = places.chunks(SLICE_ROWS).rev().collect();
     while let Some(part) = waiting.pop() {
         client.batch_execute("SAVEPOINT part").await?;
         let result = send(client, &sql, plan.stream(batch, part)).await.map_err(StorageError::from);
         client.batch_execute("ROLLBACK TO SAVEPOINT part").await?;
-        match result {
-            Ok(()) => {}
-            Err(error) if !matches!(error.fate(), Fate::RejectRow { .. }) => return Err(error),
-            Err(error) if part.len() == 1 => refused.push((part[0], error.to_string())),
-            Err(_) => {
-                let (left, right) = part.split_at(part.len() / 2);
-                waiting.extend([right, left]);
-            }
+        let Err(error) = result else { continue };
+        match error.fate() {
+            Fate::RejectRow { line } => match line.and_then(|line| usize::try_from(line).ok()) {
+                // The rows before the named one were taken; what follows it is still to be tried.
+                Some(line @ 1..) if line <= part.len() => {
+                    refused.push((part[line - 1], error.to_string()));
+                    waiting.push(&part[line..]);
+                }
+                _ if part.len() == 1 => refused.push((part[0], error.to_string())),
+                _ => waiting.extend([&part[part.len() / 2..], &part[..part.len() / 2]]),
+            },
+            // A row that is there already (rowstore profile) is not refused; its neighbours are tried without it.
+            Fate::DuplicateRow if part.len() == 1 => {}
+            Fate::DuplicateRow => waiting.extend([&part[part.len() / 2..], &part[..part.len() / 2]]),
+            _ => return Err(error),
         }
     }
-    Ok(refused)
+    Ok(())
 }

@@ -61,6 +61,8 @@ impl Lane {
     }
 }
 
+/// Rows and bytes that writing it takes; rejected items become rows as well, of dead letters.
 fn size(submission: &Submission) -> (usize, usize) {
-    (submission.decoded.rows.rows.len(), submission.decoded.rows.bytes.len())
+    let decoded = &submission.decoded;
+    (decoded.rows.rows.len() + decoded.rejected.len(), decoded.rows.bytes.len() + decoded.rejected_bytes())
 }

@@ -39,7 +39,7 @@ pub use crate::event::{BodyForm, Defaults, foreign_id};
 use crate::limits::FUTURE_DAYS_MAX;
 use crate::storage::Database;
 use dead_letters::Quota;
-use lane::LaneSender;
+use lane::{Lane, LaneSender};
 use plan::PlanConfig;
 use request::{Idempotency, Reply, Submission};
 use writer::Writer;
@@ -78,8 +78,8 @@ pub enum Unanswered {
 }
 
 const EVENTS_ROUTE: &str = "/v1/events";
-/// Asked of senders while the lane is full, in seconds.
-const LANE_FULL_RETRY_AFTER_S: u32 = 1;
+/// Asked of senders while the lane or the budget is full, in seconds.
+const FULL_RETRY_AFTER_S: u32 = 1;
 
 /// The ingestion of a process.
 pub struct Ingest {
@@ -108,8 +108,9 @@ impl Ingest {
             },
             ids: Arc::default(),
         });
-        let writers =
-            (0..config.database.writers).map(|_| tokio::spawn(Arc::clone(&writer).run(Arc::clone(&lane)))).collect();
+        let writers = (0..config.database.writers)
+            .map(|_| tokio::spawn(keep_writing(Arc::clone(&writer), Arc::clone(&lane))))
+            .collect();
         let ingest = Arc::new(Self {
             lane: Mutex::new(Some(sender)),
             decoders: Mutex::default(),
@@ -136,18 +137,17 @@ impl Ingest {
     pub async fn events(&self, request: EventsRequest) -> Result<Outcome, Unanswered> {
         let (submission, answer) = self.submission(request)?;
         let api_key_id = submission.api_key_id;
-        let rejected_bytes: u64 =
-            submission.decoded.rejected.iter().map(|item| u64::from(item.raw.end - item.raw.start)).sum();
+        let rejected_bytes = submission.decoded.rejected_bytes() as u64;
         let now_s = Timestamp::now().as_second();
         if rejected_bytes > 0 && !self.quota.take(api_key_id, rejected_bytes, now_s) {
             submission.finish(Err(Refusal::DeadLetterQuota));
         } else if let Err(submission) = self.send(submission) {
             let reason = "too many requests are waiting for the database".into();
-            submission.finish(Err(Refusal::Unavailable { retry_after_s: LANE_FULL_RETRY_AFTER_S, reason }));
+            submission.finish(Err(Refusal::Unavailable { retry_after_s: FULL_RETRY_AFTER_S, reason }));
         }
         let reply = answer.await.unwrap_or_else(|_| {
             // Only a writer that panicked drops a submission unanswered.
-            Err(Refusal::Unavailable { retry_after_s: LANE_FULL_RETRY_AFTER_S, reason: "the request was lost".into() })
+            Err(Refusal::Unavailable { retry_after_s: FULL_RETRY_AFTER_S, reason: "the request was lost".into() })
         });
         let written = reply.as_ref().is_ok_and(|outcome| !outcome.replayed);
         if rejected_bytes > 0 && !written && reply != Err(Refusal::DeadLetterQuota) {
@@ -172,9 +172,12 @@ impl Ingest {
         let (reply, answer) = oneshot::channel();
         let in_flight = self.conservation.receive(&request.tenant_id, decoded.items.into());
         let mut reservation = request.reservation;
-        // Encoded rows are held as well. Past the budget they are held all the same: they exist already, and the
-        // requests that come after are the ones to be refused.
-        let _ = reservation.grow_to(request.body.len() + decoded.rows.bytes.len());
+        // Encoded rows and rejections are held as well, until they are written.
+        if !reservation.grow_to(request.body.len() + decoded.rows.bytes.len() + decoded.rejected_bytes()) {
+            let reason = "requests that wait for the database fill the memory set aside for them".into();
+            drop(in_flight);
+            return Err(Unanswered::Refused(Refusal::Unavailable { retry_after_s: FULL_RETRY_AFTER_S, reason }));
+        }
         let submission = Submission {
             tenant_id: request.tenant_id,
             api_key_id: request.api_key_id,
@@ -220,6 +223,15 @@ impl Ingest {
                 Ok((Decoded { rows: Rows::default(), rejected: vec![whole], items: 1 }, true))
             }
         }
+    }
+}
+
+/// Runs a writer to the lane's end. One that panics loses its batch, whose senders are told to retry, and is replaced:
+/// with every writer gone, requests would wait for nobody.
+async fn keep_writing(writer: Arc<Writer>, lane: Arc<Lane>) {
+    while let Err(error) = tokio::spawn(Arc::clone(&writer).run(Arc::clone(&lane))).await {
+        metrics::counter!("tidegate_writer_panics_total").increment(1);
+        tracing::error!(%error, "a writer failed and is replaced; this is a bug");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The plan of one transaction: which rows go in, in which order, in which COPY, under which batch ids.
 //!
-//! Pure: no runtime, no database. Rows go by (chunk, tenant), the one order in which every transaction takes chunks; two
+//! Pure: no runtime, no database. Rows go by (chunk, way of writing, tenant), the one order in which every transaction takes chunks; two
 //! that took them in opposite orders would deadlock. Rows of tenants with enough of them go into the columnstore
 //! directly, the rest as rows, so that segments stay dense; one chunk holds both.
 
@@ -86,7 +86,7 @@ pub fn plan(
         *rows_of.entry(&batch[index].tenant_id).or_default() += batch[index].decoded.rows.rows.len();
     }
     let mut manifest_of: BTreeMap<(&Arc<str>, &str), u32> = BTreeMap::new();
-    let mut order: Vec<(bool, i64, &Arc<str>, Place)> = Vec::new();
+    let mut order: Vec<(i64, bool, &Arc<str>, Place)> = Vec::new();
     for &index in taking {
         let submission = &batch[index];
         let rows = &submission.decoded.rows;
@@ -112,14 +112,15 @@ pub fn plan(
             let seq = plan.manifests[manifest as usize].count(at);
             plan.numbers[index].push((manifest, seq));
             let chunk = at.timestamp_us.div_euclid(config.chunk_us);
-            order.push((!direct, chunk, &submission.tenant_id, Place { submission: index, row }));
+            order.push((chunk, !direct, &submission.tenant_id, Place { submission: index, row }));
         }
     }
     // Stable, so that rows of one tenant and chunk stay as they came.
     order.sort_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)));
-    for group in order.chunk_by(|a, b| a.0 == b.0) {
+    // One COPY goes on from chunk to chunk until it is full or the way of writing changes.
+    for group in order.chunk_by(|a, b| a.1 == b.1) {
         for part in group.chunks(config.rows_max) {
-            plan.copies.push(Copy { places: part.iter().map(|entry| entry.3).collect(), direct: !part[0].0 });
+            plan.copies.push(Copy { places: part.iter().map(|entry| entry.3).collect(), direct: !part[0].1 });
         }
     }
     plan

@@ -7,13 +7,13 @@ use tokio_postgres::Client;
 
 use super::plan::Plan;
 use super::request::Submission;
-use super::transaction::{Failure, send};
+use super::transaction::send;
 use crate::event::pgcopy::COPY_COLUMNS;
 
 const CREATE: &str = "CREATE TEMP TABLE IF NOT EXISTS events_staging (LIKE events) ON COMMIT DELETE ROWS";
 
 /// Writes the plan's rows; returns, per submission, how many of its rows were there already.
-pub async fn copy(client: &Client, batch: &[Submission], plan: &mut Plan) -> Result<Vec<u32>, Failure> {
+pub async fn copy(client: &Client, batch: &[Submission], plan: &mut Plan) -> Result<Vec<u32>, tokio_postgres::Error> {
     let mut duplicates = vec![0; batch.len()];
     client.batch_execute(CREATE).await?;
     for copy in &plan.copies {

@@ -25,11 +25,23 @@ pub struct Attempts {
     batch_ids: BTreeMap<(Arc<str>, String), i64>,
     /// A unique index was hit (rowstore profile): go through the staging table.
     pub staged: bool,
-    /// Transaction id of the last attempt, as text.
-    pub xid: Option<String>,
+    /// The last attempt's transaction.
+    pub transaction: Option<TransactionId>,
     /// What the last attempt answers if its COMMIT, whose reply did not come, did happen.
     pub unconfirmed: Option<Vec<Verdict>>,
 }
+
+/// A transaction, and the run of the server that it belongs to: after a crash the number can be given out again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionId {
+    /// Its number with epoch, as text.
+    pub xid: String,
+    /// When the server started.
+    pub server_start: Timestamp,
+}
+
+/// READ COMMITTED whatever the database's default: the ledger must be read as it is once the key's lock is held.
+pub const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// How one submission fared in a committed attempt.
 #[derive(Debug)]
@@ -46,8 +58,8 @@ pub struct Failure {
     pub error: StorageError,
     /// COMMIT was sent and its reply did not come: it may have happened.
     pub commit_unknown: bool,
-    /// The COPY that failed, and the plan it is of.
-    pub copy: Option<(Plan, usize)>,
+    /// The plan whose rows met the error, and which of its COPYs, if it was one: only then is an error's line a row.
+    pub copy: Option<(Plan, Option<usize>)>,
 }
 
 impl From<tokio_postgres::Error> for Failure {
@@ -100,8 +112,9 @@ pub async fn attempt(
     config: PlanConfig,
     partitions: Option<&Partitions>,
 ) -> Result<Vec<Verdict>, Failure> {
-    client.batch_execute("BEGIN").await?;
-    attempts.xid = Some(client.query_one("SELECT pg_current_xact_id()::text", &[]).await?.get(0));
+    client.batch_execute(BEGIN).await?;
+    let row = client.query_one("SELECT pg_current_xact_id()::text, pg_postmaster_start_time()", &[]).await?;
+    attempts.transaction = Some(TransactionId { xid: row.get(0), server_start: row.get(1) });
     let claims = ledger::claim(client, batch).await?;
     let taking: Vec<usize> = (0..batch.len()).filter(|index| matches!(claims[*index], Claim::New)).collect();
     let mut plan = plan(batch, &taking, config, |tenant_id, stream| {
@@ -112,11 +125,16 @@ pub async fn attempt(
     }
     let mut duplicates = vec![0; batch.len()];
     if attempts.staged {
-        duplicates = staging::copy(client, batch, &mut plan).await?;
+        match staging::copy(client, batch, &mut plan).await {
+            Ok(found) => duplicates = found,
+            Err(error) => {
+                return Err(Failure { error: error.into(), commit_unknown: false, copy: Some((plan, None)) });
+            }
+        }
     } else {
         for index in 0..plan.copies.len() {
             if let Err(error) = copy(client, batch, &plan, &plan.copies[index], config).await {
-                return Err(Failure { error: error.into(), commit_unknown: false, copy: Some((plan, index)) });
+                return Err(Failure { error: error.into(), commit_unknown: false, copy: Some((plan, Some(index))) });
             }
         }
     }

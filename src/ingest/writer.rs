@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::isolate;
 use super::lane::Lane;
 use super::ledger::Claim;
 use super::plan::{Place, Plan, PlanConfig};
 use super::request::{Refusal, Submission};
-use super::transaction::{Attempts, BatchIds, Failure, Verdict, attempt, committed};
+use super::transaction::{Attempts, BatchIds, Failure, TransactionId, Verdict, attempt, committed};
 use crate::event::{Code, RejectedItem, Rejection, Stage};
 use crate::limits::{MESSAGE_CHARS_MAX, POISON_ROUNDS_MAX, WRITE_DEADLINE};
 use crate::storage::{Database, Fate, StorageError};
@@ -25,6 +26,9 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// For the ROLLBACK after a failed attempt; past it the connection is dropped, which rolls back as well.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(1);
+/// For a transaction whose COMMIT was lost to come to its end, and between two looks at it.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+const SETTLE_POLL: Duration = Duration::from_millis(20);
 /// What a sender is asked to wait when the database did not come back in time, in seconds.
 const RETRY_AFTER_S: u32 = 2;
 /// Partitions that appear missing again after having been made: another node drops them, or the clock is wrong.
@@ -104,7 +108,8 @@ impl Writer {
             let mended = match (fate, failure.copy) {
                 (Fate::RejectRow { line }, Some((plan, copy))) => {
                     rounds.poison += 1;
-                    self.cut_out(&mut batch, &plan, copy, line, rounds.poison, &failure.error).await
+                    let line = line.filter(|_| rounds.poison <= POISON_ROUNDS_MAX);
+                    self.cut_out(&mut batch, &plan, copy.zip(line), &failure.error, deadline).await
                 }
                 (Fate::DuplicateRow, _) if !attempts.staged => {
                     attempts.staged = true;
@@ -120,7 +125,8 @@ impl Writer {
                 _ => Err(failure.error),
             };
             let Err(error) = mended else { continue };
-            if !error.is_retryable() {
+            // While it is not known whether the batch is stored, it must neither be split nor be called unstored.
+            if !error.is_retryable() && attempts.unconfirmed.is_none() {
                 return Err((batch, error));
             }
             let now = Instant::now();
@@ -140,7 +146,10 @@ impl Writer {
         attempts: &mut Attempts,
         deadline: Instant,
     ) -> Result<Vec<Verdict>, Failure> {
-        let client = self.database.writer.get().await.map_err(StorageError::from)?;
+        let client = tokio::time::timeout_at(deadline.into(), self.database.writer.get())
+            .await
+            .map_err(|_elapsed| silent())?
+            .map_err(StorageError::from)?;
         let result = tokio::time::timeout_at(deadline.into(), self.try_on(&client, batch, attempts)).await;
         let (result, reusable) = match result {
             Ok(Ok(verdicts)) => (Ok(verdicts), true),
@@ -149,7 +158,7 @@ impl Writer {
                 let ended = tokio::time::timeout(ROLLBACK_TIMEOUT, rollback).await;
                 (Err(failure), matches!(ended, Ok(Ok(()))))
             }
-            Err(_elapsed) => (Err(StorageError::retryable("the database did not answer in time").into()), false),
+            Err(_elapsed) => (Err(silent().into()), false),
         };
         if !reusable {
             // A connection whose transaction is not known to be over is not given back to the pool.
@@ -166,7 +175,7 @@ impl Writer {
         attempts: &mut Attempts,
     ) -> Result<Vec<Verdict>, Failure> {
         if attempts.unconfirmed.is_some() {
-            settle(client, attempts.xid.as_deref()).await?;
+            settle(client, attempts.transaction.as_ref()).await?;
             let happened = committed(client, batch, attempts).await?;
             tracing::info!(happened, "the COMMIT whose reply was lost has been looked up");
             let verdicts = attempts.unconfirmed.take();
@@ -184,24 +193,35 @@ impl Writer {
         attempt(client, batch, attempts, &mut ids, self.config, partitions).await
     }
 
-    /// Turns the rows that PostgreSQL refused into dead letters.
+    /// Turns the rows that PostgreSQL refused into dead letters: the one at `(copy, line)` if that is known, else whatever
+    /// a search finds.
     async fn cut_out(
         &self,
         batch: &mut [Submission],
         plan: &Plan,
-        copy: usize,
-        line: Option<u64>,
-        round: usize,
+        at: Option<(usize, u64)>,
         error: &StorageError,
+        deadline: Instant,
     ) -> Result<(), StorageError> {
-        let place = line
-            .and_then(|line| usize::try_from(line).ok()?.checked_sub(1))
-            .and_then(|index| plan.copies[copy].places.get(index));
+        let place = at.and_then(|(copy, line)| {
+            let index = usize::try_from(line).ok()?.checked_sub(1)?;
+            plan.copies[copy].places.get(index)
+        });
         let refused: Vec<(Place, String)> = match place {
-            Some(place) if round <= POISON_ROUNDS_MAX => vec![(*place, error.to_string())],
-            _ => {
+            Some(place) => vec![(*place, error.to_string())],
+            None => {
                 let client = self.database.writer.get().await?;
-                isolate::refused_rows(&client, batch, plan, copy, self.config).await?
+                let search = isolate::refused_rows(&client, batch, plan, self.config);
+                match tokio::time::timeout_at(deadline.into(), search).await {
+                    Ok(Ok(refused)) => refused,
+                    // Its transaction is not over.
+                    other => {
+                        drop(deadpool_postgres::Object::take(client));
+                        return Err(
+                            other.map_or_else(|_elapsed| silent(), |result| result.err().unwrap_or_else(silent))
+                        );
+                    }
+                }
             }
         };
         if refused.is_empty() {
@@ -211,6 +231,10 @@ impl Writer {
         reject(batch, refused);
         Ok(())
     }
+}
+
+fn silent() -> StorageError {
+    StorageError::retryable("the database did not answer in time")
 }
 
 /// Moves the rows at these places to the rejected items of their submissions.
@@ -233,18 +257,31 @@ fn reject(batch: &mut [Submission], mut refused: Vec<(Place, String)>) {
 
 /// Waits until the transaction is over, ending its backend if it is still at work: it may be waiting for a client that
 /// is gone, and no timeout of PostgreSQL frees it from inside COPY.
-async fn settle(client: &Client, xid: Option<&str>) -> Result<(), StorageError> {
-    let Some(xid) = xid else { return Ok(()) };
-    let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-               WHERE backend_xid = ($1::text::xid8)::xid AND pid <> pg_backend_pid()";
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while client.query_one(sql, &[&xid]).await?.get::<_, i64>(0) > 0 {
+async fn settle(client: &Client, transaction: Option<&TransactionId>) -> Result<(), StorageError> {
+    let Some(TransactionId { xid, server_start }) = transaction else { return Ok(()) };
+    let deadline = Instant::now() + SETTLE_TIMEOUT;
+    loop {
+        let sql = "SELECT pg_postmaster_start_time() = $2 AND coalesce(pg_xact_status($1::text::xid8) = 'in progress', false)";
+        let open = match client.query_one(sql, &[xid, server_start]).await {
+            Ok(row) => row.get::<_, bool>(0),
+            // A number that this server has not given out yet: it was another server's.
+            Err(error) if error.code() == Some(&SqlState::INVALID_PARAMETER_VALUE) => false,
+            Err(error) => return Err(error.into()),
+        };
+        if !open {
+            return Ok(());
+        }
         if Instant::now() >= deadline {
             return Err(StorageError::retryable("a transaction whose COMMIT was lost does not end"));
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        // Not allowed to a role that stepped down from superuser; then it is only waited for.
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                   WHERE backend_xid = ($1::text::xid8)::xid AND pid <> pg_backend_pid()";
+        if let Err(error) = client.execute(end, &[xid]).await {
+            tracing::debug!(%error, "the backend of a lost COMMIT cannot be ended");
+        }
+        tokio::time::sleep(SETTLE_POLL).await;
     }
-    Ok(())
 }
 
 fn answer(batch: Vec<Submission>, verdicts: Vec<Verdict>) {

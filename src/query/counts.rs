@@ -94,8 +94,8 @@ impl Reads {
             sql.push(", ").push(group);
         }
         sql.push(" LIMIT ").bind(i64::try_from(PAGE_ROWS_MAX + 1).unwrap_or(i64::MAX), Type::INT8);
-        let rows = self.rows(&sql).await?;
-        if rows.len() > PAGE_ROWS_MAX {
+        let (rows, cut) = self.rows(&sql).await?;
+        if cut || rows.len() > PAGE_ROWS_MAX {
             return Ok(None);
         }
         let first_field = usize::from(query.bucket.is_some());

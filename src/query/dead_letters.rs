@@ -100,8 +100,8 @@ impl Reads {
         }
         let limit = i64::try_from(query.limit + 1).unwrap_or(i64::MAX);
         sql.push(" ORDER BY failed_at DESC, id DESC LIMIT ").bind(limit, Type::INT8);
-        let rows = self.rows(&sql).await?;
-        let more = rows.len() > query.limit;
+        let (rows, cut) = self.rows(&sql).await?;
+        let more = cut || rows.len() > query.limit;
         let items: Vec<DeadLetter> = rows.iter().take(query.limit).map(dead_letter).collect();
         let next_cursor = items.last().filter(|_| more).map(|last| {
             let (high, low) = last.id.as_u64_pair();
@@ -114,7 +114,7 @@ impl Reads {
     pub async fn dead_letter(&self, tenant_id: &str, id: Uuid) -> Result<Option<DeadLetter>, ReadError> {
         let mut sql = Sql::new(&format!("SELECT {COLUMNS}, raw FROM dead_letter_events WHERE tenant_id = "));
         sql.bind(tenant_id.to_owned(), Type::TEXT).push(" AND id = ").bind(id, Type::UUID);
-        Ok(self.rows(&sql).await?.first().map(dead_letter))
+        Ok(self.rows(&sql).await?.0.first().map(dead_letter))
     }
 }
 

@@ -84,8 +84,8 @@ impl Reads {
         }
         let limit = i64::try_from(query.limit + 1).unwrap_or(i64::MAX);
         sql.push(" ORDER BY timestamp DESC, batch_id DESC, batch_seq DESC LIMIT ").bind(limit, Type::INT8);
-        let rows = self.rows(&sql).await?;
-        let more = rows.len() > query.limit;
+        let (rows, cut) = self.rows(&sql).await?;
+        let more = cut || rows.len() > query.limit;
         let items = rows.iter().take(query.limit).map(event).collect::<Result<Vec<_>, _>>()?;
         let next_cursor = items
             .last()
@@ -99,7 +99,7 @@ impl Reads {
         let mut sql = Sql::new(SELECT);
         sql.push_where(tenant_id, &Filter::default());
         sql.push(" AND id = ").bind(id, Type::UUID).push(" ORDER BY timestamp DESC LIMIT 1");
-        let rows = self.rows(&sql).await?;
+        let (rows, _) = self.rows(&sql).await?;
         rows.first().map(event).transpose()
     }
 }

@@ -11,6 +11,7 @@ mod filter;
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
+use futures_util::StreamExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -20,7 +21,7 @@ pub use dead_letters::{DeadLetter, DeadLettersQuery};
 pub use events::{Event, EventsQuery};
 pub use filter::{Field, Filter};
 
-use crate::limits::READ_TIMEOUT;
+use crate::limits::{PAGE_BYTES_MAX, READ_TIMEOUT};
 use crate::storage::StorageError;
 use filter::Sql;
 
@@ -33,6 +34,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Reads {
     pool: Pool,
+    probe: Pool,
 }
 
 /// One page of a listing.
@@ -51,6 +53,8 @@ pub enum ReadError {
     Cursor(CursorError),
     /// It took longer than the statement timeout.
     Timeout,
+    /// A value that PostgreSQL cannot take, with its reason.
+    Value(String),
     /// The database.
     Storage(StorageError),
 }
@@ -66,6 +70,9 @@ impl From<tokio_postgres::Error> for ReadError {
         if error.code() == Some(&tokio_postgres::error::SqlState::QUERY_CANCELED) {
             return Self::Timeout;
         }
+        if let Some(db) = error.as_db_error().filter(|db| db.code().code().starts_with("22")) {
+            return Self::Value(db.message().to_owned());
+        }
         Self::Storage(error.into())
     }
 }
@@ -77,28 +84,35 @@ impl From<StorageError> for ReadError {
 }
 
 impl Reads {
-    /// Reads through `pool`.
-    pub fn new(pool: Pool) -> Self {
-        Self { pool }
+    /// Reads through `pool`; asks through `probe`, which no query keeps busy, whether the database answers.
+    pub fn new(pool: Pool, probe: Pool) -> Self {
+        Self { pool, probe }
     }
 
-    /// Runs one query. The database ends it after `READ_TIMEOUT` by itself; one that hangs is given up a little later,
-    /// and its connection with it.
-    async fn rows(&self, sql: &Sql) -> Result<Vec<Row>, ReadError> {
-        let client = self.pool.get().await.map_err(StorageError::from)?;
-        let parameters = sql.parameters();
-        match tokio::time::timeout(READ_TIMEOUT + HANG_GRACE, client.query_typed(&sql.text, &parameters)).await {
-            Ok(rows) => Ok(rows?),
-            Err(_elapsed) => {
-                drop(Object::take(client));
-                Err(ReadError::Timeout)
+    /// Runs one query, and takes rows until they are all there or hold `PAGE_BYTES_MAX`; the flag says that there were
+    /// more. The database ends it after `READ_TIMEOUT` by itself; one that hangs is given up a little later.
+    async fn rows(&self, sql: &Sql) -> Result<(Vec<Row>, bool), ReadError> {
+        let mut lease = Lease(Some(self.pool.get().await.map_err(StorageError::from)?));
+        let result = tokio::time::timeout(READ_TIMEOUT + HANG_GRACE, take_rows(lease.client(), sql)).await;
+        match result {
+            Ok(Ok((rows, more))) => {
+                if !more {
+                    lease.give_back();
+                }
+                Ok((rows, more))
             }
+            // The database has said so, and is done with it.
+            Ok(Err(error)) => {
+                lease.give_back();
+                Err(error.into())
+            }
+            Err(_elapsed) => Err(ReadError::Timeout),
         }
     }
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StorageError> {
-        let client = tokio::time::timeout(PING_TIMEOUT, self.pool.get()).await.map_err(|_| silent())??;
+        let client = tokio::time::timeout(PING_TIMEOUT, self.probe.get()).await.map_err(|_| silent())??;
         match tokio::time::timeout(PING_TIMEOUT, client.simple_query("SELECT 1")).await {
             Ok(answer) => Ok(answer.map(|_rows| ())?),
             Err(_elapsed) => {
@@ -113,7 +127,7 @@ impl Reads {
         let mut sql =
             Sql::new("SELECT accepted, rejected, errors, created_at, duplicates FROM ingest_ledger WHERE tenant_id = ");
         sql.bind(tenant_id.to_owned(), Type::TEXT).push(" AND receipt = ").bind(id, Type::UUID);
-        let rows = self.rows(&sql).await?;
+        let (rows, _) = self.rows(&sql).await?;
         Ok(rows.first().map(|row| Receipt {
             receipt: id,
             status: "committed",
@@ -124,6 +138,49 @@ impl Reads {
             committed_at: row.get(3),
         }))
     }
+}
+
+/// A connection on which a query may be under way. Dropped before it was given back (the reader hung up, or the page is
+/// full), it cancels the query and closes the connection: the next reader must not wait behind it.
+struct Lease(Option<Object>);
+
+impl Lease {
+    fn client(&self) -> &Object {
+        self.0.as_ref().expect("held until it is given back")
+    }
+
+    fn give_back(&mut self) {
+        self.0.take();
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(object) = self.0.take() else { return };
+        let client = Object::take(object);
+        let cancel = client.cancel_token();
+        tokio::spawn(async move {
+            if let Err(error) = cancel.cancel_query(tokio_postgres::NoTls).await {
+                tracing::debug!(%error, "an abandoned query could not be cancelled; its timeout will end it");
+            }
+            drop(client);
+        });
+    }
+}
+
+async fn take_rows(client: &Object, sql: &Sql) -> Result<(Vec<Row>, bool), tokio_postgres::Error> {
+    let parameters = sql.parameters();
+    let mut stream = std::pin::pin!(client.query_typed_raw(&sql.text, parameters).await?);
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = stream.next().await {
+        let row = row?;
+        bytes += row.raw_size_bytes();
+        rows.push(row);
+        if bytes >= PAGE_BYTES_MAX {
+            return Ok((rows, true));
+        }
+    }
+    Ok((rows, false))
 }
 
 fn silent() -> StorageError {

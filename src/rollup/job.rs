@@ -33,7 +33,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Lets the current run finish and ends the job.
+    /// Ends the job, and a run that is under way with it.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
         let _ = self.task.await;
@@ -46,7 +46,12 @@ pub fn start<J: Job>(job: J, owner: Pool) -> Running {
     let job = Arc::new(job);
     let task = tokio::spawn(async move {
         loop {
-            match run_as_leader(&*job, &owner).await {
+            let run = tokio::select! {
+                run = run_as_leader(&*job, &owner) => run,
+                // Cut short: whatever it was at, the connection is closed with the pool, and another run goes on.
+                _ = stopped.wait_for(|stop| *stop) => return,
+            };
+            match run {
                 Ok(Some(counts)) => {
                     metrics::counter!("tidegate_job_runs_total", "job" => J::NAME).increment(1);
                     for (what, count) in counts {

@@ -33,45 +33,68 @@ impl Job for Lifecycle {
     const INTERVAL: Duration = Duration::from_secs(60);
 
     async fn run_once(&self) -> Result<Counts, StorageError> {
-        let now_us = Timestamp::now().as_microsecond();
         let mut counts = Counts::new();
-        if let Some(partitions) = &self.partitions {
-            let ahead = (-1..=FUTURE_DAYS_MAX).map(|day| now_us + day * DAY_US);
-            counts.push(("partitions_made", count(partitions.ensure(ahead).await?)));
-            let oldest_us = now_us - i64::try_from(self.retention.events.as_micros()).unwrap_or(i64::MAX);
-            counts.push(("partitions_dropped", count(partitions.drop_before(oldest_us).await?)));
+        let mut failed = None;
+        // Each step on its own: a partition that cannot be dropped is no reason to keep expired ledger rows.
+        let steps = [
+            ("partitions_made", self.make_partitions().await),
+            ("partitions_dropped", self.drop_partitions().await),
+            ("ledger_rows_deleted", self.delete("ingest_ledger", "created_at", self.retention.ledger).await),
+            ("dead_letters_deleted", self.delete("dead_letter_events", "failed_at", self.retention.dead_letters).await),
+            ("manifests_deleted", self.delete_manifests().await),
+        ];
+        for (what, result) in steps {
+            match result {
+                Ok(count) => counts.push((what, count)),
+                Err(error) => {
+                    tracing::warn!(what, %error, "a step of the lifecycle job failed");
+                    failed = Some(error);
+                }
+            }
         }
-        let ledger = self.delete("ingest_ledger", "created_at", self.retention.ledger).await?;
-        counts.push(("ledger_rows_deleted", ledger));
-        let letters = self.delete("dead_letter_events", "failed_at", self.retention.dead_letters).await?;
-        counts.push(("dead_letters_deleted", letters));
-        counts.push(("manifests_deleted", self.delete_manifests().await?));
-        Ok(counts)
+        failed.map_or(Ok(counts), Err)
     }
 }
 
 impl Lifecycle {
+    async fn make_partitions(&self) -> Result<u64, StorageError> {
+        let Some(partitions) = &self.partitions else { return Ok(0) };
+        let now_us = Timestamp::now().as_microsecond();
+        partitions.ensure((-1..=FUTURE_DAYS_MAX).map(|day| now_us + day * DAY_US)).await.map(count)
+    }
+
+    async fn drop_partitions(&self) -> Result<u64, StorageError> {
+        let Some(partitions) = &self.partitions else { return Ok(0) };
+        let keep_us = i64::try_from(self.retention.events.as_micros()).unwrap_or(i64::MAX);
+        partitions.drop_before(Timestamp::now().as_microsecond().saturating_sub(keep_us)).await.map(count)
+    }
+
     /// Manifests whose events have expired. Only the oldest are looked at: batch ids grow with time, and there is an
     /// index on nothing else.
     async fn delete_manifests(&self) -> Result<u64, StorageError> {
-        let client = self.owner.get().await?;
-        let keep_s = i64::try_from(self.retention.events.as_secs()).unwrap_or(i64::MAX);
-        let sql = "DELETE FROM ingest_batches WHERE batch_id IN \
-                   (SELECT batch_id FROM ingest_batches ORDER BY batch_id LIMIT $2) \
-                   AND max_timestamp < now() - make_interval(secs => $1::bigint)";
-        Ok(client.execute(sql, &[&keep_s, &DELETE_ROWS]).await?)
+        self.delete_in_steps(
+            "DELETE FROM ingest_batches WHERE batch_id IN (SELECT batch_id FROM ingest_batches ORDER BY batch_id LIMIT $2) \
+             AND max_timestamp < now() - make_interval(secs => $1::bigint)",
+            self.retention.events,
+        )
+        .await
     }
 
     async fn delete(&self, table: &str, column: &str, keep: Duration) -> Result<u64, StorageError> {
-        let client = self.owner.get().await?;
-        let keep_s = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
         let sql = format!(
             "DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} \
              WHERE {column} < now() - make_interval(secs => $1::bigint) LIMIT $2))"
         );
+        self.delete_in_steps(&sql, keep).await
+    }
+
+    /// Runs a DELETE of at most $2 rows older than $1 seconds until it finds fewer.
+    async fn delete_in_steps(&self, sql: &str, keep: Duration) -> Result<u64, StorageError> {
+        let client = self.owner.get().await?;
+        let keep_s = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
         let mut deleted = 0;
         for _ in 0..DELETES_PER_RUN {
-            let rows = client.execute(&sql, &[&keep_s, &DELETE_ROWS]).await?;
+            let rows = client.execute(sql, &[&keep_s, &DELETE_ROWS]).await?;
             deleted += rows;
             if rows < DELETE_ROWS.unsigned_abs() {
                 break;

@@ -40,30 +40,38 @@ impl Location {
         }
     }
 
-    /// For commands: the configured database, the embedded server of a running `serve`, or one started for as long as
-    /// the command takes.
+    /// For commands: the configured database, the embedded server of a running `serve`, or that of a data_dir which has
+    /// one, started for as long as the command takes. A command run in the wrong folder must not make an empty database.
     pub async fn find(config: &Config) -> Result<Self, StorageError> {
         if let Some(location) = Self::external(config)? {
             return Ok(location);
         }
         match embedded::locate_running(&config.data_dir) {
             Some(running) => Self::embedded(&running, None),
-            None => Self::start(config).await,
+            None if embedded::has_cluster(&config.data_dir) => Self::start(config).await,
+            None => Err(StorageError::fatal(format!(
+                "no database is configured (database_url), and there is none in {}; name the folder with --data-dir, or \
+                 start one with `tidegate serve`",
+                config.data_dir.display()
+            ))),
         }
+    }
+
+    /// The same, and where there is no database an embedded one is made.
+    pub async fn find_or_make(config: &Config) -> Result<Self, StorageError> {
+        if let Some(location) = Self::beside(config)? {
+            return Ok(location);
+        }
+        Self::start(config).await
     }
 
     fn external(config: &Config) -> Result<Option<Self>, StorageError> {
         let database = &config.database;
         let Some(url) = &database.database_url else { return Ok(None) };
         let or_owner = |other: &Option<String>| parse(other.as_ref().unwrap_or(url));
-        let shown = database.reader_url.as_ref().unwrap_or(url);
-        Ok(Some(Self {
-            owner: parse(url)?,
-            writer: or_owner(&database.writer_url)?,
-            reader: or_owner(&database.reader_url)?,
-            supervisor: None,
-            psql: format!("psql \"{}\"", without_password(shown)),
-        }))
+        let reader = or_owner(&database.reader_url)?;
+        let psql = psql_line(&reader);
+        Ok(Some(Self { owner: parse(url)?, writer: or_owner(&database.writer_url)?, reader, supervisor: None, psql }))
     }
 
     async fn start(config: &Config) -> Result<Self, StorageError> {
@@ -124,15 +132,31 @@ fn parse(url: &str) -> Result<PgConfig, StorageError> {
     url.parse().map_err(|_| StorageError::fatal("a database URL could not be parsed"))
 }
 
-/// The URL with its password left out: psql asks for it, or takes it from PGPASSWORD or a password file.
-fn without_password(url: &str) -> String {
-    let Some(scheme_end) = url.find("://").map(|at| at + 3) else {
-        return url.split_whitespace().filter(|word| !word.starts_with("password=")).collect::<Vec<_>>().join(" ");
-    };
-    let authority_end = url[scheme_end..].find('/').map_or(url.len(), |at| scheme_end + at);
-    let Some(at) = url[..authority_end].rfind('@') else { return url.to_owned() };
-    let user = url[scheme_end..at].split(':').next().unwrap_or_default();
-    format!("{}{user}{}", &url[..scheme_end], &url[at..])
+/// A command line for psql, put together from what was parsed: a password can stand in many places of a URL, and none
+/// of them is copied. psql asks for it, or takes it from PGPASSWORD or a password file.
+fn psql_line(config: &PgConfig) -> String {
+    let mut parts = Vec::new();
+    let hosts: Vec<String> = config
+        .get_hosts()
+        .iter()
+        .map(|host| match host {
+            tokio_postgres::config::Host::Tcp(name) => name.clone(),
+            tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+        })
+        .collect();
+    let ports: Vec<String> = config.get_ports().iter().map(u16::to_string).collect();
+    let named = [
+        ("host", Some(hosts.join(","))),
+        ("port", Some(ports.join(","))),
+        ("user", config.get_user().map(str::to_owned)),
+        ("dbname", config.get_dbname().map(str::to_owned)),
+    ];
+    for (name, value) in named {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            parts.push(format!("{name}={value}"));
+        }
+    }
+    format!("psql \"{}\"", parts.join(" "))
 }
 
 /// Pools and engine, ready for use: roles, schema and policies are in place.
@@ -188,12 +212,19 @@ impl Database {
 
 #[cfg(test)]
 mod tests {
-    use super::without_password;
+    use super::{parse, psql_line};
 
     #[test]
-    fn the_password_is_left_out() {
-        assert_eq!(without_password("postgres://u:p%40ss@h:1/d?x=1"), "postgres://u@h:1/d?x=1");
-        assert_eq!(without_password("postgres://h/d"), "postgres://h/d");
-        assert_eq!(without_password("host=h password=secret user=u"), "host=h user=u");
+    fn no_form_of_a_password_is_shown() {
+        for url in [
+            "postgres://u:hunter2@h:1/d",
+            "postgres://u@h:1/d?password=hunter2",
+            "host=h port=1 user=u dbname=d password=hunter2",
+            "host=h port=1 user=u dbname=d password = 'hunter2 x'",
+        ] {
+            assert_eq!(psql_line(&parse(url).expect(url)), "psql \"host=h port=1 user=u dbname=d\"", "{url}");
+        }
+        let socket = parse("host=/run/pg user=u dbname=d").expect("valid");
+        assert_eq!(psql_line(&socket), "psql \"host=/run/pg user=u dbname=d\"");
     }
 }

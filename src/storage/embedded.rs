@@ -42,6 +42,11 @@ pub const DATABASE: &str = "tidegate";
 const PORT: u16 = 5432;
 const LOG_PRUNE_EVERY: Duration = Duration::from_secs(600);
 
+/// Whether a data directory holds a cluster, or the link to one.
+pub fn has_cluster(data_dir: &Path) -> bool {
+    std::fs::symlink_metadata(data_dir.join(cluster::NAME)).is_ok()
+}
+
 /// What to start, and how.
 #[derive(Clone, Debug)]
 pub struct EmbeddedConfig {

@@ -68,7 +68,7 @@ impl Installation {
 }
 
 /// First TimescaleDB release that has what direct compress into the columnstore needs.
-const COLUMNSTORE_VERSION_MIN: (u32, u32, u32) = (2, 28, 1);
+const TIMESCALEDB_VERSION_MIN: (u32, u32, u32) = (2, 28, 1);
 
 /// All installers of all nodes take turns under this advisory lock.
 const INSTALL_LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('tidegate.install', 0))";
@@ -110,6 +110,9 @@ pub async fn detect(url: &PgConfig, choice: EngineChoice) -> Result<(Engine, Str
             "this server has TimescaleDB {version} in its Apache-2 edition, which lacks compression and continuous \
              aggregates; install the Community edition (timescaledb.license = timescale)"
         ));
+    }
+    if version_of(&version) < TIMESCALEDB_VERSION_MIN {
+        return no(format!("this server has TimescaleDB {version}; 2.28.1 or newer is needed: update the extension"));
     }
     Ok((Engine::Timescale, format!("TimescaleDB {version} Community found"), Some(version)))
 }
@@ -166,9 +169,16 @@ async fn install_locked(
         .batch_execute(include_str!("../../sql/queries/bootstrap.sql"))
         .await
         .map_err(|error| StorageError::from(error).doing("creating the schema tidegate"))?;
-    let profile = choose_profile(config, engine, timescaledb.as_deref());
-    let (engine, profile) = agree(client, engine, profile, config).await?;
+    let wanted = Installation {
+        engine,
+        profile: if engine == Engine::Timescale { config.database.storage_profile } else { StorageProfile::Rowstore },
+    };
+    let Installation { engine, profile } = match standing_installation(client).await? {
+        Some(standing) => agree(standing, wanted, config)?,
+        None => wanted,
+    };
     let applied = migrations::apply(client, engine).await?;
+    record(client, engine, profile).await?;
     if engine == Engine::Timescale {
         if profile == StorageProfile::Rowstore {
             apply_rowstore(client).await?;
@@ -192,7 +202,12 @@ async fn ensure_roles(client: &Client) -> Result<(), StorageError> {
         (row.get(0), row.get(1), row.get(2), row.get(3));
     if may_create {
         client.batch_execute(include_str!("../../sql/queries/roles.sql")).await?;
-        client.batch_execute(include_str!("../../sql/queries/role_settings.sql")).await?;
+        let settings = client.batch_execute(include_str!("../../sql/queries/role_settings.sql")).await;
+        if let Err(error) = settings {
+            // From PostgreSQL 16 on, CREATEROLE alone may not alter roles that others made. Tidegate's own sessions set
+            // what they need; people at psql have to name the schema.
+            tracing::warn!(error = %StorageError::from(error), "the roles' search_path could not be set");
+        }
     } else if present < 3 {
         return Err(StorageError::not_ready(format!(
             "the roles tidegate_owner, tidegate_writer and tidegate_reader are not all there, and `{user}` may not \
@@ -206,19 +221,6 @@ async fn ensure_roles(client: &Client) -> Result<(), StorageError> {
         client.batch_execute(&format!("GRANT CREATE, TEMPORARY ON DATABASE {database} TO tidegate_owner")).await?;
     }
     Ok(())
-}
-
-fn choose_profile(config: &Config, engine: Engine, timescaledb: Option<&str>) -> StorageProfile {
-    match (engine, timescaledb) {
-        (Engine::Timescale, Some(version)) if version_of(version) >= COLUMNSTORE_VERSION_MIN => {
-            config.database.storage_profile
-        }
-        (Engine::Timescale, version) => {
-            tracing::warn!(version, "this TimescaleDB is older than 2.28.1: events get the rowstore profile");
-            StorageProfile::Rowstore
-        }
-        (Engine::Postgres, _) => StorageProfile::Rowstore,
-    }
 }
 
 fn version_of(text: &str) -> (u32, u32, u32) {
@@ -246,37 +248,31 @@ pub async fn standing_installation(client: &Client) -> Result<Option<Installatio
 
 /// The first installation decides; a later configuration that contradicts it is refused, since data would be lost from
 /// sight.
-async fn agree(
-    client: &Client,
-    engine: Engine,
-    profile: StorageProfile,
-    config: &Config,
-) -> Result<(Engine, StorageProfile), StorageError> {
-    client
-        .execute(
-            "INSERT INTO tidegate.installation (engine, storage_profile) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            &[&engine.as_str(), &profile.as_str()],
-        )
-        .await?;
-    let row = client.query_one("SELECT engine, storage_profile FROM tidegate.installation", &[]).await?;
-    let (was_engine, was_profile): (String, String) = (row.get(0), row.get(1));
+fn agree(standing: Installation, wanted: Installation, config: &Config) -> Result<Installation, StorageError> {
     let refuse = |key: &str, was: &str, now: &str| {
         Err(StorageError::not_ready(format!(
             "this database was installed with {key} = {was}, and now {now} is asked for; data does not move between \
              them: set {key} = {was}, or use a new database"
         )))
     };
-    if was_engine != engine.as_str() {
+    if standing.engine != wanted.engine {
         // `auto` follows what the database already is, as long as the server still can.
-        if config.database.engine == EngineChoice::Auto && was_engine == "postgres" {
-            return Ok((Engine::Postgres, StorageProfile::Rowstore));
+        if config.database.engine == EngineChoice::Auto && standing.engine == Engine::Postgres {
+            return Ok(standing);
         }
-        return refuse("engine", &was_engine, engine.as_str());
+        return refuse("engine", standing.engine.as_str(), wanted.engine.as_str());
     }
-    if was_profile != profile.as_str() {
-        return refuse("storage_profile", &was_profile, profile.as_str());
+    if standing.profile != wanted.profile {
+        return refuse("storage_profile", standing.profile.as_str(), wanted.profile.as_str());
     }
-    Ok((engine, profile))
+    Ok(standing)
+}
+
+/// Remembers what the database was made as, once its relations are there.
+async fn record(client: &Client, engine: Engine, profile: StorageProfile) -> Result<(), StorageError> {
+    let sql = "INSERT INTO tidegate.installation (engine, storage_profile) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    client.execute(sql, &[&engine.as_str(), &profile.as_str()]).await?;
+    Ok(())
 }
 
 async fn apply_rowstore(client: &Client) -> Result<(), StorageError> {
@@ -340,9 +336,9 @@ mod tests {
 
     #[test]
     fn versions_compare_by_number() {
-        assert!(version_of("2.28.3") >= super::COLUMNSTORE_VERSION_MIN);
-        assert!(version_of("2.29.0-dev") >= super::COLUMNSTORE_VERSION_MIN);
-        assert!(version_of("2.9.1") < super::COLUMNSTORE_VERSION_MIN);
-        assert!(version_of("2.28.0") < super::COLUMNSTORE_VERSION_MIN);
+        assert!(version_of("2.28.3") >= super::TIMESCALEDB_VERSION_MIN);
+        assert!(version_of("2.29.0-dev") >= super::TIMESCALEDB_VERSION_MIN);
+        assert!(version_of("2.9.1") < super::TIMESCALEDB_VERSION_MIN);
+        assert!(version_of("2.28.0") < super::TIMESCALEDB_VERSION_MIN);
     }
 }

@@ -6,7 +6,7 @@
 //! one is missing, so that nodes and changed chunk intervals agree.
 
 use std::collections::BTreeMap;
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
@@ -25,8 +25,16 @@ type Ranges = BTreeMap<i64, i64>;
 pub struct Partitions {
     owner: Pool,
     interval_us: i64,
-    known: RwLock<Ranges>,
+    known: Arc<RwLock<Ranges>>,
 }
+
+/// An ATTACH that waits for a VACUUM or an index build fails soon and is tried again; it must not hold the lock meanwhile.
+const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; \
+     SELECT pg_advisory_xact_lock(hashtextextended('tidegate.partitions', 0))";
+
+/// DETACH CONCURRENTLY waits for every transaction that reads events; a forgotten one must not stop the job. What was
+/// begun is finished by a later run.
+const DETACH_TIMEOUT: &str = "SET statement_timeout = '30s'";
 
 const LIST: &str = include_str!("../../sql/queries/partitions.sql");
 
@@ -34,7 +42,7 @@ impl Partitions {
     /// Knows nothing yet; `interval` is the width of new partitions.
     pub fn new(owner: Pool, interval: Duration) -> Self {
         let interval_us = i64::try_from(interval.as_micros()).expect("chunk_interval fits: checked by configuration");
-        Self { owner, interval_us, known: RwLock::default() }
+        Self { owner, interval_us, known: Arc::default() }
     }
 
     /// Makes whatever is missing for these timestamps (microseconds since 1970); returns how many were made.
@@ -43,7 +51,13 @@ impl Partitions {
             let known = self.known.read().expect("no code panics while holding it");
             uncovered(&known, timestamps_us)
         };
-        if missing.is_empty() { Ok(0) } else { self.make(&missing).await }
+        if missing.is_empty() {
+            return Ok(0);
+        }
+        // On its own: a caller that gives up at its deadline must not leave a transaction open under the lock.
+        let making = Self { owner: self.owner.clone(), interval_us: self.interval_us, known: Arc::clone(&self.known) };
+        let made = tokio::spawn(async move { making.make(missing).await });
+        made.await.map_err(|error| StorageError::fatal(format!("making partitions of events: {error}")))?
     }
 
     /// Forgets what it knows, after PostgreSQL said that a partition is missing: another node may have dropped one.
@@ -51,18 +65,24 @@ impl Partitions {
         self.known.write().expect("no code panics while holding it").clear();
     }
 
-    async fn make(&self, timestamps_us: &[i64]) -> Result<usize, StorageError> {
-        let client = self.owner.get().await?;
+    async fn make(&self, mut waiting: Vec<i64>) -> Result<usize, StorageError> {
         let mut made = 0;
-        let mut waiting = timestamps_us.to_vec();
         while !waiting.is_empty() {
-            client
-                .batch_execute("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('tidegate.partitions', 0))")
-                .await?;
-            let step = self.make_some(&client, &mut waiting).await;
-            let end = if step.is_ok() { "COMMIT" } else { "ROLLBACK" };
-            client.batch_execute(end).await?;
-            made += step.map_err(|error| error.doing("making partitions of events"))?;
+            let client = self.owner.get().await?;
+            let step = async {
+                client.batch_execute(BEGIN).await?;
+                let step = self.make_some(&client, &mut waiting).await?;
+                client.batch_execute("COMMIT").await?;
+                Ok::<usize, StorageError>(step)
+            };
+            match step.await {
+                Ok(step) => made += step,
+                Err(error) => {
+                    // Its transaction is not over: the connection is not given back.
+                    drop(deadpool_postgres::Object::take(client));
+                    return Err(error.doing("making partitions of events"));
+                }
+            }
         }
         if made > 0 {
             tracing::info!(made, "partitions of events made");
@@ -92,6 +112,13 @@ impl Partitions {
     /// Drops every partition whose rows are all older than `oldest_us`; returns how many.
     pub async fn drop_before(&self, oldest_us: i64) -> Result<usize, StorageError> {
         let client = self.owner.get().await?;
+        client.batch_execute(DETACH_TIMEOUT).await?;
+        let dropped = self.drop_expired(&client, oldest_us).await;
+        client.batch_execute("RESET statement_timeout").await?;
+        dropped
+    }
+
+    async fn drop_expired(&self, client: &Client, oldest_us: i64) -> Result<usize, StorageError> {
         // What an interrupted run left: a detach to be finished, or a detached table to be dropped.
         for row in client.query(include_str!("../../sql/queries/partitions_leftover.sql"), &[]).await? {
             let (table, pending): (String, bool) = (row.get(0), row.get(1));
@@ -100,22 +127,19 @@ impl Partitions {
             }
             client.batch_execute(&format!("DROP TABLE {table}")).await?;
         }
-        let expired: Vec<String> = client
-            .query(LIST, &[])
-            .await?
-            .iter()
-            .filter(|row| row.get::<_, i64>(2) <= oldest_us)
-            .map(|row| row.get(0))
-            .collect();
-        for table in &expired {
+        let mut dropped = 0;
+        for row in client.query(LIST, &[]).await? {
+            let (table, to_us): (String, i64) = (row.get(0), row.get(2));
+            if to_us > oldest_us {
+                continue;
+            }
+            self.forget();
             client.batch_execute(&format!("ALTER TABLE tidegate.events DETACH PARTITION {table} CONCURRENTLY")).await?;
             client.batch_execute(&format!("DROP TABLE {table}")).await?;
             tracing::info!(table, "expired partition of events dropped");
+            dropped += 1;
         }
-        if !expired.is_empty() {
-            self.forget();
-        }
-        Ok(expired.len())
+        Ok(dropped)
     }
 }
 

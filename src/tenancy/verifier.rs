@@ -99,13 +99,16 @@ impl Verifier {
     /// Who holds the key with this text.
     pub async fn verify(&self, text: &str) -> Result<Arc<Principal>, KeyError> {
         let key = ApiKey::parse(text).map_err(|_| KeyError::Invalid)?;
-        let found = self.cache.lock().expect("no code panics while holding it").find(key.id, Instant::now());
+        let asked_at = Instant::now();
+        let found = self.cache.lock().expect("no code panics while holding it").find(key.id, asked_at);
         let record = match found {
             Found::Fresh(record) => record,
             Found::TooMany => return Err(KeyError::TooMany),
             Found::Ask(old) => match self.look_up(key.id).await {
                 Ok(record) => {
-                    self.cache.lock().expect("no code panics while holding it").store(key.id, record.clone());
+                    // As old as the question: a revocation during a slow look-up must not be hidden any longer.
+                    let mut cache = self.cache.lock().expect("no code panics while holding it");
+                    cache.store(key.id, record.clone(), asked_at);
                     record
                 }
                 Err(error) => {
@@ -163,14 +166,14 @@ impl Cache {
         if self.lookups > KEY_LOOKUPS_PER_SECOND_MAX { Found::TooMany } else { Found::Ask(None) }
     }
 
-    fn store(&mut self, id: Uuid, record: Option<Record>) {
+    fn store(&mut self, id: Uuid, record: Option<Record>, checked_at: Instant) {
         if self.entries.len() >= KEY_CACHE_ENTRIES_MAX {
             self.entries.retain(|_, entry| entry.record.is_some() && entry.checked_at.elapsed() < KEY_CACHE_TTL);
             if self.entries.len() >= KEY_CACHE_ENTRIES_MAX {
                 self.entries.clear();
             }
         }
-        self.entries.insert(id, Entry { record, checked_at: Instant::now(), refreshing_since: None });
+        self.entries.insert(id, Entry { record, checked_at, refreshing_since: None });
     }
 }
 
@@ -187,7 +190,7 @@ mod tests {
         let mut cache = cache();
         let now = Instant::now();
         let known = Uuid::now_v7();
-        cache.store(known, None);
+        cache.store(known, None, now);
         for _ in 0..KEY_LOOKUPS_PER_SECOND_MAX {
             assert!(matches!(cache.find(Uuid::now_v7(), now), Found::Ask(None)));
         }
@@ -200,7 +203,7 @@ mod tests {
     fn an_expired_entry_is_asked_again_by_one_request() {
         let mut cache = cache();
         let id = Uuid::now_v7();
-        cache.store(id, None);
+        cache.store(id, None, Instant::now());
         let later = Instant::now() + KEY_CACHE_TTL;
         assert!(matches!(cache.find(id, later), Found::Ask(_)));
         assert!(matches!(cache.find(id, later + Duration::from_millis(10)), Found::Fresh(_)));

@@ -15,7 +15,7 @@ use super::install::{self, Installation};
 use super::{EmbeddedConfig, leftover, settings};
 
 /// The cluster's name inside the data directory; a directory, or a link to one.
-const NAME: &str = "postgres";
+pub(super) const NAME: &str = "postgres";
 /// Home of clusters whose data directory the server's account cannot reach.
 const SYSTEM_HOME: &str = "/var/lib/tidegate";
 /// Longest socket path that every supported system takes: macOS ends at 103 bytes, Linux at 107.
