@@ -26,8 +26,8 @@ pub fn temp_dir() -> TempDir {
 struct Server {
     running: Running,
     timescaledb: bool,
-    server: Mutex<Option<EmbeddedServer>>,
-    _dir: TempDir,
+    /// Taken at the end: the process exits without dropping what is shared.
+    server: Mutex<Option<(EmbeddedServer, TempDir)>>,
 }
 
 /// Both servers.
@@ -62,7 +62,7 @@ impl Servers {
             let server = self.runtime.block_on(EmbeddedServer::start(config)).unwrap_or_else(|error| panic!("{error}"));
             let running = Running { socket_dir: server.socket_dir().to_owned(), port: server.port() };
             let timescaledb = server.has_timescaledb();
-            Server { running, timescaledb, server: Mutex::new(Some(server)), _dir: dir }
+            Server { running, timescaledb, server: Mutex::new(Some((server, dir))) }
         })
     }
 
@@ -84,7 +84,7 @@ impl Servers {
 
     pub fn stop(&self) {
         for server in self.servers.iter().filter_map(OnceLock::get) {
-            if let Some(server) = server.server.lock().unwrap().take()
+            if let Some((server, _dir)) = server.server.lock().unwrap().take()
                 && let Err(error) = self.runtime.block_on(server.stop())
             {
                 eprintln!("a test server did not stop: {error}");

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::books::Books;
-use crate::env::{Env, Test, TestResult};
+use crate::env::{Env, Test, TestResult, until};
 use crate::postgres::Sql;
 use crate::samples::{array, batch, event, event_with, hours_from_now};
 use crate::tests;
@@ -12,6 +12,10 @@ pub const TESTS: &[Test] = tests!(timescale:
     a_thousand_rows_go_straight_into_the_columnstore,
     a_few_rows_stay_in_row_form,
     both_in_one_batch,
+    the_first_direct_rows_beside_plain_ones,
+    plain_rows_beside_the_first_direct_ones,
+    direct_rows_beside_plain_ones_in_a_new_chunk,
+    plain_rows_beside_direct_ones_in_a_new_chunk,
     a_unique_index_is_refused_at_start,
     a_trigger_is_refused_at_start,
     the_hypertable,
@@ -71,6 +75,67 @@ fn both_in_one_batch(env: &Env) -> TestResult {
     let sql = env.sql();
     assert_eq!((layout(&sql).0, sql.count("events")), (10, 210));
     Ok(())
+}
+
+/// Two requests of one tenant for one chunk, whose transactions overlap: each waits at its manifest until both are at
+/// work. Again for one day after another, since the order of their ends is PostgreSQL's.
+fn overlapping(env: &Env, before: usize, first: usize, second: usize) -> TestResult {
+    let tidegate = env.serve_with(&["writers=2", "batch.linger_ms=0"]);
+    let (blocker, observer) = (env.sql(), env.sql());
+    let waiting = || -> i64 {
+        observer.one(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+    };
+    for day in 1..=DAYS {
+        let at = hours_from_now(-24 * day);
+        let send = |count: usize| {
+            let items = (0..count).map(|n| event_with(n, &format!(r#""timestamp":"{at}""#)));
+            tidegate.client.events(array(items)).accepted(count as u64, 0)
+        };
+        if before > 0 {
+            send(before);
+        }
+        blocker.run("BEGIN; LOCK TABLE ingest_batches IN ACCESS EXCLUSIVE MODE");
+        std::thread::scope(|scope| {
+            scope.spawn(|| send(first));
+            until("the first transaction waits", || (waiting() == 1).then_some(()));
+            let other = scope.spawn(|| send(second));
+            // A writer that knows better than to overlap may wait for the other without PostgreSQL's knowing of it.
+            let mut polls = 0;
+            until("the second transaction waits", || {
+                polls += 1;
+                (waiting() == 2 || polls == POLLS_MAX || other.is_finished()).then_some(())
+            });
+            blocker.run("ROLLBACK");
+        });
+    }
+    let sql = env.sql();
+    let expected = DAYS * i64::try_from(before + first + second)?;
+    assert_eq!(sql.one::<i64>("SELECT sum(event_count)::bigint FROM ingest_batches"), expected);
+    assert_eq!(sql.count("events"), expected, "what was acknowledged can be read");
+    Ok(())
+}
+
+/// Chunks in which the race is run.
+const DAYS: i64 = 8;
+/// About a second.
+const POLLS_MAX: usize = 100;
+
+fn the_first_direct_rows_beside_plain_ones(env: &Env) -> TestResult {
+    overlapping(env, 1, 20, 200)
+}
+
+fn plain_rows_beside_the_first_direct_ones(env: &Env) -> TestResult {
+    overlapping(env, 1, 200, 20)
+}
+
+fn direct_rows_beside_plain_ones_in_a_new_chunk(env: &Env) -> TestResult {
+    overlapping(env, 0, 20, 200)
+}
+
+fn plain_rows_beside_direct_ones_in_a_new_chunk(env: &Env) -> TestResult {
+    overlapping(env, 0, 200, 20)
 }
 
 fn refused_at_start(env: &Env, ddl: &str) {
