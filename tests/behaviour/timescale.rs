@@ -44,9 +44,7 @@ fn layout(sql: &Sql) -> (i64, i64) {
 
 fn a_thousand_rows_go_straight_into_the_columnstore(env: &Env) -> TestResult {
     let tidegate = env.serve();
-    let at = hours_from_now(0);
-    let items = (0..1000).map(|n| event_with(n, &format!(r#""timestamp":"{at}""#)));
-    tidegate.client.events(array(items)).accepted(1000, 0);
+    tidegate.client.events(batch_at(1000, &hours_from_now(0))).accepted(1000, 0);
     let sql = env.sql();
     assert_eq!(layout(&sql), (0, 1));
     assert_eq!(sql.count("events"), 1000);
@@ -54,26 +52,34 @@ fn a_thousand_rows_go_straight_into_the_columnstore(env: &Env) -> TestResult {
     Ok(())
 }
 
+/// Events of one moment, so that they are in one chunk also around midnight.
+fn batch_at(count: usize, at: &str) -> Vec<u8> {
+    array((0..count).map(|n| event_with(n, &format!(r#""timestamp":"{at}""#))))
+}
+
 fn a_few_rows_stay_in_row_form(env: &Env) -> TestResult {
     let tidegate = env.serve();
-    tidegate.client.events(batch(10)).accepted(10, 0);
-    tidegate.client.events(batch(49)).accepted(49, 0);
-    let sql = env.sql();
-    assert_eq!(layout(&sql), (59, 0));
-    tidegate.client.events(batch(50)).accepted(50, 0);
-    assert_eq!((layout(&sql).0, sql.count("events")), (59, 109));
+    let (at, sql) = (hours_from_now(0), env.sql());
+    // A chunk is born in the columnstore, however few its first rows.
+    tidegate.client.events(batch_at(10, &at)).accepted(10, 0);
+    assert_eq!(layout(&sql), (0, 1));
+    tidegate.client.events(batch_at(49, &at)).accepted(49, 0);
+    assert_eq!(layout(&sql), (49, 1));
+    tidegate.client.events(batch_at(50, &at)).accepted(50, 0);
+    assert_eq!((layout(&sql).0, sql.count("events")), (49, 109));
     Ok(())
 }
 
 fn both_in_one_batch(env: &Env) -> TestResult {
     let tidegate = env.serve_with(&["writers=1", "batch.linger_ms=300"]);
     let small = tidegate.with(&env.key("small", "ingest"));
+    let (at, sql) = (hours_from_now(0), env.sql());
+    small.events(batch_at(5, &at)).accepted(5, 0);
     std::thread::scope(|scope| {
-        scope.spawn(|| small.events(batch(10)).accepted(10, 0));
-        scope.spawn(|| tidegate.client.events(batch(200)).accepted(200, 0));
+        scope.spawn(|| small.events(batch_at(10, &at)).accepted(10, 0));
+        scope.spawn(|| tidegate.client.events(batch_at(200, &at)).accepted(200, 0));
     });
-    let sql = env.sql();
-    assert_eq!((layout(&sql).0, sql.count("events")), (10, 210));
+    assert_eq!((layout(&sql).0, sql.count("events")), (10, 215));
     Ok(())
 }
 
