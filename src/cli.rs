@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::commands::load::LoadArgs;
 use crate::config::{Config, ConfigError, Layers, Origin};
+use crate::tenancy::Scopes;
 
 /// High-throughput, exactly-once time-series event ingestor for TimescaleDB and PostgreSQL.
 #[derive(Debug, Parser)]
@@ -96,12 +97,12 @@ pub enum Command {
 pub enum KeysAction {
     /// Make a key; its text is printed once
     Create {
-        /// The organization, by slug or name
+        /// The organization, by slug, name or id
         #[arg(long)]
         org: String,
         /// What it may do: ingest, read, consume, admin, operator
-        #[arg(long, default_value = "ingest,read")]
-        scopes: String,
+        #[arg(long, default_value = "ingest,read", value_parser = Scopes::parse)]
+        scopes: Scopes,
         /// What it is for
         #[arg(long, default_value = "")]
         label: String,

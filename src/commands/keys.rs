@@ -2,21 +2,16 @@
 
 use jiff::Timestamp;
 
-use super::{Exit, failed, print_table, with_owner};
+use super::{Exit, print_table, with_owner};
 use crate::cli::KeysAction;
 use crate::config::Config;
 use crate::storage::StorageError;
-use crate::tenancy::Scopes;
 use crate::tenancy::admin::{self, KeyInfo, NewKey};
 
 /// Runs the command.
 pub async fn run(config: &Config, action: KeysAction) -> Exit {
     match action {
         KeysAction::Create { org, scopes, label, expires_at, json } => {
-            let scopes = match Scopes::parse(&scopes) {
-                Ok(scopes) => scopes,
-                Err(error) => return failed(&error),
-            };
             let work = async |client: &mut _| admin::create_key(client, &org, scopes, &label, expires_at).await;
             with_owner(config, json, work, show_new).await
         }

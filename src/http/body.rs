@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -13,14 +14,18 @@ use tokio::time::{Instant, timeout_at};
 use super::decompress::{Decoder, Encoding, Refused, Sink};
 use super::problem::Problem;
 use crate::ingest::{Budget, Reservation};
-use crate::limits::{BODY_TIMEOUT, KIB};
+use crate::limits::{BODY_TIMEOUT, KIB, MIB};
 
 /// Taken from the budget, at most, before a body is read.
 const FIRST_RESERVATION_BYTES: usize = 64 * KIB;
+/// Read and thrown away after a refusal, at most.
+const DRAIN_BYTES_MAX: usize = 64 * MIB;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Reads a body of at most `bytes_max` bytes, after decompression as well as before.
 pub async fn read(
     headers: &HeaderMap,
-    mut incoming: Incoming,
+    incoming: &mut Incoming,
     bytes_max: usize,
     budget: &Arc<Budget>,
 ) -> Result<(Bytes, Reservation), Problem> {
@@ -65,6 +70,22 @@ pub async fn read(
         (Err(_), Some(Refused::NoMemory)) => Err(no_memory()),
         (Err(error), None) => Err(undecodable(&error)),
     }
+}
+
+/// Reads on for a moment and throws away what comes: a sender that is still writing when its request is refused would
+/// otherwise find the connection broken and never see why.
+pub async fn drain(incoming: &mut Incoming) {
+    let mut left = DRAIN_BYTES_MAX;
+    let read = async {
+        while let Some(Ok(frame)) = incoming.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, bytes::Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whether it came to the end or not, the answer goes out now.
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, read).await;
 }
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {

@@ -59,7 +59,7 @@ pub async fn post(
     principal: &Principal,
     parts: &Parts,
     mut params: Params,
-    incoming: Incoming,
+    incoming: &mut Incoming,
 ) -> Result<Response<Body>, Problem> {
     let (form, content_type) = body_form(&parts.headers)?;
     let defaults = defaults(&mut params)?;
@@ -217,13 +217,16 @@ fn defaults(params: &mut Params) -> Result<Defaults, Problem> {
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let text = value.to_str().ok().map(str::trim).filter(|text| !text.is_empty());
-    match text {
-        Some(text) if text.len() <= IDEMPOTENCY_KEY_BYTES_MAX => Ok(Some(text.to_owned())),
+    let mut named = headers.get_all("idempotency-key").iter();
+    let Some(value) = named.next() else { return Ok(None) };
+    let visible = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    match value.to_str().ok().map(str::trim).filter(visible) {
+        Some(text) if text.len() <= IDEMPOTENCY_KEY_BYTES_MAX && named.next().is_none() => Ok(Some(text.to_owned())),
         _ => Err(Problem::bad_request(
             "invalid_idempotency_key",
-            format!("Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters"),
+            format!(
+                "Idempotency-Key must be sent once and have 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters, no blanks"
+            ),
         )),
     }
 }

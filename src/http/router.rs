@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use super::params::Params;
 use super::problem::Problem;
 use super::response::Body;
-use super::{Api, events, operation, reads};
+use super::{Api, body, events, operation, reads};
 use crate::tenancy::{KeyError, Principal, Scope};
 
 /// A route, as `/openapi.json` must list it.
@@ -79,7 +79,7 @@ async fn handle(
     info: &RouteInfo,
     id: &str,
     parts: &Parts,
-    incoming: Incoming,
+    mut incoming: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let Some(scope) = info.scope else {
         return Ok(match info.route {
@@ -90,6 +90,21 @@ async fn handle(
             _ => operation::healthz(),
         });
     };
+    let answered = answer(api, info, scope, id, parts, &mut incoming).await;
+    if answered.is_err() {
+        body::drain(&mut incoming).await;
+    }
+    answered
+}
+
+async fn answer(
+    api: &Api,
+    info: &RouteInfo,
+    scope: Scope,
+    id: &str,
+    parts: &Parts,
+    incoming: &mut Incoming,
+) -> Result<Response<Body>, Problem> {
     let principal = authorize(api, &parts.headers, info, scope).await?;
     let params = Params::parse(parts.uri.query())?;
     match info.route {

@@ -83,6 +83,8 @@ async fn connection(stream: TcpStream, api: Arc<Api>, mut stop: watch::Receiver<
     let mut server = http1::Builder::new();
     server
         .timer(TokioTimer::new())
+        // A sender that has said all may close its side and still wants its answer.
+        .half_close(true)
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX);

@@ -134,10 +134,12 @@ pub async fn deactivate_organization(client: &Client, name: &str) -> Result<Orga
 
 async fn find_organization(client: &Client, name: &str, active_only: bool) -> Result<Uuid, StorageError> {
     // The slug first: it is exact and never changes.
-    let sql = "SELECT id, is_active FROM organizations WHERE tenant_id = $1 OR lower(name) = lower($1) \
+    let sql = "SELECT id, is_active FROM organizations WHERE tenant_id = $1 OR lower(name) = lower($1) OR id::text = $1 \
                ORDER BY tenant_id = $1 DESC LIMIT 1";
     match client.query_opt(sql, &[&name]).await? {
-        None => Err(StorageError::fatal(format!("no organization has the name or slug `{name}` (tidegate orgs list)"))),
+        None => {
+            Err(StorageError::fatal(format!("no organization has the name, slug or id `{name}` (tidegate orgs list)")))
+        }
         Some(row) if active_only && !row.get::<_, bool>(1) => {
             Err(StorageError::fatal(format!("the organization `{name}` is deactivated")))
         }
@@ -153,6 +155,9 @@ pub async fn create_key(
     label: &str,
     expires_at: Option<Timestamp>,
 ) -> Result<NewKey, StorageError> {
+    if expires_at.is_some_and(|at| at <= Timestamp::now()) {
+        return Err(StorageError::fatal("the key would have expired already; name a later time with --expires-at"));
+    }
     let org_id = find_organization(client, organization, true).await?;
     insert_key(client, org_id, &scopes.names(), label, expires_at, None).await
 }
@@ -196,7 +201,9 @@ pub async fn revoke_key(client: &Client, id: Uuid) -> Result<KeyInfo, StorageErr
          SELECT {KEY} FROM k JOIN organizations o ON o.id = k.org_id"
     );
     let row = client.query_opt(&sql, &[&id]).await?;
-    row.as_ref().map(key_info).ok_or_else(|| no_key(id))
+    row.as_ref()
+        .map(key_info)
+        .ok_or_else(|| StorageError::fatal(format!("no key has the id {id} (tidegate keys list)")))
 }
 
 /// Makes a successor with the same organization, scopes and label, and lets the old key end at `old_ends_at`.
@@ -205,6 +212,8 @@ pub async fn rotate_key(client: &mut Client, id: Uuid, old_ends_at: Timestamp) -
     let row = transaction
         .query_opt(
             "UPDATE api_keys SET expires_at = least(coalesce(expires_at, $2), $2) WHERE id = $1 AND revoked_at IS NULL \
+             AND coalesce(expires_at > now(), true) \
+             AND EXISTS (SELECT FROM organizations o WHERE o.id = org_id AND o.is_active) \
              RETURNING org_id, scopes, label",
             &[&id, &old_ends_at],
         )
@@ -218,7 +227,9 @@ pub async fn rotate_key(client: &mut Client, id: Uuid, old_ends_at: Timestamp) -
 }
 
 fn no_key(id: Uuid) -> StorageError {
-    StorageError::fatal(format!("no key has the id {id}, or it is revoked (tidegate keys list)"))
+    StorageError::fatal(format!(
+        "no working key has the id {id}: unknown, revoked, expired, or of a deactivated organization (tidegate keys list)"
+    ))
 }
 
 /// On a database without any organization, makes `default` and a key for it; None when there is one already.

@@ -179,13 +179,18 @@ fn deactivated_organizations(env: &Env) -> TestResult {
 
 fn keys_that_expire(env: &Env) -> TestResult {
     let tidegate = env.serve();
-    let make = |at: &str| {
-        let made =
-            env.cli(&["keys", "create", "--org", "default", "--scopes", "read,ingest", "--expires-at", at, "--json"]);
-        tidegate.with(&Key::parse(&made.json()))
+    let create = |at: &str| {
+        env.cli(&["keys", "create", "--org", "default", "--scopes", "read,ingest", "--expires-at", at, "--json"])
     };
-    make(&seconds_from_now(-1)).get("/v1/events").problem(401, "unauthorized");
+    let make = |at: &str| tidegate.with(&Key::parse(&create(at).json()));
+    let past = create(&seconds_from_now(-1));
+    assert!(past.code == Some(1) && past.stderr.contains("expired already"), "{past:?}");
     make(&seconds_from_now(3600)).get("/v1/events").expect(200);
+    let ended = Key::parse(&create(&seconds_from_now(3600)).json());
+    env.sql().run(&format!("UPDATE api_keys SET expires_at = now() WHERE id = '{}'", ended.id()));
+    tidegate.with(&ended).get("/v1/events").problem(401, "unauthorized");
+    let refused = env.cli(&["keys", "rotate", ended.id(), "--json"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("no working key"), "{refused:?}");
     let soon = make(&seconds_from_now(3));
     until("the key has expired", || (soon.get("/v1/events").status == 401).then_some(()));
     Ok(())
