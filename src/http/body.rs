@@ -19,7 +19,7 @@ use crate::limits::{BODY_TIMEOUT, KIB, MIB};
 /// Taken from the budget, at most, before a body is read.
 const FIRST_RESERVATION_BYTES: usize = 64 * KIB;
 /// Read and thrown away after a refusal, at most.
-const DRAIN_BYTES_MAX: usize = 64 * MIB;
+const DRAIN_BYTES_MAX: usize = 16 * MIB;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads a body of at most `bytes_max` bytes, after decompression as well as before.

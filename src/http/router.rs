@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, EXPECT};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -91,7 +91,8 @@ async fn handle(
         });
     };
     let answered = answer(api, info, scope, id, parts, &mut incoming).await;
-    if answered.is_err() {
+    // Who waits for 100 Continue has not begun to send, and reading would ask it to.
+    if answered.is_err() && !parts.headers.contains_key(EXPECT) {
         body::drain(&mut incoming).await;
     }
     answered
