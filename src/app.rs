@@ -19,7 +19,7 @@ use crate::limits::SHUTDOWN_DEADLINE;
 use crate::query::Reads;
 use crate::rollup::{self, Lifecycle};
 use crate::shutdown::Signals;
-use crate::storage::{Database, Location, StorageError, connect};
+use crate::storage::{Database, Location, StorageError, connect_to};
 use crate::telemetry;
 use crate::tenancy::{Verifier, admin};
 
@@ -30,8 +30,6 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 pub struct Welcome {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// The first key, made at first start only: tenant and text.
-    pub first_key: Option<(String, String)>,
     /// A command line that opens psql as the reader.
     pub psql: String,
     /// Engine, and why.
@@ -82,22 +80,20 @@ impl App {
             let database = Database::open(&location, config).await?;
             let listener = TcpListener::bind(config.listen).await.map_err(|error| {
                 StorageError::fatal(format!(
-                    "cannot listen on {}: {error}; set `listen` to a free address",
+                    "cannot listen on {}: {error}; set `listen` to an address that is this machine's and a port that is free and allowed",
                     config.listen
                 ))
             })?;
             let listen = listener.local_addr().map_err(|error| StorageError::fatal(error.to_string()))?;
-            // Last, when nothing can fail any more: its text is shown this once.
-            let first_key = first_key(&location).await?;
-            Ok((database, first_key, listener, listen))
+            Ok((database, listener, listen))
         };
-        let (database, first_key, listener, listen) = match prepared.await {
+        let (database, listener, listen) = match prepared.await {
             Ok(prepared) => prepared,
             Err(error) => return Err((location, error)),
         };
         let installed = &database.installed;
         let engine = format!("{} ({})", installed.installation.engine.as_str(), installed.reason);
-        tracing::info!(engine, profile = installed.installation.profile.as_str(), "storage engine");
+        tracing::info!(engine, direct_compress = installed.installation.direct_compress(), "storage engine");
         let (ingest, writers) = Ingest::start(&database, config);
         let lifecycle = rollup::start(
             Lifecycle {
@@ -127,9 +123,16 @@ impl App {
             readiness: ready,
         };
         let serving = tokio::spawn(http::serve(listener, Arc::new(api), stop, SHUTDOWN_DEADLINE * 2 / 3));
-        let welcome = Welcome { listen, first_key, psql: location.psql.clone(), engine };
+        let welcome = Welcome { listen, psql: location.psql.clone(), engine };
         let work = Work { database, ingest, writers, lifecycle, upkeep, readiness, stop_serving, serving };
         Ok(Self { welcome, location, work })
+    }
+
+    /// On a database without any organization, makes one and a key: tenant and text, which nobody can see again.
+    pub async fn first_key(&self) -> Result<Option<(String, String)>, StorageError> {
+        let mut client = owner_client(&self.location).await?;
+        let made = admin::first_start(&mut client).await?;
+        Ok(made.map(|(organization, key)| (organization.tenant_id, key.key)))
     }
 
     /// Where its database is.
@@ -216,15 +219,9 @@ async fn late(who: &str, mut task: JoinHandle<()>) -> bool {
     }
 }
 
-async fn first_key(location: &Location) -> Result<Option<(String, String)>, StorageError> {
-    let mut client = owner_client(location).await?;
-    let made = admin::first_start(&mut client).await?;
-    Ok(made.map(|(organization, key)| (organization.tenant_id, key.key)))
-}
-
 /// One connection of the owner, for commands.
 pub async fn owner_client(location: &Location) -> Result<tokio_postgres::Client, StorageError> {
-    let (client, _task) = connect(location.owner(), Arc::default()).await?;
+    let (client, _task) = connect_to(location.owner(), Arc::default()).await?;
     client.batch_execute(&crate::storage::session_sql(crate::storage::Role::Owner, "")).await?;
     Ok(client)
 }

@@ -124,7 +124,8 @@ pub enum KeysAction {
     },
     /// Revoke a key: refused everywhere within 5 s
     Revoke {
-        /// The key's id
+        /// The key's id, as `keys list` shows it
+        #[arg(value_parser = key_id)]
         id: Uuid,
         /// Print JSON
         #[arg(long)]
@@ -132,7 +133,8 @@ pub enum KeysAction {
     },
     /// Make a successor of a key; the old one ends after the grace
     Rotate {
-        /// The key's id
+        /// The key's id, as `keys list` shows it
+        #[arg(value_parser = key_id)]
         id: Uuid,
         /// How long the old key still works
         #[arg(long, default_value = "24h", value_parser = crate::load::parse_duration)]
@@ -171,6 +173,12 @@ pub enum OrgsAction {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// A key's id: a UUID, also taken out of the key's text.
+fn key_id(text: &str) -> Result<Uuid, String> {
+    let id = text.strip_prefix("tg_").map_or(text, |rest| rest.split('_').next().unwrap_or_default());
+    Uuid::try_parse(id).map_err(|_| "not the id of a key: `tidegate keys list` shows them".to_owned())
 }
 
 impl Settings {

@@ -55,7 +55,7 @@ pub async fn run(config: &Config, duration: Duration) -> Exit {
 
 async fn show(app: &App, duration: Duration, stop: impl Future<Output = ()>) -> Result<bool, StorageError> {
     println!("engine: {}", app.welcome.engine);
-    let key = app.welcome.first_key.as_ref().map(|(_, key)| key.clone());
+    let key = app.first_key().await?.map(|(_, key)| key);
     let options = LoadOptions {
         url: format!("http://{}", app.welcome.listen),
         keys: key.into_iter().collect(),

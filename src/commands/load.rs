@@ -15,6 +15,7 @@ use crate::load::{
     parse_duration,
 };
 use crate::storage::{Location, StorageError};
+use crate::tenancy::ApiKey;
 
 /// Where a key is looked for when none is given.
 const KEY_VARIABLE: &str = "TIDEGATE_KEY";
@@ -124,15 +125,21 @@ pub async fn run(config: &Config, args: LoadArgs) -> Exit {
     let (json, file) = (args.json, args.report.clone());
     let options = match args.into_options() {
         Ok(options) => options,
-        Err(error) => return failed(&error),
+        Err(error) => {
+            failed(&error);
+            return Exit::Usage;
+        }
     };
+    let keys: Vec<uuid::Uuid> =
+        options.keys.iter().filter_map(|key| ApiKey::parse(key).ok()).map(|key| key.id).collect();
     let mut report = match crate::load::run(options, interrupted()).await {
         Ok(report) => report,
         Err(error) => return failed(&error),
     };
-    match conservation(config, &report).await {
-        Ok(conservation) => report.conservation = conservation,
-        Err(error) => eprintln!("tidegate: conservation is not checked, the database cannot be reached: {error}"),
+    match conservation(config, &report, &keys).await {
+        Ok(Ok(conservation)) => report.conservation = Some(conservation),
+        Ok(Err(why)) => eprintln!("conservation is not checked: {why}"),
+        Err(error) => eprintln!("conservation is not checked: {error}"),
     }
     if let Some(file) = file {
         let text = serde_json::to_vec_pretty(&report).expect("reports are made of plain values");
@@ -148,11 +155,22 @@ pub async fn run(config: &Config, args: LoadArgs) -> Exit {
     if report.is_ok() { Exit::Ok } else { Exit::Failed }
 }
 
-/// Compares the report with the database, if one is configured or a server of this data_dir runs.
-async fn conservation(config: &Config, report: &LoadReport) -> Result<Option<Conservation>, StorageError> {
-    let Some(location) = Location::beside(config)? else { return Ok(None) };
+/// Compares the report with the database, if one is configured or a server of this data_dir runs, and if it is the one
+/// that the keys are of; otherwise says why not.
+async fn conservation(
+    config: &Config,
+    report: &LoadReport,
+    keys: &[uuid::Uuid],
+) -> Result<Result<Conservation, &'static str>, StorageError> {
+    let Some(location) = Location::beside(config)? else {
+        return Ok(Err("no database is configured, and no server runs on this data_dir"));
+    };
     let client = owner_client(&location).await?;
-    Ok(Some(check_conservation(report, &client).await?))
+    let known: i64 = client.query_one("SELECT count(*) FROM api_keys WHERE id = ANY ($1)", &[&keys]).await?.get(0);
+    if usize::try_from(known) != Ok(keys.len()) {
+        return Ok(Err("the database that can be reached does not know the keys: it is another server's"));
+    }
+    Ok(Ok(check_conservation(report, &client).await?))
 }
 
 /// Prints a report for people.

@@ -26,6 +26,8 @@ pub enum Exit {
     Ok,
     /// 1
     Failed,
+    /// 2: arguments that fit together only on a closer look.
+    Usage,
     /// 64: before anything was touched.
     BadConfiguration,
 }
@@ -35,6 +37,7 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Ok => Self::SUCCESS,
             Exit::Failed => Self::from(1),
+            Exit::Usage => Self::from(2),
             Exit::BadConfiguration => Self::from(64),
         }
     }

@@ -33,10 +33,13 @@ impl Params {
         self.values.remove(name)
     }
 
-    /// Takes a list of comma-separated values; empty when absent.
-    pub fn take_list(&mut self, name: &str) -> Vec<String> {
-        let text = self.take(name).unwrap_or_default();
-        text.split(',').map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned).collect()
+    /// Takes a list of comma-separated values; empty when absent. Given without a value (an unset shell variable), it
+    /// is refused: it would widen the query.
+    pub fn take_list(&mut self, name: &str) -> Result<Vec<String>, Problem> {
+        let Some(text) = self.take(name) else { return Ok(Vec::new()) };
+        let values: Vec<String> =
+            text.split(',').map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned).collect();
+        if values.is_empty() { Err(invalid(name, "is given without a value")) } else { Ok(values) }
     }
 
     /// Takes a time: RFC 3339, or relative to now such as `-24h`.
@@ -89,7 +92,9 @@ mod tests {
     #[test]
     fn values_are_decoded_and_taken_once() {
         let mut params = Params::parse(Some("asset_id=a%20b,c&limit=5&q=x+y")).unwrap();
-        assert_eq!(params.take_list("asset_id"), ["a b", "c"]);
+        assert_eq!(params.take_list("asset_id").unwrap(), ["a b", "c"]);
+        assert!(params.take_list("event_type").unwrap().is_empty());
+        assert!(Params::parse(Some("asset_id=,")).unwrap().take_list("asset_id").is_err());
         assert_eq!(params.take_count("limit", 10).unwrap(), Some(5));
         assert_eq!(params.take("q").unwrap(), "x y");
         params.finish().unwrap();

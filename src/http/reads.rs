@@ -78,7 +78,7 @@ pub async fn counts(
         Some(text) => Some(Bucket::parse(&text).ok_or_else(|| invalid("bucket", "must be 1m, 5m, 1h or 1d"))?),
     };
     let mut group_by = Vec::new();
-    for name in params.take_list("group_by") {
+    for name in params.take_list("group_by")? {
         let field = Field::ALL.into_iter().find(|field| field.name() == name && *field != Field::TraceId);
         let field = field.ok_or_else(|| {
             invalid("group_by", "takes asset_id, event_type, severity, source_module, environment and stream")
@@ -133,8 +133,8 @@ pub async fn dead_letters(
     let now = Timestamp::now();
     let query = DeadLettersQuery {
         tenant_id: principal.tenant_id.to_string(),
-        stages: params.take_list("stage"),
-        codes: params.take_list("code"),
+        stages: params.take_list("stage")?,
+        codes: params.take_list("code")?,
         from: params.take_time("from", now)?,
         to: params.take_time("to", now)?,
         limit: params.take_count("limit", PAGE_ROWS_MAX)?.unwrap_or(PAGE_ROWS_DEFAULT),
@@ -170,13 +170,13 @@ fn filter(params: &mut Params, tenant_id: &str) -> Result<Filter, Problem> {
     let mut filter =
         Filter { from: params.take_time("from", now)?, to: params.take_time("to", now)?, ..Filter::default() };
     for field in Field::ALL {
-        let values = params.take_list(field.name());
+        let values = params.take_list(field.name())?;
         if !values.is_empty() {
             filter.fields.push((field, values));
         }
     }
     filter.correlation_ids = params
-        .take_list("correlation_id")
+        .take_list("correlation_id")?
         .iter()
         .map(|id| Uuid::try_parse(id).unwrap_or_else(|_| foreign_id(tenant_id, id)))
         .collect();
@@ -191,21 +191,30 @@ fn filter(params: &mut Params, tenant_id: &str) -> Result<Filter, Problem> {
     Ok(filter)
 }
 
+/// The form that Accept likes best: by quality, then in its order.
 fn wanted(headers: &HeaderMap) -> Result<Wanted, Problem> {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
+    let mut best: Option<(f32, Wanted)> = None;
     for choice in accept.split(',') {
-        match choice.split(';').next().unwrap_or_default().trim() {
-            "application/json" | "application/*" | "*/*" | "" => return Ok(Wanted::Page),
-            "application/x-ndjson" | "application/ndjson" => return Ok(Wanted::Stream(Form::Ndjson)),
-            "text/csv" => return Ok(Wanted::Stream(Form::Csv)),
-            _ => {}
+        let mut parts = choice.split(';').map(str::trim);
+        let wanted = match parts.next().unwrap_or_default() {
+            "application/json" | "application/*" | "*/*" | "" => Wanted::Page,
+            "application/x-ndjson" | "application/ndjson" => Wanted::Stream(Form::Ndjson),
+            "text/csv" | "text/*" => Wanted::Stream(Form::Csv),
+            _ => continue,
+        };
+        let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
+        if quality > best.map_or(0.0, |(quality, _)| quality) {
+            best = Some((quality, wanted));
         }
     }
-    Err(Problem::new(
-        StatusCode::NOT_ACCEPTABLE,
-        "not_acceptable",
-        "Accept must allow application/json, application/x-ndjson or text/csv",
-    ))
+    best.map(|(_, wanted)| wanted).ok_or_else(|| {
+        Problem::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "not_acceptable",
+            "Accept must allow application/json, application/x-ndjson or text/csv",
+        )
+    })
 }
 
 /// A read's failure as an answer.

@@ -108,8 +108,9 @@ pub struct Receipt {
 #[derive(Deserialize)]
 pub(crate) struct Answer {
     receipt: Uuid,
+    /// A word in an outcome, the HTTP status in a problem document.
     #[serde(default)]
-    status: String,
+    status: serde_json::Value,
     accepted: u64,
     rejected: u64,
     #[serde(default)]

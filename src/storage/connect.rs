@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
 use tokio::task::JoinHandle;
+use tokio_postgres::config::Host;
 use tokio_postgres::error::Severity;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 
@@ -110,6 +111,39 @@ pub async fn connect(
         listen.await;
     });
     Ok((client, task))
+}
+
+/// [`connect`], with an error that says where to.
+pub async fn connect_to(config: &Config, warnings: Arc<Warnings>) -> Result<(Client, JoinHandle<()>), StorageError> {
+    let mut config = config.clone();
+    config.connect_timeout(CONNECT_TIMEOUT);
+    connect(&config, warnings).await.map_err(|error| {
+        let advice = "check that the server runs and that the connection URL is right";
+        StorageError::from(error).doing(&format!("cannot connect to PostgreSQL at {} ({advice})", place(&config)))
+    })
+}
+
+/// Where a connection goes, without its password.
+pub fn place(config: &Config) -> String {
+    let hosts: Vec<String> = config
+        .get_hosts()
+        .iter()
+        .map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(path) => path.display().to_string(),
+        })
+        .collect();
+    let ports: Vec<String> = config.get_ports().iter().map(u16::to_string).collect();
+    let named = [
+        ("host", Some(hosts.join(","))),
+        ("port", Some(ports.join(","))),
+        ("user", config.get_user().map(str::to_owned)),
+        ("dbname", config.get_dbname().map(str::to_owned)),
+    ];
+    let parts = named
+        .into_iter()
+        .filter_map(|(name, value)| value.filter(|value| !value.is_empty()).map(|value| format!("{name}={value}")));
+    parts.collect::<Vec<_>>().join(" ")
 }
 
 struct Connector {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use deadpool_postgres::Pool;
 use tokio_postgres::Config as PgConfig;
 
-use super::connect::{Role, Warnings, pool};
+use super::connect::{Role, Warnings, place, pool};
 use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
 use super::engine::{self, Installed};
 use super::supervisor::Supervisor;
@@ -135,28 +135,7 @@ fn parse(url: &str) -> Result<PgConfig, StorageError> {
 /// A command line for psql, put together from what was parsed: a password can stand in many places of a URL, and none
 /// of them is copied. psql asks for it, or takes it from PGPASSWORD or a password file.
 fn psql_line(config: &PgConfig) -> String {
-    let mut parts = Vec::new();
-    let hosts: Vec<String> = config
-        .get_hosts()
-        .iter()
-        .map(|host| match host {
-            tokio_postgres::config::Host::Tcp(name) => name.clone(),
-            tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
-        })
-        .collect();
-    let ports: Vec<String> = config.get_ports().iter().map(u16::to_string).collect();
-    let named = [
-        ("host", Some(hosts.join(","))),
-        ("port", Some(ports.join(","))),
-        ("user", config.get_user().map(str::to_owned)),
-        ("dbname", config.get_dbname().map(str::to_owned)),
-    ];
-    for (name, value) in named {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            parts.push(format!("{name}={value}"));
-        }
-    }
-    format!("psql \"{}\"", parts.join(" "))
+    format!("psql \"{}\"", place(config))
 }
 
 /// Pools and engine, ready for use: roles, schema and policies are in place.
@@ -186,7 +165,16 @@ impl Database {
         let installed = engine::install(&location.owner, config).await?;
         engine::prove_direct_compress(&location.writer, &installed.installation).await?;
         let chunk_width_min = engine::chunk_width_min(&location.owner, &installed.installation, config).await?;
-        Self::pools(location, config, installed, chunk_width_min)
+        let database = Self::pools(location, config, installed, chunk_width_min)?;
+        // Each path once, so that a wrong URL or password is found now and not by the first sender or reader.
+        for (key, url, pool) in
+            [("writer_url", &location.writer, &database.writer), ("reader_url", &location.reader, &database.reader)]
+        {
+            if let Err(error) = pool.get().await.map_err(StorageError::from) {
+                return Err(error.doing(&format!("{key} ({})", place(url))));
+            }
+        }
+        Ok(database)
     }
 
     /// Opens the pools of a database that is already installed.

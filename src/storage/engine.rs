@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, Config as PgConfig};
 
-use super::connect::{Role, Warnings, connect, session_sql};
+use super::connect::{Role, Warnings, connect_to, session_sql};
 use super::{StorageError, migrations};
 use crate::config::{Config, EngineChoice, StorageProfile};
 use crate::limits::POSTGRES_MAJOR_MIN;
@@ -79,7 +79,7 @@ const INSTALL_UNLOCK: &str = "SELECT pg_advisory_unlock(hashtextextended('tidega
 /// `auto` needs to know whether it works here.
 pub async fn detect(url: &PgConfig, choice: EngineChoice) -> Result<(Engine, String, Option<String>), StorageError> {
     let warnings = Arc::new(Warnings::default());
-    let (client, _task) = connect(url, Arc::clone(&warnings)).await.map_err(StorageError::from)?;
+    let (client, _task) = connect_to(url, Arc::clone(&warnings)).await?;
     let version: i32 = client.query_one("SELECT current_setting('server_version_num')::int", &[]).await?.get(0);
     let major = version / 10_000;
     if u32::try_from(major).unwrap_or(0) < POSTGRES_MAJOR_MIN {
@@ -98,7 +98,7 @@ pub async fn detect(url: &PgConfig, choice: EngineChoice) -> Result<(Engine, Str
         return no("TimescaleDB is not installed, or not in shared_preload_libraries, on this server".into());
     }
     // A fresh connection: one that was open before CREATE EXTENSION has not loaded the library.
-    let (client, _task) = connect(url, warnings).await.map_err(StorageError::from)?;
+    let (client, _task) = connect_to(url, warnings).await?;
     let row = client
         .query_one(
             "SELECT extversion, current_setting('timescaledb.license', true) FROM pg_extension WHERE extname = 'timescaledb'",
@@ -132,7 +132,7 @@ async fn extension_works(url: &PgConfig, client: &Client) -> Result<bool, Storag
         return Ok(installed);
     }
     // On its own connection: without preloading, CREATE EXTENSION ends the session that tried.
-    let (trial, _task) = connect(url, Arc::new(Warnings::default())).await.map_err(StorageError::from)?;
+    let (trial, _task) = connect_to(url, Arc::new(Warnings::default())).await?;
     let create = "SET client_min_messages = error; SELECT pg_advisory_xact_lock(hashtextextended('tidegate.extension', 0)); \
                   CREATE EXTENSION IF NOT EXISTS timescaledb WITH SCHEMA public";
     Ok(match trial.batch_execute(create).await {
@@ -147,7 +147,7 @@ async fn extension_works(url: &PgConfig, client: &Client) -> Result<bool, Storag
 /// Creates or updates everything in the database: roles, schema, migrations, policies. Safe from several nodes at once.
 pub async fn install(url: &PgConfig, config: &Config) -> Result<Installed, StorageError> {
     let (engine, reason, timescaledb) = detect(url, config.database.engine).await?;
-    let (client, _task) = connect(url, Arc::new(Warnings::default())).await.map_err(StorageError::from)?;
+    let (client, _task) = connect_to(url, Arc::new(Warnings::default())).await?;
     client.batch_execute("SET client_min_messages = 'warning'").await?;
     client.execute(INSTALL_LOCK, &[]).await?;
     let installed = install_locked(&client, config, engine, timescaledb, reason).await;
@@ -310,7 +310,7 @@ pub async fn chunk_width_min(
     if installation.engine == Engine::Postgres {
         return Ok(config.chunk_interval);
     }
-    let (client, _task) = connect(owner, Arc::new(Warnings::default())).await.map_err(StorageError::from)?;
+    let (client, _task) = connect_to(owner, Arc::new(Warnings::default())).await?;
     let sql = "SELECT extract(epoch FROM min(range_end - range_start))::bigint FROM timescaledb_information.chunks \
                WHERE hypertable_schema = 'tidegate' AND hypertable_name = 'events'";
     let seconds: Option<i64> = client.query_one(sql, &[]).await?.get(0);
@@ -325,7 +325,7 @@ pub async fn prove_direct_compress(writer: &PgConfig, installed: &Installation) 
         return Ok(());
     }
     let warnings = Arc::new(Warnings::default());
-    let (client, task) = connect(writer, Arc::clone(&warnings)).await.map_err(StorageError::from)?;
+    let (client, task) = connect_to(writer, Arc::clone(&warnings)).await?;
     let run = async {
         client.batch_execute(&session_sql(Role::Writer, installed.writer_settings())).await?;
         client.batch_execute("BEGIN").await?;

@@ -11,7 +11,7 @@ pub mod migrations;
 mod partitions;
 mod supervisor;
 
-pub use connect::{Role, Warnings, connect, session_sql};
+pub use connect::{Role, Warnings, connect_to, session_sql};
 pub use database::{Database, Location};
 pub use engine::{Engine, Installation, Installed, detect, install, prove_direct_compress, standing_installation};
 pub use errors::{Fate, StorageError};
