@@ -19,6 +19,7 @@ mod load;
 mod not_json;
 mod numbers;
 mod operation;
+mod paging;
 mod partitions;
 mod poison;
 mod postgres;
@@ -28,6 +29,7 @@ mod reads;
 mod roles;
 mod samples;
 mod schema;
+mod start;
 mod timescale;
 mod traffic;
 
@@ -55,6 +57,8 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("rowstore", timescale::ROWSTORE),
         ("faults", faults::TESTS),
         ("load", load::TESTS),
+        ("paging", paging::TESTS),
+        ("start", start::TESTS),
         ("operation", operation::TESTS),
     ]
 }
