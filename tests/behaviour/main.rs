@@ -14,6 +14,7 @@ mod env;
 mod exactly_once;
 mod faults;
 mod forms;
+mod http;
 mod keys;
 mod load;
 mod not_json;
@@ -26,6 +27,7 @@ mod postgres;
 mod process;
 mod proxy;
 mod reads;
+mod recovery;
 mod roles;
 mod samples;
 mod schema;
@@ -57,7 +59,9 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("rowstore", timescale::ROWSTORE),
         ("faults", faults::TESTS),
         ("load", load::TESTS),
+        ("http", http::TESTS),
         ("paging", paging::TESTS),
+        ("recovery", recovery::TESTS),
         ("start", start::TESTS),
         ("operation", operation::TESTS),
     ]
