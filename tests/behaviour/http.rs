@@ -14,6 +14,8 @@ pub const TESTS: &[Test] = tests!(
     a_sender_that_closed_its_side_is_answered,
     a_reader_that_closed_its_side_is_answered,
     a_large_body_that_is_refused_is_answered,
+    a_large_body_to_nowhere_is_answered,
+    a_sender_that_asks_first_is_refused_before_it_sends,
     idempotency_keys_sent_twice_or_with_blanks,
     zstd_of_whole_buffers,
     more_rows_than_the_memory_holds,
@@ -93,6 +95,38 @@ fn a_large_body_that_is_refused_is_answered(env: &Env) -> TestResult {
     }
     tidegate.client.events(event(0)).accepted(1, 0);
     Books::of(&tidegate.client).assert_items(&[("received", 1), ("committed", 1)]);
+    Ok(())
+}
+
+fn a_large_body_to_nowhere_is_answered(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    for length in LARGE {
+        let client = &tidegate.client;
+        send_large(client, "POST /v1/event", client.key(), length).problem(404, "not_found");
+        send_large(client, "PUT /v1/events", client.key(), length).problem(405, "method_not_allowed");
+    }
+    Ok(())
+}
+
+fn a_sender_that_asks_first_is_refused_before_it_sends(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["limits.body_bytes=64KiB", "limits.memory_bytes=192KiB"]);
+    let ask = |line: &str, key: &str, length: usize| {
+        let mut stream = connect(&tidegate.client);
+        let head = format!("{}connection: close\r\nexpect: 100-continue\r\n\r\n", head(line, key, length));
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    let key = tidegate.client.key();
+    answer(&ask("POST /v1/events", key, 1 << 20), "POST").problem(413, "body_too_large");
+    answer(&ask("POST /v1/events", "tg_nonsense", 1 << 20), "POST").problem(401, "unauthorized");
+    answer(&ask("POST /v1/event", key, 1 << 20), "POST").problem(404, "not_found");
+    // One that is welcome is told to go on.
+    let mut stream = ask("POST /v1/events", key, event(1).len());
+    let mut line = [0; 25];
+    stream.read_exact(&mut line)?;
+    assert_eq!(std::str::from_utf8(&line)?, "HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(event(1).as_bytes())?;
+    answer(&stream, "POST").accepted(1, 0);
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! What one misfortune costs everybody else: nothing.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Barrier;
 
 use serde_json::json;
@@ -17,6 +19,7 @@ pub const TESTS: &[Test] = tests!(
     a_superusers_commit_whose_answer_is_lost,
     a_superusers_commit_that_never_arrives,
     junk_from_many_at_once,
+    an_abandoned_read_blocks_no_other,
     poison_across_streams_and_days,
 );
 
@@ -105,6 +108,23 @@ fn junk_from_many_at_once(env: &Env) -> TestResult {
          HAVING count(DISTINCT item_index) = 20000) AS requests";
     assert_eq!(sql.one::<i64>(whole), 3);
     Books::of(&tidegate.client).assert_items(&[("received", 60_001), ("committed", 1), ("dead_lettered", 60_000)]);
+    Ok(())
+}
+
+fn an_abandoned_read_blocks_no_other(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["readers=1"]);
+    tidegate.client.events(event(0)).accepted(1, 0);
+    jobs_are_over(&tidegate);
+    let blocker = env.sql();
+    blocker.run("BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE");
+    let mut abandoned = TcpStream::connect(&tidegate.client.address)?;
+    let key = tidegate.client.key();
+    write!(abandoned, "GET /v1/events HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {key}\r\n\r\n")?;
+    waits_for_a_lock(env, "reader");
+    drop(abandoned);
+    tidegate.client.get("/v1/dead-letters").expect(200);
+    blocker.run("ROLLBACK");
+    assert_eq!(tidegate.client.get("/v1/events").expect(200)["data"].as_array().map(Vec::len), Some(1));
     Ok(())
 }
 
