@@ -145,7 +145,7 @@ impl Client {
 }
 
 /// None when the answer is cut off.
-fn parse(bytes: &[u8], method: &str) -> Option<Answer> {
+pub fn parse(bytes: &[u8], method: &str) -> Option<Answer> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
     let mut lines = head.split("\r\n");

@@ -14,20 +14,24 @@ mod env;
 mod exactly_once;
 mod faults;
 mod forms;
+mod http;
 mod keys;
 mod load;
 mod not_json;
 mod numbers;
 mod operation;
+mod paging;
 mod partitions;
 mod poison;
 mod postgres;
 mod process;
 mod proxy;
 mod reads;
+mod recovery;
 mod roles;
 mod samples;
 mod schema;
+mod start;
 mod timescale;
 mod traffic;
 
@@ -55,6 +59,10 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("rowstore", timescale::ROWSTORE),
         ("faults", faults::TESTS),
         ("load", load::TESTS),
+        ("http", http::TESTS),
+        ("paging", paging::TESTS),
+        ("recovery", recovery::TESTS),
+        ("start", start::TESTS),
         ("operation", operation::TESTS),
     ]
 }

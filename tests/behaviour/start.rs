@@ -1,0 +1,70 @@
+//! Starts that fail leave nothing behind, and mistakes are named before anything is touched.
+
+use std::net::TcpListener;
+
+use serde_json::json;
+
+use crate::env::{Env, Test, TestResult};
+use crate::process::Finished;
+use crate::tests;
+
+pub const TESTS: &[Test] =
+    tests!(a_taken_port_costs_no_key, a_mistyped_variable, a_writer_without_an_owner, a_command_in_an_empty_folder);
+
+fn a_taken_port_costs_no_key(env: &Env) -> TestResult {
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?.to_string();
+    let finished = env.cli(&["serve", "--listen", &address]);
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(1), ""), "{finished:?}");
+    assert!(finished.stderr.contains(&format!("cannot listen on {address}")), "{finished:?}");
+    assert_eq!(env.cli(&["orgs", "list", "--json"]).json(), json!([]));
+    assert_eq!(env.cli(&["keys", "list", "--json"]).json(), json!([]));
+    let tidegate = env.serve();
+    assert!(tidegate.welcome.contains("\n  API key   tg_"), "{}", tidegate.welcome);
+    tidegate.client.get("/v1/events").expect(200);
+    Ok(())
+}
+
+/// Refused with exit code 64, the words in the message, and no database made in the folder.
+fn refused(env: &Env, name: &str, value: &str, words: &[&str]) {
+    let data_dir = env.path().join("data");
+    let variables = [(name.to_owned(), value.to_owned())];
+    for command in [&["serve", "--listen", "127.0.0.1:0"][..], &["migrate"], &["keys", "list"]] {
+        let arguments = [command, &["--data-dir", data_dir.to_str().unwrap()]].concat();
+        let finished = Finished::run(env, &variables, &arguments);
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(64), ""), "{finished:?}");
+        for word in words {
+            assert!(finished.stderr.contains(word), "{word}: {finished:?}");
+        }
+        assert!(!data_dir.exists(), "{arguments:?} made {}", data_dir.display());
+    }
+}
+
+fn a_mistyped_variable(env: &Env) -> TestResult {
+    let url = env.variables().swap_remove(0).1;
+    refused(env, "TIDEGATE_DATABSE_URL", &url, &["TIDEGATE_DATABSE_URL", "did you mean TIDEGATE_DATABASE_URL"]);
+    Ok(())
+}
+
+fn a_writer_without_an_owner(env: &Env) -> TestResult {
+    let url = env.variables().swap_remove(0).1;
+    refused(env, "TIDEGATE_WRITER_URL", &url, &["writer_url", "TIDEGATE_WRITER_URL", "database_url"]);
+    refused(env, "TIDEGATE_READER_URL", &url, &["reader_url", "TIDEGATE_READER_URL", "database_url"]);
+    Ok(())
+}
+
+fn a_command_in_an_empty_folder(env: &Env) -> TestResult {
+    let (empty, absent) = (env.path().join("empty"), env.path().join("absent"));
+    std::fs::create_dir(&empty)?;
+    for data_dir in [&empty, &absent] {
+        for command in [&["keys", "list"][..], &["orgs", "list"]] {
+            let arguments = [command, &["--data-dir", data_dir.to_str().unwrap()]].concat();
+            let finished = Finished::run(env, &[], &arguments);
+            assert_eq!((finished.code, finished.stdout.as_str()), (Some(1), ""), "{finished:?}");
+            assert!(finished.stderr.contains("no database is configured"), "{finished:?}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(&empty)?.count(), 0, "something was made in {}", empty.display());
+    assert!(!absent.exists(), "{} was made", absent.display());
+    Ok(())
+}
