@@ -40,9 +40,7 @@ fn welcome(welcome: &Welcome, first_key: Option<&(String, String)>) {
             key.as_str()
         }
         None => {
-            println!(
-                "  API key   made at the first start; another: tidegate keys create --org NAME (tidegate orgs list)"
-            );
+            println!("  keys      the first was shown at the first start; another: tidegate keys create --org NAME");
             "$TIDEGATE_KEY"
         }
     };

@@ -14,6 +14,7 @@ mod reads;
 mod response;
 mod router;
 mod server;
+mod socket;
 
 use std::sync::Arc;
 

@@ -67,11 +67,16 @@ pub type Matched = &'static str;
 
 /// Answers a request.
 pub async fn dispatch(api: &Api, request: Request<Incoming>) -> (Matched, Result<Response<Body>, Problem>) {
-    let (parts, incoming) = request.into_parts();
-    match find(&parts.method, parts.uri.path()) {
-        Ok((info, id)) => (info.path, handle(api, info, &id, &parts, incoming).await),
+    let (parts, mut incoming) = request.into_parts();
+    let (matched, answered) = match find(&parts.method, parts.uri.path()) {
+        Ok((info, id)) => (info.path, handle(api, info, &id, &parts, &mut incoming).await),
         Err(problem) => ("unmatched", Err(problem)),
+    };
+    // Who waits for 100 Continue has not begun to send, and reading would ask it to.
+    if answered.is_err() && !parts.headers.contains_key(EXPECT) {
+        body::drain(&mut incoming).await;
     }
+    (matched, answered)
 }
 
 async fn handle(
@@ -79,7 +84,7 @@ async fn handle(
     info: &RouteInfo,
     id: &str,
     parts: &Parts,
-    mut incoming: Incoming,
+    incoming: &mut Incoming,
 ) -> Result<Response<Body>, Problem> {
     let Some(scope) = info.scope else {
         return Ok(match info.route {
@@ -90,22 +95,6 @@ async fn handle(
             _ => operation::healthz(),
         });
     };
-    let answered = answer(api, info, scope, id, parts, &mut incoming).await;
-    // Who waits for 100 Continue has not begun to send, and reading would ask it to.
-    if answered.is_err() && !parts.headers.contains_key(EXPECT) {
-        body::drain(&mut incoming).await;
-    }
-    answered
-}
-
-async fn answer(
-    api: &Api,
-    info: &RouteInfo,
-    scope: Scope,
-    id: &str,
-    parts: &Parts,
-    incoming: &mut Incoming,
-) -> Result<Response<Body>, Problem> {
     let principal = authorize(api, &parts.headers, info, scope).await?;
     let params = Params::parse(parts.uri.query())?;
     match info.route {

@@ -1,6 +1,6 @@
 //! The accept loop: given a socket and a signal, it serves until the signal, then lets requests finish.
 
-use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::response::Body;
+use super::socket::Socket;
 use super::{Api, router};
 use crate::limits::{HEAD_BYTES_MAX, HEAD_TIMEOUT, HEADERS_MAX};
 
@@ -71,14 +72,21 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, mut stop: watch::Receiv
 }
 
 async fn connection(stream: TcpStream, api: Arc<Api>, mut stop: watch::Receiver<bool>) {
-    // Answers are small and complete: waiting for more to send only delays them.
-    let _ = stream.set_nodelay(true);
+    let socket = Socket::new(stream);
+    let watched = socket.clone();
     let started = Arc::new(AtomicBool::new(false));
     let has_started = Arc::clone(&started);
-    let service = service_fn(move |request| {
-        let api = Arc::clone(&api);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (api, socket) = (Arc::clone(&api), watched.clone());
         started.store(true, Ordering::Relaxed);
-        async move { Ok::<_, Infallible>(answer(&api, request).await) }
+        async move {
+            // What is written is worth finishing although nobody waits for it; what is read is not.
+            let reads = request.method() != Method::POST;
+            tokio::select! {
+                response = answer(&api, request) => Ok(response),
+                () = socket.hung_up(), if reads => Err(io::Error::other("the reader hung up")),
+            }
+        }
     });
     let mut server = http1::Builder::new();
     server
@@ -88,7 +96,7 @@ async fn connection(stream: TcpStream, api: Arc<Api>, mut stop: watch::Receiver<
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX);
-    let connection = server.serve_connection(TokioIo::new(stream), service);
+    let connection = server.serve_connection(TokioIo::new(socket), service);
     tokio::pin!(connection);
     let mut stopping = false;
     loop {
