@@ -1,6 +1,6 @@
 //! `tidegate serve`: starts, says where it is, and stops on a signal.
 
-use super::{Exit, failed, start};
+use super::{Exit, failed, print, start};
 use crate::app::Welcome;
 use crate::config::Config;
 use crate::shutdown::Signals;
@@ -27,27 +27,33 @@ pub async fn run(config: &Config) -> Exit {
     if app.run(signals).await { Exit::Ok } else { Exit::Failed }
 }
 
-/// Printed on standard output, once, when requests are served; programs wait for its first line.
+/// Said on standard output, once, when requests are served; programs wait for its first line, and may stop reading then.
 fn welcome(welcome: &Welcome, first_key: Option<&(String, String)>) {
     let url = format!("http://{}", welcome.listen);
-    println!("Tidegate is ready at {url}");
-    println!("  console   {url}/");
-    println!("  engine    {}", welcome.engine);
+    let mut lines = vec![
+        format!("Tidegate is ready at {url}"),
+        format!("  console   {url}/"),
+        format!("  engine    {}", welcome.engine),
+    ];
     let key = match first_key {
         Some((tenant, key)) => {
-            println!("  tenant    {tenant}");
-            println!("  API key   {key}   (shown this once; more: tidegate keys create --org {tenant})");
+            lines.push(format!("  tenant    {tenant}"));
+            lines.push(format!("  API key   {key}   (shown this once; more: tidegate keys create --org {tenant})"));
             key.as_str()
         }
         None => {
-            println!("  keys      the first was shown at the first start; another: tidegate keys create --org NAME");
+            lines.push(
+                "  keys      the first was shown at the first start; another: tidegate keys create --org NAME".into(),
+            );
             "$TIDEGATE_KEY"
         }
     };
     // Double quotes, so that the shell fills the variable in.
-    println!(
+    lines.push(format!(
         "  try it    curl -sS {url}/v1/events -H \"Authorization: Bearer {key}\" -H 'Content-Type: application/json' \\"
-    );
-    println!("              -d '{{\"event_type\":\"hello\",\"source_module\":\"shell\",\"payload\":{{\"n\":1}}}}'");
-    println!("  psql      {}", welcome.psql);
+    ));
+    lines
+        .push("              -d '{\"event_type\":\"hello\",\"source_module\":\"shell\",\"payload\":{\"n\":1}}'".into());
+    lines.push(format!("  psql      {}\n", welcome.psql));
+    print(lines.join("\n").as_bytes());
 }
