@@ -178,14 +178,14 @@ fn the_bodys_hash_as_key(env: &Env) -> TestResult {
 fn a_failed_attempt_leaves_no_trace(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let sql = env.sql();
-    sql.run("REVOKE INSERT ON events FROM tidegate_writer");
+    sql.alter("REVOKE INSERT ON events FROM tidegate_writer");
     let body = array([event(0), "{}".into()]);
     let refused = tidegate.client.keyed("k", &body);
     refused.problem(503, "unavailable");
     assert!(refused.header("retry-after").parse::<u32>()? >= 1);
     let left = ["events", "dead_letter_events", "ingest_ledger", "ingest_batches"].map(|table| sql.count(table));
     assert_eq!(left, [0, 0, 0, 0]);
-    sql.run("GRANT INSERT ON events TO tidegate_writer");
+    sql.alter("GRANT INSERT ON events TO tidegate_writer");
     assert_eq!(tidegate.client.keyed("k", &body).accepted(1, 1)["duplicate"], false);
     assert_eq!(tidegate.client.keyed("k", &body).accepted(1, 1)["duplicate"], true);
     assert_eq!((sql.count("events"), sql.count("dead_letter_events")), (1, 1));

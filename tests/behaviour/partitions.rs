@@ -125,7 +125,7 @@ fn leftovers_are_cleared(env: &Env) -> TestResult {
     drop(tidegate);
     // As an expiry leaves it that was killed between its two steps.
     let sql = env.sql();
-    sql.run(&format!("ALTER TABLE events DETACH PARTITION {}", of_day(-100)));
+    sql.alter(&format!("ALTER TABLE events DETACH PARTITION {}", of_day(-100)));
     let _tidegate = env.serve();
     let there = format!("SELECT to_regclass('tidegate.{}') IS NULL", of_day(-100));
     until("the detached table is dropped", || sql.one::<bool>(&there).then_some(()));

@@ -206,7 +206,7 @@ fn fields_that_break_the_rules(env: &Env) -> TestResult {
 
 /// A rule that Tidegate knows nothing of.
 fn forbid(env: &Env) {
-    env.sql().run("ALTER TABLE events ADD CONSTRAINT no_forbidden CHECK (source_module <> 'forbidden')");
+    env.sql().alter("ALTER TABLE events ADD CONSTRAINT no_forbidden CHECK (source_module <> 'forbidden')");
 }
 
 const FORBIDDEN: &str = r#"{"event_type":"t","source_module":"forbidden","payload":{"n":411}}"#;

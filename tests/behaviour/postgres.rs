@@ -128,6 +128,13 @@ impl Sql {
     }
 
     /// Statements that may fail; the error is its SQLSTATE.
+    /// Changes a relation of a running Tidegate: under the lock of its partitions, because PostgreSQL refuses two changes of
+    /// one catalogue row at the same moment.
+    pub fn alter(&self, sql: &str) {
+        let lock = "SELECT pg_advisory_xact_lock(hashtextextended('tidegate.partitions', 0))";
+        self.run(&format!("BEGIN; {lock}; {sql}; COMMIT"));
+    }
+
     pub fn try_run(&self, sql: &str) -> Result<(), String> {
         let result = self.runtime.block_on(self.client.batch_execute(sql));
         result.map_err(|error| error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned()))

@@ -130,7 +130,7 @@ fn an_abandoned_read_blocks_no_other(env: &Env) -> TestResult {
 
 fn poison_across_streams_and_days(env: &Env) -> TestResult {
     let tidegate = env.serve();
-    env.sql().run("ALTER TABLE events ADD CONSTRAINT no_forbidden CHECK (source_module <> 'forbidden')");
+    env.sql().alter("ALTER TABLE events ADD CONSTRAINT no_forbidden CHECK (source_module <> 'forbidden')");
     let days: Vec<String> = (0..4).map(|day| hours_from_now(-24 * day)).collect();
     // Every block of fifty is in one stream and one day, and has one bad row.
     let items = (0..1000).map(|n| {

@@ -264,7 +264,7 @@ fn duplicates_beside_poison(env: &Env) -> TestResult {
     let tidegate = env.serve_with(&["storage_profile=rowstore"]);
     let at = hours_from_now(-1);
     tidegate.client.keyed("a", array((0..5).map(|n| identified(n, &at)))).accepted(5, 0);
-    env.sql().run("ALTER TABLE events ADD CONSTRAINT no_forbidden CHECK (source_module <> 'forbidden')");
+    env.sql().alter("ALTER TABLE events ADD CONSTRAINT no_forbidden CHECK (source_module <> 'forbidden')");
     let forbidden = event(7).replace("tests", "forbidden");
     let items = [identified(0, &at), forbidden, identified(8, &at), "{}".to_owned()];
     let answer = tidegate.client.keyed("b", array(&items)).accepted(1, 2);
