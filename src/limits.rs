@@ -96,7 +96,8 @@ pub const KEY_STALE_MAX: Duration = Duration::from_secs(3600);
 pub const KEY_CACHE_ENTRIES_MAX: usize = 100_000;
 /// Look-ups of keys never seen before, per second; a flood of random well-formed keys stops here.
 pub const KEY_LOOKUPS_PER_SECOND_MAX: u32 = 200;
-/// Dead-letter bytes that one key may cause in a UTC day, on one node; past it 429.
+/// Dead-letter bytes that one key may cause in a UTC day, on one node: what it sent, and about 512 a letter for the
+/// letter itself; past it 429.
 pub const DEAD_LETTER_BYTES_PER_DAY_MAX: u64 = 1024 * MIB as u64;
 /// Tenants that get their own metric labels; the rest are summed under `other`.
 pub const TENANT_LABELS_MAX: usize = 100;

@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("rollup", &["config", "limits", "storage"]),
     ("ingest", &["config", "event", "limits", "storage"]),
     ("http", &["config", "ingest", "limits", "query", "tenancy"]),
-    ("load", &["limits"]),
+    ("load", &["config", "limits"]),
     ("app", &["*"]),
     ("cli", &["*"]),
     ("commands", &["*"]),

@@ -18,7 +18,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, ParseError> {
     const WHAT: ParseError = ParseError("must be a duration such as 500ms, 30s, 5m, 72h or 365d");
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let number: u64 = text[..digits].parse().map_err(|_| WHAT)?;
-    let millis = match text[digits..].trim() {
+    let millis = match &text[digits..] {
         "ms" => 1,
         "s" => 1000,
         "m" => 60_000,

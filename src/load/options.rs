@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::config;
 use crate::limits::{IDEMPOTENCY_KEY_BYTES_MAX, ITEMS_PER_REQUEST_MAX};
 
 /// Assets that generated events are spread over.
@@ -206,19 +207,10 @@ impl FromStr for Kind {
 
 /// Parses `500ms`, `30s`, `5m`, `2h`, `1d`; a plain number is seconds.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let unit_ms = match unit {
-        "ms" => 1,
-        "" | "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => 0,
-    };
-    let ms = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_ms));
-    match ms.map(Duration::from_millis) {
-        Some(duration) if !duration.is_zero() && duration <= DURATION_MAX => Ok(duration),
+    let seconds = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let with_unit = if seconds { format!("{text}s") } else { text.to_owned() };
+    match config::parse_duration(&with_unit) {
+        Ok(duration) if !duration.is_zero() && duration <= DURATION_MAX => Ok(duration),
         _ => Err(format!("{text:?} is not a duration from 1ms to 365d such as 500ms, 30s, 5m or 2h")),
     }
 }
