@@ -21,7 +21,7 @@ use crate::rollup::{self, Lifecycle};
 use crate::shutdown::Signals;
 use crate::storage::{Database, Location, StorageError, connect_to};
 use crate::telemetry;
-use crate::tenancy::{Verifier, admin};
+use crate::tenancy::{Limiter, Verifier, admin};
 
 /// Between two clean-ups of the metrics' samples.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -117,6 +117,7 @@ impl App {
             ingest: Arc::clone(&ingest),
             reads: Reads::new(database.reader.clone(), database.verifier.clone()),
             verifier: Verifier::new(database.verifier.clone()),
+            limiter: Limiter::new(),
             body_bytes_max: config.limits.body_bytes,
             connections_max: config.limits.connections,
             metrics,

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::commands::load::LoadArgs;
-use crate::config::{Config, ConfigError, Layers, Origin};
+use crate::config::{Config, ConfigError, Layers, Origin, parse_bytes};
+use crate::limits::{RATE_BURST_S_MAX, RATE_PER_SECOND_MAX};
 use crate::tenancy::Scopes;
 
 /// High-throughput, exactly-once time-series event ingestor for TimescaleDB and PostgreSQL.
@@ -109,6 +110,15 @@ pub enum KeysAction {
         /// When it ends by itself (RFC 3339)
         #[arg(long, value_name = "TIME")]
         expires_at: Option<Timestamp>,
+        /// Most events a second in the long run, on each node [default: no limit]
+        #[arg(long, value_name = "N", value_parser = rate)]
+        events_per_second: Option<u64>,
+        /// Most bytes of bodies a second, after decompression, such as 1MiB [default: no limit]
+        #[arg(long, value_name = "SIZE", value_parser = size_rate)]
+        bytes_per_second: Option<u64>,
+        /// How much of either may come at once, in time at that rate [default: 10s]
+        #[arg(long, value_name = "DURATION", value_parser = burst)]
+        burst: Option<u32>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -127,6 +137,25 @@ pub enum KeysAction {
         /// The key's id, as `keys list` shows it
         #[arg(value_parser = key_id)]
         id: Uuid,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change what a key may send; takes effect within 5 s
+    #[command(group(clap::ArgGroup::new("change").required(true).multiple(true)))]
+    Limit {
+        /// The key's id, as `keys list` shows it
+        #[arg(value_parser = key_id)]
+        id: Uuid,
+        /// Most events a second in the long run, on each node; none: no limit
+        #[arg(long, value_name = "N|none", group = "change", value_parser = or_none(rate))]
+        events_per_second: Option<OrNone<u64>>,
+        /// Most bytes of bodies a second, after decompression, such as 1MiB; none: no limit
+        #[arg(long, value_name = "SIZE|none", group = "change", value_parser = or_none(size_rate))]
+        bytes_per_second: Option<OrNone<u64>>,
+        /// How much of either may come at once, in time at that rate; none: the default, 10s
+        #[arg(long, value_name = "DURATION|none", group = "change", value_parser = or_none(burst))]
+        burst: Option<OrNone<u32>>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -179,6 +208,38 @@ pub enum OrgsAction {
 fn key_id(text: &str) -> Result<Uuid, String> {
     let id = text.strip_prefix("tg_").map_or(text, |rest| rest.split('_').next().unwrap_or_default());
     Uuid::try_parse(id).map_err(|_| "not the id of a key: `tidegate keys list` shows them".to_owned())
+}
+
+/// A value, or the word `none`.
+#[derive(Debug, Clone, Copy)]
+pub struct OrNone<T>(pub Option<T>);
+
+fn or_none<T>(parse: fn(&str) -> Result<T, String>) -> impl Fn(&str) -> Result<OrNone<T>, String> + Clone {
+    move |text| {
+        if text == "none" {
+            return Ok(OrNone(None));
+        }
+        parse(text).map(|value| OrNone(Some(value))).map_err(|error| format!("{error}; or `none`"))
+    }
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    let parsed = text.parse().ok().filter(|rate| (1..=RATE_PER_SECOND_MAX).contains(rate));
+    parsed.ok_or_else(|| format!("must be a whole number from 1 to {RATE_PER_SECOND_MAX}; to stop a key, revoke it"))
+}
+
+fn size_rate(text: &str) -> Result<u64, String> {
+    let bytes = parse_bytes(text).map_err(|error| error.0.to_owned())?;
+    rate(&bytes.to_string())
+}
+
+/// In whole seconds.
+fn burst(text: &str) -> Result<u32, String> {
+    let duration = crate::load::parse_duration(text)?;
+    let seconds = u32::try_from(duration.as_secs()).ok().filter(|_| duration.subsec_nanos() == 0);
+    seconds
+        .filter(|seconds| (1..=RATE_BURST_S_MAX).contains(seconds))
+        .ok_or_else(|| format!("must be whole seconds, from 1s to {RATE_BURST_S_MAX}s"))
 }
 
 impl Settings {

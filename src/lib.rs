@@ -41,6 +41,8 @@ pub mod ingest;
 pub mod limits;
 pub mod load;
 pub mod query;
+mod recent;
+mod rng;
 pub mod rollup;
 pub mod shutdown;
 pub mod storage;

@@ -52,6 +52,11 @@ pub const MESSAGE_CHARS_MAX: usize = 500;
 pub const ITEMS_PER_REQUEST_MAX: usize = 100_000;
 /// Most header fields of a request; one more is answered 431.
 pub const HEADERS_MAX: usize = 100;
+/// Least and most that a refused sender is asked to wait, before jitter: at once would be in vain, and later than a
+/// minute is for people to decide.
+pub const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
+/// See [`RETRY_AFTER_MIN`].
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Largest request head, in bytes; a larger one is answered 431.
 pub const HEAD_BYTES_MAX: usize = 64 * KIB;
 /// From connecting, or from the last answer, to a complete request head.
@@ -94,11 +99,23 @@ pub const KEY_CACHE_TTL: Duration = Duration::from_secs(3);
 pub const KEY_STALE_MAX: Duration = Duration::from_secs(3600);
 /// Keys (known and unknown) remembered at most.
 pub const KEY_CACHE_ENTRIES_MAX: usize = 100_000;
-/// Look-ups of keys never seen before, per second; a flood of random well-formed keys stops here.
-pub const KEY_LOOKUPS_PER_SECOND_MAX: u32 = 200;
-/// Dead-letter bytes that one key may cause in a UTC day, on one node: what it sent, and about 512 a letter for the
-/// letter itself; past it 429.
-pub const DEAD_LETTER_BYTES_PER_DAY_MAX: u64 = 1024 * MIB as u64;
+/// Look-ups of keys that turn out not to exist, per second, from all addresses; a flood of random well-formed keys
+/// stops here.
+pub const KEY_LOOKUPS_PER_SECOND_MAX: u64 = 200;
+/// The same from one address: ten floods leave no look-up for new keys, one leaves nine in ten.
+pub const KEY_LOOKUPS_PER_SOURCE_PER_SECOND_MAX: u64 = 20;
+/// Addresses whose failed look-ups are remembered at most; IPv6 counts by /64, which is what one host can have.
+pub const LOOKUP_SOURCES_MAX: usize = 10_000;
+/// Keys whose rate limits are counted at most; past it those used longest ago begin with a full burst again.
+pub const LIMITED_KEYS_MAX: usize = 100_000;
+/// Seconds of a key's rate that may come at once when the key names no burst.
+pub const RATE_BURST_S_DEFAULT: u32 = 10;
+/// Longest burst of a key, in seconds of its rate: a limit that acts only after hours is none.
+pub const RATE_BURST_S_MAX: u32 = 3600;
+/// Highest rate limit of a key, in events or bytes a second.
+pub const RATE_PER_SECOND_MAX: u64 = 1_000_000_000_000;
+/// Keys whose dead letters of the day are counted at most; past it those that sent junk longest ago begin anew.
+pub const DEAD_LETTER_KEYS_MAX: usize = 100_000;
 /// Tenants that get their own metric labels; the rest are summed under `other`.
 pub const TENANT_LABELS_MAX: usize = 100;
 
@@ -114,4 +131,6 @@ pub const POSTGRES_MAJOR_MIN: u32 = 15;
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX && STREAM_PAGE_ROWS <= PAGE_ROWS_MAX);
 const _: () = assert!(KEY_CACHE_TTL.as_secs() < 5, "revocation must take effect within 5 s");
 const _: () = assert!(WRITE_DEADLINE.as_secs() < SHUTDOWN_DEADLINE.as_secs(), "shutdown waits for writes");
+const _: () = assert!(KEY_LOOKUPS_PER_SOURCE_PER_SECOND_MAX < KEY_LOOKUPS_PER_SECOND_MAX);
+const _: () = assert!(RATE_BURST_S_DEFAULT <= RATE_BURST_S_MAX);
 const _: () = assert!(IDEMPOTENCY_KEY_BYTES_MAX < HEAD_BYTES_MAX);

@@ -37,6 +37,8 @@ pub const KEYS: &[Key] = &[
     key("batch.linger_ms", Some("5"), "milliseconds that the first request of a batch waits for company"),
     key("limits.body_bytes", Some("16MiB"), "largest body, after decompression"),
     key("limits.memory_bytes", Some("128MiB"), "all request data held at once"),
+    key("limits.tenant_memory_bytes", None, "of that, what one tenant's requests may hold; unset: half"),
+    key("limits.dead_letter_bytes_per_day", Some("1GiB"), "dead letters that one key may cause in a UTC day"),
     key("limits.connections", Some("4096"), "open connections"),
     key("retention.events", Some("365d"), "events are kept this long; older timestamps are refused"),
     key("retention.ledger", Some("72h"), "idempotency keys and receipts"),

@@ -10,7 +10,7 @@ mod value;
 
 pub use keys::KEYS;
 pub use source::{Layers, Origin};
-pub use value::{ParseError, parse_duration};
+pub use value::{ParseError, parse_bytes, parse_duration};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -106,6 +106,10 @@ pub struct LimitsConfig {
     pub body_bytes: usize,
     /// All request data held at once, in bytes.
     pub memory_bytes: usize,
+    /// Of `memory_bytes`, what the requests of one tenant may hold.
+    pub tenant_memory_bytes: usize,
+    /// Dead letters that one key may cause in a UTC day, on one node, in bytes.
+    pub dead_letter_bytes_per_day: u64,
     /// Open connections.
     pub connections: usize,
 }
@@ -146,6 +150,7 @@ impl Config {
     /// Builds the configuration from its layers, refusing unknown keys, malformed values and impossible relations.
     pub fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {
         let read = value::Reader::new(layers);
+        let (body_bytes, memory_bytes) = (read.bytes("limits.body_bytes")?, read.bytes("limits.memory_bytes")?);
         let config = Self {
             database: DatabaseConfig {
                 database_url: read.url("database_url")?,
@@ -174,8 +179,14 @@ impl Config {
                 linger: Duration::from_millis(read.count("batch.linger_ms", 0, 1000)? as u64),
             },
             limits: LimitsConfig {
-                body_bytes: read.bytes("limits.body_bytes")?,
-                memory_bytes: read.bytes("limits.memory_bytes")?,
+                body_bytes,
+                memory_bytes,
+                tenant_memory_bytes: match layers.get("limits.tenant_memory_bytes") {
+                    Some(_) => read.bytes("limits.tenant_memory_bytes")?,
+                    // Half, but never less than one request may take.
+                    None => (memory_bytes / 2).max(body_bytes.saturating_mul(3)).min(memory_bytes),
+                },
+                dead_letter_bytes_per_day: read.bytes("limits.dead_letter_bytes_per_day")? as u64,
                 connections: read.count("limits.connections", 1, 1_000_000)?,
             },
             retention: RetentionConfig {
@@ -235,6 +246,17 @@ impl Config {
                     "must be at least three times limits.body_bytes ({}): a request is held compressed, decompressed \
                      and encoded",
                     self.limits.body_bytes
+                ),
+            );
+        }
+        let tenant = self.limits.tenant_memory_bytes;
+        if tenant < 3 * self.limits.body_bytes || tenant > self.limits.memory_bytes {
+            return refuse(
+                "limits.tenant_memory_bytes",
+                format!(
+                    "must be at least three times limits.body_bytes ({}), what one request may take, and at most \
+                     limits.memory_bytes ({})",
+                    self.limits.body_bytes, self.limits.memory_bytes
                 ),
             );
         }

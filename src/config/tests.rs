@@ -93,6 +93,24 @@ fn memory_must_hold_a_body_three_times() {
 }
 
 #[test]
+fn a_tenants_share_holds_a_request_and_leaves_room() {
+    let with = |settings: &[(&str, &str)]| {
+        let mut layers = Layers::new();
+        for (key, value) in settings {
+            layers.set(key, (*value).to_owned(), Origin::Flag("--set".into())).unwrap();
+        }
+        Config::from_layers(&layers).map(|config| config.limits.tenant_memory_bytes).map_err(|error| error.to_string())
+    };
+    const SHARE: &str = "limits.tenant_memory_bytes";
+    assert_eq!(with(&[]), Ok(64 << 20));
+    assert_eq!(with(&[(SHARE, "100MiB")]), Ok(100 << 20));
+    assert_eq!(with(&[("limits.memory_bytes", "48MiB")]), Ok(48 << 20), "one request may take all of it");
+    for share in ["47MiB", "129MiB", "0"] {
+        assert!(with(&[(SHARE, share)]).unwrap_err().contains(SHARE), "{share}");
+    }
+}
+
+#[test]
 fn durations_and_sizes() {
     assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
     assert_eq!(parse_duration("72h"), Ok(Duration::from_secs(259_200)));

@@ -1,7 +1,6 @@
 //! Reading a request body: bounded in bytes, time and memory, decompressed while it comes in.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +12,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::decompress::{Decoder, Encoding, Refused, Sink};
 use super::problem::Problem;
-use crate::ingest::{Budget, Reservation};
+use super::quota::Memory;
+use crate::ingest::Reservation;
 use crate::limits::{BODY_TIMEOUT, KIB, MIB};
 
 /// Taken from the budget, at most, before a body is read.
@@ -22,12 +22,13 @@ const FIRST_RESERVATION_BYTES: usize = 64 * KIB;
 const DRAIN_BYTES_MAX: usize = 16 * MIB;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reads a body of at most `bytes_max` bytes, after decompression as well as before.
+/// Reads a body of at most `bytes_max` bytes, after decompression as well as before; counts into `raw_bytes` what came.
 pub async fn read(
     headers: &HeaderMap,
     incoming: &mut Incoming,
     bytes_max: usize,
-    budget: &Arc<Budget>,
+    memory: &Memory<'_>,
+    raw_bytes: &mut usize,
 ) -> Result<(Bytes, Reservation), Problem> {
     let encoding = encoding(headers)?;
     let announced = incoming.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
@@ -36,11 +37,10 @@ pub async fn read(
     }
     // What is only announced takes no memory from others; a body that comes takes it as it comes.
     let first = announced.map_or(FIRST_RESERVATION_BYTES, |bytes| bytes.min(FIRST_RESERVATION_BYTES));
-    let reservation = budget.reserve(first).ok_or_else(no_memory)?;
+    let reservation = memory.reserve(first)?;
     let sink = Sink::new(first, bytes_max, reservation);
     let mut decoder = Decoder::new(&encoding, sink).map_err(|error| undecodable(&error))?;
     let deadline = Instant::now() + BODY_TIMEOUT;
-    let mut raw_bytes = 0;
     loop {
         let frame = match timeout_at(deadline, incoming.frame()).await {
             Err(_) => return Err(too_slow()),
@@ -51,14 +51,14 @@ pub async fn read(
             Ok(Some(Ok(frame))) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
-        raw_bytes += data.len();
-        if raw_bytes > bytes_max {
+        *raw_bytes += data.len();
+        if *raw_bytes > bytes_max {
             return Err(too_large(bytes_max));
         }
         if let Err(error) = decoder.write(&data) {
             return Err(match decoder.refused() {
                 Some(Refused::TooLarge) => too_large(bytes_max),
-                Some(Refused::NoMemory) => no_memory(),
+                Some(Refused::NoMemory(no_room)) => memory.refused(no_room),
                 None => undecodable(&error),
             });
         }
@@ -67,7 +67,7 @@ pub async fn read(
     match (decoder.finish(), refused) {
         (Ok(sink), _) => Ok(sink.into_parts()),
         (Err(_), Some(Refused::TooLarge)) => Err(too_large(bytes_max)),
-        (Err(_), Some(Refused::NoMemory)) => Err(no_memory()),
+        (Err(_), Some(Refused::NoMemory(no_room))) => Err(memory.refused(no_room)),
         (Err(error), None) => Err(undecodable(&error)),
     }
 }
@@ -119,10 +119,6 @@ fn too_slow() -> Problem {
         "body_timeout",
         format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()),
     )
-}
-
-fn no_memory() -> Problem {
-    Problem::unavailable("overloaded", "requests of other senders fill the memory set aside for bodies", 1)
 }
 
 fn undecodable(error: &io::Error) -> Problem {

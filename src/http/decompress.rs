@@ -7,7 +7,7 @@ use flate2::write::MultiGzDecoder;
 use zstd::stream::raw::{self, Operation};
 use zstd::zstd_safe::{DParameter, InBuffer, OutBuffer};
 
-use crate::ingest::Reservation;
+use crate::ingest::{NoRoom, Reservation};
 use crate::limits::KIB;
 
 /// Largest zstd window accepted, as a power of two: 16 MiB, more than any level without `--ultra` uses.
@@ -30,8 +30,8 @@ pub enum Encoding {
 pub enum Refused {
     /// The body's limit.
     TooLarge,
-    /// The budget of all requests.
-    NoMemory,
+    /// The budget of all requests, or the tenant's share of it.
+    NoMemory(NoRoom),
 }
 
 /// Where decompressed bytes go.
@@ -62,10 +62,9 @@ impl Write for Sink {
         } else if size > self.bytes.capacity() {
             // Grown by doubling, so that the budget knows of the capacity and not only of what is filled.
             let capacity = size.max(2 * self.bytes.capacity()).min(self.bytes_max);
-            if self.reservation.grow_to(capacity) {
-                self.bytes.reserve_exact(capacity - self.bytes.len());
-            } else {
-                self.refused = Some(Refused::NoMemory);
+            match self.reservation.grow_to(capacity) {
+                Ok(()) => self.bytes.reserve_exact(capacity - self.bytes.len()),
+                Err(no_room) => self.refused = Some(Refused::NoMemory(no_room)),
             }
         }
         if self.refused.is_some() {
@@ -170,7 +169,7 @@ mod tests {
     use crate::ingest::Budget;
 
     fn decoder(encoding: &Encoding, bytes_max: usize) -> Decoder {
-        let reservation = Budget::new(64 << 20).reserve(16).unwrap();
+        let reservation = Budget::new(64 << 20, 64 << 20).reserve(&"t".into(), 16).unwrap();
         Decoder::new(encoding, Sink::new(16, bytes_max, reservation)).unwrap()
     }
 

@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::params::{Params, invalid};
 use super::problem::Problem;
 use super::response::{Body, json};
-use super::{Api, body};
+use super::{Api, quota};
 use crate::ingest::{BodyForm, Defaults, EventsRequest, ItemError, Outcome, Refusal, Unanswered};
 use crate::limits::{IDEMPOTENCY_KEY_BYTES_MAX, SOURCE_MODULE_CHARS_MAX, STREAM_CHARS_MAX};
-use crate::tenancy::Principal;
+use crate::tenancy::{Limit, Limited, Principal};
 
 #[derive(Serialize)]
 struct Receipt<'a> {
@@ -74,7 +74,7 @@ pub async fn post(
     }
     params.finish()?;
     let idempotency_key = idempotency_key(&parts.headers)?;
-    let (bytes, reservation) = body::read(&parts.headers, incoming, api.body_bytes_max, &api.ingest.budget).await?;
+    let (bytes, reservation, charge) = quota::read_body(api, principal, &parts.headers, incoming).await?;
     let blank = bytes.iter().all(u8::is_ascii_whitespace);
     let request = EventsRequest {
         tenant_id: principal.tenant_id.clone(),
@@ -86,10 +86,11 @@ pub async fn post(
         idempotency_key,
         dedupe_body,
         reservation,
+        admit: quota::admit(&charge),
     };
     match api.ingest.events(request).await {
         Ok(outcome) => Ok(answer(&outcome)),
-        Err(unanswered) => Err(problem(unanswered, blank)),
+        Err(unanswered) => Err(quota::unpaid(problem(unanswered, blank), &charge)),
     }
 }
 
@@ -155,13 +156,11 @@ fn problem(unanswered: Unanswered, blank: bool) -> Problem {
             "idempotency_key_reused",
             "this Idempotency-Key stands for another request (other body, route or parameters); use a new key",
         ),
-        Unanswered::Refused(Refusal::DeadLetterQuota) => Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "dead_letter_quota",
-            "this key has used up its dead letters of the day; mend what it sends (GET /v1/dead-letters says what is \
-             wrong); nothing of this request was stored",
-        )
-        .retry_after(3600),
+        Unanswered::Refused(Refusal::DeadLetterQuota) => quota::dead_letters(),
+        Unanswered::Refused(Refusal::TenantMemory { retry_after_s }) => quota::tenant_memory(retry_after_s),
+        Unanswered::Refused(Refusal::RateLimited { retry_after_s }) => {
+            quota::rate_limited(Limited { limit: Limit::Events, retry_after_s })
+        }
         Unanswered::Refused(Refusal::Unavailable { retry_after_s, reason }) => {
             Problem::unavailable("unavailable", reason, retry_after_s)
         }

@@ -10,6 +10,7 @@ mod export;
 mod operation;
 mod params;
 mod problem;
+mod quota;
 mod reads;
 mod response;
 mod router;
@@ -26,7 +27,7 @@ pub use server::{Served, serve};
 
 use crate::ingest::Ingest;
 use crate::query::Reads;
-use crate::tenancy::Verifier;
+use crate::tenancy::{Limiter, Verifier};
 
 /// What the process can do at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct Api {
     pub reads: Reads,
     /// Who a request speaks for.
     pub verifier: Verifier,
+    /// What keys may send.
+    pub limiter: Arc<Limiter>,
     /// Largest body, in bytes.
     pub body_bytes_max: usize,
     /// Open connections at most.

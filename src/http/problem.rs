@@ -64,6 +64,11 @@ impl Problem {
         self
     }
 
+    /// Whether it asks the sender to send the same request again later.
+    pub fn asks_again(&self) -> bool {
+        self.retry_after_s.is_some()
+    }
+
     /// The stable code, for the log.
     pub fn code(&self) -> &'static str {
         self.code

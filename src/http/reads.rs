@@ -52,8 +52,10 @@ pub async fn events(
     let tenant_id = principal.tenant_id.to_string();
     let query = EventsQuery { tenant_id, filter, limit: limit.unwrap_or(PAGE_ROWS_DEFAULT), cursor };
     match wanted {
-        Wanted::Page => api.reads.events(&query).await.map(page).map_err(problem),
-        Wanted::Stream(form) => export::events(&api.reads, query, limit, form).await.map_err(problem),
+        Wanted::Page => api.reads.events(&query).await.map(page).map_err(|error| problem(api, error)),
+        Wanted::Stream(form) => {
+            export::events(&api.reads, query, limit, form).await.map_err(|error| problem(api, error))
+        }
     }
 }
 
@@ -61,7 +63,7 @@ pub async fn events(
 pub async fn event(api: &Api, principal: &Principal, id: &str, params: Params) -> Result<Response<Body>, Problem> {
     params.finish()?;
     let id = Uuid::try_parse(id).unwrap_or_else(|_| foreign_id(&principal.tenant_id, id));
-    let found: Option<Event> = api.reads.event(&principal.tenant_id, id).await.map_err(problem)?;
+    let found: Option<Event> = api.reads.event(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
     found.map(|event| json(StatusCode::OK, &event)).ok_or_else(|| Problem::not_found("event"))
 }
 
@@ -96,7 +98,7 @@ pub async fn counts(
         .chain(["count"])
         .collect();
     let query = CountsQuery { tenant_id: principal.tenant_id.to_string(), filter, bucket, group_by };
-    let counts = api.reads.counts(&query).await.map_err(problem)?.ok_or_else(|| {
+    let counts = api.reads.counts(&query).await.map_err(|error| problem(api, error))?.ok_or_else(|| {
         Problem::bad_request(
             "too_many_groups",
             format!("the counts have more than {PAGE_ROWS_MAX} groups; narrow from and to, or use wider buckets or fewer fields"),
@@ -112,7 +114,7 @@ pub async fn counts(
 pub async fn receipt(api: &Api, principal: &Principal, id: &str, params: Params) -> Result<Response<Body>, Problem> {
     params.finish()?;
     let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("receipt")) };
-    let found = api.reads.receipt(&principal.tenant_id, id).await.map_err(problem)?;
+    let found = api.reads.receipt(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
     found.map(|receipt| json(StatusCode::OK, &receipt)).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,
@@ -141,7 +143,7 @@ pub async fn dead_letters(
         cursor: params.take("cursor"),
     };
     params.finish()?;
-    let found = api.reads.dead_letters(&query).await.map_err(problem)?;
+    let found = api.reads.dead_letters(&query).await.map_err(|error| problem(api, error))?;
     Ok(match wanted {
         Wanted::Page => page(found),
         Wanted::Stream(form) => export::at_hand(&found.items, export::DEAD_LETTER_COLUMNS, form),
@@ -157,7 +159,7 @@ pub async fn dead_letter(
 ) -> Result<Response<Body>, Problem> {
     params.finish()?;
     let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("dead letter")) };
-    let found = api.reads.dead_letter(&principal.tenant_id, id).await.map_err(problem)?;
+    let found = api.reads.dead_letter(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
     found.map(|letter| json(StatusCode::OK, &letter)).ok_or_else(|| Problem::not_found("dead letter"))
 }
 
@@ -218,7 +220,7 @@ fn wanted(headers: &HeaderMap) -> Result<Wanted, Problem> {
 }
 
 /// A read's failure as an answer.
-pub fn problem(error: ReadError) -> Problem {
+fn problem(api: &Api, error: ReadError) -> Problem {
     match error {
         ReadError::Cursor(CursorError::Malformed) => invalid("cursor", "is not a cursor of this service"),
         ReadError::Cursor(CursorError::OtherQuery) => invalid("cursor", "belongs to a query with other filters"),
@@ -233,7 +235,8 @@ pub fn problem(error: ReadError) -> Problem {
         }
         ReadError::Storage(error) => {
             tracing::warn!(%error, "a read failed");
-            Problem::unavailable("database_unavailable", "the database cannot be asked at the moment", 2)
+            let retry_after_s = api.ingest.retry_after_s();
+            Problem::unavailable("database_unavailable", "the database cannot be asked at the moment", retry_after_s)
         }
     }
 }

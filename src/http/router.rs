@@ -1,5 +1,6 @@
 //! Which handler a request goes to, and what it needs to get there.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -11,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use super::params::Params;
 use super::problem::Problem;
 use super::response::Body;
-use super::{Api, body, events, operation, reads};
+use super::{Api, body, events, operation, quota, reads};
 use crate::tenancy::{KeyError, Principal, Scope};
 
 /// A route, as `/openapi.json` must list it.
@@ -65,6 +66,10 @@ pub const ROUTES: &[RouteInfo] = &[
 /// The path of the route that a request matched, for metrics and logs: a bounded set.
 pub type Matched = &'static str;
 
+/// Who a connection is from; put into each of its requests by the accept loop.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
 /// Answers a request.
 pub async fn dispatch(api: &Api, request: Request<Incoming>) -> (Matched, Result<Response<Body>, Problem>) {
     let (parts, mut incoming) = request.into_parts();
@@ -95,7 +100,7 @@ async fn handle(
             _ => operation::healthz(),
         });
     };
-    let principal = authorize(api, &parts.headers, info, scope).await?;
+    let principal = authorize(api, parts, info, scope).await?;
     let params = Params::parse(parts.uri.query())?;
     match info.route {
         Route::PostEvents => events::post(api, &principal, parts, params, incoming).await,
@@ -141,19 +146,19 @@ fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
     }
 }
 
-async fn authorize(api: &Api, headers: &HeaderMap, info: &RouteInfo, scope: Scope) -> Result<Arc<Principal>, Problem> {
-    let text = key_text(headers)?;
-    let principal = api.verifier.verify(text).await.map_err(|error| match error {
+async fn authorize(api: &Api, parts: &Parts, info: &RouteInfo, scope: Scope) -> Result<Arc<Principal>, Problem> {
+    let text = key_text(&parts.headers)?;
+    let peer = parts.extensions.get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0);
+    let principal = api.verifier.verify(text, peer).await.map_err(|error| match error {
         KeyError::Invalid => Problem::unauthorized(
             "the API key is not valid: unknown, revoked, expired, or its organization is inactive",
         ),
-        KeyError::TooMany => {
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "key_lookups", "too many unknown keys are being tried")
-                .retry_after(1)
-        }
-        KeyError::Unavailable(_) => {
-            Problem::unavailable("database_unavailable", "the key cannot be verified at the moment", 2)
-        }
+        KeyError::TooMany { retry_after_s } => quota::key_lookups(retry_after_s),
+        KeyError::Unavailable(_) => Problem::unavailable(
+            "database_unavailable",
+            "the key cannot be verified at the moment",
+            api.ingest.retry_after_s(),
+        ),
     })?;
     // A sender may ask where its own request is.
     let receipt_of_sender = matches!(info.route, Route::Receipt) && principal.may(Scope::Ingest);

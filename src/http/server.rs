@@ -16,9 +16,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use super::Api;
 use super::response::Body;
+use super::router::{self, Peer};
 use super::socket::Socket;
-use super::{Api, router};
 use crate::limits::{HEAD_BYTES_MAX, HEAD_TIMEOUT, HEADERS_MAX};
 
 /// After `accept` failed (out of file descriptors, mostly).
@@ -51,8 +52,8 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, mut stop: watch::Receiv
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         match accepted {
-            Ok((stream, _peer)) => {
-                let connection = connection(stream, Arc::clone(&api), stop.clone());
+            Ok((stream, peer)) => {
+                let connection = connection(stream, Peer(peer.ip()), Arc::clone(&api), stop.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(slot);
@@ -71,12 +72,13 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, mut stop: watch::Receiv
     Served { cut }
 }
 
-async fn connection(stream: TcpStream, api: Arc<Api>, mut stop: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, peer: Peer, api: Arc<Api>, mut stop: watch::Receiver<bool>) {
     let socket = Socket::new(stream);
     let watched = socket.clone();
     let started = Arc::new(AtomicBool::new(false));
     let has_started = Arc::clone(&started);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let (api, socket) = (Arc::clone(&api), watched.clone());
         started.store(true, Ordering::Relaxed);
         async move {

@@ -1,7 +1,6 @@
 //! Dead letters: what could not be decoded, validated or written, kept as it was sent, in the transaction of its
 //! neighbours.
 
-use std::collections::HashMap;
 use std::sync::Mutex;
 
 use serde_json::Value;
@@ -10,7 +9,8 @@ use uuid::Uuid;
 
 use super::request::Submission;
 use crate::event::RejectedItem;
-use crate::limits::DEAD_LETTER_BYTES_PER_DAY_MAX;
+use crate::limits::DEAD_LETTER_KEYS_MAX;
+use crate::recent::Recent;
 
 const INSERT: &str = "INSERT INTO dead_letter_events \
      (tenant_id, id, stage, code, reason, raw, route, content_type, parameters, item_index, event_id, receipt, api_key_id) \
@@ -80,22 +80,35 @@ async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -
     Ok(())
 }
 
-/// Dead-letter bytes of each key in the current UTC day, on this node: junk must not fill the disk.
-#[derive(Debug, Default)]
+/// Dead-letter bytes of each key in the current UTC day, on this node: junk must not fill the disk. Memory is bounded by
+/// the keys that sent some lately.
+#[derive(Debug)]
 pub struct Quota {
-    today: Mutex<(i64, HashMap<Uuid, u64>)>,
+    bytes_per_day: u64,
+    today: Mutex<Today>,
+}
+
+#[derive(Debug)]
+struct Today {
+    day: i64,
+    used: Recent<Uuid, u64>,
 }
 
 impl Quota {
+    /// `bytes_per_day` for each key: what it sent, and about 512 a letter for the letter itself.
+    pub fn new(bytes_per_day: u64) -> Self {
+        Self { bytes_per_day, today: Mutex::new(Today { day: 0, used: Recent::new(DEAD_LETTER_KEYS_MAX) }) }
+    }
+
     /// Takes `bytes` from a key's quota of the day that `now_s` (seconds since 1970) is in; false when it is used up.
     pub fn take(&self, key: Uuid, bytes: u64, now_s: i64) -> bool {
         let mut today = self.today.lock().expect("no code panics while holding it");
         let day = now_s.div_euclid(86_400);
-        if today.0 != day {
-            *today = (day, HashMap::new());
+        if today.day != day {
+            *today = Today { day, used: Recent::new(DEAD_LETTER_KEYS_MAX) };
         }
-        let used = today.1.entry(key).or_default();
-        if *used + bytes > DEAD_LETTER_BYTES_PER_DAY_MAX {
+        let used = today.used.get_or_insert_with(key, || 0);
+        if used.saturating_add(bytes) > self.bytes_per_day {
             return false;
         }
         *used += bytes;
@@ -105,7 +118,7 @@ impl Quota {
     /// Gives back what was taken for a request that was not written after all.
     pub fn give_back(&self, key: Uuid, bytes: u64) {
         let mut today = self.today.lock().expect("no code panics while holding it");
-        if let Some(used) = today.1.get_mut(&key) {
+        if let Some(used) = today.used.get_mut(&key) {
             *used = used.saturating_sub(bytes);
         }
     }
@@ -117,13 +130,21 @@ mod tests {
 
     #[test]
     fn the_quota_is_per_key_and_day() {
-        let quota = Quota::default();
+        let quota = Quota::new(1000);
         let (a, b) = (Uuid::now_v7(), Uuid::now_v7());
-        assert!(quota.take(a, DEAD_LETTER_BYTES_PER_DAY_MAX, 0));
+        assert!(quota.take(a, 1000, 0));
         assert!(!quota.take(a, 1, 86_399));
         assert!(quota.take(b, 1, 86_399));
         assert!(quota.take(a, 1, 86_400));
         quota.give_back(a, 1);
-        assert!(quota.take(a, DEAD_LETTER_BYTES_PER_DAY_MAX, 86_400));
+        assert!(quota.take(a, 1000, 86_400));
+        assert!(!quota.take(b, u64::MAX, 86_400));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let quota = Quota::new(1000);
+        (0..DEAD_LETTER_KEYS_MAX + 1000).for_each(|_| assert!(quota.take(Uuid::now_v7(), 1, 0)));
+        assert!(quota.today.lock().expect("not poisoned").used.len() <= DEAD_LETTER_KEYS_MAX);
     }
 }

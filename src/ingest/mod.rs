@@ -15,6 +15,7 @@ mod isolate;
 mod lane;
 mod ledger;
 mod plan;
+mod pressure;
 mod request;
 mod staging;
 mod transaction;
@@ -30,8 +31,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-pub use budget::{Budget, Reservation};
+pub use budget::{Budget, NoRoom, Reservation};
 use conservation::Conservation;
+pub use pressure::{Drain, Pressure};
 pub use request::{ItemError, Outcome, Refusal};
 
 use crate::config::Config;
@@ -66,7 +68,12 @@ pub struct EventsRequest {
     pub dedupe_body: bool,
     /// The body's bytes in the budget.
     pub reservation: Reservation,
+    /// Whether the key may send as many items.
+    pub admit: Admit,
 }
+
+/// Asked with the number of items once it is known, before anything is written. Err: not now, in so many seconds.
+pub type Admit = Box<dyn FnOnce(u64) -> Result<(), u32> + Send>;
 
 /// Why a request got no outcome.
 #[derive(Debug)]
@@ -80,8 +87,6 @@ pub enum Unanswered {
 }
 
 const EVENTS_ROUTE: &str = "/v1/events";
-/// Asked of senders while the lane or the budget is full, in seconds.
-const FULL_RETRY_AFTER_S: u32 = 1;
 
 /// The ingestion of a process.
 pub struct Ingest {
@@ -94,6 +99,8 @@ pub struct Ingest {
     pub conservation: Arc<Conservation>,
     /// The byte budget of requests.
     pub budget: Arc<Budget>,
+    /// When refused senders should come again.
+    pub pressure: Arc<Pressure>,
 }
 
 impl Ingest {
@@ -119,9 +126,10 @@ impl Ingest {
             decoders: Mutex::default(),
             retention_us: micros(config.retention.events),
             body_bytes_max: config.limits.body_bytes,
-            quota: Quota::default(),
+            quota: Quota::new(config.limits.dead_letter_bytes_per_day),
             conservation: Arc::default(),
-            budget: Budget::new(config.limits.memory_bytes),
+            budget: Budget::new(config.limits.memory_bytes, config.limits.tenant_memory_bytes),
+            pressure: Arc::default(),
         });
         (ingest, writers)
     }
@@ -146,17 +154,22 @@ impl Ingest {
             submission.finish(Err(Refusal::DeadLetterQuota));
         } else if let Err(submission) = self.send(submission) {
             let reason = "too many requests are waiting for the database".into();
-            submission.finish(Err(Refusal::Unavailable { retry_after_s: FULL_RETRY_AFTER_S, reason }));
+            submission.finish(Err(Refusal::Unavailable { retry_after_s: self.retry_after_s(), reason }));
         }
         let reply = answer.await.unwrap_or_else(|_| {
             // Only a writer that panicked drops a submission unanswered.
-            Err(Refusal::Unavailable { retry_after_s: FULL_RETRY_AFTER_S, reason: "the request was lost".into() })
+            Err(Refusal::Unavailable { retry_after_s: self.retry_after_s(), reason: "the request was lost".into() })
         });
         let written = reply.as_ref().is_ok_and(|outcome| !outcome.replayed);
         if rejected_bytes > 0 && !written && reply != Err(Refusal::DeadLetterQuota) {
             self.quota.give_back(api_key_id, rejected_bytes);
         }
         reply.map_err(Unanswered::Refused)
+    }
+
+    /// What a sender that is refused because of others is asked to wait, in seconds.
+    pub fn retry_after_s(&self) -> u32 {
+        self.pressure.retry_after(self.budget.used(), Instant::now())
     }
 
     #[expect(clippy::result_large_err, reason = "the caller needs the submission back to answer it")]
@@ -174,12 +187,21 @@ impl Ingest {
         let idempotency = idempotency(&request, &parameters);
         let (reply, answer) = oneshot::channel();
         let in_flight = self.conservation.receive(&request.tenant_id, decoded.items.into());
+        // From here on a return drops `in_flight`, which books its items as refused.
+        let refused = |refusal| Err(Unanswered::Refused(refusal));
+        if let Err(retry_after_s) = (request.admit)(decoded.items.into()) {
+            return refused(Refusal::RateLimited { retry_after_s });
+        }
         let mut reservation = request.reservation;
         // Encoded rows and rejections are held as well, until they are written.
-        if !reservation.grow_to(request.body.len() + decoded.rows.bytes.len() + decoded.rejected_bytes()) {
+        let held_bytes = request.body.len() + decoded.rows.bytes.len() + decoded.rejected_bytes();
+        if let Err(no_room) = reservation.grow_to(held_bytes) {
+            let retry_after_s = self.retry_after_s();
             let reason = "requests that wait for the database fill the memory set aside for them".into();
-            drop(in_flight);
-            return Err(Unanswered::Refused(Refusal::Unavailable { retry_after_s: FULL_RETRY_AFTER_S, reason }));
+            return refused(match no_room {
+                NoRoom::Tenant => Refusal::TenantMemory { retry_after_s },
+                NoRoom::All => Refusal::Unavailable { retry_after_s, reason },
+            });
         }
         let submission = Submission {
             tenant_id: request.tenant_id,

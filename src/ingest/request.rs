@@ -104,6 +104,16 @@ pub enum Refusal {
     },
     /// The key's dead letters of today are used up.
     DeadLetterQuota,
+    /// The key's rate limit is used up for so many seconds.
+    RateLimited {
+        /// Seconds.
+        retry_after_s: u32,
+    },
+    /// The tenant's requests hold its share of the memory.
+    TenantMemory {
+        /// Seconds.
+        retry_after_s: u32,
+    },
 }
 
 impl Submission {

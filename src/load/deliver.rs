@@ -20,7 +20,7 @@ use super::client::{Connection, Lost, Reply, Target};
 use super::feed::Job;
 use super::options::Kind;
 use super::report::{Answer, Tally};
-use super::rng::Rng;
+use crate::rng::Rng;
 
 /// How patient a run is.
 #[derive(Clone, Debug)]

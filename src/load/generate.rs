@@ -4,7 +4,7 @@
 //! makes it. Nothing is allocated per event: a load generator that is slower than the server measures itself.
 
 use super::options::Format;
-use super::rng::Rng;
+use crate::rng::Rng;
 
 /// One kind of event: what it is, who emits it, what it talks about.
 struct Shape {

@@ -20,7 +20,6 @@ mod options;
 mod pace;
 mod progress;
 mod report;
-mod rng;
 mod run;
 mod shift;
 #[cfg(test)]

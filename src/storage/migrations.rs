@@ -39,6 +39,13 @@ pub const MIGRATIONS: &[Migration] = &[
         postgres: sql!("postgres/0002_events"),
     },
     Migration { version: 3, name: "ingest", common: sql!("common/0003_ingest"), timescale: None, postgres: None },
+    Migration {
+        version: 4,
+        name: "key_limits",
+        common: sql!("common/0004_key_limits"),
+        timescale: None,
+        postgres: None,
+    },
 ];
 
 impl Migration {

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use super::{ApiKey, Scopes};
+use super::{ApiKey, RateLimits, Scopes};
 use crate::limits::TENANT_ID_CHARS_MAX;
 use crate::storage::StorageError;
 
@@ -42,6 +43,20 @@ pub struct KeyInfo {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// What it may send.
+    #[serde(flatten)]
+    pub limits: RateLimits,
+}
+
+/// What to change of a key's limits: None leaves a limit as it is, `Some(None)` removes it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LimitsChange {
+    /// Events a second.
+    pub events_per_second: Option<Option<u64>>,
+    /// Bytes a second.
+    pub bytes_per_second: Option<Option<u64>>,
+    /// Seconds of either rate that may come at once.
+    pub burst_seconds: Option<Option<u32>>,
 }
 
 /// A key just made; the only time that its text exists.
@@ -54,7 +69,8 @@ pub struct NewKey {
 }
 
 const ORGANIZATION: &str = "id, tenant_id, name, is_active, created_at";
-const KEY: &str = "k.id, o.tenant_id, k.label, k.scopes, k.created_at, k.expires_at, k.revoked_at";
+const KEY: &str = "k.id, o.tenant_id, k.label, k.scopes, k.created_at, k.expires_at, k.revoked_at, \
+     k.events_per_second, k.bytes_per_second, k.burst_seconds";
 
 fn organization(row: &Row) -> Organization {
     Organization {
@@ -75,6 +91,7 @@ fn key_info(row: &Row) -> KeyInfo {
         created_at: row.get(4),
         expires_at: row.get(5),
         revoked_at: row.get(6),
+        limits: RateLimits::of(row, 7),
     }
 }
 
@@ -147,7 +164,7 @@ async fn find_organization(client: &Client, name: &str, active_only: bool) -> Re
     }
 }
 
-/// Makes a key for an organization (by slug or name).
+/// Makes a key for an organization (by slug or name) that may send any amount.
 pub async fn create_key(
     client: &Client,
     organization: &str,
@@ -155,11 +172,23 @@ pub async fn create_key(
     label: &str,
     expires_at: Option<Timestamp>,
 ) -> Result<NewKey, StorageError> {
+    create_limited_key(client, organization, scopes, label, expires_at, RateLimits::default()).await
+}
+
+/// Makes a key for an organization (by slug or name) with limits.
+pub async fn create_limited_key(
+    client: &Client,
+    organization: &str,
+    scopes: Scopes,
+    label: &str,
+    expires_at: Option<Timestamp>,
+    limits: RateLimits,
+) -> Result<NewKey, StorageError> {
     if expires_at.is_some_and(|at| at <= Timestamp::now()) {
         return Err(StorageError::fatal("the key would have expired already; name a later time with --expires-at"));
     }
     let org_id = find_organization(client, organization, true).await?;
-    insert_key(client, org_id, &scopes.names(), label, expires_at, None).await
+    insert_key(client, org_id, &scopes.names(), label, expires_at, limits, None).await
 }
 
 async fn insert_key(
@@ -168,17 +197,53 @@ async fn insert_key(
     scopes: &[&str],
     label: &str,
     expires_at: Option<Timestamp>,
+    limits: RateLimits,
     rotated_from: Option<Uuid>,
 ) -> Result<NewKey, StorageError> {
     let key = ApiKey::generate().map_err(|error| StorageError::fatal(format!("no random bytes: {error}")))?;
     client
         .execute(
-            "INSERT INTO api_keys (id, org_id, key_hash, label, scopes, expires_at, rotated_from) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            &[&key.id, &org_id, &key.hash().as_slice(), &label, &scopes, &expires_at, &rotated_from],
+            "INSERT INTO api_keys (id, org_id, key_hash, label, scopes, expires_at, rotated_from, \
+             events_per_second, bytes_per_second, burst_seconds) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            &[
+                &key.id,
+                &org_id,
+                &key.hash().as_slice(),
+                &label,
+                &scopes,
+                &expires_at,
+                &rotated_from,
+                &limits.events_per_second.map(column),
+                &limits.bytes_per_second.map(column),
+                &limits.burst_seconds.map(|seconds| i32::try_from(seconds).unwrap_or(i32::MAX)),
+            ],
         )
         .await?;
     Ok(NewKey { id: key.id, key: key.reveal() })
+}
+
+/// A rate as its column holds it; the column's CHECK refuses what is too large.
+fn column(per_second: u64) -> i64 {
+    i64::try_from(per_second).unwrap_or(i64::MAX)
+}
+
+/// Changes what a key may send; every node knows it within 5 s. The key may be revoked: it only stays so.
+pub async fn limit_key(client: &Client, id: Uuid, change: LimitsChange) -> Result<KeyInfo, StorageError> {
+    let sql = format!(
+        "WITH k AS (UPDATE api_keys SET \
+             events_per_second = CASE WHEN $2 THEN $3 ELSE events_per_second END, \
+             bytes_per_second = CASE WHEN $4 THEN $5 ELSE bytes_per_second END, \
+             burst_seconds = CASE WHEN $6 THEN $7 ELSE burst_seconds END \
+             WHERE id = $1 RETURNING *) \
+         SELECT {KEY} FROM k JOIN organizations o ON o.id = k.org_id"
+    );
+    let LimitsChange { events_per_second: events, bytes_per_second: bytes, burst_seconds: burst } = change;
+    let (new_events, new_bytes) = (events.flatten().map(column), bytes.flatten().map(column));
+    let new_burst = burst.flatten().map(|seconds| i32::try_from(seconds).unwrap_or(i32::MAX));
+    let parameters: [&(dyn ToSql + Sync); 7] =
+        [&id, &events.is_some(), &new_events, &bytes.is_some(), &new_bytes, &burst.is_some(), &new_burst];
+    let row = client.query_opt(&sql, &parameters).await?;
+    row.as_ref().map(key_info).ok_or_else(|| unknown_key(id))
 }
 
 /// All keys, of one organization or of all, oldest first.
@@ -201,12 +266,14 @@ pub async fn revoke_key(client: &Client, id: Uuid) -> Result<KeyInfo, StorageErr
          SELECT {KEY} FROM k JOIN organizations o ON o.id = k.org_id"
     );
     let row = client.query_opt(&sql, &[&id]).await?;
-    row.as_ref()
-        .map(key_info)
-        .ok_or_else(|| StorageError::fatal(format!("no key has the id {id} (tidegate keys list)")))
+    row.as_ref().map(key_info).ok_or_else(|| unknown_key(id))
 }
 
-/// Makes a successor with the same organization, scopes and label, and lets the old key end at `old_ends_at`.
+fn unknown_key(id: Uuid) -> StorageError {
+    StorageError::fatal(format!("no key has the id {id} (tidegate keys list)"))
+}
+
+/// Makes a successor with the same organization, scopes, label and limits, and lets the old key end at `old_ends_at`.
 pub async fn rotate_key(client: &mut Client, id: Uuid, old_ends_at: Timestamp) -> Result<NewKey, StorageError> {
     let transaction = client.transaction().await?;
     let row = transaction
@@ -214,14 +281,15 @@ pub async fn rotate_key(client: &mut Client, id: Uuid, old_ends_at: Timestamp) -
             "UPDATE api_keys SET expires_at = least(coalesce(expires_at, $2), $2) WHERE id = $1 AND revoked_at IS NULL \
              AND coalesce(expires_at > now(), true) \
              AND EXISTS (SELECT FROM organizations o WHERE o.id = org_id AND o.is_active) \
-             RETURNING org_id, scopes, label",
+             RETURNING org_id, scopes, label, events_per_second, bytes_per_second, burst_seconds",
             &[&id, &old_ends_at],
         )
         .await?
         .ok_or_else(|| no_key(id))?;
     let (org_id, scopes, label): (Uuid, Vec<String>, String) = (row.get(0), row.get(1), row.get(2));
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
-    let new = insert_key(transaction.client(), org_id, &scopes, &label, None, Some(id)).await?;
+    let new =
+        insert_key(transaction.client(), org_id, &scopes, &label, None, RateLimits::of(&row, 3), Some(id)).await?;
     transaction.commit().await?;
     Ok(new)
 }

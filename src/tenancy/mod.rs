@@ -1,10 +1,14 @@
 //! Tenants: organizations, their API keys, and who a request speaks for.
 
 pub mod admin;
+mod bucket;
 mod key;
+mod limiter;
+mod lookups;
 mod scope;
 mod verifier;
 
 pub use key::{ApiKey, MalformedKey};
+pub use limiter::{Charge, Limit, Limited, Limiter, RateLimits};
 pub use scope::{Scope, Scopes};
 pub use verifier::{KeyError, Principal, Verifier};

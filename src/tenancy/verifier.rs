@@ -2,10 +2,12 @@
 //!
 //! A malformed key costs no query. A known key is believed for [`KEY_CACHE_TTL`], so that a revocation takes effect
 //! within 5 s; while the database cannot be asked, a key that was good stays good. Unknown keys are remembered too, and
-//! look-ups of keys never seen before are limited, so that random keys cannot flood the database.
+//! look-ups of keys not known to be good are limited ([`Lookups`]), so that random keys cannot flood the database. A key's
+//! rate limits travel with it, and are as fresh.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
@@ -13,8 +15,10 @@ use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use super::{ApiKey, Scope, Scopes};
-use crate::limits::{KEY_CACHE_ENTRIES_MAX, KEY_CACHE_TTL, KEY_LOOKUPS_PER_SECOND_MAX, KEY_STALE_MAX};
+use super::lookups::Lookups;
+use super::{ApiKey, RateLimits, Scope, Scopes};
+use crate::limits::{KEY_CACHE_ENTRIES_MAX, KEY_CACHE_TTL, KEY_STALE_MAX};
+use crate::rng::Rng;
 use crate::storage::StorageError;
 
 /// While one request asks the database, others may use the expired entry this long; with the TTL it stays under 5 s.
@@ -32,6 +36,8 @@ pub struct Principal {
     pub key_id: Uuid,
     /// What it may do.
     pub scopes: Scopes,
+    /// What it may send.
+    pub limits: RateLimits,
 }
 
 impl Principal {
@@ -46,8 +52,11 @@ impl Principal {
 pub enum KeyError {
     /// Not a key, an unknown, revoked or expired one, or one of a deactivated organization: all look the same outside.
     Invalid,
-    /// Too many look-ups of unknown keys at the moment.
-    TooMany,
+    /// Too many look-ups of unknown keys at the moment, from this address or from all.
+    TooMany {
+        /// Seconds, jittered.
+        retry_after_s: u32,
+    },
     /// The database cannot be asked, and the key is not in the cache.
     Unavailable(StorageError),
 }
@@ -74,53 +83,61 @@ pub struct Verifier {
 
 struct Cache {
     entries: HashMap<Uuid, Entry>,
-    /// Look-ups of unknown keys begun in the second that started then.
-    second: Instant,
-    lookups: u32,
+    lookups: Lookups,
 }
 
 enum Found {
     Fresh(Option<Record>),
-    /// Ask the database; the old answer serves if it cannot be asked.
-    Ask(Option<Record>),
-    TooMany,
+    /// A good key: ask the database; the old answer serves if it cannot be asked and is not too old.
+    Refresh(Option<Record>),
+    /// A key not known to be good: ask, and tell [`Lookups`] if it is.
+    LookUp,
+    TooMany(u32),
 }
 
-const LOOKUP: &str = "SELECT k.key_hash, k.scopes, k.expires_at, o.tenant_id FROM api_keys k \
+const LOOKUP: &str = "SELECT k.key_hash, k.scopes, k.expires_at, o.tenant_id, \
+     k.events_per_second, k.bytes_per_second, k.burst_seconds FROM api_keys k \
      JOIN organizations o ON o.id = k.org_id WHERE k.id = $1 AND k.revoked_at IS NULL AND o.is_active";
 
 impl Verifier {
     /// Verifies against the database of `pool`.
     pub fn new(pool: Pool) -> Self {
-        let cache = Cache { entries: HashMap::new(), second: Instant::now(), lookups: 0 };
-        Self { pool, cache: Mutex::new(cache) }
+        Self { pool, cache: Mutex::new(Cache::new(Rng::from_os())) }
     }
 
-    /// Who holds the key with this text.
-    pub async fn verify(&self, text: &str) -> Result<Arc<Principal>, KeyError> {
+    /// Who holds the key with this text, which came from the address `peer`.
+    pub async fn verify(&self, text: &str, peer: IpAddr) -> Result<Arc<Principal>, KeyError> {
         let key = ApiKey::parse(text).map_err(|_| KeyError::Invalid)?;
         let asked_at = Instant::now();
-        let found = self.cache.lock().expect("no code panics while holding it").find(key.id, asked_at);
-        let record = match found {
-            Found::Fresh(record) => record,
-            Found::TooMany => return Err(KeyError::TooMany),
-            Found::Ask(old) => match self.look_up(key.id).await {
-                Ok(record) => {
-                    // As old as the question: a revocation during a slow look-up must not be hidden any longer.
-                    let mut cache = self.cache.lock().expect("no code panics while holding it");
-                    cache.store(key.id, record.clone(), asked_at);
-                    record
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a key could not be looked up");
-                    Some(old.ok_or(KeyError::Unavailable(error))?)
-                }
-            },
+        let found = self.cache().find(key.id, peer, asked_at);
+        let (old, limited) = match found {
+            Found::Fresh(record) => return accept(record, &key),
+            Found::TooMany(retry_after_s) => return Err(KeyError::TooMany { retry_after_s }),
+            Found::Refresh(old) => (old, false),
+            Found::LookUp => (None, true),
         };
-        let record = record.ok_or(KeyError::Invalid)?;
-        let same = bool::from(record.hash.ct_eq(&key.hash()));
-        let expired = record.expires_at.is_some_and(|at| at <= Timestamp::now());
-        if same && !expired { Ok(record.principal) } else { Err(KeyError::Invalid) }
+        let answer = self.look_up(key.id).await;
+        let mut cache = self.cache();
+        if limited && !matches!(answer, Ok(None)) {
+            cache.lookups.give_back(peer);
+        }
+        let record = match answer {
+            Ok(record) => {
+                // As old as the question: a revocation during a slow look-up must not be hidden any longer.
+                cache.store(key.id, record.clone(), asked_at);
+                record
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a key could not be looked up");
+                Some(old.ok_or(KeyError::Unavailable(error))?)
+            }
+        };
+        drop(cache);
+        accept(record, &key)
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().expect("no code panics while holding it")
     }
 
     async fn look_up(&self, id: Uuid) -> Result<Option<Record>, StorageError> {
@@ -140,30 +157,51 @@ impl Verifier {
         let hash: &[u8] = row.get(0);
         Ok(Some(Record {
             hash: hash.try_into().map_err(|_| StorageError::fatal("a key's hash is not 32 bytes"))?,
-            principal: Arc::new(Principal { tenant_id: row.get::<_, &str>(3).into(), key_id: id, scopes }),
+            principal: Arc::new(Principal {
+                tenant_id: row.get::<_, &str>(3).into(),
+                key_id: id,
+                scopes,
+                limits: RateLimits::of(&row, 4),
+            }),
             expires_at: row.get(2),
         }))
     }
 }
 
+fn accept(record: Option<Record>, key: &ApiKey) -> Result<Arc<Principal>, KeyError> {
+    let record = record.ok_or(KeyError::Invalid)?;
+    let same = bool::from(record.hash.ct_eq(&key.hash()));
+    let expired = record.expires_at.is_some_and(|at| at <= Timestamp::now());
+    if same && !expired { Ok(record.principal) } else { Err(KeyError::Invalid) }
+}
+
 impl Cache {
-    fn find(&mut self, id: Uuid, now: Instant) -> Found {
+    fn new(rng: Rng) -> Self {
+        Self { entries: HashMap::new(), lookups: Lookups::new(rng, Instant::now()) }
+    }
+
+    fn find(&mut self, id: Uuid, peer: IpAddr, now: Instant) -> Found {
         if let Some(entry) = self.entries.get_mut(&id) {
             let age = now.duration_since(entry.checked_at);
             let asked = entry.refreshing_since.is_some_and(|since| now.duration_since(since) < REFRESH_GRACE);
             if age < KEY_CACHE_TTL || (asked && age < KEY_CACHE_TTL + REFRESH_GRACE) {
                 return Found::Fresh(entry.record.clone());
             }
-            entry.refreshing_since = Some(now);
-            let old = entry.record.clone().filter(|_| age < KEY_STALE_MAX);
-            return Found::Ask(old);
+            // One that did not exist counts again each time it is asked for, or trying the same ones would be free.
+            if entry.record.is_some() {
+                entry.refreshing_since = Some(now);
+                return Found::Refresh(entry.record.clone().filter(|_| age < KEY_STALE_MAX));
+            }
         }
-        if now.duration_since(self.second) >= Duration::from_secs(1) {
-            self.second = now;
-            self.lookups = 0;
+        match self.lookups.begin(peer, now) {
+            Err(retry_after_s) => Found::TooMany(retry_after_s),
+            Ok(()) => {
+                if let Some(entry) = self.entries.get_mut(&id) {
+                    entry.refreshing_since = Some(now);
+                }
+                Found::LookUp
+            }
         }
-        self.lookups += 1;
-        if self.lookups > KEY_LOOKUPS_PER_SECOND_MAX { Found::TooMany } else { Found::Ask(None) }
     }
 
     fn store(&mut self, id: Uuid, record: Option<Record>, checked_at: Instant) {
@@ -179,34 +217,54 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
     fn cache() -> Cache {
-        Cache { entries: HashMap::new(), second: Instant::now(), lookups: 0 }
+        Cache::new(Rng::new(1))
+    }
+
+    fn record(id: Uuid) -> Record {
+        let scopes = Scopes::parse("ingest").expect("a scope");
+        let principal = Principal { tenant_id: "t".into(), key_id: id, scopes, limits: RateLimits::default() };
+        Record { hash: [0; 32], principal: Arc::new(principal), expires_at: None }
     }
 
     #[test]
     fn a_flood_of_unknown_keys_is_stopped_and_known_ones_pass() {
         let mut cache = cache();
         let now = Instant::now();
-        let known = Uuid::now_v7();
-        cache.store(known, None, now);
-        for _ in 0..KEY_LOOKUPS_PER_SECOND_MAX {
-            assert!(matches!(cache.find(Uuid::now_v7(), now), Found::Ask(None)));
-        }
-        assert!(matches!(cache.find(Uuid::now_v7(), now), Found::TooMany));
-        assert!(matches!(cache.find(known, now), Found::Fresh(None)));
-        assert!(matches!(cache.find(Uuid::now_v7(), now + Duration::from_secs(2)), Found::Ask(None)));
+        let [good, bad] = [(); 2].map(|()| Uuid::now_v7());
+        cache.store(good, Some(record(good)), now);
+        cache.store(bad, None, now);
+        let flood: Vec<Uuid> = (0..1000).map(|_| Uuid::now_v7()).collect();
+        let stopped = flood.iter().find(|id| !matches!(cache.find(**id, PEER, now), Found::LookUp));
+        assert!(stopped.is_some_and(|id| matches!(cache.find(*id, PEER, now), Found::TooMany(1..=2))));
+        assert!(matches!(cache.find(good, PEER, now), Found::Fresh(Some(_))));
+        assert!(matches!(cache.find(bad, PEER, now), Found::Fresh(None)));
+        let later = now + KEY_CACHE_TTL;
+        assert!(matches!(cache.find(good, PEER, later), Found::Refresh(Some(_))), "a good key is not limited");
+        while matches!(cache.find(Uuid::now_v7(), PEER, later), Found::LookUp) {}
+        assert!(matches!(cache.find(bad, PEER, later), Found::TooMany(_)), "a bad one is, each time");
+        let other = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        assert!(matches!(cache.find(Uuid::now_v7(), other, later), Found::LookUp), "others look up new keys");
     }
 
     #[test]
     fn an_expired_entry_is_asked_again_by_one_request() {
         let mut cache = cache();
-        let id = Uuid::now_v7();
-        cache.store(id, None, Instant::now());
-        let later = Instant::now() + KEY_CACHE_TTL;
-        assert!(matches!(cache.find(id, later), Found::Ask(_)));
-        assert!(matches!(cache.find(id, later + Duration::from_millis(10)), Found::Fresh(_)));
-        assert!(matches!(cache.find(id, later + REFRESH_GRACE), Found::Ask(_)));
+        let [good, bad] = [(); 2].map(|()| Uuid::now_v7());
+        let now = Instant::now();
+        cache.store(good, Some(record(good)), now);
+        cache.store(bad, None, now);
+        let later = now + KEY_CACHE_TTL;
+        for id in [good, bad] {
+            assert!(matches!(cache.find(id, PEER, later), Found::Refresh(_) | Found::LookUp));
+            assert!(matches!(cache.find(id, PEER, later + Duration::from_millis(10)), Found::Fresh(_)));
+            assert!(matches!(cache.find(id, PEER, later + REFRESH_GRACE), Found::Refresh(_) | Found::LookUp));
+        }
     }
 }

@@ -1,11 +1,21 @@
-//! A small deterministic random number generator (splitmix64), so that a seed names a load exactly.
+//! A small deterministic random number generator (splitmix64), so that a seed names a load exactly and a test can fix
+//! what senders are asked to wait.
+
+use std::time::Duration;
 
 /// splitmix64 (Steele, Lea, Flood 2014): one add and three multiplies a number, good enough for test data.
+#[derive(Debug)]
 pub(crate) struct Rng(u64);
 
 impl Rng {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// Seeded by the operating system.
+    pub(crate) fn from_os() -> Self {
+        // Only jitter is drawn from it; without random bytes every process merely jitters alike.
+        Self(getrandom::u64().unwrap_or(0))
     }
 
     /// A stream of its own for each number, so that batches can be made in any order by any worker.
@@ -37,6 +47,14 @@ impl Rng {
     pub(crate) fn chance(&mut self, percent: u32) -> bool {
         self.below(100) < percent
     }
+
+    /// `wait` in whole seconds for Retry-After, rounded up and at least 1, and at random by up to a quarter, at least a
+    /// second, longer: senders that were refused together must not come back together.
+    pub(crate) fn retry_after_s(&mut self, wait: Duration) -> u32 {
+        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX).max(1);
+        seconds.saturating_add(self.below((seconds / 4).max(1) + 1))
+    }
 }
 
 #[cfg(test)]
@@ -56,5 +74,18 @@ mod tests {
         let mut rng = Rng::new(7);
         let seen: std::collections::BTreeSet<u32> = (0..1000).map(|_| rng.below(5)).collect();
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn retry_after_is_never_too_short_and_spreads() {
+        let mut rng = Rng::new(3);
+        for ms in [0, 1, 999, 1000, 1001, 8000, 100_000] {
+            let wait = Duration::from_millis(ms);
+            let seen: std::collections::BTreeSet<u32> = (0..500).map(|_| rng.retry_after_s(wait)).collect();
+            let (least, most) = (*seen.first().expect("500"), *seen.last().expect("500"));
+            assert!(u128::from(least) * 1000 >= wait.as_millis() && least >= 1, "{ms} ms: {least}");
+            assert!(most <= least + (least / 4).max(1) && seen.len() > 1, "{ms} ms: {least} to {most}");
+        }
+        assert_eq!(rng.retry_after_s(Duration::MAX), u32::MAX);
     }
 }

@@ -1,0 +1,125 @@
+//! What a key may send and a tenant may hold: asked around the reading of a body, and answered 429.
+//!
+//! Bytes count after decompression, since that is what they cost here however they were packed; what a request costs is
+//! given back when it is answered with Retry-After, so that sending it again is not paid for twice.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use hyper::body::{Body as _, Incoming};
+use hyper::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+
+use super::problem::Problem;
+use super::{Api, body};
+use crate::ingest::{Admit, Ingest, NoRoom, Reservation};
+use crate::tenancy::{Charge, Limit, Limited, Principal};
+
+/// Longest wait that a used up day is answered with, in seconds: the sender may have been mended meanwhile.
+const DAY_RETRY_AFTER_S_MAX: i64 = 3600;
+
+/// The memory that the bodies of a tenant may take.
+pub struct Memory<'a> {
+    ingest: &'a Ingest,
+    tenant_id: &'a Arc<str>,
+}
+
+impl Memory<'_> {
+    /// Takes `bytes` for a body.
+    pub fn reserve(&self, bytes: usize) -> Result<Reservation, Problem> {
+        self.ingest.budget.reserve(self.tenant_id, bytes).map_err(|no_room| self.refused(no_room))
+    }
+
+    /// The answer when there was no room.
+    pub fn refused(&self, no_room: NoRoom) -> Problem {
+        let retry_after_s = self.ingest.retry_after_s();
+        match no_room {
+            NoRoom::Tenant => tenant_memory(retry_after_s),
+            NoRoom::All => {
+                let detail = "requests of other senders fill the memory set aside for bodies";
+                Problem::unavailable("overloaded", detail, retry_after_s)
+            }
+        }
+    }
+}
+
+/// Reads a body on the account of its key: the bytes announced are taken before any is read, and settled to those that
+/// came.
+pub async fn read_body(
+    api: &Api,
+    principal: &Principal,
+    headers: &HeaderMap,
+    incoming: &mut Incoming,
+) -> Result<(Bytes, Reservation, Arc<Charge>), Problem> {
+    // More than the largest body is refused without being read.
+    let announced = incoming.size_hint().exact().unwrap_or(0).min(api.body_bytes_max as u64);
+    let charge =
+        api.limiter.begin(principal.key_id, principal.limits, announced, Instant::now()).map_err(rate_limited)?;
+    let memory = Memory { ingest: &api.ingest, tenant_id: &principal.tenant_id };
+    let mut raw_bytes = 0;
+    match body::read(headers, incoming, api.body_bytes_max, &memory, &mut raw_bytes).await {
+        Ok((bytes, reservation)) => {
+            charge.settle_bytes(bytes.len() as u64, Instant::now());
+            Ok((bytes, reservation, Arc::new(charge)))
+        }
+        Err(problem) => {
+            charge.settle_bytes(raw_bytes as u64, Instant::now());
+            Err(unpaid(problem, &charge))
+        }
+    }
+}
+
+/// What ingestion asks once it knows how many events a request holds.
+pub fn admit(charge: &Arc<Charge>) -> Admit {
+    let charge = Arc::clone(charge);
+    Box::new(move |events| charge.take_events(events, Instant::now()).map_err(|limited| limited.retry_after_s))
+}
+
+/// Passes a refusal on; one that asks to send the same again gives back what the request has cost.
+pub fn unpaid(problem: Problem, charge: &Charge) -> Problem {
+    if problem.asks_again() {
+        charge.give_back(Instant::now());
+    }
+    problem
+}
+
+/// 429: the key has sent too much lately.
+pub fn rate_limited(limited: Limited) -> Problem {
+    let (reason, what) = match limited.limit {
+        Limit::Events => ("events_per_second", "events"),
+        Limit::Bytes => ("bytes_per_second", "bytes (counted after decompression)"),
+    };
+    let detail = format!(
+        "the key has used up the {what} that it may send for now; nothing of this request was stored; send it again after \
+         Retry-After"
+    );
+    refused(reason, "rate_limited", detail, limited.retry_after_s)
+}
+
+/// 429: the tenant's own requests hold its share of the memory.
+pub fn tenant_memory(retry_after_s: u32) -> Problem {
+    let detail = "requests of this tenant that are being received or written hold all the memory that one tenant may have \
+                  (limits.tenant_memory_bytes); send fewer at once; nothing of this request was stored";
+    refused("tenant_memory", "tenant_memory", detail, retry_after_s)
+}
+
+/// 429: the key's dead letters of the UTC day are used up.
+pub fn dead_letters() -> Problem {
+    let until_tomorrow_s = 86_400 - Timestamp::now().as_second().rem_euclid(86_400);
+    let retry_after_s = u32::try_from(until_tomorrow_s.min(DAY_RETRY_AFTER_S_MAX)).unwrap_or(1);
+    let detail = "this key has used up its dead letters of the day; mend what it sends (GET /v1/dead-letters says what is \
+                  wrong); nothing of this request was stored";
+    refused("dead_letters", "dead_letter_quota", detail, retry_after_s)
+}
+
+/// 429: too many keys are being tried.
+pub fn key_lookups(retry_after_s: u32) -> Problem {
+    let detail = "too many unknown keys are being tried, from this address or from all";
+    refused("key_lookups", "key_lookups", detail, retry_after_s)
+}
+
+fn refused(reason: &'static str, code: &'static str, detail: impl Into<String>, retry_after_s: u32) -> Problem {
+    metrics::counter!("tidegate_quota_refusals_total", "reason" => reason).increment(1);
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail).retry_after(retry_after_s)
+}

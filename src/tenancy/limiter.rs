@@ -1,0 +1,274 @@
+//! Rate limits of keys: events and bytes a second, each with a burst, counted on this node.
+//!
+//! A request takes three looks at its key's buckets, whatever its size: before its body is read (both buckets must hold
+//! something; the announced bytes are taken), after it was read (the announced bytes become the real ones) and after it
+//! was decoded (its events). Keys without limits touch nothing. Memory is bounded by the keys used lately.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::bucket::{Bucket, Rate};
+use crate::limits::{LIMITED_KEYS_MAX, RATE_BURST_S_DEFAULT};
+use crate::recent::Recent;
+use crate::rng::Rng;
+
+/// What a key may send in the long run; None: any amount.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct RateLimits {
+    /// Events a second.
+    pub events_per_second: Option<u64>,
+    /// Bytes of bodies a second, after decompression.
+    pub bytes_per_second: Option<u64>,
+    /// Seconds of either rate that may come at once; None: [`RATE_BURST_S_DEFAULT`].
+    pub burst_seconds: Option<u32>,
+}
+
+impl RateLimits {
+    /// Of three columns of a row: events, bytes, burst.
+    pub(super) fn of(row: &Row, first: usize) -> Self {
+        let rate = |column| row.get::<_, Option<i64>>(column).and_then(|rate| u64::try_from(rate).ok());
+        Self {
+            events_per_second: rate(first),
+            bytes_per_second: rate(first + 1),
+            burst_seconds: row.get::<_, Option<i32>>(first + 2).and_then(|seconds| u32::try_from(seconds).ok()),
+        }
+    }
+
+    fn rate(&self, per_second: Option<u64>) -> Option<Rate> {
+        per_second.map(|per_second| Rate { per_second, burst_s: self.burst_seconds.unwrap_or(RATE_BURST_S_DEFAULT) })
+    }
+
+    fn events(&self) -> Option<Rate> {
+        self.rate(self.events_per_second)
+    }
+
+    fn bytes(&self) -> Option<Rate> {
+        self.rate(self.bytes_per_second)
+    }
+}
+
+/// Which limit of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Events a second.
+    Events,
+    /// Bytes a second.
+    Bytes,
+}
+
+/// Refused: the key has used up what it may send for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limited {
+    /// The limit that was met; of two, the one that takes longer.
+    pub limit: Limit,
+    /// Seconds, jittered, after which the key may send again.
+    pub retry_after_s: u32,
+}
+
+/// The buckets of one key, made when a limit is first met with.
+#[derive(Debug, Default)]
+struct Buckets {
+    events: Option<Bucket>,
+    bytes: Option<Bucket>,
+}
+
+#[derive(Debug)]
+struct State {
+    keys: Recent<Uuid, Buckets>,
+    rng: Rng,
+}
+
+/// The buckets of the keys used lately.
+#[derive(Debug)]
+pub struct Limiter {
+    state: Mutex<State>,
+}
+
+/// What one request has taken of its key's limits.
+#[derive(Debug)]
+pub struct Charge {
+    limiter: Arc<Limiter>,
+    key_id: Uuid,
+    limits: RateLimits,
+    bytes: AtomicU64,
+    events: AtomicU64,
+}
+
+impl Limiter {
+    /// No key has sent anything yet.
+    pub fn new() -> Arc<Self> {
+        Self::with(LIMITED_KEYS_MAX, Rng::from_os())
+    }
+
+    fn with(keys_max: usize, rng: Rng) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(State { keys: Recent::new(keys_max), rng }) })
+    }
+
+    /// Begins a request of a key: takes the bytes that its head announces, unless one of the buckets is empty.
+    pub fn begin(
+        self: &Arc<Self>,
+        key_id: Uuid,
+        limits: RateLimits,
+        announced_bytes: u64,
+        now: Instant,
+    ) -> Result<Charge, Limited> {
+        let (events, bytes) = (limits.events(), limits.bytes());
+        if events.is_some() || bytes.is_some() {
+            self.with_key(key_id, |buckets, rng| {
+                let wait = |rate: Option<Rate>, bucket: &mut Option<Bucket>| {
+                    rate.map_or(Duration::ZERO, |rate| bucket_of(bucket, rate, now).wait(rate, now))
+                };
+                let waits = (wait(events, &mut buckets.events), wait(bytes, &mut buckets.bytes));
+                refuse_for(waits.0, waits.1, rng)?;
+                if let Some(rate) = bytes {
+                    bucket_of(&mut buckets.bytes, rate, now).spend(announced_bytes);
+                }
+                Ok(())
+            })?;
+        }
+        let limiter = Arc::clone(self);
+        Ok(Charge { limiter, key_id, limits, bytes: announced_bytes.into(), events: 0.into() })
+    }
+
+    fn with_key<T>(&self, key_id: Uuid, work: impl FnOnce(&mut Buckets, &mut Rng) -> T) -> T {
+        let mut state = self.state.lock().expect("no code panics while holding it");
+        let State { keys, rng } = &mut *state;
+        work(keys.get_or_insert_with(key_id, Buckets::default), rng)
+    }
+}
+
+impl Charge {
+    /// The body is read, or has ended early: so many bytes came, instead of those announced.
+    pub fn settle_bytes(&self, bytes: u64, now: Instant) {
+        let announced = self.bytes.swap(bytes, Ordering::Relaxed);
+        let Some(rate) = self.limits.bytes() else { return };
+        self.limiter.with_key(self.key_id, |buckets, _| {
+            let bucket = bucket_of(&mut buckets.bytes, rate, now);
+            bucket.give_back(announced);
+            bucket.spend(bytes);
+        });
+    }
+
+    /// Takes the events of the request; refused when others of the same key have emptied the bucket meanwhile.
+    pub fn take_events(&self, events: u64, now: Instant) -> Result<(), Limited> {
+        let Some(rate) = self.limits.events() else { return Ok(()) };
+        self.limiter.with_key(self.key_id, |buckets, rng| {
+            let taken = bucket_of(&mut buckets.events, rate, now).take(events, rate, now);
+            taken.or_else(|wait| refuse_for(wait, Duration::ZERO, rng))
+        })?;
+        self.events.store(events, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives everything back: the request was refused for a reason that is not the sender's, and will come again.
+    pub fn give_back(&self, now: Instant) {
+        let (bytes, events) = (self.bytes.swap(0, Ordering::Relaxed), self.events.swap(0, Ordering::Relaxed));
+        if self.limits.events().is_none() && self.limits.bytes().is_none() {
+            return;
+        }
+        self.limiter.with_key(self.key_id, |buckets, _| {
+            let give_back = |rate: Option<Rate>, bucket: &mut Option<Bucket>, tokens| {
+                if let Some(rate) = rate {
+                    bucket_of(bucket, rate, now).give_back(tokens);
+                }
+            };
+            give_back(self.limits.bytes(), &mut buckets.bytes, bytes);
+            give_back(self.limits.events(), &mut buckets.events, events);
+        });
+    }
+}
+
+fn bucket_of(bucket: &mut Option<Bucket>, rate: Rate, now: Instant) -> &mut Bucket {
+    bucket.get_or_insert_with(|| Bucket::full(rate, now))
+}
+
+fn refuse_for(events: Duration, bytes: Duration, rng: &mut Rng) -> Result<(), Limited> {
+    let (limit, wait) = if events >= bytes { (Limit::Events, events) } else { (Limit::Bytes, bytes) };
+    if wait.is_zero() { Ok(()) } else { Err(Limited { limit, retry_after_s: rng.retry_after_s(wait) }) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use super::*;
+
+    const LIMITS: RateLimits =
+        RateLimits { events_per_second: Some(10), bytes_per_second: Some(1000), burst_seconds: Some(1) };
+
+    fn limiter() -> Arc<Limiter> {
+        Limiter::with(1000, Rng::new(1))
+    }
+
+    fn held(limiter: &Limiter) -> usize {
+        limiter.state.lock().unwrap().keys.len()
+    }
+
+    #[test]
+    fn keys_without_limits_leave_no_trace() {
+        let (limiter, now) = (limiter(), Instant::now());
+        let charge = limiter.begin(Uuid::now_v7(), RateLimits::default(), 1 << 40, now).unwrap();
+        charge.settle_bytes(1 << 50, now);
+        charge.take_events(1 << 50, now).unwrap();
+        charge.give_back(now);
+        assert_eq!(held(&limiter), 0);
+    }
+
+    #[test]
+    fn an_empty_bucket_refuses_before_the_body() {
+        let (limiter, now, key) = (limiter(), Instant::now(), Uuid::now_v7());
+        limiter.begin(key, LIMITS, 10, now).unwrap().take_events(30, now).unwrap();
+        let limited = limiter.begin(key, LIMITS, 10, now).unwrap_err();
+        assert_eq!(limited.limit, Limit::Events);
+        assert!((3..=4).contains(&limited.retry_after_s), "{limited:?}");
+        // As long as it was told, and it is served; others never noticed.
+        limiter.begin(Uuid::now_v7(), LIMITS, 10, now).unwrap();
+        let later = now + Duration::from_secs(limited.retry_after_s.into());
+        limiter.begin(key, LIMITS, 10, later).unwrap().take_events(1, later).unwrap();
+    }
+
+    #[test]
+    fn announced_bytes_become_real_ones() {
+        let (limiter, now, key) = (limiter(), Instant::now(), Uuid::now_v7());
+        let charge = limiter.begin(key, LIMITS, 5000, now).unwrap();
+        assert_eq!(limiter.begin(key, LIMITS, 1, now).unwrap_err().limit, Limit::Bytes);
+        // Only a little of it came.
+        charge.settle_bytes(100, now);
+        let compressed = limiter.begin(key, LIMITS, 10, now).unwrap();
+        compressed.settle_bytes(2900, now);
+        let limited = limiter.begin(key, LIMITS, 1, now).unwrap_err();
+        assert!((2..=4).contains(&limited.retry_after_s), "2,000 bytes of debt at 1,000 a second: {limited:?}");
+    }
+
+    #[test]
+    fn requests_that_pass_the_head_together_meet_the_events_bucket() {
+        let (limiter, now, key) = (limiter(), Instant::now(), Uuid::now_v7());
+        let [first, second] = [(); 2].map(|()| limiter.begin(key, LIMITS, 1, now).unwrap());
+        first.take_events(10, now).unwrap();
+        assert_eq!(second.take_events(10, now).unwrap_err().limit, Limit::Events);
+    }
+
+    #[test]
+    fn what_was_not_written_costs_nothing() {
+        let (limiter, now, key) = (limiter(), Instant::now(), Uuid::now_v7());
+        for _ in 0..100 {
+            let charge = limiter.begin(key, LIMITS, 400, now).unwrap();
+            charge.settle_bytes(900, now);
+            charge.take_events(9, now).unwrap();
+            charge.give_back(now);
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let (limiter, now) = (limiter(), Instant::now());
+        for _ in 0..5000 {
+            limiter.begin(Uuid::now_v7(), LIMITS, 1, now).unwrap();
+        }
+        assert!(held(&limiter) <= 1000);
+    }
+}
