@@ -26,6 +26,7 @@ mod poison;
 mod postgres;
 mod process;
 mod proxy;
+mod quotas;
 mod reads;
 mod recovery;
 mod roles;
@@ -51,6 +52,7 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("reads", reads::TESTS),
         ("dead_letters", dead_letters::TESTS),
         ("keys", keys::TESTS),
+        ("quotas", quotas::TESTS),
         ("roles", roles::TESTS),
         ("schema", schema::TESTS),
         ("engines", engines::TESTS),
