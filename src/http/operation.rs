@@ -55,6 +55,9 @@ pub fn metrics(api: &Api) -> Response<Body> {
     }
     gauge!("tidegate_requests_waiting").set(exact(api.ingest.waiting() as u64));
     gauge!("tidegate_body_bytes_held").set(exact(api.ingest.budget.used() as u64));
+    let drain = api.ingest.pressure.drain();
+    gauge!("tidegate_drain_rows_per_second").set(drain.rows_per_s);
+    gauge!("tidegate_drain_bytes_per_second").set(drain.bytes_per_s);
     api.metrics.run_upkeep();
     answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", full(api.metrics.render()))
 }
