@@ -34,10 +34,10 @@ impl Memory<'_> {
     /// The answer when there was no room.
     pub fn refused(&self, no_room: NoRoom) -> Problem {
         let retry_after_s = self.ingest.retry_after_s();
-        match no_room {
+        match self.ingest.whose(no_room) {
             NoRoom::Tenant => tenant_memory(retry_after_s),
             NoRoom::All => {
-                let detail = "requests of other senders fill the memory set aside for bodies";
+                let detail = "requests that are being received or written fill the memory set aside for them";
                 Problem::unavailable("overloaded", detail, retry_after_s)
             }
         }

@@ -172,6 +172,11 @@ impl Ingest {
         self.pressure.retry_after(self.budget.used(), Instant::now())
     }
 
+    /// Whose doing it is that there is no room: a tenant's share fills by itself while the database takes nothing.
+    pub fn whose(&self, no_room: NoRoom) -> NoRoom {
+        if self.pressure.is_away() { NoRoom::All } else { no_room }
+    }
+
     #[expect(clippy::result_large_err, reason = "the caller needs the submission back to answer it")]
     fn send(&self, submission: Submission) -> Result<(), Submission> {
         match &*self.lane.lock().expect("no code panics while holding it") {
@@ -198,7 +203,7 @@ impl Ingest {
         if let Err(no_room) = reservation.grow_to(held_bytes) {
             let retry_after_s = self.retry_after_s();
             let reason = "requests that wait for the database fill the memory set aside for them".into();
-            return refused(match no_room {
+            return refused(match self.whose(no_room) {
                 NoRoom::Tenant => Refusal::TenantMemory { retry_after_s },
                 NoRoom::All => Refusal::Unavailable { retry_after_s, reason },
             });

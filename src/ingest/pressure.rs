@@ -77,6 +77,11 @@ impl Pressure {
         self.state().away_since = None;
     }
 
+    /// Whether the database is marked as away.
+    pub fn is_away(&self) -> bool {
+        self.state().away_since.is_some()
+    }
+
     /// What leaves in a second of work; zero before the first batch.
     pub fn drain(&self) -> Drain {
         self.state().drain()
@@ -196,7 +201,9 @@ mod tests {
             let seconds = pressure.retry_after(0, now + Duration::from_secs(age_s));
             assert!((least..=most).contains(&seconds), "{age_s} s: {seconds}");
         }
+        assert!(pressure.is_away());
         pressure.back();
+        assert!(!pressure.is_away());
         assert!(pressure.retry_after(0, now + Duration::from_secs(3600)) <= 2);
         pressure.away(now);
         pressure.settled(1, 1, ms(1), now + Duration::from_secs(3600));

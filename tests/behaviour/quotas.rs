@@ -23,6 +23,8 @@ pub const TESTS: &[Test] = tests!(
     bytes_count_after_decompression,
     what_was_read_and_refused_is_in_the_books,
     one_at_many_times_its_limit_beside_others,
+    a_body_that_breaks_off_counts_with_what_came,
+    refusals_for_the_sake_of_others_cost_nothing,
     stalled_bodies_hold_a_tenants_share_only,
     a_flood_of_unknown_keys_beside_new_ones,
     the_quota_of_dead_letters,
@@ -227,6 +229,39 @@ fn one_at_many_times_its_limit_beside_others(env: &Env) -> TestResult {
     let books = Books::of(&tidegate.client);
     books.assert_balanced();
     assert_eq!(books.items("in_flight"), 0);
+    Ok(())
+}
+
+fn a_body_that_breaks_off_counts_with_what_came(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let client = tidegate.with(&limited(env, "default", &["--bytes-per-second", "500", "--burst", "1s"]));
+    let body = vec![b' '; 60_000];
+    let broken = Unfinished::start(&client, &body, 10);
+    until("the body is being read", || (bytes_held(&client) > 0.0).then_some(()));
+    let refused = client.events(event(1));
+    refused.problem(429, "rate_limited");
+    assert!(retry_after(&refused) > 60, "what is announced is taken: {refused:?}");
+    drop(broken);
+    // Far sooner than the two minutes that the announced bytes would take.
+    until("what did not come is given back", || (client.events(event(1)).status == 200).then_some(()));
+    Ok(())
+}
+
+fn refusals_for_the_sake_of_others_cost_nothing(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["limits.body_bytes=64KiB", "limits.memory_bytes=192KiB"]);
+    let client = tidegate.with(&limited(env, "default", &["--bytes-per-second", "500", "--burst", "1s"]));
+    let stalled = [(); 3].map(|()| Unfinished::start(&tidegate.client, &[b' '; 64 << 10], 60 << 10));
+    until("the memory is taken", || (bytes_held(&client) >= f64::from(192 << 10)).then_some(()));
+    let body = format!("{}{}", event(1), " ".repeat(60_000));
+    for _ in 0..20 {
+        let refused = client.events(&body);
+        refused.problem(503, "overloaded");
+        assert!(retry_after(&refused) >= 1, "{refused:?}");
+    }
+    drop(stalled);
+    until("the memory is given back", || (bytes_held(&client) < 1.0).then_some(()));
+    client.events(&body).accepted(1, 0);
+    client.events(&body).problem(429, "rate_limited");
     Ok(())
 }
 
