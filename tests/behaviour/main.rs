@@ -6,11 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-mod books;
-mod client;
 mod dead_letters;
 mod engines;
-mod env;
 mod exactly_once;
 mod faults;
 mod forms;
@@ -23,22 +20,21 @@ mod operation;
 mod paging;
 mod partitions;
 mod poison;
-mod postgres;
-mod process;
-mod proxy;
 mod quotas;
 mod reads;
 mod recovery;
 mod roles;
-mod samples;
 mod schema;
 mod start;
 mod timescale;
-mod traffic;
+
+#[path = "../harness/mod.rs"]
+mod harness;
 
 use std::sync::Arc;
 
 use env::{Engine, Env, Test};
+use harness::{books, client, env, postgres, process, proxy, samples, traffic};
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
 

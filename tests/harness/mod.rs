@@ -1,0 +1,13 @@
+//! What the test binaries share: private servers, the program as a child process, a client, a proxy that injects faults,
+//! the books of /metrics. Each binary imports these modules at its root, so that they are `crate::env` and so on.
+
+#![allow(dead_code, reason = "no binary uses all of it")]
+
+pub mod books;
+pub mod client;
+pub mod env;
+pub mod postgres;
+pub mod process;
+pub mod proxy;
+pub mod samples;
+pub mod traffic;
