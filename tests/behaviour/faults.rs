@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 
 use nix::sys::signal::{Signal, kill};
-use tidegate::storage::embedded::{OWNER, READER, Running, WRITER, locate_running};
+use tidegate::storage::embedded::{OWNER, locate_running};
 
 use crate::books::Books;
 use crate::env::{Env, Test, TestResult, until};
@@ -90,16 +90,7 @@ fn tidegate_killed_under_load(env: &Env) -> TestResult {
 
 /// `tidegate serve` whose writers and readers go through the proxy.
 fn serve_through(env: &Env, proxy: &Proxy) -> Tidegate {
-    // The owner's connection is the test server's own; the others differ in the folder of the socket only.
-    let own = env.socket();
-    let port = own.extension().unwrap().to_str().unwrap().parse().unwrap();
-    let through = Running { socket_dir: proxy.folder(), port };
-    let database = env.url(OWNER);
-    let name: String = env.sql().one("SELECT current_database()::text");
-    let variables =
-        [("DATABASE", database), ("WRITER", through.url(WRITER, &name)), ("READER", through.url(READER, &name))]
-            .map(|(role, url)| (format!("TIDEGATE_{role}_URL"), url));
-    Tidegate::serve(env, &variables, &[])
+    Tidegate::serve(env, &env.variables_through(proxy), &[])
 }
 
 fn cut(env: &Env, at: Cut) -> TestResult {

@@ -5,7 +5,6 @@ use std::net::TcpStream;
 use std::sync::Barrier;
 
 use serde_json::json;
-use tidegate::storage::embedded::Running;
 
 use crate::books::Books;
 use crate::env::{Env, Test, TestResult, until};
@@ -44,10 +43,7 @@ pub fn waits_for_a_lock(env: &Env, role: &str) {
 /// A superuser's session steps down to the owner, who may not end the backend of a lost COMMIT.
 fn cut(env: &Env, at: Cut) -> TestResult {
     let proxy = Proxy::start(&env.socket());
-    let own = env.socket();
-    let port = own.extension().unwrap().to_str().unwrap().parse()?;
-    let name: String = env.sql().one("SELECT current_database()::text");
-    let through = Running { socket_dir: proxy.folder(), port }.url(SUPERUSER, &name);
+    let through = proxy.url(SUPERUSER, env.database());
     let own = env.url(SUPERUSER);
     // Only writers go through the proxy: the jobs' COMMITs must not meet the fault.
     let variables = [("DATABASE", &own), ("WRITER", &through), ("READER", &own)]

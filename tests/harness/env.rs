@@ -14,6 +14,7 @@ use tidegate::storage::embedded::{OWNER, READER, WRITER};
 use crate::client::Key;
 use crate::postgres::{SUPERUSER, Servers, Sql, temp_dir};
 use crate::process::{Finished, Tidegate};
+use crate::proxy::Proxy;
 
 /// What a test returns; assertions panic.
 pub type TestResult = Result<(), Box<dyn std::error::Error>>;
@@ -117,7 +118,7 @@ impl Env {
     }
 
     /// The test's database, made when first asked for.
-    fn database(&self) -> &str {
+    pub fn database(&self) -> &str {
         if !self.made.replace(true) {
             let server = Sql::bare(&self.servers.url(self.engine, SUPERUSER, "postgres"));
             server.run(&format!("CREATE DATABASE {} OWNER {OWNER}", self.database));
@@ -153,6 +154,14 @@ impl Env {
     pub fn variables(&self) -> Vec<(String, String)> {
         [("DATABASE", OWNER), ("WRITER", WRITER), ("READER", READER)]
             .map(|(name, role)| (format!("TIDEGATE_{name}_URL"), self.url(role)))
+            .to_vec()
+    }
+
+    /// The same, with writers and readers led through a proxy; the owner's connection is the server's own.
+    pub fn variables_through(&self, proxy: &Proxy) -> Vec<(String, String)> {
+        let through = |role: &str| proxy.url(role, self.database());
+        [("DATABASE", self.url(OWNER)), ("WRITER", through(WRITER)), ("READER", through(READER))]
+            .map(|(name, url)| (format!("TIDEGATE_{name}_URL"), url))
             .to_vec()
     }
 

@@ -1,0 +1,66 @@
+//! The fault suite: real processes, real faults, and the same invariants at the end of each.
+//!
+//! The scenarios and their numbers are those of the reliability design (1 to 16, 27 to 35); each is one or more trials,
+//! `engine::sNN_name`. A run without arguments takes the quick ones, `--include-ignored` all. A fault is one call on a
+//! proxy, a process, or the library in `shim.c`, and the test waits for the signal that it took effect.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod cluster;
+mod invariants;
+mod scenario;
+mod senders;
+mod shim;
+mod told;
+
+mod database;
+mod stopping;
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+use std::sync::Arc;
+
+use env::{Engine, Env};
+use harness::{books, client, env, postgres, process, proxy, samples, traffic};
+use libtest_mimic::{Arguments, Failed, Trial};
+use postgres::Servers;
+use scenario::Scenario;
+
+fn scenarios() -> impl Iterator<Item = &'static Scenario> {
+    [database::SCENARIOS, stopping::SCENARIOS].into_iter().flatten()
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    arguments.test_threads.get_or_insert(cores.max(2) * 2);
+    let servers = Arc::new(Servers::new());
+    // Only a server that tries can say whether TimescaleDB works; a listing needs no server.
+    let timescale = arguments.list || servers.has_timescaledb();
+    let mut trials = Vec::new();
+    for engine in Engine::ALL {
+        for scenario in scenarios().filter(|scenario| scenario.engines.contains(&engine)) {
+            let name = format!("{}::{}", engine.as_str(), scenario.name);
+            let absent = "TimescaleDB is not installed in this machine's PostgreSQL";
+            let without = (engine == Engine::Timescale && !timescale).then(|| absent.to_owned());
+            // Left out instead of marked: marked ones are run on demand, and these cannot be.
+            if let Some(missing) = without.or_else(scenario.missing) {
+                println!("skipped: {name}: {missing}");
+                continue;
+            }
+            trials.push(trial(name, engine, scenario, &servers).with_ignored_flag(!scenario.quick));
+        }
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    servers.stop();
+    cluster::remove_templates();
+    shim::remove();
+    conclusion.exit();
+}
+
+fn trial(name: String, engine: Engine, scenario: &'static Scenario, servers: &Arc<Servers>) -> Trial {
+    let servers = Arc::clone(servers);
+    let label = name.clone();
+    Trial::test(name, move || Env::run(engine, &label, scenario.run, servers).map_err(Failed::from))
+}
