@@ -13,8 +13,10 @@ mod senders;
 mod shim;
 mod told;
 
+mod abuse;
 mod database;
 mod stopping;
+mod tenancy;
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -28,7 +30,7 @@ use postgres::Servers;
 use scenario::Scenario;
 
 fn scenarios() -> impl Iterator<Item = &'static Scenario> {
-    [database::SCENARIOS, stopping::SCENARIOS].into_iter().flatten()
+    [database::SCENARIOS, stopping::SCENARIOS, abuse::SCENARIOS, tenancy::SCENARIOS].into_iter().flatten()
 }
 
 fn main() {

@@ -1,13 +1,15 @@
 //! Tidegate is told to stop (scenarios 15 and 16).
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::env::{Env, TestResult, until};
 use crate::invariants::Scene;
+use crate::process::Tidegate;
 use crate::scenario;
 use crate::scenario::Scenario;
 use crate::senders::Senders;
@@ -51,29 +53,25 @@ fn s15_idle_connections_delay_nothing(env: &Env) -> TestResult {
     Ok(())
 }
 
-/// A request that the database does not finish, and a process that was asked to stop meanwhile; `end` makes it end.
-fn stopped_with_a_stuck_request(env: &Env, name: &str, end: impl FnOnce(&crate::process::Tidegate)) -> TestResult {
+fn s16_a_second_signal(env: &Env) -> TestResult {
     let told = Arc::new(Told::default());
-    // Nothing takes its place on disk: it is either written or refused.
     let mut tidegate = env.serve();
     told.both(&tidegate.client, 200);
+    // A request that cannot end keeps the first signal from taking effect.
     let blocker = env.sql();
     blocker.run("BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE");
     let request = told.request(true, 3, 1);
-    std::thread::scope(|scope| -> TestResult {
+    std::thread::scope(|scope| {
         let (client, request, told) = (tidegate.client.clone(), &request, &told);
         let stuck = scope.spawn(move || told.send(&client, request));
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'tidegate.events'::regclass";
         until("the writer waits", || (blocker.one::<i64>(waiting) > 0).then_some(()));
+        is_stopping(&tidegate);
         tidegate.signal(Signal::SIGTERM);
-        until("it is stopping", || tidegate.log().contains("a second signal stops at once").then_some(()));
-        end(&tidegate);
-        let status = tidegate.wait();
-        assert!(status.code().is_some_and(|code| code != 0), "{status}");
+        assert_not_in_order(&mut tidegate);
         let answer = stuck.join().unwrap();
         assert!(answer.is_none_or(|answer| answer.status != 200), "nothing was stored");
-        Ok(())
-    })?;
+    });
     blocker.run("ROLLBACK");
     let again = env.serve();
     until("the request is written", || {
@@ -81,14 +79,64 @@ fn stopped_with_a_stuck_request(env: &Env, name: &str, end: impl FnOnce(&crate::
         (answer.status == 200).then(|| answer.accepted(3, 1))
     });
     told.both(&again.client, 200);
-    Scene::new(env, &again, &env.sql(), &told).assert_invariants(name);
+    Scene::new(env, &again, &env.sql(), &told).assert_invariants("s16_a_second_signal");
     Ok(())
 }
 
-fn s16_a_second_signal(env: &Env) -> TestResult {
-    stopped_with_a_stuck_request(env, "s16_a_second_signal", |tidegate| tidegate.signal(Signal::SIGTERM))
+fn is_stopping(tidegate: &Tidegate) {
+    tidegate.signal(Signal::SIGTERM);
+    until("it is stopping", || tidegate.log().contains("a second signal stops at once").then_some(()));
 }
 
-fn s16_the_deadline(env: &Env) -> TestResult {
-    stopped_with_a_stuck_request(env, "s16_the_deadline", |_| {})
+fn assert_not_in_order(tidegate: &mut Tidegate) {
+    let status = tidegate.wait();
+    assert!(status.code().is_some_and(|code| code != 0), "{status}: {}", tidegate.log());
 }
+
+/// Longer than the deadline for stopping allows, at a rate that no limit objects to.
+const UPLOAD_BYTES: usize = 16 << 20;
+
+fn s16_the_deadline(env: &Env) -> TestResult {
+    let told = Arc::new(Told::default());
+    let mut tidegate = env.serve();
+    told.both(&tidegate.client, 200);
+    // An upload that goes on and on keeps its connection busy.
+    let request = told.request(true, 3, 1);
+    let mut upload = TcpStream::connect(&tidegate.client.address)?;
+    write!(
+        upload,
+        "POST /v1/events HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {}\r\nidempotency-key: {}\r\n\
+         content-type: application/json\r\ncontent-length: {UPLOAD_BYTES}\r\n\r\n",
+        tidegate.client.key(),
+        request.key.as_deref().unwrap()
+    )?;
+    upload.write_all(&request.body)?;
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(move || {
+            upload.set_read_timeout(Some(PACE)).unwrap();
+            let (mut sent, mut answer) = (request.body.len(), Vec::new());
+            while sent < UPLOAD_BYTES && upload.write_all(&[b' '; PIECE]).is_ok() {
+                sent += PIECE;
+                // The pace of the upload: it waits in vain for an answer.
+                let mut buffer = [0; 1024];
+                match upload.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(size) => answer.extend_from_slice(&buffer[..size]),
+                    Err(_) => {}
+                }
+            }
+            answer
+        });
+        is_stopping(&tidegate);
+        assert_not_in_order(&mut tidegate);
+        assert_eq!(String::from_utf8_lossy(&slow.join().unwrap()), "", "nothing was promised");
+    });
+    let again = env.serve();
+    told.both(&again.client, 200);
+    Scene::new(env, &again, &env.sql(), &told).assert_invariants("s16_the_deadline");
+    Ok(())
+}
+
+/// About 200 KiB/s.
+const PIECE: usize = 2048;
+const PACE: Duration = Duration::from_millis(10);
