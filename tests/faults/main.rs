@@ -15,12 +15,17 @@ mod told;
 
 mod abuse;
 mod database;
+mod killed;
+mod outage;
+mod spool;
+mod stage;
 mod stopping;
 mod tenancy;
 
 #[path = "../harness/mod.rs"]
 mod harness;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use env::{Engine, Env};
@@ -30,7 +35,16 @@ use postgres::Servers;
 use scenario::Scenario;
 
 fn scenarios() -> impl Iterator<Item = &'static Scenario> {
-    [database::SCENARIOS, stopping::SCENARIOS, abuse::SCENARIOS, tenancy::SCENARIOS].into_iter().flatten()
+    let groups = [
+        database::SCENARIOS,
+        outage::SCENARIOS,
+        spool::SCENARIOS,
+        killed::SCENARIOS,
+        stopping::SCENARIOS,
+        abuse::SCENARIOS,
+        tenancy::SCENARIOS,
+    ];
+    groups.into_iter().flatten()
 }
 
 fn main() {
@@ -46,8 +60,11 @@ fn main() {
             let name = format!("{}::{}", engine.as_str(), scenario.name);
             let absent = "TimescaleDB is not installed in this machine's PostgreSQL";
             let without = (engine == Engine::Timescale && !timescale).then(|| absent.to_owned());
+            let unbuilt =
+                scenario.awaits.iter().find(|path| !Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists());
+            let unbuilt = unbuilt.map(|path| format!("{path} is not built yet"));
             // Left out instead of marked: marked ones are run on demand, and these cannot be.
-            if let Some(missing) = without.or_else(scenario.missing) {
+            if let Some(missing) = without.or(unbuilt).or_else(scenario.missing) {
                 println!("skipped: {name}: {missing}");
                 continue;
             }

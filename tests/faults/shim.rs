@@ -105,21 +105,30 @@ impl Shim {
 
     /// From now on this fault is met, and no other.
     pub fn arm(&self, rule: Rule<'_>) {
-        self.clear();
-        let mut bytes = [0; RULE_BYTES];
-        bytes[8..16].copy_from_slice(&rule.skip.to_ne_bytes());
-        bytes[16..24].copy_from_slice(&rule.times.to_ne_bytes());
-        assert!(rule.part.len() < PART_BYTES);
-        bytes[32..32 + rule.part.len()].copy_from_slice(rule.part.as_bytes());
-        bytes[4..8].copy_from_slice(&(rule.harm as u32).to_ne_bytes());
-        self.control.write_all_at(&bytes, 0).unwrap();
+        self.arm_all(&[rule]);
+    }
+
+    /// From now on these faults are met, and no others.
+    pub fn arm_all(&self, rules: &[Rule<'_>]) {
+        assert!(rules.len() <= RULES);
+        let mut all = [0; RULES * RULE_BYTES];
+        for (rule, bytes) in rules.iter().zip(all.chunks_exact_mut(RULE_BYTES)) {
+            bytes[4..8].copy_from_slice(&(rule.harm as u32).to_ne_bytes());
+            bytes[8..16].copy_from_slice(&rule.skip.to_ne_bytes());
+            bytes[16..24].copy_from_slice(&rule.times.to_ne_bytes());
+            assert!(rule.part.len() < PART_BYTES);
+            bytes[32..32 + rule.part.len()].copy_from_slice(rule.part.as_bytes());
+        }
+        self.control.write_all_at(&all, 0).unwrap();
         // Last, because the process reads along.
-        self.control.write_all_at(&rule.call.0.to_ne_bytes(), 0).unwrap();
+        for (n, rule) in rules.iter().enumerate() {
+            self.control.write_all_at(&rule.call.0.to_ne_bytes(), (n * RULE_BYTES) as u64).unwrap();
+        }
     }
 
     /// Nothing is met any more; whoever waits goes on.
     pub fn clear(&self) {
-        self.control.write_all_at(&[0; RULE_BYTES], 0).unwrap();
+        self.arm_all(&[]);
     }
 
     /// How many calls met the fault that is armed.
