@@ -4,12 +4,14 @@ CARGO ?= cargo
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 # Arguments for `tidegate serve` and `tidegate demo`: make run ARGS="--listen 127.0.0.1:9000"
 ARGS ?=
+# How long `make fuzz` runs each target.
+FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench lint fmt licences clean postgres release
+.PHONY: help run demo test test-faults bench fuzz lint fmt licences clean postgres release
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 run: release ## build and serve, with a private PostgreSQL when no database is configured
 	exec $(TARGET_DIR)/release/tidegate serve $(ARGS)
@@ -20,6 +22,12 @@ demo: release ## a throwaway instance with generated telemetry, and what it stor
 test: postgres lint ## everything that CI runs: format, lints, tests, licences
 	$(CARGO) test
 	$(MAKE) --no-print-directory licences
+
+test-faults: postgres ## the whole fault suite, also the slow scenarios that `make test` leaves out
+	$(CARGO) test --test faults -- --include-ignored
+
+fuzz: postgres ## each fuzz target for FUZZ_SECONDS (60)
+	CARGO="$(CARGO)" CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" scripts/fuzz $(FUZZ_SECONDS)
 
 bench: postgres ## the benchmarks
 	$(CARGO) bench

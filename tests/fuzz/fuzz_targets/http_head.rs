@@ -64,7 +64,9 @@ fn statuses(mut bytes: &[u8]) -> Vec<u16> {
         let text = std::str::from_utf8(head).expect("a head of ours is ASCII");
         let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
         found.push(status);
-        let length = text.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+        let length = text
+            .lines()
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
         let length = match (length, status) {
             (Some(length), _) => length,
             (None, 100..200 | 204 | 304) => 0,

@@ -74,7 +74,8 @@ const NAMES: [(&[&str], usize); 2] =
 
 /// Reads the item a second time, by other means.
 fn beside_serde(tuple: &Tuple<'_>, raw: &str, form: BodyForm) {
-    let members: BTreeMap<String, &RawValue> = serde_json::from_str(raw).unwrap_or_else(|error| panic!("{error}: {raw}"));
+    let members: BTreeMap<String, &RawValue> =
+        serde_json::from_str(raw).unwrap_or_else(|error| panic!("{error}: {raw}"));
     let given = |names: &[&str]| {
         names.iter().find_map(|name| members.get(*name).map(|value| value.get()).filter(|value| *value != "null"))
     };
