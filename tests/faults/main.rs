@@ -17,6 +17,7 @@ mod abuse;
 mod database;
 mod killed;
 mod outage;
+mod quotas;
 mod spool;
 mod stage;
 mod stopping;
@@ -43,6 +44,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         stopping::SCENARIOS,
         abuse::SCENARIOS,
         tenancy::SCENARIOS,
+        quotas::SCENARIOS,
     ];
     groups.into_iter().flatten()
 }
