@@ -42,11 +42,6 @@ impl Scenario {
         self
     }
 
-    pub const fn awaits_quotas(mut self) -> Self {
-        self.awaits = Some("src/tenancy/limiter.rs");
-        self
-    }
-
     /// The database does not matter.
     pub const fn on_one_engine(mut self) -> Self {
         self.engines = &[Engine::Postgres];
