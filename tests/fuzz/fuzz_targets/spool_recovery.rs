@@ -134,7 +134,7 @@ async fn deliver(config: &SpoolConfig, bytes: u64, appended: Option<&HashSet<Vec
                 assert!(appended.contains(&entry.payload[..]), "nobody appended it");
             }
             // Whatever it is, it is refused or read.
-            let _ = SpooledRequest::decode(entry.payload);
+            let _ = SpooledRequest::decode(&entry.payload);
         }
     }
     if let Some(last) = last {
