@@ -4,7 +4,6 @@
 //! let requests finish, flush the lane, stop jobs, close pools, stop the embedded server; each step bounded, and who is
 //! late is named.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +28,7 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// What is said once, when the process is ready.
 pub struct Welcome {
     /// Where it listens.
-    pub listen: SocketAddr,
+    pub url: String,
     /// A command line that opens psql as the reader.
     pub psql: String,
     /// Engine, and why.
@@ -60,8 +59,10 @@ impl App {
     /// Starts everything; returns once requests are served.
     pub async fn start(config: &Config) -> Result<Self, StorageError> {
         let metrics = telemetry::start_metrics().map_err(|error| StorageError::fatal(format!("metrics: {error}")))?;
+        let tls = config.tls.as_ref().map(http::Tls::load).transpose();
+        let tls = tls.map_err(|error| StorageError::fatal(error.to_string()))?;
         let location = Location::own(config).await?;
-        match Self::start_on(location, config, metrics).await {
+        match Self::start_on(location, config, metrics, tls).await {
             Ok(app) => Ok(app),
             Err((location, error)) => {
                 // The embedded server must not outlive a failed start.
@@ -75,6 +76,7 @@ impl App {
         location: Location,
         config: &Config,
         metrics: metrics_exporter_prometheus::PrometheusHandle,
+        tls: Option<http::Tls>,
     ) -> Result<Self, (Location, StorageError)> {
         let prepared = async {
             let database = Database::open(&location, config).await?;
@@ -120,11 +122,15 @@ impl App {
             limiter: Limiter::new(),
             body_bytes_max: config.limits.body_bytes,
             connections_max: config.limits.connections,
+            memory_bytes: config.limits.memory_bytes,
+            timeouts: config.http.clone(),
+            tls,
             metrics,
             readiness: ready,
         };
         let serving = tokio::spawn(http::serve(listener, Arc::new(api), stop, SHUTDOWN_DEADLINE * 2 / 3));
-        let welcome = Welcome { listen, psql: location.psql.clone(), engine };
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        let welcome = Welcome { url: format!("{scheme}://{listen}"), psql: location.psql.clone(), engine };
         let work = Work { database, ingest, writers, lifecycle, upkeep, readiness, stop_serving, serving };
         Ok(Self { welcome, location, work })
     }

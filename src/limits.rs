@@ -59,14 +59,32 @@ pub const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Largest request head, in bytes; a larger one is answered 431.
 pub const HEAD_BYTES_MAX: usize = 64 * KIB;
-/// From connecting, or from the last answer, to a complete request head.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-/// From the end of the head to the end of the body.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// From a decoded request to its COMMIT; then it is answered 503 and the sender keeps its data.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(15);
 /// What one read may take in the database.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+// ---- connections ----------------------------------------------------------------------------------------------
+
+/// Bytes a second at which a peer must take its answer, beside `http.write_timeout`.
+pub const ANSWER_BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
+/// Requests that one connection of HTTP/2 may have under way.
+pub const H2_STREAMS_MAX: u32 = 64;
+/// Decoded header list of HTTP/2 that the protocol takes, in bytes. Twice `HEAD_BYTES_MAX`, so that what is over that
+/// limit is answered by us; with frames of 16 KiB it also allows about a dozen CONTINUATION frames, and no more.
+pub const H2_HEADER_LIST_BYTES_MAX: u32 = 128 * 1024;
+/// Streams reset by the peer that nobody has accepted yet; one more ends the connection (CVE-2023-44487).
+pub const H2_PENDING_RESETS_MAX: usize = 20;
+/// Streams reset by us for errors of the peer; one more ends the connection (RUSTSEC-2024-0003).
+pub const H2_LOCAL_RESETS_MAX: usize = 128;
+/// Requests of one connection taken back by the peer, beyond as many as were answered; then it is cut.
+pub const H2_ABANDONED_MAX: u64 = 500;
+/// Window of a connection of HTTP/2, in bytes: what it may send before it is read, and so what it may hold here.
+pub const H2_WINDOW_BYTES_MAX: u32 = 1024 * 1024;
+/// The same where no more wide windows are left; the protocol's own minimum.
+pub const H2_WINDOW_BYTES_MIN: u32 = 65_535;
+/// Wide windows take together at most `limits.memory_bytes` divided by this.
+pub const H2_WINDOW_SHARE: usize = 4;
 
 // ---- batches --------------------------------------------------------------------------------------------------
 
@@ -134,3 +152,4 @@ const _: () = assert!(WRITE_DEADLINE.as_secs() < SHUTDOWN_DEADLINE.as_secs(), "s
 const _: () = assert!(KEY_LOOKUPS_PER_SOURCE_PER_SECOND_MAX < KEY_LOOKUPS_PER_SECOND_MAX);
 const _: () = assert!(RATE_BURST_S_DEFAULT <= RATE_BURST_S_MAX);
 const _: () = assert!(IDEMPOTENCY_KEY_BYTES_MAX < HEAD_BYTES_MAX);
+const _: () = assert!(H2_HEADER_LIST_BYTES_MAX as usize >= 2 * HEAD_BYTES_MAX);

@@ -29,6 +29,7 @@ pub async fn run(config: &Config, duration: Duration) -> Exit {
     let folder = Throwaway(std::env::temp_dir().join(format!("tidegate-demo-{}", std::process::id())));
     let mut config = config.clone();
     config.database.database_url = None;
+    config.tls = None;
     config.data_dir.clone_from(&folder.0);
     config.listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     eprintln!("starting a throwaway PostgreSQL and Tidegate ...");
@@ -57,7 +58,7 @@ async fn show(app: &App, duration: Duration, stop: impl Future<Output = ()>) -> 
     println!("engine: {}", app.welcome.engine);
     let key = app.first_key().await?.map(|(_, key)| key);
     let options = LoadOptions {
-        url: format!("http://{}", app.welcome.listen),
+        url: app.welcome.url.clone(),
         keys: key.into_iter().collect(),
         rate: Rate::Max,
         duration,

@@ -3,10 +3,16 @@
 use super::{Exit, failed, print, start};
 use crate::app::Welcome;
 use crate::config::Config;
+use crate::http::Tls;
 use crate::shutdown::Signals;
 
 /// Runs the command.
 pub async fn run(config: &Config) -> Exit {
+    // Before anything is touched.
+    if let Some(Err(error)) = config.tls.as_ref().map(Tls::load) {
+        eprintln!("tidegate: {error}");
+        return Exit::BadConfiguration;
+    }
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return failed(&error),
@@ -29,7 +35,7 @@ pub async fn run(config: &Config) -> Exit {
 
 /// Said on standard output, once, when requests are served; programs wait for its first line, and may stop reading then.
 fn welcome(welcome: &Welcome, first_key: Option<&(String, String)>) {
-    let url = format!("http://{}", welcome.listen);
+    let url = &welcome.url;
     let mut lines = vec![
         format!("Tidegate is ready at {url}"),
         format!("  console   {url}/"),

@@ -4,10 +4,12 @@
 //! from, so that an error names the key and the file and line, the variable or the flag. Leaf code is given the struct
 //! it needs; nothing reads a global.
 
+mod http;
 mod keys;
 mod source;
 mod value;
 
+pub use http::{HttpConfig, TlsConfig};
 pub use keys::KEYS;
 pub use source::{Layers, Origin};
 pub use value::{ParseError, parse_bytes, parse_duration};
@@ -29,6 +31,10 @@ pub struct Config {
     pub batch: BatchConfig,
     /// Bounds on requests and memory.
     pub limits: LimitsConfig,
+    /// How long peers may take.
+    pub http: HttpConfig,
+    /// None: plain HTTP.
+    pub tls: Option<TlsConfig>,
     /// How long data is kept.
     pub retention: RetentionConfig,
     /// Age from which chunks of events are compressed (timescale engine).
@@ -189,6 +195,8 @@ impl Config {
                 dead_letter_bytes_per_day: read.bytes("limits.dead_letter_bytes_per_day")? as u64,
                 connections: read.count("limits.connections", 1, 1_000_000)?,
             },
+            http: HttpConfig::read(&read)?,
+            tls: TlsConfig::read(&read)?,
             retention: RetentionConfig {
                 events: read.duration("retention.events")?,
                 ledger: read.duration("retention.ledger")?,

@@ -1,20 +1,24 @@
 //! Reading a request body: bounded in bytes, time and memory, decompressed while it comes in.
 
+use std::error::Error as _;
 use std::io;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::header::CONTENT_ENCODING;
 use hyper::{HeaderMap, StatusCode};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::decompress::{Decoder, Encoding, Refused, Sink};
+use super::exchange::timed_out;
 use super::problem::Problem;
 use super::quota::Memory;
+use crate::config::HttpConfig;
 use crate::ingest::Reservation;
-use crate::limits::{BODY_TIMEOUT, KIB, MIB};
+use crate::limits::{KIB, MIB};
 
 /// Taken from the budget, at most, before a body is read.
 const FIRST_RESERVATION_BYTES: usize = 64 * KIB;
@@ -22,12 +26,14 @@ const FIRST_RESERVATION_BYTES: usize = 64 * KIB;
 const DRAIN_BYTES_MAX: usize = 16 * MIB;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reads a body of at most `bytes_max` bytes, after decompression as well as before; counts into `raw_bytes` what came.
+/// Reads a body of at most `bytes_max` bytes, after decompression as well as before, that comes in time; counts into
+/// `raw_bytes` what came.
 pub async fn read(
     headers: &HeaderMap,
     incoming: &mut Incoming,
     bytes_max: usize,
     memory: &Memory<'_>,
+    timeouts: &HttpConfig,
     raw_bytes: &mut usize,
 ) -> Result<(Bytes, Reservation), Problem> {
     let encoding = encoding(headers)?;
@@ -40,16 +46,10 @@ pub async fn read(
     let reservation = memory.reserve(first)?;
     let sink = Sink::new(first, bytes_max, reservation);
     let mut decoder = Decoder::new(&encoding, sink).map_err(|error| undecodable(&error))?;
-    let deadline = Instant::now() + BODY_TIMEOUT;
+    let mut pace = Pace::new(timeouts);
+    let mut timer = pin!(sleep_until(pace.due()));
     loop {
-        let frame = match timeout_at(deadline, incoming.frame()).await {
-            Err(_) => return Err(too_slow()),
-            Ok(None) => break,
-            Ok(Some(Err(error))) => {
-                return Err(Problem::bad_request("body_incomplete", format!("the body could not be read: {error}")));
-            }
-            Ok(Some(Ok(frame))) => frame,
-        };
+        let Some(frame) = pace.next(incoming, timer.as_mut(), *raw_bytes).await? else { break };
         let Ok(data) = frame.into_data() else { continue };
         *raw_bytes += data.len();
         if *raw_bytes > bytes_max {
@@ -69,6 +69,65 @@ pub async fn read(
         (Err(_), Some(Refused::TooLarge)) => Err(too_large(bytes_max)),
         (Err(_), Some(Refused::NoMemory(no_room))) => Err(memory.refused(no_room)),
         (Err(error), None) => Err(undecodable(&error)),
+    }
+}
+
+/// How fast a body must come: it has a deadline as a whole, and in every span a part to bring, so that one that stalls
+/// gives its memory back early.
+struct Pace<'a> {
+    timeouts: &'a HttpConfig,
+    deadline: Instant,
+    span_end: Instant,
+    /// By when the body must have brought so many bytes, as it came over the wire.
+    span_goal: usize,
+}
+
+impl<'a> Pace<'a> {
+    fn new(timeouts: &'a HttpConfig) -> Self {
+        let now = Instant::now();
+        let mut pace = Self { timeouts, deadline: now + timeouts.body, span_end: now, span_goal: 0 };
+        pace.begin_span(now, 0);
+        pace
+    }
+
+    fn begin_span(&mut self, now: Instant, raw_bytes: usize) {
+        self.span_end = now + self.timeouts.body_stall;
+        let share = self.timeouts.body_rate as u128 * self.timeouts.body_stall.as_millis() / 1000;
+        self.span_goal = raw_bytes.saturating_add(usize::try_from(share).unwrap_or(usize::MAX).max(1));
+    }
+
+    /// The next moment at which the body may turn out to be too slow.
+    fn due(&self) -> Instant {
+        self.deadline.min(self.span_end)
+    }
+
+    /// The next frame; `raw_bytes` have come before it. `timer` is that of the whole body: one for each frame would cost
+    /// more than the frame.
+    async fn next(
+        &mut self,
+        incoming: &mut Incoming,
+        mut timer: Pin<&mut Sleep>,
+        raw_bytes: usize,
+    ) -> Result<Option<Frame<Bytes>>, Problem> {
+        loop {
+            tokio::select! {
+                biased;
+                frame = incoming.frame() => return frame.transpose().map_err(|error| incomplete(&error)),
+                () = timer.as_mut() => {
+                    if self.deadline <= timer.deadline() {
+                        timed_out("body");
+                        return Err(too_slow(format!("did not arrive within {:?}", self.timeouts.body)));
+                    }
+                    if raw_bytes < self.span_goal {
+                        timed_out("body");
+                        let (rate, span) = (self.timeouts.body_rate, self.timeouts.body_stall);
+                        return Err(too_slow(format!("brought less than {rate} bytes a second over {span:?}")));
+                    }
+                    self.begin_span(timer.deadline(), raw_bytes);
+                    timer.as_mut().reset(self.due());
+                }
+            }
+        }
     }
 }
 
@@ -113,12 +172,20 @@ fn too_large(bytes_max: usize) -> Problem {
     )
 }
 
-fn too_slow() -> Problem {
-    Problem::new(
-        StatusCode::REQUEST_TIMEOUT,
-        "body_timeout",
-        format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()),
-    )
+fn too_slow(how: String) -> Problem {
+    let detail = format!("the body {how}; send smaller batches, or over a faster connection");
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
+}
+
+fn incomplete(error: &hyper::Error) -> Problem {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    match source.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Problem::bad_request(
+            "ambiguous_framing",
+            "where the body ends is not clear: the framing of its chunks is wrong",
+        ),
+        _ => Problem::bad_request("body_incomplete", format!("the body could not be read: {error}")),
+    }
 }
 
 fn undecodable(error: &io::Error) -> Problem {

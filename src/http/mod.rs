@@ -3,10 +3,17 @@
 //! A request is told apart by path and method, its key is verified, its parameters are taken; what it means is asked of
 //! [`crate::ingest`] and [`crate::query`]. Deliberately absent: SQL, and any decision about an event.
 
+mod activity;
 mod body;
+mod chunked;
+mod deadline;
 mod decompress;
 mod events;
+mod exchange;
 mod export;
+mod gate;
+mod h2;
+mod head;
 mod operation;
 mod params;
 mod problem;
@@ -16,15 +23,21 @@ mod response;
 mod router;
 mod server;
 mod socket;
+mod tls;
+mod wire;
 
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
+pub use chunked::{Chunks, Malformed};
+pub use head::{Fault, Framing, check as check_head, look as look_for_head};
 pub use router::{ROUTES, RouteInfo};
 pub use server::{Served, serve};
+pub use tls::Tls;
 
+use crate::config::HttpConfig;
 use crate::ingest::Ingest;
 use crate::query::Reads;
 use crate::tenancy::{Limiter, Verifier};
@@ -52,6 +65,12 @@ pub struct Api {
     pub body_bytes_max: usize,
     /// Open connections at most.
     pub connections_max: usize,
+    /// All request data held at once, in bytes.
+    pub memory_bytes: usize,
+    /// How long peers may take.
+    pub timeouts: HttpConfig,
+    /// None: plain HTTP.
+    pub tls: Option<Tls>,
     /// Renders the process's metrics.
     pub metrics: PrometheusHandle,
     /// Whether the process is ready.

@@ -69,6 +69,11 @@ impl Problem {
         self.retry_after_s.is_some()
     }
 
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// The stable code, for the log.
     pub fn code(&self) -> &'static str {
         self.code

@@ -58,7 +58,7 @@ pub async fn read_body(
         api.limiter.begin(principal.key_id, principal.limits, announced, Instant::now()).map_err(rate_limited)?;
     let memory = Memory { ingest: &api.ingest, tenant_id: &principal.tenant_id };
     let mut raw_bytes = 0;
-    match body::read(headers, incoming, api.body_bytes_max, &memory, &mut raw_bytes).await {
+    match body::read(headers, incoming, api.body_bytes_max, &memory, &api.timeouts, &mut raw_bytes).await {
         Ok((bytes, reservation)) => {
             charge.settle_bytes(bytes.len() as u64, Instant::now());
             Ok((bytes, reservation, Arc::new(charge)))

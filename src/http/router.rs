@@ -77,8 +77,9 @@ pub async fn dispatch(api: &Api, request: Request<Incoming>) -> (Matched, Result
         Ok((info, id)) => (info.path, handle(api, info, &id, &parts, &mut incoming).await),
         Err(problem) => ("unmatched", Err(problem)),
     };
-    // Who waits for 100 Continue has not begun to send, and reading would ask it to.
-    if answered.is_err() && !parts.headers.contains_key(EXPECT) {
+    // Who waits for 100 Continue has not begun to send, and reading would ask it to; who is too slow stays it.
+    let refused = answered.as_ref().is_err_and(|problem| problem.status() != StatusCode::REQUEST_TIMEOUT);
+    if refused && !parts.headers.contains_key(EXPECT) {
         body::drain(&mut incoming).await;
     }
     (matched, answered)

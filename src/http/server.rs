@@ -1,32 +1,28 @@
-//! The accept loop: given a socket and a signal, it serves until the signal, then lets requests finish.
+//! The accept loop and its connections: TLS, then HTTP/1.1 or HTTP/2, until the signal; then requests may finish.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use metrics::{counter, gauge};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use uuid::Uuid;
 
-use super::Api;
-use super::response::Body;
-use super::router::{self, Peer};
+use super::gate::{Gate, Patience};
 use super::socket::Socket;
-use crate::limits::{HEAD_BYTES_MAX, HEAD_TIMEOUT, HEADERS_MAX};
+use super::wire::Wire;
+use super::{Api, exchange, h2};
+use crate::limits::{H2_WINDOW_BYTES_MAX, H2_WINDOW_SHARE, HEAD_BYTES_MAX, HEADERS_MAX};
 
 /// After `accept` failed (out of file descriptors, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Longest request id taken over from a caller, in bytes.
-const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// How serving ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,11 +31,29 @@ pub struct Served {
     pub cut: usize,
 }
 
+/// What every connection is given.
+#[derive(Clone)]
+struct Common {
+    api: Arc<Api>,
+    stop: watch::Receiver<bool>,
+    /// Connections of HTTP/2 that may have a wide window.
+    wide: Arc<Semaphore>,
+}
+
 /// Serves on `listener` until `stop` turns true; then accepts no more, and gives connections until `drain` to finish
 /// the request that they are at.
 pub async fn serve(listener: TcpListener, api: Arc<Api>, mut stop: watch::Receiver<bool>, drain: Duration) -> Served {
     let slots = Arc::new(Semaphore::new(api.connections_max));
+    let wide = Arc::new(Semaphore::new(api.memory_bytes / H2_WINDOW_SHARE / H2_WINDOW_BYTES_MAX as usize));
+    let common = Common { api: Arc::clone(&api), stop: stop.clone(), wide };
     let mut connections = JoinSet::new();
+    let follow = async {
+        match &api.tls {
+            Some(tls) => tls.follow().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(follow);
     loop {
         // A slot first: past the limit connections wait in the kernel's queue instead of taking memory here.
         let accepted = async {
@@ -50,13 +64,15 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, mut stop: watch::Receiv
             accepted = accepted => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            () = &mut follow => continue,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let connection = connection(stream, Peer(peer.ip()), Arc::clone(&api), stop.clone());
+            Ok((stream, _peer)) => {
+                let connection = connection(stream, common.clone());
                 connections.spawn(async move {
+                    let open = Open::new();
                     connection.await;
-                    drop(slot);
+                    drop((open, slot));
                 });
             }
             Err(error) => {
@@ -72,95 +88,125 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, mut stop: watch::Receiv
     Served { cut }
 }
 
-async fn connection(stream: TcpStream, peer: Peer, api: Arc<Api>, mut stop: watch::Receiver<bool>) {
-    let socket = Socket::new(stream);
-    let watched = socket.clone();
-    let started = Arc::new(AtomicBool::new(false));
-    let has_started = Arc::clone(&started);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        let (api, socket) = (Arc::clone(&api), watched.clone());
-        started.store(true, Ordering::Relaxed);
-        async move {
-            // What is written is worth finishing although nobody waits for it; what is read is not.
-            let reads = request.method() != Method::POST;
-            tokio::select! {
-                response = answer(&api, request) => Ok(response),
-                () = socket.hung_up(), if reads => Err(io::Error::other("the reader hung up")),
-            }
-        }
-    });
-    let mut server = http1::Builder::new();
-    server
-        .timer(TokioTimer::new())
-        // A sender that has said all may close its side and still wants its answer.
-        .half_close(true)
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX);
-    let connection = server.serve_connection(TokioIo::new(socket), service);
-    tokio::pin!(connection);
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            result = connection.as_mut() => {
-                if let Err(error) = result {
-                    tracing::debug!(%error, "a connection ended");
-                }
-                return;
-            }
-            _ = stop.wait_for(|stop| *stop), if !stopping => {
-                // A connection that never sent a whole head would be waited for until its timeout; hyper itself closes
-                // those that are idle between two requests.
-                if !has_started.load(Ordering::Relaxed) {
-                    return;
-                }
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
-            }
-        }
+/// A connection in the gauge of open ones, also when its task is aborted.
+struct Open;
+
+impl Open {
+    fn new() -> Self {
+        gauge!("tidegate_http_connections").increment(1.0);
+        Self
     }
 }
 
-async fn answer(api: &Api, request: Request<Incoming>) -> Response<Body> {
-    let started = Instant::now();
-    let method = request.method().clone();
-    let request_id = request_id(&request);
-    let (route, result) = router::dispatch(api, request).await;
-    let code = result.as_ref().err().map(super::problem::Problem::code);
-    let mut response = result.unwrap_or_else(super::problem::Problem::into_response);
-    let status = response.status().as_u16();
-    let elapsed = started.elapsed();
-    // The path's pattern and no headers: neither keys nor payloads reach the log.
-    tracing::debug!(
-        %method, route, status, code, request_id = request_id.to_str().unwrap_or_default(),
-        elapsed_ms = elapsed.as_secs_f64() * 1000.0, "request"
-    );
-    metrics::counter!("tidegate_http_requests_total", "route" => route, "method" => method_label(&method),
-        "status" => status.to_string())
-    .increment(1);
-    metrics::histogram!("tidegate_http_request_seconds", "route" => route).record(elapsed.as_secs_f64());
-    response.headers_mut().insert(REQUEST_ID, request_id);
-    response
+impl Drop for Open {
+    fn drop(&mut self) {
+        gauge!("tidegate_http_connections").decrement(1.0);
+    }
 }
 
-/// The caller's id when it is short and harmless, else a new one.
-fn request_id(request: &Request<Incoming>) -> HeaderValue {
-    let given = request.headers().get(&REQUEST_ID).filter(|value| {
-        let bytes = value.as_bytes();
-        (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
-    });
-    given
-        .cloned()
-        .unwrap_or_else(|| HeaderValue::try_from(Uuid::now_v7().to_string()).expect("a UUID is a valid header value"))
+/// One connection from its first byte on. What has not begun when the process stops is not waited for.
+async fn connection(stream: TcpStream, common: Common) {
+    let socket = Socket::new(stream);
+    let mut stop = common.stop.clone();
+    let begun = tokio::select! {
+        begun = begin(&socket, &common.api) => begun,
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
+    match begun {
+        Err(error) => tracing::debug!(%error, "a connection ended before its first request"),
+        Ok((gate, true)) => {
+            let window = Arc::clone(&common.wide).try_acquire_owned();
+            h2::serve(gate, common.api, window.is_ok(), common.stop).await;
+        }
+        Ok((gate, false)) => http1(gate, socket, common).await,
+    }
 }
 
-/// Methods are an open set; labels must not be.
-fn method_label(method: &hyper::Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "POST" => "POST",
-        "HEAD" => "HEAD",
-        _ => "other",
+/// The handshake, and which protocol is spoken: true for HTTP/2.
+async fn begin(socket: &Socket, api: &Api) -> io::Result<(Gate, bool)> {
+    let timeouts = &api.timeouts;
+    let patience = Patience { head: timeouts.head, idle: timeouts.idle };
+    let Some(tls) = &api.tls else {
+        let mut gate = Gate::new(Wire::plain(socket.clone(), timeouts.write), patience);
+        let is_http2 = gate.is_http2().await?;
+        return Ok((gate, is_http2));
+    };
+    let handshake = tls.acceptor().accept(socket.clone());
+    let Ok(shaken) = tokio::time::timeout(timeouts.handshake, handshake).await else {
+        exchange::timed_out("handshake");
+        return Err(io::ErrorKind::TimedOut.into());
+    };
+    let stream = shaken.inspect_err(|_| counter!("tidegate_tls_handshake_failures_total").increment(1))?;
+    let agreed = stream.get_ref().1.alpn_protocol().map(|protocol| protocol == b"h2");
+    let mut gate = Gate::new(Wire::tls(stream, timeouts.write), patience);
+    let is_http2 = match agreed {
+        Some(true) => {
+            gate.open();
+            true
+        }
+        Some(false) => false,
+        None => gate.is_http2().await?,
+    };
+    Ok((gate, is_http2))
+}
+
+async fn http1(gate: Gate, socket: Socket, common: Common) {
+    let Common { api, mut stop, .. } = common;
+    let gauge = gate.gauge();
+    let encrypted = api.tls.is_some();
+    let started = Arc::new(AtomicBool::new(false));
+    let service = {
+        let (socket, gauge, started) = (socket.clone(), Arc::clone(&gauge), Arc::clone(&started));
+        service_fn(move |request: Request<Incoming>| {
+            let (api, socket) = (Arc::clone(&api), socket.clone());
+            let refused = gauge.refused();
+            started.store(true, Ordering::Relaxed);
+            async move {
+                if let Some(fault) = refused {
+                    return Ok(exchange::refuse(fault));
+                }
+                // What is written is worth finishing although nobody waits for it; what is read is not.
+                let reads = request.method() != Method::POST;
+                tokio::select! {
+                    response = exchange::answer(&api, request) => Ok(response),
+                    () = socket.hung_up(encrypted), if reads => Err(io::Error::other("the reader hung up")),
+                }
+            }
+        })
+    };
+    let mut server = http1::Builder::new();
+    server
+        // A sender that has said all may close its side and still wants its answer.
+        .half_close(true)
+        // The gate keeps the time.
+        .header_read_timeout(None)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX);
+    {
+        let connection = server.serve_connection(TokioIo::new(gate), service);
+        tokio::pin!(connection);
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                result = connection.as_mut() => {
+                    if let Err(error) = result {
+                        tracing::debug!(%error, "a connection ended");
+                    }
+                    break;
+                }
+                _ = stop.wait_for(|stop| *stop), if !stopping => {
+                    // A connection that never sent a whole head would be waited for until its timeout; hyper itself
+                    // closes those that are idle between two requests.
+                    if !started.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+    if gauge.is_unread() {
+        socket.linger().await;
     }
 }

@@ -1,0 +1,94 @@
+//! One request and its answer: the request id, the log line and the metrics that every answer has, also where the
+//! request never reached a route.
+
+use std::time::{Duration, Instant};
+
+use hyper::body::Incoming;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, Version};
+use uuid::Uuid;
+
+use super::head::{self, Fault};
+use super::problem::Problem;
+use super::response::Body;
+use super::{Api, router};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest request id taken over from a caller, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Answers a request.
+pub async fn answer(api: &Api, request: Request<Incoming>) -> Response<Body> {
+    if request.version() == Version::HTTP_2
+        && let Err(fault) = head::check_fields(request.uri(), request.headers())
+    {
+        return refuse(fault);
+    }
+    let started = Instant::now();
+    let method = request.method().clone();
+    let request_id = request_id(&request);
+    let (route, result) = router::dispatch(api, request).await;
+    finish(route, method_label(&method), request_id, started.elapsed(), result)
+}
+
+/// Answers what is no request.
+pub fn refuse(fault: Fault) -> Response<Body> {
+    metrics::counter!("tidegate_http_refused_heads_total", "code" => fault.code()).increment(1);
+    finish("unmatched", "other", new_id(), Duration::ZERO, Err(fault.into_problem()))
+}
+
+/// Counts a connection, request or handshake that was given up; `what` is one of few.
+pub fn timed_out(what: &'static str) {
+    metrics::counter!("tidegate_http_timeouts_total", "what" => what).increment(1);
+}
+
+fn finish(
+    route: router::Matched,
+    method: &'static str,
+    request_id: HeaderValue,
+    elapsed: Duration,
+    result: Result<Response<Body>, Problem>,
+) -> Response<Body> {
+    let code = result.as_ref().err().map(Problem::code);
+    let mut response = result.unwrap_or_else(Problem::into_response);
+    let status = response.status().as_u16();
+    // The path's pattern and no headers: neither keys nor payloads reach the log.
+    tracing::debug!(
+        method,
+        route,
+        status,
+        code,
+        request_id = request_id.to_str().unwrap_or_default(),
+        elapsed_ms = elapsed.as_secs_f64() * 1000.0,
+        "request"
+    );
+    metrics::counter!("tidegate_http_requests_total", "route" => route, "method" => method,
+        "status" => status.to_string())
+    .increment(1);
+    metrics::histogram!("tidegate_http_request_seconds", "route" => route).record(elapsed.as_secs_f64());
+    response.headers_mut().insert(REQUEST_ID, request_id);
+    response
+}
+
+/// The caller's id when it is short and harmless, else a new one.
+fn request_id(request: &Request<Incoming>) -> HeaderValue {
+    let given = request.headers().get(&REQUEST_ID).filter(|value| {
+        let bytes = value.as_bytes();
+        (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+    });
+    given.cloned().unwrap_or_else(new_id)
+}
+
+fn new_id() -> HeaderValue {
+    HeaderValue::try_from(Uuid::now_v7().to_string()).expect("a UUID is a valid header value")
+}
+
+/// Methods are an open set; labels must not be.
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "HEAD" => "HEAD",
+        _ => "other",
+    }
+}
