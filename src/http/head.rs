@@ -120,7 +120,7 @@ pub fn check(head: &[u8]) -> Result<Framing, Fault> {
     if Method::from_bytes(method.as_bytes()).is_err() {
         return Err(Fault::Malformed("the method is not valid"));
     }
-    if !is_plain(target) && Uri::try_from(target).is_err() {
+    if !is_plain(target) && !is_target(target, method) {
         return Err(Fault::Malformed("the target of the request line is not valid"));
     }
     framing(request.headers, request.version == Some(1))
@@ -141,6 +141,11 @@ fn parse_fault(error: httparse::Error) -> Fault {
 fn is_plain(target: &str) -> bool {
     target.starts_with('/')
         && target.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~?&=%+,:;@!$'()*".contains(&byte))
+}
+
+/// A path, a whole URL, `*`, or for CONNECT alone a host.
+fn is_target(target: &str, method: &str) -> bool {
+    Uri::try_from(target).is_ok_and(|uri| !uri.path().is_empty() || method == "CONNECT")
 }
 
 fn framing(fields: &[httparse::Header<'_>], is_http_11: bool) -> Result<Framing, Fault> {

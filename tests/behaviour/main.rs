@@ -6,11 +6,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod abuse;
 mod dead_letters;
 mod engines;
 mod exactly_once;
 mod faults;
+mod floods;
 mod forms;
+mod h2;
 mod http;
 mod keys;
 mod load;
@@ -27,6 +30,7 @@ mod roles;
 mod schema;
 mod start;
 mod timescale;
+mod tls;
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -58,6 +62,10 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("faults", faults::TESTS),
         ("load", load::TESTS),
         ("http", http::TESTS),
+        ("abuse", abuse::TESTS),
+        ("floods", floods::TESTS),
+        ("h2", h2::TESTS),
+        ("tls", tls::TESTS),
         ("paging", paging::TESTS),
         ("recovery", recovery::TESTS),
         ("start", start::TESTS),

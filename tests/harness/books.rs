@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::client::Client;
+use crate::client::{Answer, Client};
 
 /// All samples of a scrape, by name with labels.
 pub struct Books(HashMap<String, f64>);
@@ -13,7 +13,11 @@ const RIGHT: [&str; 6] =
 impl Books {
     /// Scrapes; every line must be a comment or a sample.
     pub fn of(client: &Client) -> Self {
-        let answer = client.get("/metrics");
+        Self::read(&client.get("/metrics"))
+    }
+
+    /// Of an answer to GET /metrics.
+    pub fn read(answer: &Answer) -> Self {
         assert_eq!(answer.status, 200);
         let samples = answer.text().lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         Self(

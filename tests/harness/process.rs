@@ -103,7 +103,8 @@ impl Tidegate {
             let rest = &welcome[welcome.find(label)? + label.len()..];
             rest.split_whitespace().next().map(str::to_owned)
         };
-        let address = word_after("Tidegate is ready at http://").expect("the first line says where");
+        let url = word_after("Tidegate is ready at ").expect("the first line says where");
+        let address = url.split_once("://").expect("a URL").1.to_owned();
         // Printed at first start only; a test that starts it again goes on with the same key.
         if let Some(text) = word_after("\n  API key ") {
             env.first_key.replace(Some(text));
@@ -135,6 +136,13 @@ impl Tidegate {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel counts it");
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// A figure of /proc/<pid>/status in KiB, such as `VmRSS`, or `VmHWM` for the most there ever was.
+    pub fn memory_kib(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Its exit status, once it has ended.

@@ -77,6 +77,8 @@ fn what_is_no_request_is_refused() {
         "GET /\r\n\r\n",
         "GET /a b HTTP/1.1\r\n\r\n",
         "GET nowhere/x HTTP/1.1\r\n\r\n",
+        "GET nowhere HTTP/1.1\r\n\r\n",
+        "GET h:80 HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\nhost : h\r\n\r\n",
         "GET / HTTP/1.1\r\n folded\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: h\r\n folded\r\n\r\n",
