@@ -29,7 +29,7 @@
 //! # Deliberately absent
 //!
 //! Globals read by leaf code; recursion over input; errors told apart by their text; a unique index that exactly-once
-//! would depend on. Not built yet: metrics, rollups, a spool, consumer groups, TLS. The map is docs/ARCHITECTURE.md.
+//! would depend on. Not built yet: metrics, rollups, a spool, consumer groups. The map is docs/ARCHITECTURE.md.
 
 pub mod app;
 pub mod cli;

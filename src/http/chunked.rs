@@ -45,12 +45,14 @@ enum State {
 
 const SIZE: State = State::Size { digits: 0, size: 0 };
 
-impl Chunks {
+impl Default for Chunks {
     /// At the first chunk's size.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self { state: SIZE, extra_bytes: 0 }
     }
+}
 
+impl Chunks {
     /// Whether the body has ended.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
@@ -109,7 +111,7 @@ mod tests {
     /// Where the body ends, fed whole and in pieces of one byte, which must agree.
     fn end(text: &str) -> Result<Option<usize>, Malformed> {
         let run = |piece: usize| {
-            let (mut chunks, mut taken) = (Chunks::new(), 0);
+            let (mut chunks, mut taken) = (Chunks::default(), 0);
             for part in text.as_bytes().chunks(piece) {
                 taken += chunks.advance(part)?;
                 if chunks.is_done() {

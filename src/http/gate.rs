@@ -99,7 +99,7 @@ impl Body {
         match framing {
             Framing::Length(0) => None,
             Framing::Length(bytes) => Some(Self::Length(bytes)),
-            Framing::Chunked => Some(Self::Chunked(Chunks::new())),
+            Framing::Chunked => Some(Self::Chunked(Chunks::default())),
         }
     }
 
