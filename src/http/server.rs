@@ -116,7 +116,8 @@ async fn connection(stream: TcpStream, common: Common) {
         Err(error) => tracing::debug!(%error, "a connection ended before its first request"),
         Ok((gate, true)) => {
             let window = Arc::clone(&common.wide).try_acquire_owned();
-            h2::serve(gate, common.api, window.is_ok(), common.stop).await;
+            // On the heap, so that the task of a connection of HTTP/1 is not as large.
+            Box::pin(h2::serve(gate, common.api, window.is_ok(), common.stop)).await;
         }
         Ok((gate, false)) => http1(gate, socket, common).await,
     }

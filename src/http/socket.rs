@@ -67,7 +67,8 @@ impl Socket {
     /// connection, and the peer might never see the answer.
     pub async fn linger(&self) {
         let read = async {
-            let mut scratch = [0; 16 * KIB];
+            // On the heap: it would be a part of every connection's task.
+            let mut scratch = vec![0; 16 * KIB];
             let mut left = LINGER_BYTES_MAX;
             while left > 0 && self.0.readable().await.is_ok() {
                 match self.0.try_read(&mut scratch) {
