@@ -8,22 +8,24 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, Version};
 use uuid::Uuid;
 
+use super::Api;
 use super::head::{self, Fault};
 use super::problem::Problem;
 use super::response::Body;
-use super::{Api, router};
+use super::router::{self, Peer};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id taken over from a caller, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// Answers a request.
-pub async fn answer(api: &Api, request: Request<Incoming>) -> Response<Body> {
+/// Answers a request of this peer.
+pub async fn answer(api: &Api, peer: Peer, mut request: Request<Incoming>) -> Response<Body> {
     if request.version() == Version::HTTP_2
         && let Err(fault) = head::check_fields(request.uri(), request.headers())
     {
         return refuse(fault);
     }
+    request.extensions_mut().insert(peer);
     let started = Instant::now();
     let method = request.method().clone();
     let request_id = request_id(&request);

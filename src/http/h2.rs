@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::activity::Activity;
 use super::gate::Gate;
+use super::router::Peer;
 use super::{Api, exchange};
 use crate::limits::{
     H2_HEADER_LIST_BYTES_MAX, H2_LOCAL_RESETS_MAX, H2_PENDING_RESETS_MAX, H2_STREAMS_MAX, H2_WINDOW_BYTES_MAX,
@@ -29,7 +30,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const SEND_BUFFER_BYTES: usize = 64 * KIB;
 
 /// Serves a connection of HTTP/2 to its end. `wide`: a larger window is set aside for it.
-pub async fn serve(gate: Gate, api: Arc<Api>, wide: bool, mut stop: watch::Receiver<bool>) {
+pub async fn serve(gate: Gate, api: Arc<Api>, peer: Peer, wide: bool, mut stop: watch::Receiver<bool>) {
     let timeouts = &api.timeouts;
     let activity = Activity::new(timeouts.write);
     let service = {
@@ -40,10 +41,10 @@ pub async fn serve(gate: Gate, api: Arc<Api>, wide: bool, mut stop: watch::Recei
             async move {
                 // What is written is worth finishing although nobody waits for it; what is read ends with its stream.
                 let response = if request.method() == Method::POST {
-                    let answering = tokio::spawn(async move { exchange::answer(&api, request).await });
+                    let answering = tokio::spawn(async move { exchange::answer(&api, peer, request).await });
                     answering.await.map_err(std::io::Error::other)?
                 } else {
-                    exchange::answer(&api, request).await
+                    exchange::answer(&api, peer, request).await
                 };
                 Ok::<_, std::io::Error>(response.map(|body| exchange.watch(body)))
             }

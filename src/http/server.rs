@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::gate::{Gate, Patience};
+use super::router::Peer;
 use super::socket::Socket;
 use super::wire::Wire;
 use super::{Api, exchange, h2};
@@ -31,10 +32,10 @@ pub struct Served {
     pub cut: usize,
 }
 
-/// What every connection is given.
-#[derive(Clone)]
+/// What a connection is given.
 struct Common {
     api: Arc<Api>,
+    peer: Peer,
     stop: watch::Receiver<bool>,
     /// Connections of HTTP/2 that may have a wide window.
     wide: Arc<Semaphore>,
@@ -45,7 +46,6 @@ struct Common {
 pub async fn serve(listener: TcpListener, api: Arc<Api>, mut stop: watch::Receiver<bool>, drain: Duration) -> Served {
     let slots = Arc::new(Semaphore::new(api.connections_max));
     let wide = Arc::new(Semaphore::new(api.memory_bytes / H2_WINDOW_SHARE / H2_WINDOW_BYTES_MAX as usize));
-    let common = Common { api: Arc::clone(&api), stop: stop.clone(), wide };
     let mut connections = JoinSet::new();
     let follow = async {
         match &api.tls {
@@ -67,8 +67,9 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, mut stop: watch::Receiv
             () = &mut follow => continue,
         };
         match accepted {
-            Ok((stream, _peer)) => {
-                let connection = connection(stream, common.clone());
+            Ok((stream, peer)) => {
+                let (api, peer, stop, wide) = (Arc::clone(&api), Peer(peer.ip()), stop.clone(), Arc::clone(&wide));
+                let connection = connection(stream, Common { api, peer, stop, wide });
                 connections.spawn(async move {
                     let open = Open::new();
                     connection.await;
@@ -117,7 +118,7 @@ async fn connection(stream: TcpStream, common: Common) {
         Ok((gate, true)) => {
             let window = Arc::clone(&common.wide).try_acquire_owned();
             // On the heap, so that the task of a connection of HTTP/1 is not as large.
-            Box::pin(h2::serve(gate, common.api, window.is_ok(), common.stop)).await;
+            Box::pin(h2::serve(gate, common.api, common.peer, window.is_ok(), common.stop)).await;
         }
         Ok((gate, false)) => http1(gate, socket, common).await,
     }
@@ -152,7 +153,7 @@ async fn begin(socket: &Socket, api: &Api) -> io::Result<(Gate, bool)> {
 }
 
 async fn http1(gate: Gate, socket: Socket, common: Common) {
-    let Common { api, mut stop, .. } = common;
+    let Common { api, peer, mut stop, .. } = common;
     let gauge = gate.gauge();
     let encrypted = api.tls.is_some();
     let started = Arc::new(AtomicBool::new(false));
@@ -169,7 +170,7 @@ async fn http1(gate: Gate, socket: Socket, common: Common) {
                 // What is written is worth finishing although nobody waits for it; what is read is not.
                 let reads = request.method() != Method::POST;
                 tokio::select! {
-                    response = exchange::answer(&api, request) => Ok(response),
+                    response = exchange::answer(&api, peer, request) => Ok(response),
                     () = socket.hung_up(encrypted), if reads => Err(io::Error::other("the reader hung up")),
                 }
             }

@@ -133,8 +133,8 @@ fn s30_handshakes_that_stall(env: &Env) -> TestResult {
         .collect();
     let mut roots = RootCertStore::empty();
     roots.add(cert.der().clone())?;
-    let versions =
-        ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions()?;
+    let versions = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?;
     let trust = Arc::new(versions.with_root_certificates(roots).with_no_client_auth());
     let send = |request: &crate::told::Request| -> TestResult {
         let connection = ClientConnection::new(Arc::clone(&trust), "localhost".try_into()?)?;

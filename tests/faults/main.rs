@@ -15,6 +15,7 @@ mod told;
 
 mod abuse;
 mod database;
+mod floods;
 mod killed;
 mod outage;
 mod quotas;
@@ -43,6 +44,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         killed::SCENARIOS,
         stopping::SCENARIOS,
         abuse::SCENARIOS,
+        floods::SCENARIOS,
         tenancy::SCENARIOS,
         quotas::SCENARIOS,
     ];

@@ -138,13 +138,6 @@ impl Tidegate {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
-    /// A figure of /proc/<pid>/status in KiB, such as `VmRSS`, or `VmHWM` for the most there ever was.
-    pub fn memory_kib(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
-    }
-
     /// Its exit status, once it has ended.
     pub fn wait(&mut self) -> ExitStatus {
         wait(&mut self.child)
