@@ -98,6 +98,19 @@ pub const POISON_ROUNDS_MAX: usize = 8;
 /// Batch ids that a node draws from the sequence at once; gaps are harmless, offsets come from the sequencer.
 pub const BATCH_ID_BLOCK: i64 = 1024;
 
+// ---- spool ----------------------------------------------------------------------------------------------------
+
+/// Bytes at which a segment of the spool ends and the next begins.
+pub const SPOOL_SEGMENT_BYTES: u64 = 64 * MIB as u64;
+/// Largest record: the largest body that `limits.body_bytes` allows (256 MiB), and what describes it.
+pub const SPOOL_RECORD_BYTES_MAX: usize = 257 * MIB;
+/// Bytes of records that one write and one fdatasync make safe together.
+pub const SPOOL_GROUP_BYTES: usize = 8 * MIB;
+/// Bytes of records that wait for that; more appends wait before they hand theirs over.
+pub const SPOOL_QUEUE_BYTES: usize = 64 * MIB;
+/// `spool.max_bytes` in bodies of `limits.body_bytes`, at least.
+pub const SPOOL_BODIES_MIN: usize = 4;
+
 // ---- reads ----------------------------------------------------------------------------------------------------
 
 /// Rows of a page when the reader names none.
@@ -151,5 +164,6 @@ const _: () = assert!(KEY_CACHE_TTL.as_secs() < 5, "revocation must take effect 
 const _: () = assert!(WRITE_DEADLINE.as_secs() < SHUTDOWN_DEADLINE.as_secs(), "shutdown waits for writes");
 const _: () = assert!(KEY_LOOKUPS_PER_SOURCE_PER_SECOND_MAX < KEY_LOOKUPS_PER_SECOND_MAX);
 const _: () = assert!(RATE_BURST_S_DEFAULT <= RATE_BURST_S_MAX);
+const _: () = assert!(SPOOL_GROUP_BYTES <= SPOOL_QUEUE_BYTES && SPOOL_RECORD_BYTES_MAX < u32::MAX as usize);
 const _: () = assert!(IDEMPOTENCY_KEY_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(H2_HEADER_LIST_BYTES_MAX as usize >= 2 * HEAD_BYTES_MAX);

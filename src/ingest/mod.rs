@@ -17,6 +17,7 @@ mod ledger;
 mod plan;
 mod pressure;
 mod request;
+pub mod spool;
 mod staging;
 mod transaction;
 mod writer;

@@ -1,0 +1,228 @@
+//! The spool: requests that the database cannot take now are made safe on disk and drained in order later.
+//!
+//! An append is answered once it is synced; what was answered is delivered, in order, until it is acknowledged as
+//! drained, across any crash. Records may be delivered again after one: the ledger tells. Nothing here knows the
+//! database; [`request`] alone knows what a request is.
+//!
+//! # Files
+//!
+//! `lock`, `cursor`, `NNNNNNNNNNNNNNNNNNNN.seg` (the name is the sequence of the first record), `quarantine/`. The format is
+//! in [`record`]. A segment is made as `.tmp`, synced, renamed, and its folder synced, before a record goes into it.
+//! No segment of an earlier process is written to again. A segment is removed only after the cursor that passed it is
+//! durable, oldest first, each durably before the next.
+//!
+//! # Where a segment ends
+//!
+//! Sequences are given out without a gap, and those of an append that failed are given to the next one. So a segment
+//! holds the sequences from its own name up to its successor's, and **the successor's name says where it ends**: a record
+//! beyond was never acknowledged, and is not read, however whole it looks.
+//!
+//! That matters when a sync fails. What was written may be on disk or not, now or later; the kernel may drop it, call the
+//! pages clean, and let the next sync of that file succeed. So the file is never synced again, and cutting it is worth
+//! nothing, since the cut could not be synced. But its senders are told that it failed, they may send again, without a
+//! key, and then nobody could tell the copies apart. So before they are told, the successor is made durable under the
+//! sequence that the first of their records had: from then on these records are void, in this process and in any later
+//! one. A segment in which nothing was acknowledged yet is replaced by a successor of the same name, in one rename. If
+//! even that cannot be made, the answer is [`AppendError::Unsettled`]; nobody can promise more on a disk that
+//! takes nothing.
+//!
+//! After a failed write (a full disk, mostly) nothing was synced since, so the torn record is cut off and the cut
+//! synced, which can be believed; the segment then goes on when there is room.
+//!
+//! # Damage
+//!
+//! Only the last segment can end in the middle of a record, since every other has a successor: there it is what a crash
+//! left of an append that was never answered, and is passed over. Anything else that is no record is damage: it is
+//! skipped up to the next place where the segment's marker (64 bits drawn by chance, which no sender can put into a body), a
+//! fitting sequence and the CRC agree; the rest is delivered, the file is kept in the quarantine, and
+//! `tidegate_spool_quarantined_total` rises. A lost cursor means that everything still there is drained again.
+//!
+//! # Why no crate
+//!
+//! Looked at: yaque (a queue between processes; nothing is synced before it is acknowledged), okaywal (calls itself not for
+//! production, last release 2023), raft-engine (panics on any failed sync; one damaged record refuses the start or drops
+//! the rest, by setting), open-wal, walogs and wal-db (young; damage in the middle is an error at open, by design),
+//! persistent-queue (on sled or redb). None skips damage and goes on, and none keeps a record void whose sync failed.
+
+mod cursor;
+mod disk;
+mod error;
+pub mod fs;
+mod index;
+mod keeper;
+mod quarantine;
+mod read;
+mod record;
+mod recover;
+pub mod request;
+mod scan;
+mod state;
+mod stats;
+mod survey;
+mod thread;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+pub use disk::Disk;
+pub use error::{AppendError, KeepError, SpoolError};
+pub use read::Entry;
+pub use record::{Meta, Payload};
+pub use recover::Recovery;
+pub use request::{PossiblyCommitted, SpooledRequest, Summary};
+pub use state::{Quarantined, Totals};
+pub use stats::Stats;
+
+use crate::limits::{SPOOL_QUEUE_BYTES, SPOOL_SEGMENT_BYTES};
+use fs::Fs;
+use keeper::Pending;
+use read::Taken;
+use record::fits;
+use request::SUMMARY_BYTES_MAX;
+use state::Shared;
+use thread::Command;
+
+/// The number of a record; each is one more than the one before, but for what was lost.
+pub type Sequence = u64;
+
+/// Permits of the queue are so many bytes each.
+const PERMIT_BYTES: usize = 1024;
+
+/// Where a spool is and how large it may be.
+#[derive(Debug, Clone)]
+pub struct SpoolConfig {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Bytes of all its segments, the quarantine aside.
+    pub max_bytes: u64,
+    /// Bytes at which a segment ends.
+    pub segment_bytes: u64,
+}
+
+impl SpoolConfig {
+    /// The spool of a data directory.
+    pub fn of(data_dir: &std::path::Path, max_bytes: u64) -> Self {
+        Self { dir: data_dir.join("spool"), max_bytes, segment_bytes: SPOOL_SEGMENT_BYTES }
+    }
+}
+
+/// An open spool.
+pub struct Spool {
+    dir: PathBuf,
+    fs: Arc<dyn Fs>,
+    shared: Arc<Shared>,
+    queue: Arc<Semaphore>,
+    commands: Sender<Command>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Spool {
+    /// Opens the spool of a folder and starts its thread. Blocks: it reads every segment that is not drained.
+    pub fn open(config: SpoolConfig, fs: Arc<dyn Fs>) -> Result<(Arc<Self>, Recovery), SpoolError> {
+        let dir = config.dir.clone();
+        let opened = recover::open(config, Arc::clone(&fs))?;
+        let shared = Arc::clone(&opened.keeper.shared);
+        let (commands, thread) = thread::start(opened.keeper, opened.lock)
+            .map_err(|error| SpoolError::io("start the thread of the spool", &dir, error))?;
+        let queue = Arc::new(Semaphore::new(SPOOL_QUEUE_BYTES / PERMIT_BYTES));
+        let spool = Self { dir, fs, shared, queue, commands, thread: Mutex::new(Some(thread)) };
+        Ok((Arc::new(spool), opened.recovery))
+    }
+
+    /// Appends a record; resolves once it is durable. If the future is dropped before that, the record is either not
+    /// in the spool or whole in it.
+    pub async fn append(&self, payload: impl Into<Payload>, meta: Meta) -> Result<Sequence, AppendError> {
+        let payload = payload.into();
+        if !fits(payload.len()) {
+            return Err(AppendError::Failed(format!("{} bytes are too large for a record", payload.len())));
+        }
+        let permits = payload.len().div_ceil(PERMIT_BYTES).clamp(1, SPOOL_QUEUE_BYTES / PERMIT_BYTES);
+        let permits = u32::try_from(permits).expect("the queue has few permits");
+        let queued = Arc::clone(&self.queue).acquire_many_owned(permits).await.map_err(|_| AppendError::Closed)?;
+        let (appender, answer) = oneshot::channel();
+        let pending = Pending { payload, meta };
+        self.commands.send(Command::Append { pending, appender, queued }).map_err(|_| AppendError::Closed)?;
+        answer.await.unwrap_or(Err(AppendError::Closed))
+    }
+
+    /// The records after those already read, up to `bytes_max` bytes, but one at least; waits until there is one. Empty
+    /// only when the spool is closed. If the future is dropped, nothing counts as read.
+    pub async fn next(&self, bytes_max: usize) -> Vec<Entry> {
+        let mut changed = self.shared.changed.subscribe();
+        loop {
+            let closed = self.shared.lock().closed;
+            changed.mark_unchanged();
+            let shared = Arc::clone(&self.shared);
+            let seen = spawn_blocking(move || shared.look(bytes_max)).await.unwrap_or(None);
+            match self.shared.take(seen) {
+                Taken::Entries(entries) => return entries,
+                Taken::Again => {}
+                Taken::Nothing if closed => return Vec::new(),
+                // The sender is in `shared`, which is alive.
+                Taken::Nothing => changed.changed().await.unwrap_or(()),
+            }
+        }
+    }
+
+    /// Lets [`Spool::next`] go on with the first record not acknowledged, as after a failure to drain what was read.
+    pub fn rewind(&self) {
+        self.shared.rewind();
+        self.shared.announce();
+    }
+
+    /// All records up to `through`, which was read since the last rewind, are drained. Resolves once that is durable.
+    pub async fn acknowledge(&self, through: Sequence) -> Result<(), KeepError> {
+        if !self.shared.lock().acknowledge(through) {
+            return Err(KeepError::NotDelivered);
+        }
+        let (settler, settled) = oneshot::channel();
+        self.commands.send(Command::Settle(settler)).map_err(|_| KeepError::Closed)?;
+        settled.await.map_err(|_| KeepError::Closed)?.map_err(KeepError::Io)
+    }
+
+    /// Whether a tenant's request with this receipt waits in the spool.
+    pub async fn find(&self, tenant_id: &str, receipt: Uuid) -> Option<Summary> {
+        let shared = Arc::clone(&self.shared);
+        let found = spawn_blocking(move || shared.with_receipt(receipt, SUMMARY_BYTES_MAX)).await.ok()?;
+        found.iter().filter_map(|bytes| Summary::decode(bytes).ok()).find(|summary| summary.tenant_id == tenant_id)
+    }
+
+    /// Keeps a record that cannot be drained in the quarantine, durably; it may then be acknowledged.
+    pub async fn quarantine(&self, entry: &Entry, reason: &str) -> Result<(), KeepError> {
+        let (fs, dir, entry, reason) = (Arc::clone(&self.fs), self.dir.clone(), entry.clone(), reason.to_owned());
+        let kept = spawn_blocking(move || quarantine::keep_record(&*fs, &dir, &entry, &reason)).await;
+        let bytes = kept.map_err(|_| KeepError::Closed)?.map_err(KeepError::Io)?;
+        let mut state = self.shared.lock();
+        state.quarantined.files += 1;
+        state.quarantined.bytes += bytes;
+        Ok(())
+    }
+
+    /// Its figures.
+    pub fn stats(&self) -> Stats {
+        Stats::of(&self.shared.lock(), self.fs.now_us())
+    }
+
+    /// Takes no more appends, finishes those that wait, and lets go of the folder.
+    pub async fn close(&self) {
+        self.queue.close();
+        // Fails only if the thread is gone already.
+        let _ = self.commands.send(Command::Close);
+        let thread = self.thread.lock().expect("no code panics while holding it").take();
+        if let Some(thread) = thread
+            && spawn_blocking(|| thread.join()).await.is_ok_and(|joined| joined.is_err())
+        {
+            tracing::error!("the thread of the spool failed; this is a bug");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Looking at a spool's folder without changing it: which segments there are, what is whole in them, and where the
+//! cursor stands. Recovery acts on it; `tidegate doctor` only shows it.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::cursor::{Cursor, Saved};
+use super::fs::{File, Fs};
+use super::index::Index;
+use super::record::{HEAD_BYTES, HEADER_BYTES, first_of_name, segment_name};
+use super::scan::{Beginning, Found, Scanner, beginning};
+use super::state::{Place, Segment, Totals};
+
+/// Folder of what was set aside, within the spool's.
+pub const QUARANTINE: &str = "quarantine";
+
+/// A segment as it was found.
+pub struct Surveyed {
+    pub segment: Segment,
+    /// Its first record that is not drained.
+    pub undrained_from: Option<Place>,
+    pub undrained: Totals,
+    /// Stretches that are no records, and were not left by a write that was cut short.
+    pub damage: Vec<(u64, u64)>,
+    /// Why none of it can be read.
+    pub unreadable: Option<String>,
+    /// Bytes behind the last record, never acknowledged.
+    pub torn_bytes: u64,
+}
+
+/// A spool as it was found.
+pub struct Survey {
+    pub segments: Vec<Surveyed>,
+    /// Segments that the cursor has passed, oldest first; they were not read.
+    pub drained: Vec<Segment>,
+    pub cursor: Cursor,
+    pub saved: Saved,
+    /// The sequence of the next append.
+    pub next: u64,
+    /// Places where sequences are missing between segments.
+    pub gaps: u64,
+    /// Files that are none of the spool's.
+    pub strangers: Vec<String>,
+}
+
+/// Looks at the spool in `dir`. Reads every segment that is not drained, in bounded memory.
+pub fn survey(fs: &dyn Fs, dir: &Path) -> io::Result<Survey> {
+    let (cursor, saved) = Cursor::read(fs, dir);
+    let drained_to = if let Saved::At(next) = saved { next } else { 0 };
+    let (mut names, mut strangers) = (Vec::new(), Vec::new());
+    for (name, bytes) in fs.list(dir)? {
+        match first_of_name(&name) {
+            Some(first) => names.push((first, bytes)),
+            None if name.ends_with(".tmp") || ["lock", "cursor"].contains(&name.as_str()) => {}
+            None => strangers.push(name),
+        }
+    }
+    names.sort_unstable();
+    // Where a segment ends the next one begins: what the next one's name does not leave room for is void.
+    let limits = names.iter().skip(1).map(|(first, _)| *first).chain([u64::MAX]);
+    let listed: Vec<_> = names.iter().copied().zip(limits).collect();
+    let (mut drained, mut segments, mut gaps) = (Vec::new(), Vec::<Surveyed>::new(), 0);
+    for ((first, bytes), limit) in listed {
+        if limit != u64::MAX && limit <= drained_to {
+            drained.push(passed(first, bytes, limit));
+            continue;
+        }
+        let before = segments.last().map_or(drained_to, |last| last.segment.next);
+        // Without a cursor there is no telling what came before the oldest segment.
+        if first > before && (before > 0 || !segments.is_empty()) {
+            gaps += 1;
+        }
+        segments.push(survey_segment(fs, dir, first, bytes, limit, drained_to));
+    }
+    let last = segments.last().map_or(1, |last| match last.unreadable {
+        None if last.damage.last().is_none_or(|(_, to)| *to < last.segment.disk_bytes) => last.segment.next,
+        // However many records were lost there: none of their sequences, and not the file's name, is used again.
+        _ => last.segment.next.saturating_add(last.segment.disk_bytes / HEAD_BYTES as u64 + 1),
+    });
+    let next = last.max(drained_to).max(1);
+    Ok(Survey { segments, drained, cursor, saved, next, gaps, strangers })
+}
+
+fn survey_segment(fs: &dyn Fs, dir: &Path, first: u64, listed_bytes: u64, limit: u64, drained_to: u64) -> Surveyed {
+    let opened = fs.open(&dir.join(segment_name(first)));
+    let (file, bytes, cannot_open) = match opened.and_then(|file| file.bytes().map(|bytes| (file, bytes))) {
+        Ok((file, bytes)) => (file, bytes, None),
+        Err(error) => (Arc::new(Closed) as Arc<dyn File>, listed_bytes, Some(error.to_string())),
+    };
+    let whole = |marker, made_us| Segment {
+        first,
+        file: Arc::clone(&file),
+        marker,
+        made_us,
+        end: HEADER_BYTES as u64,
+        next: first,
+        disk_bytes: bytes,
+        index: Index::default(),
+        damaged: false,
+    };
+    let mut surveyed = Surveyed {
+        segment: whole(0, 0),
+        undrained_from: None,
+        undrained: Totals::default(),
+        damage: Vec::new(),
+        unreadable: cannot_open,
+        torn_bytes: 0,
+    };
+    if surveyed.unreadable.is_none() {
+        match beginning(&*file, first, bytes) {
+            Beginning::Whole(header) => surveyed.segment = whole(header.marker, header.made_us),
+            Beginning::Mended(header) => {
+                surveyed.segment = whole(header.marker, header.made_us);
+                surveyed.damage.push((0, HEADER_BYTES as u64));
+            }
+            Beginning::Unreadable(error) => surveyed.unreadable = Some(error.to_string()),
+        }
+    }
+    if surveyed.unreadable.is_none() {
+        read_through(&mut surveyed, limit, drained_to);
+    }
+    surveyed.segment.damaged = surveyed.unreadable.is_some() || !surveyed.damage.is_empty();
+    surveyed
+}
+
+fn read_through(surveyed: &mut Surveyed, limit: u64, drained_to: u64) {
+    let Surveyed { segment, undrained_from, undrained, damage, torn_bytes, .. } = surveyed;
+    let bytes = segment.disk_bytes;
+    let file = Arc::clone(&segment.file);
+    let mut scanner = Scanner::new(&*file, segment.marker, HEADER_BYTES as u64, bytes, segment.first, limit);
+    while let Some(found) = scanner.next() {
+        match found {
+            Found::Damage { from, to } => damage.push((from, to)),
+            Found::Record { offset, head } => {
+                segment.index.add(offset, head.appended_us, head.meta.receipt);
+                segment.end = scanner.offset;
+                segment.next = scanner.expected;
+                if head.sequence >= drained_to {
+                    let place = Place { first: segment.first, offset, sequence: head.sequence };
+                    undrained_from.get_or_insert(place);
+                    undrained.records += 1;
+                    undrained.items += u64::from(head.meta.items);
+                    undrained.bytes += head.bytes;
+                }
+            }
+        }
+    }
+    // In the last segment, what follows the last whole record was being written when the process or machine died: its
+    // senders were never told that it is safe.
+    if limit == u64::MAX && !scanner.unreadable() && damage.last().is_some_and(|(_, to)| *to == bytes) {
+        let (from, to) = damage.pop().expect("there is a last one");
+        *torn_bytes = to - from;
+    }
+    // Of any other, its successor's name says how far it went.
+    if limit != u64::MAX && segment.next < limit && damage.last().is_none_or(|(_, to)| *to < bytes) {
+        damage.push((segment.end, bytes));
+    }
+}
+
+/// A segment that is only waiting to be taken away.
+fn passed(first: u64, disk_bytes: u64, next: u64) -> Segment {
+    let (end, index) = (HEADER_BYTES as u64, Index::default());
+    Segment { first, file: Arc::new(Closed), marker: 0, made_us: 0, end, next, disk_bytes, index, damaged: false }
+}
+
+/// Stands for a file that cannot be, or need not be, opened.
+struct Closed;
+
+impl File for Closed {
+    fn write_at(&self, _: &mut [io::IoSlice<'_>], _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn truncate(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn bytes(&self) -> io::Result<u64> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests of the spool.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod disk;
