@@ -25,7 +25,7 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Address to listen on.
     pub listen: SocketAddr,
-    /// Folder of the embedded server (and, later, the spool).
+    /// Folder of the embedded server and of the spool.
     pub data_dir: PathBuf,
     /// How requests join into batches.
     pub batch: BatchConfig,
@@ -35,6 +35,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// None: plain HTTP.
     pub tls: Option<TlsConfig>,
+    /// What is kept on disk while the database cannot take it.
+    pub spool: SpoolConfig,
     /// How long data is kept.
     pub retention: RetentionConfig,
     /// Age from which chunks of events are compressed (timescale engine).
@@ -120,6 +122,15 @@ pub struct LimitsConfig {
     pub connections: usize,
 }
 
+/// The spool.
+#[derive(Debug, Clone)]
+pub struct SpoolConfig {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Its size on disk, in bytes; its quarantine is not counted.
+    pub max_bytes: u64,
+}
+
 /// How long relations keep their rows.
 #[derive(Debug, Clone)]
 pub struct RetentionConfig {
@@ -197,6 +208,10 @@ impl Config {
             },
             http: HttpConfig::read(&read)?,
             tls: TlsConfig::read(&read)?,
+            spool: SpoolConfig {
+                enabled: read.one_of("spool.enabled", &[("true", true), ("false", false)])?,
+                max_bytes: read.bytes("spool.max_bytes")? as u64,
+            },
             retention: RetentionConfig {
                 events: read.duration("retention.events")?,
                 ledger: read.duration("retention.ledger")?,
@@ -214,7 +229,7 @@ impl Config {
     }
 
     fn check_relations(&self, read: &value::Reader<'_>) -> Result<(), ConfigError> {
-        use crate::limits::{FUTURE_DAYS_MAX, KIB, MIB, WINDOW_CHUNKS_MAX};
+        use crate::limits::{FUTURE_DAYS_MAX, KIB, MIB, SPOOL_BODIES_MIN, WINDOW_CHUNKS_MAX};
         let refuse = |key: &str, what: String| Err(ConfigError(format!("{}: {what}", read.whereabouts(key))));
         let hour = Duration::from_secs(3600);
         if self.chunk_interval < hour || !self.chunk_interval.as_secs().is_multiple_of(3600) {
@@ -265,6 +280,15 @@ impl Config {
                     "must be at least three times limits.body_bytes ({}), what one request may take, and at most \
                      limits.memory_bytes ({})",
                     self.limits.body_bytes, self.limits.memory_bytes
+                ),
+            );
+        }
+        if self.spool.enabled && self.spool.max_bytes < (SPOOL_BODIES_MIN * self.limits.body_bytes) as u64 {
+            return refuse(
+                "spool.max_bytes",
+                format!(
+                    "must be at least {SPOOL_BODIES_MIN} times limits.body_bytes ({}), or spool.enabled = false",
+                    self.limits.body_bytes
                 ),
             );
         }

@@ -23,6 +23,8 @@ fn defaults_are_valid_and_as_documented() {
     assert_eq!(config.batch.linger, Duration::from_millis(5));
     assert_eq!(config.limits.body_bytes, 16 << 20);
     assert_eq!(config.limits.memory_bytes, 128 << 20);
+    assert!(config.spool.enabled);
+    assert_eq!(config.spool.max_bytes, 4 << 30);
     assert_eq!(config.retention.events, Duration::from_secs(365 * 86_400));
     assert_eq!(config.retention.ledger, Duration::from_secs(72 * 3600));
     assert_eq!(config.database.engine, EngineChoice::Auto);

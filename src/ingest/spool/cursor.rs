@@ -40,18 +40,23 @@ pub struct Cursor {
     /// Which save this was; the higher one of the two slots counts.
     generation: u64,
     slot: usize,
+    next: u64,
+    /// What was read is durable. Before that is known, the other slot must not be overwritten: an earlier process may
+    /// have died, or failed to sync, after it wrote this one.
+    confirmed: bool,
 }
 
 impl Cursor {
     /// Reads the cursor of a spool.
     pub fn read(fs: &dyn Fs, dir: &Path) -> (Self, Saved) {
         let path = dir.join(CURSOR_FILE);
-        let file = match fs.open(&path) {
+        let mut cursor = Self { path, file: None, generation: 0, slot: 0, next: 0, confirmed: true };
+        let file = match fs.open(&cursor.path) {
             Ok(file) => file,
             Err(error) => {
                 let missing = error.kind() == io::ErrorKind::NotFound;
                 let saved = if missing { Saved::Missing } else { Saved::Corrupt };
-                return (Self { path, file: None, generation: 0, slot: 0 }, saved);
+                return (cursor, saved);
             }
         };
         let slots = SLOT_OFFSETS.map(|offset| {
@@ -60,23 +65,21 @@ impl Cursor {
             decode(&bytes)
         });
         let newest = (0..2).filter_map(|slot| slots[slot].map(|(generation, next)| (generation, next, slot))).max();
-        match newest {
-            Some((generation, next, slot)) => (Self { path, file: Some(file), generation, slot }, Saved::At(next)),
-            None => (Self { path, file: None, generation: 0, slot: 0 }, Saved::Corrupt),
-        }
+        let Some((generation, next, slot)) = newest else { return (cursor, Saved::Corrupt) };
+        cursor = Self { path: cursor.path, file: Some(file), generation, slot, next, confirmed: false };
+        (cursor, Saved::At(next))
+    }
+
+    /// What is on disk may not be there after a loss of power.
+    pub fn is_confirmed(&self) -> bool {
+        self.confirmed
     }
 
     /// Saves `next` durably.
     pub fn save(&mut self, fs: &dyn Fs, next: u64) -> io::Result<()> {
-        if let Some(file) = &self.file {
-            let slot = 1 - self.slot;
-            let bytes = encode(self.generation + 1, next);
-            match write(&**file, &bytes, SLOT_OFFSETS[slot]) {
-                Ok(()) => {
-                    self.generation += 1;
-                    self.slot = slot;
-                    return Ok(());
-                }
+        if let Some(file) = self.file.clone() {
+            match self.save_in_place(fs, &*file, next) {
+                Ok(()) => return Ok(()),
                 Err(error) => {
                     tracing::warn!(%error, "the spool's cursor could not be saved in place; making a new file");
                     self.file = None;
@@ -86,12 +89,29 @@ impl Cursor {
         // Higher than whatever the failed write may have left in the file that is replaced.
         self.generation += 2;
         self.file = Some(self.replace(fs, next)?);
-        self.slot = 0;
+        (self.slot, self.next, self.confirmed) = (0, next, true);
         Ok(())
     }
 
+    fn save_in_place(&mut self, fs: &dyn Fs, file: &dyn File, next: u64) -> io::Result<()> {
+        if !self.confirmed {
+            write(file, &encode(self.generation, self.next), SLOT_OFFSETS[self.slot])?;
+            fs.sync_dir(self.dir())?;
+            self.confirmed = true;
+        }
+        if next != self.next {
+            let slot = 1 - self.slot;
+            write(file, &encode(self.generation + 1, next), SLOT_OFFSETS[slot])?;
+            (self.generation, self.slot, self.next) = (self.generation + 1, slot, next);
+        }
+        Ok(())
+    }
+
+    fn dir(&self) -> &Path {
+        self.path.parent().expect("it is in the spool's folder")
+    }
+
     fn replace(&self, fs: &dyn Fs, next: u64) -> io::Result<Arc<dyn File>> {
-        let dir = self.path.parent().expect("it is in the spool's folder");
         let new = self.path.with_extension("tmp");
         // From a replacement that failed or was cut short.
         let _ = fs.unlink(&new);
@@ -100,7 +120,7 @@ impl Cursor {
         bytes[..SLOT_BYTES].copy_from_slice(&encode(self.generation, next));
         write(&*file, &bytes, 0)?;
         fs.rename(&new, &self.path)?;
-        fs.sync_dir(dir)?;
+        fs.sync_dir(self.dir())?;
         Ok(file)
     }
 }

@@ -138,11 +138,15 @@ impl Keeper {
     fn abandon(&mut self, error: &io::Error) -> AppendError {
         tracing::error!(%error, "a segment of the spool could not be synced; it is written to no more");
         metrics::counter!("tidegate_spool_sync_failures_total").increment(1);
-        if let Some(active) = self.active.take()
-            && no_room(error)
-        {
-            // Nothing depends on the cut, but the successor needs the room.
-            let _ = active.file.truncate(active.end);
+        if let Some(active) = self.active.take() {
+            if no_room(error) {
+                // Nothing depends on the cut, but the successor needs the room.
+                let _ = active.file.truncate(active.end);
+            }
+            // What is void takes room as well, until the segment is drained.
+            if let (Ok(bytes), Some(segment)) = (active.file.bytes(), self.shared.lock().segments.back_mut()) {
+                segment.disk_bytes = bytes;
+            }
         }
         let next = self.shared.lock().next;
         match self.begin_segment(next) {
@@ -194,7 +198,7 @@ impl Keeper {
     /// Saves how far the spool is drained and takes away what that has passed.
     pub fn settle(&mut self) -> io::Result<()> {
         let drained = self.shared.lock().drained().sequence;
-        if drained > self.saved {
+        if drained > self.saved || !self.cursor.is_confirmed() {
             self.cursor.save(&*self.fs, drained)?;
             self.saved = drained;
         }

@@ -219,8 +219,9 @@ pub fn segment_name(first: u64) -> String {
     format!("{first:020}.seg")
 }
 
-/// The first sequence of a segment's file name.
+/// The first sequence of a segment's file name; so large that the sequences behind it could run out, it is none.
 pub fn first_of_name(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".seg")?;
-    (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
+    let digits = name.strip_suffix(".seg").filter(|digits| digits.len() == 20)?;
+    let first = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())??;
+    (first <= u64::MAX / 2).then_some(first)
 }

@@ -128,8 +128,10 @@ impl State {
     pub fn segment_at(&self, place: Place) -> Option<(&Segment, Place)> {
         let at = self.segments.partition_point(|segment| segment.first < place.first);
         let segment = self.segments.get(at)?;
-        let begins = Place { first: segment.first, offset: HEADER_BYTES as u64, sequence: segment.first };
-        Some((segment, if segment.first == place.first { place } else { begins }))
+        // What was lost before it leaves a gap in the sequences.
+        let sequence = place.sequence.max(segment.first);
+        let offset = if segment.first == place.first { place.offset } else { HEADER_BYTES as u64 };
+        Some((segment, Place { first: segment.first, offset, sequence }))
     }
 
     /// When the oldest record not drained was appended (or one shortly before it), in unix microseconds.

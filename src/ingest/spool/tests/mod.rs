@@ -3,3 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod disk;
+mod model;
+mod sim;
