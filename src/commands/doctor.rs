@@ -1,4 +1,8 @@
-//! `tidegate doctor`: looks at the database and this machine, and says of each thing whether it is right and what to do.
+//! `tidegate doctor`: looks at the database, the spool and this machine, and says of each thing whether it is right and what to do.
+
+mod spool;
+
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -49,6 +53,7 @@ fn expect(check: &'static str, right: bool, found: impl Into<String>, advice: &s
 /// Runs the command: exit 1 when something failed; warnings do not.
 pub async fn run(config: &Config, json: bool) -> Exit {
     let mut findings = vec![disk(config)];
+    findings.extend(spool::findings(config));
     match database(config).await {
         Ok(found) => findings.extend(found),
         Err(error) => findings.push(bad(
@@ -81,11 +86,8 @@ pub async fn run(config: &Config, json: bool) -> Exit {
 }
 
 fn disk(config: &Config) -> Finding {
-    let existing = config.data_dir.ancestors().find(|path| path.exists()).unwrap_or(std::path::Path::new("."));
-    let existing = if existing.as_os_str().is_empty() { std::path::Path::new(".") } else { existing };
-    match nix::sys::statvfs::statvfs(existing) {
-        Ok(stat) => {
-            let free = stat.blocks_available() * stat.fragment_size();
+    match free_bytes(&config.data_dir) {
+        Ok(free) => {
             let found = format!("{:.1} GiB free under {}", gib(free), config.data_dir.display());
             expect(
                 "disk",
@@ -96,6 +98,14 @@ fn disk(config: &Config) -> Finding {
         }
         Err(error) => bad("disk", State::Warning, error.to_string(), "check that data_dir can be reached"),
     }
+}
+
+/// Bytes free for this user where `folder` is, or will be.
+fn free_bytes(folder: &Path) -> nix::Result<u64> {
+    let existing = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
+    let stat = nix::sys::statvfs::statvfs(existing)?;
+    Ok(stat.blocks_available() * stat.fragment_size())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]

@@ -113,6 +113,18 @@ fn a_tenants_share_holds_a_request_and_leaves_room() {
 }
 
 #[test]
+fn the_spool_must_hold_a_few_bodies_or_be_off() {
+    let mut layers = Layers::new();
+    layers.set("spool.max_bytes", "63MiB".into(), Origin::Flag("--set".into())).unwrap();
+    let message = Config::from_layers(&layers).unwrap_err().to_string();
+    assert!(message.contains("spool.max_bytes") && message.contains("16777216"), "{message}");
+    layers.set("spool.enabled", "false".into(), Origin::Flag("--set".into())).unwrap();
+    assert!(!Config::from_layers(&layers).unwrap().spool.enabled);
+    layers.set("spool.enabled", "yes".into(), Origin::Flag("--set".into())).unwrap();
+    assert!(Config::from_layers(&layers).unwrap_err().to_string().contains("true, false"));
+}
+
+#[test]
 fn durations_and_sizes() {
     assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
     assert_eq!(parse_duration("72h"), Ok(Duration::from_secs(259_200)));

@@ -50,6 +50,8 @@ mod error;
 pub mod fs;
 mod index;
 mod keeper;
+mod look;
+mod memory;
 mod quarantine;
 mod read;
 mod record;
@@ -76,6 +78,8 @@ use uuid::Uuid;
 
 pub use disk::Disk;
 pub use error::{AppendError, KeepError, SpoolError};
+pub use look::{Look, look};
+pub use memory::recover_bytes;
 pub use read::Entry;
 pub use record::{Meta, Payload};
 pub use recover::Recovery;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::cursor::{Cursor, Saved};
 use super::fs::{File, Fs};
 use super::index::Index;
+use super::memory::InMemory;
 use super::record::{HEAD_BYTES, HEADER_BYTES, first_of_name, segment_name};
 use super::scan::{Beginning, Found, Scanner, beginning};
 use super::state::{Place, Segment, Totals};
@@ -27,6 +28,23 @@ pub struct Surveyed {
     pub unreadable: Option<String>,
     /// Bytes behind the last record, never acknowledged.
     pub torn_bytes: u64,
+}
+
+impl Surveyed {
+    fn of(segment: Segment) -> Self {
+        let (undrained_from, undrained, damage) = (None, Totals::default(), Vec::new());
+        Self { segment, undrained_from, undrained, damage, unreadable: None, torn_bytes: 0 }
+    }
+
+    fn unreadable(first: u64, bytes: u64, reason: String) -> Self {
+        let segment = Segment { damaged: true, ..passed(first, bytes, first) };
+        Self { unreadable: Some(reason), ..Self::of(segment) }
+    }
+
+    /// Records at its end were damaged: how many, nobody knows.
+    fn lost_its_end(&self) -> bool {
+        self.unreadable.is_some() || self.damage.last().is_some_and(|(_, to)| *to >= self.segment.disk_bytes)
+    }
 }
 
 /// A spool as it was found.
@@ -66,61 +84,46 @@ pub fn survey(fs: &dyn Fs, dir: &Path) -> io::Result<Survey> {
             drained.push(passed(first, bytes, limit));
             continue;
         }
-        let before = segments.last().map_or(drained_to, |last| last.segment.next);
-        // Without a cursor there is no telling what came before the oldest segment.
-        if first > before && (before > 0 || !segments.is_empty()) {
-            gaps += 1;
-        }
-        segments.push(survey_segment(fs, dir, first, bytes, limit, drained_to));
+        let surveyed = match fs.open(&dir.join(segment_name(first))).and_then(|file| Ok((file.bytes()?, file))) {
+            Ok((bytes, file)) => survey_file(file, first, bytes, limit, drained_to),
+            // Drained by the process that is being looked at.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => Surveyed::unreadable(first, bytes, error.to_string()),
+        };
+        // What is missing behind a damaged end is not a segment; and without a cursor nobody knows what came first.
+        gaps += u64::from(match segments.last() {
+            Some(last) => first > last.segment.next && !last.lost_its_end(),
+            None => first > drained_to && drained_to > 0,
+        });
+        segments.push(surveyed);
     }
-    let last = segments.last().map_or(1, |last| match last.unreadable {
-        None if last.damage.last().is_none_or(|(_, to)| *to < last.segment.disk_bytes) => last.segment.next,
+    let last = segments.last().map_or(1, |last| match last.lost_its_end() {
+        false => last.segment.next,
         // However many records were lost there: none of their sequences, and not the file's name, is used again.
-        _ => last.segment.next.saturating_add(last.segment.disk_bytes / HEAD_BYTES as u64 + 1),
+        true => last.segment.next.saturating_add(last.segment.disk_bytes / HEAD_BYTES as u64 + 1),
     });
     let next = last.max(drained_to).max(1);
     Ok(Survey { segments, drained, cursor, saved, next, gaps, strangers })
 }
 
-fn survey_segment(fs: &dyn Fs, dir: &Path, first: u64, listed_bytes: u64, limit: u64, drained_to: u64) -> Surveyed {
-    let opened = fs.open(&dir.join(segment_name(first)));
-    let (file, bytes, cannot_open) = match opened.and_then(|file| file.bytes().map(|bytes| (file, bytes))) {
-        Ok((file, bytes)) => (file, bytes, None),
-        Err(error) => (Arc::new(Closed) as Arc<dyn File>, listed_bytes, Some(error.to_string())),
-    };
-    let whole = |marker, made_us| Segment {
-        first,
-        file: Arc::clone(&file),
-        marker,
-        made_us,
-        end: HEADER_BYTES as u64,
-        next: first,
-        disk_bytes: bytes,
-        index: Index::default(),
-        damaged: false,
-    };
-    let mut surveyed = Surveyed {
-        segment: whole(0, 0),
-        undrained_from: None,
-        undrained: Totals::default(),
-        damage: Vec::new(),
-        unreadable: cannot_open,
-        torn_bytes: 0,
-    };
-    if surveyed.unreadable.is_none() {
-        match beginning(&*file, first, bytes) {
-            Beginning::Whole(header) => surveyed.segment = whole(header.marker, header.made_us),
-            Beginning::Mended(header) => {
-                surveyed.segment = whole(header.marker, header.made_us);
-                surveyed.damage.push((0, HEADER_BYTES as u64));
-            }
-            Beginning::Unreadable(error) => surveyed.unreadable = Some(error.to_string()),
+/// Looks at a segment's file of so many bytes, whose successor's first sequence is `limit`.
+pub fn survey_file(file: Arc<dyn File>, first: u64, bytes: u64, limit: u64, drained_to: u64) -> Surveyed {
+    let mut surveyed = Surveyed::of(Segment { file: Arc::clone(&file), ..passed(first, bytes, first) });
+    let header = match beginning(&*file, first, bytes) {
+        Beginning::Whole(header) => header,
+        Beginning::Mended(header) => {
+            surveyed.damage.push((0, HEADER_BYTES as u64));
+            header
         }
-    }
-    if surveyed.unreadable.is_none() {
-        read_through(&mut surveyed, limit, drained_to);
-    }
-    surveyed.segment.damaged = surveyed.unreadable.is_some() || !surveyed.damage.is_empty();
+        Beginning::Unreadable(error) => {
+            surveyed.unreadable = Some(error.to_string());
+            surveyed.segment.damaged = true;
+            return surveyed;
+        }
+    };
+    (surveyed.segment.marker, surveyed.segment.made_us) = (header.marker, header.made_us);
+    read_through(&mut surveyed, limit, drained_to);
+    surveyed.segment.damaged = !surveyed.damage.is_empty();
     surveyed
 }
 
@@ -152,39 +155,10 @@ fn read_through(surveyed: &mut Surveyed, limit: u64, drained_to: u64) {
         let (from, to) = damage.pop().expect("there is a last one");
         *torn_bytes = to - from;
     }
-    // Of any other, its successor's name says how far it went.
-    if limit != u64::MAX && segment.next < limit && damage.last().is_none_or(|(_, to)| *to < bytes) {
-        damage.push((segment.end, bytes));
-    }
 }
 
-/// A segment that is only waiting to be taken away.
+/// A segment without records, as far as is known.
 fn passed(first: u64, disk_bytes: u64, next: u64) -> Segment {
-    let (end, index) = (HEADER_BYTES as u64, Index::default());
-    Segment { first, file: Arc::new(Closed), marker: 0, made_us: 0, end, next, disk_bytes, index, damaged: false }
-}
-
-/// Stands for a file that cannot be, or need not be, opened.
-struct Closed;
-
-impl File for Closed {
-    fn write_at(&self, _: &mut [io::IoSlice<'_>], _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-
-    fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-
-    fn truncate(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-
-    fn bytes(&self) -> io::Result<u64> {
-        Err(io::ErrorKind::NotFound.into())
-    }
+    let (file, end, index) = (Arc::new(InMemory::default()), HEADER_BYTES as u64, Index::default());
+    Segment { first, file, marker: 0, made_us: 0, end, next, disk_bytes, index, damaged: false }
 }

@@ -49,16 +49,16 @@ async fn what_is_appended_is_drained_in_order_across_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path());
     let spool = open(&config);
-    // Many at once: their order among each other is theirs, and one sync makes many of them safe.
-    let appends: Vec<_> = (0..200)
-        .map(|n| {
+    // Twenty at a time: their order among each other is theirs, and one sync makes many of them safe.
+    let mut appended = Vec::new();
+    for wave in 0..10 {
+        let append = |n: u32| {
             let spool = Arc::clone(&spool);
             tokio::spawn(async move { (spool.append(format!("payload {n}").into_bytes(), meta()).await.unwrap(), n) })
-        })
-        .collect();
-    let mut appended = Vec::new();
-    for append in appends {
-        appended.push(append.await.unwrap());
+        };
+        for append in (wave * 20..wave * 20 + 20).map(append).collect::<Vec<_>>() {
+            appended.push(append.await.unwrap());
+        }
     }
     appended.sort_unstable();
     let expected: Vec<_> = appended.iter().map(|(sequence, n)| (*sequence, format!("payload {n}"))).collect();

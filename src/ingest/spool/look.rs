@@ -1,0 +1,48 @@
+//! A look at a spool from outside, also while a process has it: nothing is locked or changed.
+
+use std::io;
+use std::path::Path;
+
+use super::cursor::Saved;
+use super::fs::Fs;
+use super::quarantine;
+use super::stats::Stats;
+use super::survey::survey;
+
+/// What there is to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// Its figures. Of a spool in use: records that are being written may be among them.
+    pub stats: Stats,
+    /// Stretches of its segments that are damaged, segments of which nothing can be read, and missing segments.
+    pub damages: u64,
+    /// There is a cursor, and it cannot be read.
+    pub cursor_lost: bool,
+}
+
+/// Looks at the spool in `dir`, reading every segment that is not drained. None: there is none.
+pub fn look(fs: &dyn Fs, dir: &Path) -> io::Result<Option<Look>> {
+    let survey = match survey(fs, dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let mut look = Look {
+        stats: Stats { quarantined: quarantine::contents(fs, dir)?, ..Stats::default() },
+        damages: survey.gaps,
+        cursor_lost: survey.saved == Saved::Corrupt,
+    };
+    let mut oldest_us = None;
+    for surveyed in &survey.segments {
+        let Stats { undrained, segments, disk_bytes, .. } = &mut look.stats;
+        undrained.records += surveyed.undrained.records;
+        undrained.items += surveyed.undrained.items;
+        undrained.bytes += surveyed.undrained.bytes;
+        *segments += 1;
+        *disk_bytes += surveyed.segment.disk_bytes;
+        look.damages += surveyed.damage.len() as u64 + u64::from(surveyed.unreadable.is_some());
+        let from = surveyed.undrained_from;
+        oldest_us = oldest_us.or_else(|| surveyed.segment.index.appended_us(from?.offset));
+    }
+    look.stats.oldest_age_us = oldest_us.map_or(0, |oldest| u64::try_from(fs.now_us() - oldest).unwrap_or(0));
+    Ok(Some(look))
+}
