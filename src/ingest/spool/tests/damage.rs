@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::sim::{Rng, Sim};
+use super::rng::Rng;
+use super::sim::Sim;
 use crate::ingest::spool::keeper::Pending;
 use crate::ingest::spool::record::{HEADER_BYTES, Meta, segment_name};
 use crate::ingest::spool::recover::{self, Opened};

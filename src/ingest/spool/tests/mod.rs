@@ -6,4 +6,5 @@ mod codec;
 mod damage;
 mod disk;
 mod model;
+mod rng;
 mod sim;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::sim::{Rng, Sim};
+use super::rng::Rng;
+use super::sim::Sim;
 use crate::ingest::spool::SpoolConfig;
 use crate::ingest::spool::error::AppendError;
 use crate::ingest::spool::keeper::{Keeper, Pending};
@@ -18,7 +19,7 @@ use crate::ingest::spool::read::Entry;
 use crate::ingest::spool::record::Meta;
 use crate::ingest::spool::recover;
 
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 3000;
 /// Calls of one process; more of them for the few steps of a test is an endless loop.
 const CALLS_MAX: u64 = 100_000;
 
