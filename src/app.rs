@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::http::{self, Api, Readiness};
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, Workers};
 use crate::limits::SHUTDOWN_DEADLINE;
 use crate::query::Reads;
 use crate::rollup::{self, Lifecycle};
@@ -47,7 +47,7 @@ pub struct App {
 struct Work {
     database: Database,
     ingest: Arc<Ingest>,
-    writers: Vec<JoinHandle<()>>,
+    workers: Workers,
     lifecycle: rollup::Running,
     upkeep: JoinHandle<()>,
     readiness: watch::Sender<Readiness>,
@@ -96,7 +96,10 @@ impl App {
         let installed = &database.installed;
         let engine = format!("{} ({})", installed.installation.engine.as_str(), installed.reason);
         tracing::info!(engine, direct_compress = installed.installation.direct_compress(), "storage engine");
-        let (ingest, writers) = Ingest::start(&database, config);
+        let (ingest, workers) = match Ingest::start(&database, config).await {
+            Ok(started) => started,
+            Err(error) => return Err((location, error)),
+        };
         let lifecycle = rollup::start(
             Lifecycle {
                 owner: database.owner.clone(),
@@ -131,7 +134,7 @@ impl App {
         let serving = tokio::spawn(http::serve(listener, Arc::new(api), stop, SHUTDOWN_DEADLINE * 2 / 3));
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         let welcome = Welcome { url: format!("{scheme}://{listen}"), psql: location.psql.clone(), engine };
-        let work = Work { database, ingest, writers, lifecycle, upkeep, readiness, stop_serving, serving };
+        let work = Work { database, ingest, workers, lifecycle, upkeep, readiness, stop_serving, serving };
         Ok(Self { welcome, location, work })
     }
 
@@ -192,9 +195,11 @@ impl Work {
             }
         };
         self.ingest.close();
-        for writer in self.writers {
+        let mut workers = self.workers;
+        for writer in workers.writers.drain(..) {
             in_order &= late("a writer", writer).await;
         }
+        workers.stop().await;
         self.lifecycle.stop().await;
         self.upkeep.abort();
         self.database.close();

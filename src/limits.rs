@@ -61,6 +61,12 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 pub const HEAD_BYTES_MAX: usize = 64 * KIB;
 /// From a decoded request to its COMMIT; then it is answered 503 and the sender keeps its data.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(15);
+/// The same where there is a spool: then it is made safe on disk and answered 202.
+pub const SPOOL_AFTER: Duration = Duration::from_secs(10);
+/// The same where there is a spool and the database not only is slow but answers with errors, counted from the first.
+pub const SPOOL_AFTER_ERROR: Duration = Duration::from_secs(3);
+/// Bytes of bodies that are read back from the spool at once, when it drains; a single request may be larger.
+pub const DRAIN_BYTES: usize = 2 * MIB;
 /// What one read may take in the database.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -93,6 +99,15 @@ pub const H2_WINDOW_SHARE: usize = 4;
 pub const DIRECT_COMPRESS_ROWS_MIN: usize = 50;
 /// Requests waiting for a writer; one more is answered 503.
 pub const QUEUE_REQUESTS_MAX: usize = 8192;
+/// Requests of one tenant among them.
+pub const QUEUE_REQUESTS_PER_TENANT_MAX: usize = QUEUE_REQUESTS_MAX / 2;
+/// Full batches that may share a transaction while more of them wait than there are writers: a transaction has a price of
+/// its own, and senders wait for a writer anyway.
+pub const JOINED_BATCHES_MAX: usize = 4;
+/// Chunks that a request of the live lane touches at most; one more and it goes through the late lane.
+pub const LIVE_CHUNKS_MAX: usize = 8;
+/// How long after its end a chunk still counts as open: clocks differ, and senders retry.
+pub const CHUNK_OPEN_GRACE: Duration = Duration::from_secs(3600);
 /// Rounds in which one poisoned row after another is cut out of a batch by its COPY line, before bisecting.
 pub const POISON_ROUNDS_MAX: usize = 8;
 /// Batch ids that a node draws from the sequence at once; gaps are harmless, offsets come from the sequencer.

@@ -49,6 +49,18 @@ pub enum BodyForm {
     CloudEventBatch,
 }
 
+impl BodyForm {
+    /// The media type that stands for it.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Ndjson => "application/x-ndjson",
+            Self::CloudEvent => "application/cloudevents+json",
+            Self::CloudEventBatch => "application/cloudevents-batch+json",
+        }
+    }
+}
+
 /// What the query string says about events that do not say it themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Defaults {

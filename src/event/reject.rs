@@ -79,6 +79,8 @@ pub enum Code {
     TenantMismatch,
     /// PostgreSQL refused the row; reported by the writer.
     RowRefused,
+    /// Acknowledged and in the spool, but its idempotency key went to another request meanwhile; reported by the drain.
+    IdempotencyKeyReused,
 }
 
 impl Code {
@@ -102,6 +104,7 @@ impl Code {
             Self::OutOfWindow => "out_of_window",
             Self::TenantMismatch => "tenant_mismatch",
             Self::RowRefused => "row_refused",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
         }
     }
 }

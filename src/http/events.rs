@@ -17,7 +17,7 @@ use crate::tenancy::{Limit, Limited, Principal};
 #[derive(Serialize)]
 struct Receipt<'a> {
     receipt: uuid::Uuid,
-    /// `committed`, or in a problem document the HTTP status.
+    /// `committed` or `spooled`, or in a problem document the HTTP status.
     status: Status,
     accepted: u32,
     rejected: u32,
@@ -61,17 +61,18 @@ pub async fn post(
     mut params: Params,
     incoming: &mut Incoming,
 ) -> Result<Response<Body>, Problem> {
-    let (form, content_type) = body_form(&parts.headers)?;
+    let form = body_form(&parts.headers)?;
     let defaults = defaults(&mut params)?;
     let dedupe_body = match params.take("dedupe").as_deref() {
         None => false,
         Some("body") => true,
         Some(_) => return Err(invalid("dedupe", "must be `body`")),
     };
-    // Until requests can be spooled, `spooled` gets the stronger promise: committed.
-    if !matches!(params.take("ack").as_deref(), None | Some("committed" | "spooled")) {
-        return Err(invalid("ack", "must be `committed` or `spooled`"));
-    }
+    let ack_spooled = match params.take("ack").as_deref() {
+        None | Some("committed") => false,
+        Some("spooled") => true,
+        Some(_) => return Err(invalid("ack", "must be `committed` or `spooled`")),
+    };
     params.finish()?;
     let idempotency_key = idempotency_key(&parts.headers)?;
     let (bytes, reservation, charge) = quota::read_body(api, principal, &parts.headers, incoming).await?;
@@ -81,10 +82,10 @@ pub async fn post(
         api_key_id: principal.key_id,
         body: bytes,
         form,
-        content_type,
         defaults,
         idempotency_key,
         dedupe_body,
+        ack_spooled,
         reservation,
         admit: quota::admit(&charge),
     };
@@ -113,7 +114,11 @@ fn answer(outcome: &Outcome) -> Response<Body> {
     let is_problem = problem.is_some();
     let receipt = Receipt {
         receipt: outcome.receipt,
-        status: if is_problem { Status::Http(outcome.http_status) } else { Status::Name("committed") },
+        status: match outcome {
+            _ if is_problem => Status::Http(outcome.http_status),
+            Outcome { spooled: true, .. } => Status::Name("spooled"),
+            _ => Status::Name("committed"),
+        },
         accepted: outcome.accepted,
         rejected: outcome.rejected,
         duplicate: outcome.replayed,
@@ -167,17 +172,17 @@ fn problem(unanswered: Unanswered, blank: bool) -> Problem {
     }
 }
 
-fn body_form(headers: &HeaderMap) -> Result<(BodyForm, &'static str), Problem> {
+fn body_form(headers: &HeaderMap) -> Result<BodyForm, Problem> {
     // Without a header the body is taken for JSON: what else would it be.
     let text = headers.get(CONTENT_TYPE).map_or("application/json", |value| value.to_str().unwrap_or("?"));
     let media_type = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     Ok(match media_type.as_str() {
-        "application/json" | "text/json" => (BodyForm::Json, "application/json"),
+        "application/json" | "text/json" => BodyForm::Json,
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
-            (BodyForm::Ndjson, "application/x-ndjson")
+            BodyForm::Ndjson
         }
-        "application/cloudevents+json" => (BodyForm::CloudEvent, "application/cloudevents+json"),
-        "application/cloudevents-batch+json" => (BodyForm::CloudEventBatch, "application/cloudevents-batch+json"),
+        "application/cloudevents+json" => BodyForm::CloudEvent,
+        "application/cloudevents-batch+json" => BodyForm::CloudEventBatch,
         _ => {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::response::{Body, answer, full, json as json_answer};
 use super::{Api, Readiness};
+use crate::ingest::Health;
 
 /// The API's description; a test checks it against the routes.
 pub const OPENAPI: &str = include_str!("openapi.json");
@@ -24,14 +25,26 @@ pub async fn readyz(api: &Api) -> Response<Body> {
     if *api.readiness.borrow() == Readiness::Stopping {
         return not_ready("shutting down".into());
     }
-    match api.reads.ping().await {
-        Ok(()) => json_answer(StatusCode::OK, &json!({ "status": "ready" })),
-        Err(error) => not_ready(format!("the database cannot be asked: {error}")),
+    let reason = match api.ingest.health() {
+        Health::Away { since, reason } => {
+            format!("the database has not taken batches for {} s: {reason}", since.elapsed().as_secs())
+        }
+        Health::Available => match api.reads.ping().await {
+            Ok(()) => return json_answer(StatusCode::OK, &json!({ "status": "ready" })),
+            Err(error) => format!("the database cannot be asked: {error}"),
+        },
+    };
+    if api.ingest.spools() {
+        return json_answer(StatusCode::OK, &json!({ "status": "degraded", "reason": reason }));
     }
+    not_ready(reason)
 }
 
 /// GET /metrics in Prometheus' text format, the books of conservation included.
 pub fn metrics(api: &Api) -> Response<Body> {
+    if let Some(spool) = api.ingest.spool() {
+        spool.stats().report();
+    }
     let (total, tenants) = api.ingest.conservation.snapshot();
     for (account, items) in total.accounts() {
         match account {

@@ -15,7 +15,7 @@ use super::export::{self, Form};
 use super::params::{Params, invalid};
 use super::problem::Problem;
 use super::response::{Body, json};
-use crate::ingest::foreign_id;
+use crate::ingest::{foreign_id, spool::Summary};
 use crate::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use crate::query::{
     Bucket, CountsQuery, CursorError, DeadLettersQuery, Event, EventsQuery, Field, Filter, Page, ReadError,
@@ -114,12 +114,21 @@ pub async fn counts(
 pub async fn receipt(api: &Api, principal: &Principal, id: &str, params: Params) -> Result<Response<Body>, Problem> {
     params.finish()?;
     let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("receipt")) };
+    // First the spool: whatever leaves it is in the database by then.
+    if let Some(spool) = api.ingest.spool()
+        && let Some(Summary { accepted, rejected, .. }) = spool.find(&principal.tenant_id, id).await
+    {
+        let waiting = serde_json::json!({
+            "receipt": id, "status": "spooled", "accepted": accepted, "rejected": rejected, "errors": []
+        });
+        return Ok(json(StatusCode::OK, &waiting));
+    }
     let found = api.reads.receipt(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
     found.map(|receipt| json(StatusCode::OK, &receipt)).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,
             "not_found",
-            "there is no such receipt; receipts are kept for requests with an Idempotency-Key, for retention.ledger",
+            "there is no such receipt; receipts are kept for retention.ledger, of requests with an Idempotency-Key and of those that were spooled",
         )
     })
 }

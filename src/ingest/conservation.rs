@@ -57,8 +57,23 @@ impl Counts {
         self.in_flight += items;
     }
 
-    fn settle(&mut self, settled: Settled) {
-        self.in_flight -= settled.committed + settled.dead_lettered + settled.deduplicated + settled.refused;
+    fn recover(&mut self, items: u64) {
+        self.recovered += items;
+        self.spooled += items;
+    }
+
+    fn spool(&mut self, items: u64) {
+        self.in_flight -= items;
+        self.spooled += items;
+        debug_assert!(self.balanced());
+    }
+
+    fn settle(&mut self, from: Account, settled: Settled) {
+        let items = settled.committed + settled.dead_lettered + settled.deduplicated + settled.refused;
+        match from {
+            Account::InFlight => self.in_flight -= items,
+            Account::Spooled => self.spooled -= items,
+        }
         self.committed += settled.committed;
         self.dead_lettered += settled.dead_lettered;
         self.deduplicated += settled.deduplicated;
@@ -101,21 +116,49 @@ pub struct Conservation {
     books: Mutex<Books>,
 }
 
-/// Items between being received and being settled. Dropped unsettled (its request was abandoned), they count as refused.
+/// Where held items are booked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Account {
+    InFlight,
+    Spooled,
+}
+
+/// Items that are not settled yet: in flight, or read back from the spool. Dropped unsettled, those in flight count as
+/// refused (their request was abandoned), and those of the spool stay there.
 #[derive(Debug)]
-pub struct InFlight {
+pub struct Held {
     conservation: Arc<Conservation>,
     tenant_id: Arc<str>,
     items: u64,
+    account: Account,
 }
 
 impl Conservation {
     /// Books `items` as received and in flight.
-    pub fn receive(self: &Arc<Self>, tenant_id: &Arc<str>, items: u64) -> InFlight {
+    pub fn receive(self: &Arc<Self>, tenant_id: &Arc<str>, items: u64) -> Held {
         let mut books = self.books.lock().expect("no code panics while holding it");
         books.total.receive(items);
         books.tenant(tenant_id).receive(items);
-        InFlight { conservation: Arc::clone(self), tenant_id: Arc::clone(tenant_id), items }
+        self.held(tenant_id, items, Account::InFlight)
+    }
+
+    /// Books `items` that an earlier process left in the spool, in the total; whose they are is known once they are read.
+    pub fn recover(&self, items: u64) {
+        self.books.lock().expect("no code panics while holding it").total.recover(items);
+    }
+
+    /// Books recovered items for their tenant.
+    pub fn recover_of(&self, tenant_id: &Arc<str>, items: u64) {
+        self.books.lock().expect("no code panics while holding it").tenant(tenant_id).recover(items);
+    }
+
+    /// Items of the spool that are being written; nothing moves until they are settled.
+    pub fn in_spool(self: &Arc<Self>, tenant_id: &Arc<str>, items: u64) -> Held {
+        self.held(tenant_id, items, Account::Spooled)
+    }
+
+    fn held(self: &Arc<Self>, tenant_id: &Arc<str>, items: u64, account: Account) -> Held {
+        Held { conservation: Arc::clone(self), tenant_id: Arc::clone(tenant_id), items, account }
     }
 
     /// A consistent copy: the totals and each labelled tenant.
@@ -125,7 +168,7 @@ impl Conservation {
     }
 }
 
-impl InFlight {
+impl Held {
     /// How many items.
     pub fn items(&self) -> u64 {
         self.items
@@ -138,17 +181,26 @@ impl InFlight {
         self.book(settled);
     }
 
+    /// Books the items as safe on disk.
+    pub fn spooled(mut self) {
+        let mut books = self.conservation.books.lock().expect("no code panics while holding it");
+        books.total.spool(self.items);
+        books.tenant(&self.tenant_id).spool(self.items);
+        drop(books);
+        self.items = 0;
+    }
+
     fn book(&mut self, settled: Settled) {
         let mut books = self.conservation.books.lock().expect("no code panics while holding it");
-        books.total.settle(settled);
-        books.tenant(&self.tenant_id).settle(settled);
+        books.total.settle(self.account, settled);
+        books.tenant(&self.tenant_id).settle(self.account, settled);
         self.items = 0;
     }
 }
 
-impl Drop for InFlight {
+impl Drop for Held {
     fn drop(&mut self) {
-        if self.items > 0 {
+        if self.items > 0 && self.account == Account::InFlight {
             let refused = self.items;
             self.book(Settled { refused, ..Settled::default() });
         }
@@ -171,6 +223,23 @@ mod tests {
         let (total, tenants) = conservation.snapshot();
         assert!(total.balanced());
         assert_eq!((total.committed, total.dead_lettered, total.refused, total.in_flight), (9, 1, 5, 0));
+        assert_eq!(tenants, [(tenant, total)]);
+    }
+
+    #[test]
+    fn the_spool_has_an_account() {
+        let conservation = Arc::new(Conservation::default());
+        let tenant: Arc<str> = "a".into();
+        conservation.receive(&tenant, 10).spooled();
+        conservation.recover(5);
+        conservation.recover_of(&tenant, 5);
+        drop(conservation.in_spool(&tenant, 10));
+        assert_eq!(conservation.snapshot().0.spooled, 15);
+        conservation.in_spool(&tenant, 10).settle(Settled { committed: 10, ..Settled::default() });
+        conservation.in_spool(&tenant, 5).settle(Settled { deduplicated: 5, ..Settled::default() });
+        let (total, tenants) = conservation.snapshot();
+        assert!(total.balanced());
+        assert_eq!((total.received, total.recovered, total.committed, total.spooled), (10, 5, 10, 0));
         assert_eq!(tenants, [(tenant, total)]);
     }
 

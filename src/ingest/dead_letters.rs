@@ -50,13 +50,13 @@ async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -
         .iter()
         .map(|(submission, item)| &submission.body[item.raw.start as usize..item.raw.end as usize])
         .collect();
-    let routes: Vec<&str> = items.iter().map(|(submission, _)| submission.route).collect();
-    let types: Vec<&str> = items.iter().map(|(submission, _)| submission.content_type).collect();
-    let parameters: Vec<&Value> = items.iter().map(|(submission, _)| &submission.parameters).collect();
+    let routes: Vec<&str> = items.iter().map(|(submission, _)| submission.source.route).collect();
+    let types: Vec<&str> = items.iter().map(|(submission, _)| submission.source.form.media_type()).collect();
+    let parameters: Vec<Value> = items.iter().map(|(submission, _)| submission.source.parameters()).collect();
     let indexes: Vec<i32> = items.iter().map(|(_, item)| i32::try_from(item.index).unwrap_or(i32::MAX)).collect();
     let event_ids: Vec<Option<Uuid>> = items.iter().map(|(_, item)| item.event_id).collect();
     let receipts: Vec<Uuid> = items.iter().map(|(submission, _)| submission.receipt).collect();
-    let keys: Vec<Uuid> = items.iter().map(|(submission, _)| submission.api_key_id).collect();
+    let keys: Vec<Uuid> = items.iter().map(|(submission, _)| submission.source.api_key_id).collect();
     client
         .execute(
             INSERT,

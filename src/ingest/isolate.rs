@@ -4,10 +4,11 @@
 
 use tokio_postgres::Client;
 
-use super::plan::{Place, Plan, PlanConfig};
+use super::plan::{Place, Plan, PlanConfig, trial_stream};
 use super::request::Submission;
-use super::transaction::{BEGIN, send, set_direct_compress};
-use crate::event::pgcopy::COPY_COLUMNS;
+use super::transaction::{BEGIN, copy_sql, send, set_direct_compress};
+use super::writer::silent;
+use crate::limits::WRITE_DEADLINE;
 use crate::storage::{Fate, StorageError};
 
 /// Rows tried at once: a poisoned one costs the COPY of what is left of its slice.
@@ -26,7 +27,7 @@ pub async fn refused_rows(
     }
     let mut refused = Vec::new();
     for copy in &plan.copies {
-        search(client, batch, plan, &copy.places, &mut refused).await?;
+        search(client, batch, &copy.places().collect::<Vec<_>>(), &mut refused).await?;
     }
     client.batch_execute("ROLLBACK").await?;
     Ok(refused)
@@ -35,16 +36,20 @@ pub async fn refused_rows(
 async fn search(
     client: &Client,
     batch: &[Submission],
-    plan: &Plan,
     places: &[Place],
     refused: &mut Vec<(Place, String)>,
 ) -> Result<(), StorageError> {
-    let sql = format!("COPY events ({COPY_COLUMNS}) FROM STDIN (FORMAT binary)");
+    let sql = copy_sql("events");
     // A stack instead of recursion; the first slice on top.
     let mut waiting: Vec<&[Place]> = places.chunks(SLICE_ROWS).rev().collect();
     while let Some(part) = waiting.pop() {
         client.batch_execute("SAVEPOINT part").await?;
-        let result = send(client, &sql, plan.stream(batch, part)).await.map_err(StorageError::from);
+        // The search takes as long as there are refused rows; the database answers each question in time.
+        let trial = send(client, &sql, trial_stream(batch, part));
+        let result = match tokio::time::timeout(WRITE_DEADLINE, trial).await {
+            Ok(result) => result.map_err(StorageError::from),
+            Err(_elapsed) => return Err(silent()),
+        };
         client.batch_execute("ROLLBACK TO SAVEPOINT part").await?;
         let Err(error) = result else { continue };
         match error.fate() {

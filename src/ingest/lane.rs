@@ -1,68 +1,124 @@
-//! The lane: submissions wait here and leave joined into batches.
+//! A lane: submissions go in as requests come, batches come out as writers ask.
 //!
-//! A batch seals at `rows`, at `bytes`, or when its first submission has waited for `linger`, whichever is first. A
-//! submission is never split; one larger than a batch is a batch of its own.
+//! The state is [`Lanes`]; here is what makes it wait and wake. There are two: the live lane, and the late one for rows
+//! of closed chunks or of very many chunks, whose COPYs may meet compression and must delay nobody else.
 
-use tokio::sync::{Mutex, mpsc};
-use tokio::time::{Instant, timeout_at};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
+use tokio::sync::Notify;
+
+use super::lanes::{Lanes, Load, Next, Seal};
 use super::request::Submission;
-use crate::config::BatchConfig;
-use crate::limits::QUEUE_REQUESTS_MAX;
+use crate::limits::{QUEUE_REQUESTS_MAX, QUEUE_REQUESTS_PER_TENANT_MAX};
 
-/// The sending end: one per process, given up at shutdown so that the writers drain and end.
-#[derive(Clone)]
-pub struct LaneSender(mpsc::Sender<Submission>);
-
-/// The receiving end, shared by the writers; they take turns in collecting a batch.
+/// A lane of submissions.
 pub struct Lane {
-    waiting: Mutex<mpsc::Receiver<Submission>>,
-    seal: BatchConfig,
+    state: Mutex<State>,
+    work: Notify,
+    idle: AtomicUsize,
 }
 
-/// A lane and its sending end.
-pub fn lane(seal: BatchConfig) -> (LaneSender, Lane) {
-    let (sender, receiver) = mpsc::channel(QUEUE_REQUESTS_MAX);
-    (LaneSender(sender), Lane { waiting: Mutex::new(receiver), seal })
-}
-
-impl LaneSender {
-    /// Hands a submission over; given back when the lane is full or closed.
-    // The error is the submission itself, so that the caller answers it: boxing it would cost every request.
-    #[expect(clippy::result_large_err, reason = "the caller needs the submission back")]
-    pub fn send(&self, submission: Submission) -> Result<(), Submission> {
-        self.0.try_send(submission).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(submission) | mpsc::error::TrySendError::Closed(submission) => submission,
-        })
-    }
-
-    /// Submissions waiting.
-    pub fn waiting(&self) -> usize {
-        self.0.max_capacity() - self.0.capacity()
-    }
+struct State {
+    lanes: Lanes<Submission>,
+    closed: bool,
 }
 
 impl Lane {
-    /// The next batch; None once the sending ends are gone and everything is taken.
-    pub async fn next_batch(&self) -> Option<Vec<Submission>> {
-        let mut waiting = self.waiting.lock().await;
-        let first = waiting.recv().await?;
-        let deadline = Instant::now() + self.seal.linger;
-        let (mut rows, mut bytes) = size(&first);
-        let mut batch = vec![first];
-        while rows < self.seal.rows && bytes < self.seal.bytes {
-            let Ok(Some(next)) = timeout_at(deadline, waiting.recv()).await else { break };
-            let (more_rows, more_bytes) = size(&next);
-            rows += more_rows;
-            bytes += more_bytes;
-            batch.push(next);
+    /// An empty lane.
+    pub fn new(seal: Seal) -> Self {
+        let state = State { lanes: Lanes::new(seal), closed: false };
+        Self { state: Mutex::new(state), work: Notify::new(), idle: AtomicUsize::new(0) }
+    }
+
+    /// Hands a submission over; given back when the lane is closed, full, or filled by its tenant.
+    // The error is the submission itself, so that the caller answers it: boxing it would cost every request.
+    #[expect(clippy::result_large_err, reason = "the caller needs the submission back")]
+    pub fn send(&self, submission: Submission) -> Result<(), Submission> {
+        let now = Instant::now();
+        let mut state = self.state.lock().expect("no code panics while holding it");
+        let lanes = &mut state.lanes;
+        let filled =
+            lanes.len() >= QUEUE_REQUESTS_MAX || lanes.len_of(&submission.tenant_id) >= QUEUE_REQUESTS_PER_TENANT_MAX;
+        if state.closed || filled {
+            return Err(submission);
         }
-        Some(batch)
+        let look = state.lanes.push(submission, now);
+        drop(state);
+        if look {
+            self.work.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The next batch; None once the lane is closed and everything is taken.
+    pub async fn next_batch(&self) -> Option<Vec<Submission>> {
+        self.idle.fetch_add(1, Ordering::Relaxed);
+        let batch = self.wait_for_batch().await;
+        self.idle.fetch_sub(1, Ordering::Relaxed);
+        batch
+    }
+
+    async fn wait_for_batch(&self) -> Option<Vec<Submission>> {
+        loop {
+            let due = {
+                let mut state = self.state.lock().expect("no code panics while holding it");
+                let closed = state.closed;
+                // The writer that asks is counted among the idle ones.
+                let idle = self.idle.load(Ordering::Relaxed).saturating_sub(1);
+                match state.lanes.next(Instant::now(), closed, idle) {
+                    Next::Batch(batch) => {
+                        let more = state.lanes.len() > 0 || closed;
+                        drop(state);
+                        if more {
+                            // One call may have stood for several: whoever takes a batch passes the word on.
+                            self.work.notify_one();
+                        }
+                        return Some(batch);
+                    }
+                    Next::Idle if closed => {
+                        self.work.notify_one();
+                        return None;
+                    }
+                    Next::Idle => None,
+                    Next::Wait(due) => Some(due),
+                }
+            };
+            match due {
+                None => self.work.notified().await,
+                Some(due) => {
+                    // Either way the state is looked at again.
+                    let _ = tokio::time::timeout_at(due.into(), self.work.notified()).await;
+                }
+            }
+        }
+    }
+
+    /// Takes no more; what waits is due at once.
+    pub fn close(&self) {
+        self.state.lock().expect("no code panics while holding it").closed = true;
+        self.work.notify_one();
+    }
+
+    /// Submissions and bytes that wait.
+    pub fn waiting(&self) -> (usize, usize) {
+        let state = self.state.lock().expect("no code panics while holding it");
+        (state.lanes.len(), state.lanes.bytes())
     }
 }
 
-/// Rows and bytes that writing it takes; rejected items become rows as well, of dead letters.
-fn size(submission: &Submission) -> (usize, usize) {
-    let decoded = &submission.decoded;
-    (decoded.rows.rows.len() + decoded.rejected.len(), decoded.rows.bytes.len() + decoded.rejected_bytes())
+impl Load for Submission {
+    fn tenant_id(&self) -> &std::sync::Arc<str> {
+        &self.tenant_id
+    }
+
+    /// Rejected items become rows as well, of dead letters.
+    fn rows(&self) -> usize {
+        self.decoded.rows.rows.len() + self.decoded.rejected.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.decoded.rows.bytes.len() + self.decoded.rejected_bytes()
+    }
 }

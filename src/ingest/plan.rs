@@ -4,7 +4,8 @@
 //! that took them in opposite orders would deadlock. Rows of tenants with enough of them go into the columnstore
 //! directly, the rest as rows, so that segments stay dense; one chunk holds both.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -37,13 +38,46 @@ pub struct Place {
     pub row: usize,
 }
 
+/// Rows that follow each other in a submission, of one chunk and one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Run {
+    submission: usize,
+    rows: Range<usize>,
+    manifest: usize,
+    /// Ordinal of the first row within its manifest's batch.
+    first_seq: i32,
+}
+
+impl Run {
+    /// Cuts it after `rows` rows; returns the rest.
+    fn split_off(&mut self, rows: usize) -> Self {
+        let at = self.rows.start + rows;
+        let first_seq = self.first_seq + i32::try_from(rows).expect("items of a request are limited");
+        let rest = Self { rows: at..self.rows.end, first_seq, ..*self };
+        self.rows.end = at;
+        rest
+    }
+}
+
 /// One COPY statement.
 #[derive(Debug)]
 pub struct Copy {
-    /// Its rows, in the order of the stream: line n of an error is `places[n - 1]`.
-    pub places: Vec<Place>,
+    runs: Vec<Run>,
+    rows: usize,
     /// Straight into the columnstore, or as rows.
     pub direct: bool,
+}
+
+impl Copy {
+    /// Its rows, in the order of the stream.
+    pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        self.runs.iter().flat_map(|run| run.rows.clone().map(|row| Place { submission: run.submission, row }))
+    }
+
+    /// The row that an error's line, from 1, names.
+    pub fn place(&self, line: u64) -> Option<Place> {
+        self.places().nth(usize::try_from(line).ok()?.checked_sub(1)?)
+    }
 }
 
 /// One manifest: what this transaction writes for one (tenant, stream).
@@ -72,11 +106,10 @@ pub struct Plan {
     pub manifests: Vec<Manifest>,
     /// The pairs whose chunk is not known to be in the columnstore: their rows go there directly, under a lock.
     pub births: BTreeSet<Pair>,
-    /// (manifest, ordinal within its batch) of every row, by submission and row.
-    numbers: Vec<Vec<(u32, i32)>>,
 }
 
-/// Plans the rows of the submissions named by `taking`. `births` says which chunks are in the columnstore; `new_batch_id` is called once per (tenant, stream).
+/// Plans the rows of the submissions named by `taking`. `births` says which chunks are in the columnstore; `new_batch_id`
+/// is called once per (tenant, stream).
 pub fn plan(
     batch: &[Submission],
     taking: &[usize],
@@ -84,91 +117,129 @@ pub fn plan(
     births: &Births,
     mut new_batch_id: impl FnMut(&Arc<str>, &str) -> i64,
 ) -> Plan {
-    let mut plan = Plan { numbers: vec![Vec::new(); batch.len()], ..Plan::default() };
-    let mut rows_of: HashMap<&str, usize> = HashMap::new();
+    let mut plan = Plan::default();
+    let mut manifest_of: HashMap<(&Arc<str>, &str), usize> = HashMap::new();
+    let mut runs: Vec<((i64, &Arc<str>), Run)> = Vec::new();
     for &index in taking {
-        *rows_of.entry(&batch[index].tenant_id).or_default() += batch[index].decoded.rows.rows.len();
-    }
-    let mut manifest_of: BTreeMap<(&Arc<str>, &str), u32> = BTreeMap::new();
-    let mut order: Vec<(i64, bool, &Arc<str>, Place)> = Vec::new();
-    for &index in taking {
-        let submission = &batch[index];
-        let rows = &submission.decoded.rows;
-        let many = rows_of[&*submission.tenant_id] >= DIRECT_COMPRESS_ROWS_MIN;
-        // Rows mostly follow each other in time: look a chunk up once.
-        let mut last: Option<(i64, bool)> = None;
-        // A submission's rows mostly are of one stream: look its manifest up once.
-        let mut manifests: Vec<Option<u32>> = vec![None; rows.streams.len()];
-        for (row, at) in rows.rows.iter().enumerate() {
-            let stream = usize::from(at.stream);
-            let manifest = *manifests[stream].get_or_insert_with(|| {
-                let name = rows.streams[stream].as_str();
-                *manifest_of.entry((&submission.tenant_id, name)).or_insert_with(|| {
-                    plan.manifests.push(Manifest {
-                        tenant_id: Arc::clone(&submission.tenant_id),
-                        stream: name.to_owned(),
-                        batch_id: new_batch_id(&submission.tenant_id, name),
-                        event_count: 0,
-                        bounds_us: (i64::MAX, i64::MIN),
-                        hours_us: BTreeSet::new(),
-                    });
-                    u32::try_from(plan.manifests.len() - 1).expect("bounded by the rows of a batch")
-                })
+        let Submission { tenant_id, decoded, .. } = &batch[index];
+        let rows = &decoded.rows.rows;
+        let mut start = 0;
+        while let Some(first) = rows.get(start) {
+            let chunk = first.timestamp_us.div_euclid(config.chunk_us);
+            let chunk_us = chunk * config.chunk_us..(chunk + 1) * config.chunk_us;
+            let same = |row: &RowRef| row.stream == first.stream && chunk_us.contains(&row.timestamp_us);
+            let len = rows[start..].iter().take_while(|row| same(row)).count();
+            let stream = decoded.rows.streams[usize::from(first.stream)].as_str();
+            let manifest = *manifest_of.entry((tenant_id, stream)).or_insert_with(|| {
+                let batch_id = new_batch_id(tenant_id, stream);
+                plan.manifests.push(Manifest::new(Arc::clone(tenant_id), stream, batch_id));
+                plan.manifests.len() - 1
             });
-            let seq = plan.manifests[manifest as usize].count(at);
-            plan.numbers[index].push((manifest, seq));
-            let chunk = at.timestamp_us.div_euclid(config.chunk_us);
-            let direct = match last {
-                Some((slice, direct)) if slice == chunk => direct,
-                _ => {
-                    let known = !config.direct_compress || births.is_known(chunk, &submission.tenant_id);
-                    if !known {
-                        plan.births.insert((chunk, Arc::clone(&submission.tenant_id)));
-                    }
-                    config.direct_compress && (many || !known)
-                }
-            };
-            last = Some((chunk, direct));
-            order.push((chunk, !direct, &submission.tenant_id, Place { submission: index, row }));
+            let first_seq = plan.manifests[manifest].count(&rows[start..start + len]);
+            let run = Run { submission: index, rows: start..start + len, manifest, first_seq };
+            runs.push(((chunk, tenant_id), run));
+            start += len;
         }
     }
     // Stable, so that rows of one tenant and chunk stay as they came.
-    order.sort_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)));
-    // One COPY goes on from chunk to chunk until it is full or the way of writing changes.
-    for group in order.chunk_by(|a, b| a.1 == b.1) {
-        for part in group.chunks(config.rows_max) {
-            plan.copies.push(Copy { places: part.iter().map(|entry| entry.3).collect(), direct: !part[0].1 });
+    runs.sort_by(|a, b| a.0.cmp(&b.0));
+    // The rows of one chunk and tenant go one way.
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for runs in runs.chunk_by(|a, b| a.0 == b.0) {
+        let (chunk, tenant_id) = runs[0].0;
+        let rows: usize = runs.iter().map(|(_, run)| run.rows.len()).sum();
+        let known = !config.direct_compress || births.is_known(chunk, tenant_id);
+        if !known {
+            plan.births.insert((chunk, Arc::clone(tenant_id)));
+        }
+        let direct = config.direct_compress && (rows >= DIRECT_COMPRESS_ROWS_MIN || !known);
+        groups.push(Group { chunk, direct, rows, runs });
+    }
+    groups.sort_by_key(|group| (group.chunk, !group.direct));
+    for Group { direct, rows, runs, .. } in groups {
+        plan.begin(rows, direct, config.rows_max);
+        for (_, run) in runs {
+            plan.append(run.clone(), config.rows_max);
         }
     }
     plan
 }
 
+/// The rows of one chunk and tenant.
+struct Group<'a> {
+    chunk: i64,
+    direct: bool,
+    rows: usize,
+    runs: &'a [((i64, &'a Arc<str>), Run)],
+}
+
 impl Manifest {
-    fn count(&mut self, row: &RowRef) -> i32 {
+    fn new(tenant_id: Arc<str>, stream: &str, batch_id: i64) -> Self {
+        let (event_count, bounds_us, hours_us) = (0, (i64::MAX, i64::MIN), BTreeSet::new());
+        Self { tenant_id, stream: stream.to_owned(), batch_id, event_count, bounds_us, hours_us }
+    }
+
+    /// Counts rows in; returns the ordinal of the first.
+    fn count(&mut self, rows: &[RowRef]) -> i32 {
         let seq = self.event_count;
-        self.event_count += 1;
-        self.bounds_us = (self.bounds_us.0.min(row.timestamp_us), self.bounds_us.1.max(row.timestamp_us));
-        self.hours_us.insert(row.timestamp_us.div_euclid(HOUR_US) * HOUR_US);
+        self.event_count += i32::try_from(rows.len()).expect("items of a request are limited");
+        let mut hour = 0..0;
+        for row in rows {
+            let us = row.timestamp_us;
+            self.bounds_us = (self.bounds_us.0.min(us), self.bounds_us.1.max(us));
+            if !hour.contains(&us) {
+                let start = us.div_euclid(HOUR_US) * HOUR_US;
+                hour = start..start + HOUR_US;
+                self.hours_us.insert(start);
+            }
+        }
         seq
     }
 }
 
 impl Plan {
+    /// Begins a COPY where the way of writing changes, or where the rows of one tenant and chunk would be torn: each part
+    /// would become a segment of its own.
+    fn begin(&mut self, rows: usize, direct: bool, rows_max: usize) {
+        let fits = |copy: &Copy| copy.direct == direct && copy.rows + rows.min(rows_max) <= rows_max;
+        if !self.copies.last().is_some_and(fits) {
+            self.copies.push(Copy { runs: Vec::new(), rows: 0, direct });
+        }
+    }
+
+    /// Adds a run to the COPY that was begun, and to further ones once that is full.
+    fn append(&mut self, mut run: Run, rows_max: usize) {
+        loop {
+            let copy = self.copies.last_mut().expect("begin() was called");
+            let rest = run.split_off(run.rows.len().min(rows_max - copy.rows));
+            let direct = copy.direct;
+            if !run.rows.is_empty() {
+                copy.rows += run.rows.len();
+                copy.runs.push(run);
+            }
+            if rest.rows.is_empty() {
+                return;
+            }
+            self.copies.push(Copy { runs: Vec::new(), rows: 0, direct });
+            run = rest;
+        }
+    }
+
     /// The COPY stream of these rows, header to trailer, each tuple stamped with its batch id and ordinal.
-    pub fn stream(&self, batch: &[Submission], places: &[Place]) -> Bytes {
-        let bytes_of = |place: &Place| -> &[u8] {
-            let rows = &batch[place.submission].decoded.rows;
-            let range = &rows.rows[place.row].bytes;
-            &rows.bytes[range.start as usize..range.end as usize]
-        };
-        let size: usize = places.iter().map(|place| bytes_of(place).len()).sum();
+    pub fn stream(&self, batch: &[Submission], copy: &Copy) -> Bytes {
+        let rows_of = |run: &Run| &batch[run.submission].decoded.rows.rows[run.rows.clone()];
+        let size: usize =
+            copy.runs.iter().flat_map(rows_of).map(|row| (row.bytes.end - row.bytes.start) as usize).sum();
         let mut stream = Vec::with_capacity(COPY_HEADER.len() + size + COPY_TRAILER.len());
         stream.extend_from_slice(&COPY_HEADER);
-        for place in places {
-            let start = stream.len();
-            stream.extend_from_slice(bytes_of(place));
-            let (manifest, seq) = self.numbers[place.submission][place.row];
-            stamp(&mut stream[start..], self.manifests[manifest as usize].batch_id, seq);
+        for run in &copy.runs {
+            let bytes = &batch[run.submission].decoded.rows.bytes;
+            let batch_id = self.manifests[run.manifest].batch_id;
+            for (row, seq) in rows_of(run).iter().zip(run.first_seq..) {
+                let start = stream.len();
+                stream.extend_from_slice(&bytes[row.bytes.start as usize..row.bytes.end as usize]);
+                stamp(&mut stream[start..], batch_id, seq);
+            }
         }
         stream.extend_from_slice(&COPY_TRAILER);
         stream.into()
@@ -183,16 +254,29 @@ impl Plan {
 
     /// The submission that a written row came from.
     pub fn submission_of(&self, batch_id: i64, batch_seq: i32) -> Option<usize> {
-        let manifest = self.manifests.iter().position(|manifest| manifest.batch_id == batch_id)?;
-        let wanted = (u32::try_from(manifest).ok()?, batch_seq);
-        self.numbers.iter().position(|numbers| numbers.contains(&wanted))
+        let holds = |run: &&Run| {
+            let rows = i32::try_from(run.rows.len()).expect("items of a request are limited");
+            self.manifests[run.manifest].batch_id == batch_id
+                && (run.first_seq..run.first_seq + rows).contains(&batch_seq)
+        };
+        self.copies.iter().flat_map(|copy| &copy.runs).find(holds).map(|run| run.submission)
     }
 
     /// Timestamps of all rows, in the order of the plan.
     pub fn timestamps_us<'a>(&'a self, batch: &'a [Submission]) -> impl Iterator<Item = i64> + 'a {
-        self.copies
-            .iter()
-            .flat_map(|copy| &copy.places)
-            .map(|place| batch[place.submission].decoded.rows.rows[place.row].timestamp_us)
+        let runs = self.copies.iter().flat_map(|copy| &copy.runs);
+        runs.flat_map(|run| &batch[run.submission].decoded.rows.rows[run.rows.clone()]).map(|row| row.timestamp_us)
     }
+}
+
+/// The COPY stream of single rows that will not stay: header to trailer, with neither batch id nor ordinal.
+pub fn trial_stream(batch: &[Submission], places: &[Place]) -> Bytes {
+    let mut stream = COPY_HEADER.to_vec();
+    for place in places {
+        let rows = &batch[place.submission].decoded.rows;
+        let range = &rows.rows[place.row].bytes;
+        stream.extend_from_slice(&rows.bytes[range.start as usize..range.end as usize]);
+    }
+    stream.extend_from_slice(&COPY_TRAILER);
+    stream.into()
 }

@@ -9,41 +9,36 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::budget::Reservation;
-use super::conservation::{InFlight, Settled};
+use super::conservation::{Held, Settled};
+use super::intake::Source;
 use crate::event::{Decoded, RejectedItem};
 use crate::limits::ERRORS_LISTED_MAX;
 
 /// A request, decoded and waiting to be written.
 pub struct Submission {
-    /// The tenant of the key.
+    /// The tenant of the key; the same as in `source`, at hand.
     pub tenant_id: Arc<str>,
-    /// The key.
-    pub api_key_id: Uuid,
     /// The name under which the sender can ask for it.
     pub receipt: Uuid,
+    /// Where it came from and how its body is read.
+    pub source: Source,
     /// The sender's idempotency key, if it sent one.
     pub idempotency: Option<Idempotency>,
-    /// The route, as kept with dead letters.
-    pub route: &'static str,
-    /// The content type, as kept with dead letters.
-    pub content_type: &'static str,
-    /// The query parameters that change what items mean, as kept with dead letters.
-    pub parameters: serde_json::Value,
     /// The decompressed body: dead letters are cut out of it.
     pub body: Bytes,
     /// Its rows and the items rejected so far.
     pub decoded: Decoded,
     /// The whole body was not JSON: answered 400, kept as one dead letter.
     pub not_json: bool,
-    /// When it was handed over; it is written or refused within `WRITE_DEADLINE` of this.
+    /// When it was handed over; it is written, spooled or refused within a deadline counted from this.
     pub arrived: Instant,
     /// Its items in the books.
-    pub in_flight: InFlight,
-    /// Its bytes in the budget.
+    pub held: Held,
+    /// Its bytes in the budget; None for what was read back from the spool.
     #[expect(dead_code, reason = "held until the request is answered, for its Drop")]
-    pub reservation: Reservation,
+    pub reservation: Option<Reservation>,
     /// Where its answer goes; nobody listens once the sender is gone, but it is written all the same.
-    pub reply: oneshot::Sender<Reply>,
+    pub reply: Option<oneshot::Sender<Reply>>,
 }
 
 /// The sender's promise that it is the same request.
@@ -61,8 +56,10 @@ pub type Reply = Result<Outcome, Refusal>;
 /// What was written for a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// 200, 422 (nothing accepted) or 400 (not JSON at all).
+    /// 200, 202 (spooled), 422 (nothing accepted) or 400 (not JSON at all).
     pub http_status: u16,
+    /// Safe on disk, and not yet in the database.
+    pub spooled: bool,
     /// The request's receipt; a replay carries the first one's.
     pub receipt: Uuid,
     /// Events stored.
@@ -117,6 +114,11 @@ pub enum Refusal {
 }
 
 impl Submission {
+    /// What it takes of the budget, in bytes: body, encoded rows, rejections.
+    pub fn held_bytes(&self) -> usize {
+        self.body.len() + self.decoded.rows.bytes.len() + self.decoded.rejected_bytes()
+    }
+
     /// The outcome if the batch commits now, with `duplicates` of its rows already there.
     pub fn outcome(&self, duplicates: u32) -> Outcome {
         let rows = u32::try_from(self.decoded.rows.rows.len()).expect("items are limited");
@@ -128,6 +130,7 @@ impl Submission {
         };
         Outcome {
             http_status,
+            spooled: false,
             receipt: self.receipt,
             accepted: rows - duplicates,
             rejected,
@@ -139,20 +142,39 @@ impl Submission {
 
     /// Books its items and answers.
     pub fn finish(self, reply: Reply) {
-        let items = self.in_flight.items();
-        let settled = match &reply {
-            Ok(outcome) if outcome.replayed => Settled { deduplicated: items, ..Settled::default() },
-            Ok(outcome) => Settled {
-                committed: outcome.accepted.into(),
-                dead_lettered: outcome.rejected.into(),
-                deduplicated: outcome.duplicates.into(),
-                refused: 0,
-            },
+        let items = self.held.items();
+        self.held.settle(match &reply {
+            Ok(outcome) => outcome.settled(items),
             Err(_) => Settled { refused: items, ..Settled::default() },
-        };
-        self.in_flight.settle(settled);
+        });
         // A sender that hung up does not hear the answer; its retry will.
-        let _ = self.reply.send(reply);
+        let _ = self.reply.map(|sender| sender.send(reply));
+    }
+
+    /// Books its items as safe on disk and answers so.
+    pub fn finish_spooled(self) {
+        let mut outcome = self.outcome(0);
+        outcome.spooled = true;
+        if outcome.http_status == 200 {
+            outcome.http_status = 202;
+        }
+        self.held.spooled();
+        let _ = self.reply.map(|sender| sender.send(Ok(outcome)));
+    }
+}
+
+impl Outcome {
+    /// Where the items of its request ended.
+    fn settled(&self, items: u64) -> Settled {
+        if self.replayed {
+            return Settled { deduplicated: items, ..Settled::default() };
+        }
+        Settled {
+            committed: self.accepted.into(),
+            dead_lettered: self.rejected.into(),
+            deduplicated: self.duplicates.into(),
+            refused: 0,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use super::plan::Plan;
 use super::request::Submission;
-use super::transaction::send;
+use super::transaction::{copy_sql, send};
 use crate::event::pgcopy::COPY_COLUMNS;
 
 const CREATE: &str = "CREATE TEMP TABLE IF NOT EXISTS events_staging (LIKE events) ON COMMIT DELETE ROWS";
@@ -17,8 +17,8 @@ pub async fn copy(client: &Client, batch: &[Submission], plan: &mut Plan) -> Res
     let mut duplicates = vec![0; batch.len()];
     client.batch_execute(CREATE).await?;
     for copy in &plan.copies {
-        let sql = format!("COPY events_staging ({COPY_COLUMNS}) FROM STDIN (FORMAT binary)");
-        send(client, &sql, plan.stream(batch, &copy.places)).await?;
+        let sql = copy_sql("events_staging");
+        send(client, &sql, plan.stream(batch, copy)).await?;
     }
     let insert = format!(
         "WITH stored AS (INSERT INTO events ({COPY_COLUMNS}) SELECT {COPY_COLUMNS} FROM events_staging \

@@ -1,21 +1,25 @@
 //! One attempt to write a batch: BEGIN, claims, COPY, ledger, dead letters, manifests, COMMIT.
 //!
 //! Everything of a batch is in one transaction, so that an answer of 200 means that its rows, its ledger row and its
-//! dead letters are all there or, if the attempt fails, none is.
+//! dead letters are all there or, if the attempt fails, none is. Statements are prepared once a connection and sent
+//! together wherever one does not need the answer of another: BEGIN with the claims, and the last COPY with all that
+//! follows. COMMIT counts only when every reply before it was a success: after a failed statement it rolls back.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use deadpool_postgres::Object;
 use futures_util::SinkExt;
 use jiff::Timestamp;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, CopyInSink, Statement};
 
 use super::births::{self as births_lock, Births};
 use super::ledger::{self, Claim};
-use super::plan::{Copy, Manifest, Plan, PlanConfig, plan};
+use super::plan::{Plan, PlanConfig, plan};
 use super::request::{Outcome, Submission};
-use super::{dead_letters, staging};
+use super::{dead_letters, manifests, staging};
 use crate::event::pgcopy::COPY_COLUMNS;
 use crate::storage::{Partitions, StorageError};
 
@@ -26,7 +30,7 @@ pub struct Attempts {
     batch_ids: BTreeMap<(Arc<str>, String), i64>,
     /// A unique index was hit (rowstore profile): go through the staging table.
     pub staged: bool,
-    /// The last attempt's transaction.
+    /// The last attempt's transaction, until it is known to be over.
     pub transaction: Option<TransactionId>,
     /// What the last attempt answers if its COMMIT, whose reply did not come, did happen.
     pub unconfirmed: Option<Vec<Verdict>>,
@@ -43,9 +47,10 @@ pub struct TransactionId {
 
 /// READ COMMITTED whatever the database's default: the ledger must be read as it is once the key's lock is held.
 pub const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+const IDENTIFY: &str = "SELECT pg_current_xact_id()::text, pg_postmaster_start_time()";
 
 /// How one submission fared in a committed attempt.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Verdict {
     /// Written now.
     Written(Outcome),
@@ -57,21 +62,28 @@ pub enum Verdict {
 pub struct Failure {
     /// The error.
     pub error: StorageError,
-    /// COMMIT was sent and its reply did not come: it may have happened.
-    pub commit_unknown: bool,
+    /// The transaction is over and the connection as good as new: COMMIT was answered, with a rollback.
+    pub over: bool,
     /// The plan whose rows met the error, and which of its COPYs, if it was one: only then is an error's line a row.
     pub copy: Option<(Plan, Option<usize>)>,
 }
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self { error: error.into(), commit_unknown: false, copy: None }
+        Self { error: error.into(), over: false, copy: None }
     }
 }
 
 impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
-        Self { error, commit_unknown: false, copy: None }
+        Self { error, over: false, copy: None }
+    }
+}
+
+impl Attempts {
+    /// The batch ids of attempts so far.
+    pub fn batch_ids(&self) -> Vec<i64> {
+        self.batch_ids.values().copied().collect()
     }
 }
 
@@ -103,90 +115,171 @@ impl BatchIds {
     }
 }
 
+/// The statements of a transaction, prepared once a connection.
+struct Statements {
+    identify: Statement,
+    ledger: ledger::Statements,
+    copy: Statement,
+    manifests: Statement,
+}
+
+impl Statements {
+    async fn of(client: &Object) -> Result<Self, tokio_postgres::Error> {
+        Ok(Self {
+            identify: client.prepare_cached(IDENTIFY).await?,
+            ledger: ledger::Statements::of(client).await?,
+            copy: client.prepare_cached(&copy_sql("events")).await?,
+            manifests: client.prepare_cached(manifests::INSERT).await?,
+        })
+    }
+}
+
+/// What an attempt is made with.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    /// How rows are planned.
+    pub config: PlanConfig,
+    /// The chunks known to be in the columnstore.
+    pub births: &'a Births,
+    /// The partitions of the postgres engine.
+    pub partitions: Option<&'a Partitions>,
+    /// Longest wait for a lock, as PostgreSQL writes it; None: the session's.
+    pub lock_timeout: Option<&'a str>,
+}
+
 /// Runs one attempt on `client`; `ids` holds one for each (tenant, stream) that the batch can have. On failure the
-/// caller rolls back.
+/// caller rolls back, unless the failure says that it is over; `attempts` says whether COMMIT may have happened.
 pub async fn attempt(
-    client: &Client,
+    client: &Object,
     batch: &[Submission],
     attempts: &mut Attempts,
     ids: &mut BatchIds,
-    config: PlanConfig,
-    births: &Births,
-    partitions: Option<&Partitions>,
+    means: Means<'_>,
 ) -> Result<Vec<Verdict>, Failure> {
-    client.batch_execute(BEGIN).await?;
-    let row = client.query_one("SELECT pg_current_xact_id()::text, pg_postmaster_start_time()", &[]).await?;
+    let statements = Statements::of(client).await?;
+    let begin = match means.lock_timeout {
+        Some(timeout) => format!("{BEGIN}; SET LOCAL lock_timeout = '{timeout}'"),
+        None => BEGIN.to_owned(),
+    };
+    let (begun, identified, claims) = tokio::join!(
+        biased;
+        client.batch_execute(&begin),
+        client.query_one(&statements.identify, &[]),
+        ledger::claim(client, &statements.ledger, batch),
+    );
+    begun?;
+    let row = identified?;
     attempts.transaction = Some(TransactionId { xid: row.get(0), server_start: row.get(1) });
-    let claims = ledger::claim(client, batch).await?;
+    let claims = claims?;
     let taking: Vec<usize> = (0..batch.len()).filter(|index| matches!(claims[*index], Claim::New)).collect();
-    let mut plan = plan(batch, &taking, config, births, |tenant_id, stream| {
+    let mut plan = plan(batch, &taking, means.config, means.births, |tenant_id, stream| {
         *attempts.batch_ids.entry((Arc::clone(tenant_id), stream.to_owned())).or_insert_with(|| ids.draw())
     });
     births_lock::lock(client, &plan.births).await?;
-    if let Some(partitions) = partitions {
+    if let Some(partitions) = means.partitions {
         partitions.ensure(plan.timestamps_us(batch)).await?;
     }
+    dead_letters::insert(client, batch, taking.iter().copied()).await?;
     let mut duplicates = vec![0; batch.len()];
+    let mut open = None;
     if attempts.staged {
         match staging::copy(client, batch, &mut plan).await {
             Ok(found) => duplicates = found,
-            Err(error) => {
-                return Err(Failure { error: error.into(), commit_unknown: false, copy: Some((plan, None)) });
-            }
+            Err(error) => return Err(Failure { error: error.into(), over: false, copy: Some((plan, None)) }),
         }
     } else {
-        for index in 0..plan.copies.len() {
-            if let Err(error) = copy(client, batch, &plan, &plan.copies[index], config).await {
-                return Err(Failure { error: error.into(), commit_unknown: false, copy: Some((plan, Some(index))) });
+        match copy(client, &statements.copy, batch, &plan, means.config).await {
+            Ok(last) => open = last,
+            Err((index, error)) => {
+                return Err(Failure { error: error.into(), over: false, copy: Some((plan, Some(index))) });
             }
         }
     }
     let written: Vec<(usize, Outcome)> =
         taking.iter().map(|&index| (index, batch[index].outcome(duplicates[index]))).collect();
-    ledger::remember(client, batch, &written).await?;
-    dead_letters::insert(client, batch, taking.iter().copied()).await?;
-    insert_manifests(client, &plan.manifests).await?;
     let mut verdicts: Vec<Verdict> = claims.into_iter().map(Verdict::Claimed).collect();
+    let remembered = ledger::Remembered::of(batch, &written);
     for (index, outcome) in written {
         verdicts[index] = Verdict::Written(outcome);
     }
-    // Noted before COMMIT is sent: if this future is dropped while it waits for the reply, the outcome is unknown.
+    // Noted before COMMIT is sent: if this future is dropped while it waits for replies, the outcome is unknown.
     attempts.unconfirmed = Some(verdicts);
-    let result = commit(client).await;
-    match result {
-        Ok(()) => {
-            births.committed(plan.births);
-            Ok(attempts.unconfirmed.take().unwrap_or_default())
+    let (copied, remembered, noted, committed) = tokio::join!(
+        biased;
+        finish(open),
+        remembered.insert(client, &statements.ledger),
+        manifests::insert(client, &statements.manifests, &plan.manifests),
+        client.batch_execute("COMMIT"),
+    );
+    // Before COMMIT a statement that the server refused means a rollback, whatever it was refused for.
+    let refused = |error: &tokio_postgres::Error| error.as_db_error().is_some();
+    let over = committed.is_ok();
+    let (error, rolled_back, in_copy) = match (copied, remembered.and(noted), committed) {
+        (Ok(()), Ok(()), Ok(())) => {
+            means.births.committed(plan.births);
+            return Ok(attempts.unconfirmed.take().unwrap_or_default());
         }
-        Err(failure) => {
-            if !failure.commit_unknown {
-                attempts.unconfirmed = None;
-            }
-            Err(failure)
+        (Err(error), ..) => {
+            let rolled_back = refused(&error);
+            (StorageError::from(error), rolled_back, true)
         }
+        (_, Err(error), _) => {
+            let rolled_back = refused(&error);
+            (StorageError::from(error), rolled_back, false)
+        }
+        (.., Err(error)) => {
+            // A server that shuts down may have committed before it said so.
+            let rolled_back = error.as_db_error().is_some_and(|db| !matches!(&db.code().code()[..2], "08" | "57"));
+            (StorageError::from(error).doing("COMMIT"), rolled_back, false)
+        }
+    };
+    if rolled_back {
+        attempts.unconfirmed = None;
     }
+    let copy = in_copy.then(|| plan.copies.len().checked_sub(1)).flatten().map(|last| (plan, Some(last)));
+    Err(Failure { error, over: over && rolled_back, copy })
 }
 
-async fn commit(client: &Client) -> Result<(), Failure> {
-    client.batch_execute("COMMIT").await.map_err(|error| {
-        // With a SQLSTATE that is not about the connection or a shutdown, PostgreSQL says that it rolled back.
-        let sure = error.as_db_error().is_some_and(|db| !matches!(&db.code().code()[..2], "08" | "57"));
-        Failure { error: StorageError::from(error).doing("COMMIT"), commit_unknown: !sure, copy: None }
-    })
-}
+type Sink = Pin<Box<CopyInSink<Bytes>>>;
 
+/// Sends the COPYs one behind the other; the last one is left to be finished together with what follows it. On failure
+/// it says which one failed.
 async fn copy(
     client: &Client,
+    statement: &Statement,
     batch: &[Submission],
     plan: &Plan,
-    copy: &Copy,
     config: PlanConfig,
-) -> Result<(), tokio_postgres::Error> {
-    if config.direct_compress {
-        set_direct_compress(client, copy.direct).await?;
+) -> Result<Option<Sink>, (usize, tokio_postgres::Error)> {
+    let mut open = None;
+    // The session's own setting is on.
+    let mut direct = true;
+    for (index, part) in plan.copies.iter().enumerate() {
+        let stream = plan.stream(batch, part);
+        let change = config.direct_compress && part.direct != direct;
+        direct = part.direct;
+        let change = async { if change { set_direct_compress(client, direct).await } else { Ok(()) } };
+        let before = index.saturating_sub(1);
+        let (done, changed, begun) = tokio::join!(biased; finish(open), change, client.copy_in(statement));
+        done.map_err(|error| (before, error))?;
+        changed.map_err(|error| (index, error))?;
+        let mut sink = Box::pin(begun.map_err(|error| (index, error))?);
+        sink.send(stream).await.map_err(|error| (index, error))?;
+        open = Some(sink);
     }
-    let sql = format!("COPY events ({COPY_COLUMNS}) FROM STDIN (FORMAT binary)");
-    send(client, &sql, plan.stream(batch, &copy.places)).await
+    Ok(open)
+}
+
+async fn finish(open: Option<Sink>) -> Result<(), tokio_postgres::Error> {
+    match open {
+        Some(mut sink) => sink.as_mut().finish().await.map(|_rows| ()),
+        None => Ok(()),
+    }
+}
+
+/// The COPY of a plan's rows into `table`.
+pub fn copy_sql(table: &str) -> String {
+    format!("COPY {table} ({COPY_COLUMNS}) FROM STDIN (FORMAT binary)")
 }
 
 /// Chooses, for the rest of the transaction, whether COPY goes into the columnstore.
@@ -198,56 +291,7 @@ pub async fn set_direct_compress(client: &Client, on: bool) -> Result<(), tokio_
 /// Runs one COPY whose whole stream is at hand: a COPY that waits for data holds its locks for as long as it likes, and
 /// no timeout of PostgreSQL ends it.
 pub async fn send(client: &Client, sql: &str, stream: Bytes) -> Result<(), tokio_postgres::Error> {
-    let mut sink = Box::pin(client.copy_in(sql).await?);
+    let mut sink: Sink = Box::pin(client.copy_in(sql).await?);
     sink.send(stream).await?;
-    sink.as_mut().finish().await.map(|_rows| ())
-}
-
-const MANIFESTS: &str = "INSERT INTO ingest_batches \
-     (tenant_id, batch_id, stream, event_count, min_timestamp, max_timestamp, touched_hours) \
-     SELECT m.tenant_id, m.batch_id, m.stream, m.event_count, m.min_timestamp, m.max_timestamp, \
-            ARRAY(SELECT to_timestamp(hour::double precision) FROM unnest(string_to_array(m.hours, ',')) AS hour) \
-     FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::timestamptz[], $6::timestamptz[], $7::text[]) \
-     AS m (tenant_id, batch_id, stream, event_count, min_timestamp, max_timestamp, hours)";
-
-async fn insert_manifests(client: &Client, manifests: &[Manifest]) -> Result<(), Failure> {
-    // Of a batch whose rows were all there already (rowstore profile) there is nothing to say.
-    let manifests: Vec<&Manifest> = manifests.iter().filter(|manifest| manifest.event_count > 0).collect();
-    if manifests.is_empty() {
-        return Ok(());
-    }
-    let time = |us: i64| {
-        Timestamp::from_microsecond(us)
-            .map_err(|_| StorageError::fatal("a timestamp that validation should have refused"))
-    };
-    let tenants: Vec<&str> = manifests.iter().map(|manifest| &*manifest.tenant_id).collect();
-    let ids: Vec<i64> = manifests.iter().map(|manifest| manifest.batch_id).collect();
-    let streams: Vec<&str> = manifests.iter().map(|manifest| manifest.stream.as_str()).collect();
-    let counts: Vec<i32> = manifests.iter().map(|manifest| manifest.event_count).collect();
-    let oldest = manifests.iter().map(|manifest| time(manifest.bounds_us.0)).collect::<Result<Vec<_>, _>>()?;
-    let newest = manifests.iter().map(|manifest| time(manifest.bounds_us.1)).collect::<Result<Vec<_>, _>>()?;
-    // Arrays of arrays must be rectangular in PostgreSQL; the hours travel as text, in seconds.
-    let hours: Vec<String> = manifests
-        .iter()
-        .map(|manifest| {
-            manifest.hours_us.iter().map(|hour| (hour / 1_000_000).to_string()).collect::<Vec<_>>().join(",")
-        })
-        .collect();
-    client.execute(MANIFESTS, &[&tenants, &ids, &streams, &counts, &oldest, &newest, &hours]).await?;
-    Ok(())
-}
-
-/// Whether the attempt that is remembered in `attempts` committed; called when no transaction of it is open any more.
-pub async fn committed(client: &Client, batch: &[Submission], attempts: &Attempts) -> Result<bool, StorageError> {
-    let ids: Vec<i64> = attempts.batch_ids.values().copied().collect();
-    let letters: Vec<uuid::Uuid> = batch
-        .iter()
-        .flat_map(|submission| submission.decoded.rejected.iter().map(|item| dead_letters::id(submission, item.index)))
-        .collect();
-    let tenants: Vec<&str> = batch.iter().map(|submission| &*submission.tenant_id).collect();
-    let receipts: Vec<uuid::Uuid> = batch.iter().map(|submission| submission.receipt).collect();
-    let sql = "SELECT EXISTS (SELECT FROM ingest_batches WHERE batch_id = ANY ($1)) \
-               OR EXISTS (SELECT FROM dead_letter_events WHERE tenant_id = ANY ($3) AND id = ANY ($2)) \
-               OR EXISTS (SELECT FROM ingest_ledger WHERE tenant_id = ANY ($3) AND receipt = ANY ($4))";
-    Ok(client.query_one(sql, &[&ids, &letters, &tenants, &receipts]).await?.get(0))
+    finish(Some(sink)).await
 }

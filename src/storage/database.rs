@@ -18,6 +18,8 @@ const EMBEDDED_START_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Connections of the owner: one for jobs, one for partitions on demand, one to spare.
 const OWNER_CONNECTIONS: usize = 3;
+/// Connections of the ingest path beside the writers': the late lane, the drain of the spool, the probe.
+const SIDE_WRITER_CONNECTIONS: usize = 3;
 /// Connections that verify keys: look-ups are cached, so that few are under way.
 const VERIFIER_CONNECTIONS: usize = 2;
 
@@ -188,8 +190,8 @@ impl Database {
         let make =
             |url: &PgConfig, role: Role, size: usize, extra: &str| pool(url, role, size, extra, Arc::clone(&warnings));
         let owner = make(&location.owner, Role::Owner, OWNER_CONNECTIONS, "")?;
-        let writer =
-            make(&location.writer, Role::Writer, config.database.writers, installed.installation.writer_settings())?;
+        let writers = config.database.writers + SIDE_WRITER_CONNECTIONS;
+        let writer = make(&location.writer, Role::Writer, writers, installed.installation.writer_settings())?;
         let verifier = make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS, "")?;
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
         let partitions = (installed.installation.engine == Engine::Postgres)

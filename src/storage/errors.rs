@@ -63,6 +63,17 @@ impl StorageError {
         self.fate
     }
 
+    /// Whether others were in the way: a deadlock, a lock that was not free, a serialization failure. The database is
+    /// there.
+    pub fn is_contention(&self) -> bool {
+        let code = self
+            .source
+            .as_ref()
+            .and_then(|source| source.downcast_ref::<tokio_postgres::Error>())
+            .and_then(tokio_postgres::Error::code);
+        code.is_some_and(|code| *code == SqlState::LOCK_NOT_AVAILABLE || code.code().starts_with("40"))
+    }
+
     /// Whether the same work may succeed later without an operator.
     pub fn is_retryable(&self) -> bool {
         self.fate == Fate::Retry

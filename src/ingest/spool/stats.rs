@@ -41,7 +41,6 @@ impl Stats {
         gauge!("tidegate_spool_segments").set(exact(self.segments));
         gauge!("tidegate_spool_oldest_age_seconds").set(exact(self.oldest_age_us) / 1e6);
         gauge!("tidegate_spool_quarantine_bytes").set(exact(self.quarantined.bytes));
-        gauge!("tidegate_items_spooled").set(exact(self.undrained.items));
     }
 }
 

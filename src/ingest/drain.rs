@@ -1,0 +1,322 @@
+//! The drain: what is in the spool is written in order, in the background, while the database is there.
+//!
+//! One transaction at a time on one connection, so that live traffic keeps the others. Requests go through the same
+//! planning and the same ledger as live ones, those without a key under a key made of their receipt; whatever was
+//! written before a crash is thus recognised. The spool forgets a request only once it is settled.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Object;
+use tokio::sync::watch;
+
+use super::conservation::{Conservation, Settled};
+use super::intake::{Intake, Source};
+use super::ledger::{self, Claim};
+use super::request::{Idempotency, Outcome, Submission};
+use super::settle::{committed_before, settle};
+use super::shelter::Health;
+use super::spool::{Entry, PossiblyCommitted, Spool, SpooledRequest};
+use super::transaction::{TransactionId, Verdict};
+use super::writer::{Traffic, Unwritten, Writer, silent};
+use crate::event::{Code, RejectedItem, Rejection, Stage};
+use crate::limits::{DRAIN_BYTES, WRITE_DEADLINE};
+use crate::storage::{Fate, StorageError};
+
+/// Between two tries of what did not go in.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Tries of a single request that fails without an explanation, before it is put into quarantine.
+const TRIES_MAX: u32 = 5;
+
+/// What the drain works with.
+pub struct Drainer {
+    /// Where it reads.
+    pub spool: Arc<Spool>,
+    /// How it writes.
+    pub writer: Arc<Writer>,
+    /// How it decodes.
+    pub intake: Arc<Intake>,
+    /// The books.
+    pub conservation: Arc<Conservation>,
+    /// How many of the first requests to be read are of an earlier process.
+    pub recovered: u64,
+}
+
+/// A request on its way from the spool to the database.
+struct Pending {
+    submission: Submission,
+    attempt: Option<PossiblyCommitted>,
+    /// As it was read.
+    entry: Entry,
+    tries: u32,
+}
+
+/// What is kept of a pending request beside its submission.
+type Ticket = (Entry, u32);
+
+impl Drainer {
+    /// Drains until told to stop.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        tokio::select! {
+            () = self.drain() => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+    }
+
+    async fn drain(&mut self) {
+        let mut health = self.writer.shelter.health();
+        loop {
+            let entries = self.spool.next(DRAIN_BYTES).await;
+            let Some(last) = entries.last().map(|entry| entry.sequence) else { return };
+            let mut pending = Vec::new();
+            for entry in entries {
+                if let Some(one) = self.pending(entry).await {
+                    pending.push(one);
+                }
+            }
+            while !pending.is_empty() {
+                if health.wait_for(|health| *health == Health::Available).await.is_err() {
+                    return;
+                }
+                pending = self.write(pending).await;
+                if !pending.is_empty() {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+            while let Err(error) = self.spool.acknowledge(last).await {
+                // What is read twice is recognised by the ledger; going on would read it from memory for ever.
+                tracing::error!(%error, "the spool's cursor cannot be written; the drain waits");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// The request of an entry; None when nobody can read it, and it is in quarantine.
+    async fn pending(&mut self, entry: Entry) -> Option<Pending> {
+        let read = SpooledRequest::decode(&entry.payload).map_err(|error| error.to_string());
+        let recovered = self.recovered > 0;
+        self.recovered = self.recovered.saturating_sub(1);
+        match read.and_then(|request| self.submission(request, &entry, recovered)) {
+            Ok(pending) => Some(pending),
+            Err(reason) => {
+                self.quarantine(&entry, &reason).await;
+                None
+            }
+        }
+    }
+
+    fn submission(&self, request: SpooledRequest, entry: &Entry, recovered: bool) -> Result<Pending, String> {
+        let tenant_id: Arc<str> = request.tenant_id.into();
+        let source = Source {
+            tenant_id: Arc::clone(&tenant_id),
+            api_key_id: request.api_key_id,
+            receipt: request.receipt,
+            received_at_us: request.received_at_us,
+            route: super::EVENTS_ROUTE,
+            form: request.form,
+            defaults: request.defaults,
+        };
+        let (decoded, not_json) = self
+            .intake
+            .decode(&source, &request.body)
+            .map_err(|error| format!("the body cannot be read: {error:?}"))?;
+        if decoded.items != request.items {
+            return Err(format!("it holds {} items and held {} when it was taken", decoded.items, request.items));
+        }
+        let idempotency = match request.idempotency_key.zip(request.sha256) {
+            Some((key, sha256)) => Idempotency { key, sha256 },
+            None => Idempotency { key: own_key(request.receipt), sha256: source.sha256(&request.body) },
+        };
+        if recovered {
+            self.conservation.recover_of(&tenant_id, request.items.into());
+        }
+        let held = self.conservation.in_spool(&tenant_id, request.items.into());
+        let submission = Submission {
+            tenant_id,
+            receipt: request.receipt,
+            source,
+            idempotency: Some(idempotency),
+            body: request.body,
+            decoded,
+            not_json,
+            arrived: Instant::now(),
+            held,
+            reservation: None,
+            reply: None,
+        };
+        Ok(Pending { submission, attempt: request.attempt, entry: entry.clone(), tries: 0 })
+    }
+
+    /// Writes what can be written; gives back what is to be tried again, in order.
+    async fn write(&self, pending: Vec<Pending>) -> Vec<Pending> {
+        let pending = match self.look_up(pending).await {
+            Ok(pending) => pending,
+            Err((pending, error)) => {
+                self.writer.shelter.away(&error);
+                return pending;
+            }
+        };
+        if pending.is_empty() {
+            return pending;
+        }
+        let (mut batch, tickets): (Vec<Submission>, Vec<Ticket>) =
+            pending.into_iter().map(|one| (one.submission, (one.entry, one.tries))).unzip();
+        let deadline = Instant::now() + WRITE_DEADLINE;
+        match self.writer.write_joined(&mut batch, Traffic::Late, deadline).await {
+            Ok(verdicts) => self.settle(batch, tickets, verdicts).await,
+            Err(unwritten) => self.again(batch, tickets, unwritten).await,
+        }
+    }
+
+    /// Settles those whose earlier attempt, whose COMMIT was never answered, did commit.
+    async fn look_up(&self, pending: Vec<Pending>) -> Result<Vec<Pending>, (Vec<Pending>, StorageError)> {
+        let mut rest = Vec::new();
+        let mut waiting = pending.into_iter();
+        while let Some(mut one) = waiting.next() {
+            match self.written_before(&one).await {
+                Ok(false) => {
+                    one.attempt = None;
+                    rest.push(one);
+                }
+                Ok(true) => {
+                    let outcome = one.submission.outcome(0);
+                    tracing::info!(receipt = %one.submission.receipt, "a spooled request had been committed before");
+                    one.submission.finish(Ok(outcome));
+                }
+                Err(error) => {
+                    rest.push(one);
+                    rest.extend(waiting);
+                    return Err((rest, error));
+                }
+            }
+        }
+        Ok(rest)
+    }
+
+    async fn written_before(&self, one: &Pending) -> Result<bool, StorageError> {
+        let Some(attempt) = &one.attempt else { return Ok(false) };
+        let client = self.writer.database.writer.get().await?;
+        let ask = async {
+            let server_start = jiff::Timestamp::from_microsecond(attempt.server_start_us)
+                .map_err(|_| StorageError::fatal("a spooled request names an impossible time"))?;
+            settle(&client, &TransactionId { xid: attempt.xid.clone(), server_start }).await?;
+            let before = committed_before(&client, &one.submission, &attempt.batch_ids).await?;
+            if before {
+                let outcome = one.submission.outcome(0);
+                ledger::remember_receipt(&client, &one.submission, &own_key(one.submission.receipt), &outcome).await?;
+            }
+            Ok(before)
+        };
+        let answer = tokio::time::timeout(WRITE_DEADLINE, ask).await.unwrap_or_else(|_elapsed| Err(silent()));
+        if answer.is_err() {
+            drop(Object::take(client));
+        }
+        answer
+    }
+
+    /// Settles a batch that committed; gives back what was not written in it.
+    async fn settle(&self, batch: Vec<Submission>, tickets: Vec<Ticket>, verdicts: Vec<Verdict>) -> Vec<Pending> {
+        let mut again = Vec::new();
+        for ((submission, (entry, tries)), verdict) in batch.into_iter().zip(tickets).zip(verdicts) {
+            match verdict {
+                Verdict::Written(outcome) => submission.finish(Ok(outcome)),
+                Verdict::Claimed(Claim::Replay(outcome)) => {
+                    // Sent twice, or written before a crash: the receipt that was given out must still be found.
+                    match self.alias(&submission, &outcome).await {
+                        Ok(()) => {
+                            let items = submission.held.items();
+                            submission.held.settle(Settled { deduplicated: items, ..Settled::default() });
+                        }
+                        Err(error) => {
+                            tracing::debug!(%error, "a receipt could not be noted");
+                            again.push(Pending { submission, attempt: None, entry, tries });
+                        }
+                    }
+                }
+                Verdict::Claimed(Claim::Reused) => {
+                    again.push(Pending { submission: refuse_reused(submission), attempt: None, entry, tries });
+                }
+                Verdict::Claimed(Claim::InFlight | Claim::New) => {
+                    again.push(Pending { submission, attempt: None, entry, tries });
+                }
+            }
+        }
+        again
+    }
+
+    async fn alias(&self, submission: &Submission, outcome: &Outcome) -> Result<(), StorageError> {
+        if outcome.receipt == submission.receipt {
+            return Ok(());
+        }
+        let client = self.writer.database.writer.get().await?;
+        let outcome = Outcome { receipt: submission.receipt, ..outcome.clone() };
+        let key = own_key(submission.receipt);
+        let write =
+            async { Ok::<_, StorageError>(ledger::remember_receipt(&client, submission, &key, &outcome).await?) };
+        let answer = tokio::time::timeout(WRITE_DEADLINE, write).await.unwrap_or_else(|_elapsed| Err(silent()));
+        if answer.is_err() {
+            drop(Object::take(client));
+        }
+        answer
+    }
+
+    /// What to do about a batch that was not written: wait for the database, or find out which request is to blame.
+    async fn again(&self, batch: Vec<Submission>, tickets: Vec<Ticket>, unwritten: Unwritten) -> Vec<Pending> {
+        let Unwritten { error, attempts } = unwritten;
+        let attempt = super::shelter::possibly_committed(&attempts);
+        let pending = |(submission, (entry, tries)): (Submission, Ticket)| {
+            let attempt = attempt.clone();
+            Pending { submission, attempt, entry, tries }
+        };
+        let mut pending: Vec<Pending> = batch.into_iter().zip(tickets).map(pending).collect();
+        if error.is_retryable() || error.fate() == Fate::NotReady || attempts.unconfirmed.is_some() {
+            self.writer.shelter.away(&error);
+            return pending;
+        }
+        if pending.len() > 1 {
+            tracing::warn!(%error, requests = pending.len(), "a spooled batch failed; writing its requests one by one");
+            let mut again = Vec::new();
+            for one in pending {
+                again.extend(Box::pin(self.write(vec![one])).await);
+            }
+            return again;
+        }
+        let Some(mut one) = pending.pop() else { return pending };
+        one.tries += 1;
+        tracing::error!(%error, receipt = %one.submission.receipt, tries = one.tries, "a spooled request was not written");
+        if one.tries < TRIES_MAX && error.fate() != Fate::EncoderBug {
+            return vec![one];
+        }
+        self.quarantine(&one.entry, &error.to_string()).await;
+        Vec::new()
+    }
+
+    async fn quarantine(&self, entry: &Entry, reason: &str) {
+        tracing::error!(reason, "a spooled request is put into quarantine");
+        while let Err(error) = self.spool.quarantine(entry, reason).await {
+            tracing::error!(%error, "the quarantine cannot be written; the drain waits");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// The ledger key of a spooled request that was sent without one.
+fn own_key(receipt: uuid::Uuid) -> String {
+    format!("spool:{receipt}")
+}
+
+/// A request that was acknowledged, and whose key then went to another one: its items are kept as dead letters.
+fn refuse_reused(mut submission: Submission) -> Submission {
+    let decoded = &mut submission.decoded;
+    for row in std::mem::take(&mut decoded.rows.rows) {
+        let message =
+            "another request with the same Idempotency-Key was written while this one was in the spool".to_owned();
+        let rejection = Rejection { stage: Stage::Write, code: Code::IdempotencyKeyReused, message };
+        decoded.rejected.push(RejectedItem { index: row.item, raw: row.raw, event_id: Some(row.id), rejection });
+    }
+    decoded.rejected.sort_by_key(|item| item.index);
+    if let Some(idempotency) = &mut submission.idempotency {
+        idempotency.key = own_key(submission.receipt);
+    }
+    submission
+}

@@ -1,0 +1,58 @@
+//! Rows that only PostgreSQL refuses: cut out of their submissions and kept as dead letters.
+
+use super::isolate;
+use super::plan::{Place, Plan, PlanConfig};
+use super::request::Submission;
+use crate::event::{Code, RejectedItem, Rejection, Stage};
+use crate::limits::MESSAGE_CHARS_MAX;
+use crate::storage::{Database, StorageError};
+
+/// Turns the rows that PostgreSQL refused into dead letters: the one at `(copy, line)` if that is known, else whatever
+/// a search finds.
+pub async fn cut_out(
+    database: &Database,
+    config: PlanConfig,
+    batch: &mut [Submission],
+    plan: &Plan,
+    at: Option<(usize, u64)>,
+    error: &StorageError,
+) -> Result<(), StorageError> {
+    let refused: Vec<(Place, String)> = match at.and_then(|(copy, line)| plan.copies[copy].place(line)) {
+        Some(place) => vec![(place, error.to_string())],
+        None => {
+            let client = database.writer.get().await?;
+            match isolate::refused_rows(&client, batch, plan, config).await {
+                Ok(refused) => refused,
+                Err(error) => {
+                    // Its transaction is not over.
+                    drop(deadpool_postgres::Object::take(client));
+                    return Err(error);
+                }
+            }
+        }
+    };
+    if refused.is_empty() {
+        // Together they fail, alone each goes in: nothing to cut out, and no reason to try for ever.
+        return Err(StorageError::fatal(format!("no single row explains the error: {error}")));
+    }
+    reject(batch, refused);
+    Ok(())
+}
+
+/// Moves the rows at these places to the rejected items of their submissions.
+fn reject(batch: &mut [Submission], mut refused: Vec<(Place, String)>) {
+    // From the back, so that the indexes of the rows that stay are still right.
+    refused.sort_by_key(|(place, _)| std::cmp::Reverse((place.submission, place.row)));
+    for (place, reason) in refused {
+        let decoded = &mut batch[place.submission].decoded;
+        let row = decoded.rows.rows.remove(place.row);
+        let message = format!("PostgreSQL refused the row: {reason}");
+        let rejection = Rejection {
+            stage: Stage::Write,
+            code: Code::RowRefused,
+            message: message.chars().filter(|c| *c != '\0').take(MESSAGE_CHARS_MAX).collect(),
+        };
+        decoded.rejected.push(RejectedItem { index: row.item, raw: row.raw, event_id: Some(row.id), rejection });
+        decoded.rejected.sort_by_key(|item| item.index);
+    }
+}

@@ -1,0 +1,79 @@
+//! What became of a transaction whose reply was lost: brought to its end, then looked up.
+
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use uuid::Uuid;
+
+use super::dead_letters;
+use super::request::Submission;
+use super::transaction::{Attempts, TransactionId};
+use crate::storage::StorageError;
+
+/// For the transaction to come to its end, and between two looks at it.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+const SETTLE_POLL: Duration = Duration::from_millis(20);
+
+/// Waits until the transaction is over, ending its backend if it is still at work: it may be waiting for a client that
+/// is gone, and no timeout of PostgreSQL frees it from inside COPY.
+pub async fn settle(client: &Client, transaction: &TransactionId) -> Result<(), StorageError> {
+    let TransactionId { xid, server_start } = transaction;
+    let deadline = Instant::now() + SETTLE_TIMEOUT;
+    loop {
+        let sql = "SELECT pg_postmaster_start_time() = $2 AND coalesce(pg_xact_status($1::text::xid8) = 'in progress', false)";
+        let open = match client.query_one(sql, &[xid, server_start]).await {
+            Ok(row) => row.get::<_, bool>(0),
+            // A number that this server has not given out yet: it was another server's.
+            Err(error) if error.code() == Some(&SqlState::INVALID_PARAMETER_VALUE) => false,
+            Err(error) => return Err(error.into()),
+        };
+        if !open {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(StorageError::retryable("a transaction whose COMMIT was lost does not end"));
+        }
+        // Not allowed to a role that stepped down from superuser; then it is only waited for.
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                   WHERE backend_xid = ($1::text::xid8)::xid AND pid <> pg_backend_pid()";
+        if let Err(error) = client.execute(end, &[xid]).await {
+            tracing::debug!(%error, "the backend of a lost COMMIT cannot be ended");
+        }
+        tokio::time::sleep(SETTLE_POLL).await;
+    }
+}
+
+/// Whether the attempt that is remembered in `attempts` committed; called when no transaction of it is open any more.
+pub async fn committed(client: &Client, batch: &[Submission], attempts: &Attempts) -> Result<bool, StorageError> {
+    let marks = batch.iter().map(|submission| (&*submission.tenant_id, submission.receipt));
+    let letters = batch
+        .iter()
+        .flat_map(|submission| submission.decoded.rejected.iter().map(|item| dead_letters::id(submission, item.index)));
+    left_marks(client, &attempts.batch_ids(), marks, letters.collect()).await
+}
+
+/// Whether a transaction left any of its marks: manifests with these ids, dead letters, ledger rows of these receipts.
+async fn left_marks<'a>(
+    client: &Client,
+    batch_ids: &[i64],
+    receipts: impl Iterator<Item = (&'a str, Uuid)>,
+    letters: Vec<Uuid>,
+) -> Result<bool, StorageError> {
+    let (tenants, receipts): (Vec<&str>, Vec<Uuid>) = receipts.unzip();
+    let sql = "SELECT EXISTS (SELECT FROM ingest_batches WHERE batch_id = ANY ($1)) \
+               OR EXISTS (SELECT FROM dead_letter_events WHERE tenant_id = ANY ($3) AND id = ANY ($2)) \
+               OR EXISTS (SELECT FROM ingest_ledger WHERE tenant_id = ANY ($3) AND receipt = ANY ($4))";
+    Ok(client.query_one(sql, &[&batch_ids, &letters, &tenants, &receipts]).await?.get(0))
+}
+
+/// Whether the earlier attempt of one spooled submission committed.
+pub async fn committed_before(
+    client: &Client,
+    submission: &Submission,
+    batch_ids: &[i64],
+) -> Result<bool, StorageError> {
+    let letters = submission.decoded.rejected.iter().map(|item| dead_letters::id(submission, item.index)).collect();
+    let mark = (&*submission.tenant_id, submission.receipt);
+    left_marks(client, batch_ids, std::iter::once(mark), letters).await
+}

@@ -1,0 +1,298 @@
+//! Where submissions go that the database does not take in time: into the spool, or back to their senders.
+//!
+//! Keeps what is known of the database: while it is away, requests go to the spool without waiting for it, and a probe
+//! looks for its return. A request that is safe on disk is answered 202 and written later by the drain.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::sync::watch;
+
+use super::budget::Budget;
+use super::pressure::Pressure;
+use super::request::{Refusal, Submission};
+use super::spool::{AppendError, Entry, Payload, PossiblyCommitted, Spool, SpooledRequest};
+use super::transaction::{Attempts, TransactionId};
+use super::writer::{Unwritten, silent};
+use crate::limits::{SPOOL_AFTER, SPOOL_AFTER_ERROR, WRITE_DEADLINE};
+use crate::storage::{Database, Fate, StorageError};
+
+/// Between two looks for a database that is away, at first and at most; and for one look.
+const PROBE_FIRST: Duration = Duration::from_millis(100);
+const PROBE_MAX: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A database that fails again this soon after its return was not really back: the next probe waits longer.
+const RELAPSE: Duration = Duration::from_secs(10);
+
+/// What is known of the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It takes batches.
+    Available,
+    /// It does not.
+    Away {
+        /// Since when.
+        since: Instant,
+        /// For people.
+        reason: String,
+    },
+}
+
+/// The spool, if there is one, and what is known of the database.
+pub struct Shelter {
+    spool: Option<Arc<Spool>>,
+    health: watch::Sender<Health>,
+    /// The spool did not take the last request.
+    refused: AtomicBool,
+    pressure: Arc<Pressure>,
+    budget: Arc<Budget>,
+}
+
+impl Shelter {
+    /// With a spool or without.
+    pub fn new(spool: Option<Arc<Spool>>, pressure: Arc<Pressure>, budget: Arc<Budget>) -> Self {
+        metrics::gauge!("tidegate_database_available").set(1.0);
+        let health = watch::Sender::new(Health::Available);
+        Self { spool, health, refused: AtomicBool::new(false), pressure, budget }
+    }
+
+    /// Notes that a batch was written.
+    pub fn settled(&self, rows: usize, bytes: usize, took: Duration) {
+        self.pressure.settled(rows, bytes, took, Instant::now());
+    }
+
+    fn retry_after_s(&self) -> u32 {
+        self.pressure.retry_after(self.budget.used(), Instant::now())
+    }
+
+    /// The spool.
+    pub fn spool(&self) -> Option<&Arc<Spool>> {
+        self.spool.as_ref()
+    }
+
+    /// Whether there is a spool, and it took the last request.
+    pub fn spools(&self) -> bool {
+        self.spool.is_some() && !self.refused.load(Ordering::Relaxed)
+    }
+
+    /// What is known of the database, now and later.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// Whether requests go to the spool without being tried.
+    pub fn takes_over(&self) -> bool {
+        self.spool.is_some() && *self.health.borrow() != Health::Available
+    }
+
+    /// How long a submission waits for a database that answers with errors.
+    pub fn patience_with_errors(&self) -> Duration {
+        if self.spool.is_some() { SPOOL_AFTER_ERROR } else { WRITE_DEADLINE }
+    }
+
+    /// How long a submission waits for the database.
+    pub fn patience(&self) -> Duration {
+        if self.spool.is_some() { SPOOL_AFTER } else { WRITE_DEADLINE }
+    }
+
+    /// Finds a place for a batch that could not be written: quarantine for what can never be, the spool for what may be
+    /// later, and otherwise the sender keeps it.
+    pub async fn give_up(&self, batch: Vec<Submission>, unwritten: Unwritten) {
+        let Unwritten { error, attempts } = unwritten;
+        let unconfirmed = attempts.unconfirmed.is_some();
+        let Some(spool) = &self.spool else { return self.refuse(batch, &error, unconfirmed) };
+        match error.fate() {
+            Fate::EncoderBug if !unconfirmed => self.quarantine(spool, batch, &error).await,
+            Fate::Retry if error.is_contention() => self.park(batch, Some(&attempts)).await,
+            fate if unconfirmed || matches!(fate, Fate::Retry | Fate::NotReady) => {
+                self.away(&error);
+                self.park(batch, Some(&attempts)).await;
+            }
+            _ => self.refuse(batch, &error, unconfirmed),
+        }
+    }
+
+    /// Makes submissions safe on disk and answers them; those for which there is no room are refused.
+    pub async fn park(&self, batch: Vec<Submission>, attempts: Option<&Attempts>) {
+        let attempt = attempts.and_then(possibly_committed);
+        join_all(batch.into_iter().map(|submission| async {
+            if let Err((submission, reason)) = self.try_park(submission, attempt.clone()).await {
+                let maybe = if attempt.is_some() { "; it is not known whether this request was stored" } else { "" };
+                let reason = format!("the database is away, and {reason}{maybe}");
+                let retry_after_s = self.retry_after_s();
+                submission.finish(Err(Refusal::Unavailable { retry_after_s, reason }));
+            }
+        }))
+        .await;
+    }
+
+    /// Makes one submission safe on disk and answers it, or gives it back with the reason why not.
+    pub async fn try_park(
+        &self,
+        submission: Submission,
+        attempt: Option<PossiblyCommitted>,
+    ) -> Result<(), (Submission, &'static str)> {
+        let Some(spool) = &self.spool else { return Err((submission, "there is no spool")) };
+        let record = record(&submission, attempt);
+        let appended = spool.append(record.encode(), record.meta()).await;
+        self.refused.store(appended.is_err(), Ordering::Relaxed);
+        match appended {
+            Ok(_) => {
+                submission.finish_spooled();
+                Ok(())
+            }
+            Err(AppendError::Full) => Err((submission, "the spool is full")),
+            Err(AppendError::Closed) => Err((submission, "the process is stopping")),
+            Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => {
+                tracing::error!(%error, "a request could not be written to the spool");
+                Err((submission, "the spool cannot be written"))
+            }
+        }
+    }
+
+    /// Keeps submissions that no server will ever take, for somebody to look at: our own encoder wrote what PostgreSQL cannot
+    /// read.
+    async fn quarantine(&self, spool: &Spool, batch: Vec<Submission>, error: &StorageError) {
+        for submission in batch {
+            tracing::error!(%error, receipt = %submission.receipt, "a request is put into quarantine; this is a bug");
+            let record = record(&submission, None);
+            let Payload { head, body } = record.encode();
+            // It was never in a segment, so it has no sequence.
+            let entry = Entry {
+                sequence: 0,
+                meta: record.meta(),
+                appended_us: submission.source.received_at_us,
+                payload: [head, body].concat().into(),
+            };
+            match spool.quarantine(&entry, &error.to_string()).await {
+                Ok(()) => submission.finish_spooled(),
+                Err(failed) => {
+                    tracing::error!(error = %failed, "the quarantine cannot be written");
+                    self.refuse(vec![submission], error, false);
+                }
+            }
+        }
+    }
+
+    /// Gives submissions back to their senders.
+    fn refuse(&self, batch: Vec<Submission>, error: &StorageError, unconfirmed: bool) {
+        let requests = batch.len();
+        let reason = if unconfirmed {
+            tracing::error!(%error, requests, "the database went away during COMMIT and did not come back in time");
+            "the database went away during COMMIT: it is not known whether this request was stored; send it again, with the \
+             same Idempotency-Key if it had one"
+        } else if error.is_retryable() {
+            tracing::warn!(%error, requests, "the database did not take a batch in time; senders are asked to retry");
+            "the database is away or too slow at the moment; nothing of this request was stored"
+        } else {
+            metrics::counter!("tidegate_batches_failed_total").increment(1);
+            tracing::error!(%error, requests, "a batch cannot be written until an operator acts; senders keep their data");
+            "the database refused the batch; nothing of this request was stored"
+        };
+        if error.is_retryable() || unconfirmed {
+            self.away(error);
+        }
+        for submission in batch {
+            let retry_after_s = self.retry_after_s();
+            submission.finish(Err(Refusal::Unavailable { retry_after_s, reason: reason.into() }));
+        }
+    }
+
+    /// Notes that the database does not take batches.
+    pub fn away(&self, error: &StorageError) {
+        let changed = self.health.send_if_modified(|health| {
+            let was = *health == Health::Available;
+            if was {
+                *health = Health::Away { since: Instant::now(), reason: error.to_string() };
+            }
+            was
+        });
+        self.pressure.away(Instant::now());
+        if changed {
+            metrics::gauge!("tidegate_database_available").set(0.0);
+            metrics::counter!("tidegate_database_outages_total").increment(1);
+            let spooling = self.spool.is_some();
+            if error.is_retryable() {
+                tracing::error!(%error, spooling, "the database does not take batches");
+            } else {
+                tracing::error!(%error, spooling, "the database refuses batches until an operator acts");
+            }
+        }
+    }
+
+    /// Looks for the database's return, for as long as the process runs.
+    pub async fn watch(self: Arc<Self>, database: Database) {
+        let mut health = self.health.subscribe();
+        let mut back_at: Option<Instant> = None;
+        let mut pause = PROBE_FIRST;
+        while health.wait_for(|health| *health != Health::Available).await.is_ok() {
+            if back_at.is_none_or(|at| at.elapsed() > RELAPSE) {
+                pause = PROBE_FIRST;
+            }
+            loop {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PROBE_MAX);
+                match probe(&database).await {
+                    Ok(()) => break,
+                    Err(error) => tracing::debug!(%error, "the database is still away"),
+                }
+            }
+            back_at = Some(Instant::now());
+            metrics::gauge!("tidegate_database_available").set(1.0);
+            self.pressure.back();
+            if let Health::Away { since, .. } = self.health.send_replace(Health::Available) {
+                tracing::info!(away_s = since.elapsed().as_secs_f64(), "the database takes batches again");
+            }
+        }
+    }
+}
+
+/// Whether the writers' connection leads to a server that takes writes.
+async fn probe(database: &Database) -> Result<(), StorageError> {
+    let client = database.writer.get().await?;
+    let ask = client.query_one("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean", &[]);
+    let error = match tokio::time::timeout(PROBE_TIMEOUT, ask).await {
+        Ok(Ok(row)) if !row.get::<_, bool>(0) => return Ok(()),
+        Ok(Ok(_)) => StorageError::retryable("the database is read-only"),
+        Ok(Err(error)) => error.into(),
+        Err(_elapsed) => silent(),
+    };
+    // It leads to a standby, or nowhere: the next one may not.
+    drop(deadpool_postgres::Object::take(client));
+    Err(error)
+}
+
+/// What is to be looked up before the batch of these attempts is written again.
+pub fn possibly_committed(attempts: &Attempts) -> Option<PossiblyCommitted> {
+    let TransactionId { xid, server_start } = attempts.transaction.as_ref()?;
+    Some(PossiblyCommitted {
+        xid: xid.clone(),
+        server_start_us: server_start.as_microsecond(),
+        batch_ids: attempts.batch_ids(),
+    })
+}
+
+/// What is needed to write the submission later, and to know whether it was written before.
+fn record(submission: &Submission, attempt: Option<PossiblyCommitted>) -> SpooledRequest {
+    let source = &submission.source;
+    let count = |items: usize| u32::try_from(items).expect("items of a request are limited");
+    SpooledRequest {
+        tenant_id: submission.tenant_id.to_string(),
+        api_key_id: source.api_key_id,
+        receipt: submission.receipt,
+        idempotency_key: submission.idempotency.as_ref().map(|idempotency| idempotency.key.clone()),
+        sha256: submission.idempotency.as_ref().map(|idempotency| idempotency.sha256),
+        route: source.route.to_owned(),
+        content_type: source.form.media_type().to_owned(),
+        form: source.form,
+        defaults: source.defaults.clone(),
+        received_at_us: source.received_at_us,
+        items: count(submission.decoded.items as usize),
+        accepted: count(submission.decoded.rows.rows.len()),
+        rejected: count(submission.decoded.rejected.len()),
+        attempt,
+        body: submission.body.clone(),
+    }
+}
