@@ -176,7 +176,7 @@ fn the_bodys_hash_as_key(env: &Env) -> TestResult {
 }
 
 fn a_failed_attempt_leaves_no_trace(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.serve_with(&["spool.enabled=false"]);
     let sql = env.sql();
     sql.alter("REVOKE INSERT ON events FROM tidegate_writer");
     let body = array([event(0), "{}".into()]);

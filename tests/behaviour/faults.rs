@@ -57,9 +57,18 @@ fn postgres_killed_under_load(env: &Env) -> TestResult {
         });
         kill(pid, Signal::SIGKILL)?;
         killed.push(pid);
+        // The spool takes requests meanwhile: that they flow does not say that the server is back.
+        until("the kill was noticed", || {
+            let ended = Books::of(&tidegate.client).get("tidegate_embedded_restarts_total").round();
+            (ended == f64::from(u32::try_from(killed.len()).unwrap())).then_some(())
+        });
+        until("the database takes batches again", || {
+            (tidegate.client.get("/readyz").json()["status"] == "ready").then_some(())
+        });
         traffic.flows(40);
     }
     let acknowledged = traffic.finish();
+    Books::drained(&tidegate.client);
     let sql = embedded_sql(env);
     assert_eq!(assert_stored(&sql, &acknowledged), acknowledged.len());
     assert!(tidegate.log().contains("embedded PostgreSQL ended by itself"));
@@ -83,6 +92,7 @@ fn tidegate_killed_under_load(env: &Env) -> TestResult {
     }
     assert!(traffic.failures() > 0, "the senders noticed nothing");
     let acknowledged = traffic.finish();
+    Books::drained(&tidegate.client);
     assert_eq!(assert_stored(&embedded_sql(env), &acknowledged), acknowledged.len());
     assert_eq!(tidegate.stop(), Some(0));
     Ok(())
@@ -134,6 +144,7 @@ fn commits_lost_under_load(env: &Env) -> TestResult {
         traffic.flows(4);
     }
     let acknowledged = traffic.finish();
+    Books::drained(&tidegate.client);
     assert_eq!(assert_stored(&env.sql(), &acknowledged), acknowledged.len());
     Books::of(&tidegate.client).assert_balanced();
     Ok(())
@@ -141,7 +152,8 @@ fn commits_lost_under_load(env: &Env) -> TestResult {
 
 fn the_database_away_for_a_moment(env: &Env) -> TestResult {
     let proxy = Proxy::start(&env.socket());
-    let tidegate = serve_through(env, &proxy);
+    let tidegate =
+        Tidegate::serve(env, &env.variables_through(&proxy), &["--set".into(), "spool.enabled=false".into()]);
     tidegate.client.events(event(0)).accepted(1, 0);
     tidegate.client.get("/readyz").expect(200);
     proxy.away();

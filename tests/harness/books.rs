@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::client::{Answer, Client};
+use crate::env::until;
 
 /// All samples of a scrape, by name with labels.
 pub struct Books(HashMap<String, f64>);
@@ -28,6 +29,11 @@ impl Books {
                 })
                 .collect(),
         )
+    }
+
+    /// Waits until nothing is left in the spool.
+    pub fn drained(client: &Client) {
+        until("the spool is drained", || (Self::of(client).items("spooled") == 0).then_some(()));
     }
 
     /// A sample, 0 when it was never touched.
