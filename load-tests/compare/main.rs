@@ -1,185 +1,205 @@
-//! Tidegate over HTTP beside the raw COPY limit of the same machine, the same server and the same run.
+//! Tidegate beside the raw COPY limit of the same machine, the same server and the same run: the figures of
+//! docs/PERFORMANCE.md, which also says how each is measured.
 //!
-//! `cargo bench --bench compare -- [--events N] [--rounds N] [--engine timescale|postgres] [--report FILE.json]`. For
-//! each engine the real binary is started with a durable private server; then, interleaved and on emptied tables, the
-//! same events go in as pre-encoded binary COPY on as many connections as Tidegate has writers, with one ledger row per
-//! COPY, and over HTTP. Prints one table; figures are ratios of one run, because machines are noisy.
+//! `cargo bench --bench compare -- [--only PARTS] [--engine E] [--long] [--quick] ...`. For each engine the real binary is
+//! started with its private, durable server; each measurement begins with emptied tables and a new process, and ends with
+//! counting every event. The report is written after each part, so that a run that ends early keeps what it has.
+//! Unit tests run by `cargo test --test measuring`.
 
+// Cargo compiles a bench without a harness with cfg(test), but takes no test from it.
+#![cfg_attr(test, allow(dead_code, unused_imports))]
+
+mod bodies;
+mod feed;
+mod flood;
+mod http;
+mod inserts;
+mod live;
+mod long;
+mod machine;
+mod markdown;
+mod meter;
+mod mixed;
+mod options;
+mod proc;
 mod raw;
+mod reads;
+mod report;
+mod rounds;
+mod rows;
+mod runs;
+mod sender;
+mod stored;
+mod table;
 mod target;
+mod tuple_json;
 
 use std::error::Error;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use serde::Serialize;
-use tidegate::load::{Format, LoadOptions, Rate, Source, check_conservation, run};
 
-use target::{Target, cpu_seconds};
+use options::{Options, Part};
+use report::{Measured, Report};
+use target::Target;
 
-/// As in `batch.rows` and `writers`: both paths get the same.
-const BATCH_ROWS: usize = 1000;
+/// As in `batch.rows` and `writers`: all paths get the same.
+const BATCH_ROWS: u64 = 1000;
 const CONNECTIONS: usize = 4;
 const TENANTS: usize = 40;
 const ASSETS: u32 = 2000;
 const SEED: u64 = 7;
 
-#[derive(Parser)]
-struct Args {
-    /// Events of each measurement
-    #[arg(long, default_value_t = 1_000_000)]
-    events: u64,
-    /// Measurements of each path, interleaved
-    #[arg(long, default_value_t = 2)]
-    rounds: usize,
-    /// Only this engine
-    #[arg(long)]
-    engine: Option<String>,
-    /// Write the figures as JSON
-    #[arg(long)]
-    report: Option<std::path::PathBuf>,
-    /// Given by cargo bench
-    #[arg(long, hide = true)]
-    bench: bool,
-}
-
-/// One measurement.
-#[derive(Debug, Clone, Serialize)]
-struct Figure {
-    engine: String,
-    path: &'static str,
-    events: u64,
-    events_per_second: f64,
-    /// User and system time of the tidegate process, in seconds; 0 on the raw path.
-    tidegate_cpu_s: f64,
-    /// Of all PostgreSQL processes.
-    postgres_cpu_s: f64,
-    /// Largest resident size of the tidegate process, in MiB.
-    tidegate_rss_mib: f64,
-    /// On disk after the measurement, indexes and all, divided by the events.
-    bytes_per_event: f64,
-}
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> Result<()> {
-    let args = Args::parse();
+    let options = Options::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let engines: Vec<String> = match &args.engine {
-        Some(engine) => vec![engine.clone()],
-        None => vec!["timescale".into(), "postgres".into()],
-    };
-    let mut figures = Vec::new();
-    for engine in engines {
-        match runtime.block_on(measure(&engine, &args)) {
-            Ok(measured) => figures.extend(measured),
-            Err(error) => println!("{engine}: not measured: {error}"),
+    runtime.block_on(async {
+        tokio::select! {
+            done = run(&options) => done,
+            // Returning drops the target, which stops the server that it started.
+            _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        }
+    })
+}
+
+async fn run(options: &Options) -> Result<()> {
+    let path = options.report.clone().unwrap_or_else(|| target_folder().join("bench/report.json"));
+    let mut report = begin(options, &path)?;
+    for engine in options.engines() {
+        println!("{engine}");
+        match measure(&engine, options, &mut report, &path).await {
+            Ok(()) => {}
+            Err(error) => fail(&mut report, &engine, format!("the engine: {error}")),
         }
     }
-    show(&figures);
-    if let Some(path) = args.report {
-        std::fs::write(path, serde_json::to_vec_pretty(&figures)?)?;
+    let text = save(&mut report, &path)?;
+    println!("\n{text}\nwritten to {} and beside it as .md", path.display());
+    let failed = report.engines.values().any(|measured| !measured.failures.is_empty());
+    if failed { Err("not everything could be measured; see above".into()) } else { Ok(()) }
+}
+
+/// A new report, or the one that is there when figures are to be merged into it.
+fn begin(options: &Options, path: &Path) -> Result<Report> {
+    let mut report = Report {
+        commit: machine::commit(),
+        at: format!("{:.0}", jiff::Timestamp::now()),
+        arguments: std::env::args().skip(1).collect(),
+        machine: machine::Machine::here(),
+        ..Report::default()
+    };
+    if options.merge && path.exists() {
+        let old: Report = serde_json::from_slice(&std::fs::read(path)?)?;
+        if old.commit != report.commit {
+            let (old, new) = (old.commit, report.commit);
+            return Err(
+                format!("{} is of commit {old}, this is {new}: measure anew without --merge", path.display()).into()
+            );
+        }
+        report.engines = old.engines;
+        report.engines.values_mut().for_each(|measured| measured.failures.clear());
+    }
+    report.decode_events_per_second = decode_rate();
+    Ok(report)
+}
+
+async fn measure(engine: &str, options: &Options, report: &mut Report, path: &Path) -> Result<()> {
+    let mut target = Target::start(engine, TENANTS).await?;
+    report.engines.entry(engine.to_owned()).or_default().server = machine::Server::of(&target).await?;
+    // The flood is about HTTP and memory, and the same whatever the engine: once is enough.
+    let first = report.engines.len() == 1 || options.engine.is_some();
+    let parts = [Part::Compare, Part::Sustained, Part::Latency, Part::Small, Part::Mixed, Part::Flood, Part::Long];
+    for part in parts.into_iter().filter(|&part| options.wants(part)) {
+        if part == Part::Flood && !first && options.only.is_empty() {
+            continue;
+        }
+        println!(" {part:?}");
+        let measured = report.engines.entry(engine.to_owned()).or_default();
+        if let Err(error) = measure_part(part, &mut target, options, measured).await {
+            fail(report, engine, format!("{part:?}: {error}"));
+        }
+        save(report, path)?;
+    }
+    target.stop()
+}
+
+async fn measure_part(part: Part, target: &mut Target, options: &Options, measured: &mut Measured) -> Result<()> {
+    match part {
+        Part::Compare => {
+            let plan = rounds::Plan {
+                events: options.events(),
+                rounds: options.rounds(),
+                http_connections: options.connections,
+                live_generator: options.live_generator,
+                without_inserts: options.without_inserts,
+            };
+            measured.compare = rounds::run(target, &plan).await?;
+        }
+        Part::Sustained => sustained(target, options, measured).await?,
+        Part::Latency => {
+            let maximum = match measured.mean_rate(rounds::HTTP) {
+                Some(rate) => rate,
+                None => runs::sustained(target, options.short(), options.connections).await?.rate(),
+            };
+            measured.latency = Some(runs::latency(target, maximum, options.short()).await?);
+        }
+        Part::Small => measured.small = Some(runs::small(target, options.short()).await?),
+        Part::Mixed => measured.mixed = mixed::run(target, options.mixed_rounds()).await?,
+        Part::Flood => measured.flood = Some(flood::run(target, options.flood()).await?),
+        Part::Long => {
+            let disk_bytes = options.disk_gib << 30;
+            measured.long = Some(long::run(target, options.long_rows(), disk_bytes, options.connections).await?);
+        }
     }
     Ok(())
 }
 
-async fn measure(engine: &str, args: &Args) -> Result<Vec<Figure>> {
-    let target = Target::start(engine, TENANTS).await?;
-    println!("{engine}: {}", target.describe().await?);
-    let mut figures = Vec::new();
-    for _ in 0..args.rounds {
-        target.empty().await?;
-        let batches = raw::batches(&target.tenants, args.events, BATCH_ROWS, SEED, ASSETS)?;
-        figures.push(
-            timed(engine, "raw COPY", &target, args.events, raw::run(&target, &batches, BATCH_ROWS, CONNECTIONS))
-                .await?,
-        );
-        drop(batches);
-        target.empty().await?;
-        figures.push(timed(engine, "HTTP", &target, args.events, over_http(&target, args.events)).await?);
+/// Full load, and what its table takes and answers, as written and compacted.
+async fn sustained(target: &mut Target, options: &Options, measured: &mut Measured) -> Result<()> {
+    measured.sustained = Some(runs::sustained(target, options.sustained(), options.connections).await?);
+    let mut stored = stored::hot(target).await?;
+    measured.reads = reads::run(target, "hot").await?;
+    stored::compact(target, &mut stored).await?;
+    if stored.compacted.is_some() {
+        measured.reads.extend(reads::run(target, "compacted").await?);
     }
-    target.stop().await?;
-    Ok(figures)
+    measured.stored = Some(stored);
+    Ok(())
 }
 
-/// Measures one path: `work` returns the seconds that it took.
-async fn timed(
-    engine: &str,
-    path: &'static str,
-    target: &Target,
-    events: u64,
-    work: impl Future<Output = Result<f64>>,
-) -> Result<Figure> {
-    let (tidegate_before, postgres_before) = (target.tidegate_cpu_s(), target.postgres_cpu_s());
-    let elapsed_s = work.await?;
-    let figure = Figure {
-        engine: engine.to_owned(),
-        path,
-        events,
-        events_per_second: target::as_f64(events) / elapsed_s,
-        tidegate_cpu_s: target.tidegate_cpu_s() - tidegate_before,
-        postgres_cpu_s: target.postgres_cpu_s() - postgres_before,
-        tidegate_rss_mib: target.tidegate_peak_mib(),
-        bytes_per_event: target.stored_bytes().await? / target::as_f64(events),
-    };
-    println!("  {path:<9} {:>9.0} events/s", figure.events_per_second);
-    Ok(figure)
+fn fail(report: &mut Report, engine: &str, why: String) {
+    println!("  not measured: {why}");
+    report.engines.entry(engine.to_owned()).or_default().failures.push(why);
 }
 
-async fn over_http(target: &Target, events: u64) -> Result<f64> {
-    let options = LoadOptions {
-        url: target.url.clone(),
-        keys: target.keys.clone(),
-        rate: Rate::Max,
-        duration: Duration::from_secs(600),
-        batch: BATCH_ROWS,
-        // Twice the writers, so that a batch is always waiting for each.
-        connections: 2 * CONNECTIONS,
-        format: Format::Ndjson,
-        gzip: false,
-        source: Source::Generate { seed: SEED, assets: ASSETS },
-        progress: false,
-        max_events: Some(events),
-        no_keys: false,
-    };
-    let report = run(options, std::future::pending()).await?;
-    let kept = check_conservation(&report, &target.owner).await?;
-    if report.committed != events || !kept.ok {
-        return Err(format!("not conserved: {} of {events} committed, {kept:?}", report.committed).into());
+/// Writes the report, JSON and Markdown; returns the latter.
+fn save(report: &mut Report, path: &Path) -> Result<String> {
+    report.table = table::lines(report);
+    let text = markdown::render(report)?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
     }
-    println!("  HTTP latency p50 {:.1} ms, p99 {:.1} ms", report.latency_ms.p50, report.latency_ms.p99);
-    Ok(report.elapsed_s)
+    std::fs::write(path, serde_json::to_vec_pretty(report)?)?;
+    std::fs::write(path.with_extension("md"), &text)?;
+    Ok(text)
 }
 
-fn show(figures: &[Figure]) {
-    println!(
-        "\n{:<10} {:<9} {:>10} {:>13} {:>13} {:>9} {:>8}",
-        "engine", "path", "events/s", "tidegate us", "postgres us", "RSS MiB", "B/event"
-    );
-    let per_event_us = |seconds: f64, events: u64| seconds * 1e6 / target::as_f64(events);
-    for figure in figures {
-        println!(
-            "{:<10} {:<9} {:>10.0} {:>13.2} {:>13.2} {:>9.0} {:>8.0}",
-            figure.engine,
-            figure.path,
-            figure.events_per_second,
-            per_event_us(figure.tidegate_cpu_s, figure.events),
-            per_event_us(figure.postgres_cpu_s, figure.events),
-            figure.tidegate_rss_mib,
-            figure.bytes_per_event
-        );
-    }
-    let mut engines: Vec<&str> = figures.iter().map(|figure| figure.engine.as_str()).collect();
-    engines.dedup();
-    for engine in engines {
-        let mean = |path: &str| {
-            let rates: Vec<f64> =
-                figures.iter().filter(|f| f.engine == engine && f.path == path).map(|f| f.events_per_second).collect();
-            rates.iter().sum::<f64>() / target::as_f64(rates.len() as u64)
-        };
-        let (http, raw) = (mean("HTTP"), mean("raw COPY"));
-        println!("{engine}: HTTP {http:.0} / raw COPY {raw:.0} events/s = {:.2}", http / raw);
-    }
-    let load_cpu_s = cpu_seconds(std::process::id());
-    println!("this process (generator and raw client) used {load_cpu_s:.1} CPU seconds in all");
+/// Cargo's target directory: this program is in its release/deps.
+fn target_folder() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    program.ancestors().nth(3).map_or_else(|| "target".into(), Path::to_owned)
+}
+
+/// What `cargo bench --bench event_pipeline` last found: a body of a thousand events in so many nanoseconds.
+fn decode_rate() -> Option<f64> {
+    let path = target_folder().join("criterion/event_pipeline/json_array/new/estimates.json");
+    let estimates: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    Some(1000.0 * 1e9 / estimates["mean"]["point_estimate"].as_f64()?)
+}
+
+/// Counts as a double.
+#[expect(clippy::cast_precision_loss, reason = "counts here are far below 2^53")]
+fn as_f64(number: u64) -> f64 {
+    number as f64
 }

@@ -1,89 +1,80 @@
-//! The limit: pre-encoded binary COPY on plain connections, no HTTP and no JSON; one ledger row per COPY.
+//! COPY without HTTP and JSON: pre-encoded binary streams on plain connections, one transaction and one ledger row each.
+//! With direct compress on, on the columnstore profile, this is the limit that Tidegate is compared with.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::SinkExt;
-use tidegate::event::pgcopy::{COPY_COLUMNS, COPY_HEADER, COPY_TRAILER, stamp};
-use tidegate::event::{BodyForm, Decoder, Defaults, Origin, Window};
-use tidegate::load::{Format, Generator};
+use tidegate::event::pgcopy::COPY_COLUMNS;
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::Result;
+use super::meter::{Meter, Usage};
 use super::target::Target;
 
-/// COPY streams of `events` events, `rows` each and each of one tenant, as Tidegate would encode them. All are made before
-/// the clock starts and none is sent twice: repeated ids would make the indexes smaller than they are in life.
-pub fn batches(tenants: &[String], events: u64, rows: usize, seed: u64, assets: u32) -> Result<Vec<Bytes>> {
-    let generator = Generator { seed, assets };
-    let now_us = jiff::Timestamp::now().as_microsecond();
-    let mut decoder = Decoder::new();
-    let mut made = Vec::new();
-    for number in 0..events.div_ceil(rows as u64) {
-        let tenant = &tenants[usize::try_from(number)? % tenants.len()];
-        let mut body = Vec::new();
-        generator.append(&mut body, Format::Ndjson, number, rows as u64, now_us);
-        let origin = Origin {
-            tenant_id: tenant,
-            api_key_id: Uuid::now_v7(),
-            receipt: Uuid::now_v7(),
-            received_at_us: now_us,
-            window: Window { oldest_us: now_us - 86_400_000_000, newest_us: now_us + 86_400_000_000 },
-            item_bytes_max: 1 << 20,
-        };
-        let decoded = decoder.decode(&body, BodyForm::Ndjson, &Defaults::default(), &origin)?;
-        let mut stream = COPY_HEADER.to_vec();
-        for (seq, row) in decoded.rows.rows.iter().enumerate() {
-            let start = stream.len();
-            stream.extend_from_slice(&decoded.rows.bytes[row.bytes.start as usize..row.bytes.end as usize]);
-            stamp(&mut stream[start..], i64::try_from(number)?, i32::try_from(seq)?);
-        }
-        stream.extend_from_slice(&COPY_TRAILER);
-        made.push(stream.into());
-    }
-    Ok(made)
+const LEDGER: &str = "INSERT INTO ingest_ledger (tenant_id, idempotency_key, request_sha256, route, receipt, \
+     http_status, accepted, rejected) VALUES ('raw', $1, decode(repeat('00', 32), 'hex'), 'raw', $2, 200, 1000, 0)";
+
+/// Sends all streams on `connections` connections.
+pub async fn run(target: &Target, streams: Vec<Bytes>, connections: usize, direct: bool) -> Result<Usage> {
+    let streams: Arc<[Bytes]> = streams.into();
+    each(target, connections, direct, streams.len(), move |client, numbers| {
+        let streams = Arc::clone(&streams);
+        async move { copy(&client, &streams, &numbers).await }
+    })
+    .await
 }
 
-/// Sends all batches on `connections` connections; returns the seconds that it took.
-pub async fn run(target: &Target, batches: &[Bytes], rows: usize, connections: usize) -> Result<f64> {
-    let expected = batches.len() * rows;
-    let batches: Arc<[Bytes]> = batches.into();
-    let next = Arc::new(AtomicUsize::new(0));
+async fn copy(client: &Client, streams: &[Bytes], numbers: &Numbers) -> Result<()> {
+    let ledger = client.prepare(LEDGER).await?;
+    let copy = client.prepare(&format!("COPY events ({COPY_COLUMNS}) FROM STDIN (FORMAT binary)")).await?;
+    while let Some(number) = numbers.take() {
+        client.batch_execute("BEGIN").await?;
+        client.execute(&ledger, &[&number.to_string(), &Uuid::now_v7()]).await?;
+        let mut sink = Box::pin(client.copy_in(&copy).await?);
+        sink.send(streams[number].clone()).await?;
+        sink.as_mut().finish().await?;
+        client.batch_execute("COMMIT").await?;
+    }
+    Ok(())
+}
+
+/// The numbers of what is to be done, each handed out once.
+pub struct Numbers {
+    next: AtomicUsize,
+    end: usize,
+}
+
+impl Numbers {
+    /// The next one.
+    pub fn take(&self) -> Option<usize> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        (number < self.end).then_some(number)
+    }
+}
+
+/// Opens `connections` writer connections, then starts the clock, and lets each do its part of `count` numbers.
+pub async fn each<F: Future<Output = Result<()>> + Send + 'static>(
+    target: &Target,
+    connections: usize,
+    direct: bool,
+    count: usize,
+    work: impl Fn(Client, Arc<Numbers>) -> F,
+) -> Result<Usage> {
+    let numbers = Arc::new(Numbers { next: AtomicUsize::new(0), end: count });
     let mut clients = Vec::new();
     for _ in 0..connections {
-        clients.push(target.writer().await?);
+        clients.push(target.writer(direct).await?);
     }
-    let started = Instant::now();
-    let mut tasks = Vec::new();
+    let meter = Meter::start(target);
+    let mut tasks = tokio::task::JoinSet::new();
     for client in clients {
-        let (batches, next) = (Arc::clone(&batches), Arc::clone(&next));
-        tasks.push(tokio::spawn(async move {
-            let sql = format!("COPY events ({COPY_COLUMNS}) FROM STDIN (FORMAT binary)");
-            let ledger = "INSERT INTO ingest_ledger (tenant_id, idempotency_key, request_sha256, route, receipt, \
-                 http_status, accepted, rejected) VALUES ('raw', $1, decode(repeat('00', 32), 'hex'), 'raw', $2, 200, 1000, 0)";
-            let ledger = client.prepare(ledger).await?;
-            let copy = client.prepare(&sql).await?;
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(stream) = batches.get(number).cloned() else { return Ok::<(), tokio_postgres::Error>(()) };
-                client.batch_execute("BEGIN").await?;
-                client.execute(&ledger, &[&number.to_string(), &Uuid::now_v7()]).await?;
-                let mut sink = Box::pin(client.copy_in(&copy).await?);
-                sink.send(stream).await?;
-                sink.as_mut().finish().await?;
-                client.batch_execute("COMMIT").await?;
-            }
-        }));
+        tasks.spawn(work(client, Arc::clone(&numbers)));
     }
-    for task in tasks {
-        task.await??;
+    while let Some(task) = tasks.join_next().await {
+        task??;
     }
-    let elapsed_s = started.elapsed().as_secs_f64();
-    let stored: i64 = target.owner.query_one("SELECT count(*) FROM events", &[]).await?.get(0);
-    if usize::try_from(stored)? != expected {
-        return Err(format!("{stored} events stored instead of {expected}").into());
-    }
-    Ok(elapsed_s)
+    Ok(meter.stop(target))
 }

@@ -1,28 +1,38 @@
-//! The system under measurement: the real binary with its private server, and what /proc says of both.
+//! The system under measurement: the real binary with its private, durable server, started anew on emptied tables for
+//! every measurement, so that none pays or profits from what was before.
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use tidegate::storage::embedded::{self, OWNER, Running, WRITER};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tidegate::storage::embedded::{self, OWNER, READER, Running, WRITER};
 use tidegate::tenancy::{Scopes, admin};
 use tokio_postgres::{Client, NoTls};
 
-use super::Result;
+use super::{Result, as_f64, proc};
+
+/// For what a spool gives back after the last answer.
+const SETTLE: Duration = Duration::from_secs(120);
 
 /// A running Tidegate.
 pub struct Target {
-    process: Child,
-    running: Running,
     engine: String,
+    data_dir: PathBuf,
+    process: Process,
+    running: Running,
     /// Where it listens.
     pub url: String,
     /// The tenants.
     pub tenants: Vec<String>,
-    /// A key of each tenant.
+    /// A key of each tenant, for ingestion and reads.
     pub keys: Vec<String>,
     /// A connection of the owner.
     pub owner: Client,
     superuser: Client,
+    // After the process, which has its files there.
     _folder: tempfile::TempDir,
 }
 
@@ -33,98 +43,172 @@ impl Target {
         // The embedded server runs as an unprivileged user when this is root.
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let data_dir = folder.path().join("data");
-        let mut process = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .args(["serve", "--engine", engine, "--listen", "127.0.0.1:0", "--set", "log.level=warn", "--data-dir"])
-            .arg(&data_dir)
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().ok_or("no standard output")?).read_line(&mut line)?;
-        let url = line.trim().strip_prefix("Tidegate is ready at ").ok_or("tidegate did not start")?.to_owned();
+        let (process, url) = Process::start(engine, &data_dir)?;
         let running = embedded::locate_running(&data_dir).ok_or("no embedded server")?;
         let owner = client(&running, OWNER).await?;
         let superuser = client(&running, "postgres").await?;
-        let (mut slugs, mut keys) = (Vec::new(), Vec::new());
-        for number in 0..tenants {
-            let organization = admin::create_organization(&owner, &format!("tenant-{number}"), None).await?;
-            let scopes = Scopes::parse("ingest")?;
-            keys.push(admin::create_key(&owner, &organization.tenant_id, scopes, "", None).await?.key);
-            slugs.push(organization.tenant_id);
-        }
-        let engine = engine.to_owned();
-        Ok(Self { process, running, engine, url, tenants: slugs, keys, owner, superuser, _folder: folder })
+        let (engine, tenant_ids, keys) = (engine.to_owned(), Vec::new(), Vec::new());
+        let mut target = Self {
+            engine,
+            data_dir,
+            process,
+            running,
+            url,
+            tenants: tenant_ids,
+            keys,
+            owner,
+            superuser,
+            _folder: folder,
+        };
+        target.add_tenants(tenants).await?;
+        Ok(target)
     }
 
-    /// A connection with the settings of Tidegate's writers.
-    pub async fn writer(&self) -> Result<Client> {
+    /// Makes organizations until there are `count`.
+    pub async fn add_tenants(&mut self, count: usize) -> Result<()> {
+        for number in self.tenants.len()..count {
+            let made = admin::create_organization(&self.owner, &format!("tenant-{number}"), None).await?;
+            let scopes = Scopes::parse("ingest,read")?;
+            self.keys.push(admin::create_key(&self.owner, &made.tenant_id, scopes, "", None).await?.key);
+            self.tenants.push(made.tenant_id);
+        }
+        Ok(())
+    }
+
+    /// Empties the tables, writes a checkpoint, and starts the whole anew. Tidegate too: it may remember what was in the
+    /// tables (which chunks are in the columnstore).
+    pub async fn fresh(&mut self) -> Result<()> {
+        let tables = "TRUNCATE events; TRUNCATE ingest_batches; TRUNCATE ingest_ledger; TRUNCATE dead_letter_events";
+        self.owner.batch_execute(tables).await?;
+        self.superuser.batch_execute("CHECKPOINT").await?;
+        self.process.stop()?;
+        (self.process, self.url) = Process::start(&self.engine, &self.data_dir)?;
+        self.running = embedded::locate_running(&self.data_dir).ok_or("no embedded server")?;
+        self.owner = client(&self.running, OWNER).await?;
+        self.superuser = client(&self.running, "postgres").await?;
+        Ok(())
+    }
+
+    /// Whether events are in hypertables.
+    pub fn is_timescale(&self) -> bool {
+        self.engine == "timescale"
+    }
+
+    /// A connection of the writer, with the settings of Tidegate's own; `direct` is for direct compress.
+    pub async fn writer(&self, direct: bool) -> Result<Client> {
         let client = client(&self.running, WRITER).await?;
-        if self.engine == "timescale" {
-            let settings = "SET timescaledb.enable_direct_compress_copy = on; SET default_toast_compression = 'lz4'";
-            client.batch_execute(settings).await?;
+        if self.is_timescale() {
+            let direct = if direct { "on" } else { "off" };
+            let settings = format!(
+                "SET timescaledb.enable_direct_compress_copy = {direct}; SET default_toast_compression = 'lz4'"
+            );
+            client.batch_execute(&settings).await?;
         }
         Ok(client)
     }
 
-    /// What the figures depend on.
-    pub async fn describe(&self) -> Result<String> {
-        let sql = "SELECT version() || ', fsync ' || current_setting('fsync') || ', synchronous_commit ' \
-                   || current_setting('synchronous_commit') || ', shared_buffers ' || current_setting('shared_buffers')";
-        Ok(self.owner.query_one(sql, &[]).await?.get(0))
+    /// A connection of the reader.
+    pub async fn reader(&self) -> Result<Client> {
+        client(&self.running, READER).await
     }
 
-    /// Empties the tables and writes a checkpoint, so that no measurement pays for the one before.
-    pub async fn empty(&self) -> Result<()> {
-        self.owner.batch_execute("TRUNCATE events; TRUNCATE ingest_batches; TRUNCATE ingest_ledger").await?;
-        self.superuser.batch_execute("CHECKPOINT").await?;
-        Ok(())
+    /// A setting of the server.
+    pub async fn setting(&self, name: &str) -> Result<String> {
+        Ok(self.owner.query_one("SELECT current_setting($1)", &[&name]).await?.get(0))
+    }
+
+    /// Events in the table, once there are `expected` or the time for a spool to drain is over.
+    pub async fn stored(&self, expected: u64) -> Result<u64> {
+        let started = Instant::now();
+        loop {
+            let rows: i64 = self.owner.query_one("SELECT count(*) FROM events", &[]).await?.get(0);
+            let rows = u64::try_from(rows)?;
+            if rows >= expected || started.elapsed() > SETTLE {
+                return Ok(rows);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// An error unless exactly `expected` events are in the table.
+    pub async fn check_stored(&self, expected: u64) -> Result<()> {
+        match self.stored(expected).await? {
+            stored if stored == expected => Ok(()),
+            stored => Err(format!("not conserved: {stored} events stored instead of {expected}").into()),
+        }
     }
 
     /// Bytes of events on disk, with indexes.
-    pub async fn stored_bytes(&self) -> Result<f64> {
-        let sql = if self.engine == "timescale" {
+    pub async fn stored_bytes(&self) -> Result<u64> {
+        let sql = if self.is_timescale() {
             "SELECT hypertable_size('tidegate.events')::bigint"
         } else {
             "SELECT sum(pg_total_relation_size(inhrelid))::bigint FROM pg_inherits WHERE inhparent = 'tidegate.events'::regclass"
         };
         let bytes: i64 = self.owner.query_one(sql, &[]).await?.get(0);
-        Ok(as_f64(u64::try_from(bytes)?))
+        Ok(u64::try_from(bytes)?)
     }
 
-    /// User and system time of Tidegate so far.
-    pub fn tidegate_cpu_s(&self) -> f64 {
-        cpu_seconds(self.process.id())
+    /// The same an event, when there are `events`.
+    pub async fn bytes_per_event(&self, events: u64) -> Result<f64> {
+        Ok(as_f64(self.stored_bytes().await?) / as_f64(events.max(1)))
     }
 
-    /// The same of every process whose working directory is the cluster, ended ones included.
+    /// Bytes of WAL written since the cluster was made.
+    pub async fn wal_bytes(&self) -> Result<f64> {
+        let sql = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::double precision";
+        Ok(self.owner.query_one(sql, &[]).await?.get(0))
+    }
+
+    /// Process id of Tidegate.
+    pub fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// User and system time of PostgreSQL so far: postmaster, everything that it started, and what of that has ended.
     pub fn postgres_cpu_s(&self) -> f64 {
         let cluster = self.running.socket_dir.parent().map(std::path::Path::to_owned).unwrap_or_default();
-        let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-            .filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == cluster))
-            .map(cpu_seconds)
-            .sum()
-    }
-
-    /// Largest resident size of Tidegate so far.
-    pub fn tidegate_peak_mib(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+        proc::cpu_seconds_in(&cluster)
     }
 
     /// Stops it in order.
-    pub async fn stop(mut self) -> Result<()> {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.process.id())?);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
-        let status = tokio::task::block_in_place(|| self.process.wait())?;
+    pub fn stop(mut self) -> Result<()> {
+        self.process.stop()
+    }
+}
+
+/// The child process. Dropped it is stopped in order as well, since only then does its database end.
+struct Process(Child);
+
+impl Process {
+    fn start(engine: &str, data_dir: &std::path::Path) -> Result<(Self, String)> {
+        let child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .args(["serve", "--engine", engine, "--listen", "127.0.0.1:0", "--set", "log.level=warn", "--data-dir"])
+            .arg(data_dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut process = Self(child);
+        let mut line = String::new();
+        BufReader::new(process.0.stdout.take().ok_or("no standard output")?).read_line(&mut line)?;
+        let url = line.trim().strip_prefix("Tidegate is ready at ").ok_or("tidegate did not start")?.to_owned();
+        Ok((process, url))
+    }
+
+    /// Does nothing when it is stopped already.
+    fn stop(&mut self) -> Result<()> {
+        if self.0.try_wait()?.is_none() {
+            kill(Pid::from_raw(i32::try_from(self.0.id())?), Signal::SIGTERM)?;
+        }
+        let status = self.0.wait()?;
         if status.success() { Ok(()) } else { Err(format!("tidegate ended with {status}").into()) }
     }
 }
 
-impl Drop for Target {
+impl Drop for Process {
     fn drop(&mut self) {
-        // After stop() there is nothing to kill; after an error, nothing to wait for.
-        let _ = self.process.kill();
+        // The error of a measurement that failed is told already.
+        let _ = self.stop();
     }
 }
 
@@ -132,20 +216,4 @@ async fn client(running: &Running, role: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(&running.url(role, embedded::DATABASE), NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
-}
-
-/// User and system time of a process and of its ended children, from /proc.
-pub fn cpu_seconds(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The command, in parentheses, may hold spaces.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: u64 = fields.iter().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
-    // USER_HZ is 100 on every Linux that matters.
-    as_f64(ticks) / 100.0
-}
-
-/// Counts as a double.
-#[expect(clippy::cast_precision_loss, reason = "counts here are far below 2^53")]
-pub fn as_f64(number: u64) -> f64 {
-    number as f64
 }

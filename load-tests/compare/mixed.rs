@@ -1,0 +1,147 @@
+//! A thousand tenants with one to ten rows a request beside four busy ones with a thousand: over HTTP, and the same
+//! rows, joined to batches as they come, by plain COPY and by nothing but direct compress.
+
+use tidegate::load::Generator;
+
+use super::bodies::Template;
+use super::feed::{Feed, Until};
+use super::meter::{Meter, Usage};
+use super::report::Figure;
+use super::rows::Encoder;
+use super::sender::Sender;
+use super::target::Target;
+use super::{ASSETS, BATCH_ROWS, CONNECTIONS, Result, SEED, as_f64, raw};
+
+const SMALL_TENANTS: usize = 1000;
+const BUSY_TENANTS: usize = 4;
+/// In a round each small tenant sends one request, and each busy one this many.
+const BUSY_REQUESTS: usize = 5;
+/// Largest request of a small tenant, in rows.
+const SMALL_ROWS_MAX: u64 = 10;
+/// As many as keep about one request of each busy tenant and 200 small ones under way.
+const HTTP_CONNECTIONS: usize = 204;
+
+/// The templates of one round, and tenant of each: one busy request, then fifty small ones, and so on.
+struct Mix {
+    templates: Vec<Template>,
+    tenants: Vec<usize>,
+}
+
+impl Mix {
+    fn new(rounds: usize) -> Self {
+        let generator = Generator { seed: SEED, assets: ASSETS };
+        let (mut templates, mut tenants) = (Vec::new(), Vec::new());
+        let small_between = SMALL_TENANTS / (BUSY_TENANTS * BUSY_REQUESTS);
+        for round in 0..rounds {
+            for turn in 0..BUSY_TENANTS * BUSY_REQUESTS {
+                tenants.push(turn % BUSY_TENANTS);
+                tenants.extend((0..small_between).map(|n| BUSY_TENANTS + turn * small_between + n));
+            }
+            for (&tenant, number) in tenants[templates.len()..].iter().zip(templates.len() as u64..) {
+                // Another size in each round, and all sizes equally often.
+                let small = (tenant + round) as u64 % SMALL_ROWS_MAX + 1;
+                let events = if tenant < BUSY_TENANTS { BATCH_ROWS } else { small };
+                templates.push(Template::new(&generator, number, events));
+            }
+        }
+        Self { templates, tenants }
+    }
+
+    fn events(&self) -> u64 {
+        self.templates.iter().map(|template| template.events).sum()
+    }
+
+    /// COPY streams of about `BATCH_ROWS` rows each, requests joined in their order, a tenant's rows together.
+    fn streams(&self, names: &[String]) -> Result<Vec<bytes::Bytes>> {
+        let mut encoder = Encoder::default();
+        let (mut streams, mut waiting, mut rows) = (Vec::new(), Vec::new(), 0);
+        for (number, (template, &tenant)) in self.templates.iter().zip(&self.tenants).enumerate() {
+            waiting.push((tenant, template));
+            rows += template.events;
+            if rows >= BATCH_ROWS || number + 1 == self.templates.len() {
+                waiting.sort_by_key(|&(tenant, _)| tenant);
+                let (mut tuples, mut seq, batch_id) = (Vec::new(), 0, i64::try_from(streams.len())?);
+                for (tenant, template) in waiting.drain(..) {
+                    seq += encoder.append(&mut tuples, template, &names[tenant], batch_id, seq)?;
+                }
+                streams.push(super::rows::Batch { tuples: tuples.into(), rows: seq }.stream());
+                rows = 0;
+            }
+        }
+        Ok(streams)
+    }
+}
+
+/// Measures the three ways; direct compress only where there is a columnstore.
+pub async fn run(target: &mut Target, rounds: usize) -> Result<Vec<Figure>> {
+    target.add_tenants(BUSY_TENANTS + SMALL_TENANTS).await?;
+    let mut figures = Vec::new();
+    let events = Mix::new(rounds).events();
+    let plain: &[(&str, bool)] = &[("mixed: plain COPY", false), ("mixed: nothing but direct compress", true)];
+    target.fresh().await?;
+    let wal_before = target.wal_bytes().await?;
+    let usage = over_http(target, Mix::new(rounds)).await?;
+    figures.push(figure(target, "mixed: Tidegate over HTTP", events, HTTP_CONNECTIONS, usage, wal_before).await?);
+    for &(name, direct) in plain {
+        if direct && !target.is_timescale() {
+            continue;
+        }
+        target.fresh().await?;
+        let wal_before = target.wal_bytes().await?;
+        let streams = Mix::new(rounds).streams(&target.tenants)?;
+        let usage = raw::run(target, streams, CONNECTIONS, direct).await?;
+        figures.push(figure(target, name, events, CONNECTIONS, usage, wal_before).await?);
+    }
+    Ok(figures)
+}
+
+async fn over_http(target: &Target, mix: Mix) -> Result<Usage> {
+    let requests = mix.templates.len() as u64;
+    let index = |number: usize| u32::try_from(number).expect("far fewer than 2^32 requests");
+    let plan = mix.tenants.iter().enumerate().map(|(n, &tenant)| (index(n), index(tenant))).collect();
+    let feed = Feed::planned(mix.templates, plan, Until::Requests(requests));
+    let sender = Sender::new(target)?;
+    let meter = Meter::start(target);
+    let sent = sender.send(feed, HTTP_CONNECTIONS).await?;
+    let usage = meter.stop(target);
+    println!("    latency p50 {:.1} ms, p99 {:.1} ms", sent.latency_ms(500), sent.latency_ms(990));
+    Ok(usage)
+}
+
+async fn figure(
+    target: &Target,
+    path: &str,
+    events: u64,
+    connections: usize,
+    usage: Usage,
+    wal_before: f64,
+) -> Result<Figure> {
+    target.check_stored(events).await?;
+    let figure = Figure {
+        path: path.to_owned(),
+        events,
+        batch: BATCH_ROWS,
+        connections,
+        usage,
+        bytes_per_event: target.bytes_per_event(events).await?,
+        wal_bytes_per_event: (target.wal_bytes().await? - wal_before) / as_f64(events),
+    };
+    println!("  {:<36} {:>9.0} events/s, {:.0} bytes an event", figure.path, figure.rate(), figure.bytes_per_event);
+    Ok(figure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_small_tenant_sends_once_a_round_beside_busy_ones() {
+        let mix = Mix::new(2);
+        let of = |wanted: usize| mix.tenants.iter().filter(|&&tenant| tenant == wanted).count();
+        assert_eq!(mix.templates.len(), 2 * (SMALL_TENANTS + BUSY_TENANTS * BUSY_REQUESTS));
+        assert_eq!((of(0), of(3), of(4), of(SMALL_TENANTS + BUSY_TENANTS - 1)), (10, 10, 2, 2));
+        let small = mix.templates.iter().zip(&mix.tenants).filter(|(_, tenant)| **tenant >= BUSY_TENANTS);
+        assert!(small.clone().all(|(template, _)| (1..=SMALL_ROWS_MAX).contains(&template.events)));
+        assert_eq!(mix.events(), 2 * 20 * BATCH_ROWS + 2 * 5500);
+    }
+}
