@@ -2,13 +2,16 @@
 CARGO ?= cargo
 # Where Cargo puts what it builds; a CARGO_TARGET_DIR in the environment counts.
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
-# Arguments for `tidegate serve` and `tidegate demo`: make run ARGS="--listen 127.0.0.1:9000"
+# Arguments for `tidegate serve` and `tidegate demo`: make run ARGS="--listen 127.0.0.1:9000"; for the comparison of
+# `make bench`: make bench ARGS=--long; for k6: make load-test TEST=steady ARGS="-e RATE=20000"
 ARGS ?=
+# A k6 script of load-tests/
+TEST ?= smoke
 # How long `make fuzz` runs each target.
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-faults bench fuzz lint fmt licences clean postgres release
+.PHONY: help run demo test test-faults bench load-test fuzz lint fmt licences clean postgres release
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -29,8 +32,14 @@ test-faults: postgres ## the whole fault suite, also the slow scenarios that `ma
 fuzz: postgres ## each fuzz target for FUZZ_SECONDS (60)
 	CARGO="$(CARGO)" CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" scripts/fuzz $(FUZZ_SECONDS)
 
-bench: postgres ## the benchmarks
-	$(CARGO) bench
+bench: postgres ## measure everything, about 20 minutes; ARGS=--long for the run of 100 million rows as well
+	$(CARGO) bench --bench event_pipeline
+	$(CARGO) bench --bench request_parts
+	$(CARGO) bench --bench compare -- $(ARGS)
+
+load-test: ## a k6 script against URL and KEY, or an instance of its own; TEST=smoke|steady|spike|soak|small-senders
+	@[ -n "$$URL" ] || $(MAKE) --no-print-directory release
+	@scripts/load-test $(TEST) $(ARGS)
 
 lint: ## formatting and lints, without changing anything
 	$(CARGO) fmt --check

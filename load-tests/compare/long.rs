@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::feed::Until;
-use super::meter::{Meter, Sampler, unevenness};
+use super::meter::{Meter, Sampler, growth, unevenness};
 use super::report::{Long, Run, mean};
 use super::sender::Sender;
 use super::target::Target;
@@ -53,6 +53,7 @@ pub async fn run(target: &mut Target, rows: u64, disk_bytes: u64, connections: u
         p50_ms: sent.latency_ms(500),
         p99_ms: sent.latency_ms(990),
         memory_unevenness: unevenness(&samples, WARM_UP),
+        memory_growth: growth(&samples, WARM_UP),
         usage,
         sent,
         samples,
@@ -77,12 +78,11 @@ async fn fitting(target: &Target, rows: u64, disk_bytes: u64, connections: usize
     if fit == 0 { Err(room.into()) } else { Ok((fit, Some(room))) }
 }
 
-/// The mean rate of the last millions to that of the first; the very last to the very first when there are few.
-fn last_to_first(millions: &[f64]) -> f64 {
-    let ends = if millions.len() >= 2 * ENDS { ENDS } else { 1 };
-    let first = mean(millions.iter().take(ends).copied()).unwrap_or(0.0);
-    let last = mean(millions.iter().rev().take(ends).copied()).unwrap_or(0.0);
-    if first > 0.0 { last / first } else { 0.0 }
+/// The mean rate of the last millions to that of the first; none when there are too few to tell.
+fn last_to_first(millions: &[f64]) -> Option<f64> {
+    let ends = |rates: &[f64]| mean(rates.iter().copied());
+    let (first, last) = (millions.get(..ENDS)?, &millions[millions.len() - ENDS..]);
+    (millions.len() >= 2 * ENDS).then_some(ends(last)? / ends(first)?)
 }
 
 #[cfg(test)]
@@ -92,8 +92,7 @@ mod tests {
     #[test]
     fn the_ends_are_compared() {
         let rates: Vec<f64> = (0..20).map(|n| if n < 10 { 100.0 } else { 90.0 }).collect();
-        assert!((last_to_first(&rates) - 0.9).abs() < 1e-9);
-        assert!((last_to_first(&[100.0, 1.0, 50.0]) - 0.5).abs() < 1e-9);
-        assert!(last_to_first(&[]).abs() < 1e-9);
+        assert!((last_to_first(&rates).expect("twenty millions") - 0.9).abs() < 1e-9);
+        assert_eq!([0, 4, 9].map(|length| last_to_first(&rates[..length])), [None; 3]);
     }
 }

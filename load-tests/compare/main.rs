@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(dead_code, unused_imports))]
 
 mod bodies;
+mod contract;
 mod feed;
 mod flood;
 mod http;
@@ -85,7 +86,8 @@ fn begin(options: &Options, path: &Path) -> Result<Report> {
     let mut report = Report {
         commit: machine::commit(),
         at: format!("{:.0}", jiff::Timestamp::now()),
-        arguments: std::env::args().skip(1).collect(),
+        arguments: std::env::args().skip(1).filter(|argument| argument != "--bench").collect(),
+        quick: options.quick,
         machine: machine::Machine::here(),
         ..Report::default()
     };
@@ -107,11 +109,11 @@ fn begin(options: &Options, path: &Path) -> Result<Report> {
 async fn measure(engine: &str, options: &Options, report: &mut Report, path: &Path) -> Result<()> {
     let mut target = Target::start(engine, TENANTS).await?;
     report.engines.entry(engine.to_owned()).or_default().server = machine::Server::of(&target).await?;
-    // The flood is about HTTP and memory, and the same whatever the engine: once is enough.
-    let first = report.engines.len() == 1 || options.engine.is_some();
+    // The flood is about HTTP and memory, and the same whatever the engine: once is enough, unless it is asked for.
+    let spare_flood = options.only.is_empty() && options.engines()[0] != engine;
     let parts = [Part::Compare, Part::Sustained, Part::Latency, Part::Small, Part::Mixed, Part::Flood, Part::Long];
     for part in parts.into_iter().filter(|&part| options.wants(part)) {
-        if part == Part::Flood && !first && options.only.is_empty() {
+        if part == Part::Flood && spare_flood {
             continue;
         }
         println!(" {part:?}");

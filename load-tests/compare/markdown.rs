@@ -10,6 +10,12 @@ use super::rounds::RAW;
 pub fn render(report: &Report) -> Result<String, Error> {
     let mut out = String::new();
     let machine = &report.machine;
+    if report.quick {
+        writeln!(
+            out,
+            "**Made with --quick: this shows that everything is measured, and no figure of it means anything.**\n"
+        )?;
+    }
     writeln!(
         out,
         "Commit {}, {}; {} cores ({}) that hold PostgreSQL, Tidegate and the load generator together, {:.1} GiB, {}.",
@@ -108,7 +114,7 @@ fn runs(out: &mut String, engine: &str, measured: &Measured) -> Result<(), Error
     writeln!(out, "\n**{engine}: over HTTP**\n")?;
     writeln!(
         out,
-        "| run | events a request | connections | seconds | events/s committed | spooled | retries | p50 ms | p99 ms | us an event: Tidegate, PostgreSQL, sender | MiB, peak | MiB, farthest from median | rows a batch |"
+        "| run | events a request | connections | seconds | events/s committed | spooled | retries | p50 ms | p99 ms | us an event: Tidegate, PostgreSQL, sender | MiB, peak | MiB: farthest from median, growth | rows a batch |"
     )?;
     writeln!(out, "|{}", "---|".repeat(13))?;
     for (name, run) in runs {
@@ -130,7 +136,7 @@ fn runs(out: &mut String, engine: &str, measured: &Measured) -> Result<(), Error
             per_event_us(run.usage.postgres_cpu_s),
             per_event_us(run.usage.generator_cpu_s),
             run.usage.tidegate_peak_mib,
-            optional(run.memory_unevenness, 3),
+            [run.memory_unevenness, run.memory_growth].map(|part| optional(part, 3)).join(", "),
             optional(run.rows_per_batch, 0)
         )?;
     }
@@ -186,4 +192,22 @@ fn others(out: &mut String, engine: &str, measured: &Measured) -> Result<(), Err
         writeln!(out, "\n{engine}: not measured: {failure}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::lines;
+    use super::*;
+
+    #[test]
+    fn a_report_without_figures_says_so() {
+        let engines = [("postgres".to_owned(), Measured::default()), ("timescale".to_owned(), Measured::default())];
+        let mut report = Report { engines: engines.into(), quick: true, ..Report::default() };
+        report.engines.entry("postgres".into()).or_default().failures.push("Small: no answer".into());
+        report.table = lines(&report);
+        let text = render(&report).expect("a String takes everything");
+        assert!(text.contains("| figure | must | aim | postgres | timescale |\n|---|---|---|---|---|\n"), "{text}");
+        assert!(text.contains("| not built yet | not built yet |") && text.contains("Made with --quick"), "{text}");
+        assert!(text.contains("postgres: not measured: Small: no answer") && !text.contains("met |"), "{text}");
+    }
 }

@@ -99,28 +99,59 @@ impl Sampler {
     }
 }
 
-/// How flat memory was: the largest distance of any sample from the median of all, as a part of the median. The first
-/// `warm_up` is left out: pools and buffers fill then.
-pub fn unevenness(samples: &[Sample], warm_up: Duration) -> Option<f64> {
+/// Fewer samples say nothing about flatness.
+const SAMPLES_MIN: usize = 8;
+
+/// Resident memory of the samples after the first `warm_up`, in which pools and buffers fill; none when they are few.
+fn steady(samples: &[Sample], warm_up: Duration) -> Option<Vec<f64>> {
     let steady = samples.iter().filter(|sample| sample.at_s >= warm_up.as_secs_f64());
-    let mut sizes: Vec<f64> = steady.map(|sample| sample.resident_mib).collect();
+    let sizes: Vec<f64> = steady.map(|sample| sample.resident_mib).collect();
+    (sizes.len() >= SAMPLES_MIN).then_some(sizes)
+}
+
+/// How flat memory was: the largest distance of any sample from the median of all, as a part of the median.
+pub fn unevenness(samples: &[Sample], warm_up: Duration) -> Option<f64> {
+    let mut sizes = steady(samples, warm_up)?;
     sizes.sort_by(f64::total_cmp);
     let median = *sizes.get(sizes.len() / 2)?;
     let farthest = (median - sizes.first()?).max(sizes.last()? - median);
     (median > 0.0).then_some(farthest / median)
 }
 
+/// Whether memory grew: the highest sample of the later half against the highest of the earlier half, less 1.
+pub fn growth(samples: &[Sample], warm_up: Duration) -> Option<f64> {
+    let sizes = steady(samples, warm_up)?;
+    let (early, late) = sizes.split_at(sizes.len() / 2);
+    let highest = |sizes: &[f64]| sizes.iter().copied().reduce(f64::max);
+    Some(highest(late)? / highest(early)? - 1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn samples(sizes: &[f64]) -> Vec<Sample> {
+        let sample =
+            |(resident_mib, at): (&f64, u32)| Sample { at_s: f64::from(at), events: 0.0, resident_mib: *resident_mib };
+        sizes.iter().zip(0..).map(sample).collect()
+    }
+
     #[test]
     fn flat_is_measured_from_the_median_after_the_warm_up() {
-        let samples = [(0.0, 10.0), (5.0, 100.0), (10.0, 95.0), (15.0, 108.0)];
-        let samples = samples.map(|(at_s, resident_mib)| Sample { at_s, events: 0.0, resident_mib });
+        let samples = samples(&[10.0, 100.0, 95.0, 108.0, 100.0, 100.0, 100.0, 101.0, 99.0]);
         let unevenness = |warm_up_s| unevenness(&samples, Duration::from_secs(warm_up_s));
-        assert!((unevenness(5).expect("three samples") - 0.08).abs() < 1e-9);
-        assert!(unevenness(0).expect("four samples") > 0.8);
-        assert_eq!(unevenness(60), None);
+        assert!((unevenness(1).expect("eight samples") - 0.08).abs() < 1e-9);
+        assert!(unevenness(0).expect("nine samples") > 0.8);
+        assert_eq!(unevenness(2), None, "too few");
+    }
+
+    #[test]
+    fn growth_is_of_the_later_half() {
+        let growth = |last| {
+            let sizes = [50.0, 100.0, 60.0, 60.0, 60.0, 70.0, 70.0, last];
+            growth(&samples(&sizes), Duration::ZERO).expect("eight samples")
+        };
+        assert!((growth(120.0) - 0.2).abs() < 1e-9);
+        assert!(growth(99.0) < 0.0);
     }
 }

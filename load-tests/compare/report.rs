@@ -19,6 +19,8 @@ pub struct Report {
     pub at: String,
     /// The command line.
     pub arguments: Vec<String>,
+    /// Made with `--quick`: its figures say nothing but that it works.
+    pub quick: bool,
     /// The machine.
     pub machine: Machine,
     /// Decode, validate and encode on one core, from the criterion bench, in events a second.
@@ -94,6 +96,8 @@ pub struct Run {
     pub samples: Vec<Sample>,
     /// Largest distance of resident memory from its median after a warm-up, as a part of the median.
     pub memory_unevenness: Option<f64>,
+    /// The highest of the later half of those samples against that of the earlier half, less 1: what grows shows here.
+    pub memory_growth: Option<f64>,
     /// Mean rows of the batches that Tidegate wrote, by its own metrics.
     pub rows_per_batch: Option<f64>,
 }
@@ -163,8 +167,8 @@ pub struct Long {
     pub run: Run,
     /// Events a second of each million.
     pub millions: Vec<f64>,
-    /// The last five millions against the first five.
-    pub last_to_first: f64,
+    /// The last five millions against the first five; none of fewer than ten.
+    pub last_to_first: Option<f64>,
     /// Bytes of an event at the end.
     pub bytes_per_event: f64,
     /// Why it ended before its count, if it did.

@@ -9,7 +9,7 @@ use tidegate::load::Generator;
 use super::bodies::templates;
 use super::feed::{Feed, Until};
 use super::http::{Connection, address};
-use super::meter::{Meter, Sampler, unevenness};
+use super::meter::{Meter, Sampler, growth, unevenness};
 use super::report::{Latency, Run};
 use super::sender::Sender;
 use super::target::Target;
@@ -19,8 +19,8 @@ use super::{ASSETS, BATCH_ROWS, Result, SEED};
 const POOL_EVENTS: u64 = 200_000;
 /// Pools fill, and the allocator finds its size, in this time.
 const WARM_UP: Duration = Duration::from_secs(15);
-/// A sample of memory and progress.
-const SAMPLE: Duration = Duration::from_secs(5);
+/// Between two samples of memory and progress.
+const SAMPLE: Duration = Duration::from_secs(1);
 const LATENCY_BATCH: u64 = 100;
 /// More than are needed for half the maximum rate: the sender must not be what waits.
 const LATENCY_CONNECTIONS: usize = 64;
@@ -51,6 +51,7 @@ pub async fn run(target: &Target, feed: Feed, batch: u64, connections: usize, be
         sent,
         usage,
         memory_unevenness: unevenness(&samples, WARM_UP),
+        memory_growth: growth(&samples, WARM_UP),
         samples,
         rows_per_batch: rows_per_batch(target).await,
     })
