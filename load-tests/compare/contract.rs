@@ -76,8 +76,8 @@ fn recent(measured: &Measured, state: &str) -> Values {
     Some(vec![read.p50_ms])
 }
 
-/// The contract, design/performance.md, and the two on flat memory that go with it.
-pub const ROWS: [Row; 16] = [
+/// The contract, design/performance.md, and what else is to be shown: flat memory, and quotas.
+pub const ROWS: [Row; 17] = [
     Row {
         figure: "committed events/s over HTTP / raw COPY limit of the same run (timescale, columnstore)",
         engines: Only(TIMESCALE),
@@ -239,6 +239,19 @@ pub const ROWS: [Row; 16] = [
         digits: 3,
         unit: "",
         values: |_, m| Some(vec![m.flood.as_ref()?.during.memory_unevenness?]),
+        size: |_| None,
+    },
+    Row {
+        figure: "p99 of others beside a tenant at ten times its quota / before",
+        engines: All,
+        must: &[AtMost(2.0)],
+        aim: &[],
+        digits: 2,
+        unit: "",
+        values: |_, m| {
+            let quota = m.quota.as_ref()?;
+            Some(vec![quota.during.p99_ms / quota.before.p99_ms])
+        },
         size: |_| None,
     },
 ];

@@ -78,7 +78,7 @@ fn kinds(host: &str, key: &str) -> Result<Vec<Kind>> {
 /// Measures an honest sender for `length` alone, and for `length` beside the flood.
 pub async fn run(target: &mut Target, length: Duration) -> Result<Flood> {
     target.fresh().await?;
-    let honest = || runs::pool(target, HONEST_BATCH, Until::Elapsed(length)).paced(HONEST_RATE);
+    let honest = || runs::pool(HONEST_BATCH, Until::Elapsed(length)).paced(HONEST_RATE);
     let before = runs::run(target, honest(), HONEST_BATCH, HONEST_CONNECTIONS, 0).await?;
     let (address, host) = (address(&target.url)?, target.url.trim_start_matches("http://"));
     // The last tenant is not spared: the honest sender sends as it, too.

@@ -7,13 +7,13 @@ use tidegate::load::{Format, LoadOptions, Rate, Source, check_conservation, run 
 
 use super::meter::{Meter, Usage};
 use super::target::Target;
-use super::{ASSETS, BATCH_ROWS, Result, SEED};
+use super::{ASSETS, BATCH_ROWS, Result, SEED, TENANTS};
 
 /// Sends `events` events.
 pub async fn run(target: &Target, events: u64, connections: usize) -> Result<Usage> {
     let options = LoadOptions {
         url: target.url.clone(),
-        keys: target.keys.clone(),
+        keys: target.keys[..TENANTS].to_vec(),
         rate: Rate::Max,
         duration: Duration::from_secs(600),
         batch: usize::try_from(BATCH_ROWS)?,

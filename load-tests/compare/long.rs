@@ -27,7 +27,7 @@ pub async fn run(target: &mut Target, rows: u64, disk_bytes: u64, connections: u
     target.fresh().await?;
     let (rows, stopped_early) = fitting(target, rows, disk_bytes, connections).await?;
     target.fresh().await?;
-    let feed = runs::pool(target, BATCH_ROWS, Until::Requests(rows.div_ceil(BATCH_ROWS)));
+    let feed = runs::pool(BATCH_ROWS, Until::Requests(rows.div_ceil(BATCH_ROWS)));
     let sender = Sender::new(target)?;
     let (safe, watched) = (Arc::clone(&sender.safe), Arc::clone(&sender.safe));
     let sampler = Sampler::start(target.pid(), SAMPLE, move || safe.load(Ordering::Relaxed));
@@ -66,7 +66,7 @@ pub async fn run(target: &mut Target, rows: u64, disk_bytes: u64, connections: u
 /// How many rows fit, judged by what the first million takes; and why, when that is fewer than asked for.
 async fn fitting(target: &Target, rows: u64, disk_bytes: u64, connections: usize) -> Result<(u64, Option<String>)> {
     let probe = MILLION.min(rows);
-    let feed = runs::pool(target, BATCH_ROWS, Until::Requests(probe.div_ceil(BATCH_ROWS)));
+    let feed = runs::pool(BATCH_ROWS, Until::Requests(probe.div_ceil(BATCH_ROWS)));
     Sender::new(target)?.send(feed, connections).await?;
     let bytes = target.stored_bytes().await? * MILLION / probe;
     let room = disk_bytes.min(machine::free_bytes().saturating_sub(FREE_BYTES_MIN));

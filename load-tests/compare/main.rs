@@ -23,6 +23,7 @@ mod meter;
 mod mixed;
 mod options;
 mod proc;
+mod quota;
 mod raw;
 mod reads;
 mod report;
@@ -111,7 +112,8 @@ async fn measure(engine: &str, options: &Options, report: &mut Report, path: &Pa
     report.engines.entry(engine.to_owned()).or_default().server = machine::Server::of(&target).await?;
     // The flood is about HTTP and memory, and the same whatever the engine: once is enough, unless it is asked for.
     let spare_flood = options.only.is_empty() && options.engines()[0] != engine;
-    let parts = [Part::Compare, Part::Sustained, Part::Latency, Part::Small, Part::Mixed, Part::Flood, Part::Long];
+    let parts =
+        [Part::Compare, Part::Sustained, Part::Latency, Part::Small, Part::Mixed, Part::Flood, Part::Quota, Part::Long];
     for part in parts.into_iter().filter(|&part| options.wants(part)) {
         if part == Part::Flood && spare_flood {
             continue;
@@ -149,6 +151,7 @@ async fn measure_part(part: Part, target: &mut Target, options: &Options, measur
         Part::Small => measured.small = Some(runs::small(target, options.short()).await?),
         Part::Mixed => measured.mixed = mixed::run(target, options.mixed_rounds()).await?,
         Part::Flood => measured.flood = Some(flood::run(target, options.flood()).await?),
+        Part::Quota => measured.quota = Some(quota::run(target, options.short()).await?),
         Part::Long => {
             let disk_bytes = options.disk_gib << 30;
             measured.long = Some(long::run(target, options.long_rows(), disk_bytes, options.connections).await?);

@@ -105,6 +105,8 @@ fn runs(out: &mut String, engine: &str, measured: &Measured) -> Result<(), Error
         ("small senders", measured.small.as_ref()),
         ("honest sender before the flood", flood.map(|flood| &flood.before)),
         ("honest sender during the flood", flood.map(|flood| &flood.during)),
+        ("others, before a tenant's excess", measured.quota.as_ref().map(|quota| &quota.before)),
+        ("others, during it", measured.quota.as_ref().map(|quota| &quota.during)),
         ("long run", measured.long.as_ref().map(|long| &long.run)),
     ];
     let runs: Vec<(&str, &Run)> = runs.into_iter().filter_map(|(name, run)| Some((name, run?))).collect();
@@ -178,6 +180,13 @@ fn others(out: &mut String, engine: &str, measured: &Measured) -> Result<(), Err
             write!(out, " {kind} {statuses:?};")?;
         }
         writeln!(out)?;
+    }
+    if let Some(quota) = &measured.quota {
+        writeln!(
+            out,
+            "\n{engine}: a key that may send {:.0} events/s sent {:.0}, of which {:.0} were accepted; its answers by status: {:?}.",
+            quota.limit, quota.offered, quota.greedy_events_per_second, quota.answers
+        )?;
     }
     if let Some(long) = &measured.long {
         let lowest = long.millions.iter().copied().fold(f64::INFINITY, f64::min);

@@ -21,6 +21,8 @@ pub enum Part {
     Mixed,
     /// Bombs and oversized bodies beside an honest sender
     Flood,
+    /// A tenant at ten times its quota beside others
+    Quota,
     /// Throughput and memory over 100 million rows; only when asked for
     Long,
 }
@@ -105,7 +107,7 @@ impl Options {
         if self.quick { Duration::from_secs(5) } else { self.sustained }
     }
 
-    /// Length of the latency and small senders' runs.
+    /// Length of the runs of latency, small senders and quota.
     pub fn short(&self) -> Duration {
         Duration::from_secs(if self.quick { 3 } else { 20 })
     }

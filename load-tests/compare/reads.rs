@@ -8,7 +8,7 @@ use super::http::{Connection, address, head};
 use super::report::Read;
 use super::sender::percentile;
 use super::target::Target;
-use super::{ASSETS, Result};
+use super::{ASSETS, Result, TENANTS};
 
 /// Each kind of read is asked this often, or for so long.
 const COUNT: usize = 200;
@@ -91,7 +91,7 @@ async fn over_http(target: &Target, path: fn(usize) -> String) -> Result<(Vec<f6
     let mut connection = Connection::open(address(&target.url)?).await?;
     let (mut times, mut rows, started) = (Vec::new(), Vec::new(), Instant::now());
     for number in 0..COUNT {
-        let key = &target.keys[number % target.tenants.len()];
+        let key = &target.keys[number % TENANTS];
         let request = head("GET", &path(number), host, key) + "\r\n";
         let asked = Instant::now();
         let reply = connection.exchange(request.as_bytes()).await?;

@@ -52,6 +52,8 @@ pub struct Measured {
     pub mixed: Vec<Figure>,
     /// Bombs and oversized bodies beside an honest sender.
     pub flood: Option<Flood>,
+    /// A tenant at ten times its quota beside others.
+    pub quota: Option<Quota>,
     /// A hundred million rows.
     pub long: Option<Long>,
     /// Parts that failed, and why.
@@ -157,6 +159,23 @@ pub struct Flood {
     /// The honest sender, before.
     pub before: Run,
     /// The honest sender, during.
+    pub during: Run,
+}
+
+/// A tenant at ten times its quota.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Quota {
+    /// What its key may, in events a second.
+    pub limit: f64,
+    /// What it sent, in events a second.
+    pub offered: f64,
+    /// What was accepted of that.
+    pub greedy_events_per_second: f64,
+    /// Its answers by status.
+    pub answers: BTreeMap<u16, u64>,
+    /// The others, before.
+    pub before: Run,
+    /// The others, during.
     pub during: Run,
 }
 

@@ -11,7 +11,7 @@ use super::report::Figure;
 use super::rows::{Batch, batches};
 use super::sender::Sender;
 use super::target::Target;
-use super::{ASSETS, BATCH_ROWS, CONNECTIONS, Result, SEED, as_f64, live, raw};
+use super::{ASSETS, BATCH_ROWS, CONNECTIONS, Result, SEED, TENANTS, as_f64, live, raw};
 
 /// The path through Tidegate, as the report calls it.
 pub const HTTP: &str = "Tidegate over HTTP";
@@ -73,7 +73,7 @@ async fn measure(
     plan: &Plan,
     made: Vec<Template>,
 ) -> Result<(&'static str, usize, Usage)> {
-    let rows = |made: &[Template]| batches(made, &target.tenants);
+    let rows = |made: &[Template]| batches(made, &target.tenants[..TENANTS]);
     Ok(match path {
         Path::Raw => {
             let streams = rows(&made)?.iter().map(Batch::stream).collect();
@@ -94,7 +94,7 @@ async fn measure(
 
 async fn over_http(target: &Target, made: Vec<Template>, connections: usize) -> Result<Usage> {
     let requests = made.len() as u64;
-    let feed = Feed::in_turn(made, target.tenants.len(), Until::Requests(requests));
+    let feed = Feed::in_turn(made, TENANTS, Until::Requests(requests));
     let sender = Sender::new(target)?;
     let meter = Meter::start(target);
     let sent = sender.send(feed, connections).await?;

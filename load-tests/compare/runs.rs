@@ -13,7 +13,7 @@ use super::meter::{Meter, Sampler, growth, unevenness};
 use super::report::{Latency, Run};
 use super::sender::Sender;
 use super::target::Target;
-use super::{ASSETS, BATCH_ROWS, Result, SEED};
+use super::{ASSETS, BATCH_ROWS, Result, SEED, TENANTS};
 
 /// Events of the bodies that are sent again and again with new timestamps and correlations.
 const POOL_EVENTS: u64 = 200_000;
@@ -27,14 +27,21 @@ const LATENCY_CONNECTIONS: usize = 64;
 const SMALL_BATCH: u64 = 10;
 const SMALL_CONNECTIONS: usize = 200;
 
-/// Bodies of `batch` events for all tenants in turn.
-pub fn pool(target: &Target, batch: u64, until: Until) -> Feed {
-    let count = (POOL_EVENTS / batch).max(target.tenants.len() as u64);
-    Feed::in_turn(templates(&Generator { seed: SEED, assets: ASSETS }, count, batch), target.tenants.len(), until)
+/// Bodies of `batch` events for the tenants in turn.
+pub fn pool(batch: u64, until: Until) -> Feed {
+    let count = (POOL_EVENTS / batch).max(TENANTS as u64);
+    Feed::in_turn(templates(&Generator { seed: SEED, assets: ASSETS }, count, batch), TENANTS, until)
 }
 
 /// Sends a feed and measures it. Every event is looked for afterwards, besides the `before` that were there.
 pub async fn run(target: &Target, feed: Feed, batch: u64, connections: usize, before: u64) -> Result<Run> {
+    let run = send(target, feed, batch, connections).await?;
+    target.check_stored(before + run.sent.accepted()).await?;
+    Ok(run)
+}
+
+/// The same for a caller that looks for the events itself.
+pub async fn send(target: &Target, feed: Feed, batch: u64, connections: usize) -> Result<Run> {
     let sender = Sender::new(target)?;
     let safe = Arc::clone(&sender.safe);
     let sampler = Sampler::start(target.pid(), SAMPLE, move || safe.load(Ordering::Relaxed));
@@ -42,7 +49,6 @@ pub async fn run(target: &Target, feed: Feed, batch: u64, connections: usize, be
     let sent = sender.send(feed, connections).await?;
     let usage = meter.stop(target);
     let samples = sampler.stop().await?;
-    target.check_stored(before + sent.accepted()).await?;
     Ok(Run {
         batch,
         connections,
@@ -60,21 +66,21 @@ pub async fn run(target: &Target, feed: Feed, batch: u64, connections: usize, be
 /// Full load in batches of a thousand for `length`, on fresh tables.
 pub async fn sustained(target: &mut Target, length: Duration, connections: usize) -> Result<Run> {
     target.fresh().await?;
-    run(target, pool(target, BATCH_ROWS, Until::Elapsed(length)), BATCH_ROWS, connections, 0).await
+    run(target, pool(BATCH_ROWS, Until::Elapsed(length)), BATCH_ROWS, connections, 0).await
 }
 
 /// Batches of a hundred at half of `maximum` events a second.
 pub async fn latency(target: &mut Target, maximum: f64, length: Duration) -> Result<Latency> {
     target.fresh().await?;
     let rate = maximum / 2.0;
-    let feed = pool(target, LATENCY_BATCH, Until::Elapsed(length)).paced(rate);
+    let feed = pool(LATENCY_BATCH, Until::Elapsed(length)).paced(rate);
     Ok(Latency { maximum, rate, run: run(target, feed, LATENCY_BATCH, LATENCY_CONNECTIONS, 0).await? })
 }
 
 /// Two hundred connections, ten events a request.
 pub async fn small(target: &mut Target, length: Duration) -> Result<Run> {
     target.fresh().await?;
-    let feed = pool(target, SMALL_BATCH, Until::Elapsed(length));
+    let feed = pool(SMALL_BATCH, Until::Elapsed(length));
     run(target, feed, SMALL_BATCH, SMALL_CONNECTIONS, 0).await
 }
 

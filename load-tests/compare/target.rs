@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tidegate::storage::embedded::{self, OWNER, READER, Running, WRITER};
-use tidegate::tenancy::{Scopes, admin};
+use tidegate::tenancy::{RateLimits, Scopes, admin};
 use tokio_postgres::{Client, NoTls};
 
 use super::{Result, as_f64, proc};
@@ -73,6 +73,19 @@ impl Target {
             self.tenants.push(made.tenant_id);
         }
         Ok(())
+    }
+
+    /// A key of an organization of its own that may send so many events a second, and so many seconds' worth at once.
+    pub async fn add_limited(&self, events_per_second: u64, burst_s: u32) -> Result<String> {
+        let name = format!("limited-{}", uuid::Uuid::now_v7());
+        let made = admin::create_organization(&self.owner, &name, None).await?;
+        let limits = RateLimits {
+            events_per_second: Some(events_per_second),
+            burst_seconds: Some(burst_s),
+            ..RateLimits::default()
+        };
+        let scopes = Scopes::parse("ingest")?;
+        Ok(admin::create_limited_key(&self.owner, &made.tenant_id, scopes, "", None, limits).await?.key)
     }
 
     /// Empties the tables, writes a checkpoint, and starts the whole anew. Tidegate too: it may remember what was in the
