@@ -39,10 +39,10 @@
 //!
 //! # Why no crate
 //!
-//! Looked at: yaque (a queue between processes; nothing is synced before it is acknowledged), okaywal (calls itself not for
-//! production, last release 2023), raft-engine (panics on any failed sync; one damaged record refuses the start or drops
-//! the rest, by setting), open-wal, walogs and wal-db (young; damage in the middle is an error at open, by design),
-//! persistent-queue (on sled or redb). None skips damage and goes on, and none keeps a record void whose sync failed.
+//! Looked at: raft-engine (panics when a sync fails), okaywal (calls itself not for production; last release 2023),
+//! open-wal (by its documentation, corruption in the middle of the log is fatal at open), persistent-queue (sits on sled or
+//! redb). Of yaque, walogs and wal-db only the pages of their documentation were read. In none of them was it found that
+//! damage is skipped and the rest goes on, or that a record whose sync failed is kept void.
 
 mod cursor;
 mod disk;
