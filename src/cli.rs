@@ -32,7 +32,7 @@ pub struct Settings {
     /// Owner's connection URL; without one an embedded PostgreSQL is used
     #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
-    /// Folder of the embedded PostgreSQL
+    /// Folder of the embedded PostgreSQL and of the spool
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<String>,
     /// auto, timescale or postgres

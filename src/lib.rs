@@ -27,7 +27,7 @@
 //!   ([`ingest::conservation`]).
 //! - An answer of 200 comes after COMMIT, one of 202 after fdatasync ([`ingest::spool`]); a request is stored whole, and
 //!   with a key once.
-//! - What hyper reads of HTTP/1 has one reading, and every answer is ours ([`http`]).
+//! - What hyper reads of HTTP/1 has one reading, and every answer to it is ours ([`http`]).
 //! - [`event`] is pure: no runtime, no sockets, no database. [`storage`] knows no event. [`http`] has no SQL.
 //! - A payload's text reaches jsonb as it was sent; nothing parses it into values.
 //! - Every read and write is of the key's tenant. Every limit is in [`limits`], or in [`config`] with bounds.
