@@ -270,7 +270,10 @@ impl Drainer {
         };
         let mut pending: Vec<Pending> = batch.into_iter().zip(tickets).map(pending).collect();
         if error.is_retryable() || error.fate() == Fate::NotReady || attempts.unconfirmed.is_some() {
-            self.writer.shelter.away(&error);
+            // Others in the way, such as a chunk that is being compressed, pass; the database is there.
+            if !error.is_contention() {
+                self.writer.shelter.away(&error);
+            }
             return pending;
         }
         if pending.len() > 1 {

@@ -3,8 +3,7 @@
 //! Keeps what is known of the database: while it is away, requests go to the spool without waiting for it, and a probe
 //! looks for its return. A request that is safe on disk is answered 202 and written later by the drain.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -26,6 +25,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A database that fails again this soon after its return was not really back: the next probe waits longer.
 const RELAPSE: Duration = Duration::from_secs(10);
 
+/// How long a spool that refused a request counts as one that takes none.
+const REFUSAL_BELIEVED: Duration = Duration::from_secs(10);
+
 /// What is known of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
@@ -44,8 +46,8 @@ pub enum Health {
 pub struct Shelter {
     spool: Option<Arc<Spool>>,
     health: watch::Sender<Health>,
-    /// The spool did not take the last request.
-    refused: AtomicBool,
+    /// When the spool last did not take a request, unless it has taken one since.
+    refused_at: Mutex<Option<Instant>>,
     pressure: Arc<Pressure>,
     budget: Arc<Budget>,
 }
@@ -55,7 +57,7 @@ impl Shelter {
     pub fn new(spool: Option<Arc<Spool>>, pressure: Arc<Pressure>, budget: Arc<Budget>) -> Self {
         metrics::gauge!("tidegate_database_available").set(1.0);
         let health = watch::Sender::new(Health::Available);
-        Self { spool, health, refused: AtomicBool::new(false), pressure, budget }
+        Self { spool, health, refused_at: Mutex::default(), pressure, budget }
     }
 
     /// Notes that a batch was written.
@@ -72,9 +74,11 @@ impl Shelter {
         self.spool.as_ref()
     }
 
-    /// Whether there is a spool, and it took the last request.
+    /// Whether there is a spool, and it took the last request. A refusal is believed for a while only: whoever hears of
+    /// it sends nothing more, and so nothing that could prove the contrary.
     pub fn spools(&self) -> bool {
-        self.spool.is_some() && !self.refused.load(Ordering::Relaxed)
+        let refused_at = *self.refused_at.lock().expect("no code panics while holding it");
+        self.spool.is_some() && refused_at.is_none_or(|at| at.elapsed() > REFUSAL_BELIEVED)
     }
 
     /// What is known of the database, now and later.
@@ -137,7 +141,7 @@ impl Shelter {
         let Some(spool) = &self.spool else { return Err((submission, "there is no spool")) };
         let record = record(&submission, attempt);
         let appended = spool.append(record.encode(), record.meta()).await;
-        self.refused.store(appended.is_err(), Ordering::Relaxed);
+        *self.refused_at.lock().expect("no code panics while holding it") = appended.is_err().then(Instant::now);
         match appended {
             Ok(_) => {
                 submission.finish_spooled();
