@@ -67,7 +67,7 @@ fn s04_tidegate_frozen_inside_copy(env: &Env) -> TestResult {
         until("a writer is inside COPY", || (proxy.held() == 1 && inside_copy(env) == 1).then_some(()));
         frozen.signal(Signal::SIGSTOP);
         // Nobody else waits for it, but for whoever sends the very same request.
-        let other = env.serve();
+        let other = env.serve_with(&["data_dir=other"]);
         told.both(&other.client, 200);
         told.send(&other.client, &request).unwrap().problem(409, "idempotency_key_in_flight");
         let senders = Senders::start(&told, &other.client, Patience::Retry);

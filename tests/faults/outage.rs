@@ -14,7 +14,7 @@ use crate::scenario;
 use crate::scenario::Scenario;
 use crate::senders::Senders;
 use crate::shim::{self, Call, Harm, Rule, Shim};
-use crate::stage::{SPOOL_BYTES, Stage};
+use crate::stage::{Stage, small_spool};
 use crate::told::Told;
 use crate::traffic::Patience;
 
@@ -60,7 +60,7 @@ fn s01_everything_killed_inside_copy(env: &Env) -> TestResult {
 fn s03_postgres_frozen(env: &Env) -> TestResult {
     let cluster = Cluster::start(env);
     let mut variables = cluster.variables();
-    variables.push(("TIDEGATE_SPOOL_MAX_BYTES".into(), SPOOL_BYTES.to_string()));
+    variables.extend(small_spool());
     let tidegate = Tidegate::serve(env, &variables, &[]);
     let told = Arc::new(Told::default());
     told.both(&tidegate.client, 200);

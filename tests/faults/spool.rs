@@ -106,9 +106,8 @@ fn s07_a_torn_tail_is_discarded(env: &Env) -> TestResult {
     tidegate.wait();
     assert!(stage.shim().hits() > 0, "nothing was torn");
     stage.shim().clear();
-    tidegate = stage.serve();
-    stage.told.both(&tidegate.client, 202);
     stage.proxy.back();
+    tidegate = stage.serve();
     stage.drained(&tidegate);
     let books = Books::of(&tidegate.client);
     assert!(books.get("tidegate_spool_quarantined_total") < 0.5, "a torn tail is no damage");
@@ -145,8 +144,10 @@ fn s08_a_failed_fsync_is_final(env: &Env) -> TestResult {
     stage.told.both(&tidegate.client, 202);
     assert_eq!(stage.shim().hits(), failures, "a poisoned segment was synced again");
     assert!(stage.segments().len() > 1, "no other segment was begun");
-    stage.kill_and_serve(&mut tidegate);
+    tidegate.signal(Signal::SIGKILL);
+    tidegate.wait();
     stage.proxy.back();
+    tidegate = stage.serve();
     stage.drained(&tidegate);
     assert_eq!(stage.shim().hits(), failures, "a poisoned segment was synced by the next process");
     stage.assert_invariants(&tidegate, "s08_a_failed_fsync_is_final");

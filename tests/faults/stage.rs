@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nix::sys::signal::Signal;
-
 use crate::env::{Env, until};
 use crate::invariants::Scene;
 use crate::process::Tidegate;
@@ -13,7 +11,13 @@ use crate::shim::Shim;
 use crate::told::Told;
 
 /// Small enough to be filled, and large enough for several segments.
-pub const SPOOL_BYTES: usize = 1 << 20;
+const SPOOL_BYTES: usize = 1 << 20;
+
+/// The variables that make a spool small; a body must fit into it a few times.
+pub fn small_spool() -> [(String, String); 2] {
+    [("TIDEGATE_SPOOL_MAX_BYTES", SPOOL_BYTES), ("TIDEGATE_LIMITS_BODY_BYTES", SPOOL_BYTES / 16)]
+        .map(|(name, bytes)| (name.to_owned(), bytes.to_string()))
+}
 
 /// What the processes of a test have in common.
 pub struct Stage<'a> {
@@ -63,7 +67,7 @@ impl<'a> Stage<'a> {
         let mut variables = self.env.variables_through(&self.proxy);
         variables.extend(self.shim.iter().flat_map(Shim::variables));
         variables.extend_from_slice(more);
-        variables.push(("TIDEGATE_SPOOL_MAX_BYTES".into(), SPOOL_BYTES.to_string()));
+        variables.extend(small_spool());
         Tidegate::serve(self.env, &variables, &[])
     }
 
@@ -72,13 +76,6 @@ impl<'a> Stage<'a> {
         self.told.both(&tidegate.client, 200);
         self.proxy.away();
         self.told.both(&tidegate.client, 202);
-    }
-
-    /// SIGKILL, and the next process.
-    pub fn kill_and_serve(&self, tidegate: &mut Tidegate) {
-        tidegate.signal(Signal::SIGKILL);
-        tidegate.wait();
-        *tidegate = self.serve();
     }
 
     /// Waits until nothing is left in the spool.

@@ -69,7 +69,7 @@ fn s31_what_is_anothers_is_missing(env: &Env) -> TestResult {
 fn s32_keys(env: &Env) -> TestResult {
     let tidegate = env.serve();
     // "on every node": another one that has the key in its cache as well.
-    let node = env.serve();
+    let node = env.serve_with(&["data_dir=other"]);
     let told = Arc::new(Told::default());
     told.both(&tidegate.client, 200);
     let key = env.key("default", "ingest,read");
