@@ -27,6 +27,11 @@ const REFRESH_GRACE: Duration = Duration::from_secs(1);
 /// For one look-up.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// After a look-up that the database did not answer, for the next one of the same key; meanwhile the old answer serves.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Then another request asks, for whoever asked may be gone; under the 5 s within which a revocation takes effect.
+const RETRY_MAX: Duration = Duration::from_secs(4);
+
 /// The holder of a verified key.
 #[derive(Debug)]
 pub struct Principal {
@@ -73,6 +78,8 @@ struct Entry {
     record: Option<Record>,
     checked_at: Instant,
     refreshing_since: Option<Instant>,
+    /// When the database last did not answer, if it has not since.
+    unanswered_at: Option<Instant>,
 }
 
 /// Verifies keys.
@@ -129,6 +136,7 @@ impl Verifier {
             }
             Err(error) => {
                 tracing::warn!(%error, "a key could not be looked up");
+                cache.unanswered(key.id, Instant::now());
                 Some(old.ok_or(KeyError::Unavailable(error))?)
             }
         };
@@ -187,6 +195,9 @@ impl Cache {
             if age < KEY_CACHE_TTL || (asked && age < KEY_CACHE_TTL + REFRESH_GRACE) {
                 return Found::Fresh(entry.record.clone());
             }
+            if entry.record.is_some() && age < KEY_STALE_MAX && entry.is_paused(now) {
+                return Found::Fresh(entry.record.clone());
+            }
             // One that did not exist counts again each time it is asked for, or trying the same ones would be free.
             if entry.record.is_some() {
                 entry.refreshing_since = Some(now);
@@ -211,7 +222,24 @@ impl Cache {
                 self.entries.clear();
             }
         }
-        self.entries.insert(id, Entry { record, checked_at, refreshing_since: None });
+        self.entries.insert(id, Entry { record, checked_at, refreshing_since: None, unanswered_at: None });
+    }
+
+    fn unanswered(&mut self, id: Uuid, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            (entry.refreshing_since, entry.unanswered_at) = (None, Some(now));
+        }
+    }
+}
+
+impl Entry {
+    /// While the database does not answer, one request asks it now and then, and no other waits for that: a server that
+    /// hangs would cost every request the whole time-out.
+    fn is_paused(&self, now: Instant) -> bool {
+        self.unanswered_at.is_some_and(|at| match self.refreshing_since {
+            Some(since) => now.duration_since(since) < RETRY_MAX,
+            None => now.duration_since(at) < RETRY_PAUSE,
+        })
     }
 }
 
@@ -266,5 +294,29 @@ mod tests {
             assert!(matches!(cache.find(id, PEER, later + Duration::from_millis(10)), Found::Fresh(_)));
             assert!(matches!(cache.find(id, PEER, later + REFRESH_GRACE), Found::Refresh(_) | Found::LookUp));
         }
+    }
+
+    #[test]
+    fn while_the_database_does_not_answer_one_request_asks_and_no_other_waits() {
+        let mut cache = cache();
+        let (good, now) = (Uuid::now_v7(), Instant::now());
+        cache.store(good, Some(record(good)), now);
+        let asked = now + KEY_CACHE_TTL;
+        assert!(matches!(cache.find(good, PEER, asked), Found::Refresh(Some(_))));
+        let failed = asked + LOOKUP_TIMEOUT;
+        cache.unanswered(good, failed);
+        assert!(matches!(cache.find(good, PEER, failed), Found::Fresh(Some(_))));
+        let again = failed + RETRY_PAUSE;
+        assert!(matches!(cache.find(good, PEER, again), Found::Refresh(Some(_))));
+        assert!(matches!(cache.find(good, PEER, again + RETRY_PAUSE), Found::Fresh(Some(_))), "one asks");
+        assert!(matches!(cache.find(good, PEER, again + RETRY_MAX), Found::Refresh(Some(_))), "it was given up");
+        // An answer ends it: the next one is asked for as usual.
+        cache.store(good, Some(record(good)), again);
+        assert!(matches!(cache.find(good, PEER, again + KEY_CACHE_TTL), Found::Refresh(Some(_))));
+        cache.unanswered(good, again + KEY_CACHE_TTL);
+        assert!(matches!(
+            cache.find(good, PEER, now + KEY_STALE_MAX + KEY_CACHE_TTL + RETRY_MAX),
+            Found::Refresh(None)
+        ));
     }
 }

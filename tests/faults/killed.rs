@@ -87,6 +87,7 @@ fn killed_draining(env: &Env, name: &str, steps: &[Rule<'_>]) -> TestResult {
         // More than one segment, so that there is one to take away.
         until("there are segments to drain", || (stage.segments().len() > 2).then_some(()));
         stage.shim().arm(*rule);
+        stage.proxy.back();
         reborn(&stage, &senders, &mut tidegate, &format!("{rule:?}"));
         stage.drained(&tidegate);
     }

@@ -29,6 +29,7 @@ mod harness;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use env::{Engine, Env};
 use harness::{books, client, env, postgres, process, proxy, samples, traffic};
@@ -85,5 +86,11 @@ fn main() {
 fn trial(name: String, engine: Engine, scenario: &'static Scenario, servers: &Arc<Servers>) -> Trial {
     let servers = Arc::clone(servers);
     let label = name.clone();
-    Trial::test(name, move || Env::run(engine, &label, scenario.run, servers).map_err(Failed::from))
+    Trial::test(name, move || {
+        let started = Instant::now();
+        let result = Env::run(engine, &label, scenario.run, servers).map_err(Failed::from);
+        // `make test` has two minutes for the quick ones; what takes long must be seen.
+        println!("{label}: {:.1} s", started.elapsed().as_secs_f64());
+        result
+    })
 }
