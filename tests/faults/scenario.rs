@@ -33,7 +33,7 @@ impl Scenario {
     }
 
     pub const fn awaits_spool(mut self) -> Self {
-        self.awaits = Some("src/ingest/spool");
+        self.awaits = Some("src/ingest/drain.rs");
         self
     }
 
