@@ -20,8 +20,8 @@ use crate::told::Told;
 pub const SCENARIOS: &[Scenario] = &[
     scenario!(s27_bombs).on_one_engine(),
     scenario!(s27_the_key_comes_first).on_one_engine(),
-    scenario!(s28_half_a_head).on_one_engine().slow(),
-    scenario!(s28_a_body_that_trickles).on_one_engine().slow(),
+    scenario!(s28_half_a_head).on_one_engine(),
+    scenario!(s28_a_body_that_trickles).on_one_engine(),
     scenario!(s29_heads_that_are_refused).on_one_engine(),
 ];
 
@@ -121,7 +121,7 @@ fn until_closed(mut stream: TcpStream) -> Option<Answer> {
 }
 
 fn s28_half_a_head(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.serve_with(&["http.head_timeout=1s"]);
     let told = Arc::new(Told::default());
     let beginnings: [&[u8]; 4] = [b"", b"P", b"POST /v1/events HTTP/1.1\r\nhost: t", b"GET / HTTP/1.1\r\nhost: t\r\n"];
     let streams = beginnings.map(|beginning| {
@@ -139,22 +139,22 @@ fn s28_half_a_head(env: &Env) -> TestResult {
     Ok(())
 }
 
-/// A sender's pace: slow enough to be hopeless, fast enough that it is never silent for long.
-const PACE: Duration = Duration::from_millis(250);
+/// A sender's pace: it is never silent for long.
+const PACE: Duration = Duration::from_millis(50);
 
-fn s28_a_body_that_trickles(env: &Env) -> TestResult {
-    let tidegate = env.serve();
-    let told = Arc::new(Told::default());
-    let mut stream = connect(&tidegate.client);
+/// Sends a body in pieces of this size, at the sender's pace, until it is answered.
+fn trickle(client: &Client, piece: &[u8]) -> Answer {
+    let mut stream = connect(client);
+    let key = client.key();
     write!(
         stream,
-        "POST /v1/events HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {}\r\ncontent-length: 1000000\r\n\r\n",
-        tidegate.client.key()
-    )?;
-    stream.set_read_timeout(Some(PACE))?;
+        "POST /v1/events HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {key}\r\ncontent-length: 1000000\r\n\r\n"
+    )
+    .unwrap();
+    stream.set_read_timeout(Some(PACE)).unwrap();
     let mut answer = Vec::new();
     let mut buffer = [0; 4096];
-    while stream.write_all(b" ").is_ok() {
+    while stream.write_all(piece).is_ok() {
         // Waiting in vain for an answer is what slows it down.
         match stream.read(&mut buffer) {
             Ok(0) => break,
@@ -163,8 +163,20 @@ fn s28_a_body_that_trickles(env: &Env) -> TestResult {
             Err(_) => break,
         }
     }
-    let answer = parse(&answer, "POST").unwrap_or_else(|| panic!("{:?}", String::from_utf8_lossy(&answer)));
-    answer.problem(408, "body_timeout");
+    parse(&answer, "POST").unwrap_or_else(|| panic!("{:?}", String::from_utf8_lossy(&answer)))
+}
+
+fn s28_a_body_that_trickles(env: &Env) -> TestResult {
+    let told = Arc::new(Told::default());
+    // Far below the rate that is asked for, long before the deadline of the whole body.
+    let tidegate = env.serve_with(&["http.body_stall_timeout=1s", "http.body_timeout=1h"]);
+    trickle(&tidegate.client, b" ").problem(408, "body_timeout");
+    told.both(&tidegate.client, 200);
+    drop(tidegate);
+    // Above the rate, and still without end.
+    let tidegate =
+        env.serve_with(&["http.body_stall_timeout=1s", "http.body_bytes_per_second=1", "http.body_timeout=2s"]);
+    trickle(&tidegate.client, &[b' '; 512]).problem(408, "body_timeout");
     finish(env, &tidegate, &told, None, "s28_a_body_that_trickles");
     Ok(())
 }
@@ -193,13 +205,11 @@ fn s29_heads_that_are_refused(env: &Env) -> TestResult {
         // It may close while it is still being written to.
         let _ = stream.write_all(head.as_bytes());
         let shown: String = fields.chars().take(80).collect();
-        let answer = if status == 413 {
+        if status == 413 {
             // The connection would be kept; the body that it waits for does not come.
             stream.shutdown(std::net::Shutdown::Write)?;
-            until_closed(stream)
-        } else {
-            until_closed(stream)
-        };
+        }
+        let answer = until_closed(stream);
         assert_eq!(answer.map(|answer| answer.status), Some(status), "{shown}");
     }
     finish(env, &tidegate, &told, None, "s29_heads_that_are_refused");

@@ -17,9 +17,9 @@ use crate::scenario::Scenario;
 use crate::told::Told;
 
 pub const SCENARIOS: &[Scenario] = &[
-    scenario!(s30_streams_reset_without_end).on_one_engine().awaits_http2(),
-    scenario!(s30_headers_continued_without_end).on_one_engine().awaits_http2(),
-    scenario!(s30_handshakes_that_stall).on_one_engine().awaits_http2(),
+    scenario!(s30_streams_reset_without_end).on_one_engine(),
+    scenario!(s30_headers_continued_without_end).on_one_engine(),
+    scenario!(s30_handshakes_that_stall).on_one_engine(),
 ];
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -14,13 +14,13 @@ use crate::stage::Stage;
 use crate::traffic::Patience;
 
 pub const SCENARIOS: &[Scenario] = &[
-    scenario!(s09_killed_appending).needs(shim::missing).awaits_spool(),
-    scenario!(s09_killed_beginning_a_segment).needs(shim::missing).awaits_spool(),
-    scenario!(s09_killed_saving_the_cursor).needs(shim::missing).slow().awaits_spool(),
-    scenario!(s09_killed_removing_a_segment).needs(shim::missing).slow().awaits_spool(),
+    scenario!(s09_killed_appending).needs(shim::missing),
+    scenario!(s09_killed_beginning_a_segment).needs(shim::missing),
+    scenario!(s09_killed_saving_the_cursor).needs(shim::missing).slow(),
+    scenario!(s09_killed_removing_a_segment).needs(shim::missing).slow(),
     scenario!(s09_killed_copying),
     scenario!(s09_killed_committing),
-    scenario!(s09_killed_draining).slow().awaits_spool(),
+    scenario!(s09_killed_draining).slow(),
 ];
 
 /// Waits for its death and for what it had to be doing, and starts the next one.

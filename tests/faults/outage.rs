@@ -19,13 +19,13 @@ use crate::told::Told;
 use crate::traffic::Patience;
 
 pub const SCENARIOS: &[Scenario] = &[
-    scenario!(s01_postmaster_killed_inside_copy).awaits_spool(),
-    scenario!(s01_everything_killed_inside_copy).awaits_spool(),
-    scenario!(s03_postgres_frozen).slow().awaits_spool(),
-    scenario!(s06_tablespace_full).needs(shim::missing).awaits_spool(),
-    scenario!(s13_clock_a_day_ahead).needs(shim::missing).awaits_spool(),
-    scenario!(s13_clock_a_day_behind).needs(shim::missing).awaits_spool(),
-    scenario!(s14_failover_to_a_standby).awaits_spool(),
+    scenario!(s01_postmaster_killed_inside_copy),
+    scenario!(s01_everything_killed_inside_copy),
+    scenario!(s03_postgres_frozen).slow(),
+    scenario!(s06_tablespace_full).needs(shim::missing),
+    scenario!(s13_clock_a_day_ahead).needs(shim::missing),
+    scenario!(s13_clock_a_day_behind).needs(shim::missing),
+    scenario!(s14_failover_to_a_standby),
 ];
 
 fn killed_inside_copy(env: &Env, name: &str, kill: fn(&mut Cluster)) -> TestResult {

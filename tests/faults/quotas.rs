@@ -12,8 +12,7 @@ use crate::scenario::Scenario;
 use crate::stage::Stage;
 use crate::told::Told;
 
-pub const SCENARIOS: &[Scenario] =
-    &[scenario!(s34_a_greedy_tenant), scenario!(s34_a_greedy_tenant_during_a_drain).awaits_spool()];
+pub const SCENARIOS: &[Scenario] = &[scenario!(s34_a_greedy_tenant), scenario!(s34_a_greedy_tenant_during_a_drain)];
 
 /// Events a second that the greedy tenant may send; it sends as fast as it can.
 const QUOTA: &str = "200";

@@ -12,13 +12,11 @@ pub struct Scenario {
     pub quick: bool,
     /// What the machine lacks for it.
     pub missing: fn() -> Option<String>,
-    /// Part of the sources without which it has nothing to test.
-    pub awaits: Option<&'static str>,
 }
 
 impl Scenario {
     pub const fn new(name: &'static str, run: fn(&Env) -> TestResult) -> Self {
-        Self { name, engines: &Engine::ALL, run, quick: true, missing: || None, awaits: None }
+        Self { name, engines: &Engine::ALL, run, quick: true, missing: || None }
     }
 
     /// Takes more than some seconds.
@@ -29,16 +27,6 @@ impl Scenario {
 
     pub const fn needs(mut self, missing: fn() -> Option<String>) -> Self {
         self.missing = missing;
-        self
-    }
-
-    pub const fn awaits_spool(mut self) -> Self {
-        self.awaits = Some("src/ingest/drain.rs");
-        self
-    }
-
-    pub const fn awaits_http2(mut self) -> Self {
-        self.awaits = Some("src/http/h2.rs");
         self
     }
 
