@@ -46,5 +46,6 @@ pub fn tidegate() -> SocketAddr {
         let app = runtime.block_on(App::start(&config)).unwrap_or_else(|error| panic!("{error}"));
         (runtime, app)
     });
-    app.welcome.listen
+    let address = app.welcome.url.strip_prefix("http://").expect("it is served without TLS");
+    address.parse().expect("an address and a port")
 }
