@@ -20,6 +20,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(s04_tidegate_frozen_inside_copy),
     scenario!(s04_a_stuck_backend_is_ended).slow(),
     scenario!(s14_class_40_is_retried_unseen),
+    scenario!(s14_a_deadlock),
     scenario!(s14_backends_are_terminated),
 ];
 
@@ -131,6 +132,35 @@ fn s14_class_40_is_retried_unseen(env: &Env) -> TestResult {
     senders.finish();
     assert!(sql.one::<i64>("SELECT last_value FROM failures") > 12, "nothing failed");
     Scene::new(env, &tidegate, &sql, &told).assert_invariants("s14_class_40_is_retried_unseen");
+    Ok(())
+}
+
+fn s14_a_deadlock(env: &Env) -> TestResult {
+    let superuser = env.sql_as(SUPERUSER);
+    // Whoever waits first finds the deadlock, and is its victim: the writer, long before the other one looks.
+    superuser.run(&format!("ALTER DATABASE {} SET deadlock_timeout = '2s'", env.database()));
+    let tidegate = env.serve();
+    let told = Arc::new(Told::default());
+    told.both(&tidegate.client, 200);
+    let other = env.sql_as(SUPERUSER);
+    other.run("SET deadlock_timeout = '60s'");
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    until("a deadlock is found", || {
+        other.run("BEGIN; LOCK TABLE ingest_batches IN ACCESS EXCLUSIVE MODE");
+        let request = told.request(true, 3, 1);
+        std::thread::scope(|scope| {
+            let (told, client, request) = (&told, &tidegate.client, &request);
+            let sent = scope.spawn(move || told.send(client, request).expect("an answer").accepted(3, 1));
+            let waiting =
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'tidegate.ingest_batches'::regclass";
+            until("the writer waits", || (other.one::<i64>(waiting) > 0).then_some(()));
+            // It has the events and wants the manifests; this has the manifests and wants the events.
+            other.run("LOCK TABLE events IN ACCESS EXCLUSIVE MODE; ROLLBACK");
+            sent.join().unwrap();
+        });
+        (superuser.one::<i64>(deadlocks) > 0).then_some(())
+    });
+    Scene::new(env, &tidegate, &env.sql(), &told).assert_invariants("s14_a_deadlock");
     Ok(())
 }
 
