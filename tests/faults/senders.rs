@@ -1,11 +1,12 @@
 //! Senders at work while a fault happens: with keys, sending again until they are answered, and without, sending each
-//! event once.
+//! event once; and somebody who looks at the books all the while.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::books::Books;
 use crate::client::Client;
 use crate::env::until;
 use crate::told::{Request, Told};
@@ -45,13 +46,15 @@ impl Senders {
             spooled: AtomicUsize::default(),
             failed: AtomicUsize::default(),
         });
-        let threads = (0..SENDERS)
+        let mut threads: Vec<_> = (0..SENDERS)
             .map(|sender| {
                 let shared = Arc::clone(&shared);
                 // The last one sends without keys.
                 std::thread::spawn(move || shared.run(sender + 1 < SENDERS))
             })
             .collect();
+        let audited = Arc::clone(&shared);
+        threads.push(std::thread::spawn(move || audited.audit()));
         Self { shared, threads }
     }
 
@@ -83,7 +86,9 @@ impl Senders {
     /// Lets every sender finish.
     pub fn finish(self) {
         self.shared.stop.store(true, SeqCst);
-        self.threads.into_iter().for_each(|thread| thread.join().expect("the senders were told nothing odd"));
+        self.threads
+            .into_iter()
+            .for_each(|thread| thread.join().expect("the senders were told nothing odd, and the books balanced"));
     }
 }
 
@@ -93,6 +98,20 @@ fn more(what: &str, counter: &AtomicUsize, by: usize) {
 }
 
 impl Shared {
+    /// The books balance at any moment, also in the middle of a fault (I4).
+    fn audit(&self) {
+        while !self.stop.load(SeqCst) {
+            let client = self.client.lock().unwrap().clone();
+            // While the process is gone there are no books.
+            if let Ok(answer) = client.send("GET", "/metrics", &[], &[])
+                && answer.status == 200
+            {
+                Books::read(&answer).assert_balanced();
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
     fn run(&self, keyed: bool) {
         for number in 0.. {
             if self.stop.load(SeqCst) {
