@@ -4,7 +4,7 @@
 //! let requests finish, flush the lane, stop jobs, close pools, stop the embedded server; each step bounded, and who is
 //! late is named.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -128,7 +128,7 @@ impl App {
             memory_bytes: config.limits.memory_bytes,
             timeouts: config.http.clone(),
             tls,
-            metrics,
+            metrics: Mutex::new(metrics),
             readiness: ready,
         };
         let serving = tokio::spawn(http::serve(listener, Arc::new(api), stop, SHUTDOWN_DEADLINE * 2 / 3));

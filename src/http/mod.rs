@@ -26,7 +26,7 @@ mod socket;
 mod tls;
 mod wire;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
@@ -71,8 +71,8 @@ pub struct Api {
     pub timeouts: HttpConfig,
     /// None: plain HTTP.
     pub tls: Option<Tls>,
-    /// Renders the process's metrics.
-    pub metrics: PrometheusHandle,
+    /// Renders the process's metrics, for one at a time.
+    pub metrics: Mutex<PrometheusHandle>,
     /// Whether the process is ready.
     pub readiness: watch::Receiver<Readiness>,
 }

@@ -1,5 +1,7 @@
 //! What operators and their tools ask: /healthz, /readyz, /metrics, /openapi.json, and the console.
 
+use std::sync::PoisonError;
+
 use hyper::{Response, StatusCode};
 use metrics::{counter, gauge};
 use serde_json::json;
@@ -42,6 +44,8 @@ pub async fn readyz(api: &Api) -> Response<Body> {
 
 /// GET /metrics in Prometheus' text format, the books of conservation included.
 pub fn metrics(api: &Api) -> Response<Body> {
+    // One scrape at a time: two at once would show some accounts as they were and others as they are.
+    let recorder = api.metrics.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(spool) = api.ingest.spool() {
         spool.stats().report();
     }
@@ -71,8 +75,8 @@ pub fn metrics(api: &Api) -> Response<Body> {
     let drain = api.ingest.pressure.drain();
     gauge!("tidegate_drain_rows_per_second").set(drain.rows_per_s);
     gauge!("tidegate_drain_bytes_per_second").set(drain.bytes_per_s);
-    api.metrics.run_upkeep();
-    answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", full(api.metrics.render()))
+    recorder.run_upkeep();
+    answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", full(recorder.render()))
 }
 
 /// GET /openapi.json
