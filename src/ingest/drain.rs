@@ -16,9 +16,9 @@ use super::ledger::{self, Claim};
 use super::request::{Idempotency, Outcome, Submission};
 use super::settle::{committed_before, settle};
 use super::shelter::Health;
-use super::spool::{Entry, PossiblyCommitted, Spool, SpooledRequest};
+use super::spool::{Entry, KeepError, PossiblyCommitted, Spool, SpooledRequest};
 use super::transaction::{TransactionId, Verdict};
-use super::writer::{Traffic, Unwritten, Writer, silent};
+use super::writer::{Traffic, Unwritten, Writer, connection, silent};
 use crate::event::{Code, RejectedItem, Rejection, Stage};
 use crate::limits::{DRAIN_BYTES, WRITE_DEADLINE};
 use crate::storage::{Fate, StorageError};
@@ -27,6 +27,13 @@ use crate::storage::{Fate, StorageError};
 const PAUSE: Duration = Duration::from_millis(200);
 /// Tries of a single request that fails without an explanation, before it is put into quarantine.
 const TRIES_MAX: u32 = 5;
+
+/// For a request that is written alone.
+const ALONE_DEADLINE: Duration = Duration::from_secs(60);
+/// Requests of a transaction at most.
+pub const TOGETHER_MAX: usize = 1000;
+/// Items that are decoded at once; a single request may have more.
+const DRAIN_ITEMS: u32 = 20_000;
 
 /// What the drain works with.
 pub struct Drainer {
@@ -40,6 +47,8 @@ pub struct Drainer {
     pub conservation: Arc<Conservation>,
     /// How many of the first requests to be read are of an earlier process.
     pub recovered: u64,
+    /// How many requests are tried in one transaction.
+    pub together: usize,
 }
 
 /// A request on its way from the spool to the database.
@@ -67,39 +76,65 @@ impl Drainer {
         let mut health = self.writer.shelter.health();
         loop {
             let entries = self.spool.next(DRAIN_BYTES).await;
-            let Some(last) = entries.last().map(|entry| entry.sequence) else { return };
-            let mut pending = Vec::new();
-            for entry in entries {
-                if let Some(one) = self.pending(entry).await {
-                    pending.push(one);
-                }
+            if entries.is_empty() {
+                return;
             }
-            while !pending.is_empty() {
-                if health.wait_for(|health| *health == Health::Available).await.is_err() {
-                    return;
+            for group in groups(&entries) {
+                let mut pending = Vec::new();
+                for entry in group {
+                    if let Some(one) = self.pending(entry).await {
+                        pending.push(one);
+                    }
                 }
-                pending = self.write(pending).await;
-                if !pending.is_empty() {
-                    tokio::time::sleep(PAUSE).await;
+                while !pending.is_empty() {
+                    if health.wait_for(|health| *health == Health::Available).await.is_err() {
+                        return;
+                    }
+                    pending = self.write_some(pending).await;
                 }
-            }
-            while let Err(error) = self.spool.acknowledge(last).await {
-                // What is read twice is recognised by the ledger; going on would read it from memory for ever.
-                tracing::error!(%error, "the spool's cursor cannot be written; the drain waits");
-                tokio::time::sleep(PAUSE).await;
+                if let Some(last) = group.last() {
+                    self.acknowledge(last).await;
+                }
             }
         }
     }
 
+    /// Tries as many requests together as went in before; what does not go in waits behind the others, so that it does not
+    /// hold them up, and is tried again in smaller company.
+    async fn write_some(&mut self, mut pending: Vec<Pending>) -> Vec<Pending> {
+        let mut rest = pending.split_off(self.together.min(pending.len()));
+        let left = self.write(pending).await;
+        if left.is_empty() {
+            self.together = (self.together * 2).min(TOGETHER_MAX);
+        } else {
+            self.together = (self.together / 2).max(1);
+            tokio::time::sleep(PAUSE).await;
+        }
+        rest.extend(left);
+        rest
+    }
+
+    async fn acknowledge(&self, last: &Entry) {
+        while let Err(error) = self.spool.acknowledge(last.sequence).await {
+            if matches!(error, KeepError::Io(_)) {
+                // It counts in this process and is saved with the next one; a crash reads them again, and the ledger knows.
+                tracing::error!(%error, "the spool's cursor cannot be written");
+                return;
+            }
+            tracing::error!(%error, "the spool does not take an acknowledgement");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     /// The request of an entry; None when nobody can read it, and it is in quarantine.
-    async fn pending(&mut self, entry: Entry) -> Option<Pending> {
+    async fn pending(&mut self, entry: &Entry) -> Option<Pending> {
         let read = SpooledRequest::decode(&entry.payload).map_err(|error| error.to_string());
         let recovered = self.recovered > 0;
         self.recovered = self.recovered.saturating_sub(1);
-        match read.and_then(|request| self.submission(request, &entry, recovered)) {
+        match read.and_then(|request| self.submission(request, entry, recovered)) {
             Ok(pending) => Some(pending),
             Err(reason) => {
-                self.quarantine(&entry, &reason).await;
+                self.quarantine(entry, &reason).await;
                 None
             }
         }
@@ -152,7 +187,7 @@ impl Drainer {
         let pending = match self.look_up(pending).await {
             Ok(pending) => pending,
             Err((pending, error)) => {
-                self.writer.shelter.away(&error);
+                tracing::warn!(%error, "it cannot be looked up whether spooled requests were written before");
                 return pending;
             }
         };
@@ -161,7 +196,8 @@ impl Drainer {
         }
         let (mut batch, tickets): (Vec<Submission>, Vec<Ticket>) =
             pending.into_iter().map(|one| (one.submission, (one.entry, one.tries))).unzip();
-        let deadline = Instant::now() + WRITE_DEADLINE;
+        // One alone cannot be made smaller: it gets more time.
+        let deadline = Instant::now() + if batch.len() > 1 { WRITE_DEADLINE } else { ALONE_DEADLINE };
         match self.writer.write_joined(&mut batch, Traffic::Late, deadline).await {
             Ok(verdicts) => self.settle(batch, tickets, verdicts).await,
             Err(unwritten) => self.again(batch, tickets, unwritten).await,
@@ -195,7 +231,7 @@ impl Drainer {
 
     async fn written_before(&self, one: &Pending) -> Result<bool, StorageError> {
         let Some(attempt) = &one.attempt else { return Ok(false) };
-        let client = self.writer.database.writer.get().await?;
+        let client = connection(&self.writer.database, Instant::now() + WRITE_DEADLINE).await?;
         let ask = async {
             let server_start = jiff::Timestamp::from_microsecond(attempt.server_start_us)
                 .map_err(|_| StorageError::fatal("a spooled request names an impossible time"))?;
@@ -233,6 +269,9 @@ impl Drainer {
                         }
                     }
                 }
+                Verdict::Claimed(Claim::Reused) if own(&submission) => {
+                    self.quarantine(&entry, "the ledger holds another request under its receipt").await;
+                }
                 Verdict::Claimed(Claim::Reused) => {
                     again.push(Pending { submission: refuse_reused(submission), attempt: None, entry, tries });
                 }
@@ -248,7 +287,7 @@ impl Drainer {
         if outcome.receipt == submission.receipt {
             return Ok(());
         }
-        let client = self.writer.database.writer.get().await?;
+        let client = connection(&self.writer.database, Instant::now() + WRITE_DEADLINE).await?;
         let outcome = Outcome { receipt: submission.receipt, ..outcome.clone() };
         let key = own_key(submission.receipt);
         let write =
@@ -262,18 +301,20 @@ impl Drainer {
 
     /// What to do about a batch that was not written: wait for the database, or find out which request is to blame.
     async fn again(&self, batch: Vec<Submission>, tickets: Vec<Ticket>, unwritten: Unwritten) -> Vec<Pending> {
-        let Unwritten { error, attempts } = unwritten;
+        let Unwritten { error, attempts, .. } = unwritten;
+        let unconfirmed = attempts.unconfirmed.is_some();
         let attempt = super::shelter::possibly_committed(&attempts);
-        let pending = |(submission, (entry, tries)): (Submission, Ticket)| {
-            let attempt = attempt.clone();
+        // What was found to be claimed was not written, whatever became of the others.
+        let verdicts = attempts.unconfirmed.unwrap_or_default();
+        let attempted = |index: usize| !matches!(verdicts.get(index), Some(Verdict::Claimed(_)));
+        let pending = |(index, (submission, (entry, tries))): (usize, (Submission, Ticket))| {
+            let attempt = attempt.clone().filter(|_| attempted(index));
             Pending { submission, attempt, entry, tries }
         };
-        let mut pending: Vec<Pending> = batch.into_iter().zip(tickets).map(pending).collect();
-        if error.is_retryable() || error.fate() == Fate::NotReady || attempts.unconfirmed.is_some() {
-            // Others in the way, such as a chunk that is being compressed, pass; the database is there.
-            if !error.is_contention() {
-                self.writer.shelter.away(&error);
-            }
+        let mut pending: Vec<Pending> = batch.into_iter().zip(tickets).enumerate().map(pending).collect();
+        // Live traffic says whether the database is away; here it is enough to try again.
+        if error.is_retryable() || error.fate() == Fate::NotReady || unconfirmed {
+            tracing::warn!(%error, requests = pending.len(), "spooled requests could not be written; they are tried again");
             return pending;
         }
         if pending.len() > 1 {
@@ -303,9 +344,29 @@ impl Drainer {
     }
 }
 
-/// The ledger key of a spooled request that was sent without one.
+/// The ledger key of a spooled request that was sent without one. No sender's key has a blank.
 fn own_key(receipt: uuid::Uuid) -> String {
-    format!("spool:{receipt}")
+    format!("spool {receipt}")
+}
+
+/// Whether a request goes under the key of its receipt.
+fn own(submission: &Submission) -> bool {
+    submission.idempotency.as_ref().is_some_and(|idempotency| idempotency.key == own_key(submission.receipt))
+}
+
+/// Entries in order, cut so that none of the groups decodes to very many items.
+fn groups(entries: &[Entry]) -> Vec<&[Entry]> {
+    let mut groups = Vec::new();
+    let (mut start, mut items) = (0, 0);
+    for (index, entry) in entries.iter().enumerate() {
+        if index > start && items + entry.meta.items > DRAIN_ITEMS {
+            groups.push(&entries[start..index]);
+            (start, items) = (index, 0);
+        }
+        items += entry.meta.items;
+    }
+    groups.push(&entries[start..]);
+    groups
 }
 
 /// A request that was acknowledged, and whose key then went to another one: its items are kept as dead letters.
@@ -323,3 +384,7 @@ fn refuse_reused(mut submission: Submission) -> Submission {
     }
     submission
 }
+
+#[cfg(test)]
+#[path = "drain_tests.rs"]
+mod tests;

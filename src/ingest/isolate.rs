@@ -21,16 +21,24 @@ pub async fn refused_rows(
     plan: &Plan,
     config: PlanConfig,
 ) -> Result<Vec<(Place, String)>, StorageError> {
-    client.batch_execute(BEGIN).await?;
+    in_time(client.batch_execute(BEGIN)).await?;
     if config.direct_compress {
-        set_direct_compress(client, false).await?;
+        in_time(set_direct_compress(client, false)).await?;
     }
     let mut refused = Vec::new();
     for copy in &plan.copies {
         search(client, batch, &copy.places().collect::<Vec<_>>(), &mut refused).await?;
     }
-    client.batch_execute("ROLLBACK").await?;
+    in_time(client.batch_execute("ROLLBACK")).await?;
     Ok(refused)
+}
+
+/// The search takes as long as there are refused rows; the database answers each question in time.
+async fn in_time<T>(answer: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, StorageError> {
+    match tokio::time::timeout(WRITE_DEADLINE, answer).await {
+        Ok(result) => result.map_err(StorageError::from),
+        Err(_elapsed) => Err(silent()),
+    }
 }
 
 async fn search(
@@ -43,14 +51,9 @@ async fn search(
     // A stack instead of recursion; the first slice on top.
     let mut waiting: Vec<&[Place]> = places.chunks(SLICE_ROWS).rev().collect();
     while let Some(part) = waiting.pop() {
-        client.batch_execute("SAVEPOINT part").await?;
-        // The search takes as long as there are refused rows; the database answers each question in time.
-        let trial = send(client, &sql, trial_stream(batch, part));
-        let result = match tokio::time::timeout(WRITE_DEADLINE, trial).await {
-            Ok(result) => result.map_err(StorageError::from),
-            Err(_elapsed) => return Err(silent()),
-        };
-        client.batch_execute("ROLLBACK TO SAVEPOINT part").await?;
+        in_time(client.batch_execute("SAVEPOINT part")).await?;
+        let result = in_time(send(client, &sql, trial_stream(batch, part))).await;
+        in_time(client.batch_execute("ROLLBACK TO SAVEPOINT part")).await?;
         let Err(error) = result else { continue };
         match error.fate() {
             Fate::RejectRow { line } => match line.and_then(|line| usize::try_from(line).ok()) {

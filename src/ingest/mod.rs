@@ -167,6 +167,7 @@ impl Ingest {
                 intake: Arc::clone(&intake),
                 conservation: Arc::clone(&conservation),
                 recovered: recovered.unwrap_or(0),
+                together: drain::TOGETHER_MAX,
             };
             tokio::spawn(drain.run(stopped))
         });

@@ -1,10 +1,13 @@
 //! Rows that only PostgreSQL refuses: cut out of their submissions and kept as dead letters.
 
+use std::time::Instant;
+
 use super::isolate;
 use super::plan::{Place, Plan, PlanConfig};
 use super::request::Submission;
+use super::writer::connection;
 use crate::event::{Code, RejectedItem, Rejection, Stage};
-use crate::limits::MESSAGE_CHARS_MAX;
+use crate::limits::{MESSAGE_CHARS_MAX, WRITE_DEADLINE};
 use crate::storage::{Database, StorageError};
 
 /// Turns the rows that PostgreSQL refused into dead letters: the one at `(copy, line)` if that is known, else whatever
@@ -20,7 +23,7 @@ pub async fn cut_out(
     let refused: Vec<(Place, String)> = match at.and_then(|(copy, line)| plan.copies[copy].place(line)) {
         Some(place) => vec![(place, error.to_string())],
         None => {
-            let client = database.writer.get().await?;
+            let client = connection(database, Instant::now() + WRITE_DEADLINE).await?;
             match isolate::refused_rows(&client, batch, plan, config).await {
                 Ok(refused) => refused,
                 Err(error) => {

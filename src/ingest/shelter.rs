@@ -13,8 +13,8 @@ use super::budget::Budget;
 use super::pressure::Pressure;
 use super::request::{Refusal, Submission};
 use super::spool::{AppendError, Entry, Payload, PossiblyCommitted, Spool, SpooledRequest};
-use super::transaction::{Attempts, TransactionId};
-use super::writer::{Unwritten, silent};
+use super::transaction::{Attempts, TransactionId, Verdict};
+use super::writer::{Unwritten, claimed, connection, silent};
 use crate::limits::{SPOOL_AFTER, SPOOL_AFTER_ERROR, WRITE_DEADLINE};
 use crate::storage::{Database, Fate, StorageError};
 
@@ -104,17 +104,18 @@ impl Shelter {
     /// Finds a place for a batch that could not be written: quarantine for what can never be, the spool for what may be
     /// later, and otherwise the sender keeps it.
     pub async fn give_up(&self, batch: Vec<Submission>, unwritten: Unwritten) {
-        let Unwritten { error, attempts } = unwritten;
+        let Unwritten { error, mut attempts, crowded } = unwritten;
         let unconfirmed = attempts.unconfirmed.is_some();
-        let Some(spool) = &self.spool else { return self.refuse(batch, &error, unconfirmed) };
+        let batch = answer_claimed(batch, attempts.unconfirmed.as_mut());
+        let Some(spool) = &self.spool else { return self.refuse(batch, &error, unconfirmed, crowded) };
         match error.fate() {
             Fate::EncoderBug if !unconfirmed => self.quarantine(spool, batch, &error).await,
-            Fate::Retry if error.is_contention() => self.park(batch, Some(&attempts)).await,
+            _ if crowded && error.is_retryable() => self.park(batch, Some(&attempts)).await,
             fate if unconfirmed || matches!(fate, Fate::Retry | Fate::NotReady) => {
                 self.away(&error);
                 self.park(batch, Some(&attempts)).await;
             }
-            _ => self.refuse(batch, &error, unconfirmed),
+            _ => self.refuse(batch, &error, unconfirmed, crowded),
         }
     }
 
@@ -174,14 +175,14 @@ impl Shelter {
                 Ok(()) => submission.finish_spooled(),
                 Err(failed) => {
                     tracing::error!(error = %failed, "the quarantine cannot be written");
-                    self.refuse(vec![submission], error, false);
+                    self.refuse(vec![submission], error, false, true);
                 }
             }
         }
     }
 
     /// Gives submissions back to their senders.
-    fn refuse(&self, batch: Vec<Submission>, error: &StorageError, unconfirmed: bool) {
+    fn refuse(&self, batch: Vec<Submission>, error: &StorageError, unconfirmed: bool, crowded: bool) {
         let requests = batch.len();
         let reason = if unconfirmed {
             tracing::error!(%error, requests, "the database went away during COMMIT and did not come back in time");
@@ -195,7 +196,7 @@ impl Shelter {
             tracing::error!(%error, requests, "a batch cannot be written until an operator acts; senders keep their data");
             "the database refused the batch; nothing of this request was stored"
         };
-        if error.is_retryable() || unconfirmed {
+        if (error.is_retryable() || unconfirmed) && !crowded {
             self.away(error);
         }
         for submission in batch {
@@ -255,7 +256,7 @@ impl Shelter {
 
 /// Whether the writers' connection leads to a server that takes writes.
 async fn probe(database: &Database) -> Result<(), StorageError> {
-    let client = database.writer.get().await?;
+    let client = connection(database, Instant::now() + PROBE_TIMEOUT).await?;
     let ask = client.query_one("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean", &[]);
     let error = match tokio::time::timeout(PROBE_TIMEOUT, ask).await {
         Ok(Ok(row)) if !row.get::<_, bool>(0) => return Ok(()),
@@ -266,6 +267,22 @@ async fn probe(database: &Database) -> Result<(), StorageError> {
     // It leads to a standby, or nowhere: the next one may not.
     drop(deadpool_postgres::Object::take(client));
     Err(error)
+}
+
+/// Answers those whose fate does not depend on the COMMIT that was lost; returns the others, whose verdicts are left.
+fn answer_claimed(batch: Vec<Submission>, verdicts: Option<&mut Vec<Verdict>>) -> Vec<Submission> {
+    let Some(verdicts) = verdicts else { return batch };
+    let mut rest = Vec::new();
+    for (submission, verdict) in batch.into_iter().zip(std::mem::take(verdicts)) {
+        match verdict {
+            Verdict::Claimed(claim) => submission.finish(claimed(claim)),
+            written => {
+                rest.push(submission);
+                verdicts.push(written);
+            }
+        }
+    }
+    rest
 }
 
 /// What is to be looked up before the batch of these attempts is written again.

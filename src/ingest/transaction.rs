@@ -47,6 +47,7 @@ pub struct TransactionId {
 
 /// READ COMMITTED whatever the database's default: the ledger must be read as it is once the key's lock is held.
 pub const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+const BIRTH_LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '200ms'";
 const IDENTIFY: &str = "SELECT pg_current_xact_id()::text, pg_postmaster_start_time()";
 
 /// How one submission fared in a committed attempt.
@@ -64,19 +65,29 @@ pub struct Failure {
     pub error: StorageError,
     /// The transaction is over and the connection as good as new: COMMIT was answered, with a rollback.
     pub over: bool,
+    /// Replies of the connection can no longer be told apart: a COPY that is refused before it begins is answered twice
+    /// (tokio-postgres 0.7.18 ends it with a Sync of its own). It must not be used again, not even for a ROLLBACK.
+    pub out_of_step: bool,
     /// The plan whose rows met the error, and which of its COPYs, if it was one: only then is an error's line a row.
     pub copy: Option<(Plan, Option<usize>)>,
 }
 
+impl Failure {
+    /// Of a COPY behind which another one was begun.
+    fn of_copy(error: tokio_postgres::Error, plan: Plan, index: Option<usize>) -> Self {
+        Self { error: error.into(), over: false, out_of_step: true, copy: Some((plan, index)) }
+    }
+}
+
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self { error: error.into(), over: false, copy: None }
+        Self { error: error.into(), over: false, out_of_step: false, copy: None }
     }
 }
 
 impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
-        Self { error, over: false, copy: None }
+        Self { error, over: false, out_of_step: false, copy: None }
     }
 }
 
@@ -176,6 +187,10 @@ pub async fn attempt(
         *attempts.batch_ids.entry((Arc::clone(tenant_id), stream.to_owned())).or_insert_with(|| ids.draw())
     });
     births_lock::lock(client, &plan.births).await?;
+    if !plan.births.is_empty() && means.lock_timeout.is_some() {
+        // Live batches may wait for the locks of these births: whoever has them does not wait for a closed chunk.
+        client.batch_execute(BIRTH_LOCK_TIMEOUT).await?;
+    }
     if let Some(partitions) = means.partitions {
         partitions.ensure(plan.timestamps_us(batch)).await?;
     }
@@ -185,13 +200,13 @@ pub async fn attempt(
     if attempts.staged {
         match staging::copy(client, batch, &mut plan).await {
             Ok(found) => duplicates = found,
-            Err(error) => return Err(Failure { error: error.into(), over: false, copy: Some((plan, None)) }),
+            Err(error) => return Err(Failure::of_copy(error, plan, None)),
         }
     } else {
         match copy(client, &statements.copy, batch, &plan, means.config).await {
             Ok(last) => open = last,
             Err((index, error)) => {
-                return Err(Failure { error: error.into(), over: false, copy: Some((plan, Some(index))) });
+                return Err(Failure::of_copy(error, plan, Some(index)));
             }
         }
     }
@@ -237,7 +252,7 @@ pub async fn attempt(
         attempts.unconfirmed = None;
     }
     let copy = in_copy.then(|| plan.copies.len().checked_sub(1)).flatten().map(|last| (plan, Some(last)));
-    Err(Failure { error, over: over && rolled_back, copy })
+    Err(Failure { error, over: over && rolled_back, out_of_step: false, copy })
 }
 
 type Sink = Pin<Box<CopyInSink<Bytes>>>;

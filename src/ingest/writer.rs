@@ -17,7 +17,7 @@ use super::lanes::Load;
 use super::ledger::Claim;
 use super::plan::PlanConfig;
 use super::poison;
-use super::request::{Refusal, Submission};
+use super::request::{Refusal, Reply, Submission};
 use super::settle::{committed, settle};
 use super::shelter::Shelter;
 use super::transaction::{Attempts, BatchIds, Failure, Means, Verdict, attempt};
@@ -63,6 +63,8 @@ pub struct Unwritten {
     pub error: StorageError,
     /// What was tried; its `unconfirmed` says whether COMMIT may have happened.
     pub attempts: Attempts,
+    /// Others were in the way, or there was no time left: nothing is said about the database.
+    pub crowded: bool,
 }
 
 /// How often each remedy was tried for a batch.
@@ -92,10 +94,10 @@ impl Writer {
         let (late, batch): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|submission| now.duration_since(submission.arrived) >= patience);
         if !late.is_empty() {
-            self.shelter.give_up(late, Unwritten::new(StorageError::retryable("requests waited too long"))).await;
+            self.shelter.give_up(late, Unwritten::overdue()).await;
         }
         let Some(first) = batch.iter().map(|submission| submission.arrived).min() else { return };
-        let deadline = first + patience;
+        let mut deadline = first + patience;
         let mut batches = vec![batch];
         // A batch whose failure nobody can explain is split, so that one bad request does not refuse its neighbours.
         while let Some(mut batch) = batches.pop() {
@@ -106,9 +108,15 @@ impl Writer {
                     self.shelter.settled(rows, bytes, now.elapsed());
                     answer(batch, verdicts);
                 }
-                Err(Unwritten { error, attempts }) if may_be_split(&batch, &error, &attempts) => {
+                Err(Unwritten { error, attempts, .. }) if may_be_split(&batch, &error, &attempts) => {
                     tracing::warn!(%error, requests = batch.len(), "a batch failed; writing its requests one by one");
                     batches.extend(batch.into_iter().map(|submission| vec![submission]));
+                    // The database is at work: each of them gets all the time again.
+                    deadline = Instant::now() + patience;
+                }
+                // What meets compression, or is very much, says nothing about the database; live traffic would notice.
+                Err(unwritten) if traffic == Traffic::Late => {
+                    self.shelter.give_up(batch, Unwritten { crowded: true, ..unwritten }).await;
                 }
                 Err(unwritten) => self.shelter.give_up(batch, unwritten).await,
             }
@@ -124,7 +132,7 @@ impl Writer {
         mut deadline: Instant,
     ) -> Result<Vec<Verdict>, Unwritten> {
         let patience = deadline.saturating_duration_since(Instant::now());
-        let mut failing = false;
+        let (mut failing, mut crowded) = (false, false);
         let mut rounds = Rounds::default();
         let mut attempts = Attempts::default();
         let mut backoff = BACKOFF_FIRST;
@@ -161,13 +169,15 @@ impl Writer {
                 deadline = deadline.max(now + patience);
                 continue;
             };
+            // A try that the deadline cuts short says nothing new.
+            crowded = error.is_contention() || (crowded && now >= deadline);
             if !failing && !error.is_contention() {
                 failing = true;
                 deadline = deadline.min(now + self.shelter.patience_with_errors());
             }
             // While it is not known whether the batch is stored, it must neither be split nor be called unstored.
             if now >= deadline || (!error.is_retryable() && !unconfirmed) {
-                return Err(Unwritten { error, attempts });
+                return Err(Unwritten { error, attempts, crowded });
             }
             tokio::time::sleep(backoff.min(deadline - now)).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
@@ -182,10 +192,7 @@ impl Writer {
         traffic: Traffic,
         deadline: Instant,
     ) -> Result<Vec<Verdict>, Failure> {
-        let client = tokio::time::timeout_at(deadline.into(), self.database.writer.get())
-            .await
-            .map_err(|_elapsed| silent())?
-            .map_err(StorageError::from)?;
+        let client = connection(&self.database, deadline).await?;
         let result = tokio::time::timeout_at(deadline.into(), self.try_on(&client, batch, attempts, traffic)).await;
         let (result, reusable) = match result {
             Ok(Ok(verdicts)) => {
@@ -193,7 +200,7 @@ impl Writer {
                 (Ok(verdicts), true)
             }
             Ok(Err(failure)) => {
-                let over = failure.over || rolled_back(&client).await;
+                let over = failure.over || (!failure.out_of_step && rolled_back(&client).await);
                 if over && attempts.unconfirmed.is_none() {
                     attempts.transaction = None;
                 }
@@ -249,9 +256,18 @@ impl Writer {
 }
 
 impl Unwritten {
-    /// A batch that was never tried.
-    pub fn new(error: StorageError) -> Self {
-        Self { error, attempts: Attempts::default() }
+    /// A batch that no writer came to in time.
+    fn overdue() -> Self {
+        let error = StorageError::retryable("requests waited too long for a writer");
+        Self { error, attempts: Attempts::default(), crowded: true }
+    }
+}
+
+/// A connection of the writers' pool. The pool's own timeouts do not cover the settings of a new session.
+pub async fn connection(database: &Database, deadline: Instant) -> Result<Object, StorageError> {
+    match tokio::time::timeout_at(deadline.into(), database.writer.get()).await {
+        Ok(client) => client.map_err(StorageError::from),
+        Err(_elapsed) => Err(silent()),
     }
 }
 
@@ -272,9 +288,17 @@ async fn rolled_back(client: &Object) -> bool {
 fn answer(batch: Vec<Submission>, verdicts: Vec<Verdict>) {
     for (submission, verdict) in batch.into_iter().zip(verdicts) {
         submission.finish(match verdict {
-            Verdict::Written(outcome) | Verdict::Claimed(Claim::Replay(outcome)) => Ok(outcome),
-            Verdict::Claimed(Claim::InFlight | Claim::New) => Err(Refusal::KeyInFlight),
-            Verdict::Claimed(Claim::Reused) => Err(Refusal::KeyReused),
+            Verdict::Written(outcome) => Ok(outcome),
+            Verdict::Claimed(claim) => claimed(claim),
         });
+    }
+}
+
+/// The answer to a request that was not to be written.
+pub fn claimed(claim: Claim) -> Reply {
+    match claim {
+        Claim::Replay(outcome) => Ok(outcome),
+        Claim::InFlight | Claim::New => Err(Refusal::KeyInFlight),
+        Claim::Reused => Err(Refusal::KeyReused),
     }
 }
