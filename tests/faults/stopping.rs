@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use crate::books::Books;
 use crate::env::{Env, TestResult, until};
 use crate::invariants::Scene;
 use crate::process::Tidegate;
@@ -111,6 +112,10 @@ fn s16_the_deadline(env: &Env) -> TestResult {
         request.key.as_deref().unwrap()
     )?;
     upload.write_all(&request.body)?;
+    // A connection that was not taken up yet would not be waited for.
+    until("the upload is being read", || {
+        (Books::of(&tidegate.client).get("tidegate_body_bytes_held") > 0.0).then_some(())
+    });
     std::thread::scope(|scope| {
         let slow = scope.spawn(move || {
             upload.set_read_timeout(Some(PACE)).unwrap();
