@@ -48,7 +48,7 @@ struct Work {
     database: Database,
     ingest: Arc<Ingest>,
     workers: Workers,
-    lifecycle: rollup::Running,
+    jobs: Vec<rollup::Running>,
     upkeep: JoinHandle<()>,
     readiness: watch::Sender<Readiness>,
     stop_serving: watch::Sender<bool>,
@@ -100,14 +100,7 @@ impl App {
             Ok(started) => started,
             Err(error) => return Err((location, error)),
         };
-        let lifecycle = rollup::start(
-            Lifecycle {
-                owner: database.owner.clone(),
-                partitions: database.partitions.clone(),
-                retention: config.retention.clone(),
-            },
-            database.owner.clone(),
-        );
+        let jobs = start_jobs(&database, config);
         let upkeep = metrics.clone();
         let upkeep = tokio::spawn(async move {
             // Histograms keep every sample until somebody looks, and perhaps nobody scrapes.
@@ -134,7 +127,7 @@ impl App {
         let serving = tokio::spawn(http::serve(listener, Arc::new(api), stop, SHUTDOWN_DEADLINE * 2 / 3));
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         let welcome = Welcome { url: format!("{scheme}://{listen}"), psql: location.psql.clone(), engine };
-        let work = Work { database, ingest, workers, lifecycle, upkeep, readiness, stop_serving, serving };
+        let work = Work { database, ingest, workers, jobs, upkeep, readiness, stop_serving, serving };
         Ok(Self { welcome, location, work })
     }
 
@@ -200,11 +193,23 @@ impl Work {
             in_order &= late("a writer", writer).await;
         }
         workers.stop().await;
-        self.lifecycle.stop().await;
+        for job in self.jobs {
+            job.stop().await;
+        }
         self.upkeep.abort();
         self.database.close();
         in_order
     }
+}
+
+/// Everything that works on what is stored, beside the requests.
+fn start_jobs(database: &Database, config: &Config) -> Vec<rollup::Running> {
+    let owner = || database.owner.clone();
+    let lifecycle = Lifecycle { partitions: database.partitions.clone(), retention: config.retention.clone() };
+    vec![
+        rollup::start(lifecycle, owner()),
+        rollup::start(rollup::Spread { engine: database.installed.installation.engine }, owner()),
+    ]
 }
 
 /// Stops the embedded server last, in every case: bounded, since it is ended by force if it must be.

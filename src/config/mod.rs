@@ -39,8 +39,10 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// How long data is kept.
     pub retention: RetentionConfig,
-    /// Age from which chunks of events are compressed (timescale engine).
-    pub compress_after_events: Duration,
+    /// Age from which chunks are compressed (timescale engine).
+    pub compress_after: CompressAfterConfig,
+    /// Which rollups are kept.
+    pub rollups: RollupsConfig,
     /// Width of a chunk or partition.
     pub chunk_interval: Duration,
     /// How logs look.
@@ -136,10 +138,47 @@ pub struct SpoolConfig {
 pub struct RetentionConfig {
     /// Events; also the oldest timestamp accepted.
     pub events: Duration,
+    /// Raw metrics; a day before, the oldest timestamp accepted.
+    pub metrics: Duration,
+    /// Buckets of the rollups.
+    pub rollups: RollupRetention,
+    /// Correlations.
+    pub correlations: Duration,
     /// Idempotency keys and receipts.
     pub ledger: Duration,
     /// Dead letters.
     pub dead_letters: Duration,
+}
+
+/// How long the rollups keep their buckets.
+#[derive(Debug, Clone)]
+pub struct RollupRetention {
+    /// metrics_1m
+    pub minute: Duration,
+    /// metrics_5m
+    pub five_minutes: Duration,
+    /// metrics_hourly and event_counts_hourly
+    pub hourly: Duration,
+    /// metrics_daily; None: for ever.
+    pub daily: Option<Duration>,
+}
+
+/// From which age on chunks are compressed.
+#[derive(Debug, Clone)]
+pub struct CompressAfterConfig {
+    /// Of events.
+    pub events: Duration,
+    /// Of metrics.
+    pub metrics: Duration,
+}
+
+/// Which of the optional levels of metrics are kept; hours and days always are.
+#[derive(Debug, Clone)]
+pub struct RollupsConfig {
+    /// metrics_1m
+    pub minute: bool,
+    /// metrics_5m
+    pub five_minutes: bool,
 }
 
 /// Log output.
@@ -214,10 +253,25 @@ impl Config {
             },
             retention: RetentionConfig {
                 events: read.duration("retention.events")?,
+                metrics: read.duration("retention.metrics")?,
+                rollups: RollupRetention {
+                    minute: read.duration("retention.rollups.1m")?,
+                    five_minutes: read.duration("retention.rollups.5m")?,
+                    hourly: read.duration("retention.rollups.hourly")?,
+                    daily: match layers.get("retention.rollups.daily") {
+                        Some(_) => Some(read.duration("retention.rollups.daily")?),
+                        None => None,
+                    },
+                },
+                correlations: read.duration("retention.correlations")?,
                 ledger: read.duration("retention.ledger")?,
                 dead_letters: read.duration("retention.dead_letters")?,
             },
-            compress_after_events: read.duration("compress_after.events")?,
+            compress_after: CompressAfterConfig {
+                events: read.duration("compress_after.events")?,
+                metrics: read.duration("compress_after.metrics")?,
+            },
+            rollups: RollupsConfig::read(&read)?,
             chunk_interval: read.duration("chunk_interval")?,
             log: LogConfig {
                 json: read.one_of("log.format", &[("text", false), ("json", true)])?,
@@ -235,16 +289,20 @@ impl Config {
         if self.chunk_interval < hour || !self.chunk_interval.as_secs().is_multiple_of(3600) {
             return refuse("chunk_interval", "must be whole hours, at least 1h".into());
         }
-        let window_s = self.retention.events.as_secs() + FUTURE_DAYS_MAX.unsigned_abs() * 86_400;
-        let chunks = window_s.div_ceil(self.chunk_interval.as_secs());
-        if chunks > WINDOW_CHUNKS_MAX.unsigned_abs() {
-            return refuse(
-                "chunk_interval",
-                format!(
-                    "retention.events plus {FUTURE_DAYS_MAX} days ahead would need {chunks} chunks, more than \
-                     {WINDOW_CHUNKS_MAX}; make chunk_interval longer or retention.events shorter"
-                ),
-            );
+        for (key, retention) in
+            [("retention.events", self.retention.events), ("retention.metrics", self.retention.metrics)]
+        {
+            let window_s = retention.as_secs() + FUTURE_DAYS_MAX.unsigned_abs() * 86_400;
+            let chunks = window_s.div_ceil(self.chunk_interval.as_secs());
+            if chunks > WINDOW_CHUNKS_MAX.unsigned_abs() {
+                return refuse(
+                    "chunk_interval",
+                    format!(
+                        "{key} plus {FUTURE_DAYS_MAX} days ahead would need {chunks} chunks, more than \
+                         {WINDOW_CHUNKS_MAX}; make chunk_interval longer or {key} shorter"
+                    ),
+                );
+            }
         }
         if self.database.database_url.is_none() {
             for (key, url) in [("writer_url", &self.database.writer_url), ("reader_url", &self.database.reader_url)] {
@@ -255,6 +313,21 @@ impl Config {
         }
         if self.retention.events < hour * 24 {
             return refuse("retention.events", "must be at least 1d".into());
+        }
+        if self.retention.metrics < hour * 48 {
+            return refuse("retention.metrics", "must be at least 2d: samples are taken until a day before it".into());
+        }
+        let rollups = &self.retention.rollups;
+        for (key, keep) in [
+            ("retention.rollups.1m", Some(rollups.minute)),
+            ("retention.rollups.5m", Some(rollups.five_minutes)),
+            ("retention.rollups.hourly", Some(rollups.hourly)),
+            ("retention.rollups.daily", rollups.daily),
+            ("retention.correlations", Some(self.retention.correlations)),
+        ] {
+            if keep.is_some_and(|keep| keep < hour * 24) {
+                return refuse(key, "must be at least 1d".into());
+            }
         }
         if self.retention.ledger < hour {
             return refuse("retention.ledger", "must be at least 1h: senders retry within it".into());
@@ -296,6 +369,27 @@ impl Config {
             return refuse("batch.bytes", "must be at least 64KiB".into());
         }
         Ok(())
+    }
+}
+
+impl RollupsConfig {
+    fn read(read: &value::Reader<'_>) -> Result<Self, ConfigError> {
+        let key = "rollups.levels";
+        let mut config = Self { minute: false, five_minutes: false };
+        for level in read.text(key).split(',').map(str::trim).filter(|level| !level.is_empty()) {
+            match level {
+                "1m" => config.minute = true,
+                "5m" => config.five_minutes = true,
+                "1h" | "1d" => {}
+                other => {
+                    let place = read.whereabouts(key);
+                    return Err(ConfigError(format!(
+                        "{place}: there is no level `{other}`; there are 1m, 5m, 1h and 1d"
+                    )));
+                }
+            }
+        }
+        Ok(config)
     }
 }
 

@@ -22,7 +22,7 @@ use super::settle::{committed, settle};
 use super::shelter::Shelter;
 use super::transaction::{Attempts, BatchIds, Failure, Means, Verdict, attempt};
 use crate::limits::POISON_ROUNDS_MAX;
-use crate::storage::{Database, Fate, StorageError};
+use crate::storage::{Database, Fate, Partitions, StorageError};
 
 /// Waits between attempts while the database is away.
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
@@ -157,7 +157,7 @@ impl Writer {
                 (Fate::MissingPartition, _) if rounds.partitions < PARTITION_ROUNDS_MAX => {
                     rounds.partitions += 1;
                     if let Some(partitions) = &self.database.partitions {
-                        partitions.forget();
+                        partitions.iter().for_each(Partitions::forget);
                     }
                     Ok(())
                 }
@@ -248,7 +248,7 @@ impl Writer {
         let means = Means {
             config: self.config,
             births: &self.births,
-            partitions: self.database.partitions.as_deref(),
+            partitions: self.database.partitions.as_deref().map(|tables| tables.of("events")),
             lock_timeout: (traffic == Traffic::Late).then_some(LATE_LOCK_TIMEOUT),
         };
         attempt(client, batch, attempts, &mut ids, means).await

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Object, Pool};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -22,8 +22,9 @@ pub trait Job: Send + Sync + 'static {
     const NAME: &'static str;
     /// Between the end of a run and the start of the next.
     const INTERVAL: Duration;
-    /// Does what is due, and no more than a bounded amount of it.
-    fn run_once(&self) -> impl Future<Output = Result<Counts, StorageError>> + Send;
+    /// Does what is due, and no more than a bounded amount of it. `client` is the owner's connection that holds the job's
+    /// lock; after an error it is closed, and an open transaction with it.
+    fn run_once(&self, client: &mut Object) -> impl Future<Output = Result<Counts, StorageError>> + Send;
 }
 
 /// A started job.
@@ -79,13 +80,20 @@ pub fn start<J: Job>(job: J, owner: Pool) -> Running {
 
 /// One run under the job's lock; None when another node has it.
 async fn run_as_leader<J: Job>(job: &J, owner: &Pool) -> Result<Option<Counts>, StorageError> {
-    let client = owner.get().await?;
+    let mut client = owner.get().await?;
     let name = format!("tidegate.job.{}", J::NAME);
     let leads: bool = client.query_one("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", &[&name]).await?.get(0);
     if !leads {
         return Ok(None);
     }
-    let result = job.run_once().await;
-    client.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", &[&name]).await?;
-    result.map(Some)
+    match job.run_once(&mut client).await {
+        Ok(counts) => {
+            client.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", &[&name]).await?;
+            Ok(Some(counts))
+        }
+        Err(error) => {
+            drop(Object::take(client));
+            Err(error)
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 mod job;
 mod lifecycle;
+mod touched;
 
 pub use job::{Job, Running, start};
 pub use lifecycle::Lifecycle;
+pub use touched::Spread;

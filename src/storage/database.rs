@@ -10,14 +10,14 @@ use super::connect::{Role, Warnings, place, pool};
 use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
 use super::engine::{self, Installed};
 use super::supervisor::Supervisor;
-use super::{Engine, Partitions, StorageError};
+use super::{Engine, PartitionedTables, StorageError};
 use crate::config::Config;
 
 /// A crash recovery of the embedded server may replay gigabytes of WAL.
 const EMBEDDED_START_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Connections of the owner: one for jobs, one for partitions on demand, one to spare.
-const OWNER_CONNECTIONS: usize = 3;
+/// Connections of the owner: one for each job, one for partitions on demand, one to spare. Opened as they are needed.
+const OWNER_CONNECTIONS: usize = 10;
 /// Connections of the ingest path beside the writers': the late lane, the drain of the spool, the probe.
 const SIDE_WRITER_CONNECTIONS: usize = 3;
 /// Connections that verify keys: look-ups are cached, so that few are under way.
@@ -153,8 +153,8 @@ pub struct Database {
     pub reader: Pool,
     /// What the database is installed as.
     pub installed: Installed,
-    /// The partitions of events; None on the timescale engine, which makes its chunks itself.
-    pub partitions: Option<Arc<Partitions>>,
+    /// The partitioned relations; None on the timescale engine, which makes its chunks itself.
+    pub partitions: Option<Arc<PartitionedTables>>,
     /// Width of the narrowest chunk there is: the interval may have been another when it was made.
     pub chunk_width_min: Duration,
     /// What the server warned of on the pools' connections.
@@ -195,7 +195,7 @@ impl Database {
         let verifier = make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS, "")?;
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
         let partitions = (installed.installation.engine == Engine::Postgres)
-            .then(|| Arc::new(Partitions::new(owner.clone(), config.chunk_interval)));
+            .then(|| Arc::new(PartitionedTables::new(&owner, config.chunk_interval)));
         Ok(Self { owner, writer, verifier, reader, installed, partitions, chunk_width_min, warnings })
     }
 

@@ -291,7 +291,7 @@ async fn apply_policies(client: &Client, config: &Config) -> Result<(), StorageE
         "BEGIN; SET LOCAL tidegate.chunk_s = '{}'; SET LOCAL tidegate.compress_s = '{}'; SET LOCAL tidegate.drop_s = '{}'; \
          {} COMMIT;",
         config.chunk_interval.as_secs(),
-        config.compress_after_events.as_secs(),
+        config.compress_after.events.as_secs(),
         config.retention.events.as_secs(),
         include_str!("../../sql/queries/timescale_policies.sql"),
     );

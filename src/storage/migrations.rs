@@ -46,6 +46,50 @@ pub const MIGRATIONS: &[Migration] = &[
         timescale: None,
         postgres: None,
     },
+    Migration {
+        version: 5,
+        name: "text",
+        common: None,
+        timescale: sql!("timescale/0005_text"),
+        postgres: sql!("postgres/0005_text"),
+    },
+    Migration { version: 6, name: "touched", common: sql!("common/0006_touched"), timescale: None, postgres: None },
+    Migration {
+        version: 7,
+        name: "metrics",
+        common: None,
+        timescale: sql!("timescale/0007_metrics"),
+        postgres: sql!("postgres/0007_metrics"),
+    },
+    Migration {
+        version: 8,
+        name: "metrics_rollup",
+        common: sql!("common/0008_metrics_rollup"),
+        timescale: None,
+        postgres: None,
+    },
+    Migration {
+        version: 9,
+        name: "rollups",
+        common: None,
+        timescale: sql!("timescale/0009_rollups"),
+        postgres: sql!("postgres/0009_rollups"),
+    },
+    Migration {
+        version: 10,
+        name: "correlations",
+        common: None,
+        timescale: sql!("timescale/0010_correlations"),
+        postgres: sql!("postgres/0010_correlations"),
+    },
+    Migration { version: 11, name: "derived", common: sql!("common/0011_derived"), timescale: None, postgres: None },
+    Migration {
+        version: 12,
+        name: "lifecycle",
+        common: sql!("common/0012_lifecycle"),
+        timescale: None,
+        postgres: None,
+    },
 ];
 
 impl Migration {

@@ -15,4 +15,4 @@ pub use connect::{Role, Warnings, connect_to, session_sql};
 pub use database::{Database, Location};
 pub use engine::{Engine, Installation, Installed, detect, install, prove_direct_compress, standing_installation};
 pub use errors::{Fate, StorageError};
-pub use partitions::Partitions;
+pub use partitions::{PartitionedTables, Partitions};

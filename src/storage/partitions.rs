@@ -1,4 +1,4 @@
-//! Partitions of events on the postgres engine: made ahead and on demand, dropped when expired.
+//! Partitions of a relation on the postgres engine: made ahead and on demand, dropped when expired.
 //!
 //! The writer has no DDL, so that the owner's connection makes them in its own transaction under an advisory lock:
 //! CREATE TABLE LIKE, then ATTACH, which takes a lock that neither readers nor COPY wait for. There is no default
@@ -21,28 +21,74 @@ const PER_TRANSACTION: usize = 32;
 /// Lower to upper bound, in microseconds since 1970.
 type Ranges = BTreeMap<i64, i64>;
 
-/// The partitions of events, as this node knows them.
+/// The partitions of a relation, as this node knows them.
 pub struct Partitions {
     owner: Pool,
+    /// The relation's name in the schema tidegate.
+    table: &'static str,
     interval_us: i64,
     known: Arc<RwLock<Ranges>>,
+}
+
+/// All partitioned relations.
+pub struct PartitionedTables(Vec<Partitions>);
+
+/// Relations of which a partition is as wide as `chunk_interval`.
+const CHUNKED: [&str; 3] = ["events", "metrics", "correlations"];
+const DAY: Duration = Duration::from_secs(86_400);
+/// Closed buckets of the rollups, with the widths of their partitions: what expires soon in days, the rest so that years make
+/// some dozens of partitions.
+const ROLLUPS: [(&str, Duration); 6] = [
+    ("metrics_1m_closed", DAY),
+    ("metrics_5m_closed", DAY),
+    ("metrics_hourly_closed", Duration::from_secs(30 * 86_400)),
+    ("metrics_daily_closed", Duration::from_secs(365 * 86_400)),
+    ("event_counts_hourly_closed", Duration::from_secs(30 * 86_400)),
+    ("correlation_groups_closed", DAY),
+];
+
+impl PartitionedTables {
+    /// Knows nothing of any of them yet.
+    pub fn new(owner: &Pool, chunk_interval: Duration) -> Self {
+        let chunked = CHUNKED.into_iter().map(|table| (table, chunk_interval));
+        Self(chunked.chain(ROLLUPS).map(|(table, width)| Partitions::new(owner.clone(), table, width)).collect())
+    }
+
+    /// The partitions of one relation.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such relation.
+    pub fn of(&self, table: &str) -> &Partitions {
+        self.0.iter().find(|partitions| partitions.table == table).expect("callers name relations that there are")
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Partitions> {
+        self.0.iter()
+    }
 }
 
 /// An ATTACH that waits for a VACUUM or an index build fails soon and is tried again; it must not hold the lock meanwhile.
 const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; \
      SELECT pg_advisory_xact_lock(hashtextextended('tidegate.partitions', 0))";
 
-/// DETACH CONCURRENTLY waits for every transaction that reads events; a forgotten one must not stop the job. What was
+/// DETACH CONCURRENTLY waits for every transaction that reads the table; a forgotten one must not stop the job. What was
 /// begun is finished by a later run.
 const DETACH_TIMEOUT: &str = "SET statement_timeout = '30s'";
 
 const LIST: &str = include_str!("../../sql/queries/partitions.sql");
 
 impl Partitions {
-    /// Knows nothing yet; `interval` is the width of new partitions.
-    pub fn new(owner: Pool, interval: Duration) -> Self {
+    /// Knows nothing yet; `interval` is the width of new partitions of `table`.
+    pub fn new(owner: Pool, table: &'static str, interval: Duration) -> Self {
         let interval_us = i64::try_from(interval.as_micros()).expect("chunk_interval fits: checked by configuration");
-        Self { owner, interval_us, known: Arc::default() }
+        Self { owner, table, interval_us, known: Arc::default() }
+    }
+
+    /// The relation's name.
+    pub fn table(&self) -> &'static str {
+        self.table
     }
 
     /// Makes whatever is missing for these timestamps (microseconds since 1970); returns how many were made.
@@ -55,9 +101,9 @@ impl Partitions {
             return Ok(0);
         }
         // On its own: a caller that gives up at its deadline must not leave a transaction open under the lock.
-        let making = Self { owner: self.owner.clone(), interval_us: self.interval_us, known: Arc::clone(&self.known) };
+        let making = Self { owner: self.owner.clone(), known: Arc::clone(&self.known), ..*self };
         let made = tokio::spawn(async move { making.make(missing).await });
-        made.await.map_err(|error| StorageError::fatal(format!("making partitions of events: {error}")))?
+        made.await.map_err(|error| StorageError::fatal(format!("making partitions: {error}")))?
     }
 
     /// Forgets what it knows, after PostgreSQL said that a partition is missing: another node may have dropped one.
@@ -80,19 +126,19 @@ impl Partitions {
                 Err(error) => {
                     // Its transaction is not over: the connection is not given back.
                     drop(deadpool_postgres::Object::take(client));
-                    return Err(error.doing("making partitions of events"));
+                    return Err(error.doing(&format!("making partitions of {}", self.table)));
                 }
             }
         }
         if made > 0 {
-            tracing::info!(made, "partitions of events made");
+            tracing::info!(table = self.table, made, "partitions made");
         }
         Ok(made)
     }
 
     /// Makes up to PER_TRANSACTION partitions and removes the timestamps that they cover from `waiting`.
     async fn make_some(&self, client: &Client, waiting: &mut Vec<i64>) -> Result<usize, StorageError> {
-        let mut ranges = list(client).await?;
+        let mut ranges = list(client, self.table).await?;
         let mut made = 0;
         waiting.retain(|timestamp_us| !covers(&ranges, *timestamp_us));
         while made < PER_TRANSACTION {
@@ -101,7 +147,7 @@ impl Partitions {
                 continue;
             }
             let (from, to) = range_around(&ranges, timestamp_us, self.interval_us);
-            client.batch_execute(&create_sql(from, to)?).await?;
+            client.batch_execute(&create_sql(self.table, from, to)?).await?;
             ranges.insert(from, to);
             made += 1;
         }
@@ -120,31 +166,39 @@ impl Partitions {
 
     async fn drop_expired(&self, client: &Client, oldest_us: i64) -> Result<usize, StorageError> {
         // What an interrupted run left: a detach to be finished, or a detached table to be dropped.
-        for row in client.query(include_str!("../../sql/queries/partitions_leftover.sql"), &[]).await? {
+        for row in client.query(include_str!("../../sql/queries/partitions_leftover.sql"), &[&self.table]).await? {
             let (table, pending): (String, bool) = (row.get(0), row.get(1));
             if pending {
-                client.batch_execute(&format!("ALTER TABLE tidegate.events DETACH PARTITION {table} FINALIZE")).await?;
+                client
+                    .batch_execute(&format!("ALTER TABLE tidegate.{} DETACH PARTITION {table} FINALIZE", self.table))
+                    .await?;
             }
             client.batch_execute(&format!("DROP TABLE {table}")).await?;
         }
         let mut dropped = 0;
-        for row in client.query(LIST, &[]).await? {
+        for row in client.query(LIST, &[&qualified(self.table)]).await? {
             let (table, to_us): (String, i64) = (row.get(0), row.get(2));
             if to_us > oldest_us {
                 continue;
             }
             self.forget();
-            client.batch_execute(&format!("ALTER TABLE tidegate.events DETACH PARTITION {table} CONCURRENTLY")).await?;
+            client
+                .batch_execute(&format!("ALTER TABLE tidegate.{} DETACH PARTITION {table} CONCURRENTLY", self.table))
+                .await?;
             client.batch_execute(&format!("DROP TABLE {table}")).await?;
-            tracing::info!(table, "expired partition of events dropped");
+            tracing::info!(table, "expired partition dropped");
             dropped += 1;
         }
         Ok(dropped)
     }
 }
 
-async fn list(client: &Client) -> Result<Ranges, StorageError> {
-    let rows = client.query(LIST, &[]).await?;
+fn qualified(table: &str) -> String {
+    format!("tidegate.{table}")
+}
+
+async fn list(client: &Client, table: &str) -> Result<Ranges, StorageError> {
+    let rows = client.query(LIST, &[&qualified(table)]).await?;
     Ok(rows.iter().map(|row| (row.get(1), row.get(2))).collect())
 }
 
@@ -178,16 +232,16 @@ fn range_around(ranges: &Ranges, timestamp_us: i64, interval_us: i64) -> (i64, i
     (from, to)
 }
 
-fn create_sql(from_us: i64, to_us: i64) -> Result<String, StorageError> {
+fn create_sql(table: &str, from_us: i64, to_us: i64) -> Result<String, StorageError> {
     let time = |us: i64| {
         Timestamp::from_microsecond(us)
             .map_err(|_| StorageError::fatal(format!("no partition can hold timestamp {us} us")))
     };
     let (from, to) = (time(from_us)?, time(to_us)?);
-    let name = format!("tidegate.events_p{}", from.strftime("%Y%m%d_%H%M%S"));
+    let name = format!("tidegate.{table}_p{}", from.strftime("%Y%m%d_%H%M%S"));
     Ok(format!(
-        "CREATE TABLE {name} (LIKE tidegate.events INCLUDING ALL); \
-         ALTER TABLE tidegate.events ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}');"
+        "CREATE TABLE {name} (LIKE tidegate.{table} INCLUDING ALL); \
+         ALTER TABLE tidegate.{table} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}');"
     ))
 }
 
@@ -218,7 +272,7 @@ mod tests {
 
     #[test]
     fn sql_names_the_partition_by_its_start() {
-        let sql = create_sql(0, DAY).expect("a valid range");
+        let sql = create_sql("events", 0, DAY).expect("a valid range");
         assert!(sql.contains("events_p19700101_000000") && sql.contains("TO ('1970-01-02T00:00:00Z')"), "{sql}");
     }
 }

@@ -1,0 +1,39 @@
+-- What the lifecycle job keeps to, and what it did.
+
+-- Days that an organization's rows are kept; null: as long as the table's own retention. Never longer than that.
+ALTER TABLE organizations
+    ADD COLUMN events_retention_days       integer CHECK (events_retention_days BETWEEN 1 AND 3650),
+    ADD COLUMN metrics_retention_days      integer CHECK (metrics_retention_days BETWEEN 1 AND 3650),
+    ADD COLUMN correlations_retention_days integer CHECK (correlations_retention_days BETWEEN 1 AND 3650);
+
+-- The last run of each job, whichever node led it.
+CREATE TABLE job_runs (
+    job          text        PRIMARY KEY,
+    started_at   timestamptz NOT NULL,
+    finished_at  timestamptz,
+    -- Counts by name.
+    counts       jsonb       NOT NULL DEFAULT '{}',
+    last_error   text,
+    last_error_at timestamptz,
+    runs         bigint      NOT NULL DEFAULT 0,
+    failures     bigint      NOT NULL DEFAULT 0
+);
+
+-- Sizes of relations, once a day, so that growth can be told.
+CREATE TABLE storage_samples (
+    at       timestamptz NOT NULL,
+    relation text        NOT NULL,
+    bytes    bigint      NOT NULL,
+    rows     bigint,
+    PRIMARY KEY (relation, at)
+);
+
+-- Rollup rows of organizations whose raw rows expired before the others', set aside while a refresh makes their bucket anew.
+CREATE TABLE rollup_saved (
+    level     text        NOT NULL,
+    tenant_id text        NOT NULL,
+    bucket    timestamptz NOT NULL,
+    saved     jsonb       NOT NULL
+);
+
+GRANT SELECT ON job_runs, storage_samples TO tidegate_reader;

@@ -1,0 +1,193 @@
+-- The same rollups as on the timescale engine, kept by Tidegate (src/rollup): of each level the closed buckets are in a table,
+-- partitioned by time like the rows that they are made of; the view of the level's name adds the open ones, computed from
+-- the rows when they are read. What its columns mean is said in metrics_rollup (0008).
+
+CREATE TABLE rollup_levels (
+    -- The name of the view.
+    level        text        PRIMARY KEY,
+    width        interval    NOT NULL,
+    -- Buckets that begin before this are in the table; a bucket that is touched later is in rollup_dirty until it is made anew.
+    closed_until timestamptz NOT NULL
+);
+
+INSERT INTO rollup_levels
+SELECT level, width, date_bin(width, now(), TIMESTAMPTZ '1970-01-01 00:00:00+00')
+FROM (VALUES
+    ('metrics_1m', INTERVAL '1 minute'), ('metrics_5m', INTERVAL '5 minutes'), ('metrics_hourly', INTERVAL '1 hour'),
+    ('metrics_daily', INTERVAL '1 day'), ('event_counts_hourly', INTERVAL '1 hour'), ('correlation_groups', INTERVAL '1 hour')
+) AS l (level, width);
+
+-- Closed buckets that were touched afterwards.
+CREATE TABLE rollup_dirty (
+    level     text        NOT NULL,
+    bucket    timestamptz NOT NULL,
+    tenant_id text        NOT NULL,
+    since     timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (level, bucket, tenant_id)
+);
+ALTER TABLE rollup_dirty SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+
+CREATE TABLE metrics_1m_closed (
+    bucket           timestamptz      NOT NULL,
+    tenant_id        text             NOT NULL,
+    asset_id         text             NOT NULL,
+    metric_type      text             NOT NULL,
+    metric_name      text             NOT NULL,
+    count            bigint           NOT NULL,
+    sum_value        double precision,
+    avg_value        double precision,
+    min_value        double precision,
+    max_value        double precision,
+    stddev_value     double precision,
+    p50_value        double precision,
+    p95_value        double precision,
+    p99_value        double precision,
+    summarized_count bigint           NOT NULL
+) PARTITION BY RANGE (bucket);
+CREATE INDEX metrics_1m_tenant ON metrics_1m_closed (tenant_id, asset_id, metric_name, bucket DESC);
+CREATE INDEX metrics_1m_asset ON metrics_1m_closed (asset_id, metric_name, bucket DESC);
+CREATE INDEX metrics_1m_bucket ON metrics_1m_closed (tenant_id, bucket);
+CREATE VIEW metrics_1m AS
+SELECT c.* FROM rollup_levels l JOIN metrics_1m_closed c ON c.bucket < l.closed_until WHERE l.level = 'metrics_1m'
+UNION ALL
+SELECT r.* FROM rollup_levels l CROSS JOIN LATERAL metrics_rollup(INTERVAL '1 minute', l.closed_until, 'infinity') r
+WHERE l.level = 'metrics_1m';
+
+CREATE TABLE metrics_5m_closed (
+    bucket           timestamptz      NOT NULL,
+    tenant_id        text             NOT NULL,
+    asset_id         text             NOT NULL,
+    metric_type      text             NOT NULL,
+    metric_name      text             NOT NULL,
+    count            bigint           NOT NULL,
+    sum_value        double precision,
+    avg_value        double precision,
+    min_value        double precision,
+    max_value        double precision,
+    stddev_value     double precision,
+    p50_value        double precision,
+    p95_value        double precision,
+    p99_value        double precision,
+    summarized_count bigint           NOT NULL
+) PARTITION BY RANGE (bucket);
+CREATE INDEX metrics_5m_tenant ON metrics_5m_closed (tenant_id, asset_id, metric_name, bucket DESC);
+CREATE INDEX metrics_5m_asset ON metrics_5m_closed (asset_id, metric_name, bucket DESC);
+CREATE INDEX metrics_5m_bucket ON metrics_5m_closed (tenant_id, bucket);
+CREATE VIEW metrics_5m AS
+SELECT c.* FROM rollup_levels l JOIN metrics_5m_closed c ON c.bucket < l.closed_until WHERE l.level = 'metrics_5m'
+UNION ALL
+SELECT r.* FROM rollup_levels l CROSS JOIN LATERAL metrics_rollup(INTERVAL '5 minutes', l.closed_until, 'infinity') r
+WHERE l.level = 'metrics_5m';
+
+CREATE TABLE metrics_hourly_closed (
+    bucket           timestamptz      NOT NULL,
+    tenant_id        text             NOT NULL,
+    asset_id         text             NOT NULL,
+    metric_type      text             NOT NULL,
+    metric_name      text             NOT NULL,
+    count            bigint           NOT NULL,
+    sum_value        double precision,
+    avg_value        double precision,
+    min_value        double precision,
+    max_value        double precision,
+    stddev_value     double precision,
+    p50_value        double precision,
+    p95_value        double precision,
+    p99_value        double precision,
+    summarized_count bigint           NOT NULL
+) PARTITION BY RANGE (bucket);
+CREATE INDEX metrics_hourly_tenant ON metrics_hourly_closed (tenant_id, asset_id, metric_name, bucket DESC);
+CREATE INDEX metrics_hourly_asset ON metrics_hourly_closed (asset_id, metric_name, bucket DESC);
+CREATE INDEX metrics_hourly_bucket ON metrics_hourly_closed (tenant_id, bucket);
+CREATE VIEW metrics_hourly AS
+SELECT c.* FROM rollup_levels l JOIN metrics_hourly_closed c ON c.bucket < l.closed_until WHERE l.level = 'metrics_hourly'
+UNION ALL
+SELECT r.* FROM rollup_levels l CROSS JOIN LATERAL metrics_rollup(INTERVAL '1 hour', l.closed_until, 'infinity') r
+WHERE l.level = 'metrics_hourly';
+
+CREATE TABLE metrics_daily_closed (
+    bucket           timestamptz      NOT NULL,
+    tenant_id        text             NOT NULL,
+    asset_id         text             NOT NULL,
+    metric_type      text             NOT NULL,
+    metric_name      text             NOT NULL,
+    count            bigint           NOT NULL,
+    sum_value        double precision,
+    avg_value        double precision,
+    min_value        double precision,
+    max_value        double precision,
+    stddev_value     double precision,
+    p50_value        double precision,
+    p95_value        double precision,
+    p99_value        double precision,
+    summarized_count bigint           NOT NULL
+) PARTITION BY RANGE (bucket);
+CREATE INDEX metrics_daily_tenant ON metrics_daily_closed (tenant_id, asset_id, metric_name, bucket DESC);
+CREATE INDEX metrics_daily_asset ON metrics_daily_closed (asset_id, metric_name, bucket DESC);
+CREATE INDEX metrics_daily_bucket ON metrics_daily_closed (tenant_id, bucket);
+CREATE VIEW metrics_daily AS
+SELECT c.* FROM rollup_levels l JOIN metrics_daily_closed c ON c.bucket < l.closed_until WHERE l.level = 'metrics_daily'
+UNION ALL
+SELECT r.* FROM rollup_levels l CROSS JOIN LATERAL metrics_rollup(INTERVAL '1 day', l.closed_until, 'infinity') r
+WHERE l.level = 'metrics_daily';
+
+CREATE TABLE event_counts_hourly_closed (
+    bucket        timestamptz NOT NULL,
+    tenant_id     text        NOT NULL,
+    source_module text        NOT NULL,
+    event_type    text        NOT NULL,
+    severity      text        NOT NULL,
+    count         bigint      NOT NULL
+) PARTITION BY RANGE (bucket);
+CREATE INDEX event_counts_hourly_tenant ON event_counts_hourly_closed (tenant_id, bucket DESC);
+
+CREATE FUNCTION event_counts_rollup(from_at timestamptz, to_at timestamptz)
+RETURNS TABLE (bucket timestamptz, tenant_id text, source_module text, event_type text, severity text, count bigint)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $rollup$
+SELECT date_bin(INTERVAL '1 hour', e.timestamp, TIMESTAMPTZ '1970-01-01 00:00:00+00'),
+    e.tenant_id, e.source_module, e.event_type, e.severity, count(*)
+FROM tidegate.events e
+WHERE e.timestamp >= from_at AND e.timestamp < to_at
+GROUP BY 1, 2, 3, 4, 5
+$rollup$;
+
+CREATE VIEW event_counts_hourly AS
+SELECT c.* FROM rollup_levels l JOIN event_counts_hourly_closed c ON c.bucket < l.closed_until
+WHERE l.level = 'event_counts_hourly'
+UNION ALL
+SELECT r.* FROM rollup_levels l CROSS JOIN LATERAL event_counts_rollup(l.closed_until, 'infinity') r
+WHERE l.level = 'event_counts_hourly';
+
+-- What the correlation job looks up: where else the events of a correlation id are.
+CREATE TABLE correlation_groups_closed (
+    bucket         timestamptz NOT NULL,
+    tenant_id      text        NOT NULL,
+    correlation_id uuid        NOT NULL,
+    count          bigint      NOT NULL,
+    first_at       timestamptz NOT NULL,
+    last_at        timestamptz NOT NULL
+) PARTITION BY RANGE (bucket);
+CREATE INDEX correlation_groups_tenant ON correlation_groups_closed (tenant_id, correlation_id, bucket DESC);
+CREATE INDEX correlation_groups_bucket ON correlation_groups_closed (tenant_id, bucket);
+
+CREATE FUNCTION correlation_groups_rollup(from_at timestamptz, to_at timestamptz)
+RETURNS TABLE (bucket timestamptz, tenant_id text, correlation_id uuid, count bigint, first_at timestamptz, last_at timestamptz)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $rollup$
+SELECT date_bin(INTERVAL '1 hour', e.timestamp, TIMESTAMPTZ '1970-01-01 00:00:00+00'),
+    e.tenant_id, e.correlation_id, count(*), min(e.timestamp), max(e.timestamp)
+FROM tidegate.events e
+WHERE e.timestamp >= from_at AND e.timestamp < to_at AND e.correlation_id IS NOT NULL
+GROUP BY 1, 2, 3
+$rollup$;
+
+CREATE VIEW correlation_groups AS
+SELECT c.* FROM rollup_levels l JOIN correlation_groups_closed c ON c.bucket < l.closed_until
+WHERE l.level = 'correlation_groups'
+UNION ALL
+SELECT r.* FROM rollup_levels l CROSS JOIN LATERAL correlation_groups_rollup(l.closed_until, 'infinity') r
+WHERE l.level = 'correlation_groups';
+
+GRANT SELECT ON metrics_1m, metrics_5m, metrics_hourly, metrics_daily, event_counts_hourly, correlation_groups,
+    rollup_levels TO tidegate_reader;

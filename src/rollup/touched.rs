@@ -1,0 +1,78 @@
+//! The queue of what was written, spread out: which minutes of which tenant a job still has to look at.
+//!
+//! Writers say in their own transaction which minutes they touched (`touched`); [`Spread`] notes each of them for each job
+//! that derives something from events or metrics (`touched_minutes`), and on the postgres engine for the rollups. A job
+//! takes minutes away first ([`take`]) and then reads what is in them, in one transaction with what it makes of them.
+
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+use tokio_postgres::GenericClient;
+
+use super::job::{Counts, Job};
+use crate::storage::{Engine, StorageError};
+
+/// Which jobs want to hear of which kind of rows.
+const WANTED: [(&str, &str); 4] =
+    [("events", "correlations"), ("events", "assets"), ("metrics", "series"), ("metrics", "anomalies")];
+
+/// Rows of the queue taken in one transaction: one for each tenant of a batch.
+const ROWS_PER_STEP: i64 = 5_000;
+/// Steps of a run.
+const STEPS_MAX: usize = 20;
+/// A minute is due once it is over, for then most of it is there; one that lies ahead (a sender's clock, or a plan) after
+/// this long.
+const AHEAD_MAX: &str = "60 seconds";
+
+/// Spreads the queue.
+pub struct Spread {
+    /// Which rollups there are to be noted.
+    pub engine: Engine,
+}
+
+impl Job for Spread {
+    const NAME: &'static str = "touched";
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
+        let sql = match self.engine {
+            Engine::Timescale => include_str!("../../sql/queries/touched_spread.sql"),
+            Engine::Postgres => include_str!("../../sql/queries/touched_spread_dirty.sql"),
+        };
+        let statement = client.prepare_cached(sql).await?;
+        let (kinds, jobs): (Vec<&str>, Vec<&str>) = WANTED.into_iter().unzip();
+        let mut taken = 0;
+        for _ in 0..STEPS_MAX {
+            let step: i64 = client.query_one(&statement, &[&ROWS_PER_STEP, &kinds, &jobs]).await?.get(0);
+            taken += step.unsigned_abs();
+            if step < ROWS_PER_STEP {
+                break;
+            }
+        }
+        Ok(vec![("rows", taken)])
+    }
+}
+
+/// A minute of a tenant, in minutes since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Touched {
+    /// The minute.
+    pub minute: i32,
+    /// The tenant.
+    pub tenant_id: String,
+}
+
+/// Takes up to `limit` due minutes of a job, the oldest first. To be called before anything else in the transaction that
+/// stores what comes of them.
+pub async fn take(client: &impl GenericClient, job: &str, limit: i64) -> Result<Vec<Touched>, tokio_postgres::Error> {
+    let sql = format!(
+        "DELETE FROM touched_minutes WHERE ctid = ANY (ARRAY(SELECT ctid FROM touched_minutes WHERE job = $1 \
+         AND (minute < floor(extract(epoch FROM now()) / 60) OR since < now() - INTERVAL '{AHEAD_MAX}') \
+         ORDER BY minute, tenant_id LIMIT $2)) RETURNING minute, tenant_id"
+    );
+    let rows = client.query(&sql, &[&job, &limit]).await?;
+    let mut touched: Vec<Touched> =
+        rows.iter().map(|row| Touched { minute: row.get(0), tenant_id: row.get(1) }).collect();
+    touched.sort();
+    Ok(touched)
+}
