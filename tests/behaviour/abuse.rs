@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::books::Books;
 use crate::client::{Answer, Client, parse};
-use crate::env::{DEADLINE, Env, Test, TestResult, until};
+use crate::env::{Env, Test, TestResult, until};
+use crate::frames::connect;
 use crate::samples::event;
 use crate::tests;
 
@@ -30,14 +31,6 @@ pub const TESTS: &[Test] = tests!(postgres:
 /// No test waits for a timeout that it does not mean.
 const PATIENT: [&str; 4] =
     ["http.head_timeout=10m", "http.idle_timeout=10m", "http.body_timeout=10m", "http.body_stall_timeout=10m"];
-
-pub fn connect(client: &Client) -> TcpStream {
-    let stream = TcpStream::connect(&client.address).unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    stream.set_write_timeout(Some(DEADLINE)).unwrap();
-    stream
-}
 
 /// Everything until the server closes in order; a reset is an error.
 fn until_closed(mut stream: &TcpStream) -> Vec<u8> {

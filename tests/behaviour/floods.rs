@@ -2,13 +2,16 @@
 //! looked at from outside, as the most that the process ever had.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::abuse::connect;
 use crate::books::Books;
 use crate::client::Client;
 use crate::env::{Env, Test, TestResult};
+use crate::frames::{
+    CONTINUATION, END_HEADERS, END_STREAM, GET, HEADERS, PING, POST, PREFACE, RST_STREAM, SETTINGS, connect, flood,
+    frame,
+};
 use crate::process::Tidegate;
 use crate::samples::event;
 use crate::tests;
@@ -33,54 +36,6 @@ fn flat(tidegate: &Tidegate, flood: impl FnOnce()) {
     tidegate.client.events(event(0)).accepted(1, 0);
     let after = tidegate.peak_resident_bytes();
     assert!(after - before <= GROWTH_BYTES_MAX, "{before} bytes grew to {after}");
-}
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA_MAX: usize = 64 << 20;
-
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-/// GET http://t/healthz, without indexing.
-const GET: &[u8] = b"\x82\x86\x01\x01t\x04\x08/healthz";
-/// POST http://t/v1/events
-const POST: &[u8] = b"\x83\x86\x01\x01t\x04\x0a/v1/events";
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = length[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-/// Says hello and then what `next` makes, until the server ends the connection; what it said is read meanwhile.
-fn flood(client: &Client, mut next: impl FnMut(u32) -> Vec<u8>) -> Vec<u8> {
-    let mut stream = connect(client);
-    stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, b"")].concat()).unwrap();
-    let mut reader = stream.try_clone().unwrap();
-    let reading = std::thread::spawn(move || {
-        let mut heard = Vec::new();
-        // A reset is an end as well.
-        let _ = reader.read_to_end(&mut heard);
-        heard
-    });
-    let mut sent = 0;
-    for n in 0.. {
-        let bytes = next(n);
-        sent += bytes.len();
-        if stream.write_all(&bytes).is_err() {
-            break;
-        }
-        assert!(sent < DATA_MAX, "{sent} bytes were taken and the connection still stands");
-    }
-    let _ = stream.shutdown(Shutdown::Both);
-    reading.join().unwrap()
 }
 
 fn continuation_frames_without_end(env: &Env) -> TestResult {

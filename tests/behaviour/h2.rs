@@ -299,7 +299,7 @@ fn requests_end_and_idle_connections_do_not_delay_the_end(env: &Env) -> TestResu
     let mut idle = Peer::plain(&tidegate.client);
     idle.post(&event(0)).accepted(1, 0);
     // One that does not even answer pings: its half of the greeting is all it ever says.
-    let mut mute = crate::abuse::connect(&tidegate.client);
+    let mut mute = crate::frames::connect(&tidegate.client);
     std::io::Write::write_all(&mut mute, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")?;
     let mut busy = Peer::plain(&tidegate.client);
     let blocker = env.sql();

@@ -38,7 +38,7 @@ mod harness;
 use std::sync::Arc;
 
 use env::{Engine, Env, Test};
-use harness::{books, client, env, postgres, process, proxy, samples, traffic};
+use harness::{books, client, env, frames, postgres, process, proxy, samples, traffic};
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
 

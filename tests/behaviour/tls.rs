@@ -11,10 +11,10 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::abuse::connect;
 use crate::books::Books;
 use crate::client::{Answer, Client, parse};
 use crate::env::{Env, Test, TestResult, until};
+use crate::frames::connect;
 use crate::h2::Peer;
 use crate::postgres::SUPERUSER;
 use crate::process::Tidegate;

@@ -8,8 +8,9 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::client::{Client, parse};
-use crate::env::{DEADLINE, Env, TestResult};
+use crate::client::parse;
+use crate::env::{Env, TestResult};
+use crate::frames::{CONTINUATION, END_HEADERS, END_STREAM, GET, HEADERS, RST_STREAM, connect, flood, frame};
 use crate::invariants::Scene;
 use crate::process::Tidegate;
 use crate::scenario;
@@ -22,62 +23,21 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(s30_handshakes_that_stall).on_one_engine(),
 ];
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-/// GET http://t/healthz, by the static table and without indexing.
-const GET: &[u8] = b"\x82\x86\x01\x01t\x04\x08/healthz";
-/// What a flood sends at most before the test is lost.
-const FLOOD_BYTES: usize = 64 << 20;
 /// What it may add to the memory at its worst moment.
 const GROWTH_BYTES: u64 = 16 << 20;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = length[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-fn connect(client: &Client) -> TcpStream {
-    let stream = TcpStream::connect(&client.address).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    stream.set_write_timeout(Some(DEADLINE)).unwrap();
-    stream
-}
-
 /// Sends what `next` makes until the server has enough of it; others are served meanwhile.
-fn flood(env: &Env, name: &str, mut next: impl FnMut(u32) -> Vec<u8>) -> TestResult {
+fn flooded(env: &Env, name: &str, mut next: impl FnMut(u32) -> Vec<u8>) -> TestResult {
     let tidegate = env.serve();
     let told = Arc::new(Told::default());
     told.both(&tidegate.client, 200);
     let before = tidegate.peak_resident_bytes();
-    let mut stream = connect(&tidegate.client);
-    let mut answers = stream.try_clone()?;
-    // Read, so that nothing but the server's own limits stops the flood.
-    let reader = std::thread::spawn(move || drop(answers.read_to_end(&mut Vec::new())));
-    let opening = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
-    let mut sent = 0;
-    let mut ended = stream.write_all(&opening).is_err();
-    for n in 0.. {
-        if ended || sent > FLOOD_BYTES {
-            break;
-        }
-        let frames = next(2 * n + 1);
-        sent += frames.len();
-        ended = stream.write_all(&frames).is_err();
+    flood(&tidegate.client, |n| {
         if n == 1000 {
             told.both(&tidegate.client, 200);
         }
-    }
-    assert!(ended, "{sent} bytes were taken");
-    reader.join().expect("the server closed");
+        next(2 * n + 1)
+    });
     let grown = tidegate.peak_resident_bytes() - before;
     assert!(grown < GROWTH_BYTES, "{grown} bytes more were resident");
     finish(env, &tidegate, &told, name);
@@ -91,7 +51,7 @@ fn finish(env: &Env, tidegate: &Tidegate, told: &Told, name: &str) {
 
 fn s30_streams_reset_without_end(env: &Env) -> TestResult {
     // CANCEL, right after each request.
-    flood(env, "s30_streams_reset_without_end", |stream| {
+    flooded(env, "s30_streams_reset_without_end", |stream| {
         let request = frame(HEADERS, END_HEADERS | END_STREAM, stream, GET);
         [request, frame(RST_STREAM, 0, stream, &8u32.to_be_bytes())].concat()
     })
@@ -102,7 +62,7 @@ fn s30_headers_continued_without_end(env: &Env) -> TestResult {
     let mut field = b"\x00\x01x\x7f\x81\x7c".to_vec();
     field.extend(vec![b'y'; 16_000]);
     let mut begun = false;
-    flood(env, "s30_headers_continued_without_end", move |_| {
+    flooded(env, "s30_headers_continued_without_end", move |_| {
         let kind = if std::mem::replace(&mut begun, true) { CONTINUATION } else { HEADERS };
         frame(kind, 0, 1, if kind == HEADERS { GET } else { &field })
     })

@@ -35,25 +35,40 @@ fn reborn(stage: &Stage<'_>, senders: &Senders, tidegate: &mut Tidegate, step: &
     senders.flow(8);
 }
 
-/// Dies at each of these steps while requests go into the spool.
-fn killed_spooling(env: &Env, name: &str, steps: &[Rule<'_>]) -> TestResult {
+/// Dies at each of these steps, which `begin` brings about once it has armed the rule; `end` waits for what is to follow.
+fn killed_at_steps(
+    env: &Env,
+    name: &str,
+    steps: &[Rule<'_>],
+    begin: impl Fn(&Stage<'_>, &Senders, Rule<'_>),
+    end: impl Fn(&Stage<'_>, &Tidegate),
+) -> TestResult {
     let stage = Stage::with_shim(env);
     let mut tidegate = stage.serve();
     let senders = Senders::start(&stage.told, &tidegate.client, Patience::Retry);
     for rule in steps {
         senders.flow(4);
         stage.proxy.away();
-        // A segment is begun before anything is appended to it; the first of this process may be the one.
-        if rule.part == ".seg" {
-            senders.spool(4);
-        }
-        stage.shim().arm(*rule);
+        begin(&stage, &senders, *rule);
         reborn(&stage, &senders, &mut tidegate, &format!("{rule:?}"));
+        end(&stage, &tidegate);
     }
     senders.finish();
     stage.drained(&tidegate);
     stage.assert_invariants(&tidegate, name);
     Ok(())
+}
+
+/// Dies at each of these steps while requests go into the spool.
+fn killed_spooling(env: &Env, name: &str, steps: &[Rule<'_>]) -> TestResult {
+    let begin = |stage: &Stage<'_>, senders: &Senders, rule: Rule<'_>| {
+        // A segment is begun before anything is appended to it; the first of this process may be the one.
+        if rule.part == ".seg" {
+            senders.spool(4);
+        }
+        stage.shim().arm(rule);
+    };
+    killed_at_steps(env, name, steps, begin, |_, _| {})
 }
 
 fn s09_killed_appending(env: &Env) -> TestResult {
@@ -78,23 +93,13 @@ fn s09_killed_beginning_a_segment(env: &Env) -> TestResult {
 
 /// Dies at each of these steps while the spool is drained.
 fn killed_draining(env: &Env, name: &str, steps: &[Rule<'_>]) -> TestResult {
-    let stage = Stage::with_shim(env);
-    let mut tidegate = stage.serve();
-    let senders = Senders::start(&stage.told, &tidegate.client, Patience::Retry);
-    for rule in steps {
-        senders.flow(4);
-        stage.proxy.away();
+    let begin = |stage: &Stage<'_>, _: &Senders, rule: Rule<'_>| {
         // More than one segment, so that there is one to take away.
         until("there are segments to drain", || (stage.segments().len() > 2).then_some(()));
-        stage.shim().arm(*rule);
+        stage.shim().arm(rule);
         stage.proxy.back();
-        reborn(&stage, &senders, &mut tidegate, &format!("{rule:?}"));
-        stage.drained(&tidegate);
-    }
-    senders.finish();
-    stage.drained(&tidegate);
-    stage.assert_invariants(&tidegate, name);
-    Ok(())
+    };
+    killed_at_steps(env, name, steps, begin, |stage, tidegate| stage.drained(tidegate))
 }
 
 fn s09_killed_saving_the_cursor(env: &Env) -> TestResult {

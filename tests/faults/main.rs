@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use env::{Engine, Env};
-use harness::{books, client, env, postgres, process, proxy, samples, traffic};
+use harness::{books, client, env, frames, postgres, process, proxy, samples, traffic};
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
 use scenario::Scenario;

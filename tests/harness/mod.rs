@@ -6,6 +6,7 @@
 pub mod books;
 pub mod client;
 pub mod env;
+pub mod frames;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

@@ -1,0 +1,65 @@
+//! HTTP/2 frames made by hand: what no client library would send.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+
+use crate::client::Client;
+use crate::env::DEADLINE;
+
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const HEADERS: u8 = 1;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
+pub const CONTINUATION: u8 = 9;
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
+/// GET http://t/healthz, by the static table and without indexing.
+pub const GET: &[u8] = b"\x82\x86\x01\x01t\x04\x08/healthz";
+/// POST http://t/v1/events
+pub const POST: &[u8] = b"\x83\x86\x01\x01t\x04\x0a/v1/events";
+/// What a flood sends at most before the test is lost.
+const FLOOD_BYTES: usize = 64 << 20;
+
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// A connection on which nothing was said yet.
+pub fn connect(client: &Client) -> TcpStream {
+    let stream = TcpStream::connect(&client.address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+/// Says hello and then what `next` makes, until the server ends the connection; what it said is read meanwhile, so that
+/// nothing but the server's own limits stops the flood.
+pub fn flood(client: &Client, mut next: impl FnMut(u32) -> Vec<u8>) -> Vec<u8> {
+    let mut stream = connect(client);
+    stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, b"")].concat()).unwrap();
+    let mut reader = stream.try_clone().unwrap();
+    let reading = std::thread::spawn(move || {
+        let mut heard = Vec::new();
+        // A reset is an end as well.
+        let _ = reader.read_to_end(&mut heard);
+        heard
+    });
+    let mut sent = 0;
+    for n in 0.. {
+        let bytes = next(n);
+        sent += bytes.len();
+        if stream.write_all(&bytes).is_err() {
+            break;
+        }
+        assert!(sent < FLOOD_BYTES, "{sent} bytes were taken and the connection still stands");
+    }
+    let _ = stream.shutdown(Shutdown::Both);
+    reading.join().unwrap()
+}
