@@ -16,7 +16,7 @@ use crate::event::RowRef;
 use crate::event::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
 use crate::limits::DIRECT_COMPRESS_ROWS_MIN;
 
-const HOUR_US: i64 = 3_600_000_000;
+const MINUTE_US: i64 = 60_000_000;
 
 /// How rows are to be planned.
 #[derive(Debug, Clone, Copy)]
@@ -93,8 +93,8 @@ pub struct Manifest {
     pub event_count: i32,
     /// Oldest and newest timestamp, in microseconds since 1970.
     pub bounds_us: (i64, i64),
-    /// The hours touched, in microseconds since 1970.
-    pub hours_us: BTreeSet<i64>,
+    /// The minutes since 1970 that rows fall into, as rows came: neither sorted nor each once.
+    minutes: Vec<i32>,
 }
 
 /// What one transaction writes into events.
@@ -175,22 +175,27 @@ struct Group<'a> {
 
 impl Manifest {
     fn new(tenant_id: Arc<str>, stream: &str, batch_id: i64) -> Self {
-        let (event_count, bounds_us, hours_us) = (0, (i64::MAX, i64::MIN), BTreeSet::new());
-        Self { tenant_id, stream: stream.to_owned(), batch_id, event_count, bounds_us, hours_us }
+        let (event_count, bounds_us, minutes) = (0, (i64::MAX, i64::MIN), Vec::new());
+        Self { tenant_id, stream: stream.to_owned(), batch_id, event_count, bounds_us, minutes }
+    }
+
+    /// The minutes since 1970 that its rows fall into.
+    pub fn minutes(&self) -> BTreeSet<i32> {
+        self.minutes.iter().copied().collect()
     }
 
     /// Counts rows in; returns the ordinal of the first.
     fn count(&mut self, rows: &[RowRef]) -> i32 {
         let seq = self.event_count;
         self.event_count += i32::try_from(rows.len()).expect("items of a request are limited");
-        let mut hour = 0..0;
+        let mut minute_us = 0..0;
         for row in rows {
             let us = row.timestamp_us;
             self.bounds_us = (self.bounds_us.0.min(us), self.bounds_us.1.max(us));
-            if !hour.contains(&us) {
-                let start = us.div_euclid(HOUR_US) * HOUR_US;
-                hour = start..start + HOUR_US;
-                self.hours_us.insert(start);
+            if !minute_us.contains(&us) {
+                let minute = us.div_euclid(MINUTE_US);
+                minute_us = minute * MINUTE_US..(minute + 1) * MINUTE_US;
+                self.minutes.push(i32::try_from(minute).expect("validation keeps timestamps in a window around now"));
             }
         }
         seq
@@ -245,7 +250,7 @@ impl Plan {
         stream.into()
     }
 
-    /// Takes a row that was there already out of its manifest; bounds and hours stay, and may be wider than need be.
+    /// Takes a row that was there already out of its manifest; bounds and minutes stay, and may be wider than need be.
     pub fn discount(&mut self, batch_id: i64) {
         if let Some(manifest) = self.manifests.iter_mut().find(|manifest| manifest.batch_id == batch_id) {
             manifest.event_count -= 1;

@@ -223,7 +223,7 @@ pub async fn attempt(
         biased;
         finish(open),
         remembered.insert(client, &statements.ledger),
-        manifests::insert(client, &statements.manifests, &plan.manifests),
+        manifests::insert(client, &statements.manifests, "events", &plan.manifests),
         client.batch_execute("COMMIT"),
     );
     // Before COMMIT a statement that the server refused means a rollback, whatever it was refused for.
