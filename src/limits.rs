@@ -124,8 +124,9 @@ pub const QUEUE_REQUESTS_PER_TENANT_MAX: usize = QUEUE_REQUESTS_MAX / 2;
 /// Full batches that may share a transaction while more of them wait than there are writers: a transaction has a price of
 /// its own, and senders wait for a writer anyway.
 pub const JOINED_BATCHES_MAX: usize = 4;
-/// Chunks that a request of the live lane touches at most; one more and it goes through the late lane.
-pub const LIVE_CHUNKS_MAX: usize = 8;
+/// Days (time slices of chunks) that a request of the live lane touches at most; one more and it goes through the late lane.
+/// Each is up to 4 chunks of events, or 8 of metrics.
+pub const LIVE_SLICES_MAX: usize = 8;
 /// How long after its end a chunk still counts as open: clocks differ, and senders retry.
 pub const CHUNK_OPEN_GRACE: Duration = Duration::from_secs(3600);
 /// Rounds in which one poisoned row after another is cut out of a batch by its COPY line, before bisecting.

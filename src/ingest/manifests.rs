@@ -53,10 +53,7 @@ pub async fn insert(
     let (touching, minutes): (Vec<&str>, Vec<String>) =
         touched.into_iter().map(|(tenant_id, minutes)| (tenant_id, listed(&minutes))).unzip();
     client
-        .execute(
-            statement,
-            &[&tenants, &ids, &streams, &counts, &oldest, &newest, &hours, &kind, &touching, &minutes],
-        )
+        .execute(statement, &[&tenants, &ids, &streams, &counts, &oldest, &newest, &hours, &kind, &touching, &minutes])
         .await?;
     Ok(())
 }

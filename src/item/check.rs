@@ -66,17 +66,17 @@ pub(crate) fn timestamp<F: Field>(
         return Ok(at_us);
     }
     let (oldest, newest) = (format_rfc3339(window.oldest_us), format_rfc3339(window.newest_us));
-    let advice = if at_us < window.oldest_us {
-        retention
-    } else {
-        "check the sender's clock and the number's unit"
-    };
+    let advice = if at_us < window.oldest_us { retention } else { "check the sender's clock and the number's unit" };
     let message = format!("timestamp {} is outside {oldest} to {newest}; {advice}", excerpt(text));
     Err(Rejection::validate(Code::OutOfWindow, message))
 }
 
 /// Text of a member that must be a string.
-pub(crate) fn string<'a, F: Field>(envelope: &Envelope<'a, F>, field: F, member: &Member<F>) -> Result<&'a str, Rejection> {
+pub(crate) fn string<'a, F: Field>(
+    envelope: &Envelope<'a, F>,
+    field: F,
+    member: &Member<F>,
+) -> Result<&'a str, Rejection> {
     envelope.text(field).ok_or_else(|| wrong_type(field, member, "a string"))
 }
 

@@ -88,12 +88,7 @@ pub(crate) fn decode<F: Field, I: Items<F>>(
 }
 
 /// The item as text, if nothing is wrong with it; of several things the first is named.
-fn readable<'b>(
-    body: &'b [u8],
-    text: Option<&'b str>,
-    item: &Item,
-    origin: &Origin<'_>,
-) -> Result<&'b str, Rejection> {
+fn readable<'b>(body: &'b [u8], text: Option<&'b str>, item: &Item, origin: &Origin<'_>) -> Result<&'b str, Rejection> {
     let poison = item.scan.map_err(|syntax| syntax_rejection(syntax, item.start))?;
     let text = match text {
         Some(body) => Ok(&body[item.start..item.end]),

@@ -27,8 +27,8 @@ mod split;
 pub(crate) mod time;
 
 pub use reject::{BodyError, Code, RejectedItem, Rejection, Stage};
-pub use rows::{Decoded, RowRef, Rows};
 pub(crate) use rows::StreamIndex;
+pub use rows::{Decoded, RowRef, Rows};
 
 use uuid::Uuid;
 

@@ -64,6 +64,11 @@ impl Decoded {
         self.items - u32::try_from(self.rejected.len()).expect("items of a request are limited")
     }
 
+    /// What a key is charged for it: its items, or its rows where they are more.
+    pub fn work(&self) -> u64 {
+        u64::from(self.items).max(self.rows.rows.len() as u64)
+    }
+
     /// Makes an item of which a row cannot be stored a rejected one: with all of its rows, as it is one promise.
     pub fn reject(&mut self, item: u32, rejection: Rejection) {
         let Some(row) = self.rows.rows.iter().find(|row| row.item == item) else { return };
@@ -71,6 +76,19 @@ impl Decoded {
         self.rows.rows.retain(|row| row.item != item);
         let at = self.rejected.partition_point(|other| other.index < item);
         self.rejected.insert(at, rejected);
+    }
+
+    /// Makes every item a rejected one.
+    pub fn reject_all(&mut self, rejection: &Rejection) {
+        let mut rows = std::mem::take(&mut self.rows.rows);
+        rows.dedup_by_key(|row| row.item);
+        self.rejected.extend(rows.into_iter().map(|row| RejectedItem {
+            index: row.item,
+            event_id: row.event_id(),
+            raw: row.raw,
+            rejection: rejection.clone(),
+        }));
+        self.rejected.sort_by_key(|item| item.index);
     }
 
     /// What keeping the rejected items takes, in bytes: what was sent, and a dead letter's own columns and reason.

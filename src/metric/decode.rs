@@ -41,8 +41,7 @@ impl Decoder {
 
     /// Decodes, validates and encodes a body. A bad item is among the rejected ones and costs no other.
     pub fn decode(&mut self, body: &[u8], form: BodyForm, origin: &Origin<'_>) -> Result<Decoded, BodyError> {
-        let mut request =
-            Request { origin, scratch: &mut self.scratch, samples: &mut self.samples, repeated_bytes: 0 };
+        let mut request = Request { origin, scratch: &mut self.scratch, samples: &mut self.samples, repeated_bytes: 0 };
         let mut decoded = decode(body, form, Shape::Envelope, origin, &mut self.scanner, &mut request)?;
         if !decoded.rows.rows.is_empty() {
             decoded.rows.streams.push(STREAM.to_owned());

@@ -41,8 +41,7 @@ pub(super) fn repeat(out: &mut Vec<u8>, start: usize, length: usize, value_at: u
 }
 
 fn put_dimensions(envelope: &Envelope<'_>, out: &mut Vec<u8>) {
-    let is_extra =
-        |member: &&Member| matches!(member.field, Field::Unknown | Field::Extra) || envelope.loses(member);
+    let is_extra = |member: &&Member| matches!(member.field, Field::Unknown | Field::Extra) || envelope.loses(member);
     let mut extras = envelope.members().iter().filter(is_extra).peekable();
     let dimensions = envelope.member(Field::Dimensions);
     if extras.peek().is_none() {

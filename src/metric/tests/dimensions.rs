@@ -16,10 +16,7 @@ fn their_text_is_copied() {
 #[test]
 fn unknown_fields_are_kept() {
     assert_eq!(stored(r#","unit":"ms","n": null"#), r#"{"extra":{"unit":"ms","n":null}}"#);
-    assert_eq!(
-        stored(r#","unit":"ms","dimensions":{"a": 1,"b":[ ]}"#),
-        r#"{"a":1,"b":[ ],"extra":{"unit":"ms"}}"#
-    );
+    assert_eq!(stored(r#","unit":"ms","dimensions":{"a": 1,"b":[ ]}"#), r#"{"a":1,"b":[ ],"extra":{"unit":"ms"}}"#);
 }
 
 #[test]

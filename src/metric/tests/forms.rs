@@ -43,7 +43,8 @@ fn zero_negative_and_huge_values_are_values() {
 
 #[test]
 fn values_are_rows_of_their_own() {
-    let body = format!("[{},{}]", metric(r#","values":[ 1 , -2.5,3e2 ],"dimensions":{"k":"v"}"#), metric(",\"value\":9"));
+    let body =
+        format!("[{},{}]", metric(r#","values":[ 1 , -2.5,3e2 ],"dimensions":{"k":"v"}"#), metric(",\"value\":9"));
     let decoded = decode(&body);
     assert_eq!((decoded.items, decoded.accepted(), decoded.rejected.len()), (2, 2, 0));
     let rows = rows(&decoded);

@@ -95,13 +95,7 @@ impl Row {
     /// count, sum, min, max, sumsq
     fn numbers(&self) -> (i64, Option<f64>, Option<f64>, Option<f64>, Option<f64>) {
         let double = |name| self.double(name);
-        (
-            self.int("value_count"),
-            double("value_sum"),
-            double("value_min"),
-            double("value_max"),
-            double("value_sumsq"),
-        )
+        (self.int("value_count"), double("value_sum"), double("value_min"), double("value_max"), double("value_sumsq"))
     }
 }
 
