@@ -18,6 +18,7 @@ mod http;
 mod keys;
 mod load;
 mod metrics;
+mod metrics_columnstore;
 mod not_json;
 mod numbers;
 mod operation;
@@ -51,6 +52,7 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("not_json", not_json::TESTS),
         ("exactly_once", exactly_once::TESTS),
         ("metrics", metrics::TESTS),
+        ("metrics", metrics_columnstore::TESTS),
         ("reads", reads::TESTS),
         ("dead_letters", dead_letters::TESTS),
         ("keys", keys::TESTS),
