@@ -7,7 +7,7 @@ use tidegate::item::space::space;
 
 use crate::books::Books;
 use crate::env::{Env, Test, TestResult, until};
-use crate::postgres::{SUPERUSER, Sql};
+use crate::postgres::Sql;
 use crate::samples::{array, hours_from_now, metric_with};
 use crate::tests;
 
@@ -104,7 +104,7 @@ fn few_rows_stay_in_row_form(env: &Env) -> TestResult {
     Ok(())
 }
 
-/// Chunks in which the race is run.
+/// Days ahead, in whose chunks the race is run: the late lane would keep the two apart.
 const DAYS: i64 = 4;
 /// About a second.
 const POLLS_MAX: usize = 100;
@@ -119,7 +119,7 @@ fn overlapping(env: &Env, before: usize, first: usize, second: usize) -> TestRes
         )
     };
     for day in 1..=DAYS {
-        let at = hours_from_now(-24 * day);
+        let at = hours_from_now(24 * day);
         let send = |count: usize| {
             tidegate.client.metrics(array((0..count).map(|n| sample(1, n, &at)))).accepted(count as u64, 0);
         };
@@ -160,74 +160,84 @@ fn direct_rows_beside_plain_ones_in_a_new_chunk(env: &Env) -> TestResult {
 }
 
 const SENDERS: usize = 8;
+const ROUNDS: usize = 6;
 
-/// Eight senders for eight tenants, each with its own order of assets; the even ones with few rows, the odd ones with many.
-fn send_at_once(env: &Env, rounds: usize, at: &str, settings: &[&str], between: impl Fn(&Sql, usize)) -> i64 {
-    let mut tidegate = env.serve_with(settings);
+/// Eight senders for eight tenants, the even ones with few rows, the odd ones with many, each with its own order of assets.
+fn large_and_small_tenants_at_once(env: &Env) -> TestResult {
+    let rows_of = |sender: usize| if sender.is_multiple_of(2) { 30 } else { 900 };
+    let tidegate = env.serve_with(&["writers=8", "batch.linger_ms=0"]);
     let keys: Vec<_> = (0..SENDERS).map(|n| env.key(&format!("tenant-{n}"), "ingest")).collect();
-    let sql = env.sql_as(SUPERUSER);
-    let gate = Barrier::new(SENDERS + 1);
-    let mut total = 0;
+    let (gate, at) = (Barrier::new(SENDERS), hours_from_now(0));
     std::thread::scope(|scope| {
         for (n, key) in keys.iter().enumerate() {
-            let (client, gate) = (tidegate.with(key), &gate);
+            let (client, gate, at) = (tidegate.with(key), &gate, &at);
             scope.spawn(move || {
-                for round in 0..rounds {
-                    gate.wait();
-                    let count = count_of(n);
-                    // Strides that are prime to the number of assets: every asset, in another order.
+                for round in 0..ROUNDS {
+                    // Prime to the number of assets: every asset, in another order.
                     let stride = [1, 3, 7, 11, 13, 17, 19, 1999][(n + round) % 8];
-                    let items = (0..count).map(|row| sample((row * stride + n) % 2000, row, at));
-                    client.metrics(array(items)).accepted(count as u64, 0);
+                    let body = array((0..rows_of(n)).map(|row| sample((row * stride + n) % 2000, row, at)));
                     gate.wait();
+                    client.metrics(body).accepted(rows_of(n) as u64, 0);
                 }
             });
         }
-        for round in 0..rounds {
-            between(&sql, round);
-            gate.wait();
-            gate.wait();
-            total += (0..SENDERS).map(count_of).sum::<usize>();
-        }
     });
-    assert_eq!(tidegate.stop(), Some(0));
-    i64::try_from(total).unwrap()
-}
-
-fn count_of(sender: usize) -> usize {
-    if sender.is_multiple_of(2) { 30 } else { 900 }
-}
-
-fn large_and_small_tenants_at_once(env: &Env) -> TestResult {
-    let at = hours_from_now(0);
-    let sent = send_at_once(env, 6, &at, &["writers=8", "batch.linger_ms=0"], |_, _| {});
     let sql = env.sql();
-    assert_eq!(sql.count("metrics"), sent);
+    assert_eq!(sql.count("metrics"), i64::try_from(ROUNDS * (0..SENDERS).map(rows_of).sum::<usize>())?);
     let (rows, compressed) = layout(&sql);
     assert!(rows > 0 && compressed == 8, "both ways of writing were used: {rows} rows, {compressed} chunks");
     no_row_is_hidden(env);
     Ok(())
 }
 
-/// The first COPY into a chunk that was just compressed changes its state and keeps it locked until COMMIT: two
-/// transactions that took such chunks in opposite order would deadlock.
+/// Samples of a partition's assets.
+fn of_partition(partition: u32, count: usize, at: &str) -> Vec<String> {
+    let assets = (0..).filter(|n| space(&format!("asset-{n}")) / (i32::MAX as u32 / 8) == partition);
+    assets.take(count).map(|n| sample(n, n, at)).collect()
+}
+
+/// The first COPY into a chunk that was just compressed changes its state and keeps it locked until COMMIT. One request names
+/// three such chunks upwards, another downwards, and the one in the middle is held until both have taken what they can.
 fn writers_take_chunks_in_one_order(env: &Env) -> TestResult {
-    let at = hours_from_now(0);
-    let sent = send_at_once(env, 8, &at, &["writers=8", "batch.linger_ms=2"], |sql, _| {
-        sql.run("SET search_path = tidegate, public");
-        sql.rows("SELECT compress_chunk(chunk, recompress => true) FROM show_chunks('tidegate.metrics') AS chunk", &[]);
-    });
-    let sql = env.sql();
-    assert_eq!(sql.count("metrics"), sent);
+    let mut tidegate = env.serve_with(&["writers=2", "batch.linger_ms=0"]);
+    let (at, blocker, observer) = (hours_from_now(0), env.sql(), env.sql());
+    let body = |partitions: [u32; 3], count: usize| {
+        array(partitions.into_iter().flat_map(|partition| of_partition(partition, count, &at)))
+    };
+    let waiting = || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+             AND wait_event_type = 'Lock' AND query LIKE 'COPY metrics%'";
+        observer.one::<i64>(sql)
+    };
+    tidegate.client.metrics(body([1, 3, 6], 60)).accepted(180, 0);
+    // By direct-compress COPY, and by a plain one.
+    for count in [60, 20] {
+        let compress = "SELECT compress_chunk(chunk, recompress => true) FROM show_chunks('tidegate.metrics') AS chunk";
+        blocker.rows(compress, &[]);
+        let middle = of_partition(3, 1, &at)[0].clone();
+        let asset = middle.split('"').nth(3).unwrap();
+        blocker.run(&format!(
+            "BEGIN; INSERT INTO metrics VALUES (0, 0, '{at}', now(), 'default', '{asset}', 'gauge', 'latency', 1, 0)"
+        ));
+        let send = |partitions| tidegate.client.metrics(body(partitions, count)).accepted(3 * count as u64, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| send([1, 3, 6]));
+            until("the first waits", || (waiting() == 1).then_some(()));
+            scope.spawn(|| send([6, 3, 1]));
+            until("the second waits", || (waiting() == 2).then_some(()));
+            blocker.run("ROLLBACK");
+        });
+    }
+    assert_eq!(tidegate.stop(), Some(0));
     // Sessions report when they end, and those of the server are closed.
     let deadlocks: i64 = until("the sessions' counts are in", || {
-        let open: i64 = sql.one(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-             AND application_name = 'tidegate writer'",
-        );
-        (open == 0).then(|| sql.one("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))
+        let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+             AND application_name = 'tidegate writer'";
+        let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+        (observer.one::<i64>(open) == 0).then(|| env.sql().one(deadlocks))
     });
-    assert_eq!(deadlocks, 0);
+    assert_eq!((deadlocks, env.sql().count("metrics")), (0, 180 + 2 * 180 + 2 * 60));
+    assert!(!tidegate.log().contains("40P01"), "{}", tidegate.log());
     no_row_is_hidden(env);
     Ok(())
 }
