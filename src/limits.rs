@@ -35,6 +35,26 @@ pub const FOREIGN_ID_CHARS_MAX: usize = 512;
 pub const JSON_DEPTH_MAX: usize = 64;
 /// Most digits that a JSON number may expand to. `1e131071` is 8 bytes on the wire and 131,072 once read back.
 pub const NUMBER_DIGITS_MAX: usize = 1024;
+// ---- metrics --------------------------------------------------------------------------------------------------
+
+/// Longest `metric_type`, in characters (seed ADR-002: VARCHAR(100)).
+pub const METRIC_TYPE_CHARS_MAX: usize = 100;
+/// Longest `metric_name`, in characters (seed ADR-002: VARCHAR(100)).
+pub const METRIC_NAME_CHARS_MAX: usize = 100;
+/// Largest magnitude of a metric's value or sum: its square, summed over any number of samples, must stay a double, or one
+/// sample fails the rollups of every tenant.
+pub const METRIC_VALUE_MAX: f64 = 1e140;
+/// Largest sum of squares of a summary.
+pub const METRIC_SUMSQ_MAX: f64 = METRIC_VALUE_MAX * METRIC_VALUE_MAX;
+/// Most values that a summary may stand for: up to here a double counts one by one.
+pub const METRIC_COUNT_MAX: i64 = 1 << 53;
+/// Most `values` of an item.
+pub const METRIC_VALUES_MAX: usize = 10_000;
+/// Bytes of rows that the `values` of a request's items may make: names and dimensions are repeated with each value.
+pub const METRIC_VALUES_BYTES_MAX: usize = 32 * MIB;
+
+// ---- windows --------------------------------------------------------------------------------------------------
+
 /// How far ahead of the server's clock a timestamp may be, in days.
 pub const FUTURE_DAYS_MAX: i64 = 7;
 /// Most chunks (partitions) that the accepted window may span; past it `DROP` runs out of locks.
@@ -104,8 +124,9 @@ pub const QUEUE_REQUESTS_PER_TENANT_MAX: usize = QUEUE_REQUESTS_MAX / 2;
 /// Full batches that may share a transaction while more of them wait than there are writers: a transaction has a price of
 /// its own, and senders wait for a writer anyway.
 pub const JOINED_BATCHES_MAX: usize = 4;
-/// Chunks that a request of the live lane touches at most; one more and it goes through the late lane.
-pub const LIVE_CHUNKS_MAX: usize = 8;
+/// Days (time slices of chunks) that a request of the live lane touches at most; one more and it goes through the late lane.
+/// Each is up to 4 chunks of events, or 8 of metrics.
+pub const LIVE_SLICES_MAX: usize = 8;
 /// How long after its end a chunk still counts as open: clocks differ, and senders retry.
 pub const CHUNK_OPEN_GRACE: Duration = Duration::from_secs(3600);
 /// Rounds in which one poisoned row after another is cut out of a batch by its COPY line, before bisecting.

@@ -2,11 +2,13 @@
 //! they were sent; only the braces around them, and what the server adds, are written here.
 
 use super::Origin;
-use super::envelope::Envelope;
-use super::pgcopy::{put_head, put_i32, put_jsonb, put_text, put_text_or_null, put_uuid_or_null};
-use super::scan::{Field, Member};
-use super::time::format_rfc3339;
-use super::validate::{Payload, ValidEvent};
+use super::fields::{CONTEXT, Field, METADATA};
+use super::pgcopy::COPY_COLUMN_COUNT;
+use super::validate::{DATA_BASE64, Envelope, Member, Payload, ValidEvent};
+use crate::item::object::Object;
+use crate::item::pgcopy::{put_head, put_i32, put_jsonb, put_text, put_text_or_null, put_uuid, put_uuid_or_null};
+use crate::item::scan::Field as _;
+use crate::item::time::format_rfc3339;
 
 /// Where metadata keeps what no column takes.
 const EXTRA: &str = "extra";
@@ -25,7 +27,8 @@ pub(super) fn server_metadata(origin: &Origin<'_>) -> String {
 
 /// Appends the event's tuple.
 pub(super) fn encode(event: &ValidEvent<'_>, origin: &Origin<'_>, server_metadata: &str, out: &mut Vec<u8>) {
-    put_head(out, event.timestamp_us, origin.received_at_us, event.id);
+    put_head(out, COPY_COLUMN_COUNT, event.timestamp_us, origin.received_at_us);
+    put_uuid(out, event.id);
     put_text(out, origin.tenant_id);
     put_text(out, event.stream);
     put_text(out, event.source_module);
@@ -52,7 +55,7 @@ pub(super) fn encode(event: &ValidEvent<'_>, origin: &Origin<'_>, server_metadat
 fn put_metadata(event: &ValidEvent<'_>, server_metadata: &str, out: &mut Vec<u8>) {
     let mut object = Object::open(out);
     if let Some(envelope) = &event.envelope {
-        for member in envelope.metadata().iter().filter(|member| member.field != Field::ServerOwned) {
+        for member in envelope.nested(METADATA).iter().filter(|member| member.field != Field::ServerOwned) {
             object.copy(envelope, member);
         }
     }
@@ -63,16 +66,23 @@ fn put_metadata(event: &ValidEvent<'_>, server_metadata: &str, out: &mut Vec<u8>
             object.member(name, envelope.raw(member.value));
         }
     }
-    put_extra(envelope, &mut object);
+    let base64_payload = matches!(event.payload, Payload::Member(DATA_BASE64, _));
+    put_extra(envelope, base64_payload, &mut object);
     object.close();
 }
 
 /// What no column takes: unknown fields, losing aliases, the rest of `context`, and members of the sender's metadata
 /// whose names are the server's.
-fn put_extra(envelope: &Envelope<'_>, metadata: &mut Object<'_>) {
-    let mut extras = envelope.extras().peekable();
-    let mut context = envelope.context_extras().peekable();
-    let mut displaced = envelope.metadata().iter().filter(|member| member.field == Field::ServerOwned).peekable();
+fn put_extra(envelope: &Envelope<'_>, base64_payload: bool, metadata: &mut Object<'_>) {
+    let is_extra = |member: &&Member| match member.field {
+        Field::Unknown | Field::ServerOwned | Field::SpecVersion => true,
+        Field::DataBase64 => !base64_payload,
+        _ => envelope.loses(member),
+    };
+    let in_context = |member: &&Member| !member.field.is_read_nested() || envelope.loses(member);
+    let mut extras = envelope.members().iter().filter(is_extra).peekable();
+    let mut context = envelope.nested(CONTEXT).iter().filter(in_context).peekable();
+    let mut displaced = envelope.nested(METADATA).iter().filter(|member| member.field == Field::ServerOwned).peekable();
     if extras.peek().is_none() && context.peek().is_none() && displaced.peek().is_none() {
         return;
     }
@@ -98,55 +108,4 @@ fn put_nested<'a>(
     let mut nested = Object::open(extra.out);
     members.for_each(|member| nested.copy(envelope, member));
     nested.close();
-}
-
-/// A JSON object being written.
-struct Object<'o> {
-    out: &'o mut Vec<u8>,
-    empty: bool,
-}
-
-impl<'o> Object<'o> {
-    fn open(out: &'o mut Vec<u8>) -> Self {
-        out.push(b'{');
-        Self { out, empty: true }
-    }
-
-    fn comma(&mut self) {
-        if !self.empty {
-            self.out.push(b',');
-        }
-        self.empty = false;
-    }
-
-    /// A key that needs no escape, of a value that is written next.
-    fn key(&mut self, name: &str) {
-        self.comma();
-        self.out.push(b'"');
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
-    }
-
-    fn member(&mut self, name: &str, value: &str) {
-        self.key(name);
-        self.out.extend_from_slice(value.as_bytes());
-    }
-
-    /// A member as its sender wrote it.
-    fn copy(&mut self, envelope: &Envelope<'_>, member: &Member) {
-        self.comma();
-        self.out.extend_from_slice(envelope.raw(member.key).as_bytes());
-        self.out.push(b':');
-        self.out.extend_from_slice(envelope.raw(member.value).as_bytes());
-    }
-
-    /// Members written beforehand.
-    fn members(&mut self, text: &str) {
-        self.comma();
-        self.out.extend_from_slice(text.as_bytes());
-    }
-
-    fn close(self) {
-        self.out.push(b'}');
-    }
 }

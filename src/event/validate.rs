@@ -1,19 +1,26 @@
 //! The rules for events. [`ValidEvent`] can only be made here, so what is encoded has passed them.
 
-use std::fmt::Display;
-
 use uuid::Uuid;
 
-use super::envelope::Envelope;
+use super::fields::Field;
 use super::ids::{IdSource, foreign_id};
-use super::reject::{Code, Rejection, excerpt};
-use super::scan::{Field, Kind, Member};
-use super::time::{format_rfc3339, parse_epoch, parse_rfc3339};
 use super::{Defaults, Origin};
+use crate::item::check::{check_length, check_tenant, empty, missing, optional, string, timestamp, wrong_type};
+use crate::item::reject::{Code, Rejection, excerpt};
+use crate::item::scan::{Field as _, Kind};
 use crate::limits::{
     ASSET_ID_CHARS_MAX, ENVIRONMENT_CHARS_MAX, EVENT_TYPE_CHARS_MAX, FOREIGN_ID_CHARS_MAX, SEVERITY_CHARS_MAX,
     SOURCE_MODULE_CHARS_MAX, STREAM_CHARS_MAX, TRACE_ID_CHARS_MAX,
 };
+
+pub(super) type Envelope<'a> = crate::item::envelope::Envelope<'a, Field>;
+pub(super) type Member = crate::item::scan::Member<Field>;
+
+/// What bounds an event's age.
+const RETENTION: &str = "raise retention.events to take older events";
+
+/// A payload of this name is no unknown field.
+pub(super) const DATA_BASE64: &str = "data_base64";
 
 const DEFAULT_STREAM: &str = "default";
 const DEFAULT_SEVERITY: &str = "info";
@@ -63,13 +70,13 @@ pub(super) struct Rules<'a> {
 
 /// Checks an item's envelope against the rules.
 pub(super) fn validate<'a>(
-    mut envelope: Envelope<'a>,
+    envelope: Envelope<'a>,
     rules: Rules<'a>,
     ids: &mut IdSource,
 ) -> Result<ValidEvent<'a>, Rejection> {
     let Rules { origin, defaults, .. } = rules;
     let tenant_id = origin.tenant_id;
-    check_tenant(&envelope, tenant_id)?;
+    check_tenant(&envelope, Field::TenantId, tenant_id)?;
     if rules.cloud_event {
         check_cloud_event(&envelope)?;
     }
@@ -86,12 +93,11 @@ pub(super) fn validate<'a>(
     let asset_id = optional(&envelope, Field::AssetId, ASSET_ID_CHARS_MAX)?;
     let trace_id = optional(&envelope, Field::TraceId, TRACE_ID_CHARS_MAX)?;
     let event_version = event_version(&envelope)?;
-    let timestamp_us = timestamp(&envelope, origin)?;
+    let timestamp_us = timestamp(&envelope, Field::Timestamp, origin, RETENTION)?;
     let payload = payload(&envelope, rules.cloud_event)?;
     if let Some(metadata) = envelope.member(Field::Metadata).filter(|member| member.kind != Kind::Object) {
         return Err(wrong_type(Field::Metadata, metadata, "an object"));
     }
-    envelope.base64_payload = matches!(payload, Payload::Member(name, _) if name == Field::DataBase64.name());
     Ok(ValidEvent {
         timestamp_us,
         id: id.unwrap_or_else(|| ids.next_id()),
@@ -142,20 +148,6 @@ pub(super) fn validate_wrapped<'a>(
         envelope: None,
         _proof: (),
     })
-}
-
-fn check_tenant(envelope: &Envelope<'_>, tenant_id: &str) -> Result<(), Rejection> {
-    let Some(member) = envelope.member(Field::TenantId) else { return Ok(()) };
-    match string(envelope, Field::TenantId, member)? {
-        named if named == tenant_id => Ok(()),
-        named => Err(Rejection::validate(
-            Code::TenantMismatch,
-            format!(
-                "tenant_id is \"{}\", but the key belongs to another tenant; leave tenant_id out or use its key",
-                excerpt(named)
-            ),
-        )),
-    }
 }
 
 /// The attributes that CloudEvents 1.x requires, under the names it gives them.
@@ -236,14 +228,6 @@ fn default_text(field: Field, text: Option<&str>, chars_max: usize) -> Result<&s
     }
 }
 
-/// Text that an event may have; empty text is none.
-fn optional<'a>(envelope: &Envelope<'a>, field: Field, chars_max: usize) -> Result<Option<&'a str>, Rejection> {
-    let Some(member) = envelope.member(field) else { return Ok(None) };
-    let text = string(envelope, field, member)?;
-    check_length(field, text, chars_max)?;
-    Ok(Some(text).filter(|text| !text.is_empty()))
-}
-
 fn event_version(envelope: &Envelope<'_>) -> Result<i32, Rejection> {
     let Some(member) = envelope.member(Field::EventVersion) else { return Ok(1) };
     let expected = "a whole number from 1 to 2147483647";
@@ -255,40 +239,6 @@ fn event_version(envelope: &Envelope<'_>) -> Result<i32, Rejection> {
         let message = format!("event_version is {}; send {expected}", excerpt(number));
         Rejection::validate(Code::InvalidField, message)
     })
-}
-
-fn timestamp(envelope: &Envelope<'_>, origin: &Origin<'_>) -> Result<i64, Rejection> {
-    let Some(member) = envelope.member(Field::Timestamp) else { return Ok(origin.received_at_us) };
-    let raw = envelope.raw(member.value);
-    let text = envelope.text(Field::Timestamp).unwrap_or(raw);
-    let parsed = match member.kind {
-        Kind::String => parse_rfc3339(text),
-        Kind::Number => Some(parse_epoch(raw)),
-        _ => return Err(wrong_type(Field::Timestamp, member, "an RFC 3339 string or an epoch number")),
-    };
-    let Some(at_us) = parsed else {
-        return Err(Rejection::validate(
-            Code::InvalidTimestamp,
-            format!(
-                "timestamp \"{}\" at byte {} of the item cannot be read; send RFC 3339 with an offset, such as \
-                 2025-01-31T12:00:00Z, or an epoch number",
-                excerpt(text),
-                member.value.start
-            ),
-        ));
-    };
-    let window = origin.window;
-    if (window.oldest_us..=window.newest_us).contains(&at_us) {
-        return Ok(at_us);
-    }
-    let (oldest, newest) = (format_rfc3339(window.oldest_us), format_rfc3339(window.newest_us));
-    let advice = if at_us < window.oldest_us {
-        "raise retention.events to take older events"
-    } else {
-        "check the sender's clock and the number's unit"
-    };
-    let message = format!("timestamp {} is outside {oldest} to {newest}; {advice}", excerpt(text));
-    Err(Rejection::validate(Code::OutOfWindow, message))
 }
 
 fn payload<'a>(envelope: &Envelope<'a>, cloud_event: bool) -> Result<Payload<'a>, Rejection> {
@@ -307,40 +257,8 @@ fn payload<'a>(envelope: &Envelope<'a>, cloud_event: bool) -> Result<Payload<'a>
         return Err(missing(Field::Payload.name(), "send it as an object named payload or data"));
     }
     match (envelope.member(Field::DataBase64), null_data()) {
-        (Some(member), _) => Ok(Payload::Member(Field::DataBase64.name(), envelope.raw(member.value))),
+        (Some(member), _) => Ok(Payload::Member(DATA_BASE64, envelope.raw(member.value))),
         (None, Some(member)) => Ok(Payload::Member("data", envelope.raw(member.value))),
         (None, None) => Ok(Payload::Empty),
     }
-}
-
-fn string<'a>(envelope: &Envelope<'a>, field: Field, member: &Member) -> Result<&'a str, Rejection> {
-    envelope.text(field).ok_or_else(|| wrong_type(field, member, "a string"))
-}
-
-fn check_length(field: Field, text: &str, chars_max: usize) -> Result<(), Rejection> {
-    // No text has more characters than bytes.
-    if text.len() <= chars_max {
-        return Ok(());
-    }
-    match text.chars().count() {
-        count if count <= chars_max => Ok(()),
-        count => Err(Rejection::validate(
-            Code::FieldTooLong,
-            format!("{} has {count} characters; the limit is {chars_max}; shorten it", field.name()),
-        )),
-    }
-}
-
-fn wrong_type(field: Field, member: &Member, expected: impl Display) -> Rejection {
-    let at = member.value.start;
-    let message = format!("{} at byte {at} of the item is {}; send {expected}", field.name(), member.kind.name());
-    Rejection::validate(Code::InvalidField, message)
-}
-
-fn missing(name: &str, advice: &str) -> Rejection {
-    Rejection::validate(Code::MissingField, format!("{name} is missing; {advice}"))
-}
-
-fn empty(name: &str) -> Rejection {
-    Rejection::validate(Code::InvalidField, format!("{name} is empty; send at least one character"))
 }

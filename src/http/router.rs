@@ -12,7 +12,8 @@ use percent_encoding::percent_decode_str;
 use super::params::Params;
 use super::problem::Problem;
 use super::response::Body;
-use super::{Api, body, events, operation, quota, reads};
+use super::{Api, body, items, operation, quota, reads};
+use crate::ingest::Kind;
 use crate::tenancy::{KeyError, Principal, Scope};
 
 /// A route, as `/openapi.json` must list it.
@@ -29,6 +30,7 @@ pub struct RouteInfo {
 #[derive(Debug, Clone, Copy)]
 enum Route {
     PostEvents,
+    PostMetrics,
     Events,
     EventCounts,
     Event,
@@ -49,6 +51,7 @@ const fn route(method: Method, path: &'static str, scope: Option<Scope>, route: 
 /// Every route; of two that fit a path, the first counts.
 pub const ROUTES: &[RouteInfo] = &[
     route(Method::POST, "/v1/events", Some(Scope::Ingest), Route::PostEvents),
+    route(Method::POST, "/v1/metrics", Some(Scope::Ingest), Route::PostMetrics),
     route(Method::GET, "/v1/events", Some(Scope::Read), Route::Events),
     route(Method::GET, "/v1/events/counts", Some(Scope::Read), Route::EventCounts),
     route(Method::GET, "/v1/events/{id}", Some(Scope::Read), Route::Event),
@@ -104,7 +107,8 @@ async fn handle(
     let principal = authorize(api, parts, info, scope).await?;
     let params = Params::parse(parts.uri.query())?;
     match info.route {
-        Route::PostEvents => events::post(api, &principal, parts, params, incoming).await,
+        Route::PostEvents => items::post(api, &principal, Kind::Events, parts, params, incoming).await,
+        Route::PostMetrics => items::post(api, &principal, Kind::Metrics, parts, params, incoming).await,
         Route::Events => reads::events(api, &principal, parts, params).await,
         Route::EventCounts => reads::counts(api, &principal, parts, params).await,
         Route::Event => reads::event(api, &principal, id, params).await,

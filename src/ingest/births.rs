@@ -3,78 +3,129 @@
 //! TimescaleDB (2.28.3, tried) loses sight of rows when the first direct-compress COPY into a chunk overlaps with a plain
 //! one: the plain COPY sees a chunk without a columnstore and does not flag it as partial, the direct one commits the
 //! columnstore, and from then on readers skip the rows beside it. So whoever does not know that a chunk is in the
-//! columnstore takes the chunk's lock and writes directly, however few rows it has; who knows writes either way, without
-//! a lock. Known is what this process wrote directly and committed: a tenant's rows of one time slice are in one chunk.
+//! columnstore takes the lock of its time slice and writes directly, however few its rows; who knows writes either way,
+//! without a lock. Known is what this process wrote directly and committed. A day has 4 chunks of events and 8 of metrics,
+//! so that a process takes a day's lock that many times at most, however many tenants and assets there are.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use tokio_postgres::Client;
 
-/// Pairs remembered at most; past it they are forgotten, and learnt again at the cost of a few small segments.
-const PAIRS_MAX: usize = 200_000;
+use super::kind::Kind;
+use crate::item::space::space;
+use crate::storage::{Database, StorageError};
 
-/// A time slice and a tenant: enough to name one chunk.
-pub type Pair = (i64, Arc<str>);
+/// Chunks remembered at most; past it they are forgotten, and learnt again at the cost of a few small segments.
+const CHUNKS_MAX: usize = 200_000;
+
+/// Names one chunk, and the order in which every transaction takes chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Chunk {
+    /// The time slice, counted from 1970.
+    pub slice: i64,
+    /// The partition in space.
+    pub partition: u32,
+}
+
+/// Hashes of a space dimension go from 0 to this, and are cut into partitions of equal width; the last is wider.
+const SPACE_MAX: u32 = i32::MAX as u32;
+
+/// The partition that a hash (see [`crate::item::space`]) falls into.
+pub fn partition(space: u32, partitions: u32) -> u32 {
+    (space / (SPACE_MAX / partitions)).min(partitions - 1)
+}
 
 /// What this process knows.
 #[derive(Debug, Default)]
 pub struct Births {
-    known: Mutex<HashSet<Pair>>,
+    known: Mutex<HashSet<Chunk>>,
 }
 
 impl Births {
-    /// Whether the chunk of this pair is known to be in the columnstore.
-    pub fn is_known(&self, slice: i64, tenant_id: &Arc<str>) -> bool {
-        self.known.lock().expect("no code panics while holding it").contains(&(slice, Arc::clone(tenant_id)))
+    /// Whether a chunk is known to be in the columnstore.
+    pub fn is_known(&self, chunk: Chunk) -> bool {
+        self.known.lock().expect("no code panics while holding it").contains(&chunk)
     }
 
     /// Remembers what a committed transaction wrote directly.
-    pub fn committed(&self, pairs: BTreeSet<Pair>) {
-        if pairs.is_empty() {
+    pub fn committed(&self, chunks: BTreeSet<Chunk>) {
+        if chunks.is_empty() {
             return;
         }
         let mut known = self.known.lock().expect("no code panics while holding it");
-        if known.len() + pairs.len() > PAIRS_MAX {
+        if known.len() + chunks.len() > CHUNKS_MAX {
             known.clear();
         }
-        known.extend(pairs);
+        known.extend(chunks);
     }
 }
 
 /// Takes the locks of the slices, for the transaction. In order, and before any COPY, so that nobody who holds one waits
 /// for a chunk that another holder of one has.
-pub async fn lock(client: &Client, pairs: &BTreeSet<Pair>) -> Result<(), tokio_postgres::Error> {
-    let mut slices: Vec<i64> = pairs.iter().map(|(slice, _)| *slice).collect();
+pub async fn lock(client: &Client, kind: Kind, chunks: &BTreeSet<Chunk>) -> Result<(), tokio_postgres::Error> {
+    let mut slices: Vec<i64> = chunks.iter().map(|chunk| chunk.slice).collect();
     slices.dedup();
     if slices.is_empty() {
         return Ok(());
     }
-    let sql = "SELECT pg_advisory_xact_lock(hashtextextended('tidegate.chunk.' || slice, 2)) \
+    let sql = "SELECT pg_advisory_xact_lock(hashtextextended($2 || slice, 2)) \
                FROM unnest($1::bigint[]) WITH ORDINALITY AS s (slice, n) ORDER BY n";
-    client.query(sql, &[&slices]).await.map(|_rows| ())
+    client.query(sql, &[&slices, &kind.chunk_lock()]).await.map(|_rows| ())
+}
+
+/// Texts of every length around the hash's steps, and beyond ASCII.
+const PROBES: [&str; 6] = ["", "gpt-4", "host-0001", "abcdefghijkl", "0123456789abcdefghijklmnopq", "Zürich 😀"];
+
+/// Proves that rows are where [`partition`] says: on a server that hashes otherwise, what is known of one chunk would be
+/// believed of another.
+pub async fn prove(database: &Database) -> Result<(), StorageError> {
+    let spread = Kind::ALL.iter().any(|kind| database.chunks.of(kind.table()).partitions > 1);
+    if !database.installed.installation.direct_compress() || !spread {
+        return Ok(());
+    }
+    let client = database.writer.get().await?;
+    let sql = "SELECT _timescaledb_functions.get_partition_hash(probe) FROM unnest($1::text[]) WITH ORDINALITY AS p (probe, n) \
+               ORDER BY n";
+    let hashes: Vec<i32> = client.query(sql, &[&&PROBES[..]]).await?.iter().map(|row| row.get(0)).collect();
+    if hashes.iter().map(|hash| u32::try_from(*hash).ok()).eq(PROBES.iter().map(|probe| Some(space(probe)))) {
+        return Ok(());
+    }
+    Err(StorageError::not_ready(
+        "this server hashes text in another way than servers on little-endian machines, so that Tidegate cannot know a row's \
+         chunk; install with storage_profile = rowstore or engine = postgres",
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn chunk(slice: i64, partition: u32) -> Chunk {
+        Chunk { slice, partition }
+    }
+
     #[test]
-    fn a_pair_is_known_once_committed() {
+    fn a_chunk_is_known_once_committed() {
         let births = Births::default();
-        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-        assert!(!births.is_known(1, &a));
-        births.committed(BTreeSet::from([(1, Arc::clone(&a))]));
-        assert!(births.is_known(1, &a) && !births.is_known(2, &a) && !births.is_known(1, &b));
+        assert!(!births.is_known(chunk(1, 0)));
+        births.committed(BTreeSet::from([chunk(1, 0)]));
+        assert!(births.is_known(chunk(1, 0)) && !births.is_known(chunk(2, 0)) && !births.is_known(chunk(1, 1)));
     }
 
     #[test]
     fn memory_is_bounded() {
         let births = Births::default();
-        let tenant: Arc<str> = "a".into();
-        for slice in 0..=i64::try_from(PAIRS_MAX).expect("small") {
-            births.committed(BTreeSet::from([(slice, Arc::clone(&tenant))]));
+        for slice in 0..=i64::try_from(CHUNKS_MAX).expect("small") {
+            births.committed(BTreeSet::from([chunk(slice, 0)]));
         }
         assert_eq!(births.known.lock().expect("not poisoned").len(), 1);
+    }
+
+    #[test]
+    fn hashes_are_cut_into_equal_parts() {
+        assert_eq!([0, 268_435_454, 268_435_455, SPACE_MAX].map(|space| partition(space, 8)), [0, 0, 1, 7]);
+        assert_eq!([0, SPACE_MAX].map(|space| partition(space, 1)), [0, 0]);
+        assert_eq!(partition(SPACE_MAX, 3), 2);
     }
 }

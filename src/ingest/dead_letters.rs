@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::request::Submission;
-use crate::event::RejectedItem;
+use crate::item::RejectedItem;
 use crate::limits::DEAD_LETTER_KEYS_MAX;
 use crate::recent::Recent;
 
@@ -50,7 +50,7 @@ async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -
         .iter()
         .map(|(submission, item)| &submission.body[item.raw.start as usize..item.raw.end as usize])
         .collect();
-    let routes: Vec<&str> = items.iter().map(|(submission, _)| submission.source.route).collect();
+    let routes: Vec<&str> = items.iter().map(|(submission, _)| submission.source.kind.route()).collect();
     let types: Vec<&str> = items.iter().map(|(submission, _)| submission.source.form.media_type()).collect();
     let parameters: Vec<Value> = items.iter().map(|(submission, _)| submission.source.parameters()).collect();
     let indexes: Vec<i32> = items.iter().map(|(_, item)| i32::try_from(item.index).unwrap_or(i32::MAX)).collect();

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::conservation::{Conservation, Settled};
 use super::intake::{Intake, Source};
+use super::kind::Kind;
 use super::ledger::{self, Claim};
 use super::request::{Idempotency, Outcome, Submission};
 use super::settle::{committed_before, settle};
@@ -19,7 +20,7 @@ use super::shelter::Health;
 use super::spool::{Entry, KeepError, PossiblyCommitted, Spool, SpooledRequest};
 use super::transaction::{TransactionId, Verdict};
 use super::writer::{Traffic, Unwritten, Writer, connection, silent};
-use crate::event::{Code, RejectedItem, Rejection, Stage};
+use crate::item::{Code, Rejection, Stage};
 use crate::limits::{DRAIN_BYTES, WRITE_DEADLINE};
 use crate::storage::{Fate, StorageError};
 
@@ -99,10 +100,14 @@ impl Drainer {
         }
     }
 
-    /// Tries as many requests together as went in before; what does not go in waits behind the others, so that it does not
-    /// hold them up, and is tried again in smaller company.
-    async fn write_some(&mut self, mut pending: Vec<Pending>) -> Vec<Pending> {
-        let mut rest = pending.split_off(self.together.min(pending.len()));
+    /// Tries as many requests together as went in before, all of the kind of the first; what does not go in waits behind the
+    /// others, so that it does not hold them up, and is tried again in smaller company. So do those of the other kind, which
+    /// are next.
+    async fn write_some(&mut self, pending: Vec<Pending>) -> Vec<Pending> {
+        let kind = pending[0].submission.source.kind;
+        let (mut pending, mut rest): (Vec<Pending>, Vec<Pending>) =
+            pending.into_iter().partition(|one| one.submission.source.kind == kind);
+        rest.extend(pending.split_off(self.together.min(pending.len())));
         let left = self.write(pending).await;
         if left.is_empty() {
             self.together = (self.together * 2).min(TOGETHER_MAX);
@@ -141,13 +146,14 @@ impl Drainer {
     }
 
     fn submission(&self, request: SpooledRequest, entry: &Entry, recovered: bool) -> Result<Pending, String> {
+        let kind = Kind::of_route(&request.route).ok_or_else(|| format!("its route {} is not known", request.route))?;
         let tenant_id: Arc<str> = request.tenant_id.into();
         let source = Source {
             tenant_id: Arc::clone(&tenant_id),
             api_key_id: request.api_key_id,
             receipt: request.receipt,
             received_at_us: request.received_at_us,
-            route: super::EVENTS_ROUTE,
+            kind,
             form: request.form,
             defaults: request.defaults,
         };
@@ -371,14 +377,8 @@ fn groups(entries: &[Entry]) -> Vec<&[Entry]> {
 
 /// A request that was acknowledged, and whose key then went to another one: its items are kept as dead letters.
 fn refuse_reused(mut submission: Submission) -> Submission {
-    let decoded = &mut submission.decoded;
-    for row in std::mem::take(&mut decoded.rows.rows) {
-        let message =
-            "another request with the same Idempotency-Key was written while this one was in the spool".to_owned();
-        let rejection = Rejection { stage: Stage::Write, code: Code::IdempotencyKeyReused, message };
-        decoded.rejected.push(RejectedItem { index: row.item, raw: row.raw, event_id: Some(row.id), rejection });
-    }
-    decoded.rejected.sort_by_key(|item| item.index);
+    let message = "another request with the same Idempotency-Key was written while this one was in the spool";
+    submission.decoded.reject_all(&Rejection::new(Stage::Write, Code::IdempotencyKeyReused, message));
     if let Some(idempotency) = &mut submission.idempotency {
         idempotency.key = own_key(submission.receipt);
     }

@@ -9,9 +9,12 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::kind::{Kind, PerKind};
 use super::request::Idempotency;
-use crate::event::{BodyError, BodyForm, Decoded, Decoder, Defaults, Origin, RejectedItem, Rows, Window};
+use crate::event::{self, Defaults};
+use crate::item::{BodyError, BodyForm, Decoded, Origin, RejectedItem, Rows, Window};
 use crate::limits::FUTURE_DAYS_MAX;
+use crate::metric;
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -26,11 +29,11 @@ pub struct Source {
     pub receipt: Uuid,
     /// When it came, in microseconds since 1970.
     pub received_at_us: i64,
-    /// The route, as kept with dead letters.
-    pub route: &'static str,
+    /// What it holds.
+    pub kind: Kind,
     /// How the body is to be read.
     pub form: BodyForm,
-    /// What the query string says of absent fields.
+    /// What the query string says of absent fields; nothing for metrics.
     pub defaults: Defaults,
 }
 
@@ -43,17 +46,24 @@ pub enum Unreadable {
     TooManyItems(usize),
 }
 
+/// A decoder of each kind.
+#[derive(Default)]
+struct Decoders {
+    events: event::Decoder,
+    metrics: metric::Decoder,
+}
+
 /// Decodes bodies.
 pub struct Intake {
-    decoders: Mutex<Vec<Decoder>>,
-    retention_us: i64,
+    decoders: Mutex<Vec<Decoders>>,
+    age_us_max: PerKind<i64>,
     item_bytes_max: usize,
 }
 
 impl Intake {
-    /// Events may be `retention_us` microseconds old, an item may expand to `item_bytes_max` bytes.
-    pub fn new(retention_us: i64, item_bytes_max: usize) -> Self {
-        Self { decoders: Mutex::default(), retention_us, item_bytes_max }
+    /// Items may be `age_us_max` microseconds old, and expand to `item_bytes_max` bytes.
+    pub fn new(age_us_max: PerKind<i64>, item_bytes_max: usize) -> Self {
+        Self { decoders: Mutex::default(), age_us_max, item_bytes_max }
     }
 
     /// The rows and rejections of a body; true when the whole body is not JSON and became one rejection.
@@ -64,14 +74,17 @@ impl Intake {
             receipt: source.receipt,
             received_at_us: source.received_at_us,
             window: Window {
-                oldest_us: source.received_at_us - self.retention_us,
+                oldest_us: source.received_at_us - self.age_us_max.of(source.kind),
                 newest_us: source.received_at_us + FUTURE_DAYS_MAX * DAY_US,
             },
             item_bytes_max: self.item_bytes_max,
         };
-        let mut decoder = self.decoders.lock().expect("no code panics while holding it").pop().unwrap_or_default();
-        let decoded = decoder.decode(body, source.form, &source.defaults, &origin);
-        self.decoders.lock().expect("no code panics while holding it").push(decoder);
+        let mut decoders = self.decoders.lock().expect("no code panics while holding it").pop().unwrap_or_default();
+        let decoded = match source.kind {
+            Kind::Events => decoders.events.decode(body, source.form, &source.defaults, &origin),
+            Kind::Metrics => decoders.metrics.decode(body, source.form, &origin),
+        };
+        self.decoders.lock().expect("no code panics while holding it").push(decoders);
         match decoded {
             Ok(decoded) => Ok((decoded, false)),
             Err(BodyError::Empty) => Err(Unreadable::Empty),
@@ -121,7 +134,7 @@ impl Source {
     /// SHA-256 of route, parameters and body.
     pub fn sha256(&self, body: &[u8]) -> [u8; 32] {
         Sha256::new()
-            .chain_update(self.route)
+            .chain_update(self.kind.route())
             .chain_update([0])
             .chain_update(self.parameters().to_string())
             .chain_update([0])

@@ -47,7 +47,8 @@ async fn search(
     places: &[Place],
     refused: &mut Vec<(Place, String)>,
 ) -> Result<(), StorageError> {
-    let sql = copy_sql("events");
+    let kind = batch[0].source.kind;
+    let sql = copy_sql(kind.table(), kind);
     // A stack instead of recursion; the first slice on top.
     let mut waiting: Vec<&[Place]> = places.chunks(SLICE_ROWS).rev().collect();
     while let Some(part) = waiting.pop() {

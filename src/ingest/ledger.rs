@@ -147,7 +147,7 @@ impl<'a> Remembered<'a> {
         let tenants: Vec<&str> = self.keyed.iter().map(|(submission, ..)| &*submission.tenant_id).collect();
         let keys: Vec<&str> = self.keyed.iter().map(|(_, idempotency, _)| idempotency.key.as_str()).collect();
         let hashes: Vec<&[u8]> = self.keyed.iter().map(|(_, idempotency, _)| idempotency.sha256.as_slice()).collect();
-        let routes: Vec<&str> = self.keyed.iter().map(|(submission, ..)| submission.source.route).collect();
+        let routes: Vec<&str> = self.keyed.iter().map(|(submission, ..)| submission.source.kind.route()).collect();
         let outcomes = || self.keyed.iter().map(|(.., outcome)| outcome);
         let receipts: Vec<Uuid> = outcomes().map(|outcome| outcome.receipt).collect();
         let statuses: Vec<i16> = outcomes().map(|outcome| i16::try_from(outcome.http_status).unwrap_or(200)).collect();
@@ -191,7 +191,7 @@ pub async fn remember_receipt(
                 &&*submission.tenant_id,
                 &key,
                 &sha256,
-                &submission.source.route,
+                &submission.source.kind.route(),
                 &submission.receipt,
                 &status,
                 &count(outcome.accepted),

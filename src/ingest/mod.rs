@@ -14,6 +14,7 @@ mod dead_letters;
 mod drain;
 mod intake;
 mod isolate;
+mod kind;
 mod lane;
 mod lanes;
 mod ledger;
@@ -27,6 +28,7 @@ mod shelter;
 pub mod spool;
 mod staging;
 mod transaction;
+mod workers;
 mod writer;
 
 use std::sync::Arc;
@@ -34,35 +36,36 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 pub use budget::{Budget, NoRoom, Reservation};
 use conservation::Conservation;
+pub use kind::Kind;
 pub use pressure::{Drain, Pressure};
 pub use request::{ItemError, Outcome, Refusal};
 pub use shelter::Health;
+pub use workers::Workers;
 
 use crate::config::Config;
-use crate::event::RowRef;
-pub use crate::event::{BodyForm, Defaults, foreign_id};
-use crate::limits::{CHUNK_OPEN_GRACE, JOINED_BATCHES_MAX, LIVE_CHUNKS_MAX};
+pub use crate::event::{Defaults, foreign_id};
+pub use crate::item::BodyForm;
+use crate::item::RowRef;
+use crate::limits::{CHUNK_OPEN_GRACE, LIVE_SLICES_MAX};
 use crate::storage::{Database, StorageError};
-use births::Births;
 use dead_letters::Quota;
-use drain::Drainer;
 use intake::{Intake, Source, Unreadable};
+use kind::PerKind;
 use lane::Lane;
-use lanes::Seal;
-use plan::PlanConfig;
 use request::{Reply, Submission};
 use shelter::Shelter;
-use spool::{Disk, Spool, SpoolConfig, Totals};
-use writer::{Traffic, Writer};
+use spool::Spool;
+use writer::Traffic;
 
-/// A request for events, its body read and decompressed.
-pub struct EventsRequest {
+/// A request with items, its body read and decompressed.
+pub struct Request {
+    /// What it holds.
+    pub kind: Kind,
     /// The tenant of the key.
     pub tenant_id: Arc<str>,
     /// The key.
@@ -71,7 +74,7 @@ pub struct EventsRequest {
     pub body: Bytes,
     /// How the body is to be read.
     pub form: BodyForm,
-    /// What the query string says of absent fields.
+    /// What the query string says of absent fields; nothing for metrics.
     pub defaults: Defaults,
     /// `Idempotency-Key`.
     pub idempotency_key: Option<String>,
@@ -85,7 +88,7 @@ pub struct EventsRequest {
     pub admit: Admit,
 }
 
-/// Asked with the number of items once it is known, before anything is written. Err: not now, in so many seconds.
+/// Asked with the number of items, or of rows where they make more, once it is known, before anything is written. Err: not now, in so many seconds.
 pub type Admit = Box<dyn FnOnce(u64) -> Result<(), u32> + Send>;
 
 /// Why a request got no outcome.
@@ -99,15 +102,14 @@ pub enum Unanswered {
     Refused(Refusal),
 }
 
-const EVENTS_ROUTE: &str = "/v1/events";
+/// See [`age_us_max`].
+const METRICS_MARGIN: Duration = Duration::from_secs(86_400);
 
 /// The ingestion of a process.
 pub struct Ingest {
-    live: Arc<Lane>,
-    late: Arc<Lane>,
+    lanes: PerKind<Lanes>,
     intake: Arc<Intake>,
     shelter: Arc<Shelter>,
-    chunk_us: i64,
     quota: Quota,
     /// The books.
     pub conservation: Arc<Conservation>,
@@ -117,84 +119,42 @@ pub struct Ingest {
     pub pressure: Arc<Pressure>,
 }
 
-/// What runs beside the requests, in the order in which it ends.
-pub struct Workers {
-    /// The writers; they end once [`Ingest::close`] was called and everything that waited is written or spooled.
-    pub writers: Vec<JoinHandle<()>>,
-    drain: Option<JoinHandle<()>>,
-    watch: JoinHandle<()>,
-    stop: watch::Sender<bool>,
-    spool: Option<Arc<Spool>>,
-}
-
 impl Ingest {
     /// Opens the spool and starts the writers.
     pub async fn start(database: &Database, config: &Config) -> Result<(Arc<Self>, Workers), StorageError> {
+        births::prove(database).await?;
         let conservation: Arc<Conservation> = Arc::default();
-        let (spool, recovered) = open_spool(config, &conservation).await?.unzip();
+        let (spool, recovered) = workers::open_spool(config, &conservation).await?.unzip();
         let budget = Budget::new(config.limits.memory_bytes, config.limits.tenant_memory_bytes);
         let pressure: Arc<Pressure> = Arc::default();
         let shelter = Arc::new(Shelter::new(spool.clone(), Arc::clone(&pressure), Arc::clone(&budget)));
-        let intake = Arc::new(Intake::new(micros(config.retention.events), config.limits.body_bytes));
-        let chunk_us = micros(database.chunk_width_min.min(config.chunk_interval));
-        let writer = Arc::new(Writer {
-            database: database.clone(),
-            config: PlanConfig {
-                rows_max: config.batch.rows,
-                chunk_us,
-                direct_compress: database.installed.installation.direct_compress(),
-            },
-            births: Births::default(),
-            ids: tokio::sync::Mutex::default(),
-            shelter: Arc::clone(&shelter),
+        let intake = Arc::new(Intake::new(PerKind::new(|kind| age_us_max(config, kind)), config.limits.body_bytes));
+        let lanes = PerKind::new(|kind| Lanes {
+            live: Lane::new(workers::seal(config)),
+            late: Lane::new(workers::seal(config)),
+            slice_us: micros(database.chunks.of(kind.table()).slice),
         });
-        let seal = Seal {
-            rows: config.batch.rows,
-            bytes: config.batch.bytes,
-            linger: config.batch.linger,
-            joined_max: JOINED_BATCHES_MAX,
-        };
-        let (live, late) = (Arc::new(Lane::new(seal)), Arc::new(Lane::new(seal)));
-        let mut writers: Vec<JoinHandle<()>> = (0..config.database.writers)
-            .map(|_| tokio::spawn(keep_writing(Arc::clone(&writer), Arc::clone(&live), Traffic::Live)))
-            .collect();
-        writers.push(tokio::spawn(keep_writing(Arc::clone(&writer), Arc::clone(&late), Traffic::Late)));
-        let (stop, stopped) = watch::channel(false);
-        let drain = spool.clone().map(|spool| {
-            let drain = Drainer {
-                spool,
-                writer: Arc::clone(&writer),
-                intake: Arc::clone(&intake),
-                conservation: Arc::clone(&conservation),
-                recovered: recovered.unwrap_or(0),
-                together: drain::TOGETHER_MAX,
-            };
-            tokio::spawn(drain.run(stopped))
-        });
-        let watch = tokio::spawn(Arc::clone(&shelter).watch(database.clone()));
         let ingest = Arc::new(Self {
-            live,
-            late,
+            lanes,
             intake,
             shelter,
-            chunk_us,
             quota: Quota::new(config.limits.dead_letter_bytes_per_day),
             conservation,
             budget,
             pressure,
         });
-        Ok((ingest, Workers { writers, drain, watch, stop, spool }))
+        let workers = Workers::start(&ingest, database, config, recovered.unwrap_or(0));
+        Ok((ingest, workers))
     }
 
     /// Takes no more submissions; the writers finish those that wait.
     pub fn close(&self) {
-        self.live.close();
-        self.late.close();
+        self.lanes.iter().flat_map(Lanes::both).for_each(|lane| lane.close());
     }
 
     /// Submissions waiting for a writer.
     pub fn waiting(&self) -> usize {
-        self.live.waiting().0 + self.late.waiting().0
+        self.lanes.iter().flat_map(Lanes::both).map(|lane| lane.waiting().0).sum()
     }
 
     /// What is known of the database.
@@ -212,8 +172,8 @@ impl Ingest {
         self.shelter.spool()
     }
 
-    /// Decodes, writes and answers a request for events.
-    pub async fn events(&self, request: EventsRequest) -> Result<Outcome, Unanswered> {
+    /// Decodes, writes and answers a request.
+    pub async fn take(&self, request: Request) -> Result<Outcome, Unanswered> {
         let ack_spooled = request.ack_spooled;
         let (submission, answer) = self.submission(request)?;
         let api_key_id = submission.source.api_key_id;
@@ -257,23 +217,22 @@ impl Ingest {
                 Err((back, _)) => submission = back,
             }
         }
-        let lane = match traffic(&submission.decoded.rows.rows, self.chunk_us, submission.source.received_at_us) {
-            Traffic::Live => &self.live,
-            Traffic::Late => &self.late,
-        };
+        let lanes = self.lanes.of(submission.source.kind);
+        let rows = &submission.decoded.rows.rows;
+        let lane = lanes.of(traffic(rows, lanes.slice_us, submission.source.received_at_us));
         if let Err(submission) = lane.send(submission) {
             let reason = "too many requests are waiting for the database".into();
             submission.finish(Err(Refusal::Unavailable { retry_after_s: self.retry_after_s(), reason }));
         }
     }
 
-    fn submission(&self, request: EventsRequest) -> Result<(Submission, oneshot::Receiver<Reply>), Unanswered> {
+    fn submission(&self, request: Request) -> Result<(Submission, oneshot::Receiver<Reply>), Unanswered> {
         let source = Source {
             tenant_id: request.tenant_id,
             api_key_id: request.api_key_id,
             receipt: Uuid::now_v7(),
             received_at_us: Timestamp::now().as_microsecond(),
-            route: EVENTS_ROUTE,
+            kind: request.kind,
             form: request.form,
             defaults: request.defaults,
         };
@@ -287,7 +246,7 @@ impl Ingest {
         let held = self.conservation.receive(&source.tenant_id, decoded.items.into());
         // From here on a return drops `held`, which books its items as refused.
         let refused = |refusal| Err(Unanswered::Refused(refusal));
-        if let Err(retry_after_s) = (request.admit)(decoded.items.into()) {
+        if let Err(retry_after_s) = (request.admit)(decoded.work()) {
             return refused(Refusal::RateLimited { retry_after_s });
         }
         let mut reservation = request.reservation;
@@ -318,45 +277,42 @@ impl Ingest {
     }
 }
 
-impl Workers {
-    /// Ends the drain and closes the spool; called once the writers have ended.
-    pub async fn stop(self) {
-        self.stop.send_replace(true);
-        if let Some(drain) = self.drain {
-            // What it was at is still in the spool.
-            let _ = drain.await;
+/// The lanes of one kind.
+struct Lanes {
+    live: Lane,
+    late: Lane,
+    /// A time slice that is certain to lie in one chunk, in microseconds.
+    slice_us: i64,
+}
+
+impl Lanes {
+    fn of(&self, traffic: Traffic) -> &Lane {
+        match traffic {
+            Traffic::Live => &self.live,
+            Traffic::Late => &self.late,
         }
-        self.watch.abort();
-        if let Some(spool) = self.spool {
-            spool.close().await;
-        }
+    }
+
+    fn both(&self) -> [&Lane; 2] {
+        [&self.live, &self.late]
     }
 }
 
-/// Runs a writer to the lane's end. One that panics loses its batch, whose senders are told to retry, and is replaced:
-/// with every writer gone, requests would wait for nobody.
-async fn keep_writing(writer: Arc<Writer>, lane: Arc<Lane>, traffic: Traffic) {
-    while let Err(error) = tokio::spawn(Arc::clone(&writer).run(Arc::clone(&lane), traffic)).await {
-        metrics::counter!("tidegate_writer_panics_total").increment(1);
-        tracing::error!(%error, "a writer failed and is replaced; this is a bug");
-    }
-}
-
-/// Rows of closed chunks may meet compression, rows of many chunks hold many locks: both go where they delay nobody else.
-fn traffic(rows: &[RowRef], chunk_us: i64, now_us: i64) -> Traffic {
-    let open_from_us = (now_us - micros(CHUNK_OPEN_GRACE)).div_euclid(chunk_us) * chunk_us;
-    let mut chunks: Vec<i64> = Vec::new();
+/// Rows of closed chunks may meet compression, rows of many days hold many locks: both go where they delay nobody else.
+fn traffic(rows: &[RowRef], slice_us: i64, now_us: i64) -> Traffic {
+    let open_from_us = (now_us - micros(CHUNK_OPEN_GRACE)).div_euclid(slice_us) * slice_us;
+    let mut slices: Vec<i64> = Vec::new();
     for row in rows {
-        let chunk = row.timestamp_us.div_euclid(chunk_us);
-        if chunks.last() == Some(&chunk) {
+        let slice = row.timestamp_us.div_euclid(slice_us);
+        if slices.last() == Some(&slice) {
             continue;
         }
         if row.timestamp_us < open_from_us {
             return Traffic::Late;
         }
-        if !chunks.contains(&chunk) {
-            chunks.push(chunk);
-            if chunks.len() > LIVE_CHUNKS_MAX {
+        if !slices.contains(&slice) {
+            slices.push(slice);
+            if slices.len() > LIVE_SLICES_MAX {
                 return Traffic::Late;
             }
         }
@@ -364,23 +320,13 @@ fn traffic(rows: &[RowRef], chunk_us: i64, now_us: i64) -> Traffic {
     Traffic::Live
 }
 
-/// Opens the spool, if there is to be one, and books what an earlier process left in it; returns how many requests that
-/// is.
-async fn open_spool(config: &Config, conservation: &Conservation) -> Result<Option<(Arc<Spool>, u64)>, StorageError> {
-    if !config.spool.enabled {
-        return Ok(None);
-    }
-    let spool = SpoolConfig::of(&config.data_dir, config.spool.max_bytes);
-    let opened = tokio::task::spawn_blocking(move || Spool::open(spool, Arc::new(Disk)))
-        .await
-        .map_err(|error| StorageError::fatal(format!("opening the spool: {error}")))?;
-    let (spool, recovery) = opened.map_err(|error| StorageError::fatal(error.to_string()))?;
-    conservation.recover(recovery.undrained.items);
-    if recovery.undrained.records > 0 {
-        let Totals { records, items, bytes } = recovery.undrained;
-        tracing::info!(records, items, bytes, "the spool holds requests of an earlier run; they are written now");
-    }
-    Ok(Some((spool, recovery.undrained.records)))
+/// How old an item may be. A sample is refused a day before its chunk can expire: the day's bucket of the rollups is made
+/// from all of its rows or not at all.
+fn age_us_max(config: &Config, kind: Kind) -> i64 {
+    micros(match kind {
+        Kind::Events => config.retention.events,
+        Kind::Metrics => config.retention.metrics.saturating_sub(METRICS_MARGIN),
+    })
 }
 
 fn micros(duration: Duration) -> i64 {

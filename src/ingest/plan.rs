@@ -1,7 +1,7 @@
 //! The plan of one transaction: which rows go in, in which order, in which COPY, under which batch ids.
 //!
-//! Pure: no runtime, no database. Rows go by (chunk, way of writing, tenant), the one order in which every transaction takes chunks; two
-//! that took them in opposite orders would deadlock. Rows of tenants with enough of them go into the columnstore
+//! Pure: no runtime, no database. Rows go by chunk, the one order in which every transaction takes chunks; two that took
+//! them in opposite orders would deadlock. Rows of tenants with enough of them in a chunk go into the columnstore
 //! directly, the rest as rows, so that segments stay dense; one chunk holds both.
 
 use std::collections::{BTreeSet, HashMap};
@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::births::{Births, Pair};
+use super::births::{Births, Chunk, partition};
 use super::request::Submission;
-use crate::event::RowRef;
-use crate::event::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
+use crate::item::RowRef;
+use crate::item::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
 use crate::limits::DIRECT_COMPRESS_ROWS_MIN;
 
-const HOUR_US: i64 = 3_600_000_000;
+const MINUTE_US: i64 = 60_000_000;
 
 /// How rows are to be planned.
 #[derive(Debug, Clone, Copy)]
@@ -24,9 +24,19 @@ pub struct PlanConfig {
     /// Most rows of one COPY.
     pub rows_max: usize,
     /// Width of a time slice that is certain to lie in one chunk, in microseconds.
-    pub chunk_us: i64,
+    pub slice_us: i64,
+    /// Into how many partitions the rows of a slice are spread.
+    pub partitions: u32,
     /// Whether rows may go straight into the columnstore.
     pub direct_compress: bool,
+}
+
+impl PlanConfig {
+    /// The chunk that a row goes into.
+    fn chunk(&self, row: &RowRef) -> Chunk {
+        let slice = row.timestamp_us.div_euclid(self.slice_us);
+        Chunk { slice, partition: partition(row.space, self.partitions) }
+    }
 }
 
 /// A row of the batch: submission and row within it.
@@ -93,19 +103,21 @@ pub struct Manifest {
     pub event_count: i32,
     /// Oldest and newest timestamp, in microseconds since 1970.
     pub bounds_us: (i64, i64),
-    /// The hours touched, in microseconds since 1970.
-    pub hours_us: BTreeSet<i64>,
+    /// The minutes since 1970 that rows fall into, as rows came: neither sorted nor each once.
+    minutes: Vec<i32>,
+    /// The last of them, in microseconds.
+    minute_us: Range<i64>,
 }
 
-/// What one transaction writes into events.
+/// What one transaction writes.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// The COPY statements, in order.
     pub copies: Vec<Copy>,
     /// The manifests.
     pub manifests: Vec<Manifest>,
-    /// The pairs whose chunk is not known to be in the columnstore: their rows go there directly, under a lock.
-    pub births: BTreeSet<Pair>,
+    /// The chunks that are not known to be in the columnstore: their rows go there directly, under a lock.
+    pub births: BTreeSet<Chunk>,
 }
 
 /// Plans the rows of the submissions named by `taking`. `births` says which chunks are in the columnstore; `new_batch_id`
@@ -119,22 +131,29 @@ pub fn plan(
 ) -> Plan {
     let mut plan = Plan::default();
     let mut manifest_of: HashMap<(&Arc<str>, &str), usize> = HashMap::new();
-    let mut runs: Vec<((i64, &Arc<str>), Run)> = Vec::new();
+    let mut runs: Vec<((Chunk, &Arc<str>), Run)> = Vec::new();
     for &index in taking {
         let Submission { tenant_id, decoded, .. } = &batch[index];
         let rows = &decoded.rows.rows;
+        // Rows of metrics change chunks all the time, and streams never.
+        let mut last: Option<(u16, usize)> = None;
         let mut start = 0;
         while let Some(first) = rows.get(start) {
-            let chunk = first.timestamp_us.div_euclid(config.chunk_us);
-            let chunk_us = chunk * config.chunk_us..(chunk + 1) * config.chunk_us;
-            let same = |row: &RowRef| row.stream == first.stream && chunk_us.contains(&row.timestamp_us);
-            let len = rows[start..].iter().take_while(|row| same(row)).count();
-            let stream = decoded.rows.streams[usize::from(first.stream)].as_str();
-            let manifest = *manifest_of.entry((tenant_id, stream)).or_insert_with(|| {
-                let batch_id = new_batch_id(tenant_id, stream);
-                plan.manifests.push(Manifest::new(Arc::clone(tenant_id), stream, batch_id));
-                plan.manifests.len() - 1
-            });
+            let chunk = config.chunk(first);
+            let same = |row: &RowRef| row.stream == first.stream && config.chunk(row) == chunk;
+            let len = 1 + rows[start + 1..].iter().take_while(|row| same(row)).count();
+            let manifest = match last {
+                Some((stream, manifest)) if stream == first.stream => manifest,
+                _ => {
+                    let stream = decoded.rows.streams[usize::from(first.stream)].as_str();
+                    *manifest_of.entry((tenant_id, stream)).or_insert_with(|| {
+                        let batch_id = new_batch_id(tenant_id, stream);
+                        plan.manifests.push(Manifest::new(Arc::clone(tenant_id), stream, batch_id));
+                        plan.manifests.len() - 1
+                    })
+                }
+            };
+            last = Some((first.stream, manifest));
             let first_seq = plan.manifests[manifest].count(&rows[start..start + len]);
             let run = Run { submission: index, rows: start..start + len, manifest, first_seq };
             runs.push(((chunk, tenant_id), run));
@@ -146,20 +165,24 @@ pub fn plan(
     // The rows of one chunk and tenant go one way.
     let mut groups: Vec<Group<'_>> = Vec::new();
     for runs in runs.chunk_by(|a, b| a.0 == b.0) {
-        let (chunk, tenant_id) = runs[0].0;
+        let (chunk, _) = runs[0].0;
         let rows: usize = runs.iter().map(|(_, run)| run.rows.len()).sum();
-        let known = !config.direct_compress || births.is_known(chunk, tenant_id);
+        let known = !config.direct_compress || births.is_known(chunk);
         if !known {
-            plan.births.insert((chunk, Arc::clone(tenant_id)));
+            plan.births.insert(chunk);
         }
         let direct = config.direct_compress && (rows >= DIRECT_COMPRESS_ROWS_MIN || !known);
         groups.push(Group { chunk, direct, rows, runs });
     }
-    groups.sort_by_key(|group| (group.chunk, !group.direct));
-    for Group { direct, rows, runs, .. } in groups {
-        plan.begin(rows, direct, config.rows_max);
-        for (_, run) in runs {
-            plan.append(run.clone(), config.rows_max);
+    // Each chunk begins in the way in which the one before ended, so that the way changes once a chunk at most.
+    let mut way = true;
+    for of_chunk in groups.chunk_by(|a, b| a.chunk == b.chunk) {
+        for direct in [way, !way] {
+            for group in of_chunk.iter().filter(|group| group.direct == direct) {
+                way = direct;
+                plan.begin(group.rows, direct, config.rows_max);
+                group.runs.iter().for_each(|(_, run)| plan.append(run.clone(), config.rows_max));
+            }
         }
     }
     plan
@@ -167,30 +190,34 @@ pub fn plan(
 
 /// The rows of one chunk and tenant.
 struct Group<'a> {
-    chunk: i64,
+    chunk: Chunk,
     direct: bool,
     rows: usize,
-    runs: &'a [((i64, &'a Arc<str>), Run)],
+    runs: &'a [((Chunk, &'a Arc<str>), Run)],
 }
 
 impl Manifest {
     fn new(tenant_id: Arc<str>, stream: &str, batch_id: i64) -> Self {
-        let (event_count, bounds_us, hours_us) = (0, (i64::MAX, i64::MIN), BTreeSet::new());
-        Self { tenant_id, stream: stream.to_owned(), batch_id, event_count, bounds_us, hours_us }
+        let (bounds_us, stream) = ((i64::MAX, i64::MIN), stream.to_owned());
+        Self { tenant_id, stream, batch_id, event_count: 0, bounds_us, minutes: Vec::new(), minute_us: 0..0 }
+    }
+
+    /// The minutes since 1970 that its rows fall into.
+    pub fn minutes(&self) -> BTreeSet<i32> {
+        self.minutes.iter().copied().collect()
     }
 
     /// Counts rows in; returns the ordinal of the first.
     fn count(&mut self, rows: &[RowRef]) -> i32 {
         let seq = self.event_count;
         self.event_count += i32::try_from(rows.len()).expect("items of a request are limited");
-        let mut hour = 0..0;
         for row in rows {
             let us = row.timestamp_us;
             self.bounds_us = (self.bounds_us.0.min(us), self.bounds_us.1.max(us));
-            if !hour.contains(&us) {
-                let start = us.div_euclid(HOUR_US) * HOUR_US;
-                hour = start..start + HOUR_US;
-                self.hours_us.insert(start);
+            if !self.minute_us.contains(&us) {
+                let minute = us.div_euclid(MINUTE_US);
+                self.minute_us = minute * MINUTE_US..(minute + 1) * MINUTE_US;
+                self.minutes.push(i32::try_from(minute).expect("validation keeps timestamps in a window around now"));
             }
         }
         seq
@@ -245,7 +272,7 @@ impl Plan {
         stream.into()
     }
 
-    /// Takes a row that was there already out of its manifest; bounds and hours stay, and may be wider than need be.
+    /// Takes a row that was there already out of its manifest; bounds and minutes stay, and may be wider than need be.
     pub fn discount(&mut self, batch_id: i64) {
         if let Some(manifest) = self.manifests.iter_mut().find(|manifest| manifest.batch_id == batch_id) {
             manifest.event_count -= 1;

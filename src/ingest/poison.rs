@@ -1,12 +1,13 @@
 //! Rows that only PostgreSQL refuses: cut out of their submissions and kept as dead letters.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::isolate;
 use super::plan::{Place, Plan, PlanConfig};
 use super::request::Submission;
 use super::writer::connection;
-use crate::event::{Code, RejectedItem, Rejection, Stage};
+use crate::item::{Code, Rejection, Stage};
 use crate::limits::{MESSAGE_CHARS_MAX, WRITE_DEADLINE};
 use crate::storage::{Database, StorageError};
 
@@ -42,20 +43,16 @@ pub async fn cut_out(
     Ok(())
 }
 
-/// Moves the rows at these places to the rejected items of their submissions.
-fn reject(batch: &mut [Submission], mut refused: Vec<(Place, String)>) {
-    // From the back, so that the indexes of the rows that stay are still right.
-    refused.sort_by_key(|(place, _)| std::cmp::Reverse((place.submission, place.row)));
-    for (place, reason) in refused {
-        let decoded = &mut batch[place.submission].decoded;
-        let row = decoded.rows.rows.remove(place.row);
+/// Moves the items of the rows at these places to the rejected ones of their submissions.
+fn reject(batch: &mut [Submission], refused: Vec<(Place, String)>) {
+    let item = |place: &Place| batch[place.submission].decoded.rows.rows[place.row].item;
+    // Their numbers before anything moves; several rows of one item are one rejection.
+    let items: BTreeMap<(usize, u32), String> =
+        refused.into_iter().map(|(place, reason)| ((place.submission, item(&place)), reason)).collect();
+    for ((submission, item), reason) in items {
         let message = format!("PostgreSQL refused the row: {reason}");
-        let rejection = Rejection {
-            stage: Stage::Write,
-            code: Code::RowRefused,
-            message: message.chars().filter(|c| *c != '\0').take(MESSAGE_CHARS_MAX).collect(),
-        };
-        decoded.rejected.push(RejectedItem { index: row.item, raw: row.raw, event_id: Some(row.id), rejection });
-        decoded.rejected.sort_by_key(|item| item.index);
+        let message = message.chars().filter(|c| *c != '\0').take(MESSAGE_CHARS_MAX).collect();
+        let rejection = Rejection { stage: Stage::Write, code: Code::RowRefused, message };
+        batch[submission].decoded.reject(item, rejection);
     }
 }

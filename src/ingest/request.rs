@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::budget::Reservation;
 use super::conservation::{Held, Settled};
 use super::intake::Source;
-use crate::event::{Decoded, RejectedItem};
+use crate::item::{Decoded, RejectedItem};
 use crate::limits::ERRORS_LISTED_MAX;
 
 /// A request, decoded and waiting to be written.
@@ -62,7 +62,7 @@ pub struct Outcome {
     pub spooled: bool,
     /// The request's receipt; a replay carries the first one's.
     pub receipt: Uuid,
-    /// Events stored.
+    /// Items stored.
     pub accepted: u32,
     /// Items in dead letters.
     pub rejected: u32,
@@ -121,9 +121,8 @@ impl Submission {
 
     /// The outcome if the batch commits now, with `duplicates` of its rows already there.
     pub fn outcome(&self, duplicates: u32) -> Outcome {
-        let rows = u32::try_from(self.decoded.rows.rows.len()).expect("items are limited");
-        let rejected = u32::try_from(self.decoded.rejected.len()).expect("items are limited");
-        let http_status = match rows {
+        let accepted = self.decoded.accepted();
+        let http_status = match accepted {
             0 if self.not_json => 400,
             0 => 422,
             _ => 200,
@@ -132,8 +131,8 @@ impl Submission {
             http_status,
             spooled: false,
             receipt: self.receipt,
-            accepted: rows - duplicates,
-            rejected,
+            accepted: accepted - duplicates,
+            rejected: self.decoded.items - accepted,
             duplicates,
             replayed: false,
             errors: self.decoded.rejected.iter().take(ERRORS_LISTED_MAX).map(item_error).collect(),

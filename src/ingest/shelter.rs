@@ -298,21 +298,20 @@ pub fn possibly_committed(attempts: &Attempts) -> Option<PossiblyCommitted> {
 /// What is needed to write the submission later, and to know whether it was written before.
 fn record(submission: &Submission, attempt: Option<PossiblyCommitted>) -> SpooledRequest {
     let source = &submission.source;
-    let count = |items: usize| u32::try_from(items).expect("items of a request are limited");
     SpooledRequest {
         tenant_id: submission.tenant_id.to_string(),
         api_key_id: source.api_key_id,
         receipt: submission.receipt,
         idempotency_key: submission.idempotency.as_ref().map(|idempotency| idempotency.key.clone()),
         sha256: submission.idempotency.as_ref().map(|idempotency| idempotency.sha256),
-        route: source.route.to_owned(),
+        route: source.kind.route().to_owned(),
         content_type: source.form.media_type().to_owned(),
         form: source.form,
         defaults: source.defaults.clone(),
         received_at_us: source.received_at_us,
-        items: count(submission.decoded.items as usize),
-        accepted: count(submission.decoded.rows.rows.len()),
-        rejected: count(submission.decoded.rejected.len()),
+        items: submission.decoded.items,
+        accepted: submission.decoded.accepted(),
+        rejected: submission.decoded.items - submission.decoded.accepted(),
         attempt,
         body: submission.body.clone(),
     }

@@ -1,10 +1,11 @@
 //! The way round a unique index (rowstore profile): COPY into a staging table, then insert what is not there yet.
 //!
-//! Taken only after an ordinary COPY met a duplicate key: a duplicate event is no poison row, its neighbours go in and
+//! Of events alone, metrics have no key. Taken only after an ordinary COPY met a duplicate key: a duplicate event is no poison row, its neighbours go in and
 //! the answer says how many were there already.
 
 use tokio_postgres::Client;
 
+use super::kind::Kind;
 use super::plan::Plan;
 use super::request::Submission;
 use super::transaction::{copy_sql, send};
@@ -17,7 +18,7 @@ pub async fn copy(client: &Client, batch: &[Submission], plan: &mut Plan) -> Res
     let mut duplicates = vec![0; batch.len()];
     client.batch_execute(CREATE).await?;
     for copy in &plan.copies {
-        let sql = copy_sql("events_staging");
+        let sql = copy_sql("events_staging", Kind::Events);
         send(client, &sql, plan.stream(batch, copy)).await?;
     }
     let insert = format!(

@@ -16,11 +16,11 @@ use jiff::Timestamp;
 use tokio_postgres::{Client, CopyInSink, Statement};
 
 use super::births::{self as births_lock, Births};
+use super::kind::Kind;
 use super::ledger::{self, Claim};
 use super::plan::{Plan, PlanConfig, plan};
 use super::request::{Outcome, Submission};
 use super::{dead_letters, manifests, staging};
-use crate::event::pgcopy::COPY_COLUMNS;
 use crate::storage::{Partitions, StorageError};
 
 /// What a batch keeps from one attempt to the next.
@@ -135,11 +135,11 @@ struct Statements {
 }
 
 impl Statements {
-    async fn of(client: &Object) -> Result<Self, tokio_postgres::Error> {
+    async fn of(client: &Object, kind: Kind) -> Result<Self, tokio_postgres::Error> {
         Ok(Self {
             identify: client.prepare_cached(IDENTIFY).await?,
             ledger: ledger::Statements::of(client).await?,
-            copy: client.prepare_cached(&copy_sql("events")).await?,
+            copy: client.prepare_cached(&copy_sql(kind.table(), kind)).await?,
             manifests: client.prepare_cached(manifests::INSERT).await?,
         })
     }
@@ -148,6 +148,8 @@ impl Statements {
 /// What an attempt is made with.
 #[derive(Clone, Copy)]
 pub struct Means<'a> {
+    /// What all submissions of the batch hold.
+    pub kind: Kind,
     /// How rows are planned.
     pub config: PlanConfig,
     /// The chunks known to be in the columnstore.
@@ -167,7 +169,7 @@ pub async fn attempt(
     ids: &mut BatchIds,
     means: Means<'_>,
 ) -> Result<Vec<Verdict>, Failure> {
-    let statements = Statements::of(client).await?;
+    let statements = Statements::of(client, means.kind).await?;
     let begin = match means.lock_timeout {
         Some(timeout) => format!("{BEGIN}; SET LOCAL lock_timeout = '{timeout}'"),
         None => BEGIN.to_owned(),
@@ -186,7 +188,7 @@ pub async fn attempt(
     let mut plan = plan(batch, &taking, means.config, means.births, |tenant_id, stream| {
         *attempts.batch_ids.entry((Arc::clone(tenant_id), stream.to_owned())).or_insert_with(|| ids.draw())
     });
-    births_lock::lock(client, &plan.births).await?;
+    births_lock::lock(client, means.kind, &plan.births).await?;
     if !plan.births.is_empty() && means.lock_timeout.is_some() {
         // Live batches may wait for the locks of these births: whoever has them does not wait for a closed chunk.
         client.batch_execute(BIRTH_LOCK_TIMEOUT).await?;
@@ -223,7 +225,7 @@ pub async fn attempt(
         biased;
         finish(open),
         remembered.insert(client, &statements.ledger),
-        manifests::insert(client, &statements.manifests, &plan.manifests),
+        manifests::insert(client, &statements.manifests, means.kind.table(), &plan.manifests),
         client.batch_execute("COMMIT"),
     );
     // Before COMMIT a statement that the server refused means a rollback, whatever it was refused for.
@@ -292,9 +294,10 @@ async fn finish(open: Option<Sink>) -> Result<(), tokio_postgres::Error> {
     }
 }
 
-/// The COPY of a plan's rows into `table`.
-pub fn copy_sql(table: &str) -> String {
-    format!("COPY {table} ({COPY_COLUMNS}) FROM STDIN (FORMAT binary)")
+/// The COPY of rows of a kind into `table`.
+pub fn copy_sql(table: &str, kind: Kind) -> String {
+    let columns = kind.copy_columns();
+    format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary)")
 }
 
 /// Chooses, for the rest of the transaction, whether COPY goes into the columnstore.

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::Object;
 use tokio::sync::Mutex;
 
+use super::Ingest;
 use super::births::Births;
-use super::lane::Lane;
+use super::kind::{Kind, PerKind};
 use super::lanes::Load;
 use super::ledger::Claim;
 use super::plan::PlanConfig;
@@ -39,9 +40,9 @@ pub struct Writer {
     /// The database.
     pub database: Database,
     /// How rows are planned.
-    pub config: PlanConfig,
+    pub config: PerKind<PlanConfig>,
     /// The chunks known to be in the columnstore.
-    pub births: Births,
+    pub births: PerKind<Births>,
     /// Batch ids, shared by the writers of this node.
     pub ids: Mutex<BatchIds>,
     /// Where submissions go that the database does not take.
@@ -76,7 +77,8 @@ struct Rounds {
 
 impl Writer {
     /// Writes batches until the lane ends.
-    pub async fn run(self: Arc<Self>, lane: Arc<Lane>, traffic: Traffic) {
+    pub async fn run(self: Arc<Self>, ingest: Arc<Ingest>, kind: Kind, traffic: Traffic) {
+        let lane = ingest.lanes.of(kind).of(traffic);
         while let Some(batch) = lane.next_batch().await {
             let rows: usize = batch.iter().map(|submission| submission.decoded.rows.rows.len()).sum();
             let started = Instant::now();
@@ -123,7 +125,7 @@ impl Writer {
         }
     }
 
-    /// Writes a batch in one transaction, trying until the deadline what waiting may mend. A row that PostgreSQL refuses
+    /// Writes a batch of one kind in one transaction, trying until the deadline what waiting may mend. A row that PostgreSQL refuses
     /// is moved to the rejected items of its submission.
     pub async fn write_joined(
         &self,
@@ -132,6 +134,8 @@ impl Writer {
         mut deadline: Instant,
     ) -> Result<Vec<Verdict>, Unwritten> {
         let patience = deadline.saturating_duration_since(Instant::now());
+        let kind = batch[0].source.kind;
+        debug_assert!(batch.iter().all(|submission| submission.source.kind == kind));
         let (mut failing, mut crowded) = (false, false);
         let mut rounds = Rounds::default();
         let mut attempts = Attempts::default();
@@ -148,7 +152,7 @@ impl Writer {
                 (Fate::RejectRow { line }, Some((plan, copy))) => {
                     rounds.poison += 1;
                     let at = copy.zip(line.filter(|_| rounds.poison <= POISON_ROUNDS_MAX));
-                    poison::cut_out(&self.database, self.config, batch, &plan, at, &failure.error).await
+                    poison::cut_out(&self.database, *self.config.of(kind), batch, &plan, at, &failure.error).await
                 }
                 (Fate::DuplicateRow, _) if !attempts.staged => {
                     attempts.staged = true;
@@ -245,10 +249,12 @@ impl Writer {
             ids.refill(client, needed).await?;
             ids.take(needed)
         };
+        let kind = batch[0].source.kind;
         let means = Means {
-            config: self.config,
-            births: &self.births,
-            partitions: self.database.partitions.as_deref().map(|tables| tables.of("events")),
+            kind,
+            config: *self.config.of(kind),
+            births: self.births.of(kind),
+            partitions: self.database.partitions.as_deref().map(|tables| tables.of(kind.table())),
             lock_timeout: (traffic == Traffic::Late).then_some(LATE_LOCK_TIMEOUT),
         };
         attempt(client, batch, attempts, &mut ids, means).await

@@ -6,6 +6,7 @@ use std::time::Duration;
 use deadpool_postgres::Pool;
 use tokio_postgres::Config as PgConfig;
 
+use super::chunks::Chunks;
 use super::connect::{Role, Warnings, place, pool};
 use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
 use super::engine::{self, Installed};
@@ -18,8 +19,10 @@ const EMBEDDED_START_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Connections of the owner: one for each job, one for partitions on demand, one to spare. Opened as they are needed.
 const OWNER_CONNECTIONS: usize = 10;
-/// Connections of the ingest path beside the writers': the late lane, the drain of the spool, the probe.
-const SIDE_WRITER_CONNECTIONS: usize = 3;
+/// Kinds of rows that have writers of their own: events and metrics.
+const WRITTEN_KINDS: usize = 2;
+/// Connections of the ingest path beside the writers': the late lane of each kind, the drain of the spool, the probe.
+const SIDE_WRITER_CONNECTIONS: usize = WRITTEN_KINDS + 2;
 /// Connections that verify keys: look-ups are cached, so that few are under way.
 const VERIFIER_CONNECTIONS: usize = 2;
 
@@ -155,8 +158,8 @@ pub struct Database {
     pub installed: Installed,
     /// The partitioned relations; None on the timescale engine, which makes its chunks itself.
     pub partitions: Option<Arc<PartitionedTables>>,
-    /// Width of the narrowest chunk there is: the interval may have been another when it was made.
-    pub chunk_width_min: Duration,
+    /// How the relations are cut into chunks.
+    pub chunks: Chunks,
     /// What the server warned of on the pools' connections.
     pub warnings: Arc<Warnings>,
 }
@@ -166,8 +169,8 @@ impl Database {
     pub async fn open(location: &Location, config: &Config) -> Result<Self, StorageError> {
         let installed = engine::install(&location.owner, config).await?;
         engine::prove_direct_compress(&location.writer, &installed.installation).await?;
-        let chunk_width_min = engine::chunk_width_min(&location.owner, &installed.installation, config).await?;
-        let database = Self::pools(location, config, installed, chunk_width_min)?;
+        let chunks = Chunks::read(&location.owner, &installed.installation, config).await?;
+        let database = Self::pools(location, config, installed, chunks)?;
         // Each path once, so that a wrong URL or password is found now and not by the first sender or reader.
         for (key, url, pool) in
             [("writer_url", &location.writer, &database.writer), ("reader_url", &location.reader, &database.reader)]
@@ -180,23 +183,18 @@ impl Database {
     }
 
     /// Opens the pools of a database that is already installed.
-    fn pools(
-        location: &Location,
-        config: &Config,
-        installed: Installed,
-        chunk_width_min: Duration,
-    ) -> Result<Self, StorageError> {
+    fn pools(location: &Location, config: &Config, installed: Installed, chunks: Chunks) -> Result<Self, StorageError> {
         let warnings = Arc::new(Warnings::default());
         let make =
             |url: &PgConfig, role: Role, size: usize, extra: &str| pool(url, role, size, extra, Arc::clone(&warnings));
         let owner = make(&location.owner, Role::Owner, OWNER_CONNECTIONS, "")?;
-        let writers = config.database.writers + SIDE_WRITER_CONNECTIONS;
+        let writers = config.database.writers * WRITTEN_KINDS + SIDE_WRITER_CONNECTIONS;
         let writer = make(&location.writer, Role::Writer, writers, installed.installation.writer_settings())?;
         let verifier = make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS, "")?;
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
         let partitions = (installed.installation.engine == Engine::Postgres)
             .then(|| Arc::new(PartitionedTables::new(&owner, config.chunk_interval)));
-        Ok(Self { owner, writer, verifier, reader, installed, partitions, chunk_width_min, warnings })
+        Ok(Self { owner, writer, verifier, reader, installed, partitions, chunks, warnings })
     }
 
     /// Closes the pools; connections in use end when they are given back.

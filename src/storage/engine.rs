@@ -1,7 +1,6 @@
 //! The two storage engines: which one a server gives, installing the schema for it, and proving that it works.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_postgres::{Client, Config as PgConfig};
 
@@ -301,49 +300,38 @@ async fn apply_policies(client: &Client, config: &Config) -> Result<(), StorageE
         .map_err(|error| StorageError::from(error).doing("setting TimescaleDB's policies of events"))
 }
 
-/// Width of the narrowest chunk of events, or the configured one where there is none.
-pub async fn chunk_width_min(
-    owner: &PgConfig,
-    installation: &Installation,
-    config: &Config,
-) -> Result<Duration, StorageError> {
-    if installation.engine == Engine::Postgres {
-        return Ok(config.chunk_interval);
-    }
-    let (client, _task) = connect_to(owner, Arc::new(Warnings::default())).await?;
-    let sql = "SELECT extract(epoch FROM min(range_end - range_start))::bigint FROM timescaledb_information.chunks \
-               WHERE hypertable_schema = 'tidegate' AND hypertable_name = 'events'";
-    let seconds: Option<i64> = client.query_one(sql, &[]).await?.get(0);
-    let width = seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-    Ok(width.filter(|width| !width.is_zero()).unwrap_or(config.chunk_interval))
-}
-
 /// Proves, before anything is accepted, that COPY goes straight into the columnstore: an empty COPY in a transaction
 /// that is rolled back must not make TimescaleDB warn that it disabled direct compress.
 pub async fn prove_direct_compress(writer: &PgConfig, installed: &Installation) -> Result<(), StorageError> {
-    if !installed.direct_compress() {
-        return Ok(());
+    if installed.direct_compress() {
+        for table in ["events", "metrics"] {
+            prove_of(writer, installed, table).await?;
+        }
     }
+    Ok(())
+}
+
+async fn prove_of(writer: &PgConfig, installed: &Installation, table: &str) -> Result<(), StorageError> {
     let warnings = Arc::new(Warnings::default());
     let (client, task) = connect_to(writer, Arc::clone(&warnings)).await?;
     let run = async {
         client.batch_execute(&session_sql(Role::Writer, installed.writer_settings())).await?;
         client.batch_execute("BEGIN").await?;
-        let sink = client.copy_in::<_, bytes::Bytes>("COPY events (id) FROM STDIN (FORMAT text)").await?;
-        let mut sink = Box::pin(sink);
+        let sql = format!("COPY {table} (timestamp) FROM STDIN (FORMAT text)");
+        let mut sink = Box::pin(client.copy_in::<_, bytes::Bytes>(&sql).await?);
         sink.as_mut().finish().await?;
         client.batch_execute("ROLLBACK").await
     };
-    run.await.map_err(|error| StorageError::from(error).doing("trying a COPY into events"))?;
+    run.await.map_err(|error| StorageError::from(error).doing(&format!("trying a COPY into {table}")))?;
     drop(client);
     // The connection's task has read everything that the server said once it ends.
     let _ = task.await;
     if warnings.direct_compress_disabled() > 0 {
-        return Err(StorageError::not_ready(
-            "TimescaleDB disabled direct compress for the table events, because it has a unique index, a primary key \
-             or a trigger; drop it (\\d tidegate.events shows it), or install a new database with \
-             storage_profile = rowstore",
-        ));
+        return Err(StorageError::not_ready(format!(
+            "TimescaleDB disabled direct compress for the table {table}, because it has a unique index, a primary key \
+             or a trigger; drop it (\\d tidegate.{table} shows it), or install a new database with \
+             storage_profile = rowstore"
+        )));
     }
     Ok(())
 }

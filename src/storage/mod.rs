@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of events, requests or tenants' rules; everything above builds on it, and it imports none of them.
 
+mod chunks;
 mod connect;
 mod database;
 pub mod embedded;
@@ -11,6 +12,7 @@ pub mod migrations;
 mod partitions;
 mod supervisor;
 
+pub use chunks::{Chunking, Chunks};
 pub use connect::{Role, Warnings, connect_to, session_sql};
 pub use database::{Database, Location};
 pub use engine::{Engine, Installation, Installed, detect, install, prove_direct_compress, standing_installation};

@@ -17,6 +17,8 @@ mod h2;
 mod http;
 mod keys;
 mod load;
+mod metrics;
+mod metrics_columnstore;
 mod not_json;
 mod numbers;
 mod operation;
@@ -49,6 +51,8 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("poison", poison::TESTS),
         ("not_json", not_json::TESTS),
         ("exactly_once", exactly_once::TESTS),
+        ("metrics", metrics::TESTS),
+        ("metrics", metrics_columnstore::TESTS),
         ("reads", reads::TESTS),
         ("dead_letters", dead_letters::TESTS),
         ("keys", keys::TESTS),

@@ -105,6 +105,11 @@ impl Client {
         self.post("/v1/events", &[("content-type", "application/json"), ("idempotency-key", key)], body)
     }
 
+    /// JSON to /v1/metrics.
+    pub fn metrics(&self, body: impl AsRef<[u8]>) -> Answer {
+        self.post("/v1/metrics", &[("content-type", "application/json")], body)
+    }
+
     pub fn post(&self, path: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Answer {
         self.send("POST", path, headers, body.as_ref()).unwrap_or_else(|error| panic!("POST {path}: {error}"))
     }

@@ -17,6 +17,16 @@ pub fn event_with(n: usize, members: &str) -> String {
     format!(r#"{{"event_type":"sample","source_module":"tests","payload":{{"n":{n}}},{members}}}"#)
 }
 
+/// A metric with nothing but what is required: a sample of one of eight assets.
+pub fn metric(n: usize) -> String {
+    metric_with(&format!("asset-{}", n % 8), &format!("\"value\":{n}"))
+}
+
+/// A metric of this asset that has these members, such as `"value":1`.
+pub fn metric_with(asset_id: &str, members: &str) -> String {
+    format!(r#"{{"asset_id":"{asset_id}","metric_name":"latency",{members}}}"#)
+}
+
 /// A JSON array.
 pub fn array(items: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Vec<u8> {
     let mut body = b"[".to_vec();

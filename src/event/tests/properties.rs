@@ -4,6 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::event::fields::Field;
+use crate::item::scan::{Scanner, Shape};
 
 fn forms() -> impl Strategy<Value = BodyForm> {
     prop_oneof![
@@ -101,8 +103,8 @@ proptest! {
 
     #[test]
     fn what_the_scanner_accepts_serde_json_accepts(body in almost_json()) {
-        let mut scanner = scan::Scanner::new();
-        if let Ok(scanned) = scanner.scan(&body, scan::Shape::Envelope, MIB)
+        let mut scanner = Scanner::<Field>::new();
+        if let Ok(scanned) = scanner.scan(&body, Shape::Envelope, MIB)
             && scanned.poison.is_none_or(|poison| poison.code == Code::NotAnObject)
             && let Ok(text) = std::str::from_utf8(&body[..scanned.end])
         {
@@ -118,9 +120,9 @@ proptest! {
         let length = text.len();
         text[cut % length] = byte;
         let strict = serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok();
-        let mut scanner = scan::Scanner::new();
+        let mut scanner = Scanner::<Field>::new();
         if strict && !text[0].is_ascii_whitespace() {
-            let scanned = scanner.scan(&text, scan::Shape::Wrapped, MIB);
+            let scanned = scanner.scan(&text, Shape::Wrapped, MIB);
             prop_assert!(scanned.is_ok(), "{:?}", String::from_utf8_lossy(&text));
         }
     }

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::record::{Meta, Payload};
-use crate::event::{BodyForm, Defaults};
+use crate::event::Defaults;
+use crate::item::BodyForm;
 
 const VERSION: u8 = 1;
 /// Stands for the length of a text that is absent.

@@ -6,9 +6,10 @@ use proptest::option;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::event::{BodyForm, Defaults};
+use crate::event::Defaults;
 use crate::ingest::spool::request::{DecodeError, SUMMARY_BYTES_MAX};
 use crate::ingest::spool::{PossiblyCommitted, SpooledRequest, Summary, recover_bytes};
+use crate::item::BodyForm;
 use crate::limits::TENANT_ID_CHARS_MAX;
 
 fn request() -> impl Strategy<Value = SpooledRequest> {

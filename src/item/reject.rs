@@ -16,9 +16,9 @@ const EXCERPT_CHARS: usize = 60;
 pub enum Stage {
     /// The text is not JSON, or is JSON that PostgreSQL cannot store.
     Decode,
-    /// The event's fields break the rules for events.
+    /// The item's fields break the rules for its kind.
     Validate,
-    /// The event could not be routed to a stream.
+    /// The item could not be routed to a stream.
     Package,
     /// PostgreSQL refused the row.
     Write,
@@ -59,7 +59,7 @@ pub enum Code {
     NumberTooLarge,
     /// `\u0000` in the payload.
     PayloadNul,
-    /// `\u0000` in metadata, in context, or in an unknown field.
+    /// `\u0000` in metadata, context, dimensions, or an unknown field.
     MetadataNul,
     /// `\u0000` in a named text field.
     FieldNul,
@@ -77,6 +77,14 @@ pub enum Code {
     OutOfWindow,
     /// The item names another tenant than the key's.
     TenantMismatch,
+    /// A metric's value is NaN or an infinity.
+    MetricNotFinite,
+    /// A metric's value is too large for sums of squares.
+    MetricOutOfRange,
+    /// A double cannot hold a metric's value as it is written.
+    MetricPrecision,
+    /// The values of a metric's item make too many bytes of rows.
+    ItemTooLarge,
     /// PostgreSQL refused the row; reported by the writer.
     RowRefused,
     /// Acknowledged and in the spool, but its idempotency key went to another request meanwhile; reported by the drain.
@@ -103,6 +111,10 @@ impl Code {
             Self::InvalidTimestamp => "invalid_timestamp",
             Self::OutOfWindow => "out_of_window",
             Self::TenantMismatch => "tenant_mismatch",
+            Self::MetricNotFinite => "metric_not_finite",
+            Self::MetricOutOfRange => "metric_out_of_range",
+            Self::MetricPrecision => "metric_precision",
+            Self::ItemTooLarge => "item_too_large",
             Self::RowRefused => "row_refused",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
         }
@@ -132,7 +144,7 @@ impl Rejection {
         Self { stage, code, message: clean(message.as_ref(), MESSAGE_CHARS_MAX) }
     }
 
-    pub(super) fn validate(code: Code, message: impl AsRef<str>) -> Self {
+    pub(crate) fn validate(code: Code, message: impl AsRef<str>) -> Self {
         Self::new(Stage::Validate, code, message)
     }
 }
@@ -144,7 +156,7 @@ pub struct RejectedItem {
     pub index: u32,
     /// The item's bytes in the body.
     pub raw: Range<u32>,
-    /// The event's id, where one could be read.
+    /// The event's id, where it has one and it could be read.
     pub event_id: Option<Uuid>,
     /// Why.
     pub rejection: Rejection,
@@ -160,7 +172,7 @@ pub enum BodyError {
         /// The rejection of the first item.
         rejection: Rejection,
     },
-    /// More items than a request may hold.
+    /// More items, or rows that its items make, than a request may hold.
     TooManyItems {
         /// How many it may hold.
         max: usize,
@@ -173,7 +185,7 @@ impl fmt::Display for BodyError {
             Self::Empty => f.write_str("the body holds no item"),
             Self::NotJson { rejection } => write!(f, "the body is not JSON: {}", rejection.message),
             Self::TooManyItems { max } => {
-                write!(f, "the body holds more than {max} items; split it into several requests")
+                write!(f, "the body holds more than {max} items or values; split it into several requests")
             }
         }
     }
@@ -182,7 +194,7 @@ impl fmt::Display for BodyError {
 impl std::error::Error for BodyError {}
 
 /// A sender's value for use in a message: short, on one line, storable.
-pub(super) fn excerpt(value: &str) -> String {
+pub(crate) fn excerpt(value: &str) -> String {
     clean(value, EXCERPT_CHARS)
 }
 

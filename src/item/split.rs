@@ -2,14 +2,14 @@
 //! rest of the body, which then is one item; what came before it stands.
 
 use super::BodyForm;
-use super::scan::{Poison, Scanner, Shape, Syntax, end_of_value};
+use super::scan::{Field, Poison, Scanner, Shape, Syntax, end_of_value};
 
 /// What some editors put before UTF-8 text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// An item and what the scanner made of it.
 #[derive(Debug)]
-pub(super) struct Item {
+pub(crate) struct Item {
     pub start: usize,
     pub end: usize,
     /// Positions are within the item.
@@ -37,7 +37,7 @@ enum State {
 
 /// An iterator of sorts, which lends its scanner out between items.
 #[derive(Debug)]
-pub(super) struct Splitter<'b> {
+pub(crate) struct Splitter<'b> {
     body: &'b [u8],
     at: usize,
     state: State,
@@ -46,7 +46,7 @@ pub(super) struct Splitter<'b> {
 }
 
 impl<'b> Splitter<'b> {
-    pub(super) fn new(body: &'b [u8], form: BodyForm, shape: Shape, item_bytes_max: usize) -> Self {
+    pub(crate) fn new(body: &'b [u8], form: BodyForm, shape: Shape, item_bytes_max: usize) -> Self {
         let state = match form {
             BodyForm::Ndjson => State::Lines,
             BodyForm::Json | BodyForm::CloudEventBatch => State::Document { array: true },
@@ -57,7 +57,7 @@ impl<'b> Splitter<'b> {
     }
 
     /// The next item; the scanner then holds its members.
-    pub(super) fn next_item(&mut self, scanner: &mut Scanner) -> Option<Item> {
+    pub(crate) fn next_item<F: Field>(&mut self, scanner: &mut Scanner<F>) -> Option<Item> {
         if self.state == State::Lines {
             return self.line(scanner);
         }
@@ -80,7 +80,7 @@ impl<'b> Splitter<'b> {
         }
     }
 
-    fn line(&mut self, scanner: &mut Scanner) -> Option<Item> {
+    fn line<F: Field>(&mut self, scanner: &mut Scanner<F>) -> Option<Item> {
         while self.at < self.body.len() {
             let rest = &self.body[self.at..];
             let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
@@ -101,7 +101,7 @@ impl<'b> Splitter<'b> {
         None
     }
 
-    fn document(&mut self, scanner: &mut Scanner) -> Option<Item> {
+    fn document<F: Field>(&mut self, scanner: &mut Scanner<F>) -> Option<Item> {
         self.peek()?;
         let start = self.at;
         match scanner.scan(&self.body[start..], self.shape, self.item_bytes_max) {
@@ -118,7 +118,7 @@ impl<'b> Splitter<'b> {
     }
 
     /// Called just behind the separator that precedes the element.
-    fn element(&mut self, scanner: &mut Scanner) -> Option<Item> {
+    fn element<F: Field>(&mut self, scanner: &mut Scanner<F>) -> Option<Item> {
         let separator = self.at - 1;
         self.skip_space();
         let start = self.at;

@@ -12,7 +12,7 @@ const MICROS_DIGITS: i64 = 17;
 const MICROS_DIGITS_MAX: i64 = 18;
 
 /// RFC 3339 text to unix microseconds; what is finer is cut off.
-pub(super) fn parse_rfc3339(text: &str) -> Option<i64> {
+pub(crate) fn parse_rfc3339(text: &str) -> Option<i64> {
     parse_fixed_width(text.as_bytes()).or_else(|| {
         let nanos: i128 = text.parse::<Timestamp>().ok()?.as_nanosecond();
         i64::try_from(nanos.div_euclid(1000)).ok()
@@ -20,7 +20,7 @@ pub(super) fn parse_rfc3339(text: &str) -> Option<i64> {
 }
 
 /// Unix microseconds as RFC 3339 text in UTC with six decimals.
-pub(super) fn format_rfc3339(unix_us: i64) -> String {
+pub(crate) fn format_rfc3339(unix_us: i64) -> String {
     Timestamp::from_microsecond(unix_us).map_or_else(|_| unix_us.to_string(), |at| format!("{at:.6}"))
 }
 
@@ -94,7 +94,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 
 /// A JSON number (its grammar already checked) as epoch, its unit taken from its magnitude, to unix microseconds,
 /// rounded down. Values too large for any calendar saturate, and so fall out of every window.
-pub(super) fn parse_epoch(number: &str) -> i64 {
+pub(crate) fn parse_epoch(number: &str) -> i64 {
     let (negative, number) = number.strip_prefix('-').map_or((false, number), |rest| (true, rest));
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
     let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));

@@ -2,13 +2,12 @@
 //! or would silently change, and notes where the item's members are. It neither recurses nor allocates per item, and
 //! it copies nothing: payload text is later taken from the body as it was sent.
 
-mod fields;
 mod keys;
+mod members;
 mod text;
 
-pub(super) use fields::{Field, Kind, Member, Span};
+pub(crate) use members::{Field, Kind, Member, NESTS_MAX, Span};
 
-use fields::lookup;
 use keys::Keys;
 use text::{next_special, number, string};
 
@@ -21,8 +20,8 @@ const _: () = assert!(MAX_OPEN < u128::BITS as usize, "one bit of a u128 for eac
 
 /// What an item's members mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// The envelope of an event.
+pub(crate) enum Shape {
+    /// An envelope, with fields.
     Envelope,
     /// Payload, the item as a whole.
     Wrapped,
@@ -30,7 +29,7 @@ pub(super) enum Shape {
 
 /// Where the grammar is broken.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Syntax {
+pub(crate) struct Syntax {
     /// Byte position within the item.
     pub at: usize,
     pub expected: &'static str,
@@ -38,7 +37,7 @@ pub(super) struct Syntax {
 
 /// What makes a grammatical item unacceptable.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Poison {
+pub(crate) struct Poison {
     pub code: Code,
     pub at: usize,
 }
@@ -52,33 +51,31 @@ enum Flaw {
 
 /// A grammatical item.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Scanned {
+pub(crate) struct Scanned {
     /// Its length in bytes.
     pub end: usize,
     /// The first thing wrong with it.
     pub poison: Option<Poison>,
 }
 
-/// The scanner, with buffers that items share. After a scan, `members` are the item's own, `context` and `metadata`
-/// those of its fields of that name, where they are objects.
+/// The scanner, with buffers that items share. After a scan, `members` are the item's own, `nested` those of its fields
+/// that have a list there, where they are objects.
 #[derive(Debug)]
-pub(super) struct Scanner {
-    pub members: Vec<Member>,
-    pub context: Vec<Member>,
-    pub metadata: Vec<Member>,
+pub(crate) struct Scanner<F> {
+    pub members: Vec<Member<F>>,
+    pub nested: [Vec<Member<F>>; NESTS_MAX],
     keys: Keys,
 }
 
-impl Scanner {
-    pub(super) fn new() -> Self {
-        Self { members: Vec::new(), context: Vec::new(), metadata: Vec::new(), keys: Keys::new() }
+impl<F: Field> Scanner<F> {
+    pub(crate) fn new() -> Self {
+        Self { members: Vec::new(), nested: [const { Vec::new() }; NESTS_MAX], keys: Keys::new() }
     }
 
     /// Scans the value at the start of `text`, which must not be white space. What follows it is not looked at.
-    pub(super) fn scan(&mut self, text: &[u8], shape: Shape, item_bytes_max: usize) -> Result<Scanned, Syntax> {
+    pub(crate) fn scan(&mut self, text: &[u8], shape: Shape, item_bytes_max: usize) -> Result<Scanned, Syntax> {
         self.members.clear();
-        self.context.clear();
-        self.metadata.clear();
+        self.nested.iter_mut().for_each(Vec::clear);
         self.keys.clear();
         let enveloped = shape == Shape::Envelope && text.first() == Some(&b'{');
         let mut walk = Walk {
@@ -107,7 +104,7 @@ impl Scanner {
 }
 
 /// One pass over one item.
-struct Walk<'t, 's> {
+struct Walk<'t, 's, F> {
     text: &'t [u8],
     at: usize,
     /// Containers open.
@@ -118,14 +115,14 @@ struct Walk<'t, 's> {
     shape: Shape,
     growth: i64,
     poison: Option<Poison>,
-    /// The member being read of the item, and of its context or metadata.
-    current: [Member; 2],
-    /// Down to which level members are noted: 0 none, 1 the item's, 2 those of context or metadata too.
+    /// The member being read of the item, and of the object in it whose members are noted too.
+    current: [Member<F>; 2],
+    /// Down to which level members are noted: 0 none, 1 the item's, 2 those of an object in it too.
     records: usize,
-    scanner: &'s mut Scanner,
+    scanner: &'s mut Scanner<F>,
 }
 
-impl Walk<'_, '_> {
+impl<F: Field> Walk<'_, '_, F> {
     fn item(&mut self) -> Result<(), Syntax> {
         loop {
             if self.value()? {
@@ -192,8 +189,7 @@ impl Walk<'_, '_> {
             self.skip_container()?;
             return Ok(false);
         }
-        let kind = self.current[0].field;
-        if object && self.records == 1 && self.open == 1 && matches!(kind, Field::Context | Field::Metadata) {
+        if object && self.records == 1 && self.open == 1 && self.current[0].field.nest().is_some() {
             self.records = 2;
         }
         self.at += 1;
@@ -238,7 +234,7 @@ impl Walk<'_, '_> {
         let end = self.at;
         let inserted = self.scanner.keys.insert(self.open, self.text, (start + 1, end - 1), escaped);
         if noted {
-            let (field, rank) = lookup(inserted.name);
+            let (field, rank) = F::lookup(inserted.name);
             self.current[self.open - 1] = Member { key: Span { start, end }, field, rank, ..Member::NONE };
         }
         if inserted.duplicate {
@@ -265,10 +261,9 @@ impl Walk<'_, '_> {
     fn note_end(&mut self) {
         let member = &mut self.current[self.open - 1];
         member.value.end = self.at;
-        let list = match (self.open, self.current[0].field) {
-            (1, _) => &mut self.scanner.members,
-            (_, Field::Context) => &mut self.scanner.context,
-            _ => &mut self.scanner.metadata,
+        let list = match (self.open, self.current[0].field.nest()) {
+            (2, Some(nest)) => &mut self.scanner.nested[nest],
+            _ => &mut self.scanner.members,
         };
         list.push(self.current[self.open - 1]);
     }
@@ -298,12 +293,7 @@ impl Walk<'_, '_> {
 
     /// A key of the item itself is read before its field is known, and counts as unknown.
     fn nul_code(&self) -> Code {
-        match self.current[0].field {
-            _ if self.shape == Shape::Wrapped => Code::PayloadNul,
-            Field::Payload | Field::DataBase64 => Code::PayloadNul,
-            Field::Metadata | Field::Context | Field::Unknown | Field::ServerOwned => Code::MetadataNul,
-            _ => Code::FieldNul,
-        }
+        if self.shape == Shape::Wrapped { Code::PayloadNul } else { self.current[0].field.nul_code() }
     }
 
     fn word(&mut self, word: &[u8]) -> Result<bool, Syntax> {
@@ -350,7 +340,7 @@ impl Walk<'_, '_> {
 
 /// Where the value at `start` ends, by brackets and quotes alone, for items whose grammar is broken: past the bracket
 /// that closes it or, outside any bracket, at the next comma or closing bracket.
-pub(super) fn end_of_value(text: &[u8], start: usize) -> Option<usize> {
+pub(crate) fn end_of_value(text: &[u8], start: usize) -> Option<usize> {
     let mut open = 0usize;
     let mut at = start;
     while let Some(&byte) = text.get(at) {

@@ -1,4 +1,4 @@
-//! POST /v1/events: headers and query in, one submission to ingestion, its outcome out.
+//! POST /v1/events and POST /v1/metrics: headers and query in, one submission to ingestion, its outcome out.
 
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -10,7 +10,7 @@ use super::params::{Params, invalid};
 use super::problem::Problem;
 use super::response::{Body, json};
 use super::{Api, quota};
-use crate::ingest::{BodyForm, Defaults, EventsRequest, ItemError, Outcome, Refusal, Unanswered};
+use crate::ingest::{BodyForm, Defaults, ItemError, Kind, Outcome, Refusal, Request, Unanswered};
 use crate::limits::{IDEMPOTENCY_KEY_BYTES_MAX, SOURCE_MODULE_CHARS_MAX, STREAM_CHARS_MAX};
 use crate::tenancy::{Limit, Limited, Principal};
 
@@ -23,7 +23,7 @@ struct Receipt<'a> {
     rejected: u32,
     /// The whole request was a repetition; the rest of the answer is the first one's.
     duplicate: bool,
-    /// Events that were there already (rowstore profile).
+    /// Events that were there already (rowstore profile); never metrics.
     #[serde(skip_serializing_if = "is_zero")]
     duplicates: u32,
     errors: &'a [ItemError],
@@ -57,12 +57,16 @@ fn is_zero(number: &u32) -> bool {
 pub async fn post(
     api: &Api,
     principal: &Principal,
+    kind: Kind,
     parts: &Parts,
     mut params: Params,
     incoming: &mut Incoming,
 ) -> Result<Response<Body>, Problem> {
-    let form = body_form(&parts.headers)?;
-    let defaults = defaults(&mut params)?;
+    let form = body_form(kind, &parts.headers)?;
+    let defaults = match kind {
+        Kind::Events => defaults(&mut params)?,
+        Kind::Metrics => Defaults::default(),
+    };
     let dedupe_body = match params.take("dedupe").as_deref() {
         None => false,
         Some("body") => true,
@@ -77,7 +81,8 @@ pub async fn post(
     let idempotency_key = idempotency_key(&parts.headers)?;
     let (bytes, reservation, charge) = quota::read_body(api, principal, &parts.headers, incoming).await?;
     let blank = bytes.iter().all(u8::is_ascii_whitespace);
-    let request = EventsRequest {
+    let request = Request {
+        kind,
         tenant_id: principal.tenant_id.clone(),
         api_key_id: principal.key_id,
         body: bytes,
@@ -89,9 +94,9 @@ pub async fn post(
         reservation,
         admit: quota::admit(&charge),
     };
-    match api.ingest.events(request).await {
+    match api.ingest.take(request).await {
         Ok(outcome) => Ok(answer(&outcome)),
-        Err(unanswered) => Err(quota::unpaid(problem(unanswered, blank), &charge)),
+        Err(unanswered) => Err(quota::unpaid(problem(unanswered, kind, blank), &charge)),
     }
 }
 
@@ -137,18 +142,23 @@ fn answer(outcome: &Outcome) -> Response<Body> {
     response
 }
 
-fn problem(unanswered: Unanswered, blank: bool) -> Problem {
+fn problem(unanswered: Unanswered, kind: Kind, blank: bool) -> Problem {
     match unanswered {
         Unanswered::Empty if blank => {
-            Problem::bad_request("empty_body", "the body is empty; send an event or an array of events")
+            let one = one_of(kind);
+            Problem::bad_request("empty_body", format!("the body is empty; send {one} or an array of them"))
         }
         Unanswered::Empty => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "nothing_accepted", "the request holds no event")
+            let detail = format!("the request does not hold {}", one_of(kind));
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "nothing_accepted", detail)
         }
         Unanswered::TooManyItems(max) => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_many_items",
-            format!("a request holds at most {max} events; send smaller batches"),
+            match kind {
+                Kind::Events => format!("a request holds at most {max} events; send smaller batches"),
+                Kind::Metrics => format!("a request holds at most {max} metrics or values; send smaller batches"),
+            },
         ),
         Unanswered::Refused(Refusal::KeyInFlight) => Problem::new(
             StatusCode::CONFLICT,
@@ -172,7 +182,14 @@ fn problem(unanswered: Unanswered, blank: bool) -> Problem {
     }
 }
 
-fn body_form(headers: &HeaderMap) -> Result<BodyForm, Problem> {
+fn one_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Events => "an event",
+        Kind::Metrics => "a metric",
+    }
+}
+
+fn body_form(kind: Kind, headers: &HeaderMap) -> Result<BodyForm, Problem> {
     // Without a header the body is taken for JSON: what else would it be.
     let text = headers.get(CONTENT_TYPE).map_or("application/json", |value| value.to_str().unwrap_or("?"));
     let media_type = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -181,14 +198,19 @@ fn body_form(headers: &HeaderMap) -> Result<BodyForm, Problem> {
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
             BodyForm::Ndjson
         }
-        "application/cloudevents+json" => BodyForm::CloudEvent,
-        "application/cloudevents-batch+json" => BodyForm::CloudEventBatch,
+        "application/cloudevents+json" if kind == Kind::Events => BodyForm::CloudEvent,
+        "application/cloudevents-batch+json" if kind == Kind::Events => BodyForm::CloudEventBatch,
         _ => {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_media_type",
-                "Content-Type must be application/json, application/x-ndjson, application/cloudevents+json or \
-                 application/cloudevents-batch+json",
+                match kind {
+                    Kind::Events => {
+                        "Content-Type must be application/json, application/x-ndjson, application/cloudevents+json or \
+                         application/cloudevents-batch+json"
+                    }
+                    Kind::Metrics => "Content-Type must be application/json or application/x-ndjson",
+                },
             ));
         }
     })

@@ -1,40 +1,16 @@
-//! The names by which an event's fields are known, and the members of an item as the scanner notes them.
+//! The names by which an event's fields are known.
 
-/// A stretch of an item's text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::event) struct Span {
-    pub start: usize,
-    pub end: usize,
-}
+use crate::item::Code;
+use crate::item::envelope::{SLOTS_MAX, TEXTS_MAX};
+use crate::item::scan::{self, Kind};
 
-/// JSON's types.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::event) enum Kind {
-    Null,
-    Bool,
-    Number,
-    String,
-    Object,
-    Array,
-}
-
-impl Kind {
-    /// The type's name with its article, for messages.
-    pub(in crate::event) const fn name(self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Bool => "a boolean",
-            Self::Number => "a number",
-            Self::String => "a string",
-            Self::Object => "an object",
-            Self::Array => "an array",
-        }
-    }
-}
+/// The list that the scanner notes members of `context` in, and that of `metadata`.
+pub(super) const CONTEXT: usize = 0;
+pub(super) const METADATA: usize = 1;
 
 /// What a top-level member of an item is. The order is that of [`Field::NAMES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::event) enum Field {
+pub(super) enum Field {
     EventType,
     SourceModule,
     Timestamp,
@@ -61,7 +37,7 @@ pub(in crate::event) enum Field {
 
 impl Field {
     /// How many fields there are: all before `Unknown`.
-    pub(in crate::event) const COUNT: usize = Self::Unknown as usize;
+    pub(super) const COUNT: usize = Self::Unknown as usize;
 
     const NAMES: [&'static str; Self::COUNT] = [
         "event_type",
@@ -83,47 +59,59 @@ impl Field {
         "metadata",
         "context",
     ];
+}
 
-    /// The canonical name.
-    pub(in crate::event) fn name(self) -> &'static str {
+impl scan::Field for Field {
+    const UNKNOWN: Self = Self::Unknown;
+    const SCALARS: usize = Self::Payload as usize;
+
+    #[inline]
+    fn lookup(name: &[u8]) -> (Self, u8) {
+        lookup(name)
+    }
+
+    #[inline]
+    fn position(self) -> usize {
+        self as usize
+    }
+
+    fn name(self) -> &'static str {
         Self::NAMES.get(self as usize).copied().unwrap_or("unknown")
     }
 
-    /// Whether the field is also read inside `context`.
-    pub(in crate::event) const fn in_context(self) -> bool {
+    #[inline]
+    fn nest(self) -> Option<usize> {
+        match self {
+            Self::Context => Some(CONTEXT),
+            Self::Metadata => Some(METADATA),
+            _ => None,
+        }
+    }
+
+    fn nul_code(self) -> Code {
+        match self {
+            Self::Payload | Self::DataBase64 => Code::PayloadNul,
+            Self::Metadata | Self::Context | Self::Unknown | Self::ServerOwned => Code::MetadataNul,
+            _ => Code::FieldNul,
+        }
+    }
+
+    #[inline]
+    fn is_read_nested(self) -> bool {
         matches!(self, Self::AssetId | Self::CorrelationId | Self::ParentEventId | Self::TraceId)
+    }
+
+    #[inline]
+    fn may_be(self, kind: Kind) -> bool {
+        self != Self::Context || kind == Kind::Object
     }
 }
 
-/// One member of an object.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::event) struct Member {
-    pub field: Field,
-    /// 0 for the canonical name, then the aliases in their order.
-    pub rank: u8,
-    /// With its quotes.
-    pub key: Span,
-    /// With its quotes or brackets.
-    pub value: Span,
-    pub kind: Kind,
-    /// A string with a backslash in it.
-    pub escaped: bool,
-}
+const _: () = assert!(Field::COUNT <= SLOTS_MAX && <Field as scan::Field>::SCALARS <= TEXTS_MAX);
 
-impl Member {
-    pub(super) const NONE: Self = Self {
-        field: Field::Unknown,
-        rank: 0,
-        key: Span { start: 0, end: 0 },
-        value: Span { start: 0, end: 0 },
-        kind: Kind::Null,
-        escaped: false,
-    };
-}
-
-/// The field that a key names, and the rank of that name. By length first: most names differ in it.
+/// By length first: most names differ in it.
 #[inline]
-pub(super) fn lookup(name: &[u8]) -> (Field, u8) {
+fn lookup(name: &[u8]) -> (Field, u8) {
     match (name.len(), name) {
         (2, b"id") => (Field::Id, 0),
         (4, b"type") => (Field::EventType, 1),
@@ -167,6 +155,7 @@ pub(super) fn lookup(name: &[u8]) -> (Field, u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::item::scan::Field as _;
 
     #[test]
     fn every_field_is_found_by_its_canonical_name() {

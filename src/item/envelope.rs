@@ -11,40 +11,40 @@ use simd_json::{Buffers, Node, Tape};
 use super::reject::{Code, Rejection, Stage};
 use super::scan::{Field, Kind, Member, Scanner, Span};
 
-/// Fields whose value is text or a number; the first of [`Field`].
-const SCALARS: usize = Field::Payload as usize;
+/// Fields of a kind at most.
+pub(crate) const SLOTS_MAX: usize = 18;
+/// Fields of a kind that can be text, at most.
+pub(crate) const TEXTS_MAX: usize = 14;
 
 /// Buffers for decoding, shared by the items of all requests.
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     document: Vec<u8>,
     tape: Tape<'static>,
     buffers: Buffers,
 }
 
 impl Scratch {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { document: Vec::new(), tape: Tape(Vec::new()), buffers: Buffers::default() }
     }
 }
 
 /// An item's members, sorted into fields.
-pub(super) struct Envelope<'a> {
+pub(crate) struct Envelope<'a, F> {
     item: &'a str,
-    scanner: &'a Scanner,
-    slots: [Option<&'a Member>; Field::COUNT],
-    texts: [Option<&'a str>; SCALARS],
-    /// `data_base64` is the payload, and not an unknown field.
-    pub base64_payload: bool,
+    scanner: &'a Scanner<F>,
+    slots: [Option<&'a Member<F>>; SLOTS_MAX],
+    texts: [Option<&'a str>; TEXTS_MAX],
 }
 
-impl<'a> Envelope<'a> {
+impl<'a, F: Field> Envelope<'a, F> {
     /// Reads the envelope of the item that was scanned last. `scratch` is lent for as long as the envelope lives.
-    pub(super) fn read(item: &'a str, scanner: &'a Scanner, scratch: &'a mut Scratch) -> Result<Self, Rejection> {
+    pub(crate) fn read(item: &'a str, scanner: &'a Scanner<F>, scratch: &'a mut Scratch) -> Result<Self, Rejection> {
         let slots = choose(scanner);
-        let mut texts = [None; SCALARS];
+        let mut texts = [None; TEXTS_MAX];
         let document = &mut scratch.document;
         document.clear();
-        let chosen = || slots.iter().take(SCALARS).enumerate().filter_map(|(n, slot)| Some((n, (*slot)?)));
+        let chosen = || slots.iter().take(F::SCALARS).enumerate().filter_map(|(n, slot)| Some((n, (*slot)?)));
         for (n, member) in chosen().filter(|(_, member)| member.kind == Kind::String) {
             let value = member.value;
             if member.escaped {
@@ -67,68 +67,52 @@ impl<'a> Envelope<'a> {
             }
             scratch.tape = tape.reset();
         }
-        Ok(Self { item, scanner, slots, texts, base64_payload: false })
+        Ok(Self { item, scanner, slots, texts })
     }
 
     /// The member that stands for a field; one that is null is absent.
-    pub(super) fn member(&self, field: Field) -> Option<&'a Member> {
-        self.slots.get(field as usize).copied().flatten()
+    pub(crate) fn member(&self, field: F) -> Option<&'a Member<F>> {
+        self.slots.get(field.position()).copied().flatten()
     }
 
     /// The text of a field, if it is a string.
-    pub(super) fn text(&self, field: Field) -> Option<&'a str> {
-        self.texts.get(field as usize).copied().flatten()
+    pub(crate) fn text(&self, field: F) -> Option<&'a str> {
+        self.texts.get(field.position()).copied().flatten()
     }
 
     /// A stretch of the item as it was sent.
-    pub(super) fn raw(&self, span: Span) -> &'a str {
+    pub(crate) fn raw(&self, span: Span) -> &'a str {
         &self.item[span.start..span.end]
     }
 
     /// Members of the item, chosen or not.
-    pub(super) fn members(&self) -> &'a [Member] {
+    pub(crate) fn members(&self) -> &'a [Member<F>] {
         &self.scanner.members
     }
 
-    /// Members of the item's `metadata`.
-    pub(super) fn metadata(&self) -> &'a [Member] {
-        &self.scanner.metadata
+    /// Members of the nested object that has this list.
+    pub(crate) fn nested(&self, nest: usize) -> &'a [Member<F>] {
+        &self.scanner.nested[nest]
     }
 
-    /// Top-level members that no column takes, in their order.
-    pub(super) fn extras(&self) -> impl Iterator<Item = &'a Member> {
-        self.scanner.members.iter().filter(|member| match member.field {
-            Field::Unknown | Field::ServerOwned | Field::SpecVersion => true,
-            Field::DataBase64 => !self.base64_payload,
-            _ => self.loses(member),
-        })
-    }
-
-    /// Members of `context` that no column takes, in their order.
-    pub(super) fn context_extras(&self) -> impl Iterator<Item = &'a Member> {
-        self.scanner.context.iter().filter(|member| !member.field.in_context() || self.loses(member))
-    }
-
-    fn loses(&self, member: &Member) -> bool {
+    /// Whether another member stands for this one's field, or none can.
+    pub(crate) fn loses(&self, member: &Member<F>) -> bool {
         member.kind != Kind::Null && self.member(member.field).is_none_or(|chosen| !std::ptr::eq(chosen, member))
     }
 }
 
-/// Canonical names before aliases, aliases in their order, all before `context`.
-fn choose(scanner: &Scanner) -> [Option<&Member>; Field::COUNT] {
-    let mut slots: [Option<&Member>; Field::COUNT] = [None; Field::COUNT];
+/// Canonical names before aliases, aliases in their order, all before what is nested.
+fn choose<F: Field>(scanner: &Scanner<F>) -> [Option<&Member<F>>; SLOTS_MAX] {
+    let mut slots: [Option<&Member<F>>; SLOTS_MAX] = [None; SLOTS_MAX];
     for member in scanner.members.iter().filter(|member| member.kind != Kind::Null) {
-        // Unknown has no slot. A context that is not an object is a field like any unknown one.
-        let Some(slot) = slots.get_mut(member.field as usize) else { continue };
-        if member.field == Field::Context && member.kind != Kind::Object {
-            continue;
-        }
-        if slot.is_none_or(|chosen| member.rank < chosen.rank) {
+        // What is unknown has no slot.
+        let Some(slot) = slots.get_mut(member.field.position()) else { continue };
+        if member.field.may_be(member.kind) && slot.is_none_or(|chosen| member.rank < chosen.rank) {
             *slot = Some(member);
         }
     }
-    for member in scanner.context.iter().filter(|member| member.field.in_context() && member.kind != Kind::Null) {
-        slots[member.field as usize].get_or_insert(member);
+    for member in scanner.nested[0].iter().filter(|member| member.field.is_read_nested() && member.kind != Kind::Null) {
+        slots[member.field.position()].get_or_insert(member);
     }
     slots
 }

@@ -1,0 +1,124 @@
+//! What runs beside the requests: the writers of each kind, the drain of the spool, the watch over the database.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::Ingest;
+use super::conservation::Conservation;
+use super::drain::{self, Drainer};
+use super::kind::{Kind, PerKind};
+use super::lanes::Seal;
+use super::plan::PlanConfig;
+use super::spool::{Disk, Spool, SpoolConfig, Totals};
+use super::writer::{Traffic, Writer};
+use crate::config::Config;
+use crate::limits::JOINED_BATCHES_MAX;
+use crate::storage::{Database, StorageError};
+
+/// What runs beside the requests, in the order in which it ends.
+pub struct Workers {
+    /// The writers; they end once [`Ingest::close`] was called and everything that waited is written or spooled.
+    pub writers: Vec<JoinHandle<()>>,
+    drain: Option<JoinHandle<()>>,
+    watch: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    spool: Option<Arc<Spool>>,
+}
+
+impl Workers {
+    /// Starts everything; `recovered` is how many requests of an earlier process the spool holds.
+    pub(super) fn start(ingest: &Arc<Ingest>, database: &Database, config: &Config, recovered: u64) -> Self {
+        let writer = Arc::new(Writer {
+            database: database.clone(),
+            config: PerKind::new(|kind| PlanConfig {
+                rows_max: config.batch.rows,
+                slice_us: ingest.lanes.of(kind).slice_us,
+                partitions: database.chunks.of(kind.table()).partitions,
+                direct_compress: database.installed.installation.direct_compress(),
+            }),
+            births: PerKind::default(),
+            ids: tokio::sync::Mutex::default(),
+            shelter: Arc::clone(&ingest.shelter),
+        });
+        let mut writers = Vec::new();
+        for kind in Kind::ALL {
+            let live = (0..config.database.writers).map(|_| Traffic::Live);
+            writers.extend(
+                live.chain([Traffic::Late])
+                    .map(|traffic| tokio::spawn(keep_writing(Arc::clone(&writer), Arc::clone(ingest), kind, traffic))),
+            );
+        }
+        let (stop, stopped) = watch::channel(false);
+        let spool = ingest.spool().cloned();
+        let drain = spool.clone().map(|spool| {
+            let drain = Drainer {
+                spool,
+                writer,
+                intake: Arc::clone(&ingest.intake),
+                conservation: Arc::clone(&ingest.conservation),
+                recovered,
+                together: drain::TOGETHER_MAX,
+            };
+            tokio::spawn(drain.run(stopped))
+        });
+        let watch = tokio::spawn(Arc::clone(&ingest.shelter).watch(database.clone()));
+        Self { writers, drain, watch, stop, spool }
+    }
+
+    /// Ends the drain and closes the spool; called once the writers have ended.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        if let Some(drain) = self.drain {
+            // What it was at is still in the spool.
+            let _ = drain.await;
+        }
+        self.watch.abort();
+        if let Some(spool) = self.spool {
+            spool.close().await;
+        }
+    }
+}
+
+/// Runs a writer to the lane's end. One that panics loses its batch, whose senders are told to retry, and is replaced:
+/// with every writer gone, requests would wait for nobody.
+async fn keep_writing(writer: Arc<Writer>, ingest: Arc<Ingest>, kind: Kind, traffic: Traffic) {
+    let run = || Arc::clone(&writer).run(Arc::clone(&ingest), kind, traffic);
+    while let Err(error) = tokio::spawn(run()).await {
+        metrics::counter!("tidegate_writer_panics_total").increment(1);
+        tracing::error!(%error, "a writer failed and is replaced; this is a bug");
+    }
+}
+
+/// When batches are sealed.
+pub(super) fn seal(config: &Config) -> Seal {
+    Seal {
+        rows: config.batch.rows,
+        bytes: config.batch.bytes,
+        linger: config.batch.linger,
+        joined_max: JOINED_BATCHES_MAX,
+    }
+}
+
+/// Opens the spool, if there is to be one, and books what an earlier process left in it; returns how many requests that
+/// is.
+pub(super) async fn open_spool(
+    config: &Config,
+    conservation: &Conservation,
+) -> Result<Option<(Arc<Spool>, u64)>, StorageError> {
+    if !config.spool.enabled {
+        return Ok(None);
+    }
+    let spool = SpoolConfig::of(&config.data_dir, config.spool.max_bytes);
+    let opened = tokio::task::spawn_blocking(move || Spool::open(spool, Arc::new(Disk)))
+        .await
+        .map_err(|error| StorageError::fatal(format!("opening the spool: {error}")))?;
+    let (spool, recovery) = opened.map_err(|error| StorageError::fatal(error.to_string()))?;
+    conservation.recover(recovery.undrained.items);
+    if recovery.undrained.records > 0 {
+        let Totals { records, items, bytes } = recovery.undrained;
+        tracing::info!(records, items, bytes, "the spool holds requests of an earlier run; they are written now");
+    }
+    Ok(Some((spool, recovery.undrained.records)))
+}
