@@ -208,7 +208,12 @@ fn start_jobs(database: &Database, config: &Config) -> Vec<rollup::Running> {
     let lifecycle = Lifecycle { partitions: database.partitions.clone(), retention: config.retention.clone() };
     vec![
         rollup::start(lifecycle, owner()),
-        rollup::start(rollup::Spread { engine: database.installed.installation.engine }, owner()),
+        rollup::start(rollup::Spread, owner()),
+        rollup::start(
+            rollup::Rollups::new(database.partitions.clone(), config.retention.clone(), config.rollups.clone()),
+            owner(),
+        ),
+        rollup::start(rollup::Late { partitions: database.partitions.clone() }, owner()),
     ]
 }
 

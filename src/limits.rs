@@ -194,6 +194,10 @@ pub const RAW_EXPIRY_GRACE: Duration = Duration::from_secs(600);
 /// How much further than retention the refreshes look back: a sample at the bound of what is accepted still has the time in
 /// which a correction is promised to show.
 pub const REFRESH_SLACK: Duration = Duration::from_secs(120);
+/// Between two refreshes of a level (timescale engine): a correction is promised to show within 60 s.
+pub const REFRESH_EVERY: Duration = Duration::from_secs(30);
+/// How long a run of the rollups' jobs begins new work; what is left is for the next, a second later.
+pub const ROLLUP_RUN_MAX: Duration = Duration::from_secs(10);
 /// How long the groups of correlation ids are kept: what the correlation job looks up in them lies at most a week ahead of
 /// its clock, or a day behind.
 pub const CORRELATION_GROUPS_KEPT: Duration = Duration::from_secs(8 * 86_400);
