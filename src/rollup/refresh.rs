@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::Object;
 use jiff::Timestamp;
+use tokio_postgres::error::SqlState;
 
 use super::floors::seconds;
 use super::policies::{Policy, Standing, standing};
@@ -38,9 +39,15 @@ pub(super) async fn refresh_due(
         }
         if is_due(&standing, policy, since_start) && Instant::now() < deadline {
             let began: Timestamp = client.query_one("SELECT now()", &[]).await?.get(0);
-            client.batch_execute(&format!("CALL public.run_job({})", policy.job_id)).await?;
-            note(client, &standing, policy, began).await?;
-            ran += 1;
+            match client.batch_execute(&format!("CALL public.run_job({})", policy.job_id)).await {
+                Ok(()) => {
+                    note(client, &standing, policy, began).await?;
+                    ran += 1;
+                }
+                // Somebody else refreshes it at this moment.
+                Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
     Ok(ran)

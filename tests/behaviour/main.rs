@@ -29,6 +29,9 @@ mod quotas;
 mod reads;
 mod recovery;
 mod roles;
+mod rollups;
+mod rollups_kept;
+mod rollups_real;
 mod schema;
 mod start;
 mod timescale;
@@ -65,6 +68,10 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("rowstore", timescale::ROWSTORE),
         ("faults", faults::TESTS),
         ("load", load::TESTS),
+        ("rollups", rollups::TESTS),
+        ("rollups", rollups_kept::TESTS),
+        ("rollups", rollups_kept::POLICIES),
+        ("rollups", rollups_real::TESTS),
         ("http", http::TESTS),
         ("abuse", abuse::TESTS),
         ("floods", floods::TESTS),
