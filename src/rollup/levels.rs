@@ -49,7 +49,7 @@ pub const LEVELS: [Level; 6] = [
         source: Source::Metrics,
         width: seconds(MINUTE),
         settle: seconds(10),
-        debounce: seconds(0),
+        debounce: seconds(1),
     },
     Level {
         name: "metrics_5m",
@@ -57,7 +57,7 @@ pub const LEVELS: [Level; 6] = [
         source: Source::Metrics,
         width: seconds(5 * MINUTE),
         settle: seconds(MINUTE),
-        debounce: seconds(2),
+        debounce: seconds(3),
     },
     Level {
         name: "metrics_hourly",
@@ -65,7 +65,7 @@ pub const LEVELS: [Level; 6] = [
         source: Source::Metrics,
         width: seconds(HOUR),
         settle: seconds(10 * MINUTE),
-        debounce: seconds(5),
+        debounce: seconds(8),
     },
     Level {
         name: "metrics_daily",
@@ -81,7 +81,7 @@ pub const LEVELS: [Level; 6] = [
         source: Source::Events,
         width: seconds(HOUR),
         settle: seconds(10 * MINUTE),
-        debounce: seconds(5),
+        debounce: seconds(8),
     },
     Level {
         name: "correlation_groups",
@@ -89,7 +89,7 @@ pub const LEVELS: [Level; 6] = [
         source: Source::Events,
         width: seconds(HOUR),
         settle: seconds(10 * MINUTE),
-        debounce: seconds(5),
+        debounce: seconds(8),
     },
 ];
 

@@ -13,8 +13,7 @@ mod touched;
 
 pub use floors::{Floors, floors};
 pub use job::{Job, Running, start};
-pub use late::Late;
 pub use levels::{LevelRetention, rollup_retention};
 pub use lifecycle::Lifecycle;
-pub use rollups::{RollupLag, Rollups, rollup_lags};
+pub use rollups::{RollupLag, rollup_lags, start_rollups};
 pub use touched::Spread;

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::floors::{self, Ages, seconds};
 use super::levels::{LEVELS, Level};
+use super::refresh::LOCK;
 use crate::config::{RetentionConfig, RollupsConfig};
 use crate::limits::{REFRESH_EVERY, REFRESH_SLACK};
 use crate::storage::StorageError;
@@ -99,38 +100,68 @@ pub(super) async fn follow(
     renew: bool,
 ) -> Result<u64, StorageError> {
     let ages: HashMap<String, Ages> = floors::ages(client, retention).await?;
-    let mut changed = 0;
+    let mut changes = Vec::new();
     for standing in standing(client).await? {
-        let level = standing.level;
-        let ages = ages[level.source.as_str()];
-        let wanted = Wanted::of(level, ages.everybody_s);
-        match &standing.policy {
-            None if level.is_kept(rollups) => {
-                note_before(client, level, wanted.start_offset_s).await?;
-                catch_up(client, &standing, ages).await?;
-                set(client, level, wanted).await?;
-            }
-            Some(policy) if !level.is_kept(rollups) => retire(client, &standing, policy).await?,
-            Some(policy) if wanted.is_shorter(policy) => {
-                note_before(client, level, wanted.start_offset_s).await?;
-                let now = now(client).await?;
-                let until = back(now, wanted.start_offset_s - OVERLAP_S);
-                refresh(client, level, back(now, policy.start_offset_s), until).await?;
-                set(client, level, wanted).await?;
-            }
-            Some(policy) if wanted.is_other(policy) || (renew && !policy.scheduled) => {
-                set(client, level, wanted).await?;
-            }
+        let ages = ages[standing.level.source.as_str()];
+        let wanted = Wanted::of(standing.level, ages.everybody_s);
+        let change = match &standing.policy {
+            None if standing.level.is_kept(rollups) => Change::Introduce,
+            None => continue,
+            Some(_) if !standing.level.is_kept(rollups) => Change::Retire,
+            Some(policy) if wanted.is_shorter(policy) => Change::Shorten,
+            Some(policy) if wanted.is_other(policy) || (renew && !policy.scheduled) => Change::Set,
             Some(policy) => {
-                note_before(client, level, policy.start_offset_s).await?;
+                note_before(client, standing.level, policy.start_offset_s).await?;
                 continue;
             }
-            None => continue,
+        };
+        changes.push((standing, ages, wanted, change));
+    }
+    if !changes.is_empty() {
+        // No refresh of the old windows is under way from here; whoever is at one ends it first.
+        client.execute(&format!("SELECT pg_advisory_lock({LOCK})"), &[]).await?;
+        for (standing, ages, wanted, change) in &changes {
+            make(client, standing, *ages, *wanted, *change).await?;
         }
-        changed += 1;
+        client.execute(&format!("SELECT pg_advisory_unlock({LOCK})"), &[]).await?;
     }
     floors::advance(client, retention).await?;
-    Ok(changed)
+    Ok(changes.len() as u64)
+}
+
+/// What is to be done about a policy.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Introduce,
+    Shorten,
+    Set,
+    Retire,
+}
+
+async fn make(
+    client: &mut Object,
+    standing: &Standing,
+    ages: Ages,
+    wanted: Wanted,
+    change: Change,
+) -> Result<(), StorageError> {
+    let level = standing.level;
+    match (change, &standing.policy) {
+        (Change::Introduce, _) => {
+            note_before(client, level, wanted.start_offset_s).await?;
+            catch_up(client, standing, ages).await?;
+            set(client, level, wanted).await
+        }
+        (Change::Shorten, Some(policy)) => {
+            note_before(client, level, wanted.start_offset_s).await?;
+            let now = now(client).await?;
+            let until = back(now, wanted.start_offset_s - OVERLAP_S);
+            refresh(client, level, back(now, policy.start_offset_s), until).await?;
+            set(client, level, wanted).await
+        }
+        (Change::Retire, Some(policy)) => retire(client, standing, policy).await,
+        (Change::Set | Change::Shorten | Change::Retire, _) => set(client, level, wanted).await,
+    }
 }
 
 /// Late rows that begin before a window are noted from now on.

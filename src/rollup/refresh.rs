@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 
 use super::floors::seconds;
+use super::job::{Counts, Job};
 use super::policies::{Policy, Standing, standing};
 use crate::config::RollupsConfig;
 use crate::limits::{REFRESH_EVERY, ROLLUP_RUN_MAX};
@@ -21,36 +22,70 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Own refreshes are begun this much earlier than workers' would be: they take turns with each other.
 const AHEAD: Duration = Duration::from_secs(10);
 
-/// Runs what is due; returns how many policies it ran.
-pub(super) async fn refresh_due(
-    client: &Object,
-    rollups: &RollupsConfig,
-    since_start: Duration,
-) -> Result<u64, StorageError> {
-    let deadline = Instant::now() + ROLLUP_RUN_MAX;
-    let mut ran = 0;
-    for standing in standing(client).await? {
-        let Some(policy) = standing.policy.as_ref().filter(|_| standing.level.is_kept(rollups)) else { continue };
-        if let Some(worked_at) = policy.worked_at {
-            note(client, &standing, policy, worked_at).await?;
-        }
-        if policy.failed && policy.scheduled {
-            take_over(client, &standing, policy).await?;
-        }
-        if is_due(&standing, policy, since_start) && Instant::now() < deadline {
-            let began: Timestamp = client.query_one("SELECT now()", &[]).await?.get(0);
-            match client.batch_execute(&format!("CALL public.run_job({})", policy.job_id)).await {
-                Ok(()) => {
-                    note(client, &standing, policy, began).await?;
-                    ran += 1;
-                }
-                // Somebody else refreshes it at this moment.
-                Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {}
-                Err(error) => return Err(error.into()),
+/// Held, shared, by whoever refreshes from here; alone by whoever changes the windows.
+pub(super) const LOCK: &str = "hashtextextended('tidegate.refresh', 0)";
+
+/// Runs the policies that are due. There are two of it, for the levels of minutes and for the others: an hour of samples takes
+/// longer than a minute may wait.
+pub struct Refresh<const FINE: bool> {
+    rollups: RollupsConfig,
+    started: Instant,
+}
+
+impl<const FINE: bool> Refresh<FINE> {
+    /// For the levels that the configuration wants.
+    pub fn new(rollups: RollupsConfig) -> Self {
+        Self { rollups, started: Instant::now() }
+    }
+
+    fn is_ours(&self, standing: &Standing) -> bool {
+        (standing.level.width < FINE_BELOW) == FINE && standing.level.is_kept(&self.rollups)
+    }
+}
+
+/// Levels of narrower buckets are the fine ones.
+const FINE_BELOW: Duration = Duration::from_secs(3600);
+
+impl<const FINE: bool> Job for Refresh<FINE> {
+    const NAME: &'static str = if FINE { "refresh_minutes" } else { "refresh_hours" };
+    const INTERVAL: Duration = Duration::from_secs(2);
+
+    async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
+        let deadline = Instant::now() + ROLLUP_RUN_MAX;
+        let mut ran = 0;
+        for standing in standing(client).await? {
+            let Some(policy) = standing.policy.as_ref().filter(|_| self.is_ours(&standing)) else { continue };
+            if let Some(worked_at) = policy.worked_at {
+                note(client, &standing, policy, worked_at).await?;
+            }
+            if policy.failed && policy.scheduled {
+                take_over(client, &standing, policy).await?;
+            }
+            if is_due(&standing, policy, self.started.elapsed()) && Instant::now() < deadline {
+                ran += u64::from(run(client, &standing, policy).await?);
             }
         }
+        Ok(vec![("refreshed", ran)])
     }
-    Ok(ran)
+}
+
+/// Runs a policy; false when somebody else is at it.
+async fn run(client: &Object, standing: &Standing, policy: &Policy) -> Result<bool, StorageError> {
+    let locked: bool = client.query_one(&format!("SELECT pg_try_advisory_lock_shared({LOCK})"), &[]).await?.get(0);
+    if !locked {
+        return Ok(false);
+    }
+    let began: Timestamp = client.query_one("SELECT now()", &[]).await?.get(0);
+    let ran = match client.batch_execute(&format!("CALL public.run_job({})", policy.job_id)).await {
+        Ok(()) => note(client, standing, policy, began).await.map(|()| true),
+        // Somebody refreshes it at this moment, or the policy was just made anew.
+        Err(error) if matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::UNDEFINED_OBJECT)) => {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    };
+    client.execute(&format!("SELECT pg_advisory_unlock_shared({LOCK})"), &[]).await?;
+    ran
 }
 
 fn is_due(standing: &Standing, policy: &Policy, since_start: Duration) -> bool {

@@ -1,14 +1,16 @@
-//! The job that keeps the rollups: floors and policies and refreshes on the timescale engine, closing of buckets on the
-//! postgres engine; on both how far they are behind.
+//! The job that keeps the rollups: floors and refresh policies on the timescale engine, closing of buckets on the postgres
+//! engine; on both it tells how far they are behind.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Object;
+use deadpool_postgres::{Object, Pool};
 use tokio_postgres::Client;
 
-use super::job::{Counts, Job};
-use super::{closing, floors, policies, refresh};
+use super::job::{Counts, Job, Running, start};
+use super::late::Late;
+use super::refresh::Refresh;
+use super::{closing, floors, policies};
 use crate::config::{RetentionConfig, RollupsConfig};
 use crate::storage::{PartitionedTables, StorageError};
 
@@ -22,8 +24,25 @@ pub struct Rollups {
     partitions: Option<Arc<PartitionedTables>>,
     retention: RetentionConfig,
     rollups: RollupsConfig,
-    started: Instant,
     done: Mutex<Done>,
+}
+
+/// Starts all jobs of the rollups; `partitions`: the partitioned tables, on the postgres engine.
+pub fn start_rollups(
+    owner: &Pool,
+    partitions: Option<&Arc<PartitionedTables>>,
+    retention: &RetentionConfig,
+    rollups: &RollupsConfig,
+) -> Vec<Running> {
+    let partitions = partitions.cloned();
+    let mut jobs = vec![start(Late { partitions: partitions.clone() }, owner.clone())];
+    if partitions.is_none() {
+        jobs.push(start(Refresh::<true>::new(rollups.clone()), owner.clone()));
+        jobs.push(start(Refresh::<false>::new(rollups.clone()), owner.clone()));
+    }
+    let (retention, rollups) = (retention.clone(), rollups.clone());
+    jobs.push(start(Rollups { partitions, retention, rollups, done: Mutex::default() }, owner.clone()));
+    jobs
 }
 
 /// When this process last did what it does not do in every run.
@@ -38,11 +57,6 @@ fn is_due(last: Option<Instant>, every: Duration) -> bool {
 }
 
 impl Rollups {
-    /// `partitions`: the partitioned tables, on the postgres engine.
-    pub fn new(partitions: Option<Arc<PartitionedTables>>, retention: RetentionConfig, rollups: RollupsConfig) -> Self {
-        Self { partitions, retention, rollups, started: Instant::now(), done: Mutex::default() }
-    }
-
     fn done(&self) -> Done {
         *self.done.lock().expect("no code panics while holding it")
     }
@@ -74,8 +88,6 @@ impl Job for Rollups {
                     let changed = policies::follow(client, &self.retention, &self.rollups, renew).await?;
                     counts.push(("policies_changed", changed));
                 }
-                let ran = refresh::refresh_due(client, &self.rollups, self.started.elapsed()).await?;
-                counts.push(("refreshed", ran));
             }
         }
         if follow {

@@ -205,7 +205,7 @@ fn policies_follow_the_configuration(env: &Env) -> TestResult {
 }
 
 fn two_nodes_at_once(env: &Env) -> TestResult {
-    let nodes = [env.serve(), env.serve()];
+    let nodes = [env.serve(), env.serve_with(&["data_dir=./second"])];
     for round in 0..20_i64 {
         for (n, node) in nodes.iter().enumerate() {
             let items: Vec<String> = (0..10)
