@@ -30,6 +30,7 @@ mod reads;
 mod recovery;
 mod roles;
 mod rollups;
+mod rollups_closing;
 mod rollups_kept;
 mod rollups_real;
 mod schema;
@@ -71,6 +72,8 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("rollups", rollups::TESTS),
         ("rollups", rollups_kept::TESTS),
         ("rollups", rollups_kept::POLICIES),
+        ("rollups", rollups_closing::TESTS),
+        ("rollups", rollups_closing::RACE),
         ("rollups", rollups_real::TESTS),
         ("http", http::TESTS),
         ("abuse", abuse::TESTS),
