@@ -266,10 +266,14 @@ fn the_lag_is_told(env: &Env) -> TestResult {
 
 fn the_seeds_query_of_metrics(env: &Env) -> TestResult {
     let tidegate = env.serve();
-    let hours: Vec<i64> = (0..8 * 24).collect();
-    let items: Vec<String> = hours
-        .iter()
-        .map(|hour| sample(-hour * HOUR, "gpt-4", 100.0 + f64::from(i32::try_from(*hour).unwrap())))
+    // One a bucket, whatever the clock does meanwhile.
+    let this_hour = jiff::Timestamp::now().as_second() / HOUR * HOUR;
+    let items: Vec<String> = (0..8 * 24)
+        .map(|hour| {
+            let at = jiff::Timestamp::from_second(this_hour - i64::from(hour) * HOUR).unwrap();
+            let value = 100.0 + f64::from(hour);
+            format!(r#"{{"timestamp":"{at}","asset_id":"gpt-4","metric_type":"gauge","metric_name":"latency","value":{value:?}}}"#)
+        })
         .collect();
     send(&tidegate.client, &items);
     send(&tidegate.client, &[sample(-HOUR, "gpt-5", 1.0)]);

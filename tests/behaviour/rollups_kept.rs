@@ -84,7 +84,7 @@ fn buckets_outlive_their_rows(env: &Env) -> TestResult {
     let late = [sample(-9 * DAY + 60, "a", 7.0), sample(-8 * DAY, "a", 7.0), sample(-3 * DAY, "b", 7.0)];
     send(&tidegate.client, &late);
     refresh(env);
-    let recent = "bucket > now() - INTERVAL '9 days 12 hours'";
+    let recent = "bucket > now() - INTERVAL '10 days'";
     let outlived = || LEVELS.map(|(level, _)| rows(&sql, level, old)) == before;
     for (level, width) in LEVELS {
         until(level, || (differences(&sql, level, width, recent) == 0).then_some(()));
@@ -117,7 +117,7 @@ fn an_organization_that_keeps_its_rows_shorter(env: &Env) -> TestResult {
     let sql = env.sql();
     let old = "tenant_id = 'short' AND bucket < now() - INTERVAL '15 days'";
     let before = LEVELS.map(|(level, _)| rows(&sql, level, old));
-    assert!(before.iter().all(|rows| rows.len() == 1), "{before:?}");
+    assert!(before.iter().all(|rows| !rows.is_empty()), "{before:?}");
 
     sql.run("UPDATE organizations SET metrics_retention_days = 7 WHERE tenant_id = 'short'");
     floor_reached(&sql, "short", 7);
