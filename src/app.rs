@@ -206,10 +206,14 @@ impl Work {
 fn start_jobs(database: &Database, config: &Config) -> Vec<rollup::Running> {
     let owner = || database.owner.clone();
     let lifecycle = Lifecycle { partitions: database.partitions.clone(), retention: config.retention.clone() };
-    vec![
-        rollup::start(lifecycle, owner()),
-        rollup::start(rollup::Spread { engine: database.installed.installation.engine }, owner()),
-    ]
+    let mut jobs = vec![rollup::start(lifecycle, owner()), rollup::start(rollup::Spread, owner())];
+    jobs.extend(rollup::start_rollups(
+        &database.owner,
+        database.partitions.as_ref(),
+        &config.retention,
+        &config.rollups,
+    ));
+    jobs
 }
 
 /// Stops the embedded server last, in every case: bounded, since it is ended by force if it must be.

@@ -186,6 +186,22 @@ pub const DEAD_LETTER_KEYS_MAX: usize = 100_000;
 /// Tenants that get their own metric labels; the rest are summed under `other`.
 pub const TENANT_LABELS_MAX: usize = 100;
 
+// ---- rollups --------------------------------------------------------------------------------------------------
+
+/// How long raw rows outlive their retention. A refresh looks back as far as retention goes and may take a while; a chunk
+/// dropped under it would empty the buckets that it is making.
+pub const RAW_EXPIRY_GRACE: Duration = Duration::from_secs(600);
+/// How much further than retention the refreshes look back: a sample at the bound of what is accepted still has the time in
+/// which a correction is promised to show.
+pub const REFRESH_SLACK: Duration = Duration::from_secs(120);
+/// Between two refreshes of a level (timescale engine): a correction is promised to show within 60 s.
+pub const REFRESH_EVERY: Duration = Duration::from_secs(30);
+/// How long a run of the rollups' jobs begins new work; what is left is for the next, a second later.
+pub const ROLLUP_RUN_MAX: Duration = Duration::from_secs(10);
+/// How long the groups of correlation ids are kept: what the correlation job looks up in them lies at most a week ahead of
+/// its clock, or a day behind.
+pub const CORRELATION_GROUPS_KEPT: Duration = Duration::from_secs(8 * 86_400);
+
 // ---- process --------------------------------------------------------------------------------------------------
 
 /// From the signal to the exit, all steps together.
@@ -201,5 +217,6 @@ const _: () = assert!(WRITE_DEADLINE.as_secs() < SHUTDOWN_DEADLINE.as_secs(), "s
 const _: () = assert!(KEY_LOOKUPS_PER_SOURCE_PER_SECOND_MAX < KEY_LOOKUPS_PER_SECOND_MAX);
 const _: () = assert!(RATE_BURST_S_DEFAULT <= RATE_BURST_S_MAX);
 const _: () = assert!(SPOOL_GROUP_BYTES <= SPOOL_QUEUE_BYTES && SPOOL_RECORD_BYTES_MAX < u32::MAX as usize);
+const _: () = assert!(REFRESH_SLACK.as_secs() < RAW_EXPIRY_GRACE.as_secs(), "no refresh meets an expired chunk");
 const _: () = assert!(IDEMPOTENCY_KEY_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(H2_HEADER_LIST_BYTES_MAX as usize >= 2 * HEAD_BYTES_MAX);

@@ -1,4 +1,7 @@
--- Takes up to $1 rows of the queue and notes each minute for each job that wants it ($2 kinds, $3 jobs, side by side).
+-- Takes up to $1 rows of the queue and notes each minute for each job that wants it ($2 kinds, $3 jobs, side by side), and
+-- which buckets of the rollups are to be made anew. Those that begin after noted_before need no note: they are computed when
+-- they are read, and closed from what is committed then, or TimescaleDB looks after them.
+--
 -- A job takes its minutes away before it reads what was written in them: this INSERT then waits for that job's COMMIT, and
 -- the minute is noted again. Were it the other way round, what was committed in between would be forgotten.
 WITH taken AS (
@@ -12,6 +15,17 @@ WITH taken AS (
     FROM minutes m JOIN unnest($2::text[], $3::text[]) AS j (kind, job) USING (kind)
     -- One order in every transaction that takes these rows.
     ORDER BY j.job, m.minute, m.tenant_id
+    ON CONFLICT DO NOTHING
+), dirty AS (
+    INSERT INTO rollup_dirty (level, bucket, tenant_id)
+    SELECT DISTINCT l.level, b.bucket, m.tenant_id
+    FROM minutes m
+    JOIN rollup_levels l ON (l.level LIKE 'metrics%') = (m.kind = 'metrics')
+    CROSS JOIN LATERAL (
+        SELECT date_bin(l.width, to_timestamp(m.minute::bigint * 60), TIMESTAMPTZ '1970-01-01 00:00:00+00') AS bucket
+    ) b
+    WHERE b.bucket < l.noted_before
+    ORDER BY 1, 2, 3
     ON CONFLICT DO NOTHING
 )
 SELECT count(*) FROM taken

@@ -58,7 +58,8 @@ pub fn start<J: Job>(job: J, owner: Pool) -> Running {
                     for (what, count) in counts {
                         metrics::counter!("tidegate_job_items_total", "job" => J::NAME, "what" => what)
                             .increment(count);
-                        if count > 0 {
+                        // What a job does every few seconds is no news.
+                        if count > 0 && J::INTERVAL >= Duration::from_secs(60) {
                             tracing::info!(job = J::NAME, what, count, "job");
                         }
                     }

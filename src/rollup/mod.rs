@@ -1,9 +1,19 @@
 //! Background jobs over what is stored. Every job has one shape ([`job`]): read one, know all.
 
+mod closing;
+mod floors;
 mod job;
+mod late;
+pub mod levels;
 mod lifecycle;
+mod policies;
+mod refresh;
+mod rollups;
 mod touched;
 
+pub use floors::{Floors, floors};
 pub use job::{Job, Running, start};
+pub use levels::{LevelRetention, rollup_retention};
 pub use lifecycle::Lifecycle;
+pub use rollups::{RollupLag, rollup_lags, start_rollups};
 pub use touched::Spread;

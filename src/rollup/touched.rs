@@ -1,7 +1,7 @@
 //! The queue of what was written, spread out: which minutes of which tenant a job still has to look at.
 //!
 //! Writers say in their own transaction which minutes they touched (`touched`); [`Spread`] notes each of them for each job
-//! that derives something from events or metrics (`touched_minutes`), and on the postgres engine for the rollups. A job
+//! that derives something from events or metrics (`touched_minutes`), and each closed bucket of the rollups (`rollup_dirty`). A job
 //! takes minutes away first ([`take`]) and then reads what is in them, in one transaction with what it makes of them.
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use deadpool_postgres::Object;
 use tokio_postgres::GenericClient;
 
 use super::job::{Counts, Job};
-use crate::storage::{Engine, StorageError};
+use crate::storage::StorageError;
 
 /// Which jobs want to hear of which kind of rows.
 const WANTED: [(&str, &str); 4] =
@@ -25,21 +25,14 @@ const STEPS_MAX: usize = 20;
 const AHEAD_MAX: &str = "60 seconds";
 
 /// Spreads the queue.
-pub struct Spread {
-    /// Which rollups there are to be noted.
-    pub engine: Engine,
-}
+pub struct Spread;
 
 impl Job for Spread {
     const NAME: &'static str = "touched";
     const INTERVAL: Duration = Duration::from_secs(1);
 
     async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
-        let sql = match self.engine {
-            Engine::Timescale => include_str!("../../sql/queries/touched_spread.sql"),
-            Engine::Postgres => include_str!("../../sql/queries/touched_spread_dirty.sql"),
-        };
-        let statement = client.prepare_cached(sql).await?;
+        let statement = client.prepare_cached(include_str!("../../sql/queries/touched_spread.sql")).await?;
         let (kinds, jobs): (Vec<&str>, Vec<&str>) = WANTED.into_iter().unzip();
         let mut taken = 0;
         for _ in 0..STEPS_MAX {

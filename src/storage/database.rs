@@ -18,7 +18,7 @@ use crate::config::Config;
 const EMBEDDED_START_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Connections of the owner: one for each job, one for partitions on demand, one to spare. Opened as they are needed.
-const OWNER_CONNECTIONS: usize = 10;
+const OWNER_CONNECTIONS: usize = 16;
 /// Kinds of rows that have writers of their own: events and metrics.
 const WRITTEN_KINDS: usize = 2;
 /// Connections of the ingest path beside the writers': the late lane of each kind, the drain of the spool, the probe.

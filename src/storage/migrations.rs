@@ -61,13 +61,7 @@ pub const MIGRATIONS: &[Migration] = &[
         timescale: sql!("timescale/0007_metrics"),
         postgres: sql!("postgres/0007_metrics"),
     },
-    Migration {
-        version: 8,
-        name: "metrics_rollup",
-        common: sql!("common/0008_metrics_rollup"),
-        timescale: None,
-        postgres: None,
-    },
+    Migration { version: 8, name: "buckets", common: sql!("common/0008_buckets"), timescale: None, postgres: None },
     Migration {
         version: 9,
         name: "rollups",

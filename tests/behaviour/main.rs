@@ -30,6 +30,10 @@ mod quotas;
 mod reads;
 mod recovery;
 mod roles;
+mod rollups;
+mod rollups_closing;
+mod rollups_kept;
+mod rollups_real;
 mod schema;
 mod start;
 mod timescale;
@@ -67,6 +71,12 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("rowstore", timescale::ROWSTORE),
         ("faults", faults::TESTS),
         ("load", load::TESTS),
+        ("rollups", rollups::TESTS),
+        ("rollups", rollups_kept::TESTS),
+        ("rollups", rollups_kept::POLICIES),
+        ("rollups", rollups_closing::TESTS),
+        ("rollups", rollups_closing::RACE),
+        ("rollups", rollups_real::TESTS),
         ("http", http::TESTS),
         ("abuse", abuse::TESTS),
         ("floods", floods::TESTS),

@@ -1,9 +1,10 @@
 -- What the lifecycle job keeps to, and what it did.
 
--- Days that an organization's rows are kept; null: as long as the table's own retention. Never longer than that.
+-- Days that an organization's rows are kept; null: as long as the table's own retention. Never longer than that. Metrics at
+-- least two days: a day's bucket is closed after the day.
 ALTER TABLE organizations
     ADD COLUMN events_retention_days       integer CHECK (events_retention_days BETWEEN 1 AND 3650),
-    ADD COLUMN metrics_retention_days      integer CHECK (metrics_retention_days BETWEEN 1 AND 3650),
+    ADD COLUMN metrics_retention_days      integer CHECK (metrics_retention_days BETWEEN 2 AND 3650),
     ADD COLUMN correlations_retention_days integer CHECK (correlations_retention_days BETWEEN 1 AND 3650);
 
 -- The last run of each job, whichever node led it.
@@ -26,14 +27,6 @@ CREATE TABLE storage_samples (
     bytes    bigint      NOT NULL,
     rows     bigint,
     PRIMARY KEY (relation, at)
-);
-
--- Rollup rows of organizations whose raw rows expired before the others', set aside while a refresh makes their bucket anew.
-CREATE TABLE rollup_saved (
-    level     text        NOT NULL,
-    tenant_id text        NOT NULL,
-    bucket    timestamptz NOT NULL,
-    saved     jsonb       NOT NULL
 );
 
 GRANT SELECT ON job_runs, storage_samples TO tidegate_reader;

@@ -1,31 +1,33 @@
 -- The same rollups as on the timescale engine, kept by Tidegate (src/rollup): of each level the closed buckets are in a table,
 -- partitioned by time like the rows that they are made of; the view of the level's name adds the open ones, computed from
--- the rows when they are read. What its columns mean is said in metrics_rollup (0008).
+-- the rows when they are read. What its columns mean is said in 0008.
 
-CREATE TABLE rollup_levels (
-    -- The name of the view.
-    level        text        PRIMARY KEY,
-    width        interval    NOT NULL,
-    -- Buckets that begin before this are in the table; a bucket that is touched later is in rollup_dirty until it is made anew.
-    closed_until timestamptz NOT NULL
-);
+-- Nothing is closed yet but what was over before there were metrics. Events there may be already, when an older version is
+-- updated: their buckets are still to be closed from the oldest partition that is not empty, and computed when they are read
+-- until then.
+UPDATE rollup_levels SET
+    closed_until = date_bin(width, now(), TIMESTAMPTZ '1970-01-01 00:00:00+00'),
+    noted_before = date_bin(width, now(), TIMESTAMPTZ '1970-01-01 00:00:00+00');
 
-INSERT INTO rollup_levels
-SELECT level, width, date_bin(width, now(), TIMESTAMPTZ '1970-01-01 00:00:00+00')
-FROM (VALUES
-    ('metrics_1m', INTERVAL '1 minute'), ('metrics_5m', INTERVAL '5 minutes'), ('metrics_hourly', INTERVAL '1 hour'),
-    ('metrics_daily', INTERVAL '1 day'), ('event_counts_hourly', INTERVAL '1 hour'), ('correlation_groups', INTERVAL '1 hour')
-) AS l (level, width);
-
--- Closed buckets that were touched afterwards.
-CREATE TABLE rollup_dirty (
-    level     text        NOT NULL,
-    bucket    timestamptz NOT NULL,
-    tenant_id text        NOT NULL,
-    since     timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (level, bucket, tenant_id)
-);
-ALTER TABLE rollup_dirty SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+DO $closed$
+DECLARE
+    part   regclass;
+    oldest timestamptz;
+BEGIN
+    FOR part IN
+        SELECT c.oid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        CROSS JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), $$FROM \('([^']+)'\)$$) AS bound
+        WHERE i.inhparent = 'events'::regclass ORDER BY bound[1]::timestamptz
+    LOOP
+        EXECUTE format('SELECT min(timestamp) FROM %s', part) INTO oldest;
+        EXIT WHEN oldest IS NOT NULL;
+    END LOOP;
+    UPDATE rollup_levels SET
+        closed_until = least(closed_until, date_bin(width, oldest, TIMESTAMPTZ '1970-01-01 00:00:00+00')),
+        noted_before = least(noted_before, date_bin(width, oldest, TIMESTAMPTZ '1970-01-01 00:00:00+00'))
+    WHERE level NOT LIKE 'metrics%';
+END
+$closed$;
 
 CREATE TABLE metrics_1m_closed (
     bucket           timestamptz      NOT NULL,
@@ -141,17 +143,6 @@ CREATE TABLE event_counts_hourly_closed (
 ) PARTITION BY RANGE (bucket);
 CREATE INDEX event_counts_hourly_tenant ON event_counts_hourly_closed (tenant_id, bucket DESC);
 
-CREATE FUNCTION event_counts_rollup(from_at timestamptz, to_at timestamptz)
-RETURNS TABLE (bucket timestamptz, tenant_id text, source_module text, event_type text, severity text, count bigint)
-LANGUAGE sql STABLE PARALLEL SAFE
-AS $rollup$
-SELECT date_bin(INTERVAL '1 hour', e.timestamp, TIMESTAMPTZ '1970-01-01 00:00:00+00'),
-    e.tenant_id, e.source_module, e.event_type, e.severity, count(*)
-FROM tidegate.events e
-WHERE e.timestamp >= from_at AND e.timestamp < to_at
-GROUP BY 1, 2, 3, 4, 5
-$rollup$;
-
 CREATE VIEW event_counts_hourly AS
 SELECT c.* FROM rollup_levels l JOIN event_counts_hourly_closed c ON c.bucket < l.closed_until
 WHERE l.level = 'event_counts_hourly'
@@ -171,17 +162,6 @@ CREATE TABLE correlation_groups_closed (
 CREATE INDEX correlation_groups_tenant ON correlation_groups_closed (tenant_id, correlation_id, bucket DESC);
 CREATE INDEX correlation_groups_bucket ON correlation_groups_closed (tenant_id, bucket);
 
-CREATE FUNCTION correlation_groups_rollup(from_at timestamptz, to_at timestamptz)
-RETURNS TABLE (bucket timestamptz, tenant_id text, correlation_id uuid, count bigint, first_at timestamptz, last_at timestamptz)
-LANGUAGE sql STABLE PARALLEL SAFE
-AS $rollup$
-SELECT date_bin(INTERVAL '1 hour', e.timestamp, TIMESTAMPTZ '1970-01-01 00:00:00+00'),
-    e.tenant_id, e.correlation_id, count(*), min(e.timestamp), max(e.timestamp)
-FROM tidegate.events e
-WHERE e.timestamp >= from_at AND e.timestamp < to_at AND e.correlation_id IS NOT NULL
-GROUP BY 1, 2, 3
-$rollup$;
-
 CREATE VIEW correlation_groups AS
 SELECT c.* FROM rollup_levels l JOIN correlation_groups_closed c ON c.bucket < l.closed_until
 WHERE l.level = 'correlation_groups'
@@ -189,5 +169,5 @@ UNION ALL
 SELECT r.* FROM rollup_levels l CROSS JOIN LATERAL correlation_groups_rollup(l.closed_until, 'infinity') r
 WHERE l.level = 'correlation_groups';
 
-GRANT SELECT ON metrics_1m, metrics_5m, metrics_hourly, metrics_daily, event_counts_hourly, correlation_groups,
-    rollup_levels TO tidegate_reader;
+GRANT SELECT ON metrics_1m, metrics_5m, metrics_hourly, metrics_daily, event_counts_hourly, correlation_groups
+    TO tidegate_reader;

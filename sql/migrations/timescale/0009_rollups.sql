@@ -1,11 +1,13 @@
 -- Continuous aggregates: the levels of metrics, hourly counts of events, and the groups of events that share a correlation
 -- id. Each is real-time: what is not materialized yet is computed from the rows when it is read. Policies that refresh them
--- are set at start, as configured (sql/queries/timescale_policies.sql).
+-- are set as configured by src/rollup. Chunks are as wide as the partitions of the postgres
+-- engine: what expires soon is in days, the rest so that years make some dozens of chunks.
 --
--- Every level is computed from raw samples; what its columns mean is said in metrics_rollup (0008).
+-- Every level is computed from raw samples; what its columns mean is said in 0008.
 
 CREATE MATERIALIZED VIEW metrics_1m
-WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false) AS
+WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false,
+    timescaledb.chunk_interval = '1 day') AS
 SELECT
     public.time_bucket('1 minute', timestamp) AS bucket,
     tenant_id, asset_id, metric_type, metric_name,
@@ -30,7 +32,8 @@ GROUP BY 1, 2, 3, 4, 5
 WITH NO DATA;
 
 CREATE MATERIALIZED VIEW metrics_5m
-WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false) AS
+WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false,
+    timescaledb.chunk_interval = '1 day') AS
 SELECT
     public.time_bucket('5 minutes', timestamp) AS bucket,
     tenant_id, asset_id, metric_type, metric_name,
@@ -55,7 +58,8 @@ GROUP BY 1, 2, 3, 4, 5
 WITH NO DATA;
 
 CREATE MATERIALIZED VIEW metrics_hourly
-WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false) AS
+WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false,
+    timescaledb.chunk_interval = '30 days') AS
 SELECT
     public.time_bucket('1 hour', timestamp) AS bucket,
     tenant_id, asset_id, metric_type, metric_name,
@@ -80,7 +84,8 @@ GROUP BY 1, 2, 3, 4, 5
 WITH NO DATA;
 
 CREATE MATERIALIZED VIEW metrics_daily
-WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false) AS
+WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false,
+    timescaledb.chunk_interval = '365 days') AS
 SELECT
     public.time_bucket('1 day', timestamp) AS bucket,
     tenant_id, asset_id, metric_type, metric_name,
@@ -105,7 +110,8 @@ GROUP BY 1, 2, 3, 4, 5
 WITH NO DATA;
 
 CREATE MATERIALIZED VIEW event_counts_hourly
-WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false) AS
+WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false,
+    timescaledb.chunk_interval = '30 days') AS
 SELECT
     public.time_bucket('1 hour', timestamp) AS bucket,
     tenant_id, source_module, event_type, severity,
@@ -116,7 +122,8 @@ WITH NO DATA;
 
 -- What the correlation job looks up: where else the events of a correlation id are.
 CREATE MATERIALIZED VIEW correlation_groups
-WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false) AS
+WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false,
+    timescaledb.chunk_interval = '1 day') AS
 SELECT
     public.time_bucket('1 hour', timestamp) AS bucket,
     tenant_id, correlation_id,

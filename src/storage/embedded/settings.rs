@@ -56,7 +56,8 @@ pub(super) fn render(inputs: &Inputs<'_>) -> String {
     set("random_page_cost", "1.1");
     // Dropping a year of chunks takes a lock for each of them.
     set("max_locks_per_transaction", &crate::limits::MAX_LOCKS_PER_TRANSACTION_MIN.to_string());
-    set("max_worker_processes", "24");
+    // TimescaleDB's below, and parallel workers beside them.
+    set("max_worker_processes", "32");
     // Compiling short queries costs more than it saves.
     set("jit", "off");
 
@@ -92,7 +93,8 @@ pub(super) fn render(inputs: &Inputs<'_>) -> String {
     set("shared_preload_libraries", &preload.join(","));
     if inputs.timescaledb {
         set("timescaledb.telemetry_level", "off");
-        set("timescaledb.max_background_workers", "8");
+        // The launcher, a scheduler, six refresh policies, and TimescaleDB's own jobs.
+        set("timescaledb.max_background_workers", "16");
     }
 
     for (name, value) in inputs.extra {

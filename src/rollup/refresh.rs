@@ -1,0 +1,121 @@
+//! Refreshes that the server's background workers do not do (timescale engine): because there are none, because they are
+//! late, or because they fail.
+//!
+//! They do fail: on PostgreSQL 15.20 every job of TimescaleDB 2.28.3 ends with "cannot drop portal while it is being set up".
+//! A policy that failed is no longer scheduled, so that the server's log is not filled, and run from here at the same pace.
+
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Object;
+use jiff::Timestamp;
+use tokio_postgres::error::SqlState;
+
+use super::floors::seconds;
+use super::job::{Counts, Job};
+use super::policies::{Policy, Standing, standing};
+use crate::config::RollupsConfig;
+use crate::limits::{REFRESH_EVERY, ROLLUP_RUN_MAX};
+use crate::storage::StorageError;
+
+/// How late a worker may be before its policy is run from here.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Own refreshes are begun this much earlier than workers' would be: they take turns with each other.
+const AHEAD: Duration = Duration::from_secs(10);
+
+/// Held, shared, by whoever refreshes from here; alone by whoever changes the windows.
+pub(super) const LOCK: &str = "hashtextextended('tidegate.refresh', 0)";
+
+/// Runs the policies that are due. There are two of it, for the levels of minutes and for the others: an hour of samples takes
+/// longer than a minute may wait.
+pub struct Refresh<const FINE: bool> {
+    rollups: RollupsConfig,
+    started: Instant,
+}
+
+impl<const FINE: bool> Refresh<FINE> {
+    /// For the levels that the configuration wants.
+    pub fn new(rollups: RollupsConfig) -> Self {
+        Self { rollups, started: Instant::now() }
+    }
+
+    fn is_ours(&self, standing: &Standing) -> bool {
+        (standing.level.width < FINE_BELOW) == FINE && standing.level.is_kept(&self.rollups)
+    }
+}
+
+/// Levels of narrower buckets are the fine ones.
+const FINE_BELOW: Duration = Duration::from_secs(3600);
+
+impl<const FINE: bool> Job for Refresh<FINE> {
+    const NAME: &'static str = if FINE { "refresh_minutes" } else { "refresh_hours" };
+    const INTERVAL: Duration = Duration::from_secs(2);
+
+    async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
+        let deadline = Instant::now() + ROLLUP_RUN_MAX;
+        let mut ran = 0;
+        for standing in standing(client).await? {
+            let Some(policy) = standing.policy.as_ref().filter(|_| self.is_ours(&standing)) else { continue };
+            if let Some(worked_at) = policy.worked_at {
+                note(client, &standing, policy, worked_at).await?;
+            }
+            if policy.failed && policy.scheduled {
+                take_over(client, &standing, policy).await?;
+            }
+            if is_due(&standing, policy, self.started.elapsed()) && Instant::now() < deadline {
+                ran += u64::from(run(client, &standing, policy).await?);
+            }
+        }
+        Ok(vec![("refreshed", ran)])
+    }
+}
+
+/// Runs a policy; false when somebody else is at it.
+async fn run(client: &Object, standing: &Standing, policy: &Policy) -> Result<bool, StorageError> {
+    let locked: bool = client.query_one(&format!("SELECT pg_try_advisory_lock_shared({LOCK})"), &[]).await?.get(0);
+    if !locked {
+        return Ok(false);
+    }
+    let began: Timestamp = client.query_one("SELECT now()", &[]).await?.get(0);
+    let ran = match client.batch_execute(&format!("CALL public.run_job({})", policy.job_id)).await {
+        Ok(()) => note(client, standing, policy, began).await.map(|()| true),
+        // Somebody refreshes it at this moment, or the policy was just made anew.
+        Err(error) if matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::UNDEFINED_OBJECT)) => {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    };
+    client.execute(&format!("SELECT pg_advisory_unlock_shared({LOCK})"), &[]).await?;
+    ran
+}
+
+fn is_due(standing: &Standing, policy: &Policy, since_start: Duration) -> bool {
+    if policy.scheduled && !policy.failed && standing.workers > 0 {
+        let patience_s = seconds(REFRESH_EVERY + PATIENCE);
+        let age_s = standing.age_s.unwrap_or(f64::INFINITY).min(seconds(since_start));
+        return !policy.running && age_s > patience_s;
+    }
+    standing.age_s.is_none_or(|age_s| age_s >= seconds(REFRESH_EVERY - AHEAD))
+}
+
+/// Notes how far a refresh got that began then.
+async fn note(client: &Object, standing: &Standing, policy: &Policy, began: Timestamp) -> Result<(), StorageError> {
+    let sql = "UPDATE rollup_levels SET refreshed_at = $2, closed_until = greatest(closed_until, \
+               date_bin(width, $2 - make_interval(secs => $3::float8), TIMESTAMPTZ '1970-01-01 00:00:00+00')) \
+               WHERE level = $1 AND (refreshed_at IS NULL OR refreshed_at < $2)";
+    client.execute(sql, &[&standing.level.name, &began, &policy.end_offset_s]).await?;
+    Ok(())
+}
+
+/// The server's workers cannot run this policy: from now on it is run from here.
+async fn take_over(client: &Object, standing: &Standing, policy: &Policy) -> Result<(), StorageError> {
+    let sql = "SELECT err_message FROM timescaledb_information.job_errors WHERE job_id = $1 ORDER BY finish_time DESC LIMIT 1";
+    let said = client.query_opt(sql, &[&policy.job_id]).await?;
+    let error = said.and_then(|row| row.get::<_, Option<String>>(0)).unwrap_or_default();
+    tracing::warn!(
+        level = standing.level.name,
+        error,
+        "TimescaleDB's background worker failed to refresh it; Tidegate does it by itself"
+    );
+    client.execute("SELECT public.alter_job($1, scheduled => false)", &[&policy.job_id]).await?;
+    Ok(())
+}

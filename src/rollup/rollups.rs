@@ -1,0 +1,136 @@
+//! The job that keeps the rollups: floors and refresh policies on the timescale engine, closing of buckets on the postgres
+//! engine; on both it tells how far they are behind.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::{Object, Pool};
+use tokio_postgres::Client;
+
+use super::job::{Counts, Job, Running, start};
+use super::late::Late;
+use super::refresh::Refresh;
+use super::{closing, floors, policies};
+use crate::config::{RetentionConfig, RollupsConfig};
+use crate::storage::{PartitionedTables, StorageError};
+
+/// Between two looks at what retention and levels ask for.
+const FOLLOW_EVERY: Duration = Duration::from_secs(30);
+/// Between two looks at how far the rollups are behind.
+const LAG_EVERY: Duration = Duration::from_secs(5);
+
+/// Keeps the rollups.
+pub struct Rollups {
+    partitions: Option<Arc<PartitionedTables>>,
+    retention: RetentionConfig,
+    rollups: RollupsConfig,
+    done: Mutex<Done>,
+}
+
+/// Starts all jobs of the rollups; `partitions`: the partitioned tables, on the postgres engine.
+pub fn start_rollups(
+    owner: &Pool,
+    partitions: Option<&Arc<PartitionedTables>>,
+    retention: &RetentionConfig,
+    rollups: &RollupsConfig,
+) -> Vec<Running> {
+    let partitions = partitions.cloned();
+    let mut jobs = vec![start(Late { partitions: partitions.clone() }, owner.clone())];
+    if partitions.is_none() {
+        jobs.push(start(Refresh::<true>::new(rollups.clone()), owner.clone()));
+        jobs.push(start(Refresh::<false>::new(rollups.clone()), owner.clone()));
+    }
+    let (retention, rollups) = (retention.clone(), rollups.clone());
+    jobs.push(start(Rollups { partitions, retention, rollups, done: Mutex::default() }, owner.clone()));
+    jobs
+}
+
+/// When this process last did what it does not do in every run.
+#[derive(Debug, Clone, Copy, Default)]
+struct Done {
+    followed: Option<Instant>,
+    lag: Option<Instant>,
+}
+
+fn is_due(last: Option<Instant>, every: Duration) -> bool {
+    last.is_none_or(|last| last.elapsed() >= every)
+}
+
+impl Rollups {
+    fn done(&self) -> Done {
+        *self.done.lock().expect("no code panics while holding it")
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Done)) {
+        change(&mut self.done.lock().expect("no code panics while holding it"));
+    }
+}
+
+impl Job for Rollups {
+    const NAME: &'static str = "rollups";
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
+        let mut counts = Counts::new();
+        let done = self.done();
+        let follow = is_due(done.followed, FOLLOW_EVERY);
+        match &self.partitions {
+            Some(partitions) => {
+                if follow {
+                    floors::advance(client, &self.retention).await?;
+                }
+                let steps = closing::close(client, partitions, &self.retention, &self.rollups).await?;
+                counts.push(("steps_closed", steps));
+            }
+            None => {
+                if follow {
+                    let renew = done.followed.is_none();
+                    let changed = policies::follow(client, &self.retention, &self.rollups, renew).await?;
+                    counts.push(("policies_changed", changed));
+                }
+            }
+        }
+        if follow {
+            self.note(|done| done.followed = Some(Instant::now()));
+        }
+        if is_due(done.lag, LAG_EVERY) {
+            for lag in rollup_lags(client).await? {
+                if let Some(lag_s) = lag.lag_s {
+                    metrics::gauge!("tidegate_rollup_lag_seconds", "level" => lag.level.clone()).set(lag_s);
+                }
+                #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; so many buckets are not")]
+                metrics::gauge!("tidegate_rollup_dirty_buckets", "level" => lag.level).set(lag.dirty_buckets as f64);
+            }
+            self.note(|done| done.lag = Some(Instant::now()));
+        }
+        Ok(counts)
+    }
+}
+
+/// How far a rollup is behind. What is not closed yet is computed when it is read: a lag costs time, not correctness.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RollupLag {
+    /// Its name.
+    pub level: String,
+    /// Seconds since the end of what is closed; None before the first run.
+    pub lag_s: Option<f64>,
+    /// Closed buckets that wait to be made anew.
+    pub dirty_buckets: i64,
+    /// Seconds that the oldest of them has waited.
+    pub dirty_s: Option<f64>,
+}
+
+/// How far each rollup is behind, the finest first. One that is switched off falls behind and may.
+pub async fn rollup_lags(client: &Client) -> Result<Vec<RollupLag>, StorageError> {
+    let sql = "SELECT l.level, CASE WHEN isfinite(l.closed_until) THEN extract(epoch FROM now() - l.closed_until)::float8 END, \
+               d.buckets, d.waited_s \
+               FROM rollup_levels l CROSS JOIN LATERAL ( \
+                   SELECT count(*) AS buckets, extract(epoch FROM now() - min(since))::float8 AS waited_s \
+                   FROM rollup_dirty d WHERE d.level = l.level) d \
+               ORDER BY l.width, l.level DESC";
+    let rows = client.query(sql, &[]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| RollupLag { level: row.get(0), lag_s: row.get(1), dirty_buckets: row.get(2), dirty_s: row.get(3) })
+        .collect())
+}
