@@ -62,12 +62,16 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// For the tenants of `target`, whose numbers are those of the feed.
+    /// Of events, for the tenants of `target`, whose numbers are those of the feed.
     pub fn new(target: &Target) -> Result<Self> {
+        Self::to(target, "/v1/events")
+    }
+
+    /// The same of what `path` takes.
+    pub fn to(target: &Target, path: &str) -> Result<Self> {
         let host = target.url.trim_start_matches("http://");
-        let head = |key: &String| {
-            head("POST", "/v1/events", host, key) + "Content-Type: application/x-ndjson\r\nIdempotency-Key: "
-        };
+        let head =
+            |key: &String| head("POST", path, host, key) + "Content-Type: application/x-ndjson\r\nIdempotency-Key: ";
         Ok(Self {
             address: address(&target.url)?,
             heads: target.keys.iter().map(head).collect(),
