@@ -19,24 +19,32 @@ pub struct Level {
     pub name: &'static str,
     /// Seconds of a bucket.
     pub width_s: u32,
+    /// As `rollups.levels` has it; none: always there.
+    pub option: Option<&'static str>,
     /// What it is made of.
     pub of: Kind,
+    /// Days that it is kept, where that is fewer than a data set may have.
+    kept_days: Option<u32>,
     /// Chunks of it are compressed twelve hours after their end (timescale engine).
     compressed: bool,
 }
 
-const fn level(name: &'static str, width_s: u32, of: Kind, compressed: bool) -> Level {
-    Level { name, width_s, of, compressed }
+const fn fine(name: &'static str, width_s: u32, option: &'static str) -> Level {
+    Level { name, width_s, option: Some(option), of: Kind::Metrics, kept_days: Some(7), compressed: true }
+}
+
+const fn level(name: &'static str, width_s: u32, of: Kind, kept_days: Option<u32>) -> Level {
+    Level { name, width_s, option: None, of, kept_days, compressed: false }
 }
 
 /// All of them.
 pub const LEVELS: [Level; 6] = [
-    level("metrics_1m", 60, Kind::Metrics, true),
-    level("metrics_5m", 300, Kind::Metrics, true),
-    level("metrics_hourly", 3600, Kind::Metrics, false),
-    level("metrics_daily", 86_400, Kind::Metrics, false),
-    level("event_counts_hourly", 3600, Kind::Events, false),
-    level("correlation_groups", 3600, Kind::Events, false),
+    fine("metrics_1m", 60, "1m"),
+    fine("metrics_5m", 300, "5m"),
+    level("metrics_hourly", 3600, Kind::Metrics, None),
+    level("metrics_daily", 86_400, Kind::Metrics, None),
+    level("event_counts_hourly", 3600, Kind::Events, None),
+    level("correlation_groups", 3600, Kind::Events, Some(8)),
 ];
 
 const OLD_CHUNKS: &str = "SELECT c::text FROM public.show_chunks($1::text::regclass, older_than => now() - INTERVAL '12 hours') c \
@@ -56,7 +64,12 @@ const ASSETS: &str = "INSERT INTO asset_metadata (tenant_id, asset_id, asset_nam
 
 /// Makes a level over the whole data set, `window_days` at a time.
 pub async fn make_level(target: &Target, level: &Level, dataset: &Dataset, window_days: u32) -> Result<LevelMade> {
-    let span = level.of.span(dataset);
+    let mut span = level.of.span(dataset);
+    if let Some(days) = level.kept_days {
+        let first_us = span.from_us.max(span.to_us - i64::from(days) * DAY_US);
+        let rows = span.numbers(first_us, span.to_us);
+        span = Span { from_us: first_us, per_tenant: rows.end - rows.start, ..span };
+    }
     let windows = windows(&span, level.width_s, window_days);
     let to_us = windows.last().map_or(span.from_us, |window| window.1);
     if !target.is_timescale() {
@@ -77,7 +90,7 @@ pub async fn make_level(target: &Target, level: &Level, dataset: &Dataset, windo
         target.owner.execute(closed, &[&level.name, &Timestamp::from_microsecond(to_us)?]).await?;
     }
     let elapsed_s = started.elapsed().as_secs_f64();
-    let (relation, rows) = (relation(target, level.name), level.of.rows(dataset));
+    let (relation, rows) = (relation(target, level.name), span.per_tenant * dataset.tenants as u64);
     Ok(LevelMade {
         level: level.name.to_owned(),
         rows,

@@ -19,6 +19,7 @@ mod dataset;
 mod derive;
 mod explain;
 mod feed;
+mod figure;
 mod fill;
 mod flood;
 mod http;
@@ -85,7 +86,7 @@ async fn run(options: &Options) -> Result<()> {
         println!("{engine}");
         match measure(&engine, options, &mut report, &path).await {
             Ok(()) => {}
-            Err(error) => fail(&mut report, &engine, format!("the engine: {error}")),
+            Err(error) => fail(&mut report, &engine, format!("the engine: {}", why(&*error))),
         }
     }
     let text = save(&mut report, &path)?;
@@ -141,7 +142,7 @@ async fn measure(engine: &str, options: &Options, report: &mut Report, path: &Pa
             measure_part(part, target, options, report.of(engine)).await
         };
         if let Err(error) = result {
-            fail(report, engine, format!("{part:?}: {error}"));
+            fail(report, engine, format!("{part:?}: {}", why(&*error)));
         }
         save(report, path)?;
     }
@@ -237,6 +238,16 @@ fn decode_rate() -> Option<f64> {
     let path = target_folder().join("criterion/event_pipeline/json_array/new/estimates.json");
     let estimates: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
     Some(1000.0 * 1e9 / estimates["mean"]["point_estimate"].as_f64()?)
+}
+
+/// An error with what caused it: PostgreSQL's own words are a cause.
+fn why(error: &(dyn Error + Send + Sync)) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Counts as a double.

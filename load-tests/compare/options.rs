@@ -100,6 +100,9 @@ pub struct Options {
     /// Series of an asset, 1 to 5; there are 80,000 assets
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=5))]
     dashboard_series: u32,
+    /// Which of the optional levels of metrics are made of it; each takes a row for nearly every sample, and long
+    #[arg(long, value_delimiter = ',', default_value = "1m,5m")]
+    dashboard_levels: Vec<String>,
     /// Rows of a COPY that loads dashboards and the year: as in `batch.rows`, for that is what makes hot segments
     #[arg(long, default_value_t = super::BATCH_ROWS)]
     copy_rows: u64,
@@ -198,9 +201,10 @@ impl Options {
             metric_days: 7,
             events: rows,
             samples: rows,
-            assets: super::ASSETS,
+            assets: if self.quick { 50 } else { super::ASSETS },
             metrics_per_asset: self.dashboard_series,
-            copy_rows: self.copy_rows.max(1),
+            levels: self.dashboard_levels.clone(),
+            copy_rows: if self.quick { 100 } else { self.copy_rows.max(1) },
             window_days: 1,
             disk_bytes: self.disk_gib << 30,
             length: self.read_length(),

@@ -20,10 +20,10 @@ const ROLLUP_JOBS: [&str; 1] = ["rollups"];
 const JOBS: [&str; 8] =
     ["rollups", "lifecycle", "touched", "correlations", "temporal", "assets", "series", "anomalies"];
 const POLICIES: &str = "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs \
-     WHERE owner = 'tidegate_owner'::name AND ($1 OR proc_name = 'policy_refresh_continuous_aggregate')";
+     WHERE owner::text = 'tidegate_owner' AND ($1 OR proc_name = 'policy_refresh_continuous_aggregate')";
 /// A policy that runs is over soon, but for one that has much to catch up with.
 const RUNNING: &str = "SELECT count(*) FROM timescaledb_information.job_stats s JOIN timescaledb_information.jobs j USING (job_id) \
-     WHERE s.job_status = 'Running' AND NOT j.scheduled AND j.owner = 'tidegate_owner'::name";
+     WHERE s.job_status = 'Running' AND NOT j.scheduled AND j.owner::text = 'tidegate_owner'";
 /// Also what this version of the harness does not know: every job that has run.
 const LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('tidegate.job.' || job, 0)) \
      FROM (SELECT unnest($1::text[]) UNION SELECT job FROM job_runs WHERE $2) AS jobs (job)";
