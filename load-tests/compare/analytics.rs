@@ -210,6 +210,15 @@ pub struct Lag {
     pub over_time: Vec<(f64, f64)>,
 }
 
+impl Dashboards {
+    /// Forgets what was measured in a state, which is measured anew.
+    pub fn forget(&mut self, state: &str) {
+        self.sizes.retain(|size| size.state != state);
+        self.reads.retain(|read| read.state != state);
+        self.planned.retain(|planned| planned.state != state);
+    }
+}
+
 impl Ingested {
     /// Rows a second.
     pub fn rate(&self) -> f64 {

@@ -1,16 +1,20 @@
 //! Dashboards' reads of weeks of data, and of a year of daily chunks: a data set is loaded, derived from and read, first as
 //! ingestion left it (hot), then compacted. What the product would do by itself meanwhile is held back, so that hot stays hot.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
 
 use super::analytics::{Compacted, Dashboards, Size};
 use super::ask::{self, Length};
 use super::dataset::{Dataset, Span};
+use super::derive::{self, Level};
 use super::fill::{Kind, Progress, fill};
 use super::machine::Server;
 use super::pause::{What, pause};
 use super::target::Target;
-use super::{Result, TENANTS, as_f64, derive, explain, machine, why};
+use super::{Result, TENANTS, as_f64, explain, machine, why};
 
 /// At once; and one alone, because two cores hold the clients as well.
 const CLIENTS: [usize; 2] = [1, 16];
@@ -20,8 +24,15 @@ const GIB: u64 = 1 << 30;
 const PAIR_BYTES_TIMESCALE: u64 = 500;
 const PAIR_BYTES_POSTGRES: u64 = 2_500;
 
+/// Where a folder that is kept says what is in it.
+const KEPT: &str = "loaded.json";
+
 /// What is loaded and asked.
 pub struct Plan {
+    /// Of the part.
+    pub name: &'static str,
+    /// Where the data stays, for another run to go on with.
+    pub keep: Option<PathBuf>,
     /// Days of events.
     pub event_days: u32,
     /// Days of metrics.
@@ -49,51 +60,145 @@ pub struct Plan {
 /// Measures into `found`, so that what is known stays known when something fails. Returns what failed but did not keep the
 /// rest from being measured.
 pub async fn run(engine: &str, mut plan: Plan, server: &mut Server, found: &mut Dashboards) -> Result<Vec<String>> {
-    *found = Dashboards { fewer: fit(engine, &mut plan)?, ..Dashboards::default() };
-    let dataset = Dataset {
-        tenants: TENANTS,
-        assets: plan.assets,
-        metrics_per_asset: plan.metrics_per_asset,
-        events: Span::last_days(plan.event_days, plan.events / TENANTS as u64),
-        samples: Span::last_days(plan.metric_days, plan.samples / TENANTS as u64),
+    let folder = plan.keep.as_ref().map(|keep| keep.join(format!("{}-{engine}", plan.name)));
+    let mut kept = match folder.as_deref().map(Kept::read).transpose()?.flatten() {
+        Some(kept) if kept.asked == (plan.events, plan.samples) => kept,
+        Some(kept) => {
+            let (there, asked) = (kept.asked.0, plan.events);
+            return Err(format!(
+                "--keep: the data there was made for {there} events, not {asked}: name another folder"
+            )
+            .into());
+        }
+        None => {
+            let asked = (plan.events, plan.samples);
+            Kept::new(asked, fit(engine, &mut plan)?, &plan)
+        }
     };
-    (found.event_days, found.metric_days, found.tenants) = (plan.event_days, plan.metric_days, TENANTS);
-    (found.events, found.samples) = (dataset.event_count(), dataset.sample_count());
-    (found.assets, found.series) = (u64::from(plan.assets) * TENANTS as u64, dataset.series_count());
-
-    let target = Target::start(engine, TENANTS).await?;
+    let target = match &folder {
+        Some(folder) => Target::start_in(engine, TENANTS, folder).await?,
+        None => Target::start(engine, TENANTS).await?,
+    };
     *server = Server::of(&target).await?;
     let _paused = pause(&target, What::Everything).await?;
     let mut failed = Vec::new();
+    let measured = steps(&target, &plan, &mut kept, folder.as_deref(), &mut failed).await;
+    *found = kept.found;
+    measured?;
+    target.stop()?;
+    Ok(failed)
+}
+
+/// One step after the other, but for those that an earlier run took.
+async fn steps(
+    target: &Target,
+    plan: &Plan,
+    kept: &mut Kept,
+    folder: Option<&Path>,
+    failed: &mut Vec<String>,
+) -> Result<()> {
+    let dataset = kept.dataset;
     for kind in [Kind::Events, Kind::Metrics] {
-        found.filled.push(fill(&target, kind, dataset, plan.copy_rows).await?);
+        if kept.found.filled.iter().all(|filled| filled.table != kind.table()) {
+            kept.found.filled.push(fill(target, kind, dataset, plan.copy_rows).await?);
+            kept.write(folder)?;
+        }
     }
-    let wanted =
-        |level: &&derive::Level| level.option.is_none_or(|name| plan.levels.iter().any(|wanted| wanted == name));
-    for level in derive::LEVELS.iter().filter(wanted) {
-        match derive::make_level(&target, level, &dataset, plan.window_days).await {
+    let wanted = |level: &Level| level.option.is_none_or(|name| plan.levels.iter().any(|wanted| wanted == name));
+    for level in derive::LEVELS.iter().filter(|level| wanted(level)) {
+        if kept.found.levels.iter().any(|made| made.level == level.name) {
+            continue;
+        }
+        match derive::make_level(target, level, &dataset, plan.window_days).await {
             Ok(made) => {
                 let us = made.elapsed_s * 1e6 / as_f64(made.rows);
                 println!("    {}: {} buckets, {us:.2} us a row", made.level, made.buckets);
-                found.levels.push(made);
+                kept.found.levels.push(made);
+                kept.write(folder)?;
             }
             Err(error) => failed.push(format!("{}: {}", level.name, why(&*error))),
         }
     }
-    match derive::make_others(&target, &dataset).await {
-        Ok(made) => found.derived = made,
-        Err(error) => failed.push(format!("derived tables: {}", why(&*error))),
+    if kept.found.derived.is_empty() {
+        match derive::make_others(target, &dataset).await {
+            Ok(made) => kept.found.derived = made,
+            Err(error) => failed.push(format!("derived tables: {}", why(&*error))),
+        }
+        kept.unordered = unordered(target).await?;
+        kept.write(folder)?;
     }
-    measure(&target, "hot", dataset, &plan, found, &mut failed).await?;
+    if unordered(target).await? < kept.unordered {
+        // Compacted by an earlier run, or by the product itself in the moment between its start and being held back.
+        println!("    no longer hot: the figures of an earlier run stay");
+    } else {
+        kept.found.forget("hot");
+        measure(target, "hot", dataset, plan, &mut kept.found, failed).await?;
+        kept.write(folder)?;
+    }
     if target.is_timescale() {
+        kept.found.forget("compacted");
         for kind in [Kind::Events, Kind::Metrics] {
-            found.compacted.push(compact(&target, kind.table()).await?);
+            if kept.found.compacted.iter().all(|compacted| compacted.table != kind.table()) {
+                kept.found.compacted.push(compact(target, kind.table()).await?);
+                kept.write(folder)?;
+            }
             target.check_stored_in(kind.table(), kind.rows(&dataset)).await?;
         }
-        measure(&target, "compacted", dataset, &plan, found, &mut failed).await?;
+        measure(target, "compacted", dataset, plan, &mut kept.found, failed).await?;
+        kept.write(folder)?;
     }
-    target.stop()?;
-    Ok(failed)
+    Ok(())
+}
+
+/// Chunks whose rows are as direct compress left them; none on plain PostgreSQL.
+async fn unordered(target: &Target) -> Result<u64> {
+    let sql = "SELECT count(*) FROM _timescaledb_catalog.chunk WHERE status & 2 <> 0";
+    if target.is_timescale() { target.count(sql).await } else { Ok(0) }
+}
+
+/// What was done so far, beside the data that it is about.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// Events and samples that were asked for.
+    asked: (u64, u64),
+    dataset: Dataset,
+    found: Dashboards,
+    /// Chunks that were unordered when everything was loaded.
+    unordered: u64,
+}
+
+impl Kept {
+    fn new(asked: (u64, u64), fewer: Option<String>, plan: &Plan) -> Self {
+        let dataset = Dataset {
+            tenants: TENANTS,
+            assets: plan.assets,
+            metrics_per_asset: plan.metrics_per_asset,
+            events: Span::last_days(plan.event_days, plan.events / TENANTS as u64),
+            samples: Span::last_days(plan.metric_days, plan.samples / TENANTS as u64),
+        };
+        let found = Dashboards {
+            event_days: plan.event_days,
+            metric_days: plan.metric_days,
+            tenants: TENANTS,
+            assets: u64::from(plan.assets) * TENANTS as u64,
+            series: dataset.series_count(),
+            events: dataset.event_count(),
+            samples: dataset.sample_count(),
+            fewer,
+            ..Dashboards::default()
+        };
+        Self { asked, dataset, found, unordered: 0 }
+    }
+
+    fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(KEPT);
+        Ok(if path.exists() { Some(serde_json::from_slice(&std::fs::read(path)?)?) } else { None })
+    }
+
+    fn write(&self, folder: Option<&Path>) -> Result<()> {
+        let Some(folder) = folder else { return Ok(()) };
+        Ok(std::fs::write(folder.join(KEPT), serde_json::to_vec_pretty(self)?)?)
+    }
 }
 
 /// Reduces the plan to what the disk holds; says so.

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::rows::DAY_US;
@@ -24,7 +25,7 @@ const CORRELATED_PERCENT: u64 = 60;
 const VALUE_MILLIS_MAX: u64 = 250_000;
 
 /// Rows of one kind: so many of each tenant, evenly over time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Span {
     /// The first row's timestamp, in microseconds since 1970.
     pub from_us: i64,
@@ -66,7 +67,7 @@ impl Span {
 }
 
 /// The whole.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Dataset {
     /// How many tenants.
     pub tenants: usize,

@@ -70,6 +70,8 @@ struct Piece {
 pub async fn fill(target: &Target, kind: Kind, dataset: Dataset, copy_rows: u64) -> Result<Filled> {
     let tuples = Arc::new(Tuples::new(dataset, &target.tenants)?);
     let span = kind.span(&dataset);
+    // What a run that was interrupted left.
+    target.owner.batch_execute(&format!("TRUNCATE {}", kind.table())).await?;
     if !target.is_timescale() {
         make_partitions(target, kind.table(), span.from_us, span.to_us).await?;
     }

@@ -106,6 +106,10 @@ pub struct Options {
     /// Rows of a COPY that loads dashboards and the year: as in `batch.rows`, for that is what makes hot segments
     #[arg(long, default_value_t = super::BATCH_ROWS)]
     copy_rows: u64,
+    /// Where the data of dashboards and the year stays; a run that finds some there goes on where that one ended, and asks
+    /// anew. Loading takes most of the time. Without it everything is removed
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
     /// Events, and as many metric samples, of a day of the year
     #[arg(long, default_value_t = 20_000)]
     year_rows: u64,
@@ -197,6 +201,8 @@ impl Options {
     pub fn dashboards(&self) -> dashboards::Plan {
         let rows = if self.quick { self.dashboard_rows.min(200_000) } else { self.dashboard_rows };
         dashboards::Plan {
+            name: "dashboards",
+            keep: self.keep.clone(),
             event_days: 7,
             metric_days: 7,
             events: rows,
@@ -216,6 +222,7 @@ impl Options {
         let (days, metric_days) = if self.quick { (20, 10) } else { (365, 90) };
         let a_day = if self.quick { self.year_rows.min(2000) } else { self.year_rows };
         dashboards::Plan {
+            name: "year",
             event_days: days,
             metric_days,
             events: u64::from(days) * a_day,

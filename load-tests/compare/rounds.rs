@@ -44,9 +44,9 @@ pub async fn run(target: &mut Target, plan: &Plan) -> Result<Vec<Figure>> {
     let events = plan.events.next_multiple_of(BATCH_ROWS);
     let generator = Generator { seed: SEED, assets: ASSETS };
     for round in 1..=plan.rounds {
+        println!("  round {round}");
         let inserts = if plan.without_inserts { &[][..] } else { &Method::ALL[..] };
         for path in [Path::Raw, Path::Http].into_iter().chain(inserts.iter().map(|&method| Path::Insert(method))) {
-            println!("  round {round}");
             let begun = Begun::new(target).await?;
             let made = templates(&generator, events / BATCH_ROWS, BATCH_ROWS);
             let (name, connections, usage) = measure(target, &path, plan, made).await?;

@@ -70,17 +70,33 @@ pub struct Target {
     /// A connection of the owner.
     pub owner: Client,
     superuser: Client,
-    // After the process, which has its files there.
-    _folder: tempfile::TempDir,
+    // After the process, which has its files there; none when they are to be kept.
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Target {
     /// Starts it on an empty folder, with `tenants` organizations.
     pub async fn start(engine: &str, tenants: usize) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("tidegate-compare-").tempdir()?;
+        let path = folder.path().to_owned();
+        Self::start_at(engine, tenants, &path, Some(folder)).await
+    }
+
+    /// Starts it on a folder that stays, and may have been filled by an earlier run.
+    pub async fn start_in(engine: &str, tenants: usize, folder: &std::path::Path) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        Self::start_at(engine, tenants, &folder.canonicalize()?, None).await
+    }
+
+    async fn start_at(
+        engine: &str,
+        tenants: usize,
+        path: &std::path::Path,
+        folder: Option<tempfile::TempDir>,
+    ) -> Result<Self> {
         // The embedded server runs as an unprivileged user when this is root.
-        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        let data_dir = folder.path().join("data");
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let data_dir = path.join("data");
         let (process, url) = Process::start(engine, &[], &data_dir)?;
         let running = embedded::locate_running(&data_dir).ok_or("no embedded server")?;
         let owner = client(&running, OWNER).await?;
@@ -105,10 +121,15 @@ impl Target {
     /// Makes organizations until there are `count`.
     pub async fn add_tenants(&mut self, count: usize) -> Result<()> {
         for number in self.tenants.len()..count {
-            let made = admin::create_organization(&self.owner, &format!("tenant-{number}"), None).await?;
+            let name = format!("tenant-{number}");
+            let there = "SELECT tenant_id FROM organizations WHERE name = $1";
+            let tenant_id = match self.owner.query_opt(there, &[&name]).await? {
+                Some(row) => row.get(0),
+                None => admin::create_organization(&self.owner, &name, None).await?.tenant_id,
+            };
             let scopes = Scopes::parse("ingest,read")?;
-            self.keys.push(admin::create_key(&self.owner, &made.tenant_id, scopes, "", None).await?.key);
-            self.tenants.push(made.tenant_id);
+            self.keys.push(admin::create_key(&self.owner, &tenant_id, scopes, "", None).await?.key);
+            self.tenants.push(tenant_id);
         }
         Ok(())
     }
