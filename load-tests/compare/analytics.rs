@@ -227,6 +227,11 @@ impl Ingested {
 }
 
 impl Lag {
+    /// Whether a run of this length tells anything: a level that stands still must come to be too late in it.
+    pub fn is_told_in(&self, elapsed_s: f64) -> bool {
+        elapsed_s >= self.bucket_s * (LAG_BUCKETS_MAX + 1.0)
+    }
+
     /// The most, in buckets.
     pub fn buckets_max(&self) -> f64 {
         self.max_s / self.bucket_s
@@ -239,14 +244,15 @@ impl Step {
         self.active.rate() / self.without.rate()
     }
 
-    /// The worst lag of any level, in buckets.
-    pub fn lag_buckets(&self) -> f64 {
-        self.active.lags.values().map(Lag::buckets_max).fold(0.0, f64::max)
+    /// The worst lag of any level, in buckets; none when the run was too short for any to be told.
+    pub fn lag_buckets(&self) -> Option<f64> {
+        let told = self.active.lags.values().filter(|lag| lag.is_told_in(self.active.usage.elapsed_s));
+        told.map(Lag::buckets_max).reduce(f64::max)
     }
 
     /// Whether this rate can be kept up.
     pub fn is_good(&self) -> bool {
-        self.ratio() >= RATIO_MIN && self.lag_buckets() < LAG_BUCKETS_MAX
+        self.ratio() >= RATIO_MIN && self.lag_buckets().is_some_and(|lag| lag < LAG_BUCKETS_MAX)
     }
 }
 

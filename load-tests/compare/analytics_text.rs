@@ -119,10 +119,12 @@ pub fn rollups(out: &mut String, engine: &str, found: &Rollups) -> Result<(), Er
     for step in &found.steps {
         let offered = format!("{:.0}, {:.0}", step.samples_per_second, step.events_per_second);
         let lags = |run: &Ingested| -> String {
-            let of = |(level, lag): (&String, &super::analytics::Lag)| {
-                format!("{level} {:.2}, {:.2}", lag.buckets_max(), lag.last_s / lag.bucket_s)
-            };
-            run.lags.iter().map(of).collect::<Vec<_>>().join("; ")
+            let told = run.lags.iter().filter(|(_, lag)| lag.is_told_in(run.usage.elapsed_s));
+            let texts =
+                told.map(|(level, lag)| format!("{level} {:.2}, {:.2}", lag.buckets_max(), lag.last_s / lag.bucket_s));
+            Some(texts.collect::<Vec<_>>().join("; "))
+                .filter(|text| !text.is_empty())
+                .unwrap_or_else(|| "too short".into())
         };
         for (run, name, ratio, lags) in [
             (&step.without, "1h, 1d, paused", "-".to_owned(), "-".to_owned()),
@@ -149,7 +151,7 @@ pub fn rollups(out: &mut String, engine: &str, found: &Rollups) -> Result<(), Er
             best.samples_per_second,
             best.events_per_second,
             best.ratio(),
-            best.lag_buckets()
+            best.lag_buckets().unwrap_or_default()
         ),
         None => writeln!(out, "\n{engine}: none of these rates is kept up."),
     }

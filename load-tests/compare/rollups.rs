@@ -54,7 +54,7 @@ pub async fn run(engine: &str, plan: &Plan, server: &mut Server, found: &mut Rol
         let step = Step { samples_per_second: samples, events_per_second: events, without, active };
         println!(
             "    {samples:.0} samples/s and {events:.0} events/s: {:.0} rows/s with rollups, {:.0} without, ratio {:.2}; \
-             lag up to {:.2} buckets",
+             lag up to {:.2?} buckets",
             step.active.rate(),
             step.without.rate(),
             step.ratio(),

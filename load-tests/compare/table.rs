@@ -153,30 +153,30 @@ mod tests {
 
     #[test]
     fn ingestion_beside_rollups_counts_where_they_keep_up() {
-        let usage = || Usage { elapsed_s: 1.0, ..Usage::default() };
-        let step = |samples_per_second: f64, with: u64, lag_s| Step {
-            samples_per_second,
-            events_per_second: 0.0,
-            without: Ingested { rows: 100, usage: usage(), ..Ingested::default() },
-            active: Ingested {
-                rows: with,
-                usage: usage(),
-                lags: [("metrics_1m".to_owned(), Lag { bucket_s: 60.0, max_s: lag_s, ..Lag::default() })].into(),
-                ..Ingested::default()
-            },
+        let usage = || Usage { elapsed_s: 200.0, ..Usage::default() };
+        let step = |samples_per_second: f64, with: u64, lag_s| {
+            let lag = |bucket_s, max_s| Lag { bucket_s, max_s, ..Lag::default() };
+            // The hours' lag is not told by 200 s.
+            let lags =
+                [("metrics_1m".to_owned(), lag(60.0, lag_s)), ("metrics_hourly".to_owned(), lag(3600.0, 9000.0))];
+            Step {
+                samples_per_second,
+                events_per_second: 5.0,
+                without: Ingested { rows: 100, usage: usage(), ..Ingested::default() },
+                active: Ingested { rows: with, usage: usage(), lags: lags.into(), ..Ingested::default() },
+            }
         };
-        let mut report = report(8.0);
-        let steps = vec![step(10.0, 95, 100.0), step(20.0, 90, 119.0), step(40.0, 99, 121.0)];
-        report.of("timescale").rollups = Some(Rollups { series: 7, steps, ..Rollups::default() });
-        let cell = cell_of(&report, "rollups");
-        assert_eq!(
-            (cell.text.as_str(), cell.must_met),
-            ("0.90 (20 samples/s, lag 1.98 buckets, 7 series)", Some(true))
-        );
-        // None is good: the last is shown, and it does not meet the bound.
-        let steps = vec![step(10.0, 70, 100.0)];
-        report.of("timescale").rollups = Some(Rollups { steps, ..Rollups::default() });
-        assert_eq!(cell_of(&report, "rollups").must_met, Some(false));
+        let of = |steps: Vec<Step>| {
+            let mut report = report(8.0);
+            report.of("timescale").rollups = Some(Rollups { series: 7, steps, ..Rollups::default() });
+            cell_of(&report, "rollups")
+        };
+        let cell = of(vec![step(10.0, 95, 100.0), step(20.0, 90, 119.0), step(40.0, 99, 121.0)]);
+        let text = "0.90 / 1.98 (20 samples/s and 5 events/s, 7 series)";
+        assert_eq!((cell.text.as_str(), cell.must_met), (text, Some(true)));
+        // None is good: the last is shown, and it does not meet the bounds.
+        assert_eq!(of(vec![step(10.0, 70, 100.0)]).must_met, Some(false));
+        assert_eq!(of(vec![step(10.0, 90, 130.0)]).must_met, Some(false));
     }
 
     #[test]
