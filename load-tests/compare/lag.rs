@@ -21,8 +21,8 @@ const WATERMARKS_TIMESCALE: &str = "SELECT ca.view_name::text, _timescaledb_func
      FROM timescaledb_information.continuous_aggregates ca \
      JOIN _timescaledb_catalog.hypertable h ON h.schema_name = ca.materialization_hypertable_schema \
      AND h.table_name = ca.materialization_hypertable_name WHERE ca.view_schema = 'tidegate'";
-const WATERMARKS_POSTGRES: &str =
-    "SELECT level, (extract(epoch FROM closed_until) * 1000000)::bigint FROM rollup_levels";
+const WATERMARKS_POSTGRES: &str = "SELECT level, CASE WHEN isfinite(closed_until) \
+     THEN (extract(epoch FROM closed_until) * 1000000)::bigint ELSE -210866803200000000 END FROM rollup_levels";
 
 /// Watches until it is stopped.
 pub struct Watch(JoinHandle<Result<BTreeMap<String, Lag>>>, oneshot::Sender<()>);

@@ -154,11 +154,9 @@ impl Target {
         for row in self.owner.query(EMPTIABLE, &[&EMPTIED.as_slice(), &timescale]).await? {
             self.owner.batch_execute(&format!("TRUNCATE {}", row.get::<_, &str>(0))).await?;
         }
-        if !timescale {
-            let open =
-                "UPDATE rollup_levels SET closed_until = date_bin(width, now(), TIMESTAMPTZ '1970-01-01 00:00:00+00')";
-            self.owner.batch_execute(open).await?;
-        }
+        let nothing =
+            "UPDATE rollup_levels SET closed_until = '-infinity', noted_before = '-infinity', refreshed_at = NULL";
+        self.owner.batch_execute(nothing).await?;
         self.checkpoint().await?;
         self.process.stop()?;
         (self.process, self.url) = Process::start(&self.engine, &self.settings, &self.data_dir)?;
