@@ -54,11 +54,11 @@ pub async fn run(engine: &str, plan: &Plan, server: &mut Server, found: &mut Rol
         let step = Step { samples_per_second: samples, events_per_second: events, without, active };
         println!(
             "    {samples:.0} samples/s and {events:.0} events/s: {:.0} rows/s with rollups, {:.0} without, ratio {:.2}; \
-             lag up to {:.2?} buckets",
+             lag up to {} buckets",
             step.active.rate(),
             step.without.rate(),
             step.ratio(),
-            step.lag_buckets()
+            step.lag_buckets().map_or_else(|| "an unknown number of".to_owned(), |lag| format!("{lag:.2}"))
         );
         let good = step.is_good();
         found.steps.push(step);
