@@ -76,7 +76,14 @@ pub const KINDS: [Kind; 9] = [
     },
     Kind {
         query: "GET /v1/events/{id}/related",
-        path: |data, tenant, random| format!("/v1/events/{}/related", data.event_id(tenant, number(data, random))),
+        path: |data, tenant, random| {
+            // One that names its parent: a quarter of all do.
+            let mut number = number(data, random);
+            while data.event(tenant, number).parent.is_none() {
+                number = (number + 1) % data.events.per_tenant;
+            }
+            format!("/v1/events/{}/related", data.event_id(tenant, number))
+        },
     },
     Kind {
         query: "GET /v1/correlations?from=-1h&min_strength=0.8&limit=100",
