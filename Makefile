@@ -37,7 +37,7 @@ bench: postgres ## measure everything, about 20 minutes; ARGS=--long for the run
 	$(CARGO) bench --bench request_parts
 	$(CARGO) bench --bench compare -- $(ARGS)
 
-load-test: ## a k6 script against URL and KEY, or an instance of its own; TEST=smoke|steady|spike|soak|small-senders
+load-test: ## a k6 script against URL and KEY, or an instance of its own; TEST=smoke|steady|spike|soak|small-senders|dashboards
 	@[ -n "$$URL" ] || $(MAKE) --no-print-directory release
 	@scripts/load-test $(TEST) $(ARGS)
 

@@ -4,13 +4,19 @@
 //! old ones; from the second time on also other heads of the correlation ids, so that no row is like one before. Event
 //! ids are the server's. Nothing is generated, formatted or allocated while a measurement runs.
 
+use std::io::Write;
+
 use memchr::memmem;
 use tidegate::load::{Format, Generator};
+
+use super::dataset::{Dataset, asset_name};
 
 /// `2026-01-31T12:34:56.000000Z`
 const TIMESTAMP_BYTES: usize = 27;
 /// Digits of a correlation id that are rewritten.
 const HEAD_DIGITS: usize = 8;
+/// Digits of a value's fraction.
+const FRACTION_DIGITS: usize = 6;
 /// An odd number: different rounds give different heads.
 const SPREAD: u32 = 0x9E37_79B1;
 
@@ -20,6 +26,8 @@ pub struct Template {
     timestamps: Vec<usize>,
     /// Place and value of the first eight hexadecimal digits.
     correlations: Vec<(usize, u32)>,
+    /// Where samples' values have their fraction.
+    fractions: Vec<usize>,
     /// Events in it.
     pub events: u64,
 }
@@ -29,6 +37,27 @@ impl Template {
     pub fn new(generator: &Generator, number: u64, events: u64) -> Self {
         let mut bytes = Vec::new();
         generator.append(&mut bytes, Format::Ndjson, number, events, 0);
+        Self::of(bytes, events)
+    }
+
+    /// These samples of a tenant, as NDJSON.
+    pub fn samples(dataset: &Dataset, tenant: usize, numbers: std::ops::Range<u64>) -> Self {
+        let events = numbers.end - numbers.start;
+        let mut bytes = Vec::new();
+        for number in numbers {
+            let sample = dataset.sample(tenant, number);
+            let (asset, (name, of_type)) = (asset_name(tenant, sample.asset), sample.metric);
+            writeln!(
+                bytes,
+                r#"{{"timestamp":"1970-01-01T00:00:00.000000Z","asset_id":"{asset}","metric_type":"{of_type}","metric_name":"{name}","value":{:.6}}}"#,
+                sample.value
+            )
+            .expect("a Vec takes everything");
+        }
+        Self::of(bytes, events)
+    }
+
+    fn of(bytes: Vec<u8>, events: u64) -> Self {
         let after = |name: &str| -> Vec<usize> {
             memmem::find_iter(&bytes, name.as_bytes()).map(|at| at + name.len()).collect()
         };
@@ -38,7 +67,10 @@ impl Template {
             u32::from_str_radix(digits, 16).expect("a UUID begins with eight hexadecimal digits")
         };
         let correlations = after("\"correlation_id\":\"").into_iter().map(|at| (at, value(at))).collect();
-        Self { bytes, timestamps, correlations, events }
+        let point =
+            |at: usize| at + bytes[at..].iter().position(|&byte| byte == b'.').expect("written with a fraction") + 1;
+        let fractions = after("\"value\":").into_iter().map(point).collect();
+        Self { timestamps, correlations, fractions, bytes, events }
     }
 
     /// Length of the body.
@@ -60,6 +92,9 @@ impl Template {
             for &(at, head) in &self.correlations {
                 write_hex(&mut body[at..at + HEAD_DIGITS], head ^ change);
             }
+            for (&at, number) in self.fractions.iter().zip(0u32..) {
+                write_decimal(&mut body[at..at + FRACTION_DIGITS], number.wrapping_mul(SPREAD) ^ change);
+            }
         }
     }
 
@@ -78,6 +113,13 @@ pub fn templates(generator: &Generator, count: u64, events: u64) -> Vec<Template
 fn write_hex(out: &mut [u8], value: u32) {
     for (digit, place) in out.iter_mut().rev().zip(0..) {
         *digit = b"0123456789abcdef"[(value >> (4 * place)) as usize & 15];
+    }
+}
+
+fn write_decimal(out: &mut [u8], mut value: u32) {
+    for digit in out.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(value % 10).expect("a digit");
+        value /= 10;
     }
 }
 
@@ -141,6 +183,31 @@ mod tests {
         assert!(distinct(&first).is_disjoint(&distinct(&second)));
         assert_eq!(distinct(&first).len(), distinct(&second).len());
         assert!(second.iter().all(|id| uuid::Uuid::parse_str(id).is_ok()));
+    }
+
+    #[test]
+    fn samples_have_other_values_in_another_round_and_stay_what_they_are() {
+        use super::super::dataset::Span;
+        let span = Span { from_us: 0, to_us: 1, per_tenant: 50 };
+        let dataset = Dataset { tenants: 3, assets: 50, metrics_per_asset: 1, events: span, samples: span };
+        let template = Template::samples(&dataset, 2, 0..50);
+        let [first, second] = [0, 1].map(|round| {
+            let mut body = Vec::new();
+            template.append(&mut body, FIRST_US, round);
+            serde_json::Deserializer::from_slice(&body)
+                .into_iter()
+                .collect::<Result<Vec<Value>, _>>()
+                .expect("valid JSON")
+        });
+        assert_eq!((first.len(), second.len()), (50, 50));
+        for (first, second) in first.iter().zip(&second) {
+            assert!(
+                first["asset_id"] == second["asset_id"]
+                    && first["asset_id"].as_str().expect("text").starts_with("t02-")
+            );
+            let [one, two] = [first, second].map(|sample| sample["value"].as_f64().expect("a number"));
+            assert!((one.floor() - two.floor()).abs() < 1e-9 && (one - two).abs() > 1e-9, "{one} {two}");
+        }
     }
 
     #[test]

@@ -14,8 +14,6 @@ use super::{BATCH_ROWS, Result, as_f64, machine, runs};
 
 const MILLION: u64 = 1_000_000;
 const GIB: u64 = 1 << 30;
-/// Left free on the disk: for WAL, and for everybody else.
-const FREE_BYTES_MIN: u64 = 10 * GIB;
 const TICK: Duration = Duration::from_millis(20);
 const SAMPLE: Duration = Duration::from_secs(5);
 const WARM_UP: Duration = Duration::from_secs(30);
@@ -69,7 +67,7 @@ async fn fitting(target: &Target, rows: u64, disk_bytes: u64, connections: usize
     let feed = runs::pool(BATCH_ROWS, Until::Requests(probe.div_ceil(BATCH_ROWS)));
     Sender::new(target)?.send(feed, connections).await?;
     let bytes = target.stored_bytes().await? * MILLION / probe;
-    let room = disk_bytes.min(machine::free_bytes().saturating_sub(FREE_BYTES_MIN));
+    let room = disk_bytes.min(machine::free_bytes().saturating_sub(machine::FREE_BYTES_MIN));
     let fit = room / bytes.max(1) * MILLION;
     if fit >= rows {
         return Ok((rows, None));

@@ -9,6 +9,9 @@ use super::Result;
 use super::proc::parse_kib;
 use super::target::Target;
 
+/// Left free on the disk: for WAL, and for everybody else.
+pub const FREE_BYTES_MIN: u64 = 10 << 30;
+
 /// Settings that decide what a COMMIT promises, and what it costs.
 const SETTINGS: [&str; 12] = [
     "fsync",

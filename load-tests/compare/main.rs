@@ -9,12 +9,22 @@
 // Cargo compiles a bench without a harness with cfg(test), but takes no test from it.
 #![cfg_attr(test, allow(dead_code, unused_imports))]
 
+mod analytics;
+mod analytics_text;
+mod ask;
 mod bodies;
 mod contract;
+mod dashboards;
+mod dataset;
+mod derive;
+mod explain;
 mod feed;
+mod figure;
+mod fill;
 mod flood;
 mod http;
 mod inserts;
+mod lag;
 mod live;
 mod long;
 mod machine;
@@ -22,11 +32,13 @@ mod markdown;
 mod meter;
 mod mixed;
 mod options;
+mod pause;
 mod proc;
 mod quota;
 mod raw;
 mod reads;
 mod report;
+mod rollups;
 mod rounds;
 mod rows;
 mod runs;
@@ -35,6 +47,7 @@ mod stored;
 mod table;
 mod target;
 mod tuple_json;
+mod tuples;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -73,7 +86,7 @@ async fn run(options: &Options) -> Result<()> {
         println!("{engine}");
         match measure(&engine, options, &mut report, &path).await {
             Ok(()) => {}
-            Err(error) => fail(&mut report, &engine, format!("the engine: {error}")),
+            Err(error) => fail(&mut report, &engine, format!("the engine: {}", why(&*error))),
         }
     }
     let text = save(&mut report, &path)?;
@@ -108,24 +121,47 @@ fn begin(options: &Options, path: &Path) -> Result<Report> {
 }
 
 async fn measure(engine: &str, options: &Options, report: &mut Report, path: &Path) -> Result<()> {
-    let mut target = Target::start(engine, TENANTS).await?;
-    report.engines.entry(engine.to_owned()).or_default().server = machine::Server::of(&target).await?;
+    let mut target = None;
     // The flood is about HTTP and memory, and the same whatever the engine: once is enough, unless it is asked for.
     let spare_flood = options.only.is_empty() && options.engines()[0] != engine;
-    let parts =
-        [Part::Compare, Part::Sustained, Part::Latency, Part::Small, Part::Mixed, Part::Flood, Part::Quota, Part::Long];
-    for part in parts.into_iter().filter(|&part| options.wants(part)) {
-        if part == Part::Flood && spare_flood {
-            continue;
-        }
+    for part in Part::ALL.into_iter().filter(|&part| options.wants(part) && !(part == Part::Flood && spare_flood)) {
         println!(" {part:?}");
-        let measured = report.engines.entry(engine.to_owned()).or_default();
-        if let Err(error) = measure_part(part, &mut target, options, measured).await {
-            fail(report, engine, format!("{part:?}: {error}"));
+        let result = if part.has_its_own_target() {
+            // Two servers would share the memory.
+            target.take().map_or(Ok(()), Target::stop)?;
+            measure_alone(part, engine, options, report.of(engine)).await
+        } else {
+            let target = match &mut target {
+                Some(target) => target,
+                none => {
+                    let started = Target::start(engine, TENANTS).await?;
+                    report.of(engine).server = machine::Server::of(&started).await?;
+                    none.insert(started)
+                }
+            };
+            measure_part(part, target, options, report.of(engine)).await
+        };
+        if let Err(error) = result {
+            fail(report, engine, format!("{part:?}: {}", why(&*error)));
         }
         save(report, path)?;
     }
-    target.stop()
+    target.map_or(Ok(()), Target::stop)
+}
+
+/// The parts that start what they measure themselves.
+async fn measure_alone(part: Part, engine: &str, options: &Options, measured: &mut Measured) -> Result<()> {
+    let Measured { dashboards, year, rollups, failures, server, .. } = measured;
+    let failed = match part {
+        Part::Year => dashboards::run(engine, options.year(), server, year.insert(Default::default())).await?,
+        Part::Rollups => {
+            rollups::run(engine, &options.rollups(), server, rollups.insert(Default::default())).await?;
+            Vec::new()
+        }
+        _ => dashboards::run(engine, options.dashboards(), server, dashboards.insert(Default::default())).await?,
+    };
+    failures.extend(failed.into_iter().map(|error| format!("{part:?}: {error}")));
+    Ok(())
 }
 
 async fn measure_part(part: Part, target: &mut Target, options: &Options, measured: &mut Measured) -> Result<()> {
@@ -156,6 +192,7 @@ async fn measure_part(part: Part, target: &mut Target, options: &Options, measur
             let disk_bytes = options.disk_gib << 30;
             measured.long = Some(long::run(target, options.long_rows(), disk_bytes, options.connections).await?);
         }
+        Part::Dashboards | Part::Year | Part::Rollups => unreachable!("they start a target of their own"),
     }
     Ok(())
 }
@@ -175,7 +212,7 @@ async fn sustained(target: &mut Target, options: &Options, measured: &mut Measur
 
 fn fail(report: &mut Report, engine: &str, why: String) {
     println!("  not measured: {why}");
-    report.engines.entry(engine.to_owned()).or_default().failures.push(why);
+    report.of(engine).failures.push(why);
 }
 
 /// Writes the report, JSON and Markdown; returns the latter.
@@ -201,6 +238,16 @@ fn decode_rate() -> Option<f64> {
     let path = target_folder().join("criterion/event_pipeline/json_array/new/estimates.json");
     let estimates: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
     Some(1000.0 * 1e9 / estimates["mean"]["point_estimate"].as_f64()?)
+}
+
+/// An error with what caused it: PostgreSQL's own words are a cause.
+fn why(error: &(dyn Error + Send + Sync)) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Counts as a double.

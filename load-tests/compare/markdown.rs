@@ -2,9 +2,9 @@
 
 use std::fmt::{Error, Write};
 
-use super::as_f64;
 use super::report::{Figure, Measured, Report, Run};
 use super::rounds::RAW;
+use super::{analytics_text, as_f64};
 
 /// The whole report.
 pub fn render(report: &Report) -> Result<String, Error> {
@@ -33,6 +33,20 @@ pub fn render(report: &Report) -> Result<String, Error> {
         runs(&mut out, engine, measured)?;
         reads(&mut out, engine, measured)?;
         others(&mut out, engine, measured)?;
+        if let Some(found) = &measured.dashboards {
+            analytics_text::dashboards(&mut out, &format!("{engine}: dashboards"), found)?;
+        }
+        if let Some(found) = &measured.year {
+            analytics_text::dashboards(&mut out, &format!("{engine}: a year of daily chunks"), found)?;
+        }
+        if let Some(found) = &measured.rollups {
+            analytics_text::rollups(&mut out, engine, found)?;
+        }
+    }
+    for (engine, measured) in &report.engines {
+        for failure in &measured.failures {
+            writeln!(out, "\n{engine}: not measured: {failure}")?;
+        }
     }
     Ok(out)
 }
@@ -197,9 +211,6 @@ fn others(out: &mut String, engine: &str, measured: &Measured) -> Result<(), Err
         )?;
         writeln!(out, " {}", long.stopped_early.as_deref().unwrap_or_default())?;
     }
-    for failure in &measured.failures {
-        writeln!(out, "\n{engine}: not measured: {failure}")?;
-    }
     Ok(())
 }
 
@@ -216,7 +227,7 @@ mod tests {
         report.table = lines(&report);
         let text = render(&report).expect("a String takes everything");
         assert!(text.contains("| figure | must | aim | postgres | timescale |\n|---|---|---|---|---|\n"), "{text}");
-        assert!(text.contains("| not built yet | not built yet |") && text.contains("Made with --quick"), "{text}");
+        assert!(text.contains("| not measured | not measured |") && text.contains("Made with --quick"), "{text}");
         assert!(text.contains("postgres: not measured: Small: no answer") && !text.contains("met |"), "{text}");
     }
 }

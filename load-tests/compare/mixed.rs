@@ -5,12 +5,11 @@ use tidegate::load::Generator;
 
 use super::bodies::Template;
 use super::feed::{Feed, Until};
-use super::meter::{Meter, Usage};
+use super::figure::{Begun, over_http};
 use super::report::Figure;
 use super::rows::Encoder;
-use super::sender::Sender;
 use super::target::Target;
-use super::{ASSETS, BATCH_ROWS, CONNECTIONS, Result, SEED, as_f64, raw};
+use super::{ASSETS, BATCH_ROWS, CONNECTIONS, Result, SEED, raw};
 
 const SMALL_TENANTS: usize = 1000;
 const BUSY_TENANTS: usize = 4;
@@ -51,6 +50,14 @@ impl Mix {
         self.templates.iter().map(|template| template.events).sum()
     }
 
+    /// The requests, each sent once.
+    fn feed(self) -> Feed {
+        let requests = Until::Requests(self.templates.len() as u64);
+        let index = |number: usize| u32::try_from(number).expect("far fewer than 2^32 requests");
+        let plan = self.tenants.iter().enumerate().map(|(n, &tenant)| (index(n), index(tenant))).collect();
+        Feed::planned(self.templates, plan, requests)
+    }
+
     /// COPY streams of about `BATCH_ROWS` rows each, requests joined in their order, a tenant's rows together.
     fn streams(&self, names: &[String]) -> Result<Vec<bytes::Bytes>> {
         let mut encoder = Encoder::default();
@@ -78,56 +85,19 @@ pub async fn run(target: &mut Target, rounds: usize) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let events = Mix::new(rounds).events();
     let plain: &[(&str, bool)] = &[("mixed: plain COPY", false), ("mixed: nothing but direct compress", true)];
-    target.fresh().await?;
-    let wal_before = target.wal_bytes().await?;
-    let usage = over_http(target, Mix::new(rounds)).await?;
-    figures.push(figure(target, "mixed: Tidegate over HTTP", events, HTTP_CONNECTIONS, usage, wal_before).await?);
+    let begun = Begun::new(target).await?;
+    let usage = over_http(target, Mix::new(rounds).feed(), HTTP_CONNECTIONS).await?;
+    figures.push(begun.figure(target, "mixed: Tidegate over HTTP", events, HTTP_CONNECTIONS, usage).await?);
     for &(name, direct) in plain {
         if direct && !target.is_timescale() {
             continue;
         }
-        target.fresh().await?;
-        let wal_before = target.wal_bytes().await?;
+        let begun = Begun::new(target).await?;
         let streams = Mix::new(rounds).streams(&target.tenants)?;
         let usage = raw::run(target, streams, CONNECTIONS, direct).await?;
-        figures.push(figure(target, name, events, CONNECTIONS, usage, wal_before).await?);
+        figures.push(begun.figure(target, name, events, CONNECTIONS, usage).await?);
     }
     Ok(figures)
-}
-
-async fn over_http(target: &Target, mix: Mix) -> Result<Usage> {
-    let requests = mix.templates.len() as u64;
-    let index = |number: usize| u32::try_from(number).expect("far fewer than 2^32 requests");
-    let plan = mix.tenants.iter().enumerate().map(|(n, &tenant)| (index(n), index(tenant))).collect();
-    let feed = Feed::planned(mix.templates, plan, Until::Requests(requests));
-    let sender = Sender::new(target)?;
-    let meter = Meter::start(target);
-    let sent = sender.send(feed, HTTP_CONNECTIONS).await?;
-    let usage = meter.stop(target);
-    println!("    latency p50 {:.1} ms, p99 {:.1} ms", sent.latency_ms(500), sent.latency_ms(990));
-    Ok(usage)
-}
-
-async fn figure(
-    target: &Target,
-    path: &str,
-    events: u64,
-    connections: usize,
-    usage: Usage,
-    wal_before: f64,
-) -> Result<Figure> {
-    target.check_stored(events).await?;
-    let figure = Figure {
-        path: path.to_owned(),
-        events,
-        batch: BATCH_ROWS,
-        connections,
-        usage,
-        bytes_per_event: target.bytes_per_event(events).await?,
-        wal_bytes_per_event: (target.wal_bytes().await? - wal_before) / as_f64(events),
-    };
-    println!("  {:<36} {:>9.0} events/s, {:.0} bytes an event", figure.path, figure.rate(), figure.bytes_per_event);
-    Ok(figure)
 }
 
 #[cfg(test)]

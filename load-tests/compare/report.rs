@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::analytics::{Dashboards, Rollups};
 use super::as_f64;
 use super::machine::{Machine, Server};
 use super::meter::{Sample, Usage};
@@ -56,6 +57,15 @@ pub struct Measured {
     pub quota: Option<Quota>,
     /// A hundred million rows.
     pub long: Option<Long>,
+    /// Reads of a week.
+    #[serde(default)]
+    pub dashboards: Option<Dashboards>,
+    /// The same of a year of daily chunks.
+    #[serde(default)]
+    pub year: Option<Dashboards>,
+    /// Ingestion with rollups and without.
+    #[serde(default)]
+    pub rollups: Option<Rollups>,
     /// Parts that failed, and why.
     pub failures: Vec<String>,
 }
@@ -192,6 +202,13 @@ pub struct Long {
     pub bytes_per_event: f64,
     /// Why it ended before its count, if it did.
     pub stopped_early: Option<String>,
+}
+
+impl Report {
+    /// What is measured of an engine.
+    pub fn of(&mut self, engine: &str) -> &mut Measured {
+        self.engines.entry(engine.to_owned()).or_default()
+    }
 }
 
 impl Figure {

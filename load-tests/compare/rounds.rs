@@ -5,13 +5,13 @@ use tidegate::load::Generator;
 
 use super::bodies::{Template, templates};
 use super::feed::{Feed, Until};
+use super::figure::{Begun, over_http};
 use super::inserts::{self, Method};
-use super::meter::{Meter, Usage};
+use super::meter::Usage;
 use super::report::Figure;
 use super::rows::{Batch, batches};
-use super::sender::Sender;
 use super::target::Target;
-use super::{ASSETS, BATCH_ROWS, CONNECTIONS, Result, SEED, TENANTS, as_f64, live, raw};
+use super::{ASSETS, BATCH_ROWS, CONNECTIONS, Result, SEED, TENANTS, live, raw};
 
 /// The path through Tidegate, as the report calls it.
 pub const HTTP: &str = "Tidegate over HTTP";
@@ -44,24 +44,13 @@ pub async fn run(target: &mut Target, plan: &Plan) -> Result<Vec<Figure>> {
     let events = plan.events.next_multiple_of(BATCH_ROWS);
     let generator = Generator { seed: SEED, assets: ASSETS };
     for round in 1..=plan.rounds {
+        println!("  round {round}");
         let inserts = if plan.without_inserts { &[][..] } else { &Method::ALL[..] };
         for path in [Path::Raw, Path::Http].into_iter().chain(inserts.iter().map(|&method| Path::Insert(method))) {
-            target.fresh().await?;
+            let begun = Begun::new(target).await?;
             let made = templates(&generator, events / BATCH_ROWS, BATCH_ROWS);
-            let wal_before = target.wal_bytes().await?;
             let (name, connections, usage) = measure(target, &path, plan, made).await?;
-            target.check_stored(events).await?;
-            let figure = Figure {
-                path: name.to_owned(),
-                events,
-                batch: BATCH_ROWS,
-                connections,
-                usage,
-                bytes_per_event: target.bytes_per_event(events).await?,
-                wal_bytes_per_event: (target.wal_bytes().await? - wal_before) / as_f64(events),
-            };
-            println!("  round {round}: {:<34} {:>9.0} events/s", figure.path, figure.rate());
-            figures.push(figure);
+            figures.push(begun.figure(target, name, events, connections, usage).await?);
         }
     }
     Ok(figures)
@@ -83,25 +72,15 @@ async fn measure(
             let events = made.iter().map(|template| template.events).sum();
             (HTTP, plan.http_connections, live::run(target, events, plan.http_connections).await?)
         }
-        Path::Http => (HTTP, plan.http_connections, over_http(target, made, plan.http_connections).await?),
+        Path::Http => {
+            let requests = Until::Requests(made.len() as u64);
+            let feed = Feed::in_turn(made, TENANTS, requests);
+            (HTTP, plan.http_connections, over_http(target, feed, plan.http_connections).await?)
+        }
         Path::Insert(method) => {
             let rows = rows(&made)?;
             drop(made);
             (method.name(), CONNECTIONS, inserts::run(target, *method, &rows, CONNECTIONS).await?)
         }
     })
-}
-
-async fn over_http(target: &Target, made: Vec<Template>, connections: usize) -> Result<Usage> {
-    let requests = made.len() as u64;
-    let feed = Feed::in_turn(made, TENANTS, Until::Requests(requests));
-    let sender = Sender::new(target)?;
-    let meter = Meter::start(target);
-    let sent = sender.send(feed, connections).await?;
-    let usage = meter.stop(target);
-    if sent.committed != sent.events {
-        return Err(format!("{} of {} events committed: {:?}", sent.committed, sent.events, sent.statuses).into());
-    }
-    println!("    latency p50 {:.1} ms, p99 {:.1} ms", sent.latency_ms(500), sent.latency_ms(990));
-    Ok(usage)
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Result;
 use super::bodies::Template;
 
-const DAY_US: i64 = 86_400_000_000;
+pub const DAY_US: i64 = 86_400_000_000;
 
 /// The rows of one transaction.
 pub struct Batch {

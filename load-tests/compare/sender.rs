@@ -57,21 +57,37 @@ pub struct Sender {
     address: std::net::SocketAddr,
     heads: Vec<String>,
     run: String,
+    /// What is refused for the moment is not sent again.
+    takes_no: bool,
     /// Events answered so far: what others watch while it runs.
     pub safe: Arc<AtomicU64>,
 }
 
 impl Sender {
-    /// For the tenants of `target`, whose numbers are those of the feed.
+    /// Of events, for the tenants of `target`, whose numbers are those of the feed.
     pub fn new(target: &Target) -> Result<Self> {
+        Self::to(target, "/v1/events")
+    }
+
+    /// The same of what `path` takes.
+    pub fn to(target: &Target, path: &str) -> Result<Self> {
+        Self::with(target, path, &target.keys, false)
+    }
+
+    /// Of events with one key; it takes no for an answer: what is refused is not sent again, nor counted but by its status.
+    pub fn that_takes_no(target: &Target, key: &str) -> Result<Self> {
+        Self::with(target, "/v1/events", &[key.to_owned()], true)
+    }
+
+    fn with(target: &Target, path: &str, keys: &[String], takes_no: bool) -> Result<Self> {
         let host = target.url.trim_start_matches("http://");
-        let head = |key: &String| {
-            head("POST", "/v1/events", host, key) + "Content-Type: application/x-ndjson\r\nIdempotency-Key: "
-        };
+        let head =
+            |key: &String| head("POST", path, host, key) + "Content-Type: application/x-ndjson\r\nIdempotency-Key: ";
         Ok(Self {
             address: address(&target.url)?,
-            heads: target.keys.iter().map(head).collect(),
+            heads: keys.iter().map(head).collect(),
             run: Uuid::now_v7().simple().to_string(),
+            takes_no,
             safe: Arc::default(),
         })
     }
@@ -102,6 +118,9 @@ impl Sender {
             let due = shot.due.map_or_else(Instant::now, |due| started + due);
             self.write(&mut request, &shot);
             let reply = self.deliver(&mut connection, &request, &mut sent).await?;
+            if self.takes_no && is_for_the_moment(reply.status) {
+                continue;
+            }
             sent.latencies_us.push(u64::try_from(due.elapsed().as_micros())?);
             let safe = sent.count(shot.template.events, &reply)?;
             self.safe.fetch_add(safe, Ordering::Relaxed);
@@ -124,7 +143,7 @@ impl Sender {
             match connection.exchange(request).await {
                 Ok(reply) => {
                     *sent.statuses.entry(reply.status).or_default() += 1;
-                    if !matches!(reply.status, 409 | 429 | 503) {
+                    if self.takes_no || !is_for_the_moment(reply.status) {
                         return Ok(reply);
                     }
                     let pause = reply.retry_after_s.map_or(PAUSE, Duration::from_secs);
@@ -140,6 +159,11 @@ impl Sender {
         }
         Err(format!("a request was not taken in {ATTEMPTS_MAX} attempts, at last: {last}").into())
     }
+}
+
+/// Whether the same request may be taken a little later.
+fn is_for_the_moment(status: u16) -> bool {
+    matches!(status, 409 | 429 | 503)
 }
 
 impl Sent {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::contract::Bound::{self, AtLeast, AtMost};
-use super::contract::{Engines, HOURLY, ROWS, Row};
+use super::contract::{Engines, ROWS, Row};
 use super::report::{Measured, Report};
 
 /// What a figure says of an engine.
@@ -67,9 +67,6 @@ fn cell(row: &Row, report: &Report, engine: &str, measured: &Measured) -> Cell {
         Engines::Only(name) if name == engine => true,
         Engines::Only(_) => return none("-"),
     };
-    if row.figure == HOURLY {
-        return none("not built yet");
-    }
     let Some(values) = (row.values)(report, measured) else { return none("not measured") };
     let met = |bounds: &[Bound]| {
         let all = || bounds.iter().zip(&values).all(|(bound, value)| bound.is_met(*value));
@@ -81,6 +78,8 @@ fn cell(row: &Row, report: &Report, engine: &str, measured: &Measured) -> Cell {
 
 #[cfg(test)]
 mod tests {
+    use super::super::analytics::{Asked, Dashboards, Ingested, Lag, Rollups, Step};
+    use super::super::ask::{HOURLY, RECENT};
     use super::super::meter::Usage;
     use super::super::report::{Figure, Stored};
     use super::super::rounds::{HTTP, RAW};
@@ -123,9 +122,61 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_says_so_and_is_not_met() {
-        for (figure, why) in [("hourly aggregate", "not built yet"), ("small senders", "not measured")] {
-            assert_eq!(cell_of(&report(8.0), figure), Cell { text: why.into(), must_met: None, aim_met: None });
+        for figure in ["hourly aggregate", "small senders", "rollups"] {
+            let cell = Cell { text: "not measured".into(), must_met: None, aim_met: None };
+            assert_eq!(cell_of(&report(8.0), figure), cell);
         }
+    }
+
+    #[test]
+    fn figures_of_dashboards_are_those_of_sixteen_clients() {
+        let asked = |query: &str, clients, time_ms| Asked {
+            query: query.to_owned(),
+            state: "hot".to_owned(),
+            clients,
+            p50_ms: time_ms,
+            p95_ms: 2.0 * time_ms,
+            ..Asked::default()
+        };
+        let reads =
+            vec![asked(RECENT, 1, 1.0), asked(RECENT, 16, 20.0), asked(HOURLY, 1, 2.0), asked(HOURLY, 16, 30.0)];
+        let mut report = report(8.0);
+        report.of("timescale").dashboards = Some(Dashboards { reads, events: 1_000_000, ..Dashboards::default() });
+        let cell = cell_of(&report, "recent events of an asset, 24 h, p50, 16 clients, hot");
+        assert_eq!(
+            (cell.text.as_str(), cell.must_met, cell.aim_met),
+            ("20.0 ms (1.0 M rows)", Some(true), Some(false))
+        );
+        assert_eq!(cell_of(&report, "hourly aggregate of metrics, 7 days, p95, 16 clients, hot").must_met, Some(false));
+        assert_eq!(cell_of(&report, "16 clients, compacted").must_met, None);
+    }
+
+    #[test]
+    fn ingestion_beside_rollups_counts_where_they_keep_up() {
+        let usage = || Usage { elapsed_s: 200.0, ..Usage::default() };
+        let step = |samples_per_second: f64, with: u64, lag_s| {
+            let lag = |bucket_s, max_s| Lag { bucket_s, max_s, ..Lag::default() };
+            // The hours' lag is not told by 200 s.
+            let lags =
+                [("metrics_1m".to_owned(), lag(60.0, lag_s)), ("metrics_hourly".to_owned(), lag(3600.0, 9000.0))];
+            Step {
+                samples_per_second,
+                events_per_second: 5.0,
+                without: Ingested { rows: 100, usage: usage(), ..Ingested::default() },
+                active: Ingested { rows: with, usage: usage(), lags: lags.into(), ..Ingested::default() },
+            }
+        };
+        let of = |steps: Vec<Step>| {
+            let mut report = report(8.0);
+            report.of("timescale").rollups = Some(Rollups { series: 7, steps, ..Rollups::default() });
+            cell_of(&report, "rollups")
+        };
+        let cell = of(vec![step(10.0, 95, 100.0), step(20.0, 90, 119.0), step(40.0, 99, 121.0)]);
+        let text = "0.90 / 1.98 (20 samples/s and 5 events/s, 7 series)";
+        assert_eq!((cell.text.as_str(), cell.must_met), (text, Some(true)));
+        // None is good: the last is shown, and it does not meet the bounds.
+        assert_eq!(of(vec![step(10.0, 70, 100.0)]).must_met, Some(false));
+        assert_eq!(of(vec![step(10.0, 90, 130.0)]).must_met, Some(false));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::Result;
 
 /// 2000-01-01 00:00:00 UTC, PostgreSQL's epoch, in microseconds since 1970.
-const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
+pub const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 
 /// The array; `fields` are those of `Batch::fields`. What is NULL is left out.
 pub fn recordset(fields: &[Option<Bytes>]) -> Result<Vec<u8>> {

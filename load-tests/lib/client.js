@@ -41,14 +41,17 @@ export function headers(key, more = {}) {
   return Object.assign({ Authorization: `Bearer ${key}` }, more);
 }
 
-// Sends `body` as events of this run, again and again until it is answered for good. Returns the answer, or null.
+// Sends `body` as events of this run, or as samples with `path: '/v1/metrics'`, again and again until it is answered for
+// good. Returns the answer, or null.
 export function send(run, body, options = {}) {
   const number = exec.scenario.iterationInTest;
   const key = options.key || run.keys[number % run.keys.length];
-  const idempotencyKey = options.idempotencyKey || `${run.name}-${exec.scenario.name}-${number}`;
+  const path = options.path || '/v1/events';
+  const areEvents = path === '/v1/events';
+  const idempotencyKey = options.idempotencyKey || `${run.name}${areEvents ? '' : path}-${exec.scenario.name}-${number}`;
   const params = {
     headers: headers(key, { 'Content-Type': body.contentType, 'Idempotency-Key': idempotencyKey }),
-    tags: { name: 'POST /v1/events' },
+    tags: { name: `POST ${path}` },
     timeout: '60s',
   };
   if (options.compression) {
@@ -56,10 +59,10 @@ export function send(run, body, options = {}) {
   }
   const started = Date.now();
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-    const response = http.post(`${url}/v1/events?source_module=${run.name}`, body.text, params);
+    const response = http.post(`${url}${path}${areEvents ? `?source_module=${run.name}` : ''}`, body.text, params);
     if (!AGAIN.includes(response.status)) {
       acknowledged.add(Date.now() - started);
-      return enter(response, body, options.again === true);
+      return enter(response, body, options.again === true, areEvents);
     }
     retries.add(1);
     const asked = parseFloat(response.headers['Retry-After']) || PAUSE_MIN_S * 2 ** attempt;
@@ -71,7 +74,7 @@ export function send(run, body, options = {}) {
 }
 
 // Enters an answer into the books, once for each request: `again` is for one that was entered before.
-function enter(response, body, again) {
+function enter(response, body, again, areEvents) {
   let answer = null;
   try {
     answer = response.json();
@@ -89,7 +92,7 @@ function enter(response, body, again) {
     itemsAccepted.add(answer.accepted);
     itemsRejected.add(answer.rejected);
     itemsSpooled.add(answer.status === 'spooled' ? answer.accepted : 0);
-    unaccounted.events.add(answer.accepted);
+    unaccounted.events.add(areEvents ? answer.accepted : 0);
     unaccounted.committed.add(answer.accepted);
     unaccounted.dead_letters.add(answer.rejected);
     unaccounted.received.add(body.items);

@@ -1,0 +1,189 @@
+//! What Tidegate would have derived from a data set while it came in: rollups, correlations, series and assets. Made at once,
+//! window by window, with the statements that the product's jobs and policies run.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use tokio_postgres::Client;
+
+use super::analytics::{Derived, LevelMade};
+use super::dataset::{Dataset, Span};
+use super::fill::{Kind, Progress, make_partitions};
+use super::rows::DAY_US;
+use super::target::Target;
+use super::{Result, as_f64};
+
+/// A rollup.
+pub struct Level {
+    /// The relation that is read.
+    pub name: &'static str,
+    /// Seconds of a bucket.
+    pub width_s: u32,
+    /// As `rollups.levels` has it; none: always there.
+    pub option: Option<&'static str>,
+    /// What it is made of.
+    pub of: Kind,
+    /// Days that it is kept, where that is fewer than a data set may have.
+    kept_days: Option<u32>,
+    /// Chunks of it are compressed twelve hours after their end (timescale engine).
+    compressed: bool,
+}
+
+const fn fine(name: &'static str, width_s: u32, option: &'static str) -> Level {
+    Level { name, width_s, option: Some(option), of: Kind::Metrics, kept_days: Some(7), compressed: true }
+}
+
+const fn level(name: &'static str, width_s: u32, of: Kind, kept_days: Option<u32>) -> Level {
+    Level { name, width_s, option: None, of, kept_days, compressed: false }
+}
+
+/// All of them.
+pub const LEVELS: [Level; 6] = [
+    fine("metrics_1m", 60, "1m"),
+    fine("metrics_5m", 300, "5m"),
+    level("metrics_hourly", 3600, Kind::Metrics, None),
+    level("metrics_daily", 86_400, Kind::Metrics, None),
+    level("event_counts_hourly", 3600, Kind::Events, None),
+    level("correlation_groups", 3600, Kind::Events, Some(8)),
+];
+
+const OLD_CHUNKS: &str = "SELECT c::text FROM public.show_chunks($1::text::regclass, older_than => now() - INTERVAL '12 hours') c \
+     WHERE NOT (SELECT is_compressed FROM timescaledb_information.chunks WHERE format('%I.%I', chunk_schema, chunk_name)::regclass = c)";
+
+/// Pairs of an event and its parent, over the last hours: the most certain of what the correlation job finds.
+const CORRELATIONS: &str = "INSERT INTO correlations (id, timestamp, tenant_id, correlation_type, primary_event_id, \
+     related_event_id, primary_timestamp, related_timestamp, strength, confidence) \
+     SELECT gen_random_uuid(), c.timestamp, c.tenant_id, 'causal', p.id, c.id, p.timestamp, c.timestamp, 1, 1 \
+     FROM events c JOIN events p ON p.tenant_id = c.tenant_id AND p.id = c.parent_event_id \
+     AND p.timestamp >= now() - INTERVAL '6 hours' \
+     WHERE c.parent_event_id IS NOT NULL AND c.timestamp >= now() - INTERVAL '6 hours'";
+const CATALOG: &str = "INSERT INTO metric_catalog (tenant_id, asset_id, metric_type, metric_name, first_seen, last_seen) \
+     SELECT tenant_id, asset_id, metric_type, metric_name, min(timestamp), max(timestamp) FROM metrics GROUP BY 1, 2, 3, 4";
+const ASSETS: &str = "INSERT INTO asset_metadata (tenant_id, asset_id, asset_name, first_seen, last_seen) \
+     SELECT tenant_id, asset_id, asset_id, min(timestamp), max(timestamp) FROM events WHERE asset_id IS NOT NULL GROUP BY 1, 2";
+
+/// Makes a level over the whole data set, `window_days` at a time.
+pub async fn make_level(target: &Target, level: &Level, dataset: &Dataset, window_days: u32) -> Result<LevelMade> {
+    let mut span = level.of.span(dataset);
+    if let Some(days) = level.kept_days {
+        let first_us = span.from_us.max(span.to_us - i64::from(days) * DAY_US);
+        let rows = span.numbers(first_us, span.to_us);
+        span = Span { from_us: first_us, per_tenant: rows.end - rows.start, ..span };
+    }
+    let windows = windows(&span, level.width_s, window_days);
+    let to_us = windows.last().map_or(span.from_us, |window| window.1);
+    if !target.is_timescale() {
+        make_partitions(target, &format!("{}_closed", level.name), span.from_us, to_us).await?;
+        target.owner.batch_execute(&format!("TRUNCATE {}_closed", level.name)).await?;
+    }
+    let (started, mut compressing_s) = (Instant::now(), 0.0);
+    let mut progress = Progress::new(level.name, windows.len() as u64);
+    for (from_us, to_us) in windows {
+        let (from, to) = (Timestamp::from_microsecond(from_us)?, Timestamp::from_microsecond(to_us)?);
+        target.owner.batch_execute(&make_sql(target, level, from, to)).await?;
+        if level.compressed && target.is_timescale() {
+            compressing_s += compress_old(&target.owner, level.name).await?;
+        }
+        progress.done(1);
+    }
+    if !target.is_timescale() {
+        let closed = "UPDATE rollup_levels SET closed_until = $2 WHERE level = $1 AND closed_until < $2";
+        target.owner.execute(closed, &[&level.name, &Timestamp::from_microsecond(to_us)?]).await?;
+    }
+    let elapsed_s = started.elapsed().as_secs_f64();
+    let (relation, rows) = (relation(target, level.name), span.per_tenant * dataset.tenants as u64);
+    Ok(LevelMade {
+        level: level.name.to_owned(),
+        rows,
+        buckets: target.count(&format!("SELECT count(*) FROM {relation}")).await?,
+        elapsed_s,
+        compressing_s,
+        bytes: target.bytes_of(&relation).await?,
+    })
+}
+
+/// Where closed buckets are; on the timescale engine the continuous aggregate, which has no other name.
+fn relation(target: &Target, level: &str) -> String {
+    if target.is_timescale() { level.to_owned() } else { format!("{level}_closed") }
+}
+
+/// The continuous aggregate's refresh, or the INSERT of the portable rollup.
+fn make_sql(target: &Target, level: &Level, from: Timestamp, to: Timestamp) -> String {
+    let (name, width_s) = (level.name, level.width_s);
+    if target.is_timescale() {
+        // A window at once: by default it is done ten buckets at a time, which is a hundred times as much work for minutes.
+        return format!(
+            "CALL public.refresh_continuous_aggregate('tidegate.{name}', TIMESTAMPTZ '{from}', TIMESTAMPTZ '{to}', \
+             options => '{{\"buckets_per_batch\": 0}}')"
+        );
+    }
+    let bounds = format!("TIMESTAMPTZ '{from}', TIMESTAMPTZ '{to}'");
+    let buckets = match name {
+        "event_counts_hourly" => format!("event_counts_rollup({bounds})"),
+        "correlation_groups" => format!("correlation_groups_rollup({bounds})"),
+        _ => format!("metrics_rollup(INTERVAL '{width_s} seconds', {bounds})"),
+    };
+    format!("INSERT INTO {name}_closed SELECT * FROM {buckets}")
+}
+
+/// From the day of the first row to the last bucket that is over, in steps of whole days.
+fn windows(span: &Span, width_s: u32, window_days: u32) -> Vec<(i64, i64)> {
+    let width_us = i64::from(width_s) * 1_000_000;
+    let to_us = span.to_us.div_euclid(width_us) * width_us;
+    let first_us = span.from_us.div_euclid(DAY_US) * DAY_US;
+    let step_us = i64::from(window_days) * DAY_US;
+    let starts = (0i64..).map(|n| first_us + n * step_us).take_while(|start| *start < to_us);
+    starts.map(|start| (start, (start + step_us).min(to_us))).collect()
+}
+
+async fn compress_old(owner: &Client, level: &str) -> Result<f64> {
+    let started = Instant::now();
+    for row in owner.query(OLD_CHUNKS, &[&format!("tidegate.{level}")]).await? {
+        let sql = "SELECT public.compress_chunk($1::text::regclass, if_not_compressed => true)";
+        owner.execute(sql, &[&row.get::<_, &str>(0)]).await?;
+    }
+    Ok(started.elapsed().as_secs_f64())
+}
+
+/// Makes the other derived tables, each by one statement; and statistics, as autovacuum has made them by the time that
+/// somebody asks.
+pub async fn make_others(target: &Target, dataset: &Dataset) -> Result<Vec<Derived>> {
+    if !target.is_timescale() {
+        make_partitions(target, "correlations", dataset.events.to_us - DAY_US, dataset.events.to_us).await?;
+    }
+    let mut made = Vec::new();
+    for (table, sql) in [("correlations", CORRELATIONS), ("metric_catalog", CATALOG), ("asset_metadata", ASSETS)] {
+        target.owner.batch_execute(&format!("TRUNCATE {table}")).await?;
+        let started = Instant::now();
+        let rows = target.owner.execute(sql, &[]).await?;
+        let elapsed_s = started.elapsed().as_secs_f64();
+        println!("    {table}: {rows} rows in {elapsed_s:.1} s, {:.0}/s", as_f64(rows) / elapsed_s);
+        made.push(Derived { table: table.to_owned(), rows, elapsed_s });
+    }
+    let tables = ["events", "metrics", "correlations", "metric_catalog", "asset_metadata"].map(str::to_owned);
+    for table in tables.into_iter().chain(LEVELS.iter().map(|level| relation(target, level.name))) {
+        let analyze = if target.is_timescale() { "ANALYZE" } else { "VACUUM (ANALYZE)" };
+        target.owner.batch_execute(&format!("{analyze} {}", storage(target, &table).await?)).await?;
+    }
+    Ok(made)
+}
+
+/// The table behind a name: a continuous aggregate is a view.
+async fn storage(target: &Target, name: &str) -> Result<String> {
+    let sql = "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) \
+               FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'tidegate' AND view_name = $1";
+    let behind = if target.is_timescale() { target.owner.query_opt(sql, &[&name]).await? } else { None };
+    Ok(behind.map_or_else(|| name.to_owned(), |row| row.get(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_follow_each_other_up_to_the_last_bucket_that_is_over() {
+        let span = Span { from_us: DAY_US + 5, to_us: 3 * DAY_US + 3_600_000_001, per_tenant: 1 };
+        assert_eq!(windows(&span, 86_400, 1), [(DAY_US, 2 * DAY_US), (2 * DAY_US, 3 * DAY_US)]);
+        assert_eq!(windows(&span, 3600, 2), [(DAY_US, 3 * DAY_US), (3 * DAY_US, 3 * DAY_US + 3_600_000_000)]);
+    }
+}
