@@ -190,4 +190,4 @@ SELECT r.* FROM rollup_levels l CROSS JOIN LATERAL correlation_groups_rollup(l.c
 WHERE l.level = 'correlation_groups';
 
 GRANT SELECT ON metrics_1m, metrics_5m, metrics_hourly, metrics_daily, event_counts_hourly, correlation_groups,
-    rollup_levels TO tidegate_reader;
+    rollup_levels, rollup_dirty TO tidegate_reader;
