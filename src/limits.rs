@@ -179,10 +179,8 @@ pub const POINTS_AUTO_MAX: i64 = 1000;
 pub const BUCKETS_MAX: i64 = 50_000;
 /// Pieces of a range that are computed from rows because a rollup is not up to date there; closer ones are joined.
 pub const STALE_PIECES_MAX: usize = 8;
-/// How long before an event its parent may be, and how long after it its children.
-pub const RELATED_PARENT_AGE: Duration = minutes(30 * DAY);
-/// See [`RELATED_PARENT_AGE`].
-pub const RELATED_CHILD_AGE: Duration = minutes(7 * DAY);
+/// How far apart parent and child are looked for: further, and every chunk would have to be.
+pub const RELATED_AGE: Duration = minutes(7 * DAY);
 /// Clocks differ: a child may seem to be that much older than its parent.
 pub const RELATED_SKEW: Duration = minutes(60);
 /// Events that are ranked by how strongly they are related to one.

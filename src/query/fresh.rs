@@ -32,7 +32,7 @@ pub enum Kind {
 }
 
 impl Reads {
-    /// Where `level` lags for a tenant within `[from, to)`.
+    /// Where `level` lags for a tenant within `[from, to)`; both at bounds of its buckets, since what is noted is times of rows.
     pub(super) async fn freshness(
         &self,
         level: &str,

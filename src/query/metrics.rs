@@ -153,6 +153,7 @@ impl Reads {
         range: (Micros, Micros),
         now: Micros,
     ) -> Result<Vec<Part>, ReadError> {
+        let range = (width.ceil(range.0), width.ceil(range.1));
         let fresh = self.freshness(width.relation(), &query.tenant_id, range).await?;
         let rollup_since = self.kept.since(width, now).unwrap_or(Micros::MAX);
         let rows_since = self.rows_since(Kind::Metrics, width, &fresh, now);

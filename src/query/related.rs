@@ -14,7 +14,7 @@ use super::filter::Sql;
 use super::lookup::Key;
 use super::windows::{Density, Window};
 use super::{Listing, Page, ReadError, Reads};
-use crate::limits::{RELATED_CHILD_AGE, RELATED_MAX, RELATED_PARENT_AGE, RELATED_SKEW};
+use crate::limits::{RELATED_AGE, RELATED_MAX, RELATED_SKEW};
 
 /// What is related to which event.
 #[derive(Debug, Clone)]
@@ -152,7 +152,7 @@ impl Reads {
 
     async fn parent(&self, tenant_id: &str, id: Uuid, child_at: Timestamp) -> Result<Option<Key>, ReadError> {
         let whole =
-            Window { from: child_at.checked_sub(RELATED_PARENT_AGE).ok(), to: child_at.checked_add(RELATED_SKEW).ok() };
+            Window { from: child_at.checked_sub(RELATED_AGE).ok(), to: child_at.checked_add(RELATED_SKEW).ok() };
         let found = self
             .newest(whole.pieces(child_at, Density::Few), 0, |window, _| {
                 let mut sql = Sql::new("SELECT id, timestamp FROM events WHERE tenant_id = ");
@@ -169,7 +169,7 @@ impl Reads {
         sql.bind(tenant_id.to_owned(), Type::TEXT);
         sql.push_within(&Window {
             from: origin.timestamp.checked_sub(RELATED_SKEW).ok(),
-            to: origin.timestamp.checked_add(RELATED_CHILD_AGE).ok(),
+            to: origin.timestamp.checked_add(RELATED_AGE).ok(),
         });
         sql.push(" AND parent_event_id = ").bind(origin.id, Type::UUID);
         sql.push(" ORDER BY timestamp DESC, id DESC LIMIT ").bind(RELATED_MAX, Type::INT8);

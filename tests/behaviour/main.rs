@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod abuse;
+mod correlation_reads;
+mod counts;
 mod dead_letters;
 mod engines;
 mod exactly_once;
@@ -18,6 +20,8 @@ mod http;
 mod keys;
 mod load;
 mod metrics;
+mod metric_pages;
+mod metric_reads;
 mod not_json;
 mod numbers;
 mod operation;
@@ -27,11 +31,13 @@ mod poison;
 mod quotas;
 mod reads;
 mod recovery;
+mod related;
 mod roles;
 mod schema;
 mod start;
 mod timescale;
 mod tls;
+mod windows;
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -39,7 +45,7 @@ mod harness;
 use std::sync::Arc;
 
 use env::{Engine, Env, Test};
-use harness::{books, client, env, postgres, process, proxy, samples, traffic};
+use harness::{books, client, env, postgres, process, proxy, rollups, samples, traffic};
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
 
@@ -52,6 +58,12 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("exactly_once", exactly_once::TESTS),
         ("metrics", metrics::TESTS),
         ("reads", reads::TESTS),
+        ("windows", windows::TESTS),
+        ("counts", counts::TESTS),
+        ("related", related::TESTS),
+        ("correlation_reads", correlation_reads::TESTS),
+        ("metric_reads", metric_reads::TESTS),
+        ("metric_pages", metric_pages::TESTS),
         ("dead_letters", dead_letters::TESTS),
         ("keys", keys::TESTS),
         ("quotas", quotas::TESTS),

@@ -9,5 +9,6 @@ pub mod env;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod rollups;
 pub mod samples;
 pub mod traffic;
