@@ -113,7 +113,13 @@ impl App {
         let (stop_serving, stop) = watch::channel(false);
         let api = Api {
             ingest: Arc::clone(&ingest),
-            reads: Reads::new(database.reader.clone(), database.verifier.clone()),
+            reads: Reads::new(
+                database.reader.clone(),
+                database.verifier.clone(),
+                database.installed.installation.engine,
+                &config.retention,
+                &config.rollups,
+            ),
             verifier: Verifier::new(database.verifier.clone()),
             limiter: Limiter::new(),
             body_bytes_max: config.limits.body_bytes,

@@ -9,6 +9,12 @@ use std::time::Duration;
 pub const KIB: usize = 1024;
 /// One MiB in bytes.
 pub const MIB: usize = 1024 * KIB;
+/// One day in minutes.
+const DAY: u64 = 24 * 60;
+
+const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(count * 60)
+}
 
 // ---- events ---------------------------------------------------------------------------------------------------
 
@@ -157,6 +163,28 @@ pub const PAGE_ROWS_MAX: usize = 10_000;
 pub const PAGE_BYTES_MAX: usize = 8 * MIB;
 /// Rows fetched at once while a listing is streamed.
 pub const STREAM_PAGE_ROWS: usize = 1000;
+/// Ages at which a list that is read newest first is cut, where every row of the tenant fits: the first holds a page of a
+/// tenant that sends, and none of them opens more chunks than it must (365 of them take 70 ms to plan).
+pub const WINDOWS_MANY: &[Duration] =
+    &[minutes(10), minutes(60), minutes(6 * 60), minutes(DAY), minutes(7 * DAY), minutes(30 * DAY)];
+/// The same where rows are looked for: an asset, a correlation id. A day is one chunk.
+pub const WINDOWS_FEW: &[Duration] = &[minutes(DAY), minutes(7 * DAY), minutes(30 * DAY)];
+/// How far from the time in a UUIDv7 its event is looked for first.
+pub const UUID_TIME_SKEW: Duration = minutes(DAY);
+/// Points of a page of metrics when the reader names none: what `resolution=auto` gives of one series.
+pub const POINTS_DEFAULT: usize = 1000;
+/// Points of a series that `resolution=auto` gives at most: more than a screen has pixels for.
+pub const POINTS_AUTO_MAX: i64 = 1000;
+/// Buckets of a series that a question may span: 34 days of minutes. More is an export of a coarser level.
+pub const BUCKETS_MAX: i64 = 50_000;
+/// Pieces of a range that are computed from rows because a rollup is not up to date there; closer ones are joined.
+pub const STALE_PIECES_MAX: usize = 8;
+/// How far apart parent and child are looked for: further, and every chunk would have to be.
+pub const RELATED_AGE: Duration = minutes(7 * DAY);
+/// Clocks differ: a child may seem to be that much older than its parent.
+pub const RELATED_SKEW: Duration = minutes(60);
+/// Events that are ranked by how strongly they are related to one.
+pub const RELATED_MAX: i64 = 10_000;
 
 // ---- tenancy --------------------------------------------------------------------------------------------------
 
@@ -212,6 +240,7 @@ pub const MAX_LOCKS_PER_TRANSACTION_MIN: i64 = 1024;
 pub const POSTGRES_MAJOR_MIN: u32 = 15;
 
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX && STREAM_PAGE_ROWS <= PAGE_ROWS_MAX);
+const _: () = assert!(POINTS_DEFAULT <= PAGE_ROWS_MAX && POINTS_AUTO_MAX <= BUCKETS_MAX);
 const _: () = assert!(KEY_CACHE_TTL.as_secs() < 5, "revocation must take effect within 5 s");
 const _: () = assert!(WRITE_DEADLINE.as_secs() < SHUTDOWN_DEADLINE.as_secs(), "shutdown waits for writes");
 const _: () = assert!(KEY_LOOKUPS_PER_SOURCE_PER_SECOND_MAX < KEY_LOOKUPS_PER_SECOND_MAX);

@@ -1,4 +1,4 @@
-//! Lists as NDJSON and CSV. Events are streamed page by page, so that an export of any size takes the memory of one page.
+//! Lists as NDJSON and CSV, streamed page by page, so that an export of any size takes the memory of one page.
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::response::{Body, answer, full, streamed};
 use crate::limits::STREAM_PAGE_ROWS;
-use crate::query::{EventsQuery, ReadError, Reads};
+use crate::query::{Listing, ReadError, Reads};
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,42 +18,6 @@ pub enum Form {
     /// RFC 4180 with a header line.
     Csv,
 }
-
-const EVENT_COLUMNS: &[&str] = &[
-    "id",
-    "timestamp",
-    "tenant_id",
-    "stream",
-    "source_module",
-    "event_type",
-    "event_version",
-    "severity",
-    "environment",
-    "asset_id",
-    "correlation_id",
-    "parent_event_id",
-    "trace_id",
-    "payload",
-    "metadata",
-    "created_at",
-];
-
-/// Columns of dead letters in CSV.
-pub const DEAD_LETTER_COLUMNS: &[&str] = &[
-    "id",
-    "failed_at",
-    "stage",
-    "code",
-    "reason",
-    "route",
-    "content_type",
-    "item_index",
-    "event_id",
-    "receipt",
-    "api_key_id",
-    "raw_bytes",
-    "raw_base64",
-];
 
 impl Form {
     fn content_type(self) -> &'static str {
@@ -90,39 +54,36 @@ pub fn at_hand(rows: &[impl Serialize], columns: &[&str], form: Form) -> Respons
     answer(StatusCode::OK, form.content_type(), full(bytes))
 }
 
-/// All events of a query, up to `limit` if one was asked for, streamed. The first page is read before the answer begins,
-/// so that what is wrong with the query is an error and not a broken stream.
-pub async fn events(
+/// All rows of a list, up to `limit` if one was asked for, streamed. The first page is read before the answer begins, so
+/// that what is wrong with the query is an error and not a broken stream.
+pub async fn streamed_list<L: Listing>(
     reads: &Reads,
-    mut query: EventsQuery,
+    mut list: L,
     limit: Option<usize>,
+    columns: &'static [&'static str],
     form: Form,
 ) -> Result<Response<Body>, ReadError> {
+    use futures_util::StreamExt;
     let mut left = limit.unwrap_or(usize::MAX);
-    query.limit = left.min(STREAM_PAGE_ROWS);
-    let mut page = reads.events(&query).await?;
+    list.turn_to(left.min(STREAM_PAGE_ROWS), None);
+    let page = list.page(reads).await?;
     left -= page.items.len();
-    let first = {
-        let mut bytes = form.header(EVENT_COLUMNS);
-        page.items.iter().for_each(|event| form.write(&mut bytes, event, EVENT_COLUMNS));
-        Bytes::from(bytes)
-    };
-    let state = (reads.clone(), query, page.next_cursor.take(), left);
-    let rest = stream::try_unfold(state, move |(reads, mut query, cursor, left)| async move {
+    let mut first = form.header(columns);
+    page.items.iter().for_each(|row| form.write(&mut first, row, columns));
+    let state = (reads.clone(), list, page.next_cursor, left);
+    let rest = stream::try_unfold(state, move |(reads, mut list, cursor, left)| async move {
         let (Some(cursor), true) = (cursor, left > 0) else { return Ok(None) };
-        query.cursor = Some(cursor);
-        query.limit = left.min(STREAM_PAGE_ROWS);
-        let page = reads.events(&query).await.map_err(|error| {
+        list.turn_to(left.min(STREAM_PAGE_ROWS), Some(cursor));
+        let page = list.page(&reads).await.map_err(|error| {
             tracing::warn!(?error, "an export broke off");
             std::io::Error::other("the export broke off")
         })?;
         let mut bytes = Vec::new();
-        page.items.iter().for_each(|event| form.write(&mut bytes, event, EVENT_COLUMNS));
+        page.items.iter().for_each(|row| form.write(&mut bytes, row, columns));
         let left = left - page.items.len();
-        Ok(Some((Bytes::from(bytes), (reads, query, page.next_cursor, left))))
+        Ok(Some((Bytes::from(bytes), (reads, list, page.next_cursor, left))))
     });
-    use futures_util::StreamExt;
-    let chunks = stream::iter([Ok(first)]).chain(rest);
+    let chunks = stream::iter([Ok(Bytes::from(first))]).chain(rest);
     Ok(answer(StatusCode::OK, form.content_type(), streamed(chunks)))
 }
 

@@ -34,6 +34,10 @@ enum Route {
     Events,
     EventCounts,
     Event,
+    Related,
+    Samples,
+    MetricCatalog,
+    Correlations,
     Receipt,
     DeadLetters,
     DeadLetter,
@@ -55,6 +59,10 @@ pub const ROUTES: &[RouteInfo] = &[
     route(Method::GET, "/v1/events", Some(Scope::Read), Route::Events),
     route(Method::GET, "/v1/events/counts", Some(Scope::Read), Route::EventCounts),
     route(Method::GET, "/v1/events/{id}", Some(Scope::Read), Route::Event),
+    route(Method::GET, "/v1/events/{id}/related", Some(Scope::Read), Route::Related),
+    route(Method::GET, "/v1/metrics", Some(Scope::Read), Route::Samples),
+    route(Method::GET, "/v1/metrics/catalog", Some(Scope::Read), Route::MetricCatalog),
+    route(Method::GET, "/v1/correlations", Some(Scope::Read), Route::Correlations),
     // Whoever sends may ask where a request is; so may readers.
     route(Method::GET, "/v1/receipts/{id}", Some(Scope::Read), Route::Receipt),
     route(Method::GET, "/v1/dead-letters", Some(Scope::Read), Route::DeadLetters),
@@ -112,6 +120,10 @@ async fn handle(
         Route::Events => reads::events(api, &principal, parts, params).await,
         Route::EventCounts => reads::counts(api, &principal, parts, params).await,
         Route::Event => reads::event(api, &principal, id, params).await,
+        Route::Related => reads::related(api, &principal, id, parts, params).await,
+        Route::Samples => reads::metrics(api, &principal, parts, params).await,
+        Route::MetricCatalog => reads::catalog(api, &principal, parts, params).await,
+        Route::Correlations => reads::correlations(api, &principal, parts, params).await,
         Route::Receipt => reads::receipt(api, &principal, id, params).await,
         Route::DeadLetters => reads::dead_letters(api, &principal, parts, params).await,
         Route::DeadLetter => reads::dead_letter(api, &principal, id, params).await,
@@ -147,7 +159,10 @@ fn find(method: &Method, path: &str) -> Result<(&'static RouteInfo, String), Pro
 fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
     match pattern.split_once("{id}") {
         None => (pattern == path).then_some(""),
-        Some((before, _)) => path.strip_prefix(before).filter(|id| !id.is_empty() && !id.contains('/')),
+        Some((before, after)) => {
+            let id = path.strip_prefix(before)?.strip_suffix(after)?;
+            Some(id).filter(|id| !id.is_empty() && !id.contains('/'))
+        }
     }
 }
 
@@ -198,6 +213,11 @@ mod tests {
         let path = |path: &str| find(&Method::GET, path).map(|(info, id)| (info.path, id)).ok();
         assert_eq!(path("/v1/events/counts"), Some(("/v1/events/counts", String::new())));
         assert_eq!(path("/v1/events/a%2Fb"), Some(("/v1/events/{id}", "a/b".to_owned())));
+        assert_eq!(path("/v1/events/a%2Fb/related"), Some(("/v1/events/{id}/related", "a/b".to_owned())));
+        assert_eq!(path("/v1/events/related"), Some(("/v1/events/{id}", "related".to_owned())));
+        assert_eq!(path("/v1/events//related"), None);
+        assert_eq!(path("/v1/events/a/related/"), None);
+        assert_eq!(path("/v1/metrics/catalog"), Some(("/v1/metrics/catalog", String::new())));
         assert_eq!(path("/v1/events/"), None);
         assert_eq!(path("/v1/events/a/b"), None);
         assert_eq!(path("/v1/eventsx"), None);

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::cursor::Scope;
 use super::filter::Sql;
-use super::{Page, ReadError, Reads};
+use super::{Found, Page, ReadError, Reads};
 
 /// Raw bytes shown in a listing; the whole of a larger one is at its own address.
 const LISTED_RAW_BYTES_MAX: i32 = 64 * 1024;
@@ -81,11 +81,8 @@ impl Reads {
         let raw = format!("CASE WHEN octet_length(raw) <= {LISTED_RAW_BYTES_MAX} THEN raw END");
         let mut sql = Sql::new(&format!("SELECT {COLUMNS}, {raw} FROM dead_letter_events WHERE tenant_id = "));
         sql.bind(query.tenant_id.clone(), Type::TEXT);
-        for (column, values) in [("stage", &query.stages), ("code", &query.codes)] {
-            if !values.is_empty() {
-                sql.push(&format!(" AND {column} = ANY (")).bind(values.clone(), Type::TEXT_ARRAY).push(")");
-            }
-        }
+        sql.push_any_of("stage", &query.stages);
+        sql.push_any_of("code", &query.codes);
         if let Some(from) = query.from {
             sql.push(" AND failed_at >= ").bind(from, Type::TIMESTAMPTZ);
         }
@@ -101,13 +98,15 @@ impl Reads {
         let limit = i64::try_from(query.limit + 1).unwrap_or(i64::MAX);
         sql.push(" ORDER BY failed_at DESC, id DESC LIMIT ").bind(limit, Type::INT8);
         let (rows, cut) = self.rows(&sql).await?;
-        let more = cut || rows.len() > query.limit;
-        let items: Vec<DeadLetter> = rows.iter().take(query.limit).map(dead_letter).collect();
-        let next_cursor = items.last().filter(|_| more).map(|last| {
-            let (high, low) = last.id.as_u64_pair();
-            scope.encode([last.failed_at.as_microsecond(), high.cast_signed(), low.cast_signed()])
-        });
-        Ok(Page { items, next_cursor })
+        Page::of(
+            Found { rows, cut },
+            query.limit,
+            |row| Ok(dead_letter(row)),
+            |last| {
+                let (high, low) = last.id.as_u64_pair();
+                scope.encode([last.failed_at.as_microsecond(), high.cast_signed(), low.cast_signed()])
+            },
+        )
     }
 
     /// One dead letter of a tenant, whole.

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
+use super::windows::Window;
+
 /// A text column that events can be filtered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
@@ -95,22 +97,36 @@ impl Sql {
         self.parameters.iter().map(|(value, r#type)| (value.as_ref() as &(dyn ToSql + Sync), r#type.clone())).collect()
     }
 
+    /// Adds the condition that a text column has one of these values; none of them: any.
+    pub fn push_any_of(&mut self, column: &str, values: &[String]) {
+        match values {
+            [] => {}
+            // One value as an equality: the columnstore's segment and bloom look-ups want it that way.
+            [one] => {
+                self.push(" AND ").push(column).push(" = ").bind(one.clone(), Type::TEXT);
+            }
+            many => {
+                self.push(" AND ").push(column).push(" = ANY (").bind(many.to_vec(), Type::TEXT_ARRAY).push(")");
+            }
+        }
+    }
+
+    /// Adds `timestamp >= ... AND timestamp < ...`.
+    pub fn push_within(&mut self, window: &Window) {
+        if let Some(from) = window.from {
+            self.push(" AND timestamp >= ").bind(from, Type::TIMESTAMPTZ);
+        }
+        if let Some(to) = window.to {
+            self.push(" AND timestamp < ").bind(to, Type::TIMESTAMPTZ);
+        }
+    }
+
     /// Adds `WHERE tenant_id = ... AND ...` of a filter.
     pub fn push_where(&mut self, tenant_id: &str, filter: &Filter) {
         self.push(" WHERE tenant_id = ").bind(tenant_id.to_owned(), Type::TEXT);
-        if let Some(from) = filter.from {
-            self.push(" AND timestamp >= ").bind(from, Type::TIMESTAMPTZ);
-        }
-        if let Some(to) = filter.to {
-            self.push(" AND timestamp < ").bind(to, Type::TIMESTAMPTZ);
-        }
+        self.push_within(&Window { from: filter.from, to: filter.to });
         for (field, values) in &filter.fields {
-            self.push(" AND ").push(field.name());
-            match values.as_slice() {
-                // One value as an equality: the columnstore's segment and bloom look-ups want it that way.
-                [one] => self.push(" = ").bind(one.clone(), Type::TEXT),
-                _ => self.push(" = ANY (").bind(values.clone(), Type::TEXT_ARRAY).push(")"),
-            };
+            self.push_any_of(field.name(), values);
         }
         match filter.correlation_ids.as_slice() {
             [] => {}
@@ -128,6 +144,19 @@ impl Sql {
 }
 
 impl Filter {
+    /// The same within these bounds of time.
+    pub fn within(&self, window: &Window) -> Self {
+        Self { from: window.from, to: window.to, ..self.clone() }
+    }
+
+    /// Whether it looks for few rows among many. Modules, types and severities are few, and each has many rows.
+    pub fn is_selective(&self) -> bool {
+        let looked_for = |field: &Field| matches!(field, Field::AssetId | Field::TraceId);
+        !self.correlation_ids.is_empty()
+            || self.payload.is_some()
+            || self.fields.iter().any(|(field, _)| looked_for(field))
+    }
+
     /// What is asked, as text, for a cursor's tag. Without the bounds of time: `-1h` means another time on every page,
     /// and the cursor's position bounds the page from above.
     pub fn describe(&self) -> String {

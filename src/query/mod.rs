@@ -2,28 +2,46 @@
 //!
 //! Pages are made by keyset, so that page 1,000 costs what page 1 costs, and a cursor stays right while events arrive.
 
+mod catalog;
+mod correlations;
 mod counts;
 mod cursor;
 mod dead_letters;
 mod events;
 mod filter;
+mod fresh;
+mod levels;
+mod lookup;
+mod metrics;
+mod related;
+mod samples;
+mod windows;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Object, Pool};
 use futures_util::StreamExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+pub use catalog::{CatalogQuery, Series};
+pub use correlations::{Correlation, CorrelationsQuery};
 pub use counts::{Bucket, Count, CountsQuery, GroupBy};
 pub use cursor::CursorError;
 pub use dead_letters::{DeadLetter, DeadLettersQuery};
 pub use events::{Event, EventsQuery};
 pub use filter::{Field, Filter};
+pub use levels::{Resolution, Width};
+pub use metrics::{Point, PointsQuery, SeriesFilter};
+pub use related::{Related, RelatedQuery, Relation};
+pub use samples::{Sample, SamplesQuery};
 
+use crate::config::{RetentionConfig, RollupsConfig};
 use crate::limits::{PAGE_BYTES_MAX, READ_TIMEOUT};
-use crate::storage::StorageError;
+use crate::storage::{Engine, StorageError};
 use filter::Sql;
+use levels::Kept;
+use windows::Window;
 
 /// Given to a database beyond the timeout that it should have kept itself.
 const HANG_GRACE: Duration = Duration::from_secs(2);
@@ -35,6 +53,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Reads {
     pool: Pool,
     probe: Pool,
+    engine: Engine,
+    kept: Kept,
 }
 
 /// One page of a listing.
@@ -46,6 +66,39 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
+impl<T> Page<T> {
+    /// The page of up to `limit` of these rows, in their order; `cursor` tells where an item is.
+    fn of(
+        found: Found,
+        limit: usize,
+        item: impl FnMut(&Row) -> Result<T, ReadError>,
+        cursor: impl FnOnce(&T) -> String,
+    ) -> Result<Self, ReadError> {
+        let items = found.rows.iter().take(limit).map(item).collect::<Result<Vec<T>, ReadError>>()?;
+        let more = found.cut || found.rows.len() > limit;
+        let next_cursor = items.last().filter(|_| more).map(cursor);
+        Ok(Self { items, next_cursor })
+    }
+}
+
+/// A list that is read page by page: how a stream of all of it goes on.
+pub trait Listing: Send + Sync + Sized + 'static {
+    /// What is listed.
+    type Item: serde::Serialize + Send;
+
+    /// Rows of the page from now on, and where it starts: None leaves that as it is.
+    fn turn_to(&mut self, limit: usize, cursor: Option<String>);
+
+    /// The page.
+    fn page(&self, reads: &Reads) -> impl Future<Output = Result<Page<Self::Item>, ReadError>> + Send;
+}
+
+/// Rows of a query, and whether there were more than a page may hold.
+struct Found {
+    rows: Vec<Row>,
+    cut: bool,
+}
+
 /// Why a read failed.
 #[derive(Debug)]
 pub enum ReadError {
@@ -53,6 +106,8 @@ pub enum ReadError {
     Cursor(CursorError),
     /// It took longer than the statement timeout.
     Timeout,
+    /// It asks for more than can be answered; what to ask instead.
+    Unbounded(String),
     /// A value that PostgreSQL cannot take, with its reason.
     Value(String),
     /// The database.
@@ -84,9 +139,37 @@ impl From<StorageError> for ReadError {
 }
 
 impl Reads {
-    /// Reads through `pool`; asks through `probe`, which no query keeps busy, whether the database answers.
-    pub fn new(pool: Pool, probe: Pool) -> Self {
-        Self { pool, probe }
+    /// Reads through `pool`; asks through `probe`, which no query keeps busy, whether the database answers. The rest says
+    /// which relations hold what of metrics, and for how long.
+    pub fn new(pool: Pool, probe: Pool, engine: Engine, retention: &RetentionConfig, rollups: &RollupsConfig) -> Self {
+        Self { pool, probe, engine, kept: Kept::new(retention, rollups) }
+    }
+
+    /// The first `limit + 1` rows of a list that is read newest first: window by window, until there are enough of them.
+    /// The same rows as one query would give, without planning and opening every chunk there is.
+    async fn newest(
+        &self,
+        windows: impl IntoIterator<Item = Window>,
+        limit: usize,
+        sql: impl Fn(&Window, i64) -> Sql,
+    ) -> Result<Found, ReadError> {
+        let begun = Instant::now();
+        let mut found = Found { rows: Vec::new(), cut: false };
+        let mut bytes = 0;
+        for window in windows {
+            if begun.elapsed() > READ_TIMEOUT {
+                return Err(ReadError::Timeout);
+            }
+            let wanted = i64::try_from(limit + 1 - found.rows.len()).unwrap_or(i64::MAX);
+            let (rows, cut) = self.rows(&sql(&window, wanted)).await?;
+            bytes += rows.iter().map(Row::raw_size_bytes).sum::<usize>();
+            found.rows.extend(rows);
+            found.cut = cut || bytes >= PAGE_BYTES_MAX;
+            if found.cut || found.rows.len() > limit {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// Runs one query, and takes rows until they are all there or hold `PAGE_BYTES_MAX`; the flag says that there were

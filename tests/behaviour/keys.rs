@@ -96,10 +96,14 @@ fn mistakes_on_the_command_line(env: &Env) -> TestResult {
     Ok(())
 }
 
-const READS: [&str; 5] = [
+const READS: [&str; 9] = [
     "/v1/events",
     "/v1/events/counts",
     "/v1/events/00000000-0000-0000-0000-000000000001",
+    "/v1/events/00000000-0000-0000-0000-000000000001/related",
+    "/v1/metrics?metric_name=x",
+    "/v1/metrics/catalog",
+    "/v1/correlations",
     "/v1/dead-letters",
     "/v1/dead-letters/x",
 ];

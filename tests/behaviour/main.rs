@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod abuse;
+mod correlation_reads;
+mod counts;
 mod dead_letters;
 mod engines;
 mod exactly_once;
@@ -17,6 +19,8 @@ mod h2;
 mod http;
 mod keys;
 mod load;
+mod metric_pages;
+mod metric_reads;
 mod metrics;
 mod metrics_columnstore;
 mod metrics_faults;
@@ -29,6 +33,7 @@ mod poison;
 mod quotas;
 mod reads;
 mod recovery;
+mod related;
 mod roles;
 mod rollups;
 mod rollups_closing;
@@ -38,6 +43,7 @@ mod schema;
 mod start;
 mod timescale;
 mod tls;
+mod windows;
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -45,7 +51,7 @@ mod harness;
 use std::sync::Arc;
 
 use env::{Engine, Env, Test};
-use harness::{books, client, env, frames, postgres, process, proxy, samples, traffic};
+use harness::{books, client, env, frames, postgres, process, proxy, refresh, samples, traffic};
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
 
@@ -60,6 +66,12 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("metrics", metrics_columnstore::TESTS),
         ("metrics", metrics_faults::TESTS),
         ("reads", reads::TESTS),
+        ("windows", windows::TESTS),
+        ("counts", counts::TESTS),
+        ("related", related::TESTS),
+        ("correlation_reads", correlation_reads::TESTS),
+        ("metric_reads", metric_reads::TESTS),
+        ("metric_pages", metric_pages::TESTS),
         ("dead_letters", dead_letters::TESTS),
         ("keys", keys::TESTS),
         ("quotas", quotas::TESTS),

@@ -249,7 +249,8 @@ fn counts(env: &Env) -> TestResult {
     assert_eq!(client.get("/v1/events/counts").expect(200)["data"], json!([{ "count": 42 }]));
     let sql = env.sql();
     for (bucket, width) in [("1m", "1 minute"), ("5m", "5 minutes"), ("1h", "1 hour"), ("1d", "1 day")] {
-        let answer = client.get(&format!("/v1/events/counts?bucket={bucket}&group_by=asset_id,severity")).expect(200);
+        let answer =
+            client.get(&format!("/v1/events/counts?bucket={bucket}&group_by=asset_id,severity&from=-7d")).expect(200);
         let expected: Vec<Value> = sql.column(&format!(
             "SELECT json_build_object('bucket', to_char(date_bin('{width}', timestamp, 'epoch'), 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), \
              'asset_id', asset_id, 'severity', severity, 'count', count(*)) FROM events \
@@ -261,7 +262,7 @@ fn counts(env: &Env) -> TestResult {
     let grouped = client.get("/v1/events/counts?group_by=asset_id&from=-1h").expect(200)["data"].clone();
     let four = |asset: &str| json!({ "asset_id": asset, "count": 4 });
     assert_eq!(grouped, json!([four("a"), four("b"), four("c")]));
-    let filtered = client.get("/v1/events/counts?severity=error&asset_id=a").expect(200);
+    let filtered = client.get("/v1/events/counts?severity=error&asset_id=a&from=-7d").expect(200);
     assert_eq!(filtered["data"], json!([{ "count": 2 }]));
     let csv = client.get_as("/v1/events/counts?group_by=asset_id&from=-1h", &[("accept", "text/csv")]);
     assert_eq!(csv.text(), "asset_id,count\r\na,4\r\nb,4\r\nc,4\r\n");

@@ -10,5 +10,6 @@ pub mod frames;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod refresh;
 pub mod samples;
 pub mod traffic;

@@ -28,3 +28,5 @@ ALTER TABLE touched SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_t
 ALTER TABLE touched_minutes SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 
 GRANT INSERT ON touched TO tidegate_writer;
+-- Readers ask it which buckets of a rollup lag behind.
+GRANT SELECT ON touched TO tidegate_reader;

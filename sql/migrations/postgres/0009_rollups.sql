@@ -169,5 +169,5 @@ UNION ALL
 SELECT r.* FROM rollup_levels l CROSS JOIN LATERAL correlation_groups_rollup(l.closed_until, 'infinity') r
 WHERE l.level = 'correlation_groups';
 
-GRANT SELECT ON metrics_1m, metrics_5m, metrics_hourly, metrics_daily, event_counts_hourly, correlation_groups
-    TO tidegate_reader;
+GRANT SELECT ON metrics_1m, metrics_5m, metrics_hourly, metrics_daily, event_counts_hourly, correlation_groups,
+    rollup_levels, rollup_dirty TO tidegate_reader;

@@ -1,0 +1,58 @@
+//! GET /v1/events/counts.
+
+use hyper::Response;
+use hyper::http::request::Parts;
+
+use super::events::filter;
+use super::{Wanted, page, problem, wanted};
+use crate::http::Api;
+use crate::http::export;
+use crate::http::params::{Params, invalid};
+use crate::http::problem::Problem;
+use crate::http::response::Body;
+use crate::limits::PAGE_ROWS_MAX;
+use crate::query::{Bucket, CountsQuery, Field, Page};
+use crate::tenancy::Principal;
+
+/// GET /v1/events/counts
+pub async fn counts(
+    api: &Api,
+    principal: &Principal,
+    parts: &Parts,
+    mut params: Params,
+) -> Result<Response<Body>, Problem> {
+    let wanted = wanted(&parts.headers)?;
+    let bucket = match params.take("bucket") {
+        None => None,
+        Some(text) => Some(Bucket::parse(&text).ok_or_else(|| invalid("bucket", "must be 1m, 5m, 1h or 1d"))?),
+    };
+    let mut group_by = Vec::new();
+    for name in params.take_list("group_by")? {
+        let field = Field::ALL.into_iter().find(|field| field.name() == name && *field != Field::TraceId);
+        let field = field.ok_or_else(|| {
+            invalid("group_by", "takes asset_id, event_type, severity, source_module, environment and stream")
+        })?;
+        if !group_by.contains(&field) {
+            group_by.push(field);
+        }
+    }
+    let filter = filter(&mut params, &principal.tenant_id)?;
+    params.finish()?;
+    let columns: Vec<&str> = bucket
+        .map(|_| "bucket")
+        .into_iter()
+        .chain(group_by.iter().map(|field| field.name()))
+        .chain(["count"])
+        .collect();
+    let query = CountsQuery { tenant_id: principal.tenant_id.to_string(), filter, bucket, group_by };
+    let counts = api.reads.counts(&query).await.map_err(|error| problem(api, error))?.ok_or_else(|| {
+        Problem::bad_request(
+            "too_many_groups",
+            format!("the counts have more than {PAGE_ROWS_MAX} groups; narrow from and to, or use wider buckets or fewer fields"),
+        )
+    })?;
+    Ok(match wanted {
+        Wanted::Page => page(Page { items: counts, next_cursor: None }),
+        Wanted::Stream(form) => export::at_hand(&counts, &columns, form),
+    })
+}

@@ -1,0 +1,35 @@
+//! GET /v1/receipts/{id}.
+
+use hyper::{Response, StatusCode};
+use uuid::Uuid;
+
+use super::problem;
+use crate::http::Api;
+use crate::http::params::Params;
+use crate::http::problem::Problem;
+use crate::http::response::{Body, json};
+use crate::ingest::spool::Summary;
+use crate::tenancy::Principal;
+
+/// GET /v1/receipts/{id}
+pub async fn receipt(api: &Api, principal: &Principal, id: &str, params: Params) -> Result<Response<Body>, Problem> {
+    params.finish()?;
+    let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("receipt")) };
+    // First the spool: whatever leaves it is in the database by then.
+    if let Some(spool) = api.ingest.spool()
+        && let Some(Summary { accepted, rejected, .. }) = spool.find(&principal.tenant_id, id).await
+    {
+        let waiting = serde_json::json!({
+            "receipt": id, "status": "spooled", "accepted": accepted, "rejected": rejected, "errors": []
+        });
+        return Ok(json(StatusCode::OK, &waiting));
+    }
+    let found = api.reads.receipt(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
+    found.map(|receipt| json(StatusCode::OK, &receipt)).ok_or_else(|| {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is no such receipt; receipts are kept for retention.ledger, of requests with an Idempotency-Key and of those that were spooled",
+        )
+    })
+}

@@ -1,0 +1,77 @@
+//! Whether a rollup is up to date: which of its buckets lag behind the rows, known from what the database itself notes.
+//!
+//! Asked before the rollup is read. A bucket that is clean then holds at least what was committed before, also when it is
+//! made anew between the two questions, so that an answer is exact at any moment, however late its data.
+
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
+use super::filter::Sql;
+use super::levels::{Micros, Width, before};
+use super::{ReadError, Reads};
+use crate::storage::Engine;
+
+/// What is known of a rollup within a range.
+pub struct Freshness {
+    /// Where it lags, in no order, not overlapping.
+    pub stale: Vec<(Micros, Micros)>,
+    /// How long the tenant keeps its events, if shorter than others.
+    events_age: Option<Duration>,
+    /// The same of its raw metrics.
+    metrics_age: Option<Duration>,
+}
+
+/// Which rows a rollup is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `events`
+    Events,
+    /// `metrics`
+    Metrics,
+}
+
+impl Reads {
+    /// Where `level` lags for a tenant within `[from, to)`; both at bounds of its buckets, since what is noted is times of rows.
+    pub(super) async fn freshness(
+        &self,
+        level: &str,
+        tenant_id: &str,
+        (from, to): (Micros, Micros),
+    ) -> Result<Freshness, ReadError> {
+        let mut sql = Sql::new("");
+        // The parameters come first, in the order that the files name them; the text is the file's.
+        sql.bind(level.to_owned(), Type::TEXT).bind(from, Type::INT8).bind(to, Type::INT8);
+        sql.bind(tenant_id.to_owned(), Type::TEXT);
+        sql.text = match self.engine {
+            Engine::Timescale => include_str!("../../sql/queries/stale_timescale.sql").to_owned(),
+            Engine::Postgres => include_str!("../../sql/queries/stale_postgres.sql").to_owned(),
+        };
+        let (rows, _) = self.rows(&sql).await?;
+        let age = |column: usize| {
+            let days: Option<i32> = rows.first().and_then(|row| row.get(column));
+            days.and_then(|days| u64::try_from(days).ok()).map(|days| Duration::from_secs(days * 24 * 3600))
+        };
+        Ok(Freshness {
+            stale: rows
+                .iter()
+                .filter_map(|row| Some((row.get::<_, Option<_>>(2)?, row.get::<_, Option<_>>(3)?)))
+                .collect(),
+            events_age: age(0),
+            metrics_age: age(1),
+        })
+    }
+
+    /// The first bucket whose rows are surely all there still.
+    pub(super) fn rows_since(&self, kind: Kind, width: Width, fresh: &Freshness, now: Micros) -> Micros {
+        let (common, own) = match kind {
+            Kind::Events => (self.kept.events, fresh.events_age),
+            Kind::Metrics => (self.kept.metrics, fresh.metrics_age),
+        };
+        let common = before(now, common);
+        let own = own.map_or(Micros::MIN, |age| width.ceil(before(now, age)));
+        // Chunks go as a whole, once all of it has expired, and none is shorter than an hour; rows of a tenant go one by one.
+        let common = if width == Width::Day { width.ceil(common) } else { width.floor(common) };
+        common.max(own)
+    }
+}

@@ -1,0 +1,140 @@
+//! What auto chooses, and how a range is cut.
+
+use super::*;
+use crate::limits::{BUCKETS_MAX, POINTS_AUTO_MAX};
+
+const HOUR: Micros = 60 * MINUTE;
+const DAYS: u64 = 24 * 3600;
+/// A Wednesday, 00:00.
+const NOW: Micros = 20_000 * DAY;
+
+fn kept(fine: bool) -> Kept {
+    let days = |count: u64| Duration::from_secs(count * DAYS);
+    let level = |age| fine.then_some(age);
+    Kept {
+        metrics: days(90),
+        events: days(365),
+        levels: [level(days(7)), level(days(7)), Some(days(730)), Some(Duration::MAX)],
+    }
+}
+
+#[test]
+fn auto_is_the_finest_that_gives_a_thousand_points() {
+    let auto = |from: Micros, to: Micros| kept(true).auto(from, to, NOW);
+    let back = |age: Micros| auto(NOW - age, NOW);
+    assert_eq!(back(HOUR), Width::Minute);
+    assert_eq!(back(POINTS_AUTO_MAX * MINUTE), Width::Minute);
+    assert_eq!(back(POINTS_AUTO_MAX * MINUTE + 1), Width::Minute, "the bucket that `from` is in begins before it");
+    assert_eq!(back((POINTS_AUTO_MAX + 1) * MINUTE), Width::FiveMinutes);
+    assert_eq!(back(DAY), Width::FiveMinutes);
+    assert_eq!(back(POINTS_AUTO_MAX * 5 * MINUTE), Width::FiveMinutes);
+    assert_eq!(back((POINTS_AUTO_MAX + 1) * 5 * MINUTE), Width::Hour);
+    assert_eq!(back(POINTS_AUTO_MAX * HOUR), Width::Hour);
+    assert_eq!(back((POINTS_AUTO_MAX + 1) * HOUR), Width::Day);
+    assert_eq!(back(5_000 * DAY), Width::Day, "nothing is coarser");
+}
+
+#[test]
+fn auto_leaves_out_what_is_not_kept() {
+    let old = |age: Micros, kept: &Kept| kept.auto(NOW - age, NOW - age + HOUR, NOW);
+    assert_eq!(old(7 * DAY, &kept(true)), Width::Minute);
+    assert_eq!(old(7 * DAY + MINUTE, &kept(true)), Width::FiveMinutes, "its first bucket is seven days old");
+    assert_eq!(old(7 * DAY + 6 * MINUTE, &kept(true)), Width::Hour, "minutes are kept for seven days");
+    assert_eq!(old(730 * DAY, &kept(true)), Width::Hour);
+    assert_eq!(old(731 * DAY, &kept(true)), Width::Day);
+    assert_eq!(old(HOUR, &kept(false)), Width::Hour, "minutes are switched off");
+}
+
+#[test]
+fn buckets_are_counted_by_their_start() {
+    assert_eq!(Width::Minute.buckets(0, MINUTE), 1);
+    assert_eq!(Width::Minute.buckets(1, MINUTE), 0);
+    assert_eq!(Width::Minute.buckets(0, MINUTE + 1), 2);
+    assert_eq!(Width::Hour.buckets(5, 5), 0);
+    assert_eq!(Width::Hour.buckets(5, -5 * HOUR), 0);
+    assert_eq!(Width::Hour.floor(-1), -HOUR);
+    assert!(Width::Minute.buckets(NOW - 35 * DAY, NOW) > BUCKETS_MAX);
+}
+
+fn rollup(from: Micros, to: Micros) -> Part {
+    Part { source: Source::Rollup, from, to }
+}
+
+fn rows(from: Micros, to: Micros) -> Part {
+    Part { source: Source::Rows, from, to }
+}
+
+#[test]
+fn a_fresh_range_is_the_rollup_s() {
+    let all = parts(Width::Hour, (1, 10 * HOUR + 1), 0, 0, &[]);
+    assert_eq!(all, [rollup(HOUR, 11 * HOUR)]);
+    assert_eq!(parts(Width::Hour, (HOUR, HOUR), 0, 0, &[]), []);
+    assert_eq!(parts(Width::Hour, (2 * HOUR, HOUR), 0, 0, &[]), []);
+}
+
+#[test]
+fn what_a_level_no_longer_keeps_comes_from_rows() {
+    let range = (0, 10 * HOUR);
+    assert_eq!(parts(Width::Hour, range, 4 * HOUR, 0, &[]), [rows(0, 4 * HOUR), rollup(4 * HOUR, 10 * HOUR)]);
+    assert_eq!(parts(Width::Hour, range, 4 * HOUR, HOUR, &[]), [rows(HOUR, 4 * HOUR), rollup(4 * HOUR, 10 * HOUR)]);
+    assert_eq!(parts(Width::Hour, range, 4 * HOUR, 5 * HOUR, &[]), [rollup(4 * HOUR, 10 * HOUR)], "neither keeps it");
+    assert_eq!(parts(Width::Hour, range, Micros::MAX, 0, &[]), [rows(0, 10 * HOUR)], "switched off");
+    assert_eq!(parts(Width::Hour, range, Micros::MAX, Micros::MAX, &[]), []);
+}
+
+#[test]
+fn what_lags_comes_from_rows() {
+    let stale = [(3 * HOUR + 1, 3 * HOUR + 2), (5 * HOUR, 6 * HOUR), (6 * HOUR - 1, 7 * HOUR), (50 * HOUR, 60 * HOUR)];
+    assert_eq!(
+        parts(Width::Hour, (0, 10 * HOUR), 0, 0, &stale),
+        [
+            rollup(0, 3 * HOUR),
+            rows(3 * HOUR, 4 * HOUR),
+            rollup(4 * HOUR, 5 * HOUR),
+            rows(5 * HOUR, 7 * HOUR),
+            rollup(7 * HOUR, 10 * HOUR)
+        ]
+    );
+    // Beyond the rows nothing is better than the rollup.
+    assert_eq!(
+        parts(Width::Hour, (0, 10 * HOUR), 0, 4 * HOUR, &[(Micros::MIN / 2, 5 * HOUR)]),
+        [rollup(0, 4 * HOUR), rows(4 * HOUR, 5 * HOUR), rollup(5 * HOUR, 10 * HOUR)]
+    );
+}
+
+/// Any cut: every bucket that is kept is in exactly one part, stale ones in rows, and there are few parts.
+#[test]
+fn every_bucket_is_in_one_part() {
+    let mut seed = 42_u64;
+    let mut random = |below: i64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        i64::try_from(seed >> 33).expect("31 bits") % below
+    };
+    for _ in 0..2_000 {
+        let from = random(50) * HOUR / 2;
+        let to = from + random(100) * HOUR / 2;
+        let rollup_since = if random(4) == 0 { Micros::MAX } else { random(80) * HOUR };
+        let rows_since = random(60) * HOUR;
+        let stale: Vec<(Micros, Micros)> = (0..random(30))
+            .map(|_| {
+                let start = random(100 * HOUR);
+                (start, start + random(2 * HOUR))
+            })
+            .collect();
+        let found = parts(Width::Hour, (from, to), rollup_since, rows_since, &stale);
+        assert!(found.len() <= 2 * STALE_PIECES_MAX + 2, "{found:?}");
+        assert!(found.windows(2).all(|pair| pair[0].to <= pair[1].from), "{found:?}");
+        let mut bucket = Width::Hour.ceil(from);
+        while bucket < to {
+            let holds = found.iter().filter(|part| part.from <= bucket && bucket < part.to).collect::<Vec<_>>();
+            let is_stale = stale.iter().any(|(from, to)| from < to && *from < bucket + HOUR && bucket < *to);
+            match holds.as_slice() {
+                [] => assert!(bucket < rollup_since && bucket < rows_since),
+                [one] if one.source == Source::Rows => assert!(bucket >= rows_since),
+                [_] => assert!(bucket >= rollup_since && (!is_stale || bucket < rows_since), "{bucket} {found:?}"),
+                more => panic!("{more:?}"),
+            }
+            bucket += HOUR;
+        }
+    }
+}

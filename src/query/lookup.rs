@@ -1,0 +1,69 @@
+//! Events by id and timestamp: what a correlation knows of its two events.
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::filter::Sql;
+use super::{ReadError, Reads};
+
+/// An event's id and timestamp.
+pub type Key = (Uuid, Timestamp);
+
+/// Keys that are further apart are looked for apart, so that what lies between them is not read.
+const GAP: SignedDuration = SignedDuration::from_hours(1);
+
+impl Reads {
+    /// The events of a tenant with these keys, as rows of `select` (its first columns are id and timestamp); the flag says
+    /// that they do not fit a page, and some are missing.
+    pub(super) async fn events_at(
+        &self,
+        tenant_id: &str,
+        select: &str,
+        keys: impl IntoIterator<Item = Key>,
+    ) -> Result<(HashMap<Key, Row>, bool), ReadError> {
+        let groups = grouped(keys.into_iter().collect());
+        if groups.is_empty() {
+            return Ok((HashMap::new(), false));
+        }
+        let mut sql = Sql::new("");
+        for (index, group) in groups.iter().enumerate() {
+            let ids: Vec<Uuid> = group.iter().map(|(_, id)| *id).collect();
+            sql.push(if index > 0 { " UNION ALL " } else { "" }).push(select);
+            sql.push(" WHERE tenant_id = ").bind(tenant_id.to_owned(), Type::TEXT);
+            sql.push(" AND timestamp >= ").bind(group[0].0, Type::TIMESTAMPTZ);
+            sql.push(" AND timestamp <= ").bind(group[group.len() - 1].0, Type::TIMESTAMPTZ);
+            sql.push(" AND id = ANY (").bind(ids, Type::UUID_ARRAY).push(")");
+        }
+        let (rows, cut) = self.rows(&sql).await?;
+        Ok((rows.into_iter().map(|row| ((row.get(0), row.get(1)), row)).collect(), cut))
+    }
+}
+
+/// Each key once, in the order of time, in groups without a gap.
+fn grouped(keys: Vec<Key>) -> Vec<Vec<(Timestamp, Uuid)>> {
+    let mut keys: Vec<(Timestamp, Uuid)> = keys.into_iter().map(|(id, at)| (at, id)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.chunk_by(|a, b| b.0.duration_since(a.0) <= GAP).map(<[_]>::to_vec).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use super::*;
+
+    #[test]
+    fn keys_far_apart_are_looked_for_apart() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (a, b) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let (one, two, later) =
+            (at("2026-01-01T00:00:00Z"), at("2026-01-01T01:00:00Z"), at("2026-01-01T02:00:00.000001Z"));
+        let groups = grouped(vec![(a, later), (b, two), (a, one), (b, two)]);
+        assert_eq!(groups, [vec![(one, a), (two, b)], vec![(later, a)]]);
+        assert!(grouped(Vec::new()).is_empty());
+    }
+}

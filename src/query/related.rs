@@ -1,0 +1,261 @@
+//! GET /v1/events/{id}/related: parent, children, and what was correlated, each once, the strongest first.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::cursor::Scope;
+use super::events::{Event, SELECT, event};
+use super::filter::Sql;
+use super::lookup::Key;
+use super::windows::{Density, Window};
+use super::{Listing, Page, ReadError, Reads};
+use crate::limits::{RELATED_AGE, RELATED_MAX, RELATED_SKEW};
+
+/// What is related to which event.
+#[derive(Debug, Clone)]
+pub struct RelatedQuery {
+    /// The tenant.
+    pub tenant_id: String,
+    /// The event.
+    pub id: Uuid,
+    /// Rows of the page.
+    pub limit: usize,
+    /// Where the page starts.
+    pub cursor: Option<String>,
+}
+
+/// How events are related; of two ways that are equally strong, the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Relation {
+    /// It is the event's `parent_event_id`.
+    Parent,
+    /// Its `parent_event_id` is the event.
+    Child,
+    /// The correlation job has found the pair.
+    Correlated,
+}
+
+/// An event, and how it is related.
+#[derive(Debug, Serialize)]
+pub struct Related {
+    /// How.
+    pub relation: Relation,
+    /// 0 to 1; 1 for parent and child, which say so themselves.
+    pub strength: f64,
+    /// 0 to 1.
+    pub confidence: f64,
+    /// causal, temporal or anomaly.
+    pub correlation_type: String,
+    /// The event.
+    pub event: Event,
+}
+
+/// A [`Related`] whose event is still to be read.
+struct Candidate {
+    key: Key,
+    relation: Relation,
+    strength: f64,
+    confidence: f64,
+    correlation_type: String,
+}
+
+impl Candidate {
+    fn said(key: Key, relation: Relation) -> Self {
+        Self { key, relation, strength: 1.0, confidence: 1.0, correlation_type: "causal".to_owned() }
+    }
+
+    /// The strongest first, then the newest.
+    fn rank(&self, other: &Self) -> Ordering {
+        let newest = || other.key.1.cmp(&self.key.1).then_with(|| other.key.0.cmp(&self.key.0));
+        other.strength.total_cmp(&self.strength).then_with(newest)
+    }
+
+    /// Whether this says more of the pair.
+    fn beats(&self, other: &Self) -> bool {
+        self.strength.total_cmp(&other.strength).then_with(|| other.relation.cmp(&self.relation)).is_gt()
+    }
+}
+
+impl Listing for RelatedQuery {
+    type Item = Related;
+
+    fn turn_to(&mut self, limit: usize, cursor: Option<String>) {
+        self.limit = limit;
+        self.cursor = cursor.or(self.cursor.take());
+    }
+
+    async fn page(&self, reads: &Reads) -> Result<Page<Related>, ReadError> {
+        let found = reads.related(self).await?;
+        // The event has expired since the page before.
+        Ok(found.unwrap_or(Page { items: Vec::new(), next_cursor: None }))
+    }
+}
+
+impl Reads {
+    /// One page of what is related to an event; None when the tenant has no such event.
+    pub async fn related(&self, query: &RelatedQuery) -> Result<Option<Page<Related>>, ReadError> {
+        let Some(origin) = self.event(&query.tenant_id, query.id).await? else { return Ok(None) };
+        let scope = Scope::new(&query.tenant_id, &format!("related {}", query.id));
+        let after = query.cursor.as_ref().map(|cursor| scope.decode::<4>(cursor)).transpose()?;
+        let mut candidates = self.candidates(&query.tenant_id, &origin).await?;
+        candidates.sort_unstable_by(Candidate::rank);
+        if let Some(after) = after {
+            candidates.retain(|candidate| precedes(after, position(candidate)));
+        }
+        let mut shown = query.limit.min(candidates.len());
+        let mut events = loop {
+            let keys = candidates[..shown].iter().map(|candidate| candidate.key).collect::<Vec<_>>();
+            let (events, cut) = self.events_at(&query.tenant_id, SELECT, keys).await?;
+            if !cut || shown <= 1 {
+                break events;
+            }
+            // Large ones: a shorter page.
+            shown /= 2;
+        };
+        let next_cursor = (shown < candidates.len()).then(|| scope.encode(position(&candidates[shown - 1])));
+        let mut items = Vec::with_capacity(shown);
+        for candidate in candidates.into_iter().take(shown) {
+            // What a correlation names may have expired.
+            let Some(row) = events.remove(&candidate.key) else { continue };
+            let Candidate { relation, strength, confidence, correlation_type, .. } = candidate;
+            items.push(Related { relation, strength, confidence, correlation_type, event: event(&row)? });
+        }
+        Ok(Some(Page { items, next_cursor }))
+    }
+
+    /// Each other event that is related, once, by its strongest relation.
+    async fn candidates(&self, tenant_id: &str, origin: &Event) -> Result<Vec<Candidate>, ReadError> {
+        let mut found = Vec::new();
+        if let Some(parent) = origin.parent_event_id
+            && let Some(key) = self.parent(tenant_id, parent, origin.timestamp).await?
+        {
+            found.push(Candidate::said(key, Relation::Parent));
+        }
+        let children = self.children(tenant_id, origin).await?;
+        found.extend(children.into_iter().map(|key| Candidate::said(key, Relation::Child)));
+        found.extend(self.correlated(tenant_id, origin).await?);
+        let mut strongest: HashMap<Uuid, Candidate> = HashMap::with_capacity(found.len());
+        for candidate in found.into_iter().filter(|candidate| candidate.key.0 != origin.id) {
+            match strongest.get(&candidate.key.0) {
+                Some(known) if !candidate.beats(known) => {}
+                _ => drop(strongest.insert(candidate.key.0, candidate)),
+            }
+        }
+        Ok(strongest.into_values().collect())
+    }
+
+    async fn parent(&self, tenant_id: &str, id: Uuid, child_at: Timestamp) -> Result<Option<Key>, ReadError> {
+        let whole =
+            Window { from: child_at.checked_sub(RELATED_AGE).ok(), to: child_at.checked_add(RELATED_SKEW).ok() };
+        let found = self
+            .newest(whole.pieces(child_at, Density::Few), 0, |window, _| {
+                let mut sql = Sql::new("SELECT id, timestamp FROM events WHERE tenant_id = ");
+                sql.bind(tenant_id.to_owned(), Type::TEXT).push_within(window);
+                sql.push(" AND id = ").bind(id, Type::UUID).push(" ORDER BY timestamp DESC LIMIT 1");
+                sql
+            })
+            .await?;
+        Ok(found.rows.first().map(|row| (row.get(0), row.get(1))))
+    }
+
+    async fn children(&self, tenant_id: &str, origin: &Event) -> Result<Vec<Key>, ReadError> {
+        let mut sql = Sql::new("SELECT id, timestamp FROM events WHERE tenant_id = ");
+        sql.bind(tenant_id.to_owned(), Type::TEXT);
+        sql.push_within(&Window {
+            from: origin.timestamp.checked_sub(RELATED_SKEW).ok(),
+            to: origin.timestamp.checked_add(RELATED_AGE).ok(),
+        });
+        sql.push(" AND parent_event_id = ").bind(origin.id, Type::UUID);
+        sql.push(" ORDER BY timestamp DESC, id DESC LIMIT ").bind(RELATED_MAX, Type::INT8);
+        Ok(self.rows(&sql).await?.0.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    async fn correlated(&self, tenant_id: &str, origin: &Event) -> Result<Vec<Candidate>, ReadError> {
+        let mut sql = Sql::new("");
+        for (index, (this, other)) in [("primary", "related"), ("related", "primary")].into_iter().enumerate() {
+            sql.push(if index > 0 { " UNION ALL " } else { "" });
+            sql.push(&format!(
+                "SELECT {other}_event_id, {other}_timestamp, strength, confidence, correlation_type FROM correlations WHERE tenant_id = "
+            ));
+            sql.bind(tenant_id.to_owned(), Type::TEXT)
+                .push(&format!(" AND {this}_event_id = "))
+                .bind(origin.id, Type::UUID);
+            // Its timestamp is the later one of the two.
+            sql.push(" AND timestamp >= ").bind(origin.timestamp, Type::TIMESTAMPTZ);
+        }
+        sql.push(" ORDER BY 3 DESC, 2 DESC, 1 DESC LIMIT ").bind(RELATED_MAX, Type::INT8);
+        let (rows, _) = self.rows(&sql).await?;
+        let candidate = |row: &tokio_postgres::Row| Candidate {
+            key: (row.get(0), row.get(1)),
+            relation: Relation::Correlated,
+            strength: row.get(2),
+            confidence: row.get(3),
+            correlation_type: row.get(4),
+        };
+        Ok(rows.iter().map(candidate).collect())
+    }
+}
+
+/// Where a candidate is in the order of ranks.
+fn position(candidate: &Candidate) -> [i64; 4] {
+    let (high, low) = candidate.key.0.as_u64_pair();
+    // The bits of numbers that are not negative are in the numbers' order.
+    let strength = candidate.strength.max(0.0).to_bits().cast_signed();
+    [strength, candidate.key.1.as_microsecond(), high.cast_signed(), low.cast_signed()]
+}
+
+/// Whether the first position is before the second.
+fn precedes(first: [i64; 4], second: [i64; 4]) -> bool {
+    let order = |[strength, at, high, low]: [i64; 4]| (strength, at, high.cast_unsigned(), low.cast_unsigned());
+    order(first) > order(second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(id: u128, at_us: i64, strength: f64, relation: Relation) -> Candidate {
+        let at = Timestamp::from_microsecond(at_us).expect("in range");
+        Candidate {
+            key: (Uuid::from_u128(id), at),
+            relation,
+            strength,
+            confidence: 1.0,
+            correlation_type: String::new(),
+        }
+    }
+
+    #[test]
+    fn positions_are_in_the_order_of_ranks() {
+        let mut all = vec![
+            candidate(1, 5, 0.0, Relation::Correlated),
+            candidate(2, 5, 1.0, Relation::Child),
+            candidate(u128::MAX, 5, 1.0, Relation::Child),
+            candidate(3, 6, 1.0, Relation::Parent),
+            candidate(4, 9, 0.999, Relation::Correlated),
+            candidate(5, -9, 0.25, Relation::Correlated),
+        ];
+        all.sort_unstable_by(Candidate::rank);
+        let ids: Vec<u128> = all.iter().map(|one| one.key.0.as_u128()).collect();
+        assert_eq!(ids, [3, u128::MAX, 2, 4, 5, 1]);
+        for (index, one) in all.iter().enumerate() {
+            for (other_index, other) in all.iter().enumerate() {
+                assert_eq!(precedes(position(one), position(other)), index < other_index);
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_event_says_itself_beats_what_was_found() {
+        let parent = candidate(1, 0, 1.0, Relation::Parent);
+        assert!(parent.beats(&candidate(1, 0, 1.0, Relation::Correlated)));
+        assert!(!candidate(1, 0, 1.0, Relation::Correlated).beats(&parent));
+        assert!(candidate(1, 0, 0.7, Relation::Correlated).beats(&candidate(1, 0, 0.6, Relation::Correlated)));
+    }
+}

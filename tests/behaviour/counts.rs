@@ -1,0 +1,170 @@
+//! GET /v1/events/counts: exact at any time, from the hourly rollup and from events.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::env::{Env, Test, TestResult};
+use crate::process::Tidegate;
+use crate::refresh::{close, make_room};
+use crate::samples::array;
+use crate::tests;
+
+pub const TESTS: &[Test] =
+    tests!(exact_at_any_time, unbounded_questions_are_refused, the_rollup_answers_for_expired_events);
+
+/// Events of the last days, in whole hours and at odd times, `late` of them older.
+fn send(tidegate: &Tidegate, seed: usize, late: i64) {
+    let now = Timestamp::now();
+    let events = (0..600).map(|n| {
+        let k = n * 7 + seed;
+        let age_s = i64::try_from(k * 433 % 200_000).unwrap() + late;
+        let at = now.checked_sub(SignedDuration::from_secs(age_s)).unwrap();
+        let at = if n % 10 == 0 { Timestamp::from_second(at.as_second() / 3600 * 3600).unwrap() } else { at };
+        format!(
+            r#"{{"event_type":"t{}","source_module":"m{}","severity":"{}","payload":{{"n":{n}}},"asset_id":"a{}","timestamp":"{at}"}}"#,
+            k % 3,
+            k % 4,
+            ["info", "error"][k % 2],
+            k % 5
+        )
+    });
+    tidegate.client.events(array(events.collect::<Vec<_>>())).accepted(600, 0);
+}
+
+/// A question, and the condition and the groups of the same in SQL.
+const QUESTIONS: [(&str, &str, &str, &str); 9] = [
+    ("", "true", "", ""),
+    ("bucket=1h", "true", "1 hour", ""),
+    ("bucket=1d&group_by=severity", "true", "1 day", "severity"),
+    ("bucket=1h&group_by=event_type,source_module,severity", "true", "1 hour", "event_type, source_module, severity"),
+    ("group_by=event_type&severity=error", "severity = 'error'", "", "event_type"),
+    (
+        "severity=error,info&source_module=m1,m2&event_type=t0",
+        "source_module IN ('m1', 'm2') AND event_type = 't0'",
+        "",
+        "",
+    ),
+    ("event_type=none", "false", "", ""),
+    ("bucket=5m&group_by=event_type", "true", "5 minutes", "event_type"),
+    ("group_by=asset_id&event_type=t1", "event_type = 't1'", "", "asset_id"),
+];
+
+fn check(env: &Env, client: &Client, state: &str) {
+    let sql = env.sql();
+    let now = Timestamp::now();
+    let ago = |seconds: i64| now.checked_sub(SignedDuration::from_secs(seconds)).unwrap();
+    let hour = |hours: i64| Timestamp::from_second((now.as_second() / 3600 - hours) * 3600).unwrap();
+    let ranges = [
+        (None, None),
+        (Some(ago(100_000)), None),
+        (None, Some(ago(5_000))),
+        (Some(ago(90_001)), Some(ago(3_333))),
+        (Some(ago(1_200)), Some(ago(60))),
+        (Some(hour(30)), Some(hour(2))),
+        (Some(hour(30)), Some(ago(7_777))),
+        (Some(hour(2)), Some(hour(2))),
+        (Some(hour(1)), Some(hour(2))),
+        (Some(ago(40 * 86_400)), Some(hour(-24))),
+    ];
+    for (question, condition, width, fields) in QUESTIONS {
+        for (from, to) in ranges {
+            let raw = question.contains("5m") || question.contains("asset_id");
+            if raw && from.is_none() {
+                continue;
+            }
+            let bound = |name: &str, at: Option<Timestamp>| at.map_or_else(String::new, |at| format!("&{name}={at}"));
+            let path = format!("/v1/events/counts?{question}{}{}", bound("from", from), bound("to", to));
+            let path = path.replace("?&", "?");
+            let found = client.get(&path).expect(200)["data"].clone();
+            let within = |sign: &str, at: Option<Timestamp>| {
+                at.map_or_else(|| "true".to_owned(), |at| format!("timestamp {sign} '{at}'"))
+            };
+            let bucket = format!("date_bin('{width}', timestamp, 'epoch')");
+            let mut members: Vec<String> = Vec::new();
+            let mut groups: Vec<String> = Vec::new();
+            let mut order: Vec<String> = Vec::new();
+            if !width.is_empty() {
+                members.push(format!("'bucket', to_char({bucket}, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"));
+                groups.push(bucket.clone());
+                order.push(format!("{bucket} DESC"));
+            }
+            order.push("count(*) DESC".into());
+            for field in fields.split(", ").filter(|field| !field.is_empty()) {
+                members.push(format!("'{field}', {field}"));
+                groups.push(field.into());
+                order.push(field.into());
+            }
+            members.push("'count', count(*)".into());
+            let grouping = if groups.is_empty() { String::new() } else { format!("GROUP BY {}", groups.join(", ")) };
+            let expected: Vec<Value> = sql.column(&format!(
+                "SELECT json_build_object({}) FROM events WHERE tenant_id = 'default' AND {condition} AND {} AND {} {grouping} ORDER BY {}",
+                members.join(", "),
+                within(">=", from),
+                within("<", to),
+                order.join(", ")
+            ));
+            assert_eq!(found, Value::from(expected), "{state}: {path}");
+        }
+    }
+}
+
+fn exact_at_any_time(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    make_room(env);
+    tidegate
+        .with(&env.key("other", "ingest"))
+        .events(array([r#"{"event_type":"t0","source_module":"m1","payload":{}}"#]))
+        .accepted(1, 0);
+    send(&tidegate, 0, 0);
+    check(env, &tidegate.client, "not closed yet");
+    close(env);
+    check(env, &tidegate.client, "closed");
+    send(&tidegate, 3, 20_000);
+    check(env, &tidegate.client, "late events that the rollup does not have");
+    close(env);
+    check(env, &tidegate.client, "late events that it has");
+    send(&tidegate, 5, 30 * 86_400);
+    check(env, &tidegate.client, "very late ones");
+    Ok(())
+}
+
+fn unbounded_questions_are_refused(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    for question in
+        ["bucket=1m", "bucket=5m&to=-1h", "group_by=asset_id", "stream=default", "correlation_id=x", "payload=%7B%7D"]
+    {
+        let path = format!("/v1/events/counts?{question}");
+        let problem = tidegate.client.get(&path).problem(400, "unbounded_query");
+        assert!(problem["detail"].as_str().unwrap().contains("from"), "{problem}");
+        tidegate.client.get(&format!("{path}&from=-7d")).expect(200);
+    }
+    Ok(())
+}
+
+/// Rows that are gone, of hours that are kept: counted still.
+fn the_rollup_answers_for_expired_events(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["retention.events=45d"]);
+    make_room(env);
+    send(&tidegate, 0, 40 * 86_400);
+    send(&tidegate, 0, 0);
+    close(env);
+    let path = "/v1/events/counts?bucket=1d&group_by=event_type";
+    let before = tidegate.client.get(path).expect(200);
+    assert!(before["data"].as_array().unwrap().len() > 9);
+    let total = |client: &Client| client.get("/v1/events/counts").expect(200)["data"].clone();
+    assert_eq!(total(&tidegate.client), json!([{ "count": 1200 }]));
+    drop(tidegate);
+    // Old chunks expire; TimescaleDB then says that the rollup lags there, which is not so.
+    match env.engine {
+        crate::env::Engine::Timescale => env.sql().run("SELECT drop_chunks('events', now() - INTERVAL '30 days')"),
+        crate::env::Engine::Postgres => {
+            env.sql().run("DELETE FROM events WHERE timestamp < now() - INTERVAL '30 days'")
+        }
+    }
+    let tidegate = env.serve_with(&["retention.events=30d"]);
+    let client = tidegate.with(&env.key("default", "read"));
+    assert_eq!(total(&client), json!([{ "count": 1200 }]));
+    assert_eq!(client.get(path).expect(200)["data"], before["data"]);
+    Ok(())
+}

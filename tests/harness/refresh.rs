@@ -1,0 +1,94 @@
+//! Metrics put straight into the database, and rollups closed by hand: tests that look at reading them need neither ingestion
+//! nor a clock.
+
+use crate::env::{Engine, Env, until};
+
+/// Days back for which there are partitions once [`make_room`] has been called.
+const DAYS: i64 = 120;
+
+/// On the postgres engine, makes the partitions of the last days, where the program has not.
+pub fn make_room(env: &Env) {
+    if env.engine == Engine::Timescale {
+        return;
+    }
+    let tables = [
+        ("events", 1),
+        ("metrics", 1),
+        ("correlations", 1),
+        ("metrics_1m_closed", 1),
+        ("metrics_5m_closed", 1),
+        ("metrics_hourly_closed", 30),
+        ("metrics_daily_closed", 365),
+        ("event_counts_hourly_closed", 30),
+    ];
+    for (table, days) in tables {
+        env.sql().run(&format!(
+            "DO $room$ DECLARE day bigint; name text; BEGIN
+                PERFORM pg_advisory_xact_lock(hashtextextended('tidegate.partitions', 0));
+                FOR day IN SELECT DISTINCT n / {days} * {days}
+                           FROM generate_series(extract(epoch FROM now())::bigint / 86400 - {DAYS},
+                                                extract(epoch FROM now())::bigint / 86400 + 7) n LOOP
+                    name := 'tidegate.{table}_p' || to_char(to_timestamp(day * 86400) AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS');
+                    IF to_regclass(name) IS NULL THEN
+                        EXECUTE format('CREATE TABLE %s (LIKE tidegate.{table} INCLUDING ALL)', name);
+                        EXECUTE format('ALTER TABLE tidegate.{table} ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)',
+                            name, to_timestamp(day * 86400), to_timestamp((day + {days}) * 86400));
+                    END IF;
+                END LOOP;
+             END $room$"
+        ));
+    }
+}
+
+/// Writes metrics as ingestion does: the rows of a query (timestamp, tenant_id, asset_id, metric_type, metric_name, value_count,
+/// value_sum, value_min, value_max, value_sumsq, dimensions), and which minutes they touch, in one transaction.
+pub fn put_metrics(env: &Env, rows: &str) {
+    env.sql().run(&format!(
+        "WITH put AS (
+            INSERT INTO metrics (batch_id, batch_seq, timestamp, created_at, tenant_id, asset_id, metric_type, metric_name,
+                                 value_count, value_sum, value_min, value_max, value_sumsq, dimensions)
+            SELECT nextval('ingest_batch_id'), (row_number() OVER ())::integer, r.*
+            FROM (SELECT timestamp, now(), tenant_id, asset_id, metric_type, metric_name, value_count, value_sum, value_min,
+                         value_max, value_sumsq, dimensions FROM ({rows}) r) r
+            RETURNING tenant_id, timestamp
+         )
+         INSERT INTO touched (kind, tenant_id, minutes)
+         SELECT 'metrics', tenant_id, array_agg(DISTINCT floor(extract(epoch FROM timestamp) / 60)::integer)
+         FROM put GROUP BY tenant_id"
+    ));
+}
+
+/// Brings every level up to date with what is committed.
+pub fn close(env: &Env) {
+    let sql = env.sql();
+    if env.engine == Engine::Timescale {
+        for level in ["metrics_1m", "metrics_5m", "metrics_hourly", "metrics_daily", "event_counts_hourly"] {
+            // Another refresh, or the program's job, may be at work.
+            until(level, || {
+                sql.try_run(&format!("CALL refresh_continuous_aggregate('{level}', NULL, now()::timestamptz)")).ok()
+            });
+        }
+        return;
+    }
+    until("the queue is spread", || (sql.count("touched") == 0).then_some(()));
+    for (level, made) in [
+        ("metrics_1m", "metrics_rollup(INTERVAL '1 minute', d.bucket, d.bucket + INTERVAL '1 minute')"),
+        ("metrics_5m", "metrics_rollup(INTERVAL '5 minutes', d.bucket, d.bucket + INTERVAL '5 minutes')"),
+        ("metrics_hourly", "metrics_rollup(INTERVAL '1 hour', d.bucket, d.bucket + INTERVAL '1 hour')"),
+        ("metrics_daily", "metrics_rollup(INTERVAL '1 day', d.bucket, d.bucket + INTERVAL '1 day')"),
+        ("event_counts_hourly", "event_counts_rollup(d.bucket, d.bucket + INTERVAL '1 hour')"),
+    ] {
+        // What is not closed yet is the program's to close.
+        let closed = format!(
+            "d.level = '{level}' AND d.bucket < (SELECT closed_until FROM rollup_levels WHERE level = '{level}')"
+        );
+        sql.run(&format!(
+            "BEGIN; LOCK TABLE rollup_dirty IN EXCLUSIVE MODE;
+             DELETE FROM {level}_closed c USING rollup_dirty d
+             WHERE {closed} AND c.bucket = d.bucket AND c.tenant_id = d.tenant_id;
+             INSERT INTO {level}_closed
+             SELECT r.* FROM rollup_dirty d CROSS JOIN LATERAL {made} r WHERE {closed} AND r.tenant_id = d.tenant_id;
+             DELETE FROM rollup_dirty d WHERE {closed}; COMMIT"
+        ));
+    }
+}
