@@ -4,6 +4,7 @@
 //! let requests finish, flush the lane, stop jobs, close pools, stop the embedded server; each step bounded, and who is
 //! late is named.
 
+use std::sync::atomic::AtomicI32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -206,9 +207,15 @@ impl Work {
 fn start_jobs(database: &Database, config: &Config) -> Vec<rollup::Running> {
     let owner = || database.owner.clone();
     let lifecycle = Lifecycle { partitions: database.partitions.clone(), retention: config.retention.clone() };
+    let (engine, kept) = (database.installed.installation.engine, config.retention.correlations);
+    let partitions = database.partitions.clone();
+    let correlations = rollup::Correlations { partitions, engine, kept, upkeep_from: AtomicI32::default() };
     vec![
         rollup::start(lifecycle, owner()),
-        rollup::start(rollup::Spread { engine: database.installed.installation.engine }, owner()),
+        rollup::start(rollup::Spread { engine }, owner()),
+        rollup::start(correlations, owner()),
+        rollup::start(rollup::Anomalies { partitions: database.partitions.clone(), kept }, owner()),
+        rollup::start(rollup::Seen, owner()),
     ]
 }
 

@@ -26,4 +26,20 @@ CREATE INDEX correlations_primary ON correlations (tenant_id, primary_event_id, 
 CREATE INDEX correlations_related ON correlations (tenant_id, related_event_id, timestamp DESC);
 CREATE INDEX correlations_strength ON correlations (timestamp DESC, strength DESC);
 
-GRANT SELECT ON correlations TO tidegate_reader;
+-- Pairs with what their events are, for dashboards. Joined by both events' timestamps, so that chunks are excluded; to be asked
+-- by tenant and time.
+CREATE VIEW correlated_events AS
+SELECT
+    c.id, c.timestamp, c.tenant_id, c.correlation_type, c.strength, c.confidence,
+    c.primary_event_id, c.primary_timestamp,
+    p.source_module AS primary_source_module, p.event_type AS primary_event_type,
+    p.severity AS primary_severity, p.asset_id AS primary_asset_id,
+    c.related_event_id, c.related_timestamp,
+    r.source_module AS related_source_module, r.event_type AS related_event_type,
+    r.severity AS related_severity, r.asset_id AS related_asset_id,
+    c.metadata
+FROM correlations c
+JOIN events p ON p.tenant_id = c.tenant_id AND p.id = c.primary_event_id AND p.timestamp = c.primary_timestamp
+JOIN events r ON r.tenant_id = c.tenant_id AND r.id = c.related_event_id AND r.timestamp = c.related_timestamp;
+
+GRANT SELECT ON correlations, correlated_events TO tidegate_reader;
