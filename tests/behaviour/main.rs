@@ -7,6 +7,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod abuse;
+mod correlations;
+mod correlations_late;
+mod correlations_rules;
 mod dead_letters;
 mod engines;
 mod exactly_once;
@@ -30,6 +33,7 @@ mod reads;
 mod recovery;
 mod roles;
 mod schema;
+mod seen;
 mod start;
 mod timescale;
 mod tls;
@@ -40,7 +44,7 @@ mod harness;
 use std::sync::Arc;
 
 use env::{Engine, Env, Test};
-use harness::{books, client, env, frames, postgres, process, proxy, samples, traffic};
+use harness::{books, client, derived, env, frames, postgres, process, proxy, samples, traffic};
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
 
@@ -65,6 +69,11 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("rowstore", timescale::ROWSTORE),
         ("faults", faults::TESTS),
         ("load", load::TESTS),
+        ("correlations", correlations::TESTS),
+        ("correlations", correlations::REAL),
+        ("correlations", correlations_late::TESTS),
+        ("correlations", correlations_rules::TESTS),
+        ("seen", seen::TESTS),
         ("http", http::TESTS),
         ("abuse", abuse::TESTS),
         ("floods", floods::TESTS),
