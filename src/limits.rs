@@ -197,10 +197,14 @@ pub const ANOMALY_NEAR_MINUTES: i32 = 5;
 pub const ANOMALY_HISTORY_HOURS: i64 = 7 * 24;
 /// See [`ANOMALY_HISTORY_HOURS`].
 pub const ANOMALY_HISTORY_HOURS_MIN: usize = 24;
+/// How long after it was written to an hour is judged: late samples are in the rollups by then, which are its history.
+pub const ROLLUPS_SETTLED_AFTER: Duration = Duration::from_secs(120);
 /// Robust z-score from which a value is an outlier (Iglewicz and Hoaglin 1993).
 pub const ANOMALY_Z_MIN: f64 = 3.5;
 /// Where scores end: a history without any spread would make them infinite.
 pub const ANOMALY_Z_MAX: f64 = 1_000.0;
+/// Assets whose metrics of an hour one transaction reads.
+pub const ANOMALY_ASSETS_PER_SLICE: i64 = 50;
 /// Series judged in one transaction: each has a history of 168 buckets.
 pub const ANOMALY_SERIES_PER_SLICE: i64 = 200;
 /// Error events that an outlier is tied to, the earliest first.

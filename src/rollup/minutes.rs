@@ -68,6 +68,8 @@ pub(super) trait Work: Send + Sync {
     const BLOCK_MINUTES: i32;
     /// Whether a block is due only when it is over, and then as a whole.
     const WHOLE_BLOCKS: bool = false;
+    /// How long after it was noted a block is due.
+    const SETTLED_AFTER: Duration = Duration::ZERO;
 
     /// What must not happen within a transaction: partitions are made on another connection.
     fn prepare(&self, _range: &Range) -> impl Future<Output = Result<(), StorageError>> + Send {
@@ -153,7 +155,8 @@ async fn blocks<W: Work>(
 ) -> Result<bool, StorageError> {
     let due = client.prepare_cached(order).await?;
     let limit = TOUCHED_BLOCKS_PER_TRANSACTION;
-    let rows = client.query(&due, &[&queue, &W::BLOCK_MINUTES, &limit, &W::WHOLE_BLOCKS]).await?;
+    let settled_s = W::SETTLED_AFTER.as_secs_f64();
+    let rows = client.query(&due, &[&queue, &W::BLOCK_MINUTES, &limit, &W::WHOLE_BLOCKS, &settled_s]).await?;
     let due: Vec<(String, i32)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     for (tenant_id, block) in &due {
         let range = Range {

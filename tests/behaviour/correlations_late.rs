@@ -4,7 +4,7 @@
 use nix::sys::signal::Signal;
 
 use crate::correlations::{event, of_group};
-use crate::derived::{all_pairs, assert_chains, hours_ago, id, settled, through};
+use crate::derived::{again, all_pairs, assert_chains, hours_ago, id, settled};
 use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::postgres::Sql;
 use crate::tests;
@@ -89,7 +89,7 @@ fn any_order_of_arrival_gives_the_same_pairs(env: &Env) -> TestResult {
     let before = all_pairs(&sql);
     // As new: everything is forgotten but the events, and comes out the same.
     sql.run("TRUNCATE correlations, group_edges, orphans, type_minutes");
-    settled(&sql);
+    again(&sql);
     let without_time = |rows: &[String]| -> Vec<String> {
         rows.iter().map(|row| row.rsplit_once(',').unwrap().0.to_owned()).collect()
     };
@@ -209,23 +209,16 @@ fn killed_in_the_middle(env: &Env) -> TestResult {
     let mut tidegate = env.serve();
     let sql = env.sql();
     let start = hours_ago(3) * SECOND;
-    for part in 0..3 {
-        let body: Vec<String> = (part * 4000..(part + 1) * 4000)
-            .map(|n| of_group(n, start + i64::try_from(n).unwrap() * 4, n % 7))
-            .collect();
-        tidegate.client.events(format!("[{}]", body.join(","))).accepted(4000, 0);
-    }
     // The job gets as far as writing its second slice, and no farther.
     let holder = env.sql();
     sql.run(
         "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-             PERFORM pg_advisory_xact_lock_shared(77) FROM touched_passes LIMIT 1; RETURN NULL; END $$; \
-             CREATE TRIGGER hold BEFORE INSERT ON group_edges FOR EACH STATEMENT EXECUTE FUNCTION hold()",
+         PERFORM pg_advisory_xact_lock_shared(77) FROM touched_passes LIMIT 1; RETURN NULL; END $$; \
+         CREATE TRIGGER hold BEFORE INSERT ON group_edges FOR EACH STATEMENT EXECUTE FUNCTION hold()",
     );
     holder.run("SELECT pg_advisory_lock(77)");
-    let written = "INSERT INTO touched SELECT 'events', tenant_id, array_agg(DISTINCT floor(extract(epoch FROM timestamp) / 60)::int) \
-                   FROM events GROUP BY tenant_id";
-    sql.run(written);
+    let body: Vec<String> = (0..12_000).map(|n| of_group(n, start + n.cast_signed() * 4, n % 7)).collect();
+    tidegate.client.events(format!("[{}]", body.join(","))).accepted(12_000, 0);
     until("the second slice waits", || {
         (sql.one::<i64>("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 77 AND NOT granted")
             == 1)
@@ -240,7 +233,7 @@ fn killed_in_the_middle(env: &Env) -> TestResult {
     assert!(before > 0, "the first slice is there");
     let _tidegate = env.serve();
     // Nobody notes anything again: the pass goes on where it stopped.
-    through(&sql);
+    settled(&sql);
     assert_eq!(assert_chains(&sql), 12_000 - 7);
     Ok(())
 }

@@ -21,24 +21,38 @@ pub fn id(number: u64) -> String {
     uuid::Uuid::from_u128(u128::from(number) | 0x4000_8000_0000_0000_0000).to_string()
 }
 
-/// Notes everything that is stored as written just now, and waits until the jobs that derive something are through.
-pub fn settled(sql: &Sql) {
+/// Notes everything that is stored as written to, and waits until the jobs are through.
+pub fn again(sql: &Sql) {
     sql.run(
         "INSERT INTO touched SELECT 'events', tenant_id, array_agg(DISTINCT floor(extract(epoch FROM timestamp) / 60)::int) \
          FROM events GROUP BY tenant_id; \
          INSERT INTO touched SELECT 'metrics', tenant_id, array_agg(DISTINCT floor(extract(epoch FROM timestamp) / 60)::int) \
          FROM metrics GROUP BY tenant_id",
     );
-    through(sql);
+    settled(sql);
 }
 
-/// Waits until nothing is waiting that is due: what is not yet over is left.
-pub fn through(sql: &Sql) {
+/// Waits until nothing is waiting that is due: what is not yet over is left. The rollups show everything first, and hours need
+/// not wait for them any longer.
+pub fn settled(sql: &Sql) {
+    let hours = "SELECT (SELECT count(*) FROM touched) + (SELECT count(*) FROM \
+         (SELECT tenant_id, asset_id, metric_type, metric_name, bucket, count, avg_value, min_value, max_value \
+            FROM metrics_rollup('1 hour', '-infinity', 'infinity') \
+          EXCEPT SELECT tenant_id, asset_id, metric_type, metric_name, bucket, count, avg_value, min_value, max_value \
+            FROM metrics_hourly) missing)";
+    until("the rollups show everything", || (sql.one::<i64>(hours) == 0).then_some(()));
     let waiting = "SELECT (SELECT count(*) FROM touched) \
          + (SELECT count(*) FROM touched_minutes WHERE CASE WHEN job IN ('anomalies', 'error_hours') \
             THEN minute - minute % 60 + 60 ELSE minute + 1 END <= floor(extract(epoch FROM now()) / 60)) \
          + (SELECT count(*) FROM touched_passes) + (SELECT count(*) FROM orphans WHERE NOT searched)";
-    until("everything written is worked through", || (sql.one::<i64>(waiting) == 0).then_some(()));
+    until("everything written is worked through", || {
+        sql.run(
+            "UPDATE touched_minutes SET since = since - INTERVAL '1 hour' WHERE ctid = ANY (ARRAY( \
+                 SELECT ctid FROM touched_minutes WHERE job IN ('anomalies', 'error_hours') \
+                 AND since > now() - INTERVAL '30 minutes' FOR UPDATE SKIP LOCKED))",
+        );
+        (sql.one::<i64>(waiting) == 0).then_some(())
+    });
 }
 
 /// The pairs that shared correlation ids make, computed at once from the events: each with the one right before it within a

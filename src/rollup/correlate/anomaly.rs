@@ -15,8 +15,8 @@ use super::pairs::{self, Kind, Pair, Side};
 use super::robust::{self, Score};
 use super::summary::ERRORS;
 use crate::limits::{
-    ANOMALY_EVENTS_MAX, ANOMALY_HISTORY_HOURS, ANOMALY_HISTORY_HOURS_MIN, ANOMALY_NEAR_MINUTES,
-    ANOMALY_SERIES_PER_SLICE,
+    ANOMALY_ASSETS_PER_SLICE, ANOMALY_EVENTS_MAX, ANOMALY_HISTORY_HOURS, ANOMALY_HISTORY_HOURS_MIN,
+    ANOMALY_NEAR_MINUTES, ANOMALY_SERIES_PER_SLICE, ROLLUPS_SETTLED_AFTER,
 };
 use crate::rollup::job::{Counts, Job};
 use crate::rollup::minutes::{self, Range, Tally, Work, minute_at};
@@ -44,6 +44,9 @@ impl Job for Anomalies {
 /// A series of a tenant: asset, metric type, metric name.
 type Series = (String, String, String);
 
+/// Stands behind every metric of an asset, in the order of bytes.
+const BEYOND: &str = "\u{10FFFF}";
+
 /// Average, minimum and maximum of an hour.
 type Values = [f64; 3];
 /// What they are called in the metadata.
@@ -62,6 +65,7 @@ impl Work for Anomalies {
     const QUEUES: &'static [&'static str] = &["anomalies", "error_hours"];
     const BLOCK_MINUTES: i32 = 60;
     const WHOLE_BLOCKS: bool = true;
+    const SETTLED_AFTER: Duration = ROLLUPS_SETTLED_AFTER;
 
     async fn prepare(&self, range: &Range) -> Result<(), StorageError> {
         let Some(partitions) = &self.partitions else { return Ok(()) };
@@ -83,24 +87,22 @@ impl Work for Anomalies {
         if !self.keeps(range) {
             return Ok(None);
         }
-        let hour = range.from_minute / 60;
-        let any = "SELECT EXISTS (SELECT FROM asset_errors WHERE tenant_id = $1 AND hour = $2)";
-        let any = transaction.prepare_cached(any).await?;
-        if !transaction.query_one(&any, &[&range.tenant_id, &hour]).await?.get::<_, bool>(0) {
-            return Ok(None);
-        }
         let after: Series =
             position.and_then(|position| serde_json::from_value(position.clone()).ok()).unwrap_or_default();
-        let series = series(transaction, range, hour, &after).await?;
+        let assets = assets(transaction, range, &after).await?;
+        let Some(last) = assets.last() else { return Ok(None) };
+        let series = series(transaction, range, &assets, &after).await?;
         let full = i64::try_from(series.len()).is_ok_and(|found| found == ANOMALY_SERIES_PER_SLICE);
-        let until = series.last().map(|(series, _)| series.clone()).filter(|_| full);
+        let until = match series.last() {
+            Some((series, _)) if full => series.clone(),
+            _ => (last.clone(), BEYOND.to_owned(), BEYOND.to_owned()),
+        };
         let outliers = outliers(transaction, range, series).await?;
         let pairs = pairs(transaction, range, &outliers).await?;
-        let gone = prune(transaction, range, &after, until.as_ref(), &pairs).await?;
-        tally.add("pairs_taken_away", gone);
+        tally.add("pairs_taken_away", prune(transaction, range, &after, &until, &pairs).await?);
         tally.add("outliers", outliers.len());
         tally.add("pairs", pairs::write(transaction, &range.tenant_id, &pairs).await?);
-        Ok(until.map(|until| json!(until)))
+        Ok(Some(json!(until)))
     }
 }
 
@@ -116,15 +118,28 @@ fn near(range: &Range) -> (Timestamp, Timestamp) {
     (minute_at(range.from_minute - ANOMALY_NEAR_MINUTES), minute_at(range.to_minute + ANOMALY_NEAR_MINUTES))
 }
 
+/// The next assets with errors in or near the hour.
+async fn assets(transaction: &Transaction<'_>, range: &Range, after: &Series) -> Result<Vec<String>, StorageError> {
+    // Those of which there may be series left.
+    let sql = "SELECT asset_id FROM asset_errors WHERE tenant_id = $1 AND hour = $2 \
+               AND (asset_id COLLATE \"C\" > $3 OR (asset_id = $3 AND $4 <> $5)) ORDER BY asset_id COLLATE \"C\" LIMIT $6";
+    let statement = transaction.prepare_cached(sql).await?;
+    let hour = range.from_minute / 60;
+    let parameters: [&(dyn ToSql + Sync); 6] =
+        [&range.tenant_id, &hour, &after.0, &after.1, &BEYOND, &ANOMALY_ASSETS_PER_SLICE];
+    Ok(transaction.query(&statement, &parameters).await?.iter().map(|row| row.get(0)).collect())
+}
+
 async fn series(
     transaction: &Transaction<'_>,
     range: &Range,
-    hour: i32,
+    assets: &[String],
     after: &Series,
 ) -> Result<Vec<(Series, Values)>, StorageError> {
     let statement = transaction.prepare_cached(include_str!("../../../sql/queries/anomaly_series.sql")).await?;
-    let parameters: [&(dyn ToSql + Sync); 7] =
-        [&range.tenant_id, &range.from_at(), &hour, &after.0, &after.1, &after.2, &ANOMALY_SERIES_PER_SLICE];
+    let (from, to) = (range.from_at(), range.to_at());
+    let parameters: [&(dyn ToSql + Sync); 8] =
+        [&range.tenant_id, &from, &to, &assets, &after.0, &after.1, &after.2, &ANOMALY_SERIES_PER_SLICE];
     let rows = transaction.query(&statement, &parameters).await?;
     Ok(rows.iter().map(|row| ((row.get(0), row.get(1), row.get(2)), [row.get(3), row.get(4), row.get(5)])).collect())
 }
@@ -229,17 +244,15 @@ async fn prune(
     transaction: &Transaction<'_>,
     range: &Range,
     after: &Series,
-    until: Option<&Series>,
+    until: &Series,
     pairs: &[Pair],
 ) -> Result<usize, StorageError> {
     let ids: Vec<Uuid> = pairs.iter().map(|pair| pair.id(&range.tenant_id)).collect();
     let (from, to) = near(range);
     let bucket = range.from_at();
-    let (asset, kind, name) =
-        (until.map(|series| &series.0), until.map(|series| &series.1), until.map(|series| &series.2));
     let statement = transaction.prepare_cached(include_str!("../../../sql/queries/anomaly_prune.sql")).await?;
     let parameters: [&(dyn ToSql + Sync); 11] =
-        [&range.tenant_id, &from, &to, &bucket, &after.0, &after.1, &after.2, &asset, &kind, &name, &ids];
+        [&range.tenant_id, &from, &to, &bucket, &after.0, &after.1, &after.2, &until.0, &until.1, &until.2, &ids];
     let gone = transaction.execute(&statement, &parameters).await?;
     Ok(usize::try_from(gone).unwrap_or(usize::MAX))
 }
