@@ -1,6 +1,6 @@
 -- What is known around the events of each group ($2) in a slice, whose first lies in the minute $3 and last in $4: the last
 -- event of the nearest minute before, the ends of these two minutes, the first event of the nearest minute after. At most $5
--- minutes away.
+-- minutes away. Each is one probe of the index, whatever the planner thinks of a table that is filled and emptied all the time.
 SELECT n, b.last_at, b.last_id, b.last_module,
     f.first_at, f.first_id, f.first_module, f.last_at, f.last_id, f.last_module,
     l.first_at, l.first_id, l.first_module, l.last_at, l.last_id, l.last_module,
@@ -12,8 +12,14 @@ LEFT JOIN LATERAL (
       AND g.minute < u.first_minute AND g.minute >= u.first_minute - $5
     ORDER BY g.minute DESC LIMIT 1
 ) b ON true
-LEFT JOIN group_edges f ON f.tenant_id = $1 AND f.correlation_id = u.correlation_id AND f.minute = u.first_minute
-LEFT JOIN group_edges l ON l.tenant_id = $1 AND l.correlation_id = u.correlation_id AND l.minute = u.last_minute
+LEFT JOIN LATERAL (
+    SELECT * FROM group_edges g
+    WHERE g.tenant_id = $1 AND g.correlation_id = u.correlation_id AND g.minute = u.first_minute LIMIT 1
+) f ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM group_edges g
+    WHERE g.tenant_id = $1 AND g.correlation_id = u.correlation_id AND g.minute = u.last_minute LIMIT 1
+) l ON true
 LEFT JOIN LATERAL (
     SELECT first_at, first_id, first_module FROM group_edges g
     WHERE g.tenant_id = $1 AND g.correlation_id = u.correlation_id

@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = tests!(
     two_late_events_hours_apart_in_either_order,
     late_events_after_the_ends_were_given_up,
     killed_in_the_middle,
+    touched_again_in_the_middle,
 );
 
 const SECOND: i64 = 1000;
@@ -205,35 +206,65 @@ fn late_events_after_the_ends_were_given_up(env: &Env) -> TestResult {
     Ok(())
 }
 
-fn killed_in_the_middle(env: &Env) -> TestResult {
-    let mut tidegate = env.serve();
-    let sql = env.sql();
-    let start = hours_ago(3) * SECOND;
-    // The job gets as far as writing its second slice, and no farther.
-    let holder = env.sql();
+/// Has the job wait with the second slice of a block, until the holder lets it go on.
+fn hold_second_slice(env: &Env, sql: &Sql) -> Sql {
     sql.run(
         "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
          PERFORM pg_advisory_xact_lock_shared(77) FROM touched_passes LIMIT 1; RETURN NULL; END $$; \
          CREATE TRIGGER hold BEFORE INSERT ON group_edges FOR EACH STATEMENT EXECUTE FUNCTION hold()",
     );
+    let holder = env.sql();
     holder.run("SELECT pg_advisory_lock(77)");
-    let body: Vec<String> = (0..12_000).map(|n| of_group(n, start + n.cast_signed() * 4, n % 7)).collect();
-    tidegate.client.events(format!("[{}]", body.join(","))).accepted(12_000, 0);
+    holder
+}
+
+fn second_slice_waits(sql: &Sql) {
     until("the second slice waits", || {
-        (sql.one::<i64>("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 77 AND NOT granted")
-            == 1)
-            .then_some(())
+        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 77 AND NOT granted \
+                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        (sql.one::<i64>(waiting) == 1).then_some(())
     });
     assert_eq!(sql.count("touched_passes"), 1);
+    assert!(sql.count("correlations") > 0, "the first slice is there");
+}
+
+/// 12,000 events of seven groups within a minute.
+fn three_slices(start: i64) -> String {
+    let body: Vec<String> = (0..12_000).map(|n| of_group(n, start + n.cast_signed() * 4, n % 7)).collect();
+    format!("[{}]", body.join(","))
+}
+
+fn killed_in_the_middle(env: &Env) -> TestResult {
+    let mut tidegate = env.serve();
+    let sql = env.sql();
+    let holder = hold_second_slice(env, &sql);
+    tidegate.client.events(three_slices(hours_ago(3) * SECOND)).accepted(12_000, 0);
+    second_slice_waits(&sql);
     tidegate.signal(Signal::SIGKILL);
     tidegate.wait();
     holder.run("SELECT pg_advisory_unlock(77)");
-    sql.run("DROP TRIGGER hold ON group_edges");
-    let before = sql.count("correlations");
-    assert!(before > 0, "the first slice is there");
     let _tidegate = env.serve();
     // Nobody notes anything again: the pass goes on where it stopped.
     settled(&sql);
     assert_eq!(assert_chains(&sql), 12_000 - 7);
+    Ok(())
+}
+
+fn touched_again_in_the_middle(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let sql = env.sql();
+    let holder = hold_second_slice(env, &sql);
+    let start = hours_ago(3) * SECOND;
+    tidegate.client.events(three_slices(start)).accepted(12_000, 0);
+    second_slice_waits(&sql);
+    // Between events that the first slice has related already, and before all of them.
+    let late = [of_group(20_000, start + 4001, 3), of_group(20_001, start - 5, 3)];
+    tidegate.client.events(format!("[{}]", late.join(","))).accepted(2, 0);
+    until("it is noted", || {
+        (sql.one::<i64>("SELECT count(*) FROM touched_minutes WHERE job = 'correlations'") == 2).then_some(())
+    });
+    holder.run("SELECT pg_advisory_unlock(77)");
+    settled(&sql);
+    assert_eq!(assert_chains(&sql), 12_002 - 7);
     Ok(())
 }

@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = tests!(
     a_late_event_makes_the_minutes_after_it_anew,
     an_outlier_is_tied_to_the_errors_of_its_asset,
     late_metrics_and_errors_judge_the_hour_again,
+    more_series_than_one_transaction_judges,
 );
 
 fn event(number: u64, at_s: i64, module: &str, kind: &str, members: &str) -> String {
@@ -203,5 +204,26 @@ fn late_metrics_and_errors_judge_the_hour_again(env: &Env) -> TestResult {
     metrics(&tidegate.client, hour, "web-1", "latency", &[(0, 12.0), (0, 10.0)]);
     settled(&sql);
     assert_eq!(ids(), []);
+    Ok(())
+}
+
+fn more_series_than_one_transaction_judges(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let sql = env.sql();
+    let hour = hours_ago(3);
+    let mut events = Vec::new();
+    for asset in 0..60_u64 {
+        for name in ["a", "b", "c", "d", "e"] {
+            metrics(&tidegate.client, hour, &format!("web-{asset:02}"), name, &series(100.0));
+        }
+        let members = format!(r#","asset_id":"web-{asset:02}","severity":"error""#);
+        events.push(event(1 + asset, hour + 60, "m", "t", &members));
+    }
+    tidegate.client.events(format!("[{}]", events.join(","))).accepted(60, 0);
+    settled(&sql);
+    assert_eq!(anomalies(&sql).len(), 300);
+    let before = all_pairs(&sql);
+    again(&sql);
+    assert_eq!(all_pairs(&sql), before);
     Ok(())
 }

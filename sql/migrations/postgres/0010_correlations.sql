@@ -24,8 +24,9 @@ CREATE INDEX correlations_primary ON correlations (tenant_id, primary_event_id, 
 CREATE INDEX correlations_related ON correlations (tenant_id, related_event_id, timestamp DESC);
 CREATE INDEX correlations_strength ON correlations (timestamp DESC, strength DESC);
 
--- Pairs with what their events are, for dashboards. Joined by both events' timestamps, so that chunks are excluded; to be asked
--- by tenant and time.
+-- Pairs with what their events are, for dashboards; to be asked by tenant and time, and with a limit. Each event is looked up by
+-- its id and its time, so that only its own chunk is read, and only for the pairs that are shown: as a plain join the planner
+-- reads all events of the time.
 CREATE VIEW correlated_events AS
 SELECT
     c.id, c.timestamp, c.tenant_id, c.correlation_type, c.strength, c.confidence,
@@ -37,7 +38,13 @@ SELECT
     r.severity AS related_severity, r.asset_id AS related_asset_id,
     c.metadata
 FROM correlations c
-JOIN events p ON p.tenant_id = c.tenant_id AND p.id = c.primary_event_id AND p.timestamp = c.primary_timestamp
-JOIN events r ON r.tenant_id = c.tenant_id AND r.id = c.related_event_id AND r.timestamp = c.related_timestamp;
+CROSS JOIN LATERAL (
+    SELECT source_module, event_type, severity, asset_id FROM events e
+    WHERE e.tenant_id = c.tenant_id AND e.id = c.primary_event_id AND e.timestamp = c.primary_timestamp LIMIT 1
+) p
+CROSS JOIN LATERAL (
+    SELECT source_module, event_type, severity, asset_id FROM events e
+    WHERE e.tenant_id = c.tenant_id AND e.id = c.related_event_id AND e.timestamp = c.related_timestamp LIMIT 1
+) r;
 
 GRANT SELECT ON correlations, correlated_events TO tidegate_reader;
