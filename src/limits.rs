@@ -153,6 +153,71 @@ pub const SPOOL_QUEUE_BYTES: usize = 64 * MIB;
 /// `spool.max_bytes` in bodies of `limits.body_bytes`, at least.
 pub const SPOOL_BODIES_MIN: usize = 4;
 
+// ---- what is derived from events and metrics -------------------------------------------------------------------
+
+/// How long a job works through touched minutes before others get its turn and its figures are shown.
+pub const TOUCHED_RUN_MAX: Duration = Duration::from_secs(10);
+/// Blocks of minutes begun in one transaction: small ones share the price of a COMMIT.
+pub const TOUCHED_BLOCKS_PER_TRANSACTION: i64 = 16;
+/// Minutes of a tenant read at once while days of them are waiting.
+pub const EVENT_BLOCK_MINUTES: i32 = 10;
+/// Events with a correlation id or a parent that one transaction relates; a minute with more is cut in slices.
+pub const RELATED_EVENTS_PER_SLICE: i64 = 5_000;
+/// Longest time between two events that share a correlation id and are a pair.
+pub const CHAIN_GAP_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Neighbours in a group that are looked up one by one, in 1 to 2 ms each from a columnstore; more share one scan.
+pub const NEIGHBOURS_ONE_BY_ONE_MAX: usize = 32;
+/// How long before its child a parent may be.
+pub const PARENT_BEFORE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How long after its child a parent may be: clocks of two machines differ.
+pub const PARENT_AFTER_MAX: Duration = Duration::from_secs(300);
+/// Parents are looked for this near first, all of a slice in one scan: nearly all are there.
+pub const PARENT_NEAR: Duration = Duration::from_secs(60);
+/// Parents looked for one by one in the whole window, in one transaction.
+pub const ORPHANS_PER_STEP: i64 = 100;
+/// Orphans given to their parent in one transaction.
+pub const ORPHANS_PER_PARENT_STEP: i64 = 5_000;
+/// How long a child waits for its parent.
+pub const ORPHANS_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Ends of groups are kept this long, for then the hour that they lie in is closed and in `correlation_groups`.
+pub const GROUP_EDGES_MINUTES: i32 = 120;
+/// Rows that one statement of upkeep looks at.
+pub const UPKEEP_ROWS: i64 = 10_000;
+/// Width of the sliding windows in which two types of events co-occur, in minutes.
+pub const LIFT_WINDOW_MINUTES: u32 = 5;
+/// Fewest windows with both types.
+pub const LIFT_SUPPORT_MIN: u32 = 5;
+/// Least lift: twice as often together as by chance.
+pub const LIFT_MIN: f64 = 2.0;
+/// Types of a tenant that are compared, those present in most minutes first: 200 make 19,900 pairs.
+pub const LIFT_TYPES_MAX: i64 = 200;
+/// Pairs kept of a tenant and minute, the strongest first.
+pub const LIFT_PAIRS_MAX: usize = 100;
+/// Types of a minute that are remembered, the most frequent first: a sender that invents types must not fill the disk.
+pub const TYPES_PER_MINUTE_MAX: usize = 1_000;
+/// How late events still count for co-occurrence, in minutes; what is remembered of a minute is kept an hour longer.
+pub const LIFT_LATE_MINUTES_MAX: i32 = 24 * 60;
+/// How near to an hour an error event ties an asset to that hour's metrics, in minutes.
+pub const ANOMALY_NEAR_MINUTES: i32 = 5;
+/// Hours of its own history that a metric is judged by, and the fewest.
+pub const ANOMALY_HISTORY_HOURS: i64 = 7 * 24;
+/// See [`ANOMALY_HISTORY_HOURS`].
+pub const ANOMALY_HISTORY_HOURS_MIN: usize = 24;
+/// How long after it was written to an hour is judged: late samples are in the rollups by then, which are its history.
+pub const ROLLUPS_SETTLED_AFTER: Duration = Duration::from_secs(120);
+/// Robust z-score from which a value is an outlier (Iglewicz and Hoaglin 1993).
+pub const ANOMALY_Z_MIN: f64 = 3.5;
+/// Where scores end: a history without any spread would make them infinite.
+pub const ANOMALY_Z_MAX: f64 = 1_000.0;
+/// Assets whose metrics of an hour one transaction reads.
+pub const ANOMALY_ASSETS_PER_SLICE: i64 = 50;
+/// Series judged in one transaction: each has a history of 168 buckets.
+pub const ANOMALY_SERIES_PER_SLICE: i64 = 200;
+/// Error events that an outlier is tied to, the earliest first.
+pub const ANOMALY_EVENTS_MAX: i64 = 100;
+/// Assets, or series, noted in one transaction.
+pub const SEEN_PER_SLICE: i64 = 5_000;
+
 // ---- reads ----------------------------------------------------------------------------------------------------
 
 /// Rows of a page when the reader names none.
@@ -239,6 +304,8 @@ pub const MAX_LOCKS_PER_TRANSACTION_MIN: i64 = 1024;
 /// Oldest PostgreSQL that Tidegate runs on.
 pub const POSTGRES_MAJOR_MIN: u32 = 15;
 
+const _: () =
+    assert!(LIFT_SUPPORT_MIN < 64 - LIFT_WINDOW_MINUTES && PARENT_NEAR.as_secs() <= PARENT_AFTER_MAX.as_secs());
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX && STREAM_PAGE_ROWS <= PAGE_ROWS_MAX);
 const _: () = assert!(POINTS_DEFAULT <= PAGE_ROWS_MAX && POINTS_AUTO_MAX <= BUCKETS_MAX);
 const _: () = assert!(KEY_CACHE_TTL.as_secs() < 5, "revocation must take effect within 5 s");

@@ -2,6 +2,7 @@
 
 mod closing;
 mod floors;
+mod correlate;
 mod job;
 mod late;
 pub mod levels;
@@ -12,8 +13,13 @@ mod rollups;
 mod touched;
 
 pub use floors::{Floors, floors};
+mod minutes;
+mod seen;
+
+pub use correlate::{Anomalies, Correlations};
 pub use job::{Job, Running, start};
 pub use levels::{LevelRetention, rollup_retention};
 pub use lifecycle::Lifecycle;
 pub use rollups::{RollupLag, rollup_lags, start_rollups};
+pub use seen::Seen;
 pub use touched::Spread;

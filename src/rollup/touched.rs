@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use deadpool_postgres::Object;
-use tokio_postgres::GenericClient;
 
 use super::job::{Counts, Job};
 use crate::storage::StorageError;
@@ -20,9 +19,6 @@ const WANTED: [(&str, &str); 4] =
 const ROWS_PER_STEP: i64 = 5_000;
 /// Steps of a run.
 const STEPS_MAX: usize = 20;
-/// A minute is due once it is over, for then most of it is there; one that lies ahead (a sender's clock, or a plan) after
-/// this long.
-const AHEAD_MAX: &str = "60 seconds";
 
 /// Spreads the queue.
 pub struct Spread;
@@ -44,28 +40,4 @@ impl Job for Spread {
         }
         Ok(vec![("rows", taken)])
     }
-}
-
-/// A minute of a tenant, in minutes since 1970.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Touched {
-    /// The minute.
-    pub minute: i32,
-    /// The tenant.
-    pub tenant_id: String,
-}
-
-/// Takes up to `limit` due minutes of a job, the oldest first. To be called before anything else in the transaction that
-/// stores what comes of them.
-pub async fn take(client: &impl GenericClient, job: &str, limit: i64) -> Result<Vec<Touched>, tokio_postgres::Error> {
-    let sql = format!(
-        "DELETE FROM touched_minutes WHERE ctid = ANY (ARRAY(SELECT ctid FROM touched_minutes WHERE job = $1 \
-         AND (minute < floor(extract(epoch FROM now()) / 60) OR since < now() - INTERVAL '{AHEAD_MAX}') \
-         ORDER BY minute, tenant_id LIMIT $2)) RETURNING minute, tenant_id"
-    );
-    let rows = client.query(&sql, &[&job, &limit]).await?;
-    let mut touched: Vec<Touched> =
-        rows.iter().map(|row| Touched { minute: row.get(0), tenant_id: row.get(1) }).collect();
-    touched.sort();
-    Ok(touched)
 }

@@ -19,11 +19,11 @@ pub const TESTS: &[Test] = &[
     Test { name: "real_events_twice", engines: &Engine::ALL, run: real_events_twice, missing: real_events_missing },
 ];
 
-fn real_events() -> PathBuf {
+pub fn real_events() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/real-events.ndjson.gz")
 }
 
-fn real_events_missing() -> Option<String> {
+pub fn real_events_missing() -> Option<String> {
     (!real_events().is_file()).then(|| format!("there is no {}", real_events().display()))
 }
 

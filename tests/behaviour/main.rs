@@ -9,6 +9,9 @@
 mod abuse;
 mod correlation_reads;
 mod counts;
+mod correlations;
+mod correlations_late;
+mod correlations_rules;
 mod dead_letters;
 mod engines;
 mod exactly_once;
@@ -40,6 +43,7 @@ mod rollups_closing;
 mod rollups_kept;
 mod rollups_real;
 mod schema;
+mod seen;
 mod start;
 mod timescale;
 mod tls;
@@ -51,7 +55,7 @@ mod harness;
 use std::sync::Arc;
 
 use env::{Engine, Env, Test};
-use harness::{books, client, env, frames, postgres, process, proxy, refresh, samples, traffic};
+use harness::{books, client, derived, env, frames, postgres, process, proxy, refresh, samples, traffic};
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
 
@@ -89,6 +93,11 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("rollups", rollups_closing::TESTS),
         ("rollups", rollups_closing::RACE),
         ("rollups", rollups_real::TESTS),
+        ("correlations", correlations::TESTS),
+        ("correlations", correlations::REAL),
+        ("correlations", correlations_late::TESTS),
+        ("correlations", correlations_rules::TESTS),
+        ("seen", seen::TESTS),
         ("http", http::TESTS),
         ("abuse", abuse::TESTS),
         ("floods", floods::TESTS),

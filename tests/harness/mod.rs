@@ -5,6 +5,7 @@
 
 pub mod books;
 pub mod client;
+pub mod derived;
 pub mod env;
 pub mod frames;
 pub mod postgres;

@@ -1,0 +1,19 @@
+-- Assets of the events of the tenant $1 from $2 up to $3, after the asset $4: the next $7 ($5 and $6 are for seen_series.sql). Only
+-- what widens is written, in the order of the key. Returns how many there were, how many were written, and the last.
+WITH seen AS MATERIALIZED (
+    SELECT asset_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen
+    FROM events
+    WHERE tenant_id = $1 AND timestamp >= $2 AND timestamp < $3 AND asset_id > $4 AND $5::text = $6::text
+    GROUP BY asset_id
+    ORDER BY asset_id
+    LIMIT $7
+), written AS (
+    INSERT INTO asset_metadata AS a (tenant_id, asset_id, asset_name, first_seen, last_seen)
+    SELECT $1, asset_id, asset_id, first_seen, last_seen FROM seen ORDER BY asset_id
+    ON CONFLICT (tenant_id, asset_id) DO UPDATE SET
+        first_seen = least(a.first_seen, excluded.first_seen), last_seen = greatest(a.last_seen, excluded.last_seen),
+        updated_at = now()
+    WHERE excluded.first_seen < a.first_seen OR excluded.last_seen > a.last_seen
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM seen), (SELECT count(*) FROM written), (SELECT max(asset_id) FROM seen), ''::text, ''::text

@@ -1,0 +1,12 @@
+-- As touched_blocks.sql, from the newest on.
+SELECT DISTINCT tenant_id, minute - minute % $2 AS block
+FROM (
+    SELECT tenant_id, minute FROM touched_minutes
+    WHERE job = $1 AND since <= now() - make_interval(secs => $5)
+      AND CASE WHEN $4 THEN minute - minute % $2 + $2 <= floor(extract(epoch FROM now()) / 60)
+          -- A minute is due when it is over; one that lies ahead (a sender's clock, or a plan) after a minute.
+          ELSE minute < floor(extract(epoch FROM now()) / 60) OR since < now() - INTERVAL '60 seconds' END
+    ORDER BY minute DESC, tenant_id DESC
+    LIMIT $3
+) due
+ORDER BY block, tenant_id

@@ -1,0 +1,112 @@
+//! Which assets and series there are, and since when.
+
+use jiff::Timestamp;
+
+use crate::derived::{again, hours_ago, settled, time};
+use crate::env::{Env, Test, TestResult};
+use crate::postgres::Sql;
+use crate::samples::event_with;
+use crate::tests;
+
+pub const TESTS: &[Test] =
+    tests!(assets_are_seen_from_first_to_last, series_are_in_the_catalog, more_assets_than_one_transaction_notes,);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap()
+}
+
+fn assets(sql: &Sql) -> Vec<(String, String, String, String, Timestamp, Timestamp)> {
+    let rows = sql.rows(
+        "SELECT tenant_id, asset_id, asset_name, asset_type, first_seen, last_seen FROM asset_metadata ORDER BY 1, 2",
+        &[],
+    );
+    rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4), row.get(5))).collect()
+}
+
+fn assets_are_seen_from_first_to_last(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let sql = env.sql();
+    let other = tidegate.with(&env.key("other", "ingest"));
+    let start = hours_ago(30);
+    let event =
+        |asset: &str, at_s: i64| event_with(1, &format!(r#""asset_id":"{asset}","timestamp":"{}""#, time(at_s * 1000)));
+    let body = [event("a", start + 7), event("a", start + 3600), event("b", start + 8)].join(",");
+    tidegate.client.events(format!("[{body},{}]", crate::samples::event(1))).accepted(4, 0);
+    other.events(event("a", start + 9)).accepted(1, 0);
+    settled(&sql);
+    let tenant: String = sql.one("SELECT tenant_id FROM organizations WHERE tenant_id <> 'other'");
+    let row = |tenant: &str, asset: &str, first: i64, last: i64| {
+        (tenant.to_owned(), asset.to_owned(), asset.to_owned(), "unknown".to_owned(), at(first), at(last))
+    };
+    let mut expected = vec![
+        row(&tenant, "a", start + 7, start + 3600),
+        row(&tenant, "b", start + 8, start + 8),
+        row("other", "a", start + 9, start + 9),
+    ];
+    expected.sort();
+    assert_eq!(assets(&sql), expected);
+    // Late data moves the first time back; what widens nothing is not written.
+    let written =
+        || -> Vec<String> { sql.column("SELECT xmin::text FROM asset_metadata ORDER BY tenant_id, asset_id") };
+    let before = written();
+    again(&sql);
+    assert_eq!(written(), before);
+    tidegate.client.events(event("b", start - 86_400)).accepted(1, 0);
+    settled(&sql);
+    expected.iter_mut().find(|row| row.0 == tenant && row.1 == "b").unwrap().4 = at(start - 86_400);
+    assert_eq!(assets(&sql), expected);
+    Ok(())
+}
+
+fn series_are_in_the_catalog(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let sql = env.sql();
+    let start = hours_ago(30);
+    let metric = |asset: &str, kind: &str, name: &str, at_s: i64| {
+        format!(
+            r#"{{"timestamp":"{}","asset_id":"{asset}","metric_type":"{kind}","metric_name":"{name}","value":1}}"#,
+            time(at_s * 1000)
+        )
+    };
+    let send = |items: &[String]| {
+        tidegate.client.metrics(format!("[{}]", items.join(","))).accepted(items.len() as u64, 0);
+        settled(&sql);
+    };
+    send(&[
+        metric("a", "gauge", "load", start + 60),
+        metric("a", "gauge", "load", start + 7200),
+        metric("a", "counter", "load", start + 61),
+        metric("b", "gauge", "load", start + 62),
+    ]);
+    send(&[metric("a", "gauge", "load", start)]);
+    let catalog = || -> Vec<(String, String, String, Timestamp, Timestamp)> {
+        let rows = sql.rows(
+            "SELECT asset_id, metric_type, metric_name, first_seen, last_seen FROM metric_catalog ORDER BY 1, 2, 3",
+            &[],
+        );
+        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4))).collect()
+    };
+    let row = |asset: &str, kind: &str, first: i64, last: i64| {
+        (asset.to_owned(), kind.to_owned(), "load".to_owned(), at(start + first), at(start + last))
+    };
+    assert_eq!(catalog(), [row("a", "counter", 61, 61), row("a", "gauge", 0, 7200), row("b", "gauge", 62, 62)]);
+    let seen: Vec<(String, Timestamp, Timestamp)> =
+        assets(&sql).into_iter().map(|asset| (asset.1, asset.4, asset.5)).collect();
+    assert_eq!(seen, [("a".to_owned(), at(start), at(start + 7200)), ("b".to_owned(), at(start + 62), at(start + 62))]);
+    Ok(())
+}
+
+fn more_assets_than_one_transaction_notes(env: &Env) -> TestResult {
+    const ASSETS: usize = 12_000;
+    let tidegate = env.serve();
+    let sql = env.sql();
+    let at = time(hours_ago(3) * 1000);
+    let items: Vec<String> =
+        (0..ASSETS).map(|n| event_with(n, &format!(r#""asset_id":"asset-{n}","timestamp":"{at}""#))).collect();
+    tidegate.client.events(format!("[{}]", items.join(","))).accepted(ASSETS as u64, 0);
+    settled(&sql);
+    assert_eq!(sql.count("asset_metadata"), i64::try_from(ASSETS)?);
+    let largest: i64 = sql.one("SELECT max(n) FROM (SELECT count(*) AS n FROM asset_metadata GROUP BY xmin::text) t");
+    assert_eq!(largest, 5000);
+    Ok(())
+}
