@@ -5,7 +5,7 @@ use tidegate::storage::embedded::OWNER;
 use tidegate::storage::migrations::MIGRATIONS;
 
 use crate::env::{Engine, Env, Test, TestResult, until};
-use crate::refresh::{right, sample, send};
+use crate::rollups::{right, sample, send};
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(events_of_an_older_version);

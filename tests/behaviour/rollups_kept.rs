@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 
 use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::postgres::Sql;
-use crate::refresh::{DAY, HOUR, LEVELS, differences, policies, refresh, right, sample, send};
+use crate::rollups::{DAY, HOUR, LEVELS, differences, policies, refresh, right, sample, send};
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::env::{Engine, Env, Test, TestResult};
-use crate::refresh::{DAY, HOUR, LEVELS, differences, refresh, right, send};
+use crate::rollups::{DAY, HOUR, LEVELS, differences, refresh, right, send};
 use crate::samples::{now, seconds_from_now};
 
 pub const TESTS: &[Test] = &[Test {
