@@ -20,7 +20,7 @@ pub async fn run(target: &Target, events: u64, connections: usize) -> Result<Usa
         connections,
         format: Format::Ndjson,
         gzip: false,
-        source: Source::Generate { seed: SEED, assets: ASSETS },
+        source: Source::Generate { kind: tidegate::load::Kind::Events, seed: SEED, assets: ASSETS },
         progress: false,
         max_events: Some(events),
         no_keys: false,

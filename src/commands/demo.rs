@@ -9,7 +9,7 @@ use super::load::print_report;
 use super::{Exit, failed, print_table, start};
 use crate::app::{App, owner_client};
 use crate::config::Config;
-use crate::load::{ASSETS_DEFAULT, Format, LoadOptions, Rate, Source, check_conservation};
+use crate::load::{ASSETS_DEFAULT, Format, Kind, LoadOptions, Rate, Source, check_conservation};
 use crate::shutdown::Signals;
 use crate::storage::StorageError;
 
@@ -66,7 +66,7 @@ async fn show(app: &App, duration: Duration, stop: impl Future<Output = ()>) -> 
         connections: 4,
         format: Format::Ndjson,
         gzip: false,
-        source: Source::Generate { seed: 1, assets: ASSETS_DEFAULT },
+        source: Source::Generate { kind: Kind::Events, seed: 1, assets: ASSETS_DEFAULT },
         progress: true,
         max_events: None,
         no_keys: false,

@@ -20,7 +20,7 @@ use crate::tenancy::ApiKey;
 /// Where a key is looked for when none is given.
 const KEY_VARIABLE: &str = "TIDEGATE_KEY";
 
-/// Sends generated events, or a file, to a running server and reports what became of them.
+/// Sends generated events or metrics, or a file, to a running server and reports what became of them.
 #[derive(Args, Clone)]
 pub struct LoadArgs {
     /// Base URL of the server (plain http)
@@ -50,8 +50,8 @@ pub struct LoadArgs {
     /// Load the lines of this file (NDJSON, gzipped or not) instead of generated events
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// What the file holds: events or metrics
-    #[arg(long, default_value = "events", requires = "file")]
+    /// What to send, generated or from the file: events or metrics
+    #[arg(long, default_value = "events")]
     pub kind: Kind,
     /// Move each stream's (for metrics each series') timestamps so that its newest is now
     #[arg(long, requires = "file")]
@@ -62,7 +62,10 @@ pub struct LoadArgs {
     /// Send idempotency keys PREFIX-0, PREFIX-1, ..., so that a second run with the same --now changes nothing
     #[arg(long, value_name = "PREFIX", requires = "file")]
     pub key_prefix: Option<String>,
-    /// Seed of the generated events
+    /// Assets that generated items are spread over
+    #[arg(long, default_value_t = ASSETS_DEFAULT, conflicts_with = "file")]
+    pub assets: u32,
+    /// Seed of the generated items
     #[arg(long, default_value_t = 1, conflicts_with = "file")]
     pub seed: u64,
     /// Write the report to this file as JSON
@@ -92,7 +95,7 @@ impl LoadArgs {
             self.keys.extend(keys.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned));
         }
         let source = match self.file {
-            None => Source::Generate { seed: self.seed, assets: ASSETS_DEFAULT },
+            None => Source::Generate { kind: self.kind, seed: self.seed, assets: self.assets },
             Some(path) => Source::File {
                 path,
                 kind: self.kind,
@@ -222,9 +225,7 @@ pub fn print_report(report: &LoadReport, out: &mut impl Write) -> io::Result<()>
 fn print_conservation(conservation: &Conservation, out: &mut impl Write) -> io::Result<()> {
     let verdict = if conservation.ok { "ok" } else { "VIOLATED" };
     write!(out, "{:<14}{verdict}: ", "conservation")?;
-    if let Some(found) = conservation.found {
-        write!(out, "{found} of {} accepted are stored, ", conservation.expected)?;
-    }
+    write!(out, "{} of {} accepted are stored, ", conservation.found, conservation.expected)?;
     write!(out, "{} of {} rejected are dead letters", conservation.rejected_found, conservation.rejected_expected)?;
     if conservation.still_spooled > 0 {
         write!(out, ", {} still in the spool", conservation.still_spooled)?;
@@ -344,9 +345,10 @@ mod tests {
             interrupted: false,
             stopped_early: None,
             receipts: Vec::new(),
+            spread: false,
             conservation: Some(Conservation {
                 expected: 1990,
-                found: Some(1989),
+                found: 1989,
                 still_spooled: 0,
                 rejected_expected: 10,
                 rejected_found: 10,

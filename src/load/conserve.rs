@@ -1,8 +1,9 @@
 //! The conservation check: is every item that the server said it accepted in the database, exactly once?
 //!
-//! Receipts tie the two together: the answer names one, and every row and dead letter carries it.
+//! Receipts tie the two together: the answer names one, and every event and dead letter carries it. A sample carries none;
+//! all those of a run are counted together, by the time at which their requests were received, which a receipt knows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -23,13 +24,21 @@ const EVENTS_SQL: &str = "SELECT metadata->>'receipt', count(*) FROM events \
     WHERE timestamp >= $1 AND timestamp <= $2 AND metadata->>'receipt' = ANY($3::text[]) GROUP BY 1";
 const DEAD_LETTERS_SQL: &str = "SELECT count(*) FROM dead_letter_events WHERE receipt = ANY($1::uuid[])";
 
+/// Of these tenants, or of all where none is known.
+const METRICS_SQL: &str = "SELECT count(*) FROM metrics \
+    WHERE timestamp >= $1 AND timestamp <= $2 AND created_at >= $3 AND created_at < $4 \
+    AND (cardinality($5::text[]) = 0 OR tenant_id = ANY($5::text[]))";
+const TENANTS_SQL: &str = "SELECT DISTINCT tenant_id FROM ingest_ledger WHERE receipt = ANY($1::uuid[])";
+/// From making a receipt to noting when the request was received, at most.
+const RECEIVED_US_MAX: i64 = 1_000_000;
+
 /// What the server promised, and what the database holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Conservation {
     /// Items accepted, over distinct receipts.
     pub expected: u64,
-    /// Rows found with these receipts; none when the items were metrics, whose rows carry no receipt.
-    pub found: Option<u64>,
+    /// Rows found of these receipts.
+    pub found: u64,
     /// Items that the server answered as spooled and that are not in the database yet. Not an error.
     pub still_spooled: u64,
     /// Items rejected, over distinct receipts.
@@ -62,19 +71,57 @@ pub struct Mismatch {
 pub async fn check_conservation(report: &LoadReport, client: &Client) -> Result<Conservation, tokio_postgres::Error> {
     let receipts = distinct(&report.receipts);
     let mut rows = HashMap::new();
+    let mut tenants: BTreeSet<String> = BTreeSet::new();
     let mut dead_letters = 0;
     for chunk in receipts.chunks(RECEIPTS_PER_QUERY) {
         let ids: Vec<Uuid> = chunk.iter().map(|receipt| receipt.receipt).collect();
         dead_letters += count(client.query_one(DEAD_LETTERS_SQL, &[&ids]).await?.try_get(0)?);
-        if report.kind == Kind::Events {
-            let texts: Vec<String> = ids.iter().map(Uuid::to_string).collect();
-            let (oldest, newest) = range(chunk);
-            for row in client.query(EVENTS_SQL, &[&oldest, &newest, &texts]).await? {
-                rows.insert(row.try_get::<_, String>(0)?, count(row.try_get(1)?));
+        match report.kind {
+            Kind::Events => {
+                let texts: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+                let (oldest, newest) = range(chunk);
+                for row in client.query(EVENTS_SQL, &[&oldest, &newest, &texts]).await? {
+                    rows.insert(row.try_get::<_, String>(0)?, count(row.try_get(1)?));
+                }
+            }
+            Kind::Metrics => {
+                for row in client.query(TENANTS_SQL, &[&ids]).await? {
+                    tenants.insert(row.try_get(0)?);
+                }
             }
         }
     }
-    Ok(compare(report.kind, &receipts, &rows, dead_letters))
+    let found = match report.kind {
+        Kind::Events => Found::Each(rows),
+        Kind::Metrics => {
+            let (oldest, newest) = range(&receipts);
+            let (from, to) = received(&receipts);
+            let tenants: Vec<String> = tenants.into_iter().collect();
+            let row = client.query_one(METRICS_SQL, &[&oldest, &newest, &from, &to, &tenants]).await?;
+            Found::Together { rows: count(row.try_get(0)?), spread: report.spread }
+        }
+    };
+    Ok(compare(&receipts, &found, dead_letters))
+}
+
+/// The rows that are there.
+enum Found {
+    /// Of each receipt.
+    Each(HashMap<String, u64>),
+    /// Of all; `spread`: some items make several.
+    Together { rows: u64, spread: bool },
+}
+
+/// When the first of these requests was received, and when the last had been: a UUIDv7 begins with its time.
+fn received(receipts: &[Receipt]) -> (Timestamp, Timestamp) {
+    let received_us = |receipt: &Receipt| {
+        let millis = i64::try_from(receipt.receipt.as_u128() >> 80).expect("48 bits");
+        (millis * 1000).clamp(CALENDAR_US.0, CALENDAR_US.1)
+    };
+    let first = receipts.iter().map(received_us).min().unwrap_or(0);
+    let last = receipts.iter().map(received_us).max().unwrap_or(0) + RECEIVED_US_MAX;
+    let timestamp = |us: i64| Timestamp::from_microsecond(us).expect("clamped to the years 1 to 9999");
+    (timestamp(first), timestamp(last))
 }
 
 fn count(rows: i64) -> u64 {
@@ -108,14 +155,14 @@ fn range(receipts: &[Receipt]) -> (Timestamp, Timestamp) {
     (timestamp(oldest.saturating_sub(SECOND_US)), timestamp(newest.saturating_add(SECOND_US)))
 }
 
-fn compare(kind: Kind, receipts: &[Receipt], rows: &HashMap<String, u64>, dead_letters: u64) -> Conservation {
-    let expected = receipts.iter().map(|receipt| receipt.accepted).sum();
+fn compare(receipts: &[Receipt], found: &Found, dead_letters: u64) -> Conservation {
+    let expected: u64 = receipts.iter().map(|receipt| receipt.accepted).sum();
     let rejected_expected = receipts.iter().map(|receipt| receipt.rejected).sum();
     let spooled_rejections: u64 =
         receipts.iter().filter(|receipt| receipt.spooled).map(|receipt| receipt.rejected).sum();
     let mut result = Conservation {
         expected,
-        found: None,
+        found: 0,
         still_spooled: 0,
         rejected_expected,
         rejected_found: dead_letters,
@@ -124,9 +171,10 @@ fn compare(kind: Kind, receipts: &[Receipt], rows: &HashMap<String, u64>, dead_l
         mismatches: Vec::new(),
         note: None,
     };
-    match kind {
-        Kind::Events => {
-            result.found = Some(rows.values().sum());
+    let mut all_there = true;
+    match found {
+        Found::Each(rows) => {
+            result.found = rows.values().sum();
             for receipt in receipts {
                 let found = rows.get(&receipt.receipt.to_string()).copied().unwrap_or(0);
                 if receipt.spooled && found < receipt.accepted {
@@ -140,13 +188,22 @@ fn compare(kind: Kind, receipts: &[Receipt], rows: &HashMap<String, u64>, dead_l
                 }
             }
         }
-        Kind::Metrics => {
-            result.note = Some("samples carry no receipt, so metrics were not counted; rejected items were".into());
+        Found::Together { rows, spread } => {
+            result.found = *rows;
+            let spooled: u64 = receipts.iter().filter(|receipt| receipt.spooled).map(|receipt| receipt.accepted).sum();
+            let missing = expected.saturating_sub(*rows);
+            result.still_spooled = missing.min(spooled);
+            let surplus = *rows > expected && !spread;
+            if surplus {
+                let why = "more samples than were accepted: stored twice, or sent by somebody else at the same time";
+                result.note = Some(why.into());
+            }
+            all_there = missing <= spooled && !surplus;
         }
     }
     // The dead letters of a spooled request may still be on their way as well.
     let rejected_ok = (rejected_expected - spooled_rejections..=rejected_expected).contains(&dead_letters);
-    result.ok = result.mismatched_receipts == 0 && rejected_ok;
+    result.ok = all_there && result.mismatched_receipts == 0 && rejected_ok;
     result
 }
 
@@ -159,23 +216,23 @@ mod tests {
         Receipt { receipt: Uuid::from_u128(n), accepted, rejected, spooled, span_us: Some((at, at + 5)) }
     }
 
-    fn rows(found: &[(u128, u64)]) -> HashMap<String, u64> {
-        found.iter().map(|&(n, rows)| (Uuid::from_u128(n).to_string(), rows)).collect()
+    fn rows(found: &[(u128, u64)]) -> Found {
+        Found::Each(found.iter().map(|&(n, rows)| (Uuid::from_u128(n).to_string(), rows)).collect())
     }
 
     #[test]
     fn all_there() {
         let receipts = distinct(&[receipt(2, 5, 1, false), receipt(1, 10, 0, false), receipt(2, 5, 1, false)]);
-        let result = compare(Kind::Events, &receipts, &rows(&[(1, 10), (2, 5)]), 1);
+        let result = compare(&receipts, &rows(&[(1, 10), (2, 5)]), 1);
         assert!(result.ok, "{result:?}");
-        assert_eq!((result.expected, result.found, result.rejected_expected), (15, Some(15), 1));
+        assert_eq!((result.expected, result.found, result.rejected_expected), (15, 15, 1));
     }
 
     #[test]
     fn a_loss_and_a_surplus_do_not_cancel_out() {
         let receipts = distinct(&[receipt(1, 10, 0, false), receipt(2, 10, 0, false)]);
-        let result = compare(Kind::Events, &receipts, &rows(&[(1, 11), (2, 9)]), 0);
-        assert!(!result.ok && result.expected == 20 && result.found == Some(20));
+        let result = compare(&receipts, &rows(&[(1, 11), (2, 9)]), 0);
+        assert!(!result.ok && result.expected == 20 && result.found == 20);
         let found: Vec<u64> = result.mismatches.iter().map(|mismatch| mismatch.found).collect();
         assert_eq!((result.mismatched_receipts, found), (2, vec![11, 9]));
     }
@@ -183,25 +240,39 @@ mod tests {
     #[test]
     fn lost_and_surplus_dead_letters_are_noticed() {
         let receipts = [receipt(1, 1, 2, false)];
-        let ok = |dead_letters| compare(Kind::Events, &receipts, &rows(&[(1, 1)]), dead_letters).ok;
+        let ok = |dead_letters| compare(&receipts, &rows(&[(1, 1)]), dead_letters).ok;
         assert_eq!([1, 2, 3].map(ok), [false, true, false]);
     }
 
     #[test]
     fn spooled_items_may_still_be_on_their_way_but_not_come_twice() {
         let receipts = [receipt(1, 10, 1, true)];
-        let result = compare(Kind::Events, &receipts, &rows(&[(1, 4)]), 0);
+        let result = compare(&receipts, &rows(&[(1, 4)]), 0);
         assert!(result.ok && result.still_spooled == 6);
-        assert!(!compare(Kind::Events, &receipts, &rows(&[(1, 11)]), 1).ok);
+        assert!(!compare(&receipts, &rows(&[(1, 11)]), 1).ok);
         // A replay that says committed settles it.
         let settled = distinct(&[receipt(1, 10, 0, true), receipt(1, 10, 0, false)]);
-        assert!(!compare(Kind::Events, &settled, &rows(&[]), 0).ok);
+        assert!(!compare(&settled, &rows(&[]), 0).ok);
     }
 
     #[test]
-    fn metrics_are_not_counted_and_say_so() {
-        let result = compare(Kind::Metrics, &[receipt(1, 10, 0, false)], &rows(&[]), 0);
-        assert!(result.ok && result.found.is_none() && result.note.is_some());
+    fn samples_are_counted_together() {
+        let receipts = [receipt(1, 10, 0, false), receipt(2, 5, 0, true)];
+        let of = |rows, spread| compare(&receipts, &Found::Together { rows, spread }, 0);
+        let (whole, waiting) = (of(15, false), of(12, false));
+        assert!(whole.ok && whole.still_spooled == 0 && whole.found == 15);
+        assert!(waiting.ok && waiting.still_spooled == 3);
+        assert!(!of(9, false).ok && !of(16, false).ok && of(16, true).ok && !of(9, true).ok);
+        assert!(of(16, false).note.is_some());
+    }
+
+    #[test]
+    fn a_receipt_knows_when_it_was_made() {
+        let made = Uuid::now_v7();
+        let receipts = [Receipt { receipt: made, ..receipt(1, 1, 0, false) }];
+        let (from, to) = received(&receipts);
+        let now = Timestamp::now();
+        assert!(from <= now && now < to, "{from} {now} {to}");
     }
 
     #[test]

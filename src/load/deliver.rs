@@ -18,7 +18,6 @@ use serde::Deserialize;
 
 use super::client::{Connection, Lost, Reply, Target};
 use super::feed::Job;
-use super::options::Kind;
 use super::report::{Answer, Tally};
 use crate::rng::Rng;
 
@@ -56,7 +55,6 @@ impl Default for Policy {
 pub(crate) struct Envelope {
     pub(crate) target: Arc<Target>,
     pub(crate) path: Uri,
-    pub(crate) kind: Kind,
     /// `Authorization` values, one a tenant.
     pub(crate) authorizations: Vec<HeaderValue>,
     /// None: no idempotency keys.
@@ -131,7 +129,7 @@ impl Courier {
                     if matches!(status, 200 | 202 | 422)
                         && let Ok(answer) = serde_json::from_slice::<Answer>(&reply.body)
                     {
-                        let safe = tally.count(envelope.kind, job, status, answer, started.elapsed());
+                        let safe = tally.count(job, status, answer, started.elapsed());
                         envelope.safe.fetch_add(safe, Ordering::Relaxed);
                         return Delivered::Counted;
                     }

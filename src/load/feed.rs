@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Mutex, mpsc};
 
 use super::generate::Generator;
-use super::options::Format;
+use super::options::{Format, Kind};
+use super::samples::SampleGenerator;
 
 /// The media type of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub(crate) struct Job {
     pub(crate) body: Vec<u8>,
     pub(crate) media: Media,
     pub(crate) span: Span,
+    /// An item of it may make several rows: a metric with `values`.
+    pub(crate) spread: bool,
 }
 
 /// The source that all workers share.
@@ -83,7 +86,9 @@ pub(crate) enum Feed {
 
 /// Shared state of generated load.
 pub(crate) struct Generating {
-    pub(crate) generator: Generator,
+    pub(crate) kind: Kind,
+    pub(crate) seed: u64,
+    pub(crate) assets: u32,
     pub(crate) format: Format,
     pub(crate) batch: u64,
     pub(crate) next: AtomicU64,
@@ -131,7 +136,13 @@ impl Claim {
                 let length_us = i64::try_from(events).expect("a batch is far smaller");
                 let first_us = jiff::Timestamp::now().as_microsecond() - length_us;
                 buffer.clear();
-                shared.generator.append(&mut buffer, shared.format, number, events, first_us);
+                let Generating { seed, assets, format, .. } = *shared;
+                match shared.kind {
+                    Kind::Events => Generator { seed, assets }.append(&mut buffer, format, number, events, first_us),
+                    Kind::Metrics => {
+                        SampleGenerator { seed, assets }.append(&mut buffer, format, number, events, first_us);
+                    }
+                }
                 let mut span = Span::default();
                 span.include(first_us);
                 span.include(first_us + length_us - 1);
@@ -139,7 +150,7 @@ impl Claim {
                     Format::Json => Media::Json,
                     Format::Ndjson => Media::Ndjson,
                 };
-                Job { number, events, body: buffer, media, span }
+                Job { number, events, body: buffer, media, span, spread: false }
             }
         }
     }

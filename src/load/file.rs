@@ -111,7 +111,7 @@ impl Batches {
     pub(crate) fn next(&mut self) -> io::Result<Option<Job>> {
         // The bracket is there in case this becomes an array, which is known only when all lines were seen.
         let mut body = vec![b'['];
-        let (mut events, mut all_json, mut span) = (0, true, Span::default());
+        let (mut events, mut all_json, mut spread, mut span) = (0, true, false, Span::default());
         let mut stream = Vec::new();
         let batch = self.batch.min(self.left);
         while events < batch && body.len() < BODY_BYTES_MAX {
@@ -132,6 +132,7 @@ impl Batches {
                 None => {}
             }
             all_json &= found.is_json;
+            spread |= found.spread;
             events += 1;
         }
         if events == 0 {
@@ -147,7 +148,7 @@ impl Batches {
             body.remove(0);
             Media::Ndjson
         };
-        let job = Job { number: self.number, events, body, media, span };
+        let job = Job { number: self.number, events, body, media, span, spread };
         self.number += 1;
         self.left -= events;
         Ok(Some(job))

@@ -69,7 +69,8 @@ const SHAPES: [Shape; 12] = [
     ),
     shape("device.heartbeat", "telemetry-agent", "PUT", "/v1/devices/", "heartbeat received, clock offset in bounds"),
 ];
-const REGIONS: [&str; 6] = ["eu-west-1", "eu-central-1", "us-east-1", "us-west-2", "ap-south-1", "sa-east-1"];
+pub(super) const REGIONS: [&str; 6] =
+    ["eu-west-1", "eu-central-1", "us-east-1", "us-west-2", "ap-south-1", "sa-east-1"];
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Makes batches of events.
@@ -160,14 +161,14 @@ impl Generator {
 
 /// The text of rising timestamps: the date is written once a second, the fraction once an event.
 #[derive(Default)]
-struct Clock {
+pub(super) struct Clock {
     second: Option<i64>,
     /// `2026-01-31T12:34:56.000000Z`
     text: Vec<u8>,
 }
 
 impl Clock {
-    fn text(&mut self, at_us: i64) -> &[u8] {
+    pub(super) fn text(&mut self, at_us: i64) -> &[u8] {
         let second = at_us.div_euclid(1_000_000);
         if self.second != Some(second) {
             let at = jiff::Timestamp::from_second(second).expect("the clock is within the years 1 to 9999");
@@ -185,7 +186,7 @@ impl Clock {
 }
 
 /// Appends `value` in decimal, padded with zeros to `width` digits.
-fn append_number(out: &mut Vec<u8>, mut value: u32, width: usize) {
+pub(super) fn append_number(out: &mut Vec<u8>, mut value: u32, width: usize) {
     let mut digits = [b'0'; 10];
     let mut start = digits.len();
     while value > 0 {

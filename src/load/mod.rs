@@ -21,6 +21,7 @@ mod pace;
 mod progress;
 mod report;
 mod run;
+mod samples;
 mod shift;
 #[cfg(test)]
 mod test_server;
@@ -32,3 +33,4 @@ pub use generate::Generator;
 pub use options::{ASSETS_DEFAULT, Format, Kind, LoadOptions, Rate, Source, parse_duration};
 pub use report::{ErrorSample, LatencyMs, LoadReport, Receipt};
 pub use run::{LoadError, run};
+pub use samples::SampleGenerator;

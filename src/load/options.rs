@@ -80,9 +80,11 @@ pub enum Kind {
 /// Where the items come from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// Generated telemetry events.
+    /// Generated telemetry.
     Generate {
-        /// Same seed, same events (but for their timestamps, which are now).
+        /// Events, or samples of metrics.
+        kind: Kind,
+        /// Same seed, same items (but for their timestamps, which are now).
         seed: u64,
         /// Number of different `asset_id`s.
         assets: u32,
@@ -107,8 +109,7 @@ impl Source {
     /// What the items are.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Generate { .. } => Kind::Events,
-            Self::File { kind, .. } => *kind,
+            Self::Generate { kind, .. } | Self::File { kind, .. } => *kind,
         }
     }
 }

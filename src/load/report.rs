@@ -62,6 +62,9 @@ pub struct LoadReport {
     /// What became of each request, for the conservation check.
     #[serde(skip)]
     pub receipts: Vec<Receipt>,
+    /// Some items make several rows: there may be more rows than items.
+    #[serde(skip)]
+    pub spread: bool,
     /// The comparison with the database, when somebody made it.
     pub conservation: Option<Conservation>,
 }
@@ -144,6 +147,7 @@ pub(crate) struct Tally {
     errors: Vec<ErrorSample>,
     receipts: Vec<Receipt>,
     span: Span,
+    spread: bool,
     pub(crate) gave_up: Option<String>,
 }
 
@@ -153,6 +157,7 @@ impl Tally {
         self.requests += 1;
         self.events_sent += job.events;
         self.span.merge(job.span);
+        self.spread |= job.spread;
     }
 
     pub(crate) fn answered(&mut self, status: u16) {
@@ -165,7 +170,7 @@ impl Tally {
     }
 
     /// Enters an answer's counts; returns how many events are safe because of it.
-    pub(crate) fn count(&mut self, kind: Kind, job: &Job, status: u16, answer: Answer, took: Duration) -> u64 {
+    pub(crate) fn count(&mut self, job: &Job, status: u16, answer: Answer, took: Duration) -> u64 {
         self.latency.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         let spooled = answer.status == "spooled";
         match (answer.duplicate, spooled) {
@@ -177,9 +182,8 @@ impl Tally {
         for error in &answer.errors {
             self.note(Some(status), &error.code, &error.message, 1);
         }
-        // A metric item may stand for several samples, an event for itself only.
         let counted = answer.accepted.saturating_add(answer.rejected);
-        if counted < job.events || (kind == Kind::Events && counted != job.events) {
+        if counted != job.events {
             let message = format!("{} sent, {} accepted, {} rejected", job.events, answer.accepted, answer.rejected);
             self.fail(job.events.saturating_sub(counted), Some(status), "count_mismatch", &message);
         }
@@ -229,6 +233,7 @@ impl Tally {
         }
         self.receipts.extend(other.receipts);
         self.span.merge(other.span);
+        self.spread |= other.spread;
         self.gave_up = self.gave_up.take().or(other.gave_up);
     }
 
@@ -265,6 +270,7 @@ impl Tally {
             interrupted: false,
             stopped_early: self.gave_up,
             receipts: self.receipts,
+            spread: self.spread,
             conservation: None,
         }
     }

@@ -21,7 +21,6 @@ use super::client::{Target, probe};
 use super::deliver::{Courier, Delivered, Envelope, Policy};
 use super::feed::{Feed, Generating};
 use super::file::{Batches, Lines, find_shifts};
-use super::generate::Generator;
 use super::options::{LoadOptions, Source};
 use super::pace::Pacer;
 use super::progress::Progress;
@@ -239,7 +238,6 @@ fn envelope(options: &LoadOptions, policy: Policy) -> Result<Envelope, String> {
             super::Kind::Metrics => "/v1/metrics",
         })?,
         target,
-        kind,
         authorizations: authorizations.collect::<Result<_, String>>()?,
         key_prefix,
         gzip: options.gzip,
@@ -255,9 +253,11 @@ async fn open(options: &LoadOptions, position: Arc<AtomicU64>) -> Result<(Feed, 
     let batch = options.events_per_request() as u64;
     let left = options.max_events.unwrap_or(u64::MAX);
     let (path, kind, now_us) = match &options.source {
-        Source::Generate { seed, assets } => {
+        Source::Generate { kind, seed, assets } => {
             let feed = Feed::Generate(Arc::new(Generating {
-                generator: Generator { seed: *seed, assets: *assets },
+                kind: *kind,
+                seed: *seed,
+                assets: *assets,
                 format: options.format,
                 batch,
                 next: AtomicU64::new(0),

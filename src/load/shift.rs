@@ -34,6 +34,8 @@ struct Fields<'a> {
     metric_type: Option<&'a RawValue>,
     #[serde(borrow)]
     metric_name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    values: Option<&'a RawValue>,
 }
 
 /// What a line says about time.
@@ -52,19 +54,22 @@ pub(crate) struct Line {
     /// Valid JSON, so that it can stand in an array without spoiling its neighbours.
     pub(crate) is_json: bool,
     pub(crate) stamp: Stamp,
+    /// A metric with `values`, which makes several rows.
+    pub(crate) spread: bool,
 }
 
 /// Looks at one line; the name of its stream or series is left in `stream`.
 pub(crate) fn scan(kind: Kind, line: &[u8], stream: &mut Vec<u8>) -> Line {
     stream.clear();
     let Ok(text) = std::str::from_utf8(line) else {
-        return Line { is_json: false, stamp: Stamp::Unreadable };
+        return Line { is_json: false, stamp: Stamp::Unreadable, spread: false };
     };
     // An array would deserialize into the struct by position.
     let fields =
         if text.trim_ascii_start().starts_with('{') { serde_json::from_str::<Fields>(text).ok() } else { None };
     let Some(fields) = fields else {
-        return Line { is_json: serde_json::from_str::<IgnoredAny>(text).is_ok(), stamp: Stamp::Unreadable };
+        let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
+        return Line { is_json, stamp: Stamp::Unreadable, spread: false };
     };
     match kind {
         Kind::Events => {
@@ -89,7 +94,7 @@ pub(crate) fn scan(kind: Kind, line: &[u8], stream: &mut Vec<u8>) -> Line {
             }
         },
     };
-    Line { is_json: true, stamp }
+    Line { is_json: true, stamp, spread: kind == Kind::Metrics && fields.values.is_some() }
 }
 
 /// A JSON string's content; anything else as written.

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::deliver::Policy;
-use super::options::{Format, LoadOptions, Rate, Source};
+use super::options::{Format, Kind, LoadOptions, Rate, Source};
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -118,7 +118,7 @@ pub(crate) fn options(url: &str) -> LoadOptions {
         connections: 1,
         format: Format::Ndjson,
         gzip: false,
-        source: Source::Generate { seed: 1, assets: 10 },
+        source: Source::Generate { kind: Kind::Events, seed: 1, assets: 10 },
         progress: false,
         max_events: Some(100),
         no_keys: false,

@@ -245,15 +245,19 @@ async fn a_file_goes_through_line_by_line_with_stable_keys() {
 async fn metrics_go_to_their_own_path() {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all(b"{\"metric_name\":\"m\",\"values\":[1,2,3]}\n").expect("written");
-    let server = Server::start(Box::new(|_, _| Some(counts(200, "committed", 3, 0, false)))).await;
+    let server = Server::start(Box::new(|_, seen| Some(counts(200, "committed", seen.lines(), 0, false)))).await;
     let mut options = options(&server.url);
     options.source = file_source(file.path());
     if let Source::File { kind, .. } = &mut options.source {
         *kind = Kind::Metrics;
     }
-    let report = load(options).await;
-    assert!(report.is_ok(), "one item may stand for several samples: {report:?}");
+    let report = load(options.clone()).await;
+    assert!(report.is_ok() && report.spread, "one item makes several rows: {report:?}");
     assert_eq!(server.seen()[0].path, "/v1/metrics");
+    options.source = Source::Generate { kind: Kind::Metrics, seed: 1, assets: 10 };
+    let report = load(options).await;
+    assert!(report.is_ok() && !report.spread && report.events_sent == 100, "{report:?}");
+    assert!(server.seen().iter().all(|seen| seen.path == "/v1/metrics"));
 }
 
 #[tokio::test]

@@ -14,6 +14,8 @@ pub const TESTS: &[Test] = &[
     Test { name: "a_file_twice", engines: &Engine::ALL, run: a_file_twice, missing: || None },
     Test { name: "generated_load", engines: &Engine::ALL, run: generated_load, missing: || None },
     Test { name: "refusals_are_reported", engines: &Engine::ALL, run: refusals_are_reported, missing: || None },
+    Test { name: "generated_metrics", engines: &Engine::ALL, run: generated_metrics, missing: || None },
+    Test { name: "real_metrics_twice", engines: &Engine::ALL, run: real_metrics_twice, missing: real_metrics_missing },
     Test { name: "real_events_twice", engines: &Engine::ALL, run: real_events_twice, missing: real_events_missing },
 ];
 
@@ -23,6 +25,14 @@ fn real_events() -> PathBuf {
 
 fn real_events_missing() -> Option<String> {
     (!real_events().is_file()).then(|| format!("there is no {}", real_events().display()))
+}
+
+fn real_metrics() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/real-metrics.ndjson.gz")
+}
+
+fn real_metrics_missing() -> Option<String> {
+    (!real_metrics().is_file()).then(|| format!("there is no {}", real_metrics().display()))
 }
 
 fn load(env: &Env, tidegate: &Tidegate, arguments: &[&str]) -> Finished {
@@ -108,5 +118,36 @@ fn real_events_twice(env: &Env) -> TestResult {
     assert_eq!(figures(&load(env, &tidegate, &arguments).json()), [6000, 6000, 0, 0]);
     assert_eq!(figures(&load(env, &tidegate, &arguments).json()), [6000, 0, 0, 6000]);
     assert_eq!((env.sql().count("events"), env.sql().count("dead_letter_events")), (6000, 0));
+    Ok(())
+}
+
+fn generated_metrics(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let arguments =
+        ["--kind", "metrics", "--assets", "300", "--duration", "2s", "--batch", "500", "--connections", "2"];
+    let report = load(env, &tidegate, &arguments).json();
+    let [sent, committed, rejected, duplicates] = figures(&report);
+    assert!(sent > 0);
+    assert_eq!((committed, rejected, duplicates), (sent, 0, 0));
+    assert_eq!(report["conservation"]["found"].as_u64(), Some(sent));
+    let sql = env.sql();
+    assert_eq!(sql.count("metrics"), i64::try_from(sent)?);
+    assert!(sql.one::<i64>("SELECT count(DISTINCT asset_id) FROM metrics") <= 300);
+    Books::of(&tidegate.client).assert_items(&[("received", sent), ("committed", sent)]);
+    Ok(())
+}
+
+/// The samples of 17 series, of which the longest is some weeks: a second run stores nothing.
+fn real_metrics_twice(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let (file, now) = (real_metrics(), crate::samples::now().to_string());
+    let file = file.to_str().unwrap();
+    let arguments = ["--file", file, "--kind", "metrics", "--shift-to-now", "--now", &now, "--key-prefix", "real"];
+    assert_eq!(figures(&load(env, &tidegate, &arguments).json()), [67_740, 67_740, 0, 0]);
+    assert_eq!(figures(&load(env, &tidegate, &arguments).json()), [67_740, 0, 0, 67_740]);
+    let sql = env.sql();
+    assert_eq!((sql.count("metrics"), sql.count("dead_letter_events")), (67_740, 0));
+    let series = "SELECT count(*) FROM (SELECT DISTINCT asset_id, metric_type, metric_name FROM metrics) AS series";
+    assert_eq!(sql.one::<i64>(series), 17);
     Ok(())
 }

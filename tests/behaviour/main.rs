@@ -19,6 +19,7 @@ mod keys;
 mod load;
 mod metrics;
 mod metrics_columnstore;
+mod metrics_faults;
 mod not_json;
 mod numbers;
 mod operation;
@@ -53,6 +54,7 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("exactly_once", exactly_once::TESTS),
         ("metrics", metrics::TESTS),
         ("metrics", metrics_columnstore::TESTS),
+        ("metrics", metrics_faults::TESTS),
         ("reads", reads::TESTS),
         ("dead_letters", dead_letters::TESTS),
         ("keys", keys::TESTS),

@@ -12,8 +12,8 @@ use crate::env::until;
 use crate::postgres::Sql;
 use crate::samples::array;
 
-/// Events of a request.
-const EVENTS: i64 = 20;
+/// Items of a request.
+const ITEMS: i64 = 20;
 const SENDERS: usize = 4;
 /// Between attempts while the server is away, so that the senders leave it some processor time.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -25,6 +25,39 @@ pub enum Patience {
     Retry,
     /// Stops.
     GiveUp,
+}
+
+/// What the requests hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    Events,
+    Metrics,
+}
+
+impl Sent {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Events => "/v1/events",
+            Self::Metrics => "/v1/metrics",
+        }
+    }
+
+    fn item(self, key: &str, n: i64) -> String {
+        match self {
+            Self::Events => format!(r#"{{"event_type":"t","source_module":"s","payload":{{"key":"{key}","n":{n}}}}}"#),
+            Self::Metrics => {
+                format!(r#"{{"asset_id":"asset-{n}","metric_name":"m","value":{n},"dimensions":{{"key":"{key}"}}}}"#)
+            }
+        }
+    }
+
+    /// The stored requests: key, rows, different rows.
+    fn stored(self) -> &'static str {
+        match self {
+            Self::Events => "SELECT payload->>'key', count(*), count(DISTINCT payload->>'n') FROM events GROUP BY 1",
+            Self::Metrics => "SELECT dimensions->>'key', count(*), count(DISTINCT value_sum) FROM metrics GROUP BY 1",
+        }
+    }
 }
 
 #[derive(Default)]
@@ -43,11 +76,15 @@ pub struct Traffic {
 
 impl Traffic {
     pub fn start(client: &Client, patience: Patience) -> Self {
+        Self::of(Sent::Events, client, patience)
+    }
+
+    pub fn of(sent: Sent, client: &Client, patience: Patience) -> Self {
         let shared = Arc::new(Shared { client: Mutex::new(Some(client.clone())), ..Shared::default() });
         let senders = (0..SENDERS)
             .map(|sender| {
                 let shared = Arc::clone(&shared);
-                std::thread::spawn(move || send(&shared, sender, patience))
+                std::thread::spawn(move || send(sent, &shared, sender, patience))
             })
             .collect();
         Self { shared, senders }
@@ -76,24 +113,25 @@ impl Traffic {
     }
 }
 
-fn send(shared: &Shared, sender: usize, patience: Patience) -> Vec<String> {
+fn send(sent: Sent, shared: &Shared, sender: usize, patience: Patience) -> Vec<String> {
     let mut acknowledged = Vec::new();
     for request in 0.. {
         if shared.stop.load(SeqCst) {
             break;
         }
-        let key = format!("{sender}-{request}");
-        let body = array(
-            (0..EVENTS)
-                .map(|n| format!(r#"{{"event_type":"t","source_module":"s","payload":{{"key":"{key}","n":{n}}}}}"#)),
-        );
+        // A key stands for its route as well.
+        let key = match sent {
+            Sent::Events => format!("{sender}-{request}"),
+            Sent::Metrics => format!("m{sender}-{request}"),
+        };
+        let body = array((0..ITEMS).map(|n| sent.item(&key, n)));
         let attempt = || {
             let client = shared.client.lock().unwrap().clone().unwrap();
             let headers = [("content-type", "application/json"), ("idempotency-key", key.as_str())];
-            match client.send("POST", "/v1/events", &headers, &body) {
+            match client.send("POST", sent.path(), &headers, &body) {
                 Ok(answer) if matches!(answer.status, 200 | 202) => {
                     let told = answer.json();
-                    assert_eq!((&told["accepted"], &told["rejected"]), (&EVENTS.into(), &0.into()), "{told}");
+                    assert_eq!((&told["accepted"], &told["rejected"]), (&ITEMS.into(), &0.into()), "{told}");
                     Some(())
                 }
                 Ok(answer) => {
@@ -122,10 +160,14 @@ fn send(shared: &Shared, sender: usize, patience: Patience) -> Vec<String> {
 /// Every acknowledged request is stored whole and once; any other whole and once, or not at all. Returns how many are
 /// stored.
 pub fn assert_stored(sql: &Sql, acknowledged: &BTreeSet<String>) -> usize {
-    let rows = sql.rows("SELECT payload->>'key', count(*), count(DISTINCT payload->>'n') FROM events GROUP BY 1", &[]);
+    assert_stored_of(Sent::Events, sql, acknowledged)
+}
+
+pub fn assert_stored_of(sent: Sent, sql: &Sql, acknowledged: &BTreeSet<String>) -> usize {
+    let rows = sql.rows(sent.stored(), &[]);
     let stored: BTreeMap<String, (i64, i64)> = rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect();
     for (key, counts) in &stored {
-        assert_eq!(*counts, (EVENTS, EVENTS), "{key}");
+        assert_eq!(*counts, (ITEMS, ITEMS), "{key}");
     }
     let lost: Vec<&String> = acknowledged.iter().filter(|key| !stored.contains_key(*key)).collect();
     assert!(lost.is_empty(), "acknowledged and not stored: {lost:?}");
