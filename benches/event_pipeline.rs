@@ -1,5 +1,5 @@
 //! Decode, validate and encode on one core, without a database: `cargo bench --bench event_pipeline`. The events are
-//! about 400 bytes each and the same in every run.
+//! about 400 bytes each, the samples of metrics about 160, and the same in every run.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -7,6 +7,8 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tidegate::event::{BodyForm, Decoder, Defaults, Origin, Window};
 use tidegate::limits::MIB;
+use tidegate::load::{Format, SampleGenerator};
+use tidegate::metric;
 use uuid::Uuid;
 
 const ITEMS: usize = 1000;
@@ -82,5 +84,30 @@ fn pipeline(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, pipeline);
+/// The same for metrics: samples of 2,000 assets, and an item with many values.
+fn metrics(criterion: &mut Criterion) {
+    let origin = origin();
+    let (mut array, mut lines) = (Vec::new(), Vec::new());
+    let generator = SampleGenerator { seed: SEED, assets: 2000 };
+    generator.append(&mut array, Format::Json, 0, ITEMS as u64, RECEIVED_AT_US);
+    generator.append(&mut lines, Format::Ndjson, 0, ITEMS as u64, RECEIVED_AT_US);
+    let values: Vec<String> = (0..ITEMS).map(|n| format!("{}.25", n * 7)).collect();
+    let values = format!(r#"{{"asset_id":"a","metric_name":"m","values":[{}]}}"#, values.join(","));
+    let mut group = criterion.benchmark_group("metric_pipeline");
+    for (name, body, form) in [
+        ("json_array", array, BodyForm::Json),
+        ("ndjson", lines, BodyForm::Ndjson),
+        ("values", values.into_bytes(), BodyForm::Json),
+    ] {
+        let mut decoder = metric::Decoder::new();
+        let first = decoder.decode(&body, form, &origin).expect("the body is good");
+        assert_eq!((first.rows.rows.len(), first.rejected.len()), (ITEMS, 0));
+        println!("{name}: {} bytes a sample, {} bytes a row", body.len() / ITEMS, first.rows.bytes.len() / ITEMS);
+        group.throughput(Throughput::Elements(ITEMS as u64));
+        group.bench_function(name, |bencher| bencher.iter(|| decoder.decode(black_box(&body), form, &origin)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, pipeline, metrics);
 criterion_main!(benches);

@@ -1,10 +1,11 @@
-//! Tidegate: time-series events over HTTP into TimescaleDB and PostgreSQL as binary COPY, answered after COMMIT, or, while
+//! Tidegate: time-series events and metrics over HTTP into TimescaleDB and PostgreSQL as binary COPY, answered after COMMIT, or, while
 //! the database is away, once they are safe on disk.
 //!
 //! # Nouns
 //!
 //! - An **event** happened at a time; a **tenant** (an organization's slug) owns it; an API key speaks for one tenant.
-//! - An **item** is one event of a request as it was sent. What is refused becomes a **dead letter**: its bytes, the
+//! - A **metric** is a raw **sample** of an asset, or a **summary** of many.
+//! - An **item** is one event or metric of a request as it was sent. What is refused becomes a **dead letter**: its bytes, the
 //!   **stage** that refused it, a stable **code**.
 //! - A **submission** is a decoded request; it waits in a **lane** and is written with others as a **batch**, one
 //!   transaction. A **manifest** says what a batch wrote for one tenant and stream.
@@ -15,8 +16,8 @@
 //! # The one direction data flows
 //!
 //! ```text
-//! http -> tenancy (key) -> event (split, scan, validate, encode) -> ingest (lane -> plan -> one transaction) -> answer
-//!                              \-> rejected item --------------------> dead letters, in the same transaction
+//! http -> tenancy (key) -> item (split, scan) -> event or metric (validate, encode) -> ingest (lane -> plan -> one transaction) -> answer
+//!                              \-> rejected item ---------------------------------> dead letters, in the same transaction
 //! what the database does not take -> ingest (shelter -> spool) -> answer ... drain -> plan -> one transaction
 //! http -> tenancy (key) -> query -> answer
 //! ```
@@ -28,14 +29,14 @@
 //! - An answer of 200 comes after COMMIT, one of 202 after fdatasync ([`ingest::spool`]); a request is stored whole, and
 //!   with a key once.
 //! - What hyper reads of HTTP/1 has one reading, and every answer to it is ours ([`http`]).
-//! - [`event`] is pure: no runtime, no sockets, no database. [`storage`] knows no event. [`http`] has no SQL.
+//! - [`item`], [`event`] and [`metric`] are pure: no runtime, no sockets, no database. [`storage`] knows no event. [`http`] has no SQL.
 //! - A payload's text reaches jsonb as it was sent; nothing parses it into values.
 //! - Every read and write is of the key's tenant. Every limit is in [`limits`], or in [`config`] with bounds.
 //!
 //! # Deliberately absent
 //!
 //! Globals read by leaf code; recursion over input; errors told apart by their text; a unique index that exactly-once
-//! would depend on. Not built yet: metrics, rollups, consumer groups. The map is docs/ARCHITECTURE.md.
+//! would depend on. Not built yet: consumer groups. The map is docs/ARCHITECTURE.md.
 
 pub mod app;
 pub mod cli;

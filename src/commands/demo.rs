@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio_postgres::Client;
 
 use super::load::print_report;
@@ -12,6 +13,10 @@ use crate::config::Config;
 use crate::load::{ASSETS_DEFAULT, Format, Kind, LoadOptions, Rate, Source, check_conservation};
 use crate::shutdown::Signals;
 use crate::storage::StorageError;
+
+/// So few that the events' rate is hardly less for them.
+const METRICS_PER_SECOND: u64 = 2000;
+const METRIC_ASSETS: u32 = 100;
 
 /// A folder that is removed with the demo.
 struct Throwaway(PathBuf);
@@ -57,7 +62,7 @@ pub async fn run(config: &Config, duration: Duration) -> Exit {
 async fn show(app: &App, duration: Duration, stop: impl Future<Output = ()>) -> Result<bool, StorageError> {
     println!("engine: {}", app.welcome.engine);
     let key = app.first_key().await?.map(|(_, key)| key);
-    let options = LoadOptions {
+    let events = LoadOptions {
         url: app.welcome.url.clone(),
         keys: key.into_iter().collect(),
         rate: Rate::Max,
@@ -71,22 +76,43 @@ async fn show(app: &App, duration: Duration, stop: impl Future<Output = ()>) -> 
         max_events: None,
         no_keys: false,
     };
+    // Metrics trickle in beside the events, as in life.
+    let metrics = LoadOptions {
+        rate: Rate::PerSecond(METRICS_PER_SECOND),
+        connections: 1,
+        source: Source::Generate { kind: Kind::Metrics, seed: 1, assets: METRIC_ASSETS },
+        progress: false,
+        ..events.clone()
+    };
     let fatal = |error: &dyn std::fmt::Display| StorageError::fatal(error.to_string());
-    let mut report = crate::load::run(options, stop).await.map_err(|error| fatal(&error))?;
+    let stop = stop.shared();
+    let (events, metrics) = tokio::join!(crate::load::run(events, stop.clone()), crate::load::run(metrics, stop));
     let client = owner_client(app.location()).await?;
-    report.conservation = Some(check_conservation(&report, &client).await?);
-    print_report(&report, &mut std::io::stdout()).map_err(|error| fatal(&error))?;
+    let mut ok = true;
+    for report in [events, metrics] {
+        let mut report = report.map_err(|error| fatal(&error))?;
+        report.conservation = Some(check_conservation(&report, &client).await?);
+        print_report(&report, &mut std::io::stdout()).map_err(|error| fatal(&error))?;
+        println!();
+        ok &= report.is_ok();
+    }
     queries(&client).await?;
-    Ok(report.is_ok())
+    Ok(ok)
 }
 
 /// A few questions that a dashboard would ask.
 async fn queries(client: &Client) -> Result<(), StorageError> {
-    println!("\nevents by type:");
+    println!("events by type:");
     let sql = "SELECT event_type, count(*)::text, round(100.0 * count(*) / sum(count(*)) OVER (), 1)::text \
                FROM events GROUP BY 1 ORDER BY count(*) DESC LIMIT 8";
     let rows = client.query(sql, &[]).await?;
     print_table(["EVENT_TYPE", "COUNT", "%"], rows.iter().map(|row| [row.get(0), row.get(1), row.get(2)]));
+    println!("\nmetrics:");
+    let sql = "SELECT metric_name, count(*)::text, round(avg(value_sum)::numeric, 1)::text, round(max(value_sum)::numeric, 1)::text \
+               FROM metrics GROUP BY 1 ORDER BY 1 LIMIT 4";
+    let rows = client.query(sql, &[]).await?;
+    let columns = rows.iter().map(|row| [row.get(0), row.get(1), row.get(2), row.get(3)]);
+    print_table(["METRIC_NAME", "COUNT", "MEAN", "MAX"], columns);
     println!("\nthe busiest assets' errors:");
     let sql = "SELECT asset_id, count(*)::text, max(timestamp)::text FROM events \
                WHERE severity IN ('error', 'critical') AND asset_id IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 5";

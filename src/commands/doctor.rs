@@ -286,7 +286,8 @@ async fn hidden_rows(client: &Client) -> Result<Finding, StorageError> {
         State::Failed,
         hidden.join(", "),
         "these chunks hold committed rows that readers skip; nothing is lost. A plain INSERT into a chunk flags it as \
-         partial, and its rows are seen again: insert one row of the chunk's day that nothing else is like, then delete it. Then tell Tidegate's maintainers: every writer must go through Tidegate for this not to happen",
+         partial, and its rows are seen again: insert one row of the chunk's day that nothing else is like, then delete \
+         it. Then tell Tidegate's maintainers: every writer must go through Tidegate for this not to happen",
     ))
 }
 

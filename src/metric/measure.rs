@@ -92,6 +92,9 @@ fn read_summary(envelope: &Envelope<'_>) -> Result<Measure, Rejection> {
     // The variance of all values, not of a sample.
     let (sumsq, variance) = match (sumsq, stddev) {
         (None, None) => (None, None),
+        (Some(sumsq), None) if sumsq < 0.0 => {
+            return Err(unfitting(format!("sumsq is {sumsq}; squares are not negative")));
+        }
         (Some(sumsq), None) => (Some(sumsq), Some(sumsq / n - mean * mean)),
         (None, Some(stddev)) if stddev < 0.0 => {
             return Err(unfitting(format!("stddev is {stddev}; a deviation is not negative")));

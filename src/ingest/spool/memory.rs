@@ -55,7 +55,6 @@ pub fn recover_bytes(bytes: &[u8]) -> Totals {
         next,
         read: surveyed.undrained_from.unwrap_or(begin),
         delivered: Default::default(),
-        epoch: 0,
         undrained: counted,
         quarantined: Default::default(),
         closed: false,

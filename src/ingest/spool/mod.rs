@@ -178,13 +178,7 @@ impl Spool {
         }
     }
 
-    /// Lets [`Spool::next`] go on with the first record not acknowledged, as after a failure to drain what was read.
-    pub fn rewind(&self) {
-        self.shared.rewind();
-        self.shared.announce();
-    }
-
-    /// All records up to `through`, which was read since the last rewind, are drained. Resolves once that is durable.
+    /// All records up to `through`, which was read, are drained. Resolves once that is durable.
     pub async fn acknowledge(&self, through: Sequence) -> Result<(), KeepError> {
         if !self.shared.lock().acknowledge(through) {
             return Err(KeepError::NotDelivered);

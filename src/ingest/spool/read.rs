@@ -32,7 +32,6 @@ struct Run {
 /// What was seen at the place where reading stands; nothing has moved yet.
 pub struct Seen {
     place: Place,
-    epoch: u64,
     segment: u64,
     /// The segment was sealed when it was looked at.
     sealed: bool,
@@ -56,18 +55,17 @@ impl Shared {
     /// Reads up to `bytes_max` of records, but one at least. Blocks on the disk; moves nothing, so that what is read for
     /// a caller that went away is read again. None: there is no segment.
     pub fn look(&self, bytes_max: usize) -> Option<Seen> {
-        let (segment, start, place, epoch, sealed) = {
+        let (segment, start, place, sealed) = {
             let state = self.lock();
             let (segment, start) = state.segment_at(state.read)?;
             let sealed = state.segments.back().is_some_and(|last| last.first != segment.first);
-            (segment.clone(), start, state.read, state.epoch, sealed)
+            (segment.clone(), start, state.read, sealed)
         };
         let (first, file) = (segment.first, &*segment.file);
         let mut scanner = Scanner::new(file, segment.marker, start.offset, segment.end, start.sequence, segment.next);
         let (run, damage) = next_run(&mut scanner, bytes_max);
         let mut seen = Seen {
             place,
-            epoch,
             segment: first,
             sealed,
             next: Place { first, offset: scanner.offset, sequence: segment.next },
@@ -92,7 +90,7 @@ impl Shared {
     pub fn take(&self, seen: Option<Seen>) -> Taken {
         let Some(seen) = seen else { return Taken::Nothing };
         let mut state = self.lock();
-        if state.epoch != seen.epoch || state.read != seen.place {
+        if state.read != seen.place {
             return Taken::Again;
         }
         if let Some((from, to)) = seen.damage {
@@ -124,14 +122,6 @@ impl Shared {
                 Taken::Nothing => return Vec::new(),
             }
         }
-    }
-
-    /// Reading goes on with the first record not acknowledged.
-    pub fn rewind(&self) {
-        let mut state = self.lock();
-        state.read = state.drained();
-        state.delivered.clear();
-        state.epoch += 1;
     }
 
     /// The first bytes of the payloads of records not drained that have this receipt. Blocks on the disk.

@@ -71,7 +71,6 @@ pub fn open(config: SpoolConfig, fs: Arc<dyn Fs>) -> Result<Opened, SpoolError> 
         next,
         read: segments.iter().find_map(|surveyed| surveyed.undrained_from).unwrap_or(behind),
         delivered: Default::default(),
-        epoch: 0,
         undrained: recovery.undrained,
         quarantined,
         closed: false,

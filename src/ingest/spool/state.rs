@@ -82,8 +82,6 @@ pub struct State {
     /// What is read next.
     pub read: Place,
     pub delivered: VecDeque<Delivered>,
-    /// Changes when reading begins anew, so that a read under way is thrown away.
-    pub epoch: u64,
     /// Durable and not drained.
     pub undrained: Totals,
     pub quarantined: Quarantined,

@@ -100,6 +100,7 @@ fn a_summary_is_of_one_set_of_values() {
         r#","count":2,"sum":3,"min":1,"max":2,"sumsq":4"#,
         r#","count":2,"sum":3,"min":1,"max":2,"sumsq":6"#,
         r#","count":2,"sum":3,"min":1,"max":2,"stddev":-1"#,
+        r#","count":2,"sum":0,"min":0,"max":0,"sumsq":-1e-9"#,
         r#","count":2,"sum":3,"min":1,"max":2,"stddev":5"#,
         r#","count":2,"sum":3,"min":1,"max":2,"stddev":0.7,"sumsq":5"#,
         r#","count":1,"sum":3,"min":1,"max":2"#,

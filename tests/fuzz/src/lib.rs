@@ -1,6 +1,7 @@
 //! What the fuzz targets share: decoding as the server does it, what must hold of every result, and a private server.
 
 pub mod decoded;
+pub mod metrics;
 pub mod server;
 pub mod tuple;
 

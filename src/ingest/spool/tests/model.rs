@@ -52,7 +52,7 @@ struct Model {
     /// A power cut hit a group that was being written: some of its records may be whole behind others that are not,
     /// which nobody can tell from damage.
     torn_group: bool,
-    /// Read since the last rewind or start, and not acknowledged.
+    /// Read since the last start, and not acknowledged.
     delivered: Vec<(u64, u64)>,
     /// The sequence that was read last since then.
     last_read: u64,
@@ -174,12 +174,6 @@ impl Model {
         }
     }
 
-    fn rewind(&mut self) {
-        self.keeper.shared.rewind();
-        self.last_read = self.delivered.first().map_or(self.last_read, |(sequence, _)| sequence - 1);
-        self.delivered.clear();
-    }
-
     fn restart(&mut self, power_cut: bool) {
         self.torn_group |= power_cut && self.sim.has_pending(".seg");
         self.sim.restart(power_cut);
@@ -220,8 +214,7 @@ impl Model {
         match self.rng.below(100) {
             0..45 => self.append(),
             45..65 => self.read(),
-            65..85 => self.acknowledge(),
-            85..90 => self.rewind(),
+            65..90 => self.acknowledge(),
             90..93 => self.restart(self.rng.0.is_multiple_of(2)),
             93..96 => self.find(),
             _ => {

@@ -1,0 +1,119 @@
+//! What must hold of whatever a body of metrics is decoded to, and of each row beside an independent reading by serde_json.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+use tidegate::event::{BodyForm, Decoded};
+use tidegate::metric::{COPY_COLUMN_COUNT, Decoder};
+
+use crate::decoded::item;
+use crate::origin;
+
+/// A tuple's columns by their place in `COPY_COLUMNS`; None is NULL.
+struct Tuple<'a>(Vec<Option<&'a [u8]>>);
+
+const TENANT_ID: usize = 4;
+const ASSET_ID: usize = 5;
+const METRIC_NAME: usize = 7;
+const COUNT: usize = 8;
+const SUM: usize = 9;
+const MIN: usize = 10;
+const MAX: usize = 11;
+const SUMSQ: usize = 12;
+const DIMENSIONS: usize = 13;
+
+impl<'a> Tuple<'a> {
+    fn read(bytes: &'a [u8]) -> Self {
+        let (count, mut rest) = bytes.split_first_chunk::<2>().expect("a tuple has a count");
+        assert_eq!(i16::from_be_bytes(*count), COPY_COLUMN_COUNT);
+        let columns = (0..COPY_COLUMN_COUNT).map(|_| {
+            let (length, after) = rest.split_first_chunk::<4>().expect("a column has a length");
+            rest = after;
+            let length = usize::try_from(i32::from_be_bytes(*length)).ok()?;
+            let (value, after) = rest.split_at(length);
+            rest = after;
+            Some(value)
+        });
+        let tuple = Self(columns.collect());
+        assert!(rest.is_empty(), "bytes after the last column");
+        assert!(tuple.0[..MIN].iter().all(Option::is_some), "a column that is NULL");
+        tuple
+    }
+
+    fn text(&self, column: usize) -> &'a str {
+        let text = std::str::from_utf8(self.0[column].expect("not NULL")).expect("text is UTF-8");
+        assert!(!text.contains('\0'), "NUL in column {column}");
+        text
+    }
+
+    fn double(&self, column: usize) -> Option<f64> {
+        self.0[column].map(|bytes| f64::from_be_bytes(bytes.try_into().expect("eight bytes")))
+    }
+}
+
+/// Decodes an input, whose first byte chooses the form; panics when an invariant does not hold.
+pub fn check(input: &[u8]) {
+    let Some((&choice, body)) = input.split_first() else { return };
+    let form = if choice & 1 == 0 { BodyForm::Json } else { BodyForm::Ndjson };
+    let Ok(decoded) = Decoder::new().decode(body, form, &origin()) else { return };
+    conserves(&decoded);
+    for row in &decoded.rows.rows {
+        let tuple = Tuple::read(&decoded.rows.bytes[row.bytes.start as usize..row.bytes.end as usize]);
+        assert_eq!(tuple.text(TENANT_ID), "acme");
+        beside_serde(&tuple, item(row, body));
+    }
+}
+
+/// Every item is rejected or has rows of its own, in order; every row's tuple follows the one before.
+fn conserves(decoded: &Decoded) {
+    let mut items: Vec<u32> = decoded.rows.rows.iter().map(|row| row.item).collect();
+    assert!(items.is_sorted());
+    items.dedup();
+    items.extend(decoded.rejected.iter().map(|item| item.index));
+    items.sort_unstable();
+    assert!(items.into_iter().eq(0..decoded.items), "an item is in neither account, or in both");
+    let mut end = 0;
+    for row in &decoded.rows.rows {
+        assert_eq!(row.bytes.start, end);
+        end = row.bytes.end;
+    }
+    assert_eq!(end as usize, decoded.rows.bytes.len());
+    for item in &decoded.rejected {
+        let message = &item.rejection.message;
+        assert!(!message.is_empty() && !message.contains(char::is_control), "{message:?}");
+    }
+}
+
+/// Reads the item a second time, by other means.
+fn beside_serde(tuple: &Tuple<'_>, raw: &str) {
+    let members: BTreeMap<String, &RawValue> =
+        serde_json::from_str(raw).unwrap_or_else(|error| panic!("{error}: {raw}"));
+    let given = |names: &[&str]| {
+        names.iter().find_map(|name| members.get(*name).map(|value| value.get()).filter(|value| *value != "null"))
+    };
+    for (names, column) in [(&["asset_id"][..], ASSET_ID), (&["metric_name", "name"][..], METRIC_NAME)] {
+        let text: String = serde_json::from_str(given(names).expect("required")).expect("a string");
+        assert_eq!(tuple.text(column), text, "{names:?}");
+    }
+    let count = i64::from_be_bytes(tuple.0[COUNT].expect("not NULL").try_into().expect("eight bytes"));
+    let sum = tuple.double(SUM).expect("not NULL");
+    assert!(count >= 1 && sum.abs() <= 1e140 && (sum != 0.0 || sum.is_sign_positive()), "{raw}");
+    // A number is stored as the nearest double or not at all; all that reads as its text reads as that double.
+    let number = |text: &str| text.trim().parse::<f64>().expect("a number");
+    match (given(&["value"]), given(&["values"])) {
+        (Some(value), _) => assert!(count == 1 && sum == number(value), "{raw}"),
+        (None, Some(values)) => {
+            let values: Vec<&RawValue> = serde_json::from_str(values).expect("an array");
+            assert!(count == 1 && values.iter().any(|value| sum == number(value.get())), "{raw}");
+        }
+        (None, None) => assert_eq!(sum, number(given(&["sum"]).expect("a summary has a sum")), "{raw}"),
+    }
+    let (min, max, sumsq) = (tuple.double(MIN), tuple.double(MAX), tuple.double(SUMSQ));
+    assert_eq!((min.is_some(), max.is_some()), (count > 1, count > 1), "{raw}");
+    assert!(min <= max && sumsq.is_none_or(|sumsq| count > 1 && (0.0..=1e280).contains(&sumsq)), "{raw}");
+    let Some(bytes) = tuple.0[DIMENSIONS] else { return assert_eq!(given(&["dimensions"]), None) };
+    let (version, text) = bytes.split_first().expect("jsonb has a version");
+    let text = std::str::from_utf8(text).expect("jsonb is UTF-8");
+    assert!(*version == 1 && text.starts_with('{') && text.ends_with('}'), "{text}");
+    serde_json::from_str::<&RawValue>(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+}
