@@ -28,7 +28,7 @@ pub(super) enum Field {
     Values,
     Dimensions,
     /// No field; kept as it is.
-    Unknown = SLOTS_MAX as isize,
+    Unknown = SLOTS_MAX.cast_signed(),
     /// No field either, but inside dimensions the name of a member that the server writes.
     Extra,
 }
