@@ -32,7 +32,7 @@ test-faults: postgres ## the whole fault suite, also the slow scenarios that `ma
 fuzz: postgres ## each fuzz target for FUZZ_SECONDS (60)
 	CARGO="$(CARGO)" CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" scripts/fuzz $(FUZZ_SECONDS)
 
-bench: postgres ## measure everything, about 20 minutes; ARGS=--long for the run of 100 million rows as well
+bench: postgres ## measure everything, about 20 minutes; ARGS=--long for the parts that take hours as well
 	$(CARGO) bench --bench event_pipeline
 	$(CARGO) bench --bench request_parts
 	$(CARGO) bench --bench compare -- $(ARGS)

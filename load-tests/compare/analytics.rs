@@ -259,6 +259,6 @@ impl Step {
 impl Rollups {
     /// The highest rate that can be kept up.
     pub fn best(&self) -> Option<&Step> {
-        self.steps.iter().filter(|step| step.is_good()).next_back()
+        self.steps.iter().rfind(|step| step.is_good())
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::analytics::Asked;
 use super::dataset::{Dataset, asset_name, below, metric};
+use super::explain::Statement;
 use super::http::{Connection, address, head};
 use super::meter::{Meter, Usage};
 use super::sender::percentile;
@@ -172,7 +173,8 @@ struct Answers {
 impl Asker {
     async fn one(&mut self, number: u64, counted: bool) {
         // Tenants in turn, each client another one at a time.
-        let tenant = (self.client * STEP as usize + usize::try_from(number).unwrap_or_default()) % self.keys.len();
+        let turn = self.client as u64 * STEP + number;
+        let tenant = usize::try_from(turn % self.keys.len() as u64).expect("below a length");
         let random = (number * STEP + self.client as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let path = (self.kind.path)(&self.dataset, tenant, random ^ random >> 29);
         let request = head("GET", &path, &self.host, &self.keys[tenant]) + "\r\n";
@@ -193,7 +195,7 @@ impl Asker {
         }
         if counted {
             self.answers.times_ms.push(time_ms);
-            if number % PARSED == 0 || number == WARM_UP {
+            if number.is_multiple_of(PARSED) || number == WARM_UP {
                 self.answers.rows.extend(rows(&reply.body));
             }
         }
@@ -255,7 +257,7 @@ fn summary(query: &str, state: &str, clients: usize, mut answers: Answers, usage
 pub async fn ask_in_sql(
     target: &Target,
     dataset: Dataset,
-    (query, sql): &(&str, fn(&Dataset, usize, u64) -> String),
+    (query, sql): &Statement,
     state: &str,
     length: Length,
 ) -> Result<Asked> {

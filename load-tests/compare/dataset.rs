@@ -164,7 +164,7 @@ impl Dataset {
         let one = (number % series) * STEP % series;
         let asset = u32::try_from(one / u64::from(self.metrics_per_asset)).expect("below the assets");
         let random = mix(Salt::Value, tenant, number);
-        let millis = (random >> 32).min(random & 0xFFFF_FFFF) * VALUE_MILLIS_MAX >> 32;
+        let millis = ((random >> 32).min(random & 0xFFFF_FFFF) * VALUE_MILLIS_MAX) >> 32;
         Sample {
             at_us: self.samples.at_us(number),
             asset,
@@ -212,7 +212,7 @@ fn mix(salt: Salt, tenant: usize, number: u64) -> u64 {
 
 /// A random number in `0..bound`.
 pub fn below(random: u64, bound: u32) -> u32 {
-    u32::try_from((random >> 32) * u64::from(bound) >> 32).expect("below a 32-bit bound")
+    u32::try_from(((random >> 32) * u64::from(bound)) >> 32).expect("below a 32-bit bound")
 }
 
 #[cfg(test)]

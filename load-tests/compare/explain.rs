@@ -11,7 +11,7 @@ use super::target::Target;
 const COUNT: u64 = 9;
 
 /// A statement by name, for a tenant, from a random number.
-type Statement = (&'static str, fn(&Dataset, usize, u64) -> String);
+pub type Statement = (&'static str, fn(&Dataset, usize, u64) -> String);
 
 /// Seed ADR-002's first two patterns.
 pub const PATTERNS: [Statement; 2] = [
