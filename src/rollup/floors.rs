@@ -62,6 +62,14 @@ pub(super) struct Ages {
     pub everybody_s: f64,
 }
 
+impl Ages {
+    /// The same, looking back no further than this.
+    pub(super) fn at_most(self, limit: Option<Duration>) -> Self {
+        let limit_s = limit.map_or(f64::INFINITY, seconds);
+        Self { table_s: self.table_s.min(limit_s), everybody_s: self.everybody_s.min(limit_s) }
+    }
+}
+
 /// How far back the rows of each source are whole, once the floors are where they have to be now.
 pub(super) async fn ages(client: &Object, retention: &RetentionConfig) -> Result<HashMap<String, Ages>, StorageError> {
     let sql = format!(

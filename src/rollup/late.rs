@@ -59,8 +59,12 @@ impl Job for Late {
                 if waiting.is_empty() {
                     break;
                 }
-                let table = self.table(client, level, &waiting).await?;
-                let (anew, left) = make_anew(client, level, &table, &waiting).await?;
+                let (anew, left) = match self.table(client, level, &waiting).await {
+                    Ok(table) => make_anew(client, level, &table, &waiting).await,
+                    Err(error) => Err(error),
+                }
+                // Perhaps another node dropped a partition.
+                .inspect_err(|_| self.partitions.iter().for_each(|tables| tables.of(level.closed).forget()))?;
                 made += anew;
                 expired += left;
             }
@@ -115,7 +119,14 @@ async fn make_anew(
     let taken = transaction
         .query(
             include_str!("../../sql/queries/rollup_dirty_take.sql"),
-            &[&level.name, &tenants, &buckets, &level.source.as_str(), &seconds(REFRESH_SLACK)],
+            &[
+                &level.name,
+                &tenants,
+                &buckets,
+                &level.source.as_str(),
+                &seconds(REFRESH_SLACK),
+                &level.made_back().map(seconds),
+            ],
         )
         .await?;
     let whole: Waiting = taken.iter().filter(|row| row.get(2)).map(|row| (row.get(0), row.get(1))).collect();

@@ -114,6 +114,12 @@ impl Level {
         }
     }
 
+    /// How far back its buckets are made anew at most; None: as far as the rows are whole. What is kept for some days only
+    /// is not made for a year's worth of late rows first.
+    pub fn made_back(&self) -> Option<Duration> {
+        (self.name == "correlation_groups").then_some(CORRELATION_GROUPS_KEPT + seconds(DAY))
+    }
+
     /// The age, from its end, at which a chunk of materialized buckets is compressed (timescale engine). The fine levels
     /// have a row for nearly every sample where samples are sparse; the others are small.
     pub fn compress_after(&self) -> Option<Duration> {

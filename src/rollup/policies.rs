@@ -102,7 +102,7 @@ pub(super) async fn follow(
     let ages: HashMap<String, Ages> = floors::ages(client, retention).await?;
     let mut changes = Vec::new();
     for standing in standing(client).await? {
-        let ages = ages[standing.level.source.as_str()];
+        let ages = ages[standing.level.source.as_str()].at_most(standing.level.made_back());
         let wanted = Wanted::of(standing.level, ages.everybody_s);
         let change = match &standing.policy {
             None if standing.level.is_kept(rollups) => Change::Introduce,

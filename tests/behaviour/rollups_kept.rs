@@ -168,7 +168,7 @@ fn policies_follow_the_configuration(env: &Env) -> TestResult {
     };
     let tidegate = env.serve();
     let first = wait(&[
-        "correlation_groups 8760 600 00:00:30",
+        "correlation_groups 216 600 00:00:30",
         "event_counts_hourly 8760 600 00:00:30",
         "metrics_1m 2160 10 00:00:30",
         "metrics_5m 2160 60 00:00:30",
@@ -186,7 +186,7 @@ fn policies_follow_the_configuration(env: &Env) -> TestResult {
     // A day's bucket fits into two days, to the second.
     let _tidegate = env.serve_with(&["retention.metrics=2d", "retention.events=30d", "rollups.levels=5m"]);
     let second = wait(&[
-        "correlation_groups 720 600 00:00:30",
+        "correlation_groups 216 600 00:00:30",
         "event_counts_hourly 720 600 00:00:30",
         "metrics_5m 48 60 00:00:30",
         "metrics_daily 48 120 00:00:30",
