@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn positions_are_in_the_order_of_ranks() {
-        let mut all = vec![
+        let mut all = [
             candidate(1, 5, 0.0, Relation::Correlated),
             candidate(2, 5, 1.0, Relation::Child),
             candidate(u128::MAX, 5, 1.0, Relation::Child),

@@ -92,9 +92,9 @@ fn family_and_correlations(env: &Env) -> TestResult {
     let all = found(&tidegate.client, ORIGIN);
     assert_eq!(all[..4], close);
     assert_eq!(all[4..], [one(8, "correlated", 0.75), one(7, "correlated", 0.5)]);
-    assert_eq!(found(&tidegate.client, 1), [one(ORIGIN as u64, "child", 1.0)]);
+    assert_eq!(found(&tidegate.client, 1), [one(100, "child", 1.0)]);
     assert_eq!(found(&tidegate.client, 6), []);
-    assert_eq!(found(&tidegate.client, 7), [one(ORIGIN as u64, "correlated", 0.5)]);
+    assert_eq!(found(&tidegate.client, 7), [one(100, "correlated", 0.5)]);
     let list = tidegate.client.get(&format!("/v1/events/{}/related", id(7))).expect(200);
     let related = &list["data"][0];
     assert_eq!((&related["confidence"], &related["correlation_type"]), (&json!(0.5), &json!("anomaly")));
