@@ -2,19 +2,36 @@
 //! minutes that events and metrics were written to. Times only ever widen, so that making them again changes nothing, and
 //! late data moves the first one back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Transaction};
+use deadpool_postgres::{Object, Pool, Transaction};
 use serde_json::{Value, json};
 
-use super::job::{Counts, Job};
+use super::correlate::{Anomalies, Correlations};
+use super::job::{self, Counts, Job, Running};
 use super::minutes::{self, Range, Tally, Work};
 use crate::limits::{EVENT_BLOCK_MINUTES, SEEN_PER_SLICE};
-use crate::storage::StorageError;
+use crate::storage::{Engine, PartitionedTables, StorageError};
+
+/// Starts everything that derives something from touched minutes; pairs are kept for `kept`.
+pub fn start_derived(
+    owner: &Pool,
+    partitions: Option<&Arc<PartitionedTables>>,
+    engine: Engine,
+    kept: Duration,
+) -> Vec<Running> {
+    let partitions = partitions.cloned();
+    vec![
+        job::start(Correlations::new(partitions.clone(), engine, kept), owner.clone()),
+        job::start(Anomalies { partitions, kept }, owner.clone()),
+        job::start(Seen, owner.clone()),
+    ]
+}
 
 /// Notes assets and series. One job for both, because both write assets, and two transactions that write the same assets at
 /// once would wait for each other.
-pub struct Seen;
+struct Seen;
 
 impl Job for Seen {
     const NAME: &'static str = "seen";

@@ -23,7 +23,7 @@ use crate::rollup::minutes::{self, Range, Tally, Work, minute_at};
 use crate::storage::{PartitionedTables, StorageError};
 
 /// Finds anomalies.
-pub struct Anomalies {
+pub(in crate::rollup) struct Anomalies {
     /// The partitioned relations, on the postgres engine.
     pub partitions: Option<Arc<PartitionedTables>>,
     /// How long pairs are kept: older ones are not made.

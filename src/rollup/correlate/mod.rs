@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-pub use anomaly::Anomalies;
+pub(super) use anomaly::Anomalies;
 use causal::Slice;
 use chain::Point;
 use pairs::Side;
@@ -41,15 +41,15 @@ use crate::storage::{Engine, PartitionedTables, StorageError};
 const SEARCHES_PER_RUN: usize = 20;
 
 /// Finds causal and temporal pairs.
-pub struct Correlations {
+pub(super) struct Correlations {
     /// The partitioned relations, on the postgres engine.
-    pub partitions: Option<Arc<PartitionedTables>>,
+    partitions: Option<Arc<PartitionedTables>>,
     /// Which `correlation_groups` there is.
-    pub engine: Engine,
+    engine: Engine,
     /// How long pairs are kept: older ones are not made.
-    pub kept: Duration,
+    kept: Duration,
     /// Where upkeep goes on, in minutes since 1970.
-    pub upkeep_from: AtomicI32,
+    upkeep_from: AtomicI32,
 }
 
 impl Job for Correlations {
@@ -75,6 +75,11 @@ impl Job for Correlations {
 }
 
 impl Correlations {
+    /// Has not found anything yet.
+    pub fn new(partitions: Option<Arc<PartitionedTables>>, engine: Engine, kept: Duration) -> Self {
+        Self { partitions, engine, kept, upkeep_from: AtomicI32::default() }
+    }
+
     /// What of `correlation_groups` is stored: reading the view would also compute what is not, from all recent events.
     async fn groups_relation(&self, client: &Object) -> Result<String, StorageError> {
         match self.engine {
