@@ -94,7 +94,7 @@ async fn note(
         position.and_then(|position| serde_json::from_value(position.clone()).ok()).unwrap_or_default();
     let statement = transaction.prepare_cached(sql).await?;
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-        [&range.tenant_id, &range.from_at(), &range.to_at(), &after[0], &after[1], &after[2], &SEEN_PER_SLICE];
+        [&range.tenant_id, &range.starts_at(), &range.ends_at(), &after[0], &after[1], &after[2], &SEEN_PER_SLICE];
     let row = transaction.query_one(&statement, &parameters).await?;
     let (found, written): (i64, i64) = (row.get(0), row.get(1));
     tally.add(what, usize::try_from(written).unwrap_or(usize::MAX));

@@ -103,11 +103,11 @@ impl Correlations {
     /// events turns out to be the earlier one.
     async fn make_partitions(&self, range: &Range) -> Result<(), StorageError> {
         let Some(partitions) = &self.partitions else { return Ok(()) };
-        if !self.keeps(range.to_at()) {
+        if !self.keeps(range.ends_at()) {
             return Ok(());
         }
         let hour_us = 3_600_000_000;
-        let from_us = range.from_at().as_microsecond();
+        let from_us = range.starts_at().as_microsecond();
         let hours = i64::try_from(CHAIN_GAP_MAX.as_secs() / 3600).unwrap_or(0) + 1;
         partitions.of("correlations").ensure((0..=hours).map(|hour| from_us + hour * hour_us)).await.map(drop)
     }
@@ -159,7 +159,7 @@ impl Work for Chains<'_> {
         position: Option<&Value>,
         tally: &mut Tally,
     ) -> Result<Option<Value>, StorageError> {
-        if !self.job.keeps(range.to_at()) {
+        if !self.job.keeps(range.ends_at()) {
             tally.add("blocks_too_old", 1);
             return Ok(None);
         }
@@ -199,11 +199,11 @@ impl Chains<'_> {
     ) -> Result<Option<Value>, StorageError> {
         let tenant_id = &range.tenant_id;
         let statement = transaction.prepare_cached(include_str!("../../../sql/queries/chain_events.sql")).await?;
-        let from = after.map_or(range.from_at(), |side| side.at.max(range.from_at()));
+        let from = after.map_or(range.starts_at(), |side| side.at.max(range.starts_at()));
         let start = after.unwrap_or(Side { at: Timestamp::MIN, id: Uuid::nil() });
         let start = Side { at: start.at.max(Timestamp::UNIX_EPOCH), id: start.id };
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-            [tenant_id, &from, &range.to_at(), &start.at, &start.id, &RELATED_EVENTS_PER_SLICE];
+            [tenant_id, &from, &range.ends_at(), &start.at, &start.id, &RELATED_EVENTS_PER_SLICE];
         let rows = transaction.query(&statement, &parameters).await?;
         let mut groups: BTreeMap<Uuid, Vec<Point>> = BTreeMap::new();
         let mut children = Vec::new();
