@@ -4,7 +4,6 @@
 //! let requests finish, flush the lane, stop jobs, close pools, stop the embedded server; each step bounded, and who is
 //! late is named.
 
-use std::sync::atomic::AtomicI32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -213,22 +212,18 @@ impl Work {
 fn start_jobs(database: &Database, config: &Config) -> Vec<rollup::Running> {
     let owner = || database.owner.clone();
     let lifecycle = Lifecycle { partitions: database.partitions.clone(), retention: config.retention.clone() };
-    let (engine, kept) = (database.installed.installation.engine, config.retention.correlations);
-    let partitions = database.partitions.clone();
-    let correlations = rollup::Correlations { partitions, engine, kept, upkeep_from: AtomicI32::default() };
-    let anomalies = rollup::Anomalies { partitions: database.partitions.clone(), kept };
-    let mut jobs = vec![
-        rollup::start(lifecycle, owner()),
-        rollup::start(rollup::Spread, owner()),
-        rollup::start(correlations, owner()),
-        rollup::start(anomalies, owner()),
-        rollup::start(rollup::Seen, owner()),
-    ];
+    let mut jobs = vec![rollup::start(lifecycle, owner()), rollup::start(rollup::Spread, owner())];
     jobs.extend(rollup::start_rollups(
         &database.owner,
         database.partitions.as_ref(),
         &config.retention,
         &config.rollups,
+    ));
+    jobs.extend(rollup::start_derived(
+        &database.owner,
+        database.partitions.as_ref(),
+        database.installed.installation.engine,
+        config.retention.correlations,
     ));
     jobs
 }

@@ -165,6 +165,8 @@ pub const EVENT_BLOCK_MINUTES: i32 = 10;
 pub const RELATED_EVENTS_PER_SLICE: i64 = 5_000;
 /// Longest time between two events that share a correlation id and are a pair.
 pub const CHAIN_GAP_MAX: Duration = Duration::from_secs(24 * 3600);
+/// The same in minutes.
+pub const CHAIN_GAP_MINUTES: i32 = 24 * 60;
 /// Neighbours in a group that are looked up one by one, in 1 to 2 ms each from a columnstore; more share one scan.
 pub const NEIGHBOURS_ONE_BY_ONE_MAX: usize = 32;
 /// How long before its child a parent may be.
@@ -181,6 +183,9 @@ pub const ORPHANS_PER_PARENT_STEP: i64 = 5_000;
 pub const ORPHANS_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Ends of groups are kept this long, for then the hour that they lie in is closed and in `correlation_groups`.
 pub const GROUP_EDGES_MINUTES: i32 = 120;
+/// How old events are whose neighbours the correlation job looks up in `correlation_groups`, in minutes: a day less than those
+/// are kept. Neighbours of older ones are looked for among the events.
+pub const GROUPS_LOOKED_UP_MINUTES: i32 = 7 * 24 * 60;
 /// Rows that one statement of upkeep looks at.
 pub const UPKEEP_ROWS: i64 = 10_000;
 /// Width of the sliding windows in which two types of events co-occur, in minutes.
@@ -291,8 +296,8 @@ pub const REFRESH_SLACK: Duration = Duration::from_secs(120);
 pub const REFRESH_EVERY: Duration = Duration::from_secs(30);
 /// How long a run of the rollups' jobs begins new work; what is left is for the next, a second later.
 pub const ROLLUP_RUN_MAX: Duration = Duration::from_secs(10);
-/// How long the groups of correlation ids are kept: what the correlation job looks up in them lies at most a week ahead of
-/// its clock, or a day behind.
+/// How long the groups of correlation ids are kept: what the correlation job looks up in them lies at most a week behind its
+/// clock or ahead of it.
 pub const CORRELATION_GROUPS_KEPT: Duration = Duration::from_secs(8 * 86_400);
 
 // ---- process --------------------------------------------------------------------------------------------------

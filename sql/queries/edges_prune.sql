@@ -1,6 +1,6 @@
 -- Gives up ends of groups in minutes from $1 up to $2, at most $3 rows of them, that are in the hours of correlation_groups as well
--- ({groups}: what of it is stored), or older than any event that is related (before minute $4). What is not there yet
--- stays, however old: late events show in a continuous aggregate only after its next refresh.
+-- ({groups}: what of it is stored), or so old that the events themselves are asked (before minute $4). What is not there
+-- yet stays: late events show in a continuous aggregate only after its next refresh.
 WITH old AS MATERIALIZED (
     SELECT tenant_id, correlation_id, minute, first_at, last_at FROM group_edges
     WHERE minute >= $1 AND minute < $2

@@ -27,11 +27,11 @@ pub(super) struct Range {
 }
 
 impl Range {
-    pub fn from_at(&self) -> Timestamp {
+    pub fn starts_at(&self) -> Timestamp {
         minute_at(self.from_minute)
     }
 
-    pub fn to_at(&self) -> Timestamp {
+    pub fn ends_at(&self) -> Timestamp {
         minute_at(self.to_minute)
     }
 }

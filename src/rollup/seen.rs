@@ -2,19 +2,36 @@
 //! minutes that events and metrics were written to. Times only ever widen, so that making them again changes nothing, and
 //! late data moves the first one back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Transaction};
+use deadpool_postgres::{Object, Pool, Transaction};
 use serde_json::{Value, json};
 
-use super::job::{Counts, Job};
+use super::correlate::{Anomalies, Correlations};
+use super::job::{self, Counts, Job, Running};
 use super::minutes::{self, Range, Tally, Work};
 use crate::limits::{EVENT_BLOCK_MINUTES, SEEN_PER_SLICE};
-use crate::storage::StorageError;
+use crate::storage::{Engine, PartitionedTables, StorageError};
+
+/// Starts everything that derives something from touched minutes; pairs are kept for `kept`.
+pub fn start_derived(
+    owner: &Pool,
+    partitions: Option<&Arc<PartitionedTables>>,
+    engine: Engine,
+    kept: Duration,
+) -> Vec<Running> {
+    let partitions = partitions.cloned();
+    vec![
+        job::start(Correlations::new(partitions.clone(), engine, kept), owner.clone()),
+        job::start(Anomalies { partitions, kept }, owner.clone()),
+        job::start(Seen, owner.clone()),
+    ]
+}
 
 /// Notes assets and series. One job for both, because both write assets, and two transactions that write the same assets at
 /// once would wait for each other.
-pub struct Seen;
+struct Seen;
 
 impl Job for Seen {
     const NAME: &'static str = "seen";
@@ -77,7 +94,7 @@ async fn note(
         position.and_then(|position| serde_json::from_value(position.clone()).ok()).unwrap_or_default();
     let statement = transaction.prepare_cached(sql).await?;
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-        [&range.tenant_id, &range.from_at(), &range.to_at(), &after[0], &after[1], &after[2], &SEEN_PER_SLICE];
+        [&range.tenant_id, &range.starts_at(), &range.ends_at(), &after[0], &after[1], &after[2], &SEEN_PER_SLICE];
     let row = transaction.query_one(&statement, &parameters).await?;
     let (found, written): (i64, i64) = (row.get(0), row.get(1));
     tally.add(what, usize::try_from(written).unwrap_or(usize::MAX));

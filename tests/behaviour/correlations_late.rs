@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = tests!(
     any_order_of_arrival_gives_the_same_pairs,
     two_late_events_hours_apart_in_either_order,
     late_events_after_the_ends_were_given_up,
+    events_older_than_the_groups,
     killed_in_the_middle,
     touched_again_in_the_middle,
 );
@@ -203,6 +204,42 @@ fn late_events_after_the_ends_were_given_up(env: &Env) -> TestResult {
     tidegate.client.events(format!("[{}]", between.join(","))).accepted(50, 0);
     settled(&sql);
     assert_eq!(assert_chains(&sql), 2 * 11 + 150);
+    Ok(())
+}
+
+fn events_older_than_the_groups(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let sql = env.sql();
+    // Of what is this old nothing is remembered at all; and at the bound one side is, and the other not.
+    for (days, first) in [(30, 0), (7, 1000), (6, 2000)] {
+        let start = hours_ago(24 * days) * SECOND;
+        let mut number = first;
+        let mut send = |times: &[i64]| {
+            let groups = if times.len() == 1 { 40 } else { 2 };
+            let mut body = Vec::new();
+            for at in times {
+                for group in 0..groups {
+                    number += 1;
+                    let shift = i64::try_from(group).unwrap();
+                    body.push(of_group(number, start + at + shift, first + group));
+                }
+            }
+            tidegate.client.events(format!("[{}]", body.join(","))).accepted(body.len() as u64, 0);
+            settled(&sql);
+            let aged = "SELECT count(*) FROM group_edges WHERE minute < extract(epoch FROM now()) / 60 - 7 * 1440";
+            until("old ends are given up", || (sql.one::<i64>(aged) == 0).then_some(()));
+            assert_chains(&sql);
+        };
+        send(&[0, 23 * HOUR]);
+        send(&[5 * SECOND, 12 * HOUR]);
+        send(&[-HOUR, 6 * HOUR]);
+        // Many at once share a scan.
+        send(&[7 * HOUR]);
+        send(&[-2 * HOUR]);
+        send(&[3 * HOUR]);
+    }
+    // Each time two groups of nine events, and 38 of three.
+    assert_eq!(assert_chains(&sql), 3 * (2 * 8 + 38 * 2));
     Ok(())
 }
 

@@ -23,7 +23,7 @@ use crate::rollup::minutes::{self, Range, Tally, Work, minute_at};
 use crate::storage::{PartitionedTables, StorageError};
 
 /// Finds anomalies.
-pub struct Anomalies {
+pub(in crate::rollup) struct Anomalies {
     /// The partitioned relations, on the postgres engine.
     pub partitions: Option<Arc<PartitionedTables>>,
     /// How long pairs are kept: older ones are not made.
@@ -73,7 +73,7 @@ impl Work for Anomalies {
             return Ok(());
         }
         let (from, to) = near(range);
-        let ends = [from, range.from_at(), range.to_at(), to];
+        let ends = [from, range.starts_at(), range.ends_at(), to];
         partitions.of("correlations").ensure(ends.into_iter().map(Timestamp::as_microsecond)).await.map(drop)
     }
 
@@ -108,7 +108,7 @@ impl Work for Anomalies {
 
 impl Anomalies {
     fn keeps(&self, range: &Range) -> bool {
-        let age = Timestamp::now().duration_since(range.to_at());
+        let age = Timestamp::now().duration_since(range.ends_at());
         age.as_secs() < i64::try_from(self.kept.as_secs()).unwrap_or(i64::MAX)
     }
 }
@@ -137,7 +137,7 @@ async fn series(
     after: &Series,
 ) -> Result<Vec<(Series, Values)>, StorageError> {
     let statement = transaction.prepare_cached(include_str!("../../../sql/queries/anomaly_series.sql")).await?;
-    let (from, to) = (range.from_at(), range.to_at());
+    let (from, to) = (range.starts_at(), range.ends_at());
     let parameters: [&(dyn ToSql + Sync); 8] =
         [&range.tenant_id, &from, &to, &assets, &after.0, &after.1, &after.2, &ANOMALY_SERIES_PER_SLICE];
     let rows = transaction.query(&statement, &parameters).await?;
@@ -152,10 +152,10 @@ async fn outliers(
     let assets: Vec<&str> = series.iter().map(|(series, _)| series.0.as_str()).collect();
     let types: Vec<&str> = series.iter().map(|(series, _)| series.1.as_str()).collect();
     let names: Vec<&str> = series.iter().map(|(series, _)| series.2.as_str()).collect();
-    let from = range.from_at().saturating_add(SignedDuration::from_hours(-ANOMALY_HISTORY_HOURS));
+    let from = range.starts_at().saturating_add(SignedDuration::from_hours(-ANOMALY_HISTORY_HOURS));
     let Ok(from) = from else { return Ok(Vec::new()) };
     let statement = transaction.prepare_cached(include_str!("../../../sql/queries/anomaly_history.sql")).await?;
-    let parameters: [&(dyn ToSql + Sync); 6] = [&range.tenant_id, &from, &range.from_at(), &assets, &types, &names];
+    let parameters: [&(dyn ToSql + Sync); 6] = [&range.tenant_id, &from, &range.starts_at(), &assets, &types, &names];
     let rows = transaction.query(&statement, &parameters).await?;
     let mut histories: Vec<[Vec<f64>; 3]> = vec![Default::default(); series.len()];
     for row in rows {
@@ -215,7 +215,7 @@ async fn pairs(transaction: &Transaction<'_>, range: &Range, outliers: &[Outlier
 
 fn pair(outlier: &Outlier, range: &Range, primary: Side, related: Side) -> Pair {
     let (asset_id, metric_type, metric_name) = &outlier.series;
-    let bucket = range.from_at();
+    let bucket = range.starts_at();
     Pair {
         kind: Kind::Anomaly,
         primary,
@@ -249,7 +249,7 @@ async fn prune(
 ) -> Result<usize, StorageError> {
     let ids: Vec<Uuid> = pairs.iter().map(|pair| pair.id(&range.tenant_id)).collect();
     let (from, to) = near(range);
-    let bucket = range.from_at();
+    let bucket = range.starts_at();
     let statement = transaction.prepare_cached(include_str!("../../../sql/queries/anomaly_prune.sql")).await?;
     let parameters: [&(dyn ToSql + Sync); 11] =
         [&range.tenant_id, &from, &to, &bucket, &after.0, &after.1, &after.2, &until.0, &until.1, &until.2, &ids];

@@ -16,12 +16,12 @@ use uuid::Uuid;
 
 use super::chain::{self, Edge, Known, Neighbour, Point};
 use super::pairs::{self, Kind, Pair, Side};
-use crate::limits::{CHAIN_GAP_MAX, GROUP_EDGES_MINUTES, NEIGHBOURS_ONE_BY_ONE_MAX};
+use crate::limits::{CHAIN_GAP_MINUTES, GROUP_EDGES_MINUTES, GROUPS_LOOKED_UP_MINUTES, NEIGHBOURS_ONE_BY_ONE_MAX};
 use crate::rollup::minutes::{minute_at, minute_of};
 use crate::storage::StorageError;
 
-/// Longest gap in minutes: how far edges may lie.
-const GAP_MINUTES: i32 = (CHAIN_GAP_MAX.as_secs() / 60) as i32 + 1;
+/// How far edges may lie: a gap may begin and end in the middle of a minute.
+const GAP_MINUTES: i32 = CHAIN_GAP_MINUTES + 1;
 
 /// A slice: its groups, and whether it begins or ends within a minute.
 pub(super) struct Slice {
@@ -128,7 +128,8 @@ async fn edges(
     Ok(known)
 }
 
-/// Adds hours of which the edges may have been given up.
+/// Adds hours of which the edges may have been given up. Of what is older than the groups are kept nothing is known: anybody
+/// may be anywhere within the longest gap.
 async fn hours(
     transaction: &Transaction<'_>,
     tenant_id: &str,
@@ -138,13 +139,21 @@ async fn hours(
     known: &mut HashMap<Uuid, Known>,
 ) -> Result<(), StorageError> {
     let gap = SignedDuration::from_secs(i64::from(GAP_MINUTES + 60) * 60);
-    let kept = minute_at(minute_of(Timestamp::now()) - GROUP_EDGES_MINUTES);
+    let now = minute_of(Timestamp::now());
     let (from, to) = (first.saturating_add(gap * -1), last.saturating_add(gap));
-    let (Ok(from), Ok(to)) = (from, to.map(|to| to.min(kept))) else { return Ok(()) };
+    let (Ok(from), Ok(to)) = (from, to) else { return Ok(()) };
+    let ids: Vec<Uuid> = slice.groups.keys().copied().collect();
+    if from < minute_at(now - GROUPS_LOOKED_UP_MINUTES) {
+        for id in ids {
+            known.entry(id).or_default().hours.push((from, to));
+        }
+        return Ok(());
+    }
+    // Twice as much as is given up: clocks of two nodes differ.
+    let to = to.min(minute_at(now - GROUP_EDGES_MINUTES / 2));
     if from >= to {
         return Ok(());
     }
-    let ids: Vec<Uuid> = slice.groups.keys().copied().collect();
     let sql = format!(
         "SELECT correlation_id, first_at, last_at FROM {groups_relation} \
          WHERE tenant_id = $1 AND correlation_id = ANY ($2) AND bucket >= $3 AND bucket < $4"

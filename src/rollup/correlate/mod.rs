@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-pub use anomaly::Anomalies;
+pub(super) use anomaly::Anomalies;
 use causal::Slice;
 use chain::Point;
 use pairs::Side;
@@ -41,15 +41,15 @@ use crate::storage::{Engine, PartitionedTables, StorageError};
 const SEARCHES_PER_RUN: usize = 20;
 
 /// Finds causal and temporal pairs.
-pub struct Correlations {
+pub(super) struct Correlations {
     /// The partitioned relations, on the postgres engine.
-    pub partitions: Option<Arc<PartitionedTables>>,
+    partitions: Option<Arc<PartitionedTables>>,
     /// Which `correlation_groups` there is.
-    pub engine: Engine,
+    engine: Engine,
     /// How long pairs are kept: older ones are not made.
-    pub kept: Duration,
+    kept: Duration,
     /// Where upkeep goes on, in minutes since 1970.
-    pub upkeep_from: AtomicI32,
+    upkeep_from: AtomicI32,
 }
 
 impl Job for Correlations {
@@ -75,6 +75,11 @@ impl Job for Correlations {
 }
 
 impl Correlations {
+    /// Has not found anything yet.
+    pub fn new(partitions: Option<Arc<PartitionedTables>>, engine: Engine, kept: Duration) -> Self {
+        Self { partitions, engine, kept, upkeep_from: AtomicI32::default() }
+    }
+
     /// What of `correlation_groups` is stored: reading the view would also compute what is not, from all recent events.
     async fn groups_relation(&self, client: &Object) -> Result<String, StorageError> {
         match self.engine {
@@ -98,11 +103,11 @@ impl Correlations {
     /// events turns out to be the earlier one.
     async fn make_partitions(&self, range: &Range) -> Result<(), StorageError> {
         let Some(partitions) = &self.partitions else { return Ok(()) };
-        if !self.keeps(range.to_at()) {
+        if !self.keeps(range.ends_at()) {
             return Ok(());
         }
         let hour_us = 3_600_000_000;
-        let from_us = range.from_at().as_microsecond();
+        let from_us = range.starts_at().as_microsecond();
         let hours = i64::try_from(CHAIN_GAP_MAX.as_secs() / 3600).unwrap_or(0) + 1;
         partitions.of("correlations").ensure((0..=hours).map(|hour| from_us + hour * hour_us)).await.map(drop)
     }
@@ -154,7 +159,7 @@ impl Work for Chains<'_> {
         position: Option<&Value>,
         tally: &mut Tally,
     ) -> Result<Option<Value>, StorageError> {
-        if !self.job.keeps(range.to_at()) {
+        if !self.job.keeps(range.ends_at()) {
             tally.add("blocks_too_old", 1);
             return Ok(None);
         }
@@ -194,11 +199,11 @@ impl Chains<'_> {
     ) -> Result<Option<Value>, StorageError> {
         let tenant_id = &range.tenant_id;
         let statement = transaction.prepare_cached(include_str!("../../../sql/queries/chain_events.sql")).await?;
-        let from = after.map_or(range.from_at(), |side| side.at.max(range.from_at()));
+        let from = after.map_or(range.starts_at(), |side| side.at.max(range.starts_at()));
         let start = after.unwrap_or(Side { at: Timestamp::MIN, id: Uuid::nil() });
         let start = Side { at: start.at.max(Timestamp::UNIX_EPOCH), id: start.id };
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-            [tenant_id, &from, &range.to_at(), &start.at, &start.id, &RELATED_EVENTS_PER_SLICE];
+            [tenant_id, &from, &range.ends_at(), &start.at, &start.id, &RELATED_EVENTS_PER_SLICE];
         let rows = transaction.query(&statement, &parameters).await?;
         let mut groups: BTreeMap<Uuid, Vec<Point>> = BTreeMap::new();
         let mut children = Vec::new();

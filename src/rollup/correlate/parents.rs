@@ -105,7 +105,7 @@ pub(super) async fn resolve(
     let (before_s, after_s) = (PARENT_BEFORE_MAX.as_secs_f64(), PARENT_AFTER_MAX.as_secs_f64());
     let limit = ORPHANS_PER_PARENT_STEP;
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-        [&range.tenant_id, &range.from_at(), &range.to_at(), &before_s, &after_s, &limit];
+        [&range.tenant_id, &range.starts_at(), &range.ends_at(), &before_s, &after_s, &limit];
     let rows = transaction.query(&statement, &parameters).await?;
     let mut candidates: BTreeMap<Child, Vec<Timestamp>> = BTreeMap::new();
     for row in &rows {

@@ -33,7 +33,7 @@ impl Summary {
     pub async fn of(transaction: &Transaction<'_>, range: &Range) -> Result<Self, StorageError> {
         let statement = transaction.prepare_cached(include_str!("../../../sql/queries/minutes_summary.sql")).await?;
         let rows = transaction
-            .query(&statement, &[&range.tenant_id, &range.from_at(), &range.to_at(), &ERRORS.as_slice()])
+            .query(&statement, &[&range.tenant_id, &range.starts_at(), &range.ends_at(), &ERRORS.as_slice()])
             .await?;
         let mut summary = Self::default();
         for row in rows {
@@ -86,7 +86,7 @@ impl Summary {
         let names: Vec<&str> = types.iter().map(|(key, _)| key.2.as_str()).collect();
         let (minutes, firsts): (Vec<i32>, Vec<Timestamp>) = types.iter().map(|(key, first)| (key.0, *first)).unzip();
         let statement = transaction.prepare_cached(include_str!("../../../sql/queries/types_first.sql")).await?;
-        let (from, to) = (range.from_at(), range.to_at());
+        let (from, to) = (range.starts_at(), range.ends_at());
         let rows = transaction.query(&statement, &[&range.tenant_id, &modules, &names, &firsts, &from, &to]).await?;
         // Every type has one: events do not go away between two statements, unless they expire.
         let mut ids: Vec<Option<Uuid>> = vec![None; types.len()];

@@ -6,7 +6,9 @@ use deadpool_postgres::Object;
 use jiff::Timestamp;
 
 use super::{Correlations, parents};
-use crate::limits::{ANOMALY_HISTORY_HOURS, GROUP_EDGES_MINUTES, LIFT_LATE_MINUTES_MAX, UPKEEP_ROWS};
+use crate::limits::{
+    ANOMALY_HISTORY_HOURS, GROUP_EDGES_MINUTES, GROUPS_LOOKED_UP_MINUTES, LIFT_LATE_MINUTES_MAX, UPKEEP_ROWS,
+};
 use crate::rollup::minutes::{Tally, minute_of};
 use crate::storage::StorageError;
 
@@ -40,8 +42,7 @@ impl Correlations {
         let sql = include_str!("../../../sql/queries/edges_prune.sql").replace("{groups}", groups);
         let statement = client.prepare_cached(&sql).await?;
         let until = now - GROUP_EDGES_MINUTES;
-        let kept = i32::try_from(self.kept.as_secs() / 60).unwrap_or(i32::MAX);
-        let oldest = now.saturating_sub(kept).saturating_sub(2 * 24 * 60);
+        let oldest = now - GROUPS_LOOKED_UP_MINUTES;
         let mut given_up = 0;
         for _ in 0..STEPS_PER_RUN {
             let from = self.upkeep_from.load(Ordering::Relaxed);
