@@ -16,7 +16,7 @@ use crate::http::{self, Api, Readiness};
 use crate::ingest::{Ingest, Workers};
 use crate::limits::SHUTDOWN_DEADLINE;
 use crate::query::Reads;
-use crate::rollup::{self, Lifecycle};
+use crate::rollup::{self, Lifecycle, LifecycleView};
 use crate::shutdown::Signals;
 use crate::storage::{Database, Location, StorageError, connect_to};
 use crate::telemetry;
@@ -120,6 +120,7 @@ impl App {
                 &config.retention,
                 &config.rollups,
             ),
+            lifecycle: LifecycleView::new(database.reader.clone(), installed.installation.engine, config),
             verifier: Verifier::new(database.verifier.clone()),
             limiter: Limiter::new(),
             body_bytes_max: config.limits.body_bytes,
@@ -211,7 +212,7 @@ impl Work {
 /// Everything that works on what is stored, beside the requests.
 fn start_jobs(database: &Database, config: &Config) -> Vec<rollup::Running> {
     let owner = || database.owner.clone();
-    let lifecycle = Lifecycle { partitions: database.partitions.clone(), retention: config.retention.clone() };
+    let lifecycle = Lifecycle::new(database.installed.installation.engine, database.partitions.clone(), config);
     let mut jobs = vec![rollup::start(lifecycle, owner()), rollup::start(rollup::Spread, owner())];
     jobs.extend(rollup::start_rollups(
         &database.owner,

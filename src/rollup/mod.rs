@@ -15,9 +15,9 @@ mod seen;
 mod touched;
 
 pub use floors::{Floors, floors};
-pub use job::{Job, Running, start};
+pub use job::{Counts, Job, Running, run_now, start};
 pub use levels::{LevelRetention, rollup_retention};
-pub use lifecycle::Lifecycle;
-pub use rollups::{RollupLag, rollup_lags, start_rollups};
+pub use lifecycle::{JobStatus, Lifecycle, LifecycleStatus, LifecycleView, RelationStatus, RollupStatus, waited};
+pub use rollups::{RollupLag, Rollups, rollup_lags, start_rollups};
 pub use seen::start_derived;
 pub use touched::Spread;
