@@ -34,8 +34,11 @@ pub struct PlanConfig {
 impl PlanConfig {
     /// The chunk that a row goes into.
     fn chunk(&self, row: &RowRef) -> Chunk {
-        let slice = row.timestamp_us.div_euclid(self.slice_us);
-        Chunk { slice, partition: partition(row.space, self.partitions) }
+        Chunk { slice: row.timestamp_us.div_euclid(self.slice_us), partition: self.partition(row) }
+    }
+
+    fn partition(&self, row: &RowRef) -> u32 {
+        partition(row.space, self.partitions)
     }
 }
 
@@ -140,7 +143,12 @@ pub fn plan(
         let mut start = 0;
         while let Some(first) = rows.get(start) {
             let chunk = config.chunk(first);
-            let same = |row: &RowRef| row.stream == first.stream && config.chunk(row) == chunk;
+            let slice_us = chunk.slice * config.slice_us..(chunk.slice + 1) * config.slice_us;
+            let same = |row: &RowRef| {
+                row.stream == first.stream
+                    && slice_us.contains(&row.timestamp_us)
+                    && (row.space == first.space || config.partition(row) == chunk.partition)
+            };
             let len = 1 + rows[start + 1..].iter().take_while(|row| same(row)).count();
             let manifest = match last {
                 Some((stream, manifest)) if stream == first.stream => manifest,
