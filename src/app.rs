@@ -17,7 +17,7 @@ use crate::http::{self, Api, Readiness};
 use crate::ingest::{Ingest, Workers};
 use crate::limits::SHUTDOWN_DEADLINE;
 use crate::query::Reads;
-use crate::rollup::{self, Lifecycle};
+use crate::rollup::{self, Lifecycle, LifecycleView};
 use crate::shutdown::Signals;
 use crate::storage::{Database, Location, StorageError, connect_to};
 use crate::telemetry;
@@ -121,6 +121,7 @@ impl App {
                 &config.retention,
                 &config.rollups,
             ),
+            lifecycle: LifecycleView::new(database.reader.clone(), installed.installation.engine, config),
             verifier: Verifier::new(database.verifier.clone()),
             limiter: Limiter::new(),
             body_bytes_max: config.limits.body_bytes,
@@ -212,7 +213,7 @@ impl Work {
 /// Everything that works on what is stored, beside the requests.
 fn start_jobs(database: &Database, config: &Config) -> Vec<rollup::Running> {
     let owner = || database.owner.clone();
-    let lifecycle = Lifecycle { partitions: database.partitions.clone(), retention: config.retention.clone() };
+    let lifecycle = Lifecycle::new(database.installed.installation.engine, database.partitions.clone(), config);
     let (engine, kept) = (database.installed.installation.engine, config.retention.correlations);
     let partitions = database.partitions.clone();
     let correlations = rollup::Correlations { partitions, engine, kept, upkeep_from: AtomicI32::default() };

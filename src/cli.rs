@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::commands::load::LoadArgs;
 use crate::config::{Config, ConfigError, Layers, Origin, parse_bytes};
-use crate::limits::{RATE_BURST_S_MAX, RATE_PER_SECOND_MAX};
+use crate::limits::{ORG_RETENTION_DAYS_MAX, RATE_BURST_S_MAX, RATE_PER_SECOND_MAX};
 use crate::tenancy::Scopes;
 
 /// High-throughput, exactly-once time-series event ingestor for TimescaleDB and PostgreSQL.
@@ -85,6 +85,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         action: OrgsAction,
+    },
+    /// Compression, retention and the jobs: how they stand, or run what is due now
+    Lifecycle {
+        /// What to do.
+        #[command(subcommand)]
+        action: LifecycleAction,
     },
     /// Print a shell's completion script
     Completions {
@@ -174,6 +180,23 @@ pub enum KeysAction {
     },
 }
 
+/// `tidegate lifecycle ...`
+#[derive(Debug, Subcommand)]
+pub enum LifecycleAction {
+    /// Chunks, sizes, ratio, rollups' lag, jobs with their next runs and last errors
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run everything that is due, once, beside a running `serve` too
+    Run {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 /// `tidegate orgs ...`
 #[derive(Debug, Subcommand)]
 pub enum OrgsAction {
@@ -190,6 +213,23 @@ pub enum OrgsAction {
     },
     /// List organizations
     List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show or change how long an organization's rows are kept
+    Retention {
+        /// Its slug or name
+        name: String,
+        /// Whole days, such as 30d; default: as long as retention.events
+        #[arg(long, value_name = "DAYS|default", value_parser = days)]
+        events: Option<OrNone<u32>>,
+        /// Whole days, at least 2d; default: as long as retention.metrics
+        #[arg(long, value_name = "DAYS|default", value_parser = days)]
+        metrics: Option<OrNone<u32>>,
+        /// Whole days; default: as long as retention.correlations
+        #[arg(long, value_name = "DAYS|default", value_parser = days)]
+        correlations: Option<OrNone<u32>>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -231,6 +271,17 @@ fn rate(text: &str) -> Result<u64, String> {
 fn size_rate(text: &str) -> Result<u64, String> {
     let bytes = parse_bytes(text).map_err(|error| error.0.to_owned())?;
     rate(&bytes.to_string())
+}
+
+/// A retention of whole days, or the word `default`.
+fn days(text: &str) -> Result<OrNone<u32>, String> {
+    if text == "default" {
+        return Ok(OrNone(None));
+    }
+    let what = || format!("must be whole days from 1d to {ORG_RETENTION_DAYS_MAX}d, such as 30d; or `default`");
+    let seconds = crate::config::parse_duration(text).map_err(|_| what())?.as_secs();
+    let days = u32::try_from(seconds / 86_400).ok().filter(|_| seconds.is_multiple_of(86_400));
+    days.filter(|days| (1..=ORG_RETENTION_DAYS_MAX).contains(days)).map(|days| OrNone(Some(days))).ok_or_else(what)
 }
 
 /// In whole seconds.

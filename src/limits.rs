@@ -295,6 +295,23 @@ pub const ROLLUP_RUN_MAX: Duration = Duration::from_secs(10);
 /// its clock, or a day behind.
 pub const CORRELATION_GROUPS_KEPT: Duration = Duration::from_secs(8 * 86_400);
 
+// ---- lifecycle ------------------------------------------------------------------------------------------------
+
+/// How long after its end a chunk is closed for the lifecycle job too: what the live lane took for rows of an open chunk is
+/// written by then, or has been given up.
+pub const CHUNK_CLOSED_AFTER: Duration = Duration::from_secs(3600 + 60);
+/// How long the lifecycle job waits for a lock, and so how long others can stand behind it. Less than the second that is
+/// promised, and than `deadlock_timeout`: it gives way before PostgreSQL looks for a victim.
+pub const LIFECYCLE_LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+/// After this time a run of the lifecycle job begins nothing more with chunks; the rest is for the next run.
+pub const LIFECYCLE_RUN_MAX: Duration = Duration::from_secs(120);
+/// Between two times that the same chunk is put in order: late rows that trickle in are taken together.
+pub const RECOMPRESS_PAUSE: Duration = Duration::from_secs(600);
+/// How long samples of sizes are kept.
+pub const STORAGE_SAMPLES_KEPT: Duration = Duration::from_secs(730 * 86_400);
+/// Longest retention of an organization, in days; the column's CHECK says the same.
+pub const ORG_RETENTION_DAYS_MAX: u32 = 3650;
+
 // ---- process --------------------------------------------------------------------------------------------------
 
 /// From the signal to the exit, all steps together.
@@ -314,5 +331,7 @@ const _: () = assert!(KEY_LOOKUPS_PER_SOURCE_PER_SECOND_MAX < KEY_LOOKUPS_PER_SE
 const _: () = assert!(RATE_BURST_S_DEFAULT <= RATE_BURST_S_MAX);
 const _: () = assert!(SPOOL_GROUP_BYTES <= SPOOL_QUEUE_BYTES && SPOOL_RECORD_BYTES_MAX < u32::MAX as usize);
 const _: () = assert!(REFRESH_SLACK.as_secs() < RAW_EXPIRY_GRACE.as_secs(), "no refresh meets an expired chunk");
+const _: () = assert!(CHUNK_CLOSED_AFTER.as_secs() > CHUNK_OPEN_GRACE.as_secs() + 2 * WRITE_DEADLINE.as_secs());
+const _: () = assert!(LIFECYCLE_LOCK_TIMEOUT.as_millis() < 1000, "PostgreSQL looks for deadlocks after a second");
 const _: () = assert!(IDEMPOTENCY_KEY_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(H2_HEADER_LIST_BYTES_MAX as usize >= 2 * HEAD_BYTES_MAX);

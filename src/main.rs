@@ -38,6 +38,7 @@ fn run(cli: Cli) -> Result<Exit, ConfigError> {
             Command::Demo { duration } => commands::demo::run(&config, duration).await,
             Command::Keys { action } => commands::keys::run(&config, action).await,
             Command::Orgs { action } => commands::orgs::run(&config, action).await,
+            Command::Lifecycle { action } => commands::lifecycle::run(&config, action).await,
             Command::Completions { .. } => unreachable!("answered above, without a configuration"),
         }
     }))

@@ -27,7 +27,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("query", &["config", "limits", "storage"]),
     ("rollup", &["config", "limits", "storage"]),
     ("ingest", &["config", "event", "item", "limits", "metric", "recent", "rng", "storage"]),
-    ("http", &["config", "ingest", "limits", "query", "tenancy"]),
+    // Of rollup: how the lifecycle stands.
+    ("http", &["config", "ingest", "limits", "query", "rollup", "tenancy"]),
     ("load", &["config", "limits", "rng"]),
     ("app", &["*"]),
     ("cli", &["*"]),

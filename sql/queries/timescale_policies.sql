@@ -1,36 +1,34 @@
--- Makes chunk width and policies of events what the configuration says; idempotent, run by the owner at start.
--- Settings tidegate.chunk_s, tidegate.compress_s and tidegate.drop_s (seconds) are set by the caller for its transaction.
--- Compression at minute 10 of every 12th hour, retention at 06:10: their runs do not meet (run together they were
--- seen to deadlock). A policy is remade only when its figure changed, so that several nodes starting do not fight.
+-- Makes the chunk width what the configuration says, and takes away the policies that the lifecycle job has replaced: compression and
+-- retention, which databases of an earlier version have. Idempotent, run by the owner at start. The setting tidegate.chunk_s
+-- (seconds) is set by the caller for its transaction.
+-- Whatever works on chunks is one job of Tidegate (src/rollup/lifecycle), because two that meet can deadlock.
 DO $policies$
 DECLARE
-    chunk_s    CONSTANT bigint := current_setting('tidegate.chunk_s')::bigint;
-    compress_s CONSTANT bigint := current_setting('tidegate.compress_s')::bigint;
-    drop_s     CONSTANT bigint := current_setting('tidegate.drop_s')::bigint;
-    found      interval;
+    chunk_s CONSTANT bigint := current_setting('tidegate.chunk_s')::bigint;
+    stored  text;
+    found   interval;
+    job     record;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('tidegate.policies', 0));
 
-    SELECT time_interval INTO found FROM timescaledb_information.dimensions
-    WHERE hypertable_schema = 'tidegate' AND hypertable_name = 'events' AND column_name = 'timestamp';
-    IF found IS DISTINCT FROM make_interval(secs => chunk_s) THEN
-        PERFORM public.set_chunk_time_interval('tidegate.events', make_interval(secs => chunk_s));
-    END IF;
+    FOREACH stored IN ARRAY ARRAY['events', 'metrics', 'correlations'] LOOP
+        SELECT time_interval INTO found FROM timescaledb_information.dimensions
+        WHERE hypertable_schema = 'tidegate' AND hypertable_name = stored AND dimension_number = 1;
+        IF found IS DISTINCT FROM make_interval(secs => chunk_s) THEN
+            PERFORM public.set_chunk_time_interval(format('tidegate.%I', stored)::regclass, make_interval(secs => chunk_s));
+        END IF;
+    END LOOP;
 
-    SELECT (config ->> 'compress_after')::interval INTO found FROM timescaledb_information.jobs
-    WHERE hypertable_schema = 'tidegate' AND hypertable_name = 'events' AND proc_name = 'policy_compression';
-    IF found IS NULL OR extract(epoch FROM found) <> compress_s THEN
-        PERFORM public.remove_compression_policy('tidegate.events', if_exists => true);
-        PERFORM public.add_compression_policy('tidegate.events', make_interval(secs => compress_s),
-            schedule_interval => INTERVAL '12 hours', initial_start => TIMESTAMPTZ '2000-01-01 00:10:00+00');
-    END IF;
-
-    SELECT (config ->> 'drop_after')::interval INTO found FROM timescaledb_information.jobs
-    WHERE hypertable_schema = 'tidegate' AND hypertable_name = 'events' AND proc_name = 'policy_retention';
-    IF found IS NULL OR extract(epoch FROM found) <> drop_s THEN
-        PERFORM public.remove_retention_policy('tidegate.events', if_exists => true);
-        PERFORM public.add_retention_policy('tidegate.events', make_interval(secs => drop_s),
-            schedule_interval => INTERVAL '1 day', initial_start => TIMESTAMPTZ '2000-01-01 06:10:00+00');
-    END IF;
+    FOR job IN
+        SELECT j.job_id FROM timescaledb_information.jobs j
+        LEFT JOIN timescaledb_information.continuous_aggregates a
+            ON a.materialization_hypertable_schema = j.hypertable_schema
+            AND a.materialization_hypertable_name = j.hypertable_name
+        WHERE coalesce(a.view_schema, j.hypertable_schema) = 'tidegate'
+          AND j.proc_name IN ('policy_compression', 'policy_retention')
+        ORDER BY 1
+    LOOP
+        PERFORM public.delete_job(job.job_id);
+    END LOOP;
 END
 $policies$;

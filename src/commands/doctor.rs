@@ -1,6 +1,9 @@
 //! `tidegate doctor`: looks at the database, the spool and this machine, and says of each thing whether it is right and what to do.
 
+mod jobs;
+mod reads;
 mod spool;
+mod storage;
 
 use std::path::Path;
 
@@ -12,6 +15,7 @@ use super::{Exit, print_json, print_table};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::limits::{MAX_LOCKS_PER_TRANSACTION_MIN, POSTGRES_MAJOR_MIN};
+use crate::rollup::LifecycleStatus;
 use crate::storage::{
     Engine, Location, StorageError, detect, migrations, prove_direct_compress, standing_installation,
 };
@@ -121,6 +125,7 @@ async fn database(config: &Config) -> Result<Vec<Finding>, StorageError> {
         findings.extend(settings(&client).await?);
         findings.push(clock(&client).await?);
         findings.extend(schema(&client, &location, config).await?);
+        findings.extend(upkeep(&client, &location, config).await?);
         findings.push(roles(config));
         Ok(findings)
     };
@@ -265,6 +270,20 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
         last.map_or("none in the last day".to_owned(), |last| format!("{count} in the last day, the last at {last}")),
         "GET /v1/dead-letters says what was wrong with each",
     ));
+    Ok(findings)
+}
+
+/// What the seed's daily, weekly and monthly tasks look at; nothing on a schema that is not this version's.
+async fn upkeep(client: &Client, location: &Location, config: &Config) -> Result<Vec<Finding>, StorageError> {
+    let Some(installation) = standing_installation(client).await? else { return Ok(Vec::new()) };
+    let engine = installation.engine;
+    if !migrations::standing(client, engine).await?.pending.is_empty() {
+        return Ok(Vec::new());
+    }
+    let status = LifecycleStatus::of(client, engine, config).await?;
+    let mut findings = storage::findings(client, &status, config).await?;
+    findings.extend(jobs::findings(client, engine, &status, config).await?);
+    findings.push(reads::finding(client, location).await?);
     Ok(findings)
 }
 

@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod doctor;
 pub mod keys;
+pub mod lifecycle;
 pub mod load;
 pub mod migrate;
 pub mod orgs;

@@ -17,7 +17,8 @@ pub(super) type Envelope<'a> = crate::item::envelope::Envelope<'a, Field>;
 pub(super) type Member = crate::item::scan::Member<Field>;
 
 /// What bounds an event's age.
-const RETENTION: &str = "raise retention.events to take older events";
+const RETENTION: &str =
+    "raise retention.events, or the organization's own (tidegate orgs retention), to take older events";
 
 /// A payload of this name is no unknown field.
 pub(super) const DATA_BASE64: &str = "data_base64";

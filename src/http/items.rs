@@ -85,6 +85,10 @@ pub async fn post(
         kind,
         tenant_id: principal.tenant_id.clone(),
         api_key_id: principal.key_id,
+        keep_days: match kind {
+            Kind::Events => principal.keeps.events_retention_days,
+            Kind::Metrics => principal.keeps.metrics_retention_days,
+        },
         body: bytes,
         form,
         defaults,

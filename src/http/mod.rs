@@ -14,6 +14,7 @@ mod gate;
 mod h2;
 mod head;
 mod items;
+mod lifecycle;
 mod operation;
 mod params;
 mod problem;
@@ -40,6 +41,7 @@ pub use tls::Tls;
 use crate::config::HttpConfig;
 use crate::ingest::Ingest;
 use crate::query::Reads;
+use crate::rollup::LifecycleView;
 use crate::tenancy::{Limiter, Verifier};
 
 /// What the process can do at the moment.
@@ -57,6 +59,8 @@ pub struct Api {
     pub ingest: Arc<Ingest>,
     /// The query path.
     pub reads: Reads,
+    /// How chunks and jobs stand.
+    pub lifecycle: LifecycleView,
     /// Who a request speaks for.
     pub verifier: Verifier,
     /// What keys may send.

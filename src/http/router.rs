@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use super::params::Params;
 use super::problem::Problem;
 use super::response::Body;
-use super::{Api, body, items, operation, quota, reads};
+use super::{Api, body, items, lifecycle, operation, quota, reads};
 use crate::ingest::Kind;
 use crate::tenancy::{KeyError, Principal, Scope};
 
@@ -41,6 +41,7 @@ enum Route {
     Receipt,
     DeadLetters,
     DeadLetter,
+    Lifecycle,
     Healthz,
     Readyz,
     Metrics,
@@ -67,6 +68,7 @@ pub const ROUTES: &[RouteInfo] = &[
     route(Method::GET, "/v1/receipts/{id}", Some(Scope::Read), Route::Receipt),
     route(Method::GET, "/v1/dead-letters", Some(Scope::Read), Route::DeadLetters),
     route(Method::GET, "/v1/dead-letters/{id}", Some(Scope::Read), Route::DeadLetter),
+    route(Method::GET, "/v1/lifecycle", Some(Scope::Admin), Route::Lifecycle),
     route(Method::GET, "/healthz", None, Route::Healthz),
     route(Method::GET, "/readyz", None, Route::Readyz),
     route(Method::GET, "/metrics", None, Route::Metrics),
@@ -127,6 +129,7 @@ async fn handle(
         Route::Receipt => reads::receipt(api, &principal, id, params).await,
         Route::DeadLetters => reads::dead_letters(api, &principal, parts, params).await,
         Route::DeadLetter => reads::dead_letter(api, &principal, id, params).await,
+        Route::Lifecycle => lifecycle::status(api, params).await,
         Route::Healthz | Route::Readyz | Route::Metrics | Route::OpenApi | Route::Console => {
             unreachable!("open routes have no scope")
         }

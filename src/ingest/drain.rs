@@ -152,6 +152,7 @@ impl Drainer {
             tenant_id: Arc::clone(&tenant_id),
             api_key_id: request.api_key_id,
             receipt: request.receipt,
+            keep_days: request.keep_days,
             received_at_us: request.received_at_us,
             kind,
             form: request.form,

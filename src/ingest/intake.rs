@@ -25,6 +25,8 @@ pub struct Source {
     pub tenant_id: Arc<str>,
     /// The key.
     pub api_key_id: Uuid,
+    /// Days that the organization keeps what the body holds; None: as long as everybody.
+    pub keep_days: Option<i32>,
     /// The request's receipt.
     pub receipt: Uuid,
     /// When it came, in microseconds since 1970.
@@ -66,6 +68,12 @@ impl Intake {
         Self { decoders: Mutex::default(), age_us_max, item_bytes_max }
     }
 
+    /// How old an item may be: what its organization would delete at once is not taken.
+    fn age_us(&self, source: &Source) -> i64 {
+        let all_us = *self.age_us_max.of(source.kind);
+        source.keep_days.map_or(all_us, |days| all_us.min(i64::from(days) * DAY_US - source.kind.margin_us()))
+    }
+
     /// The rows and rejections of a body; true when the whole body is not JSON and became one rejection.
     pub fn decode(&self, source: &Source, body: &Bytes) -> Result<(Decoded, bool), Unreadable> {
         let origin = Origin {
@@ -74,7 +82,7 @@ impl Intake {
             receipt: source.receipt,
             received_at_us: source.received_at_us,
             window: Window {
-                oldest_us: source.received_at_us - self.age_us_max.of(source.kind),
+                oldest_us: source.received_at_us - self.age_us(source),
                 newest_us: source.received_at_us + FUTURE_DAYS_MAX * DAY_US,
             },
             item_bytes_max: self.item_bytes_max,

@@ -44,6 +44,15 @@ impl Kind {
         }
     }
 
+    /// How long before its rows expire an item is no longer taken, in microseconds. A sample's day: the day's bucket of the
+    /// rollups is made from all of its rows or not at all.
+    pub const fn margin_us(self) -> i64 {
+        match self {
+            Self::Events => 0,
+            Self::Metrics => 86_400_000_000,
+        }
+    }
+
     /// What the advisory locks of its chunks are called; of events as in every version before.
     pub const fn chunk_lock(self) -> &'static str {
         match self {

@@ -70,6 +70,8 @@ pub struct Request {
     pub tenant_id: Arc<str>,
     /// The key.
     pub api_key_id: Uuid,
+    /// Days that the organization keeps what the request holds; None: as long as everybody.
+    pub keep_days: Option<i32>,
     /// The body.
     pub body: Bytes,
     /// How the body is to be read.
@@ -101,9 +103,6 @@ pub enum Unanswered {
     /// Refused by the writer, the quota or a full lane.
     Refused(Refusal),
 }
-
-/// See [`age_us_max`].
-const METRICS_MARGIN: Duration = Duration::from_secs(86_400);
 
 /// The ingestion of a process.
 pub struct Ingest {
@@ -230,6 +229,7 @@ impl Ingest {
         let source = Source {
             tenant_id: request.tenant_id,
             api_key_id: request.api_key_id,
+            keep_days: request.keep_days,
             receipt: Uuid::now_v7(),
             received_at_us: Timestamp::now().as_microsecond(),
             kind: request.kind,
@@ -320,13 +320,13 @@ fn traffic(rows: &[RowRef], slice_us: i64, now_us: i64) -> Traffic {
     Traffic::Live
 }
 
-/// How old an item may be. A sample is refused a day before its chunk can expire: the day's bucket of the rollups is made
-/// from all of its rows or not at all.
+/// How old an item may be.
 fn age_us_max(config: &Config, kind: Kind) -> i64 {
-    micros(match kind {
+    let keep = match kind {
         Kind::Events => config.retention.events,
-        Kind::Metrics => config.retention.metrics.saturating_sub(METRICS_MARGIN),
-    })
+        Kind::Metrics => config.retention.metrics,
+    };
+    micros(keep) - kind.margin_us()
 }
 
 fn micros(duration: Duration) -> i64 {

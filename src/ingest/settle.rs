@@ -61,7 +61,7 @@ async fn left_marks<'a>(
     letters: Vec<Uuid>,
 ) -> Result<bool, StorageError> {
     let (tenants, receipts): (Vec<&str>, Vec<Uuid>) = receipts.unzip();
-    let sql = "SELECT EXISTS (SELECT FROM ingest_batches WHERE batch_id = ANY ($1)) \
+    let sql = "SELECT EXISTS (SELECT FROM ingest_batches WHERE kind IN ('events', 'metrics') AND batch_id = ANY ($1)) \
                OR EXISTS (SELECT FROM dead_letter_events WHERE tenant_id = ANY ($3) AND id = ANY ($2)) \
                OR EXISTS (SELECT FROM ingest_ledger WHERE tenant_id = ANY ($3) AND receipt = ANY ($4))";
     Ok(client.query_one(sql, &[&batch_ids, &letters, &tenants, &receipts]).await?.get(0))

@@ -301,6 +301,7 @@ fn record(submission: &Submission, attempt: Option<PossiblyCommitted>) -> Spoole
     SpooledRequest {
         tenant_id: submission.tenant_id.to_string(),
         api_key_id: source.api_key_id,
+        keep_days: source.keep_days,
         receipt: submission.receipt,
         idempotency_key: submission.idempotency.as_ref().map(|idempotency| idempotency.key.clone()),
         sha256: submission.idempotency.as_ref().map(|idempotency| idempotency.sha256),

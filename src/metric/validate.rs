@@ -11,7 +11,7 @@ pub(super) type Envelope<'a> = crate::item::envelope::Envelope<'a, Field>;
 pub(super) type Member = crate::item::scan::Member<Field>;
 
 /// What bounds a sample's age.
-const RETENTION: &str = "raise retention.metrics to take older samples (until a day before it)";
+const RETENTION: &str = "raise retention.metrics, or the organization's own (tidegate orgs retention), to take older samples (until a day before it)";
 
 const DEFAULT_TYPE: &str = "gauge";
 

@@ -1,8 +1,8 @@
 //! Background jobs over what is stored. Every job has one shape ([`job`]): read one, know all.
 
 mod closing;
-mod floors;
 mod correlate;
+mod floors;
 mod job;
 mod late;
 pub mod levels;
@@ -17,9 +17,9 @@ mod minutes;
 mod seen;
 
 pub use correlate::{Anomalies, Correlations};
-pub use job::{Job, Running, start};
+pub use job::{Counts, Job, Running, run_now, start};
 pub use levels::{LevelRetention, rollup_retention};
-pub use lifecycle::Lifecycle;
-pub use rollups::{RollupLag, rollup_lags, start_rollups};
+pub use lifecycle::{JobStatus, Lifecycle, LifecycleStatus, LifecycleView, RelationStatus, RollupStatus, waited};
+pub use rollups::{RollupLag, Rollups, rollup_lags, start_rollups};
 pub use seen::Seen;
 pub use touched::Spread;

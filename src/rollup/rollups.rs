@@ -41,7 +41,7 @@ pub fn start_rollups(
         jobs.push(start(Refresh::<false>::new(rollups.clone()), owner.clone()));
     }
     let (retention, rollups) = (retention.clone(), rollups.clone());
-    jobs.push(start(Rollups { partitions, retention, rollups, done: Mutex::default() }, owner.clone()));
+    jobs.push(start(Rollups::new(partitions, retention, rollups), owner.clone()));
     jobs
 }
 
@@ -57,6 +57,11 @@ fn is_due(last: Option<Instant>, every: Duration) -> bool {
 }
 
 impl Rollups {
+    /// The job; `partitions`: the partitioned tables, on the postgres engine.
+    pub fn new(partitions: Option<Arc<PartitionedTables>>, retention: RetentionConfig, rollups: RollupsConfig) -> Self {
+        Self { partitions, retention, rollups, done: Mutex::default() }
+    }
+
     fn done(&self) -> Done {
         *self.done.lock().expect("no code panics while holding it")
     }

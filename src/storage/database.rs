@@ -23,6 +23,8 @@ const OWNER_CONNECTIONS: usize = 16;
 const WRITTEN_KINDS: usize = 2;
 /// Connections of the ingest path beside the writers': the late lane of each kind, the drain of the spool, the probe.
 const SIDE_WRITER_CONNECTIONS: usize = WRITTEN_KINDS + 2;
+/// Connections of a command: the job's, one for partitions, one for how it ended.
+const COMMAND_CONNECTIONS: usize = 3;
 /// Connections that verify keys: look-ups are cached, so that few are under way.
 const VERIFIER_CONNECTIONS: usize = 2;
 
@@ -118,9 +120,19 @@ impl Location {
         &self.writer
     }
 
+    /// The reader's connection settings.
+    pub fn reader(&self) -> &PgConfig {
+        &self.reader
+    }
+
     /// The owner's connection settings, for commands that need one connection and no pool.
     pub fn owner(&self) -> &PgConfig {
         &self.owner
+    }
+
+    /// A small pool of the owner's, for commands that do a job's work.
+    pub fn owner_pool(&self) -> Result<Pool, StorageError> {
+        pool(&self.owner, Role::Owner, COMMAND_CONNECTIONS, "", Arc::default())
     }
 
     /// Stops the embedded server, if this process owns it.

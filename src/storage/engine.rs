@@ -284,20 +284,17 @@ async fn apply_rowstore(client: &Client) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// Chunk width and policies of events as configured.
+/// Chunk widths as configured, and no policy that the lifecycle job has replaced.
 async fn apply_policies(client: &Client, config: &Config) -> Result<(), StorageError> {
     let sql = format!(
-        "BEGIN; SET LOCAL tidegate.chunk_s = '{}'; SET LOCAL tidegate.compress_s = '{}'; SET LOCAL tidegate.drop_s = '{}'; \
-         {} COMMIT;",
+        "BEGIN; SET LOCAL tidegate.chunk_s = '{}'; {} COMMIT;",
         config.chunk_interval.as_secs(),
-        config.compress_after.events.as_secs(),
-        config.retention.events.as_secs(),
         include_str!("../../sql/queries/timescale_policies.sql"),
     );
     client
         .batch_execute(&sql)
         .await
-        .map_err(|error| StorageError::from(error).doing("setting TimescaleDB's policies of events"))
+        .map_err(|error| StorageError::from(error).doing("setting chunk widths and TimescaleDB's policies"))
 }
 
 /// Proves, before anything is accepted, that COPY goes straight into the columnstore: an empty COPY in a transaction

@@ -7,6 +7,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
+use super::retention::OrgRetention;
 use super::{ApiKey, RateLimits, Scopes};
 use crate::limits::TENANT_ID_CHARS_MAX;
 use crate::storage::StorageError;
@@ -24,6 +25,9 @@ pub struct Organization {
     pub is_active: bool,
     /// When it was made.
     pub created_at: Timestamp,
+    /// How long its rows are kept.
+    #[serde(flatten)]
+    pub keeps: OrgRetention,
 }
 
 /// A key as it is listed: never its secret.
@@ -68,17 +72,19 @@ pub struct NewKey {
     pub key: String,
 }
 
-const ORGANIZATION: &str = "id, tenant_id, name, is_active, created_at";
+pub(super) const ORGANIZATION: &str = "id, tenant_id, name, is_active, created_at, \
+     events_retention_days, metrics_retention_days, correlations_retention_days";
 const KEY: &str = "k.id, o.tenant_id, k.label, k.scopes, k.created_at, k.expires_at, k.revoked_at, \
      k.events_per_second, k.bytes_per_second, k.burst_seconds";
 
-fn organization(row: &Row) -> Organization {
+pub(super) fn organization(row: &Row) -> Organization {
     Organization {
         id: row.get(0),
         tenant_id: row.get(1),
         name: row.get(2),
         is_active: row.get(3),
         created_at: row.get(4),
+        keeps: OrgRetention::of(row, 5),
     }
 }
 
@@ -149,7 +155,7 @@ pub async fn deactivate_organization(client: &Client, name: &str) -> Result<Orga
     Ok(organization(&client.query_one(&sql, &[&id]).await?))
 }
 
-async fn find_organization(client: &Client, name: &str, active_only: bool) -> Result<Uuid, StorageError> {
+pub(super) async fn find_organization(client: &Client, name: &str, active_only: bool) -> Result<Uuid, StorageError> {
     // The slug first: it is exact and never changes.
     let sql = "SELECT id, is_active FROM organizations WHERE tenant_id = $1 OR lower(name) = lower($1) OR id::text = $1 \
                ORDER BY tenant_id = $1 DESC LIMIT 1";

@@ -5,10 +5,12 @@ mod bucket;
 mod key;
 mod limiter;
 mod lookups;
+pub mod retention;
 mod scope;
 mod verifier;
 
 pub use key::{ApiKey, MalformedKey};
 pub use limiter::{Charge, Limit, Limited, Limiter, RateLimits};
+pub use retention::OrgRetention;
 pub use scope::{Scope, Scopes};
 pub use verifier::{KeyError, Principal, Verifier};

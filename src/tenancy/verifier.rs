@@ -3,7 +3,7 @@
 //! A malformed key costs no query. A known key is believed for [`KEY_CACHE_TTL`], so that a revocation takes effect
 //! within 5 s; while the database cannot be asked, a key that was good stays good. Unknown keys are remembered too, and
 //! look-ups of keys not known to be good are limited ([`Lookups`]), so that random keys cannot flood the database. A key's
-//! rate limits travel with it, and are as fresh.
+//! rate limits and its organization's retention travel with it, and are as fresh.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use super::lookups::Lookups;
-use super::{ApiKey, RateLimits, Scope, Scopes};
+use super::{ApiKey, OrgRetention, RateLimits, Scope, Scopes};
 use crate::limits::{KEY_CACHE_ENTRIES_MAX, KEY_CACHE_TTL, KEY_STALE_MAX};
 use crate::rng::Rng;
 use crate::storage::StorageError;
@@ -43,6 +43,8 @@ pub struct Principal {
     pub scopes: Scopes,
     /// What it may send.
     pub limits: RateLimits,
+    /// How long the organization's rows are kept.
+    pub keeps: OrgRetention,
 }
 
 impl Principal {
@@ -103,7 +105,8 @@ enum Found {
 }
 
 const LOOKUP: &str = "SELECT k.key_hash, k.scopes, k.expires_at, o.tenant_id, \
-     k.events_per_second, k.bytes_per_second, k.burst_seconds FROM api_keys k \
+     k.events_per_second, k.bytes_per_second, k.burst_seconds, \
+     o.events_retention_days, o.metrics_retention_days, o.correlations_retention_days FROM api_keys k \
      JOIN organizations o ON o.id = k.org_id WHERE k.id = $1 AND k.revoked_at IS NULL AND o.is_active";
 
 impl Verifier {
@@ -170,6 +173,7 @@ impl Verifier {
                 key_id: id,
                 scopes,
                 limits: RateLimits::of(&row, 4),
+                keeps: OrgRetention::of(&row, 7),
             }),
             expires_at: row.get(2),
         }))
@@ -257,7 +261,13 @@ mod tests {
 
     fn record(id: Uuid) -> Record {
         let scopes = Scopes::parse("ingest").expect("a scope");
-        let principal = Principal { tenant_id: "t".into(), key_id: id, scopes, limits: RateLimits::default() };
+        let principal = Principal {
+            tenant_id: "t".into(),
+            key_id: id,
+            scopes,
+            limits: RateLimits::default(),
+            keeps: OrgRetention::default(),
+        };
         Record { hash: [0; 32], principal: Arc::new(principal), expires_at: None }
     }
 

@@ -7,13 +7,15 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod abuse;
+mod columnstore;
 mod correlation_reads;
-mod counts;
 mod correlations;
 mod correlations_late;
 mod correlations_rules;
+mod counts;
 mod dead_letters;
 mod engines;
+mod everything_at_once;
 mod exactly_once;
 mod faults;
 mod floods;
@@ -21,6 +23,7 @@ mod forms;
 mod h2;
 mod http;
 mod keys;
+mod lifecycle;
 mod load;
 mod metric_pages;
 mod metric_reads;
@@ -45,8 +48,11 @@ mod rollups_real;
 mod schema;
 mod seen;
 mod start;
+mod tiers;
 mod timescale;
 mod tls;
+mod upgrade;
+mod upkeep;
 mod windows;
 
 #[path = "../harness/mod.rs"]
@@ -84,6 +90,13 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("engines", engines::TESTS),
         ("engines", timescale::TESTS),
         ("engines", partitions::TESTS),
+        ("lifecycle", lifecycle::TESTS),
+        ("lifecycle", columnstore::TESTS),
+        ("lifecycle", upkeep::TESTS),
+        ("lifecycle", upkeep::TIMESCALE),
+        ("lifecycle", upgrade::TESTS),
+        ("lifecycle", tiers::TESTS),
+        ("lifecycle", everything_at_once::TESTS),
         ("rowstore", timescale::ROWSTORE),
         ("faults", faults::TESTS),
         ("load", load::TESTS),

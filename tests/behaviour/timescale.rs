@@ -19,7 +19,7 @@ pub const TESTS: &[Test] = tests!(timescale:
     a_unique_index_is_refused_at_start,
     a_trigger_is_refused_at_start,
     the_hypertable,
-    policies_follow_the_configuration,
+    chunk_widths_follow_the_configuration,
     auto_follows_an_installation_without_timescaledb,
 );
 
@@ -183,34 +183,17 @@ fn the_hypertable(env: &Env) -> TestResult {
     Ok(())
 }
 
-fn policies(env: &Env) -> serde_json::Value {
-    env.sql().one(
-        "SELECT jsonb_object_agg(proc_name, extract(epoch FROM coalesce(config->>'compress_after', config->>'drop_after')::interval) / 3600) \
-         FROM timescaledb_information.jobs WHERE hypertable_schema = 'tidegate' AND hypertable_name = 'events'",
-    )
-}
-
-fn policies_follow_the_configuration(env: &Env) -> TestResult {
-    let hours = |compress: f64, drop: f64| json!({ "policy_compression": compress, "policy_retention": drop });
+fn chunk_widths_follow_the_configuration(env: &Env) -> TestResult {
     drop(env.serve());
-    let found = |value: serde_json::Value| {
-        value.as_object().unwrap().iter().map(|(name, hours)| (name.clone(), hours.as_f64())).collect::<Vec<_>>()
+    let widths = || -> Vec<String> {
+        env.sql().column(
+            "SELECT hypertable_name || ' ' || time_interval FROM timescaledb_information.dimensions \
+             WHERE hypertable_schema = 'tidegate' AND dimension_number = 1 ORDER BY 1",
+        )
     };
-    assert_eq!(found(policies(env)), found(hours(7.0 * 24.0, 365.0 * 24.0)));
-    drop(env.serve_with(&["compress_after.events=36h", "retention.events=100d", "chunk_interval=12h"]));
-    assert_eq!(found(policies(env)), found(hours(36.0, 100.0 * 24.0)));
-    let width: String = env.sql().one(
-        "SELECT time_interval::text FROM timescaledb_information.dimensions \
-         WHERE hypertable_name = 'events' AND column_name = 'timestamp'",
-    );
-    assert_eq!(width, "12:00:00");
-    // Starting again with the same figures remakes nothing.
-    let jobs = || -> Vec<i32> {
-        env.sql().column("SELECT job_id FROM timescaledb_information.jobs WHERE hypertable_name = 'events' ORDER BY 1")
-    };
-    let before = jobs();
-    drop(env.serve_with(&["compress_after.events=36h", "retention.events=100d", "chunk_interval=12h"]));
-    assert_eq!(jobs(), before);
+    assert_eq!(widths(), ["correlations 1 day", "events 1 day", "metrics 1 day"]);
+    drop(env.serve_with(&["chunk_interval=12h"]));
+    assert_eq!(widths(), ["correlations 12:00:00", "events 12:00:00", "metrics 12:00:00"]);
     Ok(())
 }
 

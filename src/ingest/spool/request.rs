@@ -8,7 +8,9 @@ use super::record::{Meta, Payload};
 use crate::event::Defaults;
 use crate::item::BodyForm;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The first one, which knew nothing of what organizations keep.
+const VERSION_1: u8 = 1;
 /// Stands for the length of a text that is absent.
 const ABSENT: u32 = u32::MAX;
 /// Bytes of an encoded request within which its summary lies: names of tenants are short.
@@ -21,6 +23,8 @@ pub struct SpooledRequest {
     pub tenant_id: String,
     /// The key's id.
     pub api_key_id: Uuid,
+    /// Days that the organization kept such items for when it was received; None: as long as everybody.
+    pub keep_days: Option<i32>,
     /// The request's receipt.
     pub receipt: Uuid,
     /// The sender's idempotency key.
@@ -117,6 +121,8 @@ impl SpooledRequest {
             head.extend_from_slice(&count.to_le_bytes());
         }
         head.extend_from_slice(self.api_key_id.as_bytes());
+        head.push(self.keep_days.is_some().into());
+        head.extend_from_slice(self.keep_days.map(i32::to_le_bytes).as_ref().map_or(&[][..], |days| days));
         put_text(&mut head, self.idempotency_key.as_deref());
         head.push(self.sha256.is_some().into());
         head.extend_from_slice(self.sha256.as_ref().map_or(&[][..], |hash| hash));
@@ -144,6 +150,9 @@ impl SpooledRequest {
         let mut from = Reader(bytes);
         let Summary { tenant_id, receipt, received_at_us, items, accepted, rejected } = summary(&mut from)?;
         let api_key_id = Uuid::from_bytes(from.array()?);
+        let knows_days = bytes.first() != Some(&VERSION_1);
+        let keep_days =
+            if knows_days && from.flag("retention")? { Some(i32::from_le_bytes(from.array()?)) } else { None };
         let idempotency_key = from.text("idempotency key")?;
         let sha256 = if from.flag("hash")? { Some(from.array()?) } else { None };
         let route = from.required("route")?;
@@ -170,6 +179,7 @@ impl SpooledRequest {
         Ok(Self {
             tenant_id,
             api_key_id,
+            keep_days,
             receipt,
             idempotency_key,
             sha256,
@@ -196,7 +206,7 @@ impl Summary {
 
 fn summary(from: &mut Reader<'_>) -> Result<Summary, DecodeError> {
     match from.array::<1>()?[0] {
-        VERSION => {}
+        VERSION_1 | VERSION => {}
         other => return Err(DecodeError::Version(other)),
     }
     Ok(Summary {

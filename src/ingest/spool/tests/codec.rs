@@ -24,11 +24,13 @@ fn request() -> impl Strategy<Value = SpooledRequest> {
     let attempt = option::of(("[0-9]{1,20}", any::<i64>(), vec(any::<i64>(), 0..20)));
     let counts = (any::<i64>(), any::<u32>(), any::<u32>(), any::<u32>());
     let names = ("\\PC{0,60}", "\\PC{0,60}", "\\PC{0,60}", option::of("\\PC{0,60}"));
-    let rest = (any::<u128>(), any::<u128>(), option::of(any::<[u8; 32]>()), vec(any::<u8>(), 0..300));
+    let ids = (any::<u128>(), any::<u128>(), option::of(any::<i32>()));
+    let rest = (ids, option::of(any::<[u8; 32]>()), vec(any::<u8>(), 0..300));
     (names, rest, form, defaults, counts, attempt).prop_map(
-        |(names, (api_key_id, receipt, sha256, body), form, defaults, counts, attempt)| SpooledRequest {
+        |(names, ((api_key_id, receipt, keep_days), sha256, body), form, defaults, counts, attempt)| SpooledRequest {
             tenant_id: names.0,
             api_key_id: Uuid::from_u128(api_key_id),
+            keep_days,
             receipt: Uuid::from_u128(receipt),
             idempotency_key: names.3,
             sha256,

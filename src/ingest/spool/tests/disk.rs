@@ -29,6 +29,7 @@ fn request(tenant_id: &str, body: &'static str) -> SpooledRequest {
     SpooledRequest {
         tenant_id: tenant_id.into(),
         api_key_id: Uuid::now_v7(),
+        keep_days: None,
         receipt: Uuid::now_v7(),
         idempotency_key: None,
         sha256: None,

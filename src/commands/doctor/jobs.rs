@@ -1,0 +1,152 @@
+//! Whether what has to happen by itself does: refreshes, compression, retention, and the workers for it.
+
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use super::{Finding, State, bad, expect, ok};
+use crate::config::Config;
+use crate::rollup::levels::LEVELS;
+use crate::rollup::{LifecycleStatus, waited};
+use crate::storage::{Engine, StorageError};
+
+/// The lifecycle job runs every minute; a chunk that waits for this long is not just next in line.
+const WAITING_MAX: Duration = Duration::from_secs(6 * 3600);
+/// A job that has not run for so many of its pauses, and a minute, is not run by anybody.
+const PAUSES_MAX: f64 = 3.0;
+const SLOW_RUN_S: f64 = 180.0;
+/// Late rows show within a minute; buckets that wait for this long are behind.
+const DIRTY_MAX_S: f64 = 300.0;
+
+/// All findings of this kind.
+pub async fn findings(
+    client: &Client,
+    engine: Engine,
+    status: &LifecycleStatus,
+    config: &Config,
+) -> Result<Vec<Finding>, StorageError> {
+    let mut findings = vec![chunks(status), jobs(client, status).await?, refreshes(status, config)];
+    if engine == Engine::Timescale {
+        findings.push(workers(client).await?);
+    }
+    Ok(findings)
+}
+
+/// Chunks that wait to be compressed or put in order.
+fn chunks(status: &LifecycleStatus) -> Finding {
+    let late: Vec<String> = status
+        .relations
+        .iter()
+        .filter_map(|relation| {
+            let hours = waited(relation).filter(|waited| *waited > WAITING_MAX)?.as_secs() / 3600;
+            Some(format!("{}: {} wait, the first for {hours} h", relation.relation, relation.waiting))
+        })
+        .collect();
+    let waiting: u64 = status.relations.iter().map(|relation| relation.waiting).sum();
+    expect(
+        "chunks",
+        late.is_empty(),
+        if late.is_empty() { format!("{waiting} closed chunks wait to be put in order") } else { late.join("; ") },
+        "they are larger and slower to read than they need be: see that `tidegate serve` runs, what the job `lifecycle` says \
+         (tidegate lifecycle status), and who holds locks on them; `tidegate lifecycle run` does what is due now",
+    )
+}
+
+/// Tidegate's jobs and TimescaleDB's policies.
+async fn jobs(client: &Client, status: &LifecycleStatus) -> Result<Finding, StorageError> {
+    if status.jobs.is_empty() {
+        return Ok(ok("jobs", "none has run yet: `tidegate serve` runs them"));
+    }
+    let failing: Vec<String> = status
+        .jobs
+        .iter()
+        .filter(|job| job.failing)
+        .map(|job| format!("{}: {}", job.job, job.last_error.as_deref().unwrap_or("failed")))
+        .collect();
+    if !failing.is_empty() {
+        return Ok(bad(
+            "jobs",
+            State::Warning,
+            failing.join("; "),
+            "a job is tried again by itself; if the error stays, it says what to mend",
+        ));
+    }
+    let sql =
+        "SELECT job FROM job_runs WHERE finished_at < now() - make_interval(secs => interval_s * $1 + $2) ORDER BY 1";
+    let idle: Vec<String> =
+        client.query(sql, &[&PAUSES_MAX, &SLOW_RUN_S]).await?.iter().map(|row| row.get(0)).collect();
+    Ok(expect(
+        "jobs",
+        idle.is_empty(),
+        if idle.is_empty() {
+            format!("{} run", status.jobs.len())
+        } else {
+            format!("not run lately: {}", idle.join(", "))
+        },
+        "jobs run in `tidegate serve`: start it, or see its log",
+    ))
+}
+
+/// How far the rollups that are kept are behind.
+fn refreshes(status: &LifecycleStatus, config: &Config) -> Finding {
+    let mut late = Vec::new();
+    for level in LEVELS.iter().filter(|level| level.is_kept(&config.rollups)) {
+        let Some(found) = status.rollups.iter().find(|found| found.relation == level.name) else { continue };
+        let allowed_s = 2.0 * found.bucket_s + level.settle.as_secs_f64();
+        match found.lag_s {
+            Some(lag_s) if lag_s > allowed_s => {
+                late.push(format!("{}: {lag_s:.0} s behind, {allowed_s:.0} are usual", level.name));
+            }
+            None => late.push(format!("{}: nothing is stored yet", level.name)),
+            Some(_) => {}
+        }
+        if let Some(waiting_s) = found.waiting_s.filter(|waiting_s| *waiting_s > DIRTY_MAX_S) {
+            let waiting = found.waiting;
+            late.push(format!("{}: {waiting} late buckets wait, the first for {waiting_s:.0} s", level.name));
+        }
+    }
+    expect(
+        "rollups",
+        late.is_empty(),
+        if late.is_empty() { "every kept level is within two buckets".to_owned() } else { late.join("; ") },
+        "reads stay right and become slower, since what is not stored is computed: see `jobs`, the load of the database, and \
+         rollups.levels (1m and 5m cost most)",
+    )
+}
+
+/// Background workers of TimescaleDB: each policy that runs takes one, and its scheduler one for each database.
+async fn workers(client: &Client) -> Result<Finding, StorageError> {
+    let row = client
+        .query_one(
+            "SELECT current_setting('timescaledb.max_background_workers')::bigint, \
+             current_setting('max_worker_processes')::bigint, \
+             current_setting('max_parallel_workers')::bigint, \
+             (SELECT count(*) FROM timescaledb_information.jobs WHERE scheduled AND proc_name NOT LIKE 'policy_telemetry'), \
+             (SELECT count(*) FROM pg_database WHERE datallowconn AND NOT datistemplate)",
+            &[],
+        )
+        .await?;
+    let [workers, processes, parallel, policies, databases]: [i64; 5] = std::array::from_fn(|n| row.get(n));
+    let (needed, processes_needed) = (policies + databases, workers + parallel + 3);
+    let found = format!(
+        "timescaledb.max_background_workers {workers}, max_worker_processes {processes}; {policies} policies in {databases} \
+         databases"
+    );
+    Ok(if workers < needed {
+        bad(
+            "workers",
+            State::Warning,
+            found,
+            format!(
+                "set timescaledb.max_background_workers to {needed} or more and restart: policies wait for each other"
+            ),
+        )
+    } else {
+        expect(
+            "workers",
+            processes >= processes_needed,
+            found,
+            "raise max_worker_processes to timescaledb.max_background_workers + max_parallel_workers + 3, and restart",
+        )
+    })
+}

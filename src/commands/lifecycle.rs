@@ -1,0 +1,157 @@
+//! `tidegate lifecycle status|run`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Exit, failed, print_json, print_table, up_to_date, with_owner};
+use crate::app::owner_client;
+use crate::cli::LifecycleAction;
+use crate::config::Config;
+use crate::rollup::{Lifecycle, LifecycleStatus, Rollups, run_now};
+use crate::storage::{Engine, Location, PartitionedTables, StorageError, standing_installation};
+
+/// Runs the command.
+pub async fn run(config: &Config, action: LifecycleAction) -> Exit {
+    match action {
+        LifecycleAction::Status { json } => {
+            let work = async |client: &mut _| LifecycleStatus::of(client, engine_of(client).await?, config).await;
+            with_owner(config, json, work, show).await
+        }
+        LifecycleAction::Run { json } => match run_due(config).await {
+            Ok(counts) => {
+                if json {
+                    print_json(&counts);
+                } else {
+                    let rows = counts.iter().map(|(what, count)| [(*what).to_owned(), count.to_string()]);
+                    print_table(["WHAT", "COUNT"], rows);
+                }
+                Exit::Ok
+            }
+            Err(error) => failed(&error),
+        },
+    }
+}
+
+async fn engine_of(client: &tokio_postgres::Client) -> Result<Engine, StorageError> {
+    let installation = standing_installation(client).await?;
+    Ok(installation.ok_or_else(|| StorageError::not_ready("the schema is not installed"))?.engine)
+}
+
+/// Runs the job until nothing is due any more that nobody else is at.
+async fn run_due(config: &Config) -> Result<BTreeMap<&'static str, u64>, StorageError> {
+    let location = Location::find(config).await?;
+    let run = async {
+        let client = owner_client(&location).await?;
+        up_to_date(&client, &location, config).await?;
+        let engine = engine_of(&client).await?;
+        let owner = location.owner_pool()?;
+        let partitions =
+            (engine == Engine::Postgres).then(|| Arc::new(PartitionedTables::new(&owner, config.chunk_interval)));
+        let mut sum: BTreeMap<&'static str, u64> = BTreeMap::new();
+        // How far back the rollups look comes first: rows go only before that.
+        let rollups = Rollups::new(partitions.clone(), config.retention.clone(), config.rollups.clone());
+        match run_now(&rollups, &owner).await {
+            Ok(_counts) => {}
+            // Somebody refreshes the same rollup; where rows begin to go stays as it is.
+            Err(error) if error.is_contention() => *sum.entry("rollups_busy").or_default() += 1,
+            Err(error) => return Err(error),
+        }
+        let job = Lifecycle::new(engine, partitions, config);
+        loop {
+            let mut left = 0;
+            for (what, count) in run_now(&job, &owner).await? {
+                match what {
+                    "chunks_left" => left = count,
+                    // What others were at in the last round, not how often.
+                    "chunks_busy" => *sum.entry(what).or_default() = count,
+                    _ => *sum.entry(what).or_default() += count,
+                }
+            }
+            if left == 0 {
+                owner.close();
+                return Ok(sum);
+            }
+        }
+    };
+    let counts = run.await;
+    location.close().await?;
+    counts
+}
+
+fn show(status: &LifecycleStatus) {
+    let days = |seconds: Option<u64>, never: &str| match seconds {
+        Some(seconds) if seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
+        Some(seconds) => format!("{}h", seconds / 3600),
+        None => never.to_owned(),
+    };
+    let time = |at: Option<Timestamp>| at.map_or("-".to_owned(), |at| format!("{at:.0}"));
+    print_table(
+        [
+            "RELATION",
+            "CHUNKS",
+            "OPEN",
+            "COLUMNSTORE",
+            "WAITING",
+            "MIB",
+            "RATIO",
+            "OLDEST",
+            "NEWEST",
+            "KEEP",
+            "COMPRESS",
+        ],
+        status.relations.iter().map(|relation| {
+            [
+                relation.relation.to_owned(),
+                relation.chunks.to_string(),
+                relation.open.to_string(),
+                relation.compressed.to_string(),
+                (relation.waiting + relation.expired).to_string(),
+                (relation.bytes >> 20).to_string(),
+                relation.compression_ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.1}")),
+                time(relation.oldest),
+                time(relation.newest),
+                days(relation.keep_s, "for ever"),
+                days(relation.compress_after_s, "-"),
+            ]
+        }),
+    );
+    println!();
+    print_table(
+        ["ROLLUP", "STORED UNTIL", "LAG", "TO BE MADE ANEW"],
+        status.rollups.iter().map(|rollup| {
+            let lag = rollup.lag_s.and_then(|lag_s| SignedDuration::try_from_secs_f64(lag_s).ok());
+            [
+                rollup.relation.clone(),
+                time(rollup.stored_until),
+                lag.map_or("-".to_owned(), |lag| format!("{} s", lag.as_secs())),
+                rollup.waiting.to_string(),
+            ]
+        }),
+    );
+    println!();
+    print_table(
+        ["JOB", "STATE", "LAST RUN", "NEXT RUN", "RUNS", "FAILURES"],
+        status.jobs.iter().map(|job| {
+            let state = match (job.failing, job.last_run) {
+                (true, _) => "FAILING",
+                (false, None) => "not yet run",
+                (false, Some(_)) => "ok",
+            };
+            [
+                job.job.clone(),
+                state.to_owned(),
+                time(job.last_run),
+                time(job.next_run),
+                job.runs.to_string(),
+                job.failures.to_string(),
+            ]
+        }),
+    );
+    for job in &status.jobs {
+        if let Some(error) = &job.last_error {
+            println!("\n{}, at {}: {error}", job.job, time(job.last_error_at));
+        }
+    }
+}
