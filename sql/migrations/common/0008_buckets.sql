@@ -103,4 +103,5 @@ CREATE TABLE rollup_floors (
     PRIMARY KEY (source, tenant_id)
 );
 
-GRANT SELECT ON rollup_levels TO tidegate_reader;
+-- Readers ask where a rollup lags.
+GRANT SELECT ON rollup_levels, rollup_dirty TO tidegate_reader;
