@@ -229,7 +229,8 @@ fn late_rows_of_events(env: &Env) -> TestResult {
         (sql.one::<i64>(counts), sql.one::<i64>(groups)) == (0, 0)
     };
     for round in 0..3 {
-        let items = (0..60).map(|n| event(n + round, -((i64::try_from(n).unwrap() * 3571) % (3 * DAY)), ["info", "error"][n % 2]));
+        let items = (0..60)
+            .map(|n| event(n + round, -((i64::try_from(n).unwrap() * 3571) % (3 * DAY)), ["info", "error"][n % 2]));
         tidegate.client.events(array(items)).accepted(60, 0);
         refresh(env);
         until("the counts are right", || right().then_some(()));
