@@ -112,7 +112,8 @@ fn refusals_are_reported(env: &Env) -> TestResult {
 }
 
 fn real_events_twice(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    // One request makes more than a hundred days of chunks. On a slow machine it is to be tried again, not spooled.
+    let tidegate = env.serve_with(&["spool.enabled=false"]);
     let (file, now) = (real_events(), crate::samples::now().to_string());
     let arguments = ["--file", file.to_str().unwrap(), "--shift-to-now", "--now", &now, "--key-prefix", "real"];
     assert_eq!(figures(&load(env, &tidegate, &arguments).json()), [6000, 6000, 0, 0]);
@@ -139,7 +140,7 @@ fn generated_metrics(env: &Env) -> TestResult {
 
 /// The samples of 17 series, of which the longest is some weeks: a second run stores nothing.
 fn real_metrics_twice(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.serve_with(&["spool.enabled=false"]);
     let (file, now) = (real_metrics(), crate::samples::now().to_string());
     let file = file.to_str().unwrap();
     let arguments = ["--file", file, "--kind", "metrics", "--shift-to-now", "--now", &now, "--key-prefix", "real"];
