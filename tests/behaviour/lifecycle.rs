@@ -18,13 +18,18 @@ pub const TESTS: &[Test] = tests!(
     sizes_are_noted_once_a_day,
 );
 
-/// Runs everything that is due, as an operator would, until others are at none of it.
-pub fn run(env: &Env, settings: &[&str]) -> Value {
+/// Runs what is due, as an operator would; others may be at some of it.
+pub fn run_once(env: &Env, settings: &[&str]) -> Value {
     let flags: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
     let arguments: Vec<&str> = ["lifecycle", "run", "--json"].into_iter().chain(flags).collect();
+    env.cli(&arguments).json()
+}
+
+/// The same, until others are at none of it.
+pub fn run(env: &Env, settings: &[&str]) -> Value {
     let mut sum = serde_json::Map::new();
     until("nobody else is at what is due", || {
-        let counts = env.cli(&arguments).json();
+        let counts = run_once(env, settings);
         for (what, count) in counts.as_object().unwrap() {
             let so_far = sum.get(what).and_then(Value::as_u64).unwrap_or(0);
             sum.insert(what.clone(), (so_far + count.as_u64().unwrap()).into());
