@@ -1,8 +1,8 @@
 //! Background jobs over what is stored. Every job has one shape ([`job`]): read one, know all.
 
 mod closing;
-mod floors;
 mod correlate;
+mod floors;
 mod job;
 mod late;
 pub mod levels;

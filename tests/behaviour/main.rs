@@ -8,10 +8,10 @@
 
 mod abuse;
 mod correlation_reads;
-mod counts;
 mod correlations;
 mod correlations_late;
 mod correlations_rules;
+mod counts;
 mod dead_letters;
 mod engines;
 mod exactly_once;
