@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate::storage::embedded::READER;
 
+use crate::books::Books;
 use crate::derived::{again, all_pairs, assert_chains, hours_ago, id, settled, time};
 use crate::env::{Engine, Env, Test, TestResult};
 use crate::load::{real_events, real_events_missing};
@@ -80,7 +81,10 @@ fn real_request_ids_are_groups(env: &Env) -> TestResult {
         "--now",
         &now,
     ];
-    assert_eq!(env.cli(&arguments).json()["committed"], 6000);
+    let report = env.cli(&arguments).json();
+    // 215 days of chunks in one request may take a busy machine longer than senders wait: then it is spooled.
+    assert_eq!(report["committed"].as_u64().unwrap() + report["spooled"].as_u64().unwrap(), 6000, "{report}");
+    Books::drained(&tidegate.client);
     // The rule, from the file itself: each event of a group with the one right before it, within a day.
     let mut groups: HashMap<(&str, String), Vec<Timestamp>> = HashMap::new();
     for line in BufReader::new(GzDecoder::new(std::fs::File::open(&file)?)).lines() {
