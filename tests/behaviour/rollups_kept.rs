@@ -131,7 +131,16 @@ fn an_organization_that_keeps_its_rows_shorter(env: &Env) -> TestResult {
     sql.run("DELETE FROM metrics WHERE tenant_id = 'short' AND timestamp < now() - INTERVAL '8 days'");
     // Late rows of the other one in the same buckets, and of itself where its own are gone.
     send(&long, &[sample(-20 * DAY, "a", 100.0), sample(-20 * DAY, "b", 9.0)]);
-    send(&short, &[sample(-20 * DAY, "a", 50.0), sample(-2 * DAY, "a", 4.0)]);
+    send(&short, &[sample(-2 * DAY, "a", 4.0)]);
+    // It would be refused by now; this one was under way when its organization's retention became shorter.
+    sql.run(
+        "INSERT INTO metrics (batch_id, batch_seq, timestamp, created_at, tenant_id, asset_id, metric_type, metric_name, \
+         value_count, value_sum) VALUES (0, 0, now() - INTERVAL '20 days', now(), 'short', 'a', 'gauge', 'latency', 1, 50)",
+    );
+    sql.run(
+        "INSERT INTO touched (kind, tenant_id, minutes) \
+         VALUES ('metrics', 'short', ARRAY[extract(epoch FROM now() - INTERVAL '20 days')::int / 60])",
+    );
     refresh(env);
     let whole = "(tenant_id = 'long' OR bucket > now() - INTERVAL '5 days')";
     for (level, width) in LEVELS {
