@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
 
+use tidegate::storage::embedded::OWNER;
+
 use crate::client::Client;
 use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::postgres::{SUPERUSER, Sql};
@@ -86,6 +88,7 @@ fn nothing_deadlocks_and_nothing_is_missing(env: &Env) -> TestResult {
     let old = old_chunks(env, &sql);
     let shared = Shared { stop: AtomicBool::new(false), number: AtomicI64::new(0) };
     let tenants: Vec<Client> = (0..3).map(|n| tidegate.with(&env.key(&format!("t{n}"), "ingest"))).collect();
+    a_wait_is_logged(env, &superuser);
     let logged_before = waits(&superuser).len();
     let acknowledged: Vec<BTreeMap<String, usize>> = std::thread::scope(|scope| {
         let live = tenants.iter().map(|client| sender(scope, &shared, client.clone(), |_| 0)).collect::<Vec<_>>();
@@ -175,7 +178,7 @@ fn refresher<'scope, 'env>(
     env: &'env Env,
     shared: &'env Shared,
 ) -> std::thread::ScopedJoinHandle<'scope, usize> {
-    let url = env.url(tidegate::storage::embedded::OWNER);
+    let url = env.url(OWNER);
     let timescale = env.engine == Engine::Timescale;
     scope.spawn(move || {
         let sql = Sql::connect(&url);
@@ -218,6 +221,20 @@ fn open_relations(env: &Env, sql: &Sql) -> Vec<u32> {
              AND p.relname >= to_char(now() - INTERVAL '2 hours', '\"events_p\"YYYYMMDD_HH24MISS'))",
         ),
     }
+}
+
+/// Proves that a writer that waits would be seen.
+fn a_wait_is_logged(env: &Env, superuser: &Sql) {
+    let (holder, before) = (env.sql(), waits(superuser).len());
+    holder.run("CREATE TABLE probe ()");
+    holder.run("BEGIN; LOCK TABLE probe IN ACCESS EXCLUSIVE MODE");
+    std::thread::scope(|scope| {
+        let url = env.url(OWNER);
+        scope.spawn(move || Sql::connect(&url).run("SELECT FROM tidegate.probe /* in the place of a COPY */"));
+        until("the wait is in the log", || (waits(superuser).len() > before).then_some(()));
+        holder.run("COMMIT");
+    });
+    holder.run("DROP TABLE probe");
 }
 
 /// What the server's log says of writers that waited for a lock for more than a second: no other test asks for that.
