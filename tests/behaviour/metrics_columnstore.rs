@@ -115,7 +115,9 @@ fn overlapping(env: &Env, before: usize, first: usize, second: usize) -> TestRes
     let (blocker, observer) = (env.sql(), env.sql());
     let waiting = || -> i64 {
         observer.one(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            // Jobs wait as well: the lifecycle looks for expired manifests.
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+             AND application_name = 'tidegate writer'",
         )
     };
     for day in 1..=DAYS {
