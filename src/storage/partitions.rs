@@ -70,7 +70,8 @@ impl PartitionedTables {
 }
 
 /// An ATTACH that waits for a VACUUM or an index build fails soon and is tried again; it must not hold the lock meanwhile.
-const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; \
+/// A node that is frozen halfway loses its session, and with it the lock that all nodes wait for, before their wait is over.
+const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '2s'; \
      SELECT pg_advisory_xact_lock(hashtextextended('tidegate.partitions', 0))";
 
 /// DETACH CONCURRENTLY waits for every transaction that reads the table; a forgotten one must not stop the job. What was

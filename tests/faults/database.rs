@@ -61,10 +61,6 @@ fn s04_tidegate_frozen_inside_copy(env: &Env) -> TestResult {
     let frozen = Tidegate::serve(env, &env.variables_through(&proxy), &[]);
     let told = Arc::new(Told::default());
     told.both(&frozen.client, 200);
-    // Its first run makes partitions under a lock of all nodes; this is about a node that is frozen inside COPY.
-    let sql = env.sql();
-    let first_run = "SELECT EXISTS (SELECT FROM job_runs WHERE job = 'lifecycle' AND finished_at IS NOT NULL)";
-    until("the lifecycle has run", || sql.one::<bool>(first_run).then_some(()));
     let request = told.request(true, 3, 1);
     proxy.hold_next(Point::CopyDone);
     let answer = std::thread::scope(|scope| {
