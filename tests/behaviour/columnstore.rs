@@ -62,6 +62,7 @@ fn rows_beside_a_columnstore_are_taken_in(env: &Env) -> TestResult {
 
 /// Rows in row form, as the rowstore profile writes them.
 fn old_chunks_are_compressed(env: &Env) -> TestResult {
+    env.begin_empty();
     let tidegate = env.serve_with(&["storage_profile=rowstore"]);
     let sql = env.sql();
     for days in [9, 5, 0] {

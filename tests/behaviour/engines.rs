@@ -45,6 +45,7 @@ fn a_window_as_configured(env: &Env) -> TestResult {
 }
 
 fn the_engine_is_announced(env: &Env) -> TestResult {
+    env.begin_empty();
     let tidegate = env.serve();
     let line = tidegate.welcome.lines().find(|line| line.contains("  engine ")).unwrap();
     assert!(line.contains(env.engine.as_str()), "{line}");
@@ -58,6 +59,7 @@ fn the_engine_is_announced(env: &Env) -> TestResult {
 }
 
 fn engines_do_not_change(env: &Env) -> TestResult {
+    env.begin_empty();
     if env.engine == Engine::Postgres {
         let finished = env.serve_fails(&["engine=timescale"]);
         assert_eq!(finished.code, Some(1), "{finished:?}");

@@ -73,7 +73,6 @@ fn keys_on_the_command_line(env: &Env) -> TestResult {
 }
 
 fn mistakes_on_the_command_line(env: &Env) -> TestResult {
-    assert_eq!(env.cli(&["migrate"]).code, Some(0));
     env.cli(&["orgs", "create", "one", "--json"]).json();
     let fails = |arguments: &[&str], words: &str| {
         let finished: Finished = env.cli(arguments);

@@ -61,9 +61,10 @@ mod harness;
 use std::sync::Arc;
 
 use env::{Engine, Env, Test};
-use harness::{books, client, derived, env, frames, postgres, process, proxy, refresh, samples, traffic};
+use harness::{books, client, derived, env, frames, postgres, process, proxy, refresh, samples, times, traffic};
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
+use times::Times;
 
 fn groups() -> Vec<(&'static str, &'static [Test])> {
     vec![
@@ -130,6 +131,7 @@ fn main() {
     let servers = Arc::new(Servers::new());
     // Only a server that tries can say whether TimescaleDB works; a listing needs no server.
     let timescale = arguments.list || servers.has_timescaledb();
+    let times = Arc::new(Times::default());
     let mut trials = Vec::new();
     let mut skipped = Vec::new();
     for engine in Engine::ALL {
@@ -141,7 +143,8 @@ fn main() {
                 if let Some(what) = &missing {
                     println!("ignored: {name}: {what}");
                 }
-                trials.push(trial(name, engine, test, &servers).with_ignored_flag(ignored || missing.is_some()));
+                trials
+                    .push(trial(name, engine, test, &servers, &times).with_ignored_flag(ignored || missing.is_some()));
             }
         }
     }
@@ -152,11 +155,12 @@ fn main() {
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     servers.stop();
+    times.print();
     conclusion.exit();
 }
 
-fn trial(name: String, engine: Engine, test: &'static Test, servers: &Arc<Servers>) -> Trial {
-    let servers = Arc::clone(servers);
+fn trial(name: String, engine: Engine, test: &'static Test, servers: &Arc<Servers>, times: &Arc<Times>) -> Trial {
+    let (servers, times) = (Arc::clone(servers), Arc::clone(times));
     let label = name.clone();
-    Trial::test(name, move || Env::run(engine, &label, test.run, servers).map_err(Failed::from))
+    Trial::test(name, move || times.of(&label, || Env::run(engine, &label, test.run, servers)).map_err(Failed::from))
 }

@@ -127,10 +127,12 @@ fn every_level_is_right_at_any_time(env: &Env) -> TestResult {
 
 /// The last second before the level's retention counts: its chunk goes as a whole, so that what is older is dropped by hand.
 fn a_level_that_keeps_less_goes_on_in_samples(env: &Env) -> TestResult {
-    let tidegate = env.serve_with(&["retention.rollups.1m=25h", "retention.rollups.5m=26h"]);
+    let keeping_more = env.serve();
     make_room(env);
     put_metrics(env, SAMPLES);
     close(env);
+    drop(keeping_more);
+    let tidegate = env.serve_with(&["retention.rollups.1m=25h", "retention.rollups.5m=26h"]);
     let old = "bucket < now() - INTERVAL '27 hours'";
     for level in ["metrics_1m", "metrics_5m"] {
         let table = match env.engine {

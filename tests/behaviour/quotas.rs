@@ -55,7 +55,6 @@ fn limits_of(key: &Value) -> [Value; 3] {
 }
 
 fn limits_on_the_command_line(env: &Env) -> TestResult {
-    assert_eq!(env.cli(&["migrate"]).code, Some(0));
     let key = limited(env, "one", &["--events-per-second", "100", "--bytes-per-second", "2MiB", "--burst", "30s"]);
     let limit = |changes: &[&str]| env.cli(&[&["keys", "limit", key.id(), "--json"], changes].concat()).json();
     assert_eq!(limits_of(&listed(env, key.id())), [json!(100), json!(2 << 20), json!(30)]);

@@ -47,6 +47,7 @@ fn a_row_committed_while_its_bucket_closes(env: &Env) -> TestResult {
 const OLDER: i32 = 4;
 
 fn events_of_an_older_version(env: &Env) -> TestResult {
+    env.begin_empty();
     let sql = env.sql_as(OWNER);
     let (engine, profile) = match env.engine {
         Engine::Timescale => (StorageEngine::Timescale, "columnstore"),

@@ -26,6 +26,7 @@ fn applied(env: &Env) -> Vec<String> {
 }
 
 fn migrating_twice_changes_nothing(env: &Env) -> TestResult {
+    env.begin_empty();
     let first = env.cli(&["migrate", "--json"]).json();
     let versions: Vec<i32> = env.sql().column("SELECT version FROM schema_migrations ORDER BY version");
     assert_eq!((&first["applied"], &first["engine"]), (&json!(versions), &json!(env.engine.as_str())));
@@ -39,6 +40,7 @@ fn migrating_twice_changes_nothing(env: &Env) -> TestResult {
 }
 
 fn check_says_whether_it_is_up_to_date(env: &Env) -> TestResult {
+    env.begin_empty();
     let before = env.cli(&["migrate", "--check", "--json"]);
     assert_eq!(before.code, Some(1), "{before:?}");
     let schemas: i64 = env.sql_as(OWNER).one("SELECT count(*) FROM pg_namespace WHERE nspname = 'tidegate'");
@@ -52,7 +54,6 @@ fn check_says_whether_it_is_up_to_date(env: &Env) -> TestResult {
 }
 
 fn an_altered_migration_is_refused(env: &Env) -> TestResult {
-    assert_eq!(env.cli(&["migrate"]).code, Some(0));
     env.sql().run("UPDATE schema_migrations SET checksum = repeat('0', 64) WHERE version = 2");
     for finished in [env.cli(&["migrate"]), env.serve_fails(&[])] {
         assert_eq!(finished.code, Some(1), "{finished:?}");
@@ -67,7 +68,6 @@ fn an_altered_migration_is_refused(env: &Env) -> TestResult {
 }
 
 fn a_newer_database_is_refused(env: &Env) -> TestResult {
-    assert_eq!(env.cli(&["migrate"]).code, Some(0));
     env.sql().run("INSERT INTO schema_migrations VALUES (9999, 'future', repeat('0', 64), now(), 1)");
     let finished = env.serve_fails(&[]);
     assert_eq!(finished.code, Some(1), "{finished:?}");
@@ -76,6 +76,7 @@ fn a_newer_database_is_refused(env: &Env) -> TestResult {
 }
 
 fn four_at_once_on_an_empty_database(env: &Env) -> TestResult {
+    env.begin_empty();
     let variables = env.variables();
     let running: Vec<Running> = (0..4).map(|_| Running::start(env, &variables, &["migrate", "--json"])).collect();
     let finished: Vec<_> = running.into_iter().map(Running::finish).collect();
@@ -86,6 +87,7 @@ fn four_at_once_on_an_empty_database(env: &Env) -> TestResult {
 }
 
 fn a_user_without_rights_is_told_what_to_do(env: &Env) -> TestResult {
+    env.begin_empty();
     // The reader may neither create the schema nor see one.
     let variables = [("TIDEGATE_DATABASE_URL".to_owned(), env.url(READER))];
     let finished = Running::start(env, &variables, &["migrate"]).finish();
@@ -98,6 +100,7 @@ fn a_user_without_rights_is_told_what_to_do(env: &Env) -> TestResult {
 }
 
 fn the_contract_with_readers(env: &Env) -> TestResult {
+    env.begin_empty();
     assert_eq!(env.cli(&["migrate"]).code, Some(0));
     let sql = env.sql();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/contract");

@@ -200,6 +200,7 @@ fn chunk_widths_follow_the_configuration(env: &Env) -> TestResult {
 }
 
 fn auto_follows_an_installation_without_timescaledb(env: &Env) -> TestResult {
+    env.begin_empty();
     drop(env.serve_with(&["engine=postgres"]));
     let tidegate = env.serve();
     assert!(tidegate.welcome.contains("  engine    postgres"), "{}", tidegate.welcome);
@@ -219,6 +220,7 @@ fn identified(n: usize, at: &str) -> String {
 }
 
 fn duplicates_are_counted_and_neighbours_stored(env: &Env) -> TestResult {
+    env.begin_empty();
     let tidegate = env.serve_with(&["storage_profile=rowstore"]);
     let at = hours_from_now(-1);
     tidegate.client.events(array((0..10).map(|n| identified(n, &at)))).accepted(10, 0);
@@ -235,6 +237,7 @@ fn duplicates_are_counted_and_neighbours_stored(env: &Env) -> TestResult {
 }
 
 fn duplicates_within_a_request(env: &Env) -> TestResult {
+    env.begin_empty();
     let tidegate = env.serve_with(&["storage_profile=rowstore"]);
     let at = hours_from_now(-1);
     let items = [identified(1, &at), identified(1, &at), identified(2, &at)];
@@ -246,6 +249,7 @@ fn duplicates_within_a_request(env: &Env) -> TestResult {
 }
 
 fn duplicates_beside_poison(env: &Env) -> TestResult {
+    env.begin_empty();
     let tidegate = env.serve_with(&["storage_profile=rowstore"]);
     let at = hours_from_now(-1);
     tidegate.client.keyed("a", array((0..5).map(|n| identified(n, &at)))).accepted(5, 0);
@@ -260,6 +264,7 @@ fn duplicates_beside_poison(env: &Env) -> TestResult {
 }
 
 fn the_rowstores_layout(env: &Env) -> TestResult {
+    env.begin_empty();
     let tidegate = env.serve_with(&["storage_profile=rowstore"]);
     tidegate.client.events(batch(200)).accepted(200, 0);
     let sql = env.sql();
@@ -272,6 +277,7 @@ fn the_rowstores_layout(env: &Env) -> TestResult {
 }
 
 fn a_request_with_duplicates_is_replayed_as_answered(env: &Env) -> TestResult {
+    env.begin_empty();
     let tidegate = env.serve_with(&["storage_profile=rowstore"]);
     let at = hours_from_now(-1);
     tidegate.client.events(identified(0, &at)).accepted(1, 0);

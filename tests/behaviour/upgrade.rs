@@ -13,6 +13,7 @@ const VERSION: i32 = 4;
 
 /// Makes the database as a program made it that knew no later migration.
 fn make_old(env: &Env) {
+    env.begin_empty();
     let engine = match env.engine {
         Engine::Timescale => StorageEngine::Timescale,
         Engine::Postgres => StorageEngine::Postgres,

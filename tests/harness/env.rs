@@ -117,17 +117,18 @@ impl Env {
         self.dir.path()
     }
 
-    /// The test's database, made when first asked for.
+    /// The test's database, made when first asked for: as `tidegate migrate` leaves it, unless the test began empty.
     pub fn database(&self) -> &str {
         if !self.made.replace(true) {
-            let server = Sql::bare(&self.servers.url(self.engine, SUPERUSER, "postgres"));
-            server.run(&format!("CREATE DATABASE {} OWNER {OWNER}", self.database));
-            if self.engine == Engine::Timescale {
-                let sql = "SET client_min_messages = error; CREATE EXTENSION timescaledb SCHEMA public";
-                self.sql_as(SUPERUSER).run(sql);
-            }
+            self.servers.create_migrated(self.engine, &self.database);
         }
         &self.database
+    }
+
+    /// For tests of what happens to a database that has nothing of Tidegate yet; to be said before anything else.
+    pub fn begin_empty(&self) {
+        assert!(!self.made.replace(true), "the database is there already");
+        self.servers.create_empty(self.engine, &self.database);
     }
 
     /// A connection string for the test's database.

@@ -13,4 +13,5 @@ pub mod process;
 pub mod proxy;
 pub mod refresh;
 pub mod samples;
+pub mod times;
 pub mod traffic;

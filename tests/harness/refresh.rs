@@ -5,6 +5,8 @@ use crate::env::{Engine, Env, until};
 
 /// Days back for which there are partitions once [`make_room`] has been called.
 const DAYS: i64 = 120;
+/// The same of the levels that are kept for 7 days unless configured otherwise: the program drops what is older at any moment.
+const DAYS_FINE: i64 = 6;
 
 /// On the postgres engine, makes the partitions of the last days, where the program has not.
 pub fn make_room(env: &Env) {
@@ -12,21 +14,21 @@ pub fn make_room(env: &Env) {
         return;
     }
     let tables = [
-        ("events", 1),
-        ("metrics", 1),
-        ("correlations", 1),
-        ("metrics_1m_closed", 1),
-        ("metrics_5m_closed", 1),
-        ("metrics_hourly_closed", 30),
-        ("metrics_daily_closed", 365),
-        ("event_counts_hourly_closed", 30),
+        ("events", 1, DAYS),
+        ("metrics", 1, DAYS),
+        ("correlations", 1, DAYS),
+        ("metrics_1m_closed", 1, DAYS_FINE),
+        ("metrics_5m_closed", 1, DAYS_FINE),
+        ("metrics_hourly_closed", 30, DAYS),
+        ("metrics_daily_closed", 365, DAYS),
+        ("event_counts_hourly_closed", 30, DAYS),
     ];
-    for (table, days) in tables {
+    for (table, days, back) in tables {
         env.sql().run(&format!(
             "DO $room$ DECLARE day bigint; name text; BEGIN
                 PERFORM pg_advisory_xact_lock(hashtextextended('tidegate.partitions', 0));
                 FOR day IN SELECT DISTINCT n / {days} * {days}
-                           FROM generate_series(extract(epoch FROM now())::bigint / 86400 - {DAYS},
+                           FROM generate_series(extract(epoch FROM now())::bigint / 86400 - {back},
                                                 extract(epoch FROM now())::bigint / 86400 + 7) n LOOP
                     name := 'tidegate.{table}_p' || to_char(to_timestamp(day * 86400) AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS');
                     IF to_regclass(name) IS NULL THEN
@@ -71,12 +73,12 @@ pub fn close(env: &Env) {
         return;
     }
     until("the queue is spread", || (sql.count("touched") == 0).then_some(()));
-    for (level, made) in [
-        ("metrics_1m", "metrics_rollup(INTERVAL '1 minute', d.bucket, d.bucket + INTERVAL '1 minute')"),
-        ("metrics_5m", "metrics_rollup(INTERVAL '5 minutes', d.bucket, d.bucket + INTERVAL '5 minutes')"),
-        ("metrics_hourly", "metrics_rollup(INTERVAL '1 hour', d.bucket, d.bucket + INTERVAL '1 hour')"),
-        ("metrics_daily", "metrics_rollup(INTERVAL '1 day', d.bucket, d.bucket + INTERVAL '1 day')"),
-        ("event_counts_hourly", "event_counts_rollup(d.bucket, d.bucket + INTERVAL '1 hour')"),
+    for (level, made, back) in [
+        ("metrics_1m", "metrics_rollup(INTERVAL '1 minute', d.bucket, d.bucket + INTERVAL '1 minute')", DAYS_FINE),
+        ("metrics_5m", "metrics_rollup(INTERVAL '5 minutes', d.bucket, d.bucket + INTERVAL '5 minutes')", DAYS_FINE),
+        ("metrics_hourly", "metrics_rollup(INTERVAL '1 hour', d.bucket, d.bucket + INTERVAL '1 hour')", DAYS),
+        ("metrics_daily", "metrics_rollup(INTERVAL '1 day', d.bucket, d.bucket + INTERVAL '1 day')", DAYS),
+        ("event_counts_hourly", "event_counts_rollup(d.bucket, d.bucket + INTERVAL '1 hour')", DAYS),
     ] {
         // What is not closed yet is the program's to close.
         let closed = format!(
@@ -87,7 +89,8 @@ pub fn close(env: &Env) {
              DELETE FROM {level}_closed c USING rollup_dirty d
              WHERE {closed} AND c.bucket = d.bucket AND c.tenant_id = d.tenant_id;
              INSERT INTO {level}_closed
-             SELECT r.* FROM rollup_dirty d CROSS JOIN LATERAL {made} r WHERE {closed} AND r.tenant_id = d.tenant_id;
+             SELECT r.* FROM rollup_dirty d CROSS JOIN LATERAL {made} r WHERE {closed} AND r.tenant_id = d.tenant_id
+             AND d.bucket >= date_trunc('day', now(), 'UTC') - INTERVAL '{back} days';
              DELETE FROM rollup_dirty d WHERE {closed}; COMMIT"
         ));
     }
