@@ -50,9 +50,15 @@ pub const METRIC_NAME_CHARS_MAX: usize = 100;
 /// Largest magnitude of a metric's value or sum: its square, summed over any number of samples, must stay a double, or one
 /// sample fails the rollups of every tenant.
 pub const METRIC_VALUE_MAX: f64 = 1e140;
+/// Smallest magnitude of a metric's value or sum that is not zero. PostgreSQL refuses a product or quotient that would become
+/// zero ("value out of range: underflow"), so that one tiny sample would do the same. With this bound what is left of values
+/// after they cancel each other out is 1e-116 or more, and its square, divided by any count, still a double.
+pub const METRIC_VALUE_MIN: f64 = 1e-100;
 /// Largest sum of squares of a summary.
 pub const METRIC_SUMSQ_MAX: f64 = METRIC_VALUE_MAX * METRIC_VALUE_MAX;
-/// Most values that a summary may stand for: up to here a double counts one by one.
+/// Smallest one that is not zero.
+pub const METRIC_SUMSQ_MIN: f64 = METRIC_VALUE_MIN * METRIC_VALUE_MIN;
+/// Most values that a summary may stand for: up to here a double counts one by one. (A rollup's count ends at 2^63 - 1.)
 pub const METRIC_COUNT_MAX: i64 = 1 << 53;
 /// Most `values` of an item.
 pub const METRIC_VALUES_MAX: usize = 10_000;

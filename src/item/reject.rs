@@ -79,10 +79,8 @@ pub enum Code {
     TenantMismatch,
     /// A metric's value is NaN or an infinity.
     MetricNotFinite,
-    /// A metric's value is too large for sums of squares.
+    /// A metric's value is too large, or too near to zero, for sums of squares.
     MetricOutOfRange,
-    /// A double cannot hold a metric's value as it is written.
-    MetricPrecision,
     /// The values of a metric's item make too many bytes of rows.
     ItemTooLarge,
     /// PostgreSQL refused the row; reported by the writer.
@@ -113,7 +111,6 @@ impl Code {
             Self::TenantMismatch => "tenant_mismatch",
             Self::MetricNotFinite => "metric_not_finite",
             Self::MetricOutOfRange => "metric_out_of_range",
-            Self::MetricPrecision => "metric_precision",
             Self::ItemTooLarge => "item_too_large",
             Self::RowRefused => "row_refused",
             Self::IdempotencyKeyReused => "idempotency_key_reused",

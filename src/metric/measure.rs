@@ -1,16 +1,23 @@
 //! What an item measures: the three forms, told apart, and the rules for their numbers.
 
 use super::fields::Field;
-use super::number::{Unfit, double};
+use super::number::{Range, double};
 use super::validate::{Envelope, Member};
 use crate::item::check::{missing, wrong_type};
 use crate::item::reject::{Code, Rejection, excerpt};
 use crate::item::scan::{Field as _, Kind};
-use crate::limits::{METRIC_COUNT_MAX, METRIC_SUMSQ_MAX, METRIC_VALUE_MAX, METRIC_VALUES_MAX};
+use crate::limits::{
+    METRIC_COUNT_MAX, METRIC_SUMSQ_MAX, METRIC_SUMSQ_MIN, METRIC_VALUE_MAX, METRIC_VALUE_MIN, METRIC_VALUES_MAX,
+};
 
 /// How far a summary's numbers may be from fitting each other, relative to the largest: its sender added up doubles, or
 /// floats.
 const TOLERANCE: f64 = 1e-6;
+
+const VALUE: Range = Range { min: METRIC_VALUE_MIN, max: METRIC_VALUE_MAX };
+const SUMSQ: Range = Range { min: METRIC_SUMSQ_MIN, max: METRIC_SUMSQ_MAX };
+/// Of a count, which has a rule of its own.
+const ANY: Range = Range { min: 0.0, max: f64::MAX };
 
 const FORMS: &str = "send value, or values, or count with sum, min and max";
 
@@ -41,9 +48,7 @@ pub(super) fn measure(envelope: &Envelope<'_>, samples: &mut Vec<f64>) -> Result
     let summary = [Field::Count, Field::Sum, Field::Min, Field::Max, Field::Sumsq, Field::Stddev];
     let summarised = summary.into_iter().find(|field| envelope.member(*field).is_some());
     match (envelope.member(Field::Value), envelope.member(Field::Values), summarised) {
-        (Some(member), None, None) => {
-            number(Field::Value.name(), envelope, member, METRIC_VALUE_MAX).map(Measure::Sample)
-        }
+        (Some(member), None, None) => number(Field::Value.name(), envelope, member, VALUE).map(Measure::Sample),
         (None, Some(member), None) => {
             values(envelope, member, samples)?;
             Ok(Measure::Samples)
@@ -60,20 +65,16 @@ pub(super) fn measure(envelope: &Envelope<'_>, samples: &mut Vec<f64>) -> Result
 }
 
 fn read_summary(envelope: &Envelope<'_>) -> Result<Measure, Rejection> {
-    let required = |field: Field, max: f64| {
+    let required = |field: Field, range: Range| {
         let member = envelope.member(field);
         let member = member.ok_or_else(|| missing(field.name(), "a summary needs count, sum, min and max"))?;
-        number(field.name(), envelope, member, max)
+        number(field.name(), envelope, member, range)
     };
-    let optional = |field: Field, max: f64| {
-        envelope.member(field).map(|member| number(field.name(), envelope, member, max)).transpose()
+    let optional = |field: Field, range: Range| {
+        envelope.member(field).map(|member| number(field.name(), envelope, member, range)).transpose()
     };
-    let count = count(envelope, required(Field::Count, f64::MAX)?)?;
-    let (sum, min, max) = (
-        required(Field::Sum, METRIC_VALUE_MAX)?,
-        required(Field::Min, METRIC_VALUE_MAX)?,
-        required(Field::Max, METRIC_VALUE_MAX)?,
-    );
+    let count = count(envelope, required(Field::Count, ANY)?)?;
+    let (sum, min, max) = (required(Field::Sum, VALUE)?, required(Field::Min, VALUE)?, required(Field::Max, VALUE)?);
     let n = as_double(count);
     if min > max {
         return Err(unfitting(format!("min is {min} and max is {max}; is one the other?")));
@@ -87,7 +88,7 @@ fn read_summary(envelope: &Envelope<'_>) -> Result<Measure, Rejection> {
             n * max
         )));
     }
-    let (sumsq, stddev) = (optional(Field::Sumsq, METRIC_SUMSQ_MAX)?, optional(Field::Stddev, METRIC_VALUE_MAX)?);
+    let (sumsq, stddev) = (optional(Field::Sumsq, SUMSQ)?, optional(Field::Stddev, VALUE)?);
     let mean = sum / n;
     // The variance of all values, not of a sample.
     let (sumsq, variance) = match (sumsq, stddev) {
@@ -148,10 +149,10 @@ fn as_double(count: i64) -> f64 {
     count as f64
 }
 
-fn number(name: &str, envelope: &Envelope<'_>, member: &Member, max: f64) -> Result<f64, Rejection> {
+fn number(name: &str, envelope: &Envelope<'_>, member: &Member, range: Range) -> Result<f64, Rejection> {
     let raw = envelope.raw(member.value);
     match member.kind {
-        Kind::Number => double(raw, max).map_err(|unfit| unfit_rejection(name, raw, unfit, max)),
+        Kind::Number => double(raw, range).ok_or_else(|| out_of_range(name, raw, range)),
         Kind::String if is_not_finite(raw) => Err(not_finite(name, raw)),
         _ => Err(wrong_type(member.field, member, "a number")),
     }
@@ -179,8 +180,7 @@ fn values(envelope: &Envelope<'_>, member: &Member, samples: &mut Vec<f64>) -> R
         let name = || format!("values[{n}]");
         match text.bytes().next() {
             Some(b'-' | b'0'..=b'9') => {
-                let value = double(text, METRIC_VALUE_MAX);
-                samples.push(value.map_err(|unfit| unfit_rejection(&name(), text, unfit, METRIC_VALUE_MAX))?);
+                samples.push(double(text, VALUE).ok_or_else(|| out_of_range(&name(), text, VALUE))?);
             }
             _ if is_not_finite(text) => return Err(not_finite(&name(), text)),
             _ => {
@@ -207,19 +207,10 @@ fn not_finite(name: &str, raw: &str) -> Rejection {
     Rejection::validate(Code::MetricNotFinite, message)
 }
 
-fn unfit_rejection(name: &str, raw: &str, unfit: Unfit, max: f64) -> Rejection {
-    match unfit {
-        Unfit::OutOfRange => Rejection::validate(
-            Code::MetricOutOfRange,
-            format!("{name} is {}; its magnitude may be at most {max:e}: send it in a larger unit", excerpt(raw)),
-        ),
-        Unfit::Inexact => Rejection::validate(
-            Code::MetricPrecision,
-            format!(
-                "{name} is {}, which a double cannot hold as it is written; round it to 15 digits, or send it as text in \
-                 dimensions",
-                excerpt(raw)
-            ),
-        ),
-    }
+fn out_of_range(name: &str, raw: &str, Range { min, max }: Range) -> Rejection {
+    let message = format!(
+        "{name} is {}; its magnitude may be zero, or from {min:e} to {max:e}: send it in another unit",
+        excerpt(raw)
+    );
+    Rejection::validate(Code::MetricOutOfRange, message)
 }

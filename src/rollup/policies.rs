@@ -204,8 +204,11 @@ async fn refresh(client: &Object, level: &Level, from: Timestamp, to: Timestamp)
     // A procedure that commits: not within a transaction, and so not with parameters.
     let sql = format!(
         "CALL public.refresh_continuous_aggregate('tidegate.{}', TIMESTAMPTZ '1970-01-01 00:00:00+00' + {from_us} * INTERVAL '1 microsecond', \
-         TIMESTAMPTZ '1970-01-01 00:00:00+00' + {to_us} * INTERVAL '1 microsecond')",
-        level.name
+         TIMESTAMPTZ '1970-01-01 00:00:00+00' + {to_us} * INTERVAL '1 microsecond', \
+         options => '{{\"buckets_per_batch\": {}}}')",
+        level.name,
+        // By itself it takes ten at a time: a day of minutes in 144 transactions.
+        buckets_per_batch(level)
     );
     client.batch_execute(&sql).await?;
     Ok(())

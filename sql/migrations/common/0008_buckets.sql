@@ -20,7 +20,7 @@ AS $rollup$
 SELECT
     date_bin(width, m.timestamp, TIMESTAMPTZ '1970-01-01 00:00:00+00'),
     m.tenant_id, m.asset_id, m.metric_type, m.metric_name,
-    sum(m.value_count)::bigint,
+    least(sum(m.value_count), 9223372036854775807)::bigint,
     sum(m.value_sum),
     sum(m.value_sum) / sum(m.value_count)::double precision,
     min(coalesce(m.value_min, m.value_sum)),
@@ -36,7 +36,7 @@ SELECT
     (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN m.value_min IS NULL THEN m.value_sum END))[1],
     (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN m.value_min IS NULL THEN m.value_sum END))[2],
     (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN m.value_min IS NULL THEN m.value_sum END))[3],
-    coalesce(sum(m.value_count) FILTER (WHERE m.value_min IS NOT NULL), 0)::bigint
+    least(coalesce(sum(m.value_count) FILTER (WHERE m.value_min IS NOT NULL), 0), 9223372036854775807)::bigint
 FROM tidegate.metrics m
 WHERE m.timestamp >= from_at AND m.timestamp < to_at
 GROUP BY 1, 2, 3, 4, 5

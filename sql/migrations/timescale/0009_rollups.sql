@@ -11,7 +11,7 @@ WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb
 SELECT
     public.time_bucket('1 minute', timestamp) AS bucket,
     tenant_id, asset_id, metric_type, metric_name,
-    sum(value_count)::bigint AS count,
+    least(sum(value_count), 9223372036854775807)::bigint AS count,
     sum(value_sum) AS sum_value,
     sum(value_sum) / sum(value_count)::double precision AS avg_value,
     min(coalesce(value_min, value_sum)) AS min_value,
@@ -26,7 +26,7 @@ SELECT
     (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[1] AS p50_value,
     (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[2] AS p95_value,
     (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[3] AS p99_value,
-    coalesce(sum(value_count) FILTER (WHERE value_min IS NOT NULL), 0)::bigint AS summarized_count
+    least(coalesce(sum(value_count) FILTER (WHERE value_min IS NOT NULL), 0), 9223372036854775807)::bigint AS summarized_count
 FROM metrics
 GROUP BY 1, 2, 3, 4, 5
 WITH NO DATA;
@@ -37,7 +37,7 @@ WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb
 SELECT
     public.time_bucket('5 minutes', timestamp) AS bucket,
     tenant_id, asset_id, metric_type, metric_name,
-    sum(value_count)::bigint AS count,
+    least(sum(value_count), 9223372036854775807)::bigint AS count,
     sum(value_sum) AS sum_value,
     sum(value_sum) / sum(value_count)::double precision AS avg_value,
     min(coalesce(value_min, value_sum)) AS min_value,
@@ -52,7 +52,7 @@ SELECT
     (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[1] AS p50_value,
     (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[2] AS p95_value,
     (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[3] AS p99_value,
-    coalesce(sum(value_count) FILTER (WHERE value_min IS NOT NULL), 0)::bigint AS summarized_count
+    least(coalesce(sum(value_count) FILTER (WHERE value_min IS NOT NULL), 0), 9223372036854775807)::bigint AS summarized_count
 FROM metrics
 GROUP BY 1, 2, 3, 4, 5
 WITH NO DATA;
@@ -63,7 +63,7 @@ WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb
 SELECT
     public.time_bucket('1 hour', timestamp) AS bucket,
     tenant_id, asset_id, metric_type, metric_name,
-    sum(value_count)::bigint AS count,
+    least(sum(value_count), 9223372036854775807)::bigint AS count,
     sum(value_sum) AS sum_value,
     sum(value_sum) / sum(value_count)::double precision AS avg_value,
     min(coalesce(value_min, value_sum)) AS min_value,
@@ -78,7 +78,7 @@ SELECT
     (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[1] AS p50_value,
     (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[2] AS p95_value,
     (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[3] AS p99_value,
-    coalesce(sum(value_count) FILTER (WHERE value_min IS NOT NULL), 0)::bigint AS summarized_count
+    least(coalesce(sum(value_count) FILTER (WHERE value_min IS NOT NULL), 0), 9223372036854775807)::bigint AS summarized_count
 FROM metrics
 GROUP BY 1, 2, 3, 4, 5
 WITH NO DATA;
@@ -89,7 +89,7 @@ WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb
 SELECT
     public.time_bucket('1 day', timestamp) AS bucket,
     tenant_id, asset_id, metric_type, metric_name,
-    sum(value_count)::bigint AS count,
+    least(sum(value_count), 9223372036854775807)::bigint AS count,
     sum(value_sum) AS sum_value,
     sum(value_sum) / sum(value_count)::double precision AS avg_value,
     min(coalesce(value_min, value_sum)) AS min_value,
@@ -104,7 +104,7 @@ SELECT
     (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[1] AS p50_value,
     (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[2] AS p95_value,
     (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[3] AS p99_value,
-    coalesce(sum(value_count) FILTER (WHERE value_min IS NOT NULL), 0)::bigint AS summarized_count
+    least(coalesce(sum(value_count) FILTER (WHERE value_min IS NOT NULL), 0), 9223372036854775807)::bigint AS summarized_count
 FROM metrics
 GROUP BY 1, 2, 3, 4, 5
 WITH NO DATA;
