@@ -154,9 +154,16 @@ impl Target {
         for row in self.owner.query(EMPTIABLE, &[&EMPTIED.as_slice(), &timescale]).await? {
             self.owner.batch_execute(&format!("TRUNCATE {}", row.get::<_, &str>(0))).await?;
         }
-        let nothing =
-            "UPDATE rollup_levels SET closed_until = '-infinity', noted_before = '-infinity', refreshed_at = NULL";
-        self.owner.batch_execute(nothing).await?;
+        // As the migrations leave it.
+        let begin = if timescale {
+            "'-infinity'::timestamptz"
+        } else {
+            "date_bin(width, now(), TIMESTAMPTZ '1970-01-01 00:00:00+00')"
+        };
+        let nothing = format!(
+            "UPDATE rollup_levels SET closed_until = {begin}, noted_before = {begin}, refreshed_at = NULL; TRUNCATE rollup_floors"
+        );
+        self.owner.batch_execute(&nothing).await?;
         self.checkpoint().await?;
         self.process.stop()?;
         (self.process, self.url) = Process::start(&self.engine, &self.settings, &self.data_dir)?;

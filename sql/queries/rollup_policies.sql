@@ -11,6 +11,7 @@ SELECT a.user_view_name::text AS level,
        -- When the worker's run began that was the last to end well.
        CASE WHEN s.last_run_status = 'Success' THEN s.last_successful_finish - s.last_run_duration END AS worked_at,
        extract(epoch FROM now() - l.refreshed_at)::float8 AS age_s,
+       CASE WHEN isfinite(l.closed_until) THEN extract(epoch FROM now() - l.closed_until)::float8 END AS closed_s,
        current_setting('timescaledb.max_background_workers')::integer AS workers
 FROM _timescaledb_catalog.continuous_agg a
 JOIN rollup_levels l ON l.level = a.user_view_name

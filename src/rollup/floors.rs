@@ -1,7 +1,8 @@
 //! How far back raw rows are whole: a bucket that begins before its floor is never made anew, and raw rows are deleted only
 //! before it.
 //!
-//! The floor follows retention and never goes back: when retention is made longer, the rows that are gone do not return, and
+//! The floor follows retention, but not past what is closed of any level: after days without the program, or without a
+//! refresh that works, the rows of those days wait for their buckets. And it never goes back: when retention is made longer, the rows that are gone do not return, and
 //! a refresh that looked there again would empty the buckets that outlived them.
 
 use std::collections::HashMap;
@@ -11,8 +12,8 @@ use deadpool_postgres::Object;
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
-use super::levels::Source;
-use crate::config::RetentionConfig;
+use super::levels::{LEVELS, Source};
+use crate::config::{RetentionConfig, RollupsConfig};
 use crate::storage::StorageError;
 
 const NEXT: &str = include_str!("../../sql/queries/rollup_floors_next.sql");
@@ -71,24 +72,32 @@ impl Ages {
 }
 
 /// How far back the rows of each source are whole, once the floors are where they have to be now.
-pub(super) async fn ages(client: &Object, retention: &RetentionConfig) -> Result<HashMap<String, Ages>, StorageError> {
+pub(super) async fn ages(
+    client: &Object,
+    retention: &RetentionConfig,
+    rollups: &RollupsConfig,
+) -> Result<HashMap<String, Ages>, StorageError> {
     let sql = format!(
         "SELECT source, extract(epoch FROM now() - max(floor) FILTER (WHERE tenant_id = ''))::float8, \
          extract(epoch FROM now() - max(floor))::float8 \
          FROM (SELECT source, tenant_id, floor FROM rollup_floors UNION ALL SELECT * FROM ({NEXT}) next) f GROUP BY source"
     );
-    let rows = client.query(&sql, &[&seconds(retention.metrics), &seconds(retention.events)]).await?;
+    let rows = client.query(&sql, &[&seconds(retention.metrics), &seconds(retention.events), &kept(rollups)]).await?;
     let ages = |row: &tokio_postgres::Row| Ages { table_s: row.get(1), everybody_s: row.get(2) };
     Ok(rows.iter().map(|row| (row.get(0), ages(row))).collect())
 }
 
 /// Moves the floors to where they have to be now. Nothing may look behind them any more.
-pub(super) async fn advance(client: &Object, retention: &RetentionConfig) -> Result<(), StorageError> {
+pub(super) async fn advance(
+    client: &Object,
+    retention: &RetentionConfig,
+    rollups: &RollupsConfig,
+) -> Result<(), StorageError> {
     let sql = format!(
         "INSERT INTO rollup_floors AS f (source, tenant_id, floor) {NEXT} \
          ON CONFLICT (source, tenant_id) DO UPDATE SET floor = excluded.floor WHERE excluded.floor > f.floor"
     );
-    client.execute(&sql, &[&seconds(retention.metrics), &seconds(retention.events)]).await?;
+    client.execute(&sql, &[&seconds(retention.metrics), &seconds(retention.events), &kept(rollups)]).await?;
     // Those of organizations that keep their rows as long as the others again, once the others' have caught up.
     client
         .execute(
@@ -98,6 +107,11 @@ pub(super) async fn advance(client: &Object, retention: &RetentionConfig) -> Res
         )
         .await?;
     Ok(())
+}
+
+/// The levels that the floors wait for.
+fn kept(rollups: &RollupsConfig) -> Vec<&'static str> {
+    LEVELS.iter().filter(|level| level.is_kept(rollups)).map(|level| level.name).collect()
 }
 
 pub(super) fn seconds(duration: Duration) -> f64 {

@@ -3,12 +3,15 @@
 //! Among several nodes the leader of a job is whoever holds its advisory lock; the lock ends with the leader's
 //! connection, so that another node takes over by itself. How a run ended is in `job_runs`, for whoever asks.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Object, Pool};
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -115,16 +118,10 @@ async fn run_as_leader<J: Job>(
         client.batch_execute("RESET lock_timeout").await?;
     }
     let started = Instant::now();
-    match job.run_once(&mut client).await {
-        Ok(counts) => {
-            noted.add(&counts);
-            if noted.due::<J>() {
-                noted.write::<J>(&client, started.elapsed(), None).await?;
-            }
-            client.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", &[&name]).await?;
-            Ok(Some(counts))
-        }
+    match under_lock(job, &mut client, &name, started, noted).await {
+        Ok(counts) => Ok(Some(counts)),
         Err(error) => {
+            // The lock ends with its connection, whatever went wrong on it; back in the pool it would keep it.
             drop(Object::take(client));
             noted.add(&Counts::new());
             let told =
@@ -135,6 +132,29 @@ async fn run_as_leader<J: Job>(
             Err(error)
         }
     }
+}
+
+/// A run, its note, and the end of the lock. A run that panics is a run that failed: the job goes on.
+async fn under_lock<J: Job>(
+    job: &J,
+    client: &mut Object,
+    lock: &str,
+    started: Instant,
+    noted: &mut Noted,
+) -> Result<Counts, StorageError> {
+    let run = AssertUnwindSafe(job.run_once(client)).catch_unwind().await;
+    let counts = run.unwrap_or_else(|panic| Err(StorageError::fatal(format!("panicked: {}", message(&*panic)))))?;
+    noted.add(&counts);
+    if noted.due::<J>() {
+        noted.write::<J>(client, started.elapsed(), None).await?;
+    }
+    client.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", &[&lock]).await?;
+    Ok(counts)
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
 
 /// Runs of jobs that follow each other closely are noted together, so that a job with nothing to do writes next to nothing.

@@ -15,6 +15,7 @@ use super::closing::rollup_sql;
 use super::floors::seconds;
 use super::job::{Counts, Job};
 use super::levels::{LEVELS, Level};
+use crate::config::RetentionConfig;
 use crate::limits::{REFRESH_SLACK, ROLLUP_RUN_MAX};
 use crate::storage::{PartitionedTables, StorageError};
 
@@ -37,6 +38,8 @@ const WINDOW_BUCKETS: i64 = 1440;
 pub struct Late {
     /// The partitioned tables, on the postgres engine.
     pub partitions: Option<Arc<PartitionedTables>>,
+    /// How long levels are kept.
+    pub retention: RetentionConfig,
 }
 
 /// Buckets of a tenant that are read together.
@@ -53,27 +56,37 @@ impl Job for Late {
     async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
         let deadline = Instant::now() + ROLLUP_RUN_MAX;
         let (mut made, mut expired) = (0, 0);
-        for level in &LEVELS {
-            while Instant::now() < deadline {
+        // In turn: days of late minutes are no reason for the hours to wait.
+        let mut levels: Vec<&Level> = LEVELS.iter().collect();
+        while !levels.is_empty() && Instant::now() < deadline {
+            let mut more = Vec::new();
+            for level in levels {
                 let waiting = waiting(client, level).await?;
                 if waiting.is_empty() {
-                    break;
-                }
-                let (anew, left) = match self.table(client, level, &waiting).await {
-                    Ok(table) => make_anew(client, level, &table, &waiting).await,
-                    Err(error) => Err(error),
+                    continue;
                 }
                 // Perhaps another node dropped a partition.
-                .inspect_err(|_| self.partitions.iter().for_each(|tables| tables.of(level.closed).forget()))?;
+                let forget =
+                    |_: &StorageError| self.partitions.iter().for_each(|tables| tables.of(level.closed).forget());
+                let (anew, left) = self.step(client, level, &waiting).await.inspect_err(forget)?;
                 made += anew;
                 expired += left;
+                more.push(level);
             }
+            levels = more;
         }
         Ok(vec![("buckets", made), ("expired", expired)])
     }
 }
 
 impl Late {
+    /// Makes these buckets anew: how many, and how many were left as they are.
+    async fn step(&self, client: &mut Object, level: &Level, waiting: &Waiting) -> Result<(u64, u64), StorageError> {
+        let table = self.table(client, level, waiting).await?;
+        let made_back_s = level.made_back(&self.retention).map(seconds);
+        make_anew(client, level, &table, self.partitions.is_none(), made_back_s, waiting).await
+    }
+
     /// The table of the level's closed buckets, with the partitions that these need.
     async fn table(&self, client: &Object, level: &Level, waiting: &Waiting) -> Result<String, StorageError> {
         match &self.partitions {
@@ -110,23 +123,23 @@ async fn make_anew(
     client: &mut Object,
     level: &Level,
     table: &str,
+    is_materialized: bool,
+    made_back_s: Option<f64>,
     waiting: &Waiting,
 ) -> Result<(u64, u64), StorageError> {
     let (tenants, buckets): (Vec<&str>, Vec<Timestamp>) =
         waiting.iter().map(|(tenant, bucket)| (tenant.as_str(), *bucket)).unzip();
     let transaction = client.transaction().await?;
-    // First of all, so that what is committed while they are made is noted again (see touched_spread.sql).
+    if is_materialized {
+        // A refresh deletes and inserts as well, without a lock that would keep another from doing so: the bucket would be
+        // there twice.
+        transaction.batch_execute(&format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await?;
+    }
+    // Before anything is read, so that what is committed while they are made is noted again (see touched_spread.sql).
     let taken = transaction
         .query(
             include_str!("../../sql/queries/rollup_dirty_take.sql"),
-            &[
-                &level.name,
-                &tenants,
-                &buckets,
-                &level.source.as_str(),
-                &seconds(REFRESH_SLACK),
-                &level.made_back().map(seconds),
-            ],
+            &[&level.name, &tenants, &buckets, &level.source.as_str(), &seconds(REFRESH_SLACK), &made_back_s],
         )
         .await?;
     let whole: Waiting = taken.iter().filter(|row| row.get(2)).map(|row| (row.get(0), row.get(1))).collect();

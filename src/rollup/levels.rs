@@ -115,9 +115,15 @@ impl Level {
     }
 
     /// How far back its buckets are made anew at most; None: as far as the rows are whole. What is kept for some days only
-    /// is not made for a year's worth of late rows first.
-    pub fn made_back(&self) -> Option<Duration> {
-        (self.name == "correlation_groups").then_some(CORRELATION_GROUPS_KEPT + seconds(DAY))
+    /// is not made for a year's worth of late rows, to be dropped at once.
+    pub fn made_back(&self, retention: &RetentionConfig) -> Option<Duration> {
+        let keep = match self.name {
+            "metrics_1m" => retention.rollups.minute,
+            "metrics_5m" => retention.rollups.five_minutes,
+            "correlation_groups" => CORRELATION_GROUPS_KEPT,
+            _ => return None,
+        };
+        Some(keep.saturating_add(seconds(DAY)))
     }
 
     /// The age, from its end, at which a chunk of materialized buckets is compressed (timescale engine). The fine levels

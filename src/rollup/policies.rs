@@ -22,6 +22,8 @@ const OVERLAP_S: f64 = 3600.0;
 /// A window is made longer only when this much is gained: it grows by itself while the rows behind it come of age.
 const WIDEN_S: f64 = 86_400.0;
 const DAY_US: i64 = 86_400_000_000;
+/// Longer than anything is kept, and still an interval.
+const FOREVER_S: f64 = 1e10;
 
 /// A continuous aggregate and its policy.
 pub(super) struct Standing {
@@ -30,6 +32,8 @@ pub(super) struct Standing {
     pub policy: Option<Policy>,
     /// Seconds since its last good refresh began.
     pub age_s: Option<f64>,
+    /// Seconds since the end of what is closed without a gap.
+    closed_s: Option<f64>,
     /// Background workers that TimescaleDB may start.
     pub workers: i32,
 }
@@ -61,7 +65,7 @@ pub(super) async fn standing(client: &Object) -> Result<Vec<Standing>, StorageEr
             worked_at: row.get("worked_at"),
         });
         let (watermark, age_s, workers) = (row.get("watermark"), row.get("age_s"), row.get("workers"));
-        Some(Standing { level, watermark, policy, age_s, workers })
+        Some(Standing { level, watermark, policy, age_s, closed_s: row.get("closed_s"), workers })
     });
     Ok(standing.collect())
 }
@@ -71,6 +75,15 @@ pub(super) async fn standing(client: &Object) -> Result<Vec<Standing>, StorageEr
 struct Wanted {
     start_offset_s: f64,
     end_offset_s: f64,
+}
+
+impl Policy {
+    /// From how long ago a refresh leaves no gap behind it, in seconds.
+    pub(super) fn reach_s(&self, level: &Level, retention: &RetentionConfig) -> f64 {
+        // What is kept for some days has no use for older buckets.
+        let all = level.made_back(retention).is_some_and(|back| self.start_offset_s >= seconds(back));
+        if all { FOREVER_S } else { self.start_offset_s }
+    }
 }
 
 impl Wanted {
@@ -86,8 +99,11 @@ impl Wanted {
         policy.start_offset_s > self.start_offset_s + 1.0
     }
 
-    fn is_other(&self, policy: &Policy) -> bool {
-        self.start_offset_s - policy.start_offset_s >= WIDEN_S || (self.end_offset_s - policy.end_offset_s).abs() > 1.0
+    fn is_other(&self, policy: &Policy, closed_s: Option<f64>) -> bool {
+        let gained_s = self.start_offset_s - policy.start_offset_s;
+        // Refreshes did not come for longer than they look back: what lies between is hidden behind the watermark.
+        let gap = gained_s > 1.0 && closed_s.is_some_and(|closed_s| closed_s > policy.start_offset_s);
+        gap || gained_s >= WIDEN_S || (self.end_offset_s - policy.end_offset_s).abs() > 1.0
     }
 }
 
@@ -99,17 +115,17 @@ pub(super) async fn follow(
     rollups: &RollupsConfig,
     renew: bool,
 ) -> Result<u64, StorageError> {
-    let ages: HashMap<String, Ages> = floors::ages(client, retention).await?;
+    let ages: HashMap<String, Ages> = floors::ages(client, retention, rollups).await?;
     let mut changes = Vec::new();
     for standing in standing(client).await? {
-        let ages = ages[standing.level.source.as_str()].at_most(standing.level.made_back());
+        let ages = ages[standing.level.source.as_str()].at_most(standing.level.made_back(retention));
         let wanted = Wanted::of(standing.level, ages.everybody_s);
         let change = match &standing.policy {
             None if standing.level.is_kept(rollups) => Change::Introduce,
             None => continue,
             Some(_) if !standing.level.is_kept(rollups) => Change::Retire,
             Some(policy) if wanted.is_shorter(policy) => Change::Shorten,
-            Some(policy) if wanted.is_other(policy) || (renew && !policy.scheduled) => Change::Set,
+            Some(policy) if wanted.is_other(policy, standing.closed_s) || (renew && !policy.scheduled) => Change::Set,
             Some(policy) => {
                 note_before(client, standing.level, policy.start_offset_s).await?;
                 continue;
@@ -125,7 +141,7 @@ pub(super) async fn follow(
         }
         client.execute(&format!("SELECT pg_advisory_unlock({LOCK})"), &[]).await?;
     }
-    floors::advance(client, retention).await?;
+    floors::advance(client, retention, rollups).await?;
     Ok(changes.len() as u64)
 }
 
@@ -205,9 +221,9 @@ async fn refresh(client: &Object, level: &Level, from: Timestamp, to: Timestamp)
     let sql = format!(
         "CALL public.refresh_continuous_aggregate('tidegate.{}', TIMESTAMPTZ '1970-01-01 00:00:00+00' + {from_us} * INTERVAL '1 microsecond', \
          TIMESTAMPTZ '1970-01-01 00:00:00+00' + {to_us} * INTERVAL '1 microsecond', \
-         options => '{{\"buckets_per_batch\": {}}}')",
+         options => '{{\"buckets_per_batch\": {}, \"refresh_newest_first\": false}}')",
         level.name,
-        // By itself it takes ten at a time: a day of minutes in 144 transactions.
+        // By itself it takes ten at a time, a day of minutes in 144 transactions, and the newest first.
         buckets_per_batch(level)
     );
     client.batch_execute(&sql).await?;

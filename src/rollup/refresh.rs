@@ -13,7 +13,7 @@ use tokio_postgres::error::SqlState;
 use super::floors::seconds;
 use super::job::{Counts, Job};
 use super::policies::{Policy, Standing, standing};
-use crate::config::RollupsConfig;
+use crate::config::{RetentionConfig, RollupsConfig};
 use crate::limits::{REFRESH_EVERY, ROLLUP_RUN_MAX};
 use crate::storage::StorageError;
 
@@ -28,14 +28,15 @@ pub(super) const LOCK: &str = "hashtextextended('tidegate.refresh', 0)";
 /// Runs the policies that are due. There are two of it, for the levels of minutes and for the others: an hour of samples takes
 /// longer than a minute may wait.
 pub struct Refresh<const FINE: bool> {
+    retention: RetentionConfig,
     rollups: RollupsConfig,
     started: Instant,
 }
 
 impl<const FINE: bool> Refresh<FINE> {
     /// For the levels that the configuration wants.
-    pub fn new(rollups: RollupsConfig) -> Self {
-        Self { rollups, started: Instant::now() }
+    pub fn new(retention: RetentionConfig, rollups: RollupsConfig) -> Self {
+        Self { retention, rollups, started: Instant::now() }
     }
 
     fn is_ours(&self, standing: &Standing) -> bool {
@@ -56,36 +57,57 @@ impl<const FINE: bool> Job for Refresh<FINE> {
         for standing in standing(client).await? {
             let Some(policy) = standing.policy.as_ref().filter(|_| self.is_ours(&standing)) else { continue };
             if let Some(worked_at) = policy.worked_at {
-                note(client, &standing, policy, worked_at).await?;
+                self.note(client, &standing, policy, worked_at).await?;
             }
             if policy.failed && policy.scheduled {
                 take_over(client, &standing, policy).await?;
             }
             if is_due(&standing, policy, self.started.elapsed()) && Instant::now() < deadline {
-                ran += u64::from(run(client, &standing, policy).await?);
+                ran += u64::from(self.run(client, &standing, policy).await?);
             }
         }
         Ok(vec![("refreshed", ran)])
     }
 }
 
-/// Runs a policy; false when somebody else is at it.
-async fn run(client: &Object, standing: &Standing, policy: &Policy) -> Result<bool, StorageError> {
-    let locked: bool = client.query_one(&format!("SELECT pg_try_advisory_lock_shared({LOCK})"), &[]).await?.get(0);
-    if !locked {
-        return Ok(false);
-    }
-    let began: Timestamp = client.query_one("SELECT now()", &[]).await?.get(0);
-    let ran = match client.batch_execute(&format!("CALL public.run_job({})", policy.job_id)).await {
-        Ok(()) => note(client, standing, policy, began).await.map(|()| true),
-        // Somebody refreshes it at this moment, or the policy was just made anew.
-        Err(error) if matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::UNDEFINED_OBJECT)) => {
-            Ok(false)
+impl<const FINE: bool> Refresh<FINE> {
+    /// Runs a policy; false when somebody else is at it.
+    async fn run(&self, client: &Object, standing: &Standing, policy: &Policy) -> Result<bool, StorageError> {
+        let locked: bool = client.query_one(&format!("SELECT pg_try_advisory_lock_shared({LOCK})"), &[]).await?.get(0);
+        if !locked {
+            return Ok(false);
         }
-        Err(error) => Err(error.into()),
-    };
-    client.execute(&format!("SELECT pg_advisory_unlock_shared({LOCK})"), &[]).await?;
-    ran
+        let began: Timestamp = client.query_one("SELECT now()", &[]).await?.get(0);
+        let ran = match client.batch_execute(&format!("CALL public.run_job({})", policy.job_id)).await {
+            Ok(()) => self.note(client, standing, policy, began).await.map(|()| true),
+            // Somebody refreshes it at this moment, or the policy was just made anew.
+            Err(error) if matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::UNDEFINED_OBJECT)) => {
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        };
+        client.execute(&format!("SELECT pg_advisory_unlock_shared({LOCK})"), &[]).await?;
+        ran
+    }
+
+    /// Notes how far a refresh got that began then: not past a gap that it left, so that the floors wait and the window is made
+    /// longer (see [`super::policies`]).
+    async fn note(
+        &self,
+        client: &Object,
+        standing: &Standing,
+        policy: &Policy,
+        began: Timestamp,
+    ) -> Result<(), StorageError> {
+        let sql = "UPDATE rollup_levels SET refreshed_at = $2, closed_until = CASE \
+                       WHEN isfinite(closed_until) AND closed_until < $2 - make_interval(secs => $4::float8) THEN closed_until \
+                       ELSE greatest(closed_until, \
+                           date_bin(width, $2 - make_interval(secs => $3::float8), TIMESTAMPTZ '1970-01-01 00:00:00+00')) END \
+                   WHERE level = $1 AND (refreshed_at IS NULL OR refreshed_at < $2)";
+        let reach_s = policy.reach_s(standing.level, &self.retention);
+        client.execute(sql, &[&standing.level.name, &began, &policy.end_offset_s, &reach_s]).await?;
+        Ok(())
+    }
 }
 
 fn is_due(standing: &Standing, policy: &Policy, since_start: Duration) -> bool {
@@ -95,15 +117,6 @@ fn is_due(standing: &Standing, policy: &Policy, since_start: Duration) -> bool {
         return !policy.running && age_s > patience_s;
     }
     standing.age_s.is_none_or(|age_s| age_s >= seconds(REFRESH_EVERY - AHEAD))
-}
-
-/// Notes how far a refresh got that began then.
-async fn note(client: &Object, standing: &Standing, policy: &Policy, began: Timestamp) -> Result<(), StorageError> {
-    let sql = "UPDATE rollup_levels SET refreshed_at = $2, closed_until = greatest(closed_until, \
-               date_bin(width, $2 - make_interval(secs => $3::float8), TIMESTAMPTZ '1970-01-01 00:00:00+00')) \
-               WHERE level = $1 AND (refreshed_at IS NULL OR refreshed_at < $2)";
-    client.execute(sql, &[&standing.level.name, &began, &policy.end_offset_s]).await?;
-    Ok(())
 }
 
 /// The server's workers cannot run this policy: from now on it is run from here.

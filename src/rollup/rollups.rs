@@ -35,10 +35,11 @@ pub fn start_rollups(
     rollups: &RollupsConfig,
 ) -> Vec<Running> {
     let partitions = partitions.cloned();
-    let mut jobs = vec![start(Late { partitions: partitions.clone() }, owner.clone())];
+    let late = Late { partitions: partitions.clone(), retention: retention.clone() };
+    let mut jobs = vec![start(late, owner.clone())];
     if partitions.is_none() {
-        jobs.push(start(Refresh::<true>::new(rollups.clone()), owner.clone()));
-        jobs.push(start(Refresh::<false>::new(rollups.clone()), owner.clone()));
+        jobs.push(start(Refresh::<true>::new(retention.clone(), rollups.clone()), owner.clone()));
+        jobs.push(start(Refresh::<false>::new(retention.clone(), rollups.clone()), owner.clone()));
     }
     let (retention, rollups) = (retention.clone(), rollups.clone());
     jobs.push(start(Rollups::new(partitions, retention, rollups), owner.clone()));
@@ -82,7 +83,7 @@ impl Job for Rollups {
         match &self.partitions {
             Some(partitions) => {
                 if follow {
-                    floors::advance(client, &self.retention).await?;
+                    floors::advance(client, &self.retention, &self.rollups).await?;
                 }
                 let steps = closing::close(client, partitions, &self.retention, &self.rollups).await?;
                 counts.push(("steps_closed", steps));

@@ -13,6 +13,7 @@ use crate::tests;
 pub const TESTS: &[Test] = tests!(
     an_open_bucket_is_seen_at_once,
     summaries_count_with_their_weight,
+    extremes_stop_nobody,
     a_level_is_switched_off_and_on,
     late_rows_of_events,
     a_daily_bucket_at_the_bound,
@@ -170,6 +171,41 @@ fn summaries_count_with_their_weight(env: &Env) -> TestResult {
         };
         until(level, || (found().len() == 4).then_some(()));
         assert_eq!(found(), expected, "{level}");
+    }
+    Ok(())
+}
+
+/// Whatever is accepted can be added up, squared and divided, so that no tenant's numbers fail the buckets of all.
+fn extremes_stop_nobody(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let other = tidegate.with(&env.key("other", "ingest"));
+    let at = seconds_from_now(-3 * HOUR);
+    let item = |asset: &str, numbers: &str| {
+        format!(r#"{{"timestamp":"{at}","asset_id":"{asset}","metric_name":"latency",{numbers}}}"#)
+    };
+    let many = r#""count":9007199254740992,"sum":0,"min":0,"max":0,"sumsq":0"#;
+    let mut items = vec![
+        item("tiny", r#""value":1e-100"#),
+        item("tiny", r#""value":-1.0000000000000002e-100"#),
+        item("tiny", many),
+        item("huge", r#""value":1e140"#),
+        item("huge", r#""value":-1e140"#),
+        item("huge", r#""count":2,"sum":0,"min":-1e140,"max":1e140,"sumsq":1e280"#),
+    ];
+    // More than a bigint counts.
+    items.extend((0..1100).map(|_| item("many", many)));
+    send(&tidegate.client, &items);
+    send(&other, &[sample(-3 * HOUR, "a", 2.0)]);
+    refresh(env);
+    let sql = env.sql();
+    until("nothing waits", || (sql.count("rollup_dirty") == 0 && sql.count("touched") == 0).then_some(()));
+    for (level, _) in LEVELS {
+        let count = |asset: &str| -> i64 { sql.one(&format!("SELECT count FROM {level} WHERE asset_id = '{asset}'")) };
+        assert_eq!(["a", "huge", "tiny", "many"].map(count), [1, 4, (1 << 53) + 2, i64::MAX], "{level}");
+        let finite = format!(
+            "SELECT bool_and(isfinite(stddev_value) AND isfinite(avg_value)) FROM {level} WHERE asset_id <> 'a'"
+        );
+        assert!(sql.one::<bool>(&finite.replace("isfinite(", "'infinity' <> abs(")), "{level}");
     }
     Ok(())
 }

@@ -3,13 +3,15 @@
 use nix::sys::signal::Signal;
 
 use crate::env::{Engine, Env, Test, TestResult, until};
-use crate::postgres::Sql;
+use crate::postgres::{SUPERUSER, Sql};
+use crate::refresh::make_room;
 use crate::rollups::{DAY, HOUR, LEVELS, differences, policies, refresh, right, sample, send};
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(
     buckets_outlive_their_rows,
     an_organization_that_keeps_its_rows_shorter,
+    an_outage_longer_than_the_shortest_retention,
     two_nodes_at_once,
     killed_while_buckets_are_made,
 );
@@ -162,6 +164,47 @@ fn an_organization_that_keeps_its_rows_shorter(env: &Env) -> TestResult {
     Ok(())
 }
 
+/// The program was away for five days, and an organization keeps its rows for two: what the others sent before is closed all
+/// the same.
+fn an_outage_longer_than_the_shortest_retention(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&ROLLUPS_KEPT);
+    env.key("short", "ingest");
+    let sql = env.sql();
+    sql.run("UPDATE organizations SET metrics_retention_days = 2 WHERE tenant_id = 'short'");
+    floor_reached(&sql, "short", 2);
+    let begun = "SELECT bool_and(isfinite(closed_until)) FROM rollup_levels";
+    until("every level has begun", || sql.one::<bool>(begun).then_some(()));
+    drop(tidegate);
+
+    make_room(env);
+    let five_days = "INTERVAL '5 days'";
+    sql.run(&format!(
+        "UPDATE rollup_floors SET floor = floor - {five_days}; \
+         UPDATE rollup_levels SET refreshed_at = now() - {five_days}, \
+             closed_until = date_bin(width, now() - {five_days}, TIMESTAMPTZ '1970-01-01 00:00:00+00'), \
+             noted_before = date_bin(width, now() - {five_days}, TIMESTAMPTZ '1970-01-01 00:00:00+00')"
+    ));
+    if env.engine == Engine::Timescale {
+        env.sql_as(SUPERUSER).run(&format!(
+            "UPDATE _timescaledb_catalog.continuous_aggs_watermark \
+             SET watermark = extract(epoch FROM date_trunc('day', now() - {five_days}, 'UTC'))::bigint * 1000000"
+        ));
+    }
+    sql.run(
+        "INSERT INTO metrics (batch_id, batch_seq, timestamp, created_at, tenant_id, asset_id, metric_type, metric_name, \
+         value_count, value_sum) SELECT 0, n, now() - days * INTERVAL '1 day', now(), 'default', 'a', 'gauge', 'latency', 1, n \
+         FROM generate_series(1, 5) n, (VALUES (3.0), (1.5)) d (days)",
+    );
+    let _tidegate = env.serve_with(&ROLLUPS_KEPT);
+    let closed = "SELECT bool_and(closed_until > now() - INTERVAL '2 days 6 hours') FROM rollup_levels WHERE level LIKE 'metrics%'";
+    until("all is closed again", || sql.one::<bool>(closed).then_some(()));
+    for (level, width) in LEVELS {
+        assert_eq!(rows(&sql, level, "tenant_id = 'default'").len(), 2, "{level}");
+        assert_eq!(differences(&sql, level, width, "true"), 0, "{level}");
+    }
+    Ok(())
+}
+
 fn policies_follow_the_configuration(env: &Env) -> TestResult {
     let sql = env.sql_as(tidegate::storage::embedded::OWNER);
     let figures = || -> Vec<String> {
@@ -178,9 +221,9 @@ fn policies_follow_the_configuration(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let first = wait(&[
         "correlation_groups 216 600 00:00:30",
-        "event_counts_hourly 8760 600 00:00:30",
-        "metrics_1m 2160 10 00:00:30",
-        "metrics_5m 2160 60 00:00:30",
+        "event_counts_hourly 8761 600 00:00:30",
+        "metrics_1m 192 10 00:00:30",
+        "metrics_5m 192 60 00:00:30",
         "metrics_daily 2160 7200 00:00:30",
         "metrics_hourly 2160 600 00:00:30",
     ]);
@@ -196,7 +239,7 @@ fn policies_follow_the_configuration(env: &Env) -> TestResult {
     let _tidegate = env.serve_with(&["retention.metrics=2d", "retention.events=30d", "rollups.levels=5m"]);
     let second = wait(&[
         "correlation_groups 216 600 00:00:30",
-        "event_counts_hourly 720 600 00:00:30",
+        "event_counts_hourly 721 600 00:00:30",
         "metrics_5m 48 60 00:00:30",
         "metrics_daily 48 120 00:00:30",
         "metrics_hourly 48 600 00:00:30",

@@ -64,7 +64,9 @@ impl Job for Lifecycle {
     const INTERVAL: Duration = Duration::from_secs(60);
 
     async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
-        let mut run = Run::new(&self.plan);
+        // Not this node's clock: of what the database has, what has expired is gone for good.
+        let now: Timestamp = client.query_one("SELECT now()", &[]).await?.get(0);
+        let mut run = Run::new(&self.plan, now);
         let mut counts = Counts::new();
         match floors(client).await {
             Ok(floors) => run.floors = floors,
@@ -72,7 +74,7 @@ impl Job for Lifecycle {
         }
         if let Some(tables) = &self.partitions {
             // First of all: without them nothing can be written.
-            let made = partitions::make_ahead(tables, &self.rollups).await;
+            let made = partitions::make_ahead(tables, &self.rollups, run.now_us).await;
             counts.push(("partitions_made", run.count("making partitions ahead", made)));
             counts.push(("partitions_dropped", partitions::drop_expired(tables, &mut run).await));
         }
@@ -179,12 +181,12 @@ impl Lifecycle {
 }
 
 impl<'a> Run<'a> {
-    fn new(plan: &'a [Kept]) -> Self {
+    fn new(plan: &'a [Kept], now: Timestamp) -> Self {
         Self {
             plan,
             chunks: Vec::new(),
             floors: Floors::default(),
-            now_us: Timestamp::now().as_microsecond(),
+            now_us: now.as_microsecond(),
             started: Instant::now(),
             left: 0,
             busy: 0,

@@ -1,7 +1,5 @@
 //! Partitions of the postgres engine: made ahead of what is written, dropped when expired.
 
-use jiff::Timestamp;
-
 use super::Run;
 use super::plan::micros;
 use crate::config::RollupsConfig;
@@ -14,8 +12,7 @@ const DAY_US: i64 = 86_400_000_000;
 const AHEAD: [&str; 3] = ["events", "metrics", "correlations"];
 
 /// Makes what will be written to soon, so that no COPY has to wait for it.
-pub async fn make_ahead(tables: &PartitionedTables, rollups: &RollupsConfig) -> Result<u64, StorageError> {
-    let now_us = Timestamp::now().as_microsecond();
+pub async fn make_ahead(tables: &PartitionedTables, rollups: &RollupsConfig, now_us: i64) -> Result<u64, StorageError> {
     let mut made = 0;
     for table in AHEAD {
         made += tables.of(table).ensure((-1..=FUTURE_DAYS_MAX).map(|day| now_us + day * DAY_US)).await?;
