@@ -127,7 +127,8 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
 fn main() {
     let mut arguments = Arguments::from_args();
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    arguments.test_threads.get_or_insert(cores.max(2) * 2);
+    // More than there are cores: the tests of rollups wait for jobs that look every half minute.
+    arguments.test_threads.get_or_insert(cores.max(2) * 3);
     let servers = Arc::new(Servers::new());
     // Only a server that tries can say whether TimescaleDB works; a listing needs no server.
     let timescale = arguments.list || servers.has_timescaledb();
