@@ -8,7 +8,7 @@ use super::{Wanted, page, problem, wanted};
 use crate::http::Api;
 use crate::http::export;
 use crate::http::params::{Params, invalid};
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::http::response::Body;
 use crate::limits::PAGE_ROWS_MAX;
 use crate::query::{Bucket, CountsQuery, Field, Page};
@@ -47,7 +47,7 @@ pub async fn counts(
     let query = CountsQuery { tenant_id: principal.tenant_id.to_string(), filter, bucket, group_by };
     let counts = api.reads.counts(&query).await.map_err(|error| problem(api, error))?.ok_or_else(|| {
         Problem::bad_request(
-            "too_many_groups",
+            Code::TooManyGroups,
             format!("the counts have more than {PAGE_ROWS_MAX} groups; narrow from and to, or use wider buckets or fewer fields"),
         )
     })?;
