@@ -255,3 +255,31 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A media type that is taken is described, one that is described is taken, and those that mean the same are the same.
+    #[test]
+    fn bodies_are_described_as_they_are_taken() {
+        let document: serde_json::Value =
+            serde_json::from_str(crate::http::operation::OPENAPI).expect("openapi.json is JSON");
+        for (kind, path) in [(Kind::Events, "/v1/events"), (Kind::Metrics, "/v1/metrics")] {
+            let content = document["paths"][path]["post"]["requestBody"]["content"].as_object().expect("content");
+            let form = |media: &str| {
+                let value = HeaderValue::from_str(media).expect("a media type");
+                body_form(kind, &HeaderMap::from_iter([(CONTENT_TYPE, value)])).ok()
+            };
+            assert!(content.keys().all(|media| form(media).is_some()), "{path}");
+            for media in ["application/json", "text/json", "application/x-ndjson", "application/ndjson"]
+                .into_iter()
+                .chain(["application/jsonl", "application/x-jsonlines"])
+                .chain(["application/cloudevents+json", "application/cloudevents-batch+json"])
+            {
+                assert_eq!(content.contains_key(media), form(media).is_some(), "{path} {media}");
+            }
+            assert_eq!(content["text/json"]["schema"], content["application/json"]["schema"], "{path}");
+        }
+    }
+}
