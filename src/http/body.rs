@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::decompress::{Decoder, Encoding, Refused, Sink};
 use super::exchange::timed_out;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::quota::Memory;
 use crate::config::HttpConfig;
 use crate::ingest::Reservation;
@@ -156,7 +156,7 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
         (Some(b"zstd"), None) => Ok(Encoding::Zstd),
         _ => Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_encoding",
+            Code::UnsupportedEncoding,
             "Content-Encoding must be gzip, zstd or identity, and only one of them",
         )),
     }
@@ -165,7 +165,7 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
 fn too_large(bytes_max: usize) -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
-        "body_too_large",
+        Code::BodyTooLarge,
         format!(
             "the body is larger than limits.body_bytes, {bytes_max} bytes after decompression; send smaller batches"
         ),
@@ -174,20 +174,20 @@ fn too_large(bytes_max: usize) -> Problem {
 
 fn too_slow(how: String) -> Problem {
     let detail = format!("the body {how}; send smaller batches, or over a faster connection");
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
+    Problem::new(StatusCode::REQUEST_TIMEOUT, Code::BodyTimeout, detail)
 }
 
 fn incomplete(error: &hyper::Error) -> Problem {
     let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     match source.map(io::Error::kind) {
         Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Problem::bad_request(
-            "ambiguous_framing",
+            Code::AmbiguousFraming,
             "where the body ends is not clear: the framing of its chunks is wrong",
         ),
-        _ => Problem::bad_request("body_incomplete", format!("the body could not be read: {error}")),
+        _ => Problem::bad_request(Code::BodyIncomplete, format!("the body could not be read: {error}")),
     }
 }
 
 fn undecodable(error: &io::Error) -> Problem {
-    Problem::bad_request("undecodable_body", format!("the body is not what Content-Encoding says: {error}"))
+    Problem::bad_request(Code::UndecodableBody, format!("the body is not what Content-Encoding says: {error}"))
 }

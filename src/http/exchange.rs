@@ -35,7 +35,7 @@ pub async fn answer(api: &Api, peer: Peer, mut request: Request<Incoming>) -> Re
 
 /// Answers what is no request.
 pub fn refuse(fault: Fault) -> Response<Body> {
-    metrics::counter!("tidegate_http_refused_heads_total", "code" => fault.code()).increment(1);
+    metrics::counter!("tidegate_http_refused_heads_total", "code" => fault.code().as_str()).increment(1);
     finish("unmatched", "other", new_id(), Duration::ZERO, Err(fault.into_problem()))
 }
 
@@ -51,7 +51,7 @@ fn finish(
     elapsed: Duration,
     result: Result<Response<Body>, Problem>,
 ) -> Response<Body> {
-    let code = result.as_ref().err().map(Problem::code);
+    let code = result.as_ref().err().map(|problem| problem.code().as_str());
     let mut response = result.unwrap_or_else(Problem::into_response);
     let status = response.status().as_u16();
     // The path's pattern and no headers: neither keys nor payloads reach the log.

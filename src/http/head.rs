@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 
 use hyper::{HeaderMap, Method, StatusCode, Uri};
 
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
 /// Empty lines before a request line that are forgiven, in bytes; old senders end a body with one.
@@ -43,13 +43,13 @@ pub enum Fault {
 
 impl Fault {
     /// The stable code, also the label of its metric.
-    pub fn code(self) -> &'static str {
+    pub fn code(self) -> Code {
         match self {
-            Self::Malformed(_) => "malformed_head",
-            Self::Framing(_) => "ambiguous_framing",
-            Self::TooLarge => "head_too_large",
-            Self::TooManyFields => "too_many_headers",
-            Self::TooSlow => "head_timeout",
+            Self::Malformed(_) => Code::MalformedHead,
+            Self::Framing(_) => Code::AmbiguousFraming,
+            Self::TooLarge => Code::HeadTooLarge,
+            Self::TooManyFields => Code::TooManyHeaders,
+            Self::TooSlow => Code::HeadTimeout,
         }
     }
 

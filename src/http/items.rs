@@ -7,7 +7,7 @@ use hyper::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 
 use super::params::{Params, invalid};
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::response::{Body, json};
 use super::{Api, quota};
 use crate::ingest::{BodyForm, Defaults, ItemError, Kind, Outcome, Refusal, Request, Unanswered};
@@ -35,7 +35,7 @@ struct Receipt<'a> {
 /// The members that make an answer with receipts a problem document as well.
 #[derive(Serialize)]
 struct AsProblem {
-    r#type: &'static str,
+    r#type: String,
     title: &'static str,
     code: &'static str,
     detail: &'static str,
@@ -105,19 +105,14 @@ pub async fn post(
 }
 
 fn answer(outcome: &Outcome) -> Response<Body> {
+    let as_problem = |title, code: Code, detail| AsProblem { r#type: code.urn(), title, code: code.as_str(), detail };
     let problem = match outcome.http_status {
-        400 => Some(AsProblem {
-            r#type: "urn:tidegate:problem:body_not_json",
-            title: "Bad Request",
-            code: "body_not_json",
-            detail: "the body is not JSON; it is kept as a dead letter",
-        }),
-        422 => Some(AsProblem {
-            r#type: "urn:tidegate:problem:nothing_accepted",
-            title: "Unprocessable Entity",
-            code: "nothing_accepted",
-            detail: "no item of the request was accepted; each is kept as a dead letter",
-        }),
+        400 => Some(as_problem("Bad Request", Code::BodyNotJson, "the body is not JSON; it is kept as a dead letter")),
+        422 => Some(as_problem(
+            "Unprocessable Entity",
+            Code::NothingAccepted,
+            "no item of the request was accepted; each is kept as a dead letter",
+        )),
         _ => None,
     };
     let is_problem = problem.is_some();
@@ -150,15 +145,15 @@ fn problem(unanswered: Unanswered, kind: Kind, blank: bool) -> Problem {
     match unanswered {
         Unanswered::Empty if blank => {
             let one = one_of(kind);
-            Problem::bad_request("empty_body", format!("the body is empty; send {one} or an array of them"))
+            Problem::bad_request(Code::EmptyBody, format!("the body is empty; send {one} or an array of them"))
         }
         Unanswered::Empty => {
             let detail = format!("the request does not hold {}", one_of(kind));
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "nothing_accepted", detail)
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Code::NothingAccepted, detail)
         }
         Unanswered::TooManyItems(max) => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            "too_many_items",
+            Code::TooManyItems,
             match kind {
                 Kind::Events => format!("a request holds at most {max} events; send smaller batches"),
                 Kind::Metrics => format!("a request holds at most {max} metrics or values; send smaller batches"),
@@ -166,13 +161,13 @@ fn problem(unanswered: Unanswered, kind: Kind, blank: bool) -> Problem {
         ),
         Unanswered::Refused(Refusal::KeyInFlight) => Problem::new(
             StatusCode::CONFLICT,
-            "idempotency_key_in_flight",
+            Code::IdempotencyKeyInFlight,
             "a request with this Idempotency-Key is being written at the moment; send it again to hear its outcome",
         )
         .retry_after(1),
         Unanswered::Refused(Refusal::KeyReused) => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
-            "idempotency_key_reused",
+            Code::IdempotencyKeyReused,
             "this Idempotency-Key stands for another request (other body, route or parameters); use a new key",
         ),
         Unanswered::Refused(Refusal::DeadLetterQuota) => quota::dead_letters(),
@@ -181,7 +176,7 @@ fn problem(unanswered: Unanswered, kind: Kind, blank: bool) -> Problem {
             quota::rate_limited(Limited { limit: Limit::Events, retry_after_s })
         }
         Unanswered::Refused(Refusal::Unavailable { retry_after_s, reason }) => {
-            Problem::unavailable("unavailable", reason, retry_after_s)
+            Problem::unavailable(Code::Unavailable, reason, retry_after_s)
         }
     }
 }
@@ -207,7 +202,7 @@ fn body_form(kind: Kind, headers: &HeaderMap) -> Result<BodyForm, Problem> {
         _ => {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
+                Code::UnsupportedMediaType,
                 match kind {
                     Kind::Events => {
                         "Content-Type must be application/json, application/x-ndjson, application/cloudevents+json or \
@@ -253,10 +248,38 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     match value.to_str().ok().map(str::trim).filter(visible) {
         Some(text) if text.len() <= IDEMPOTENCY_KEY_BYTES_MAX && named.next().is_none() => Ok(Some(text.to_owned())),
         _ => Err(Problem::bad_request(
-            "invalid_idempotency_key",
+            Code::InvalidIdempotencyKey,
             format!(
                 "Idempotency-Key must be sent once and have 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters, no blanks"
             ),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A media type that is taken is described, one that is described is taken, and those that mean the same are the same.
+    #[test]
+    fn bodies_are_described_as_they_are_taken() {
+        let document: serde_json::Value =
+            serde_json::from_str(crate::http::operation::OPENAPI).expect("openapi.json is JSON");
+        for (kind, path) in [(Kind::Events, "/v1/events"), (Kind::Metrics, "/v1/metrics")] {
+            let content = document["paths"][path]["post"]["requestBody"]["content"].as_object().expect("content");
+            let form = |media: &str| {
+                let value = HeaderValue::from_str(media).expect("a media type");
+                body_form(kind, &HeaderMap::from_iter([(CONTENT_TYPE, value)])).ok()
+            };
+            assert!(content.keys().all(|media| form(media).is_some()), "{path}");
+            for media in ["application/json", "text/json", "application/x-ndjson", "application/ndjson"]
+                .into_iter()
+                .chain(["application/jsonl", "application/x-jsonlines"])
+                .chain(["application/cloudevents+json", "application/cloudevents-batch+json"])
+            {
+                assert_eq!(content.contains_key(media), form(media).is_some(), "{path} {media}");
+            }
+            assert_eq!(content["text/json"]["schema"], content["application/json"]["schema"], "{path}");
+        }
     }
 }

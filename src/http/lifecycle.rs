@@ -4,7 +4,7 @@ use hyper::{Response, StatusCode};
 
 use super::Api;
 use super::params::Params;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::response::{Body, json};
 
 /// Answers it.
@@ -13,7 +13,7 @@ pub async fn status(api: &Api, params: Params) -> Result<Response<Body>, Problem
     let status = api.lifecycle.status().await.map_err(|error| {
         tracing::warn!(%error, "how the lifecycle stands could not be asked");
         Problem::unavailable(
-            "database_unavailable",
+            Code::DatabaseUnavailable,
             "the database cannot be asked at the moment",
             api.ingest.retry_after_s(),
         )

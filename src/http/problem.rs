@@ -6,11 +6,78 @@ use serde::Serialize;
 
 use super::response::{Body, full};
 
+macro_rules! codes {
+    ($($code:ident = $name:literal,)+) => {
+        /// The stable code of a problem. docs/HTTP.md says what each means. The names are a contract with
+        /// senders; a code is never renamed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code {
+            $($code,)+
+        }
+
+        impl Code {
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$code,)+];
+
+            /// Its name.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$code => $name,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    AmbiguousFraming = "ambiguous_framing",
+    BodyIncomplete = "body_incomplete",
+    BodyNotJson = "body_not_json",
+    BodyTimeout = "body_timeout",
+    BodyTooLarge = "body_too_large",
+    DatabaseUnavailable = "database_unavailable",
+    DeadLetterQuota = "dead_letter_quota",
+    EmptyBody = "empty_body",
+    Forbidden = "forbidden",
+    HeadTimeout = "head_timeout",
+    HeadTooLarge = "head_too_large",
+    IdempotencyKeyInFlight = "idempotency_key_in_flight",
+    IdempotencyKeyReused = "idempotency_key_reused",
+    InvalidIdempotencyKey = "invalid_idempotency_key",
+    InvalidParameter = "invalid_parameter",
+    KeyLookups = "key_lookups",
+    MalformedHead = "malformed_head",
+    MethodNotAllowed = "method_not_allowed",
+    NotAcceptable = "not_acceptable",
+    NotFound = "not_found",
+    NothingAccepted = "nothing_accepted",
+    Overloaded = "overloaded",
+    QueryTimeout = "query_timeout",
+    RateLimited = "rate_limited",
+    TenantMemory = "tenant_memory",
+    TooManyGroups = "too_many_groups",
+    TooManyHeaders = "too_many_headers",
+    TooManyItems = "too_many_items",
+    Unauthorized = "unauthorized",
+    Unavailable = "unavailable",
+    UnboundedQuery = "unbounded_query",
+    UndecodableBody = "undecodable_body",
+    UnsupportedEncoding = "unsupported_encoding",
+    UnsupportedMediaType = "unsupported_media_type",
+}
+
+impl Code {
+    /// The type of its problems.
+    pub fn urn(self) -> String {
+        format!("urn:tidegate:problem:{}", self.as_str())
+    }
+}
+
 /// An error answer.
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
-    code: &'static str,
+    code: Code,
     detail: String,
     retry_after_s: Option<u32>,
     allow: Option<String>,
@@ -27,33 +94,33 @@ struct Details<'a> {
 
 impl Problem {
     /// A problem with this status, stable code and explanation.
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    pub fn new(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), retry_after_s: None, allow: None }
     }
 
     /// 400: the request itself is wrong.
-    pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
+    pub fn bad_request(code: Code, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
     /// 401: no usable key.
     pub fn unauthorized(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+        Self::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, detail)
     }
 
     /// 404: not there, or not this tenant's; the two look the same.
     pub fn not_found(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"))
+        Self::new(StatusCode::NOT_FOUND, Code::NotFound, format!("there is no such {what}"))
     }
 
     /// 405, with the methods that the path takes.
     pub fn method_not_allowed(allow: String) -> Self {
         let detail = format!("this path takes {allow}");
-        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail) }
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed, detail) }
     }
 
     /// 503: try again after so many seconds.
-    pub fn unavailable(code: &'static str, detail: impl Into<String>, retry_after_s: u32) -> Self {
+    pub fn unavailable(code: Code, detail: impl Into<String>, retry_after_s: u32) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(retry_after_s)
     }
 
@@ -75,17 +142,17 @@ impl Problem {
     }
 
     /// The stable code, for the log.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         self.code
     }
 
     /// The answer.
     pub fn into_response(self) -> Response<Body> {
         let details = Details {
-            r#type: format!("urn:tidegate:problem:{}", self.code),
+            r#type: self.code.urn(),
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
-            code: self.code,
+            code: self.code.as_str(),
             detail: &self.detail,
         };
         let body = serde_json::to_vec(&details).expect("strings and numbers are JSON");
@@ -103,5 +170,23 @@ impl Problem {
             headers.insert(ALLOW, allow);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::operation::OPENAPI;
+
+    #[test]
+    fn every_code_is_described() {
+        let document: serde_json::Value = serde_json::from_str(OPENAPI).expect("openapi.json is JSON");
+        let described = &document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"];
+        let mut names: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(*described, serde_json::json!(names), "those that are answered, in order");
+        let (_, table) = include_str!("../../docs/HTTP.md").split_once("## Problems").expect("a chapter");
+        let missing = names.iter().filter(|name| !table.contains(&format!("`{name}`")));
+        assert_eq!(missing.collect::<Vec<_>>(), [] as [&&str; 0], "docs/HTTP.md");
     }
 }

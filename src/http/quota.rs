@@ -11,7 +11,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::{Api, body};
 use crate::ingest::{Admit, Ingest, NoRoom, Reservation};
 use crate::tenancy::{Charge, Limit, Limited, Principal};
@@ -38,7 +38,7 @@ impl Memory<'_> {
             NoRoom::Tenant => tenant_memory(retry_after_s),
             NoRoom::All => {
                 let detail = "requests that are being received or written fill the memory set aside for them";
-                Problem::unavailable("overloaded", detail, retry_after_s)
+                Problem::unavailable(Code::Overloaded, detail, retry_after_s)
             }
         }
     }
@@ -94,14 +94,14 @@ pub fn rate_limited(limited: Limited) -> Problem {
         "the key has used up the {what} that it may send for now; nothing of this request was stored; send it again after \
          Retry-After"
     );
-    refused(reason, "rate_limited", detail, limited.retry_after_s)
+    refused(reason, Code::RateLimited, detail, limited.retry_after_s)
 }
 
 /// 429: the tenant's own requests hold its share of the memory.
 pub fn tenant_memory(retry_after_s: u32) -> Problem {
     let detail = "requests of this tenant that are being received or written hold all the memory that one tenant may have \
                   (limits.tenant_memory_bytes); send fewer at once; nothing of this request was stored";
-    refused("tenant_memory", "tenant_memory", detail, retry_after_s)
+    refused("tenant_memory", Code::TenantMemory, detail, retry_after_s)
 }
 
 /// 429: the key's dead letters of the UTC day are used up.
@@ -110,16 +110,16 @@ pub fn dead_letters() -> Problem {
     let retry_after_s = u32::try_from(until_tomorrow_s.min(DAY_RETRY_AFTER_S_MAX)).unwrap_or(1);
     let detail = "this key has used up its dead letters of the day; mend what it sends (GET /v1/dead-letters says what is \
                   wrong); nothing of this request was stored";
-    refused("dead_letters", "dead_letter_quota", detail, retry_after_s)
+    refused("dead_letters", Code::DeadLetterQuota, detail, retry_after_s)
 }
 
 /// 429: too many keys are being tried.
 pub fn key_lookups(retry_after_s: u32) -> Problem {
     let detail = "too many unknown keys are being tried, from this address or from all";
-    refused("key_lookups", "key_lookups", detail, retry_after_s)
+    refused("key_lookups", Code::KeyLookups, detail, retry_after_s)
 }
 
-fn refused(reason: &'static str, code: &'static str, detail: impl Into<String>, retry_after_s: u32) -> Problem {
+fn refused(reason: &'static str, code: Code, detail: impl Into<String>, retry_after_s: u32) -> Problem {
     metrics::counter!("tidegate_quota_refusals_total", "reason" => reason).increment(1);
     Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail).retry_after(retry_after_s)
 }

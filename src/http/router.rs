@@ -10,7 +10,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::params::Params;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::response::Body;
 use super::{Api, body, items, lifecycle, operation, quota, reads};
 use crate::ingest::Kind;
@@ -150,7 +150,7 @@ fn find(method: &Method, path: &str) -> Result<(&'static RouteInfo, String), Pro
     if allow.is_empty() {
         Err(Problem::new(
             StatusCode::NOT_FOUND,
-            "not_found",
+            Code::NotFound,
             "there is no such path; /openapi.json lists what there is",
         ))
     } else {
@@ -178,7 +178,7 @@ async fn authorize(api: &Api, parts: &Parts, info: &RouteInfo, scope: Scope) -> 
         ),
         KeyError::TooMany { retry_after_s } => quota::key_lookups(retry_after_s),
         KeyError::Unavailable(_) => Problem::unavailable(
-            "database_unavailable",
+            Code::DatabaseUnavailable,
             "the key cannot be verified at the moment",
             api.ingest.retry_after_s(),
         ),
@@ -192,7 +192,7 @@ async fn authorize(api: &Api, parts: &Parts, info: &RouteInfo, scope: Scope) -> 
     let has = principal.scopes;
     Err(Problem::new(
         StatusCode::FORBIDDEN,
-        "forbidden",
+        Code::Forbidden,
         format!("this needs the scope `{needed}`; the key has `{has}`"),
     ))
 }

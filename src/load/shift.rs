@@ -15,6 +15,9 @@ use serde_json::value::RawValue;
 
 use super::options::Kind;
 
+/// What a metric is when it does not say, as at the server.
+const METRIC_TYPE_DEFAULT: &str = "gauge";
+
 /// The top-level fields that decide a line's time and stream. A field given twice is an error, here as at the server.
 #[derive(Deserialize)]
 struct Fields<'a> {
@@ -34,6 +37,10 @@ struct Fields<'a> {
     metric_type: Option<&'a RawValue>,
     #[serde(borrow)]
     metric_name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
     #[serde(borrow)]
     values: Option<&'a RawValue>,
 }
@@ -77,8 +84,12 @@ pub(crate) fn scan(kind: Kind, line: &[u8], stream: &mut Vec<u8>) -> Line {
             stream.extend_from_slice(name.as_bytes());
         }
         Kind::Metrics => {
-            for part in [fields.asset_id, fields.metric_type, fields.metric_name] {
-                stream.extend_from_slice(part.map_or(Cow::Borrowed(""), plain).as_bytes());
+            let asset_id = fields.asset_id.map_or(Cow::Borrowed(""), plain);
+            let metric_type = fields.metric_type.or(fields.r#type).map_or(Cow::Borrowed(""), plain);
+            let metric_type = if metric_type.is_empty() { Cow::Borrowed(METRIC_TYPE_DEFAULT) } else { metric_type };
+            let metric_name = fields.metric_name.or(fields.name).map_or(Cow::Borrowed(""), plain);
+            for part in [asset_id, metric_type, metric_name] {
+                stream.extend_from_slice(part.as_bytes());
                 // No part can hold a NUL that the server accepts, so no two series share a name.
                 stream.push(0);
             }
@@ -248,6 +259,31 @@ mod tests {
         let starts = ["2025-12-31T23:55:00.000000Z", "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.000000Z"];
         for (line, start) in got.iter().zip(starts) {
             assert!(line.starts_with(&format!("{{\"timestamp\":\"{start}\",\"asset_id\":\"a\"")), "{line}");
+        }
+    }
+
+    /// Lines that the server takes for one series move together, by whichever names they say so.
+    #[test]
+    fn a_series_is_known_by_its_aliases() {
+        let (older, newer) = ("2014-01-01T00:00:00Z", "2014-01-01T00:05:00Z");
+        let series = |time: &str, fields: &str| format!(r#"{{"timestamp":"{time}","asset_id":"a",{fields}}}"#);
+        let moved = |fields: &str, others: &str| {
+            let lines = [series(older, fields), series(newer, others)];
+            let got = shifted(Kind::Metrics, &[&lines[0], &lines[1]]);
+            assert_eq!(got[1], series("2026-01-01T00:00:00.000000Z", others));
+            got[0] == series("2025-12-31T23:55:00.000000Z", fields)
+        };
+        for same in [
+            r#""name":"n""#,
+            r#""name":"n","type":"gauge""#,
+            r#""metric_name":"n","name":"m","metric_type":"gauge","type":"t""#,
+            r#""metric_name":null,"name":"n","metric_type":null,"type":"gauge""#,
+            r#""metric_name":"n","type":"""#,
+        ] {
+            assert!(moved(same, r#""metric_name":"n""#), "{same}");
+        }
+        for other in [r#""name":"m""#, r#""name":"n","type":"t""#, r#""metric_name":"m","name":"n""#] {
+            assert!(!moved(other, r#""metric_name":"n""#), "{other}");
         }
     }
 

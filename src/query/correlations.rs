@@ -1,6 +1,6 @@
 //! GET /v1/correlations: pairs of events that belong together.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
@@ -10,8 +10,9 @@ use uuid::Uuid;
 use super::cursor::{CursorError, Scope};
 use super::events::raw;
 use super::filter::Sql;
-use super::windows::Window;
-use super::{Found, Listing, Page, ReadError, Reads};
+use super::levels::before;
+use super::windows::{Density, Window};
+use super::{Listing, Page, ReadError, Reads};
 
 /// Which correlations.
 #[derive(Debug, Clone)]
@@ -26,8 +27,8 @@ pub struct CorrelationsQuery {
     pub min_confidence: Option<f64>,
     /// One of the two events.
     pub event_id: Option<Uuid>,
-    /// Oldest timestamp, inclusive.
-    pub from: Timestamp,
+    /// Oldest timestamp, inclusive; None: all that is kept.
+    pub from: Option<Timestamp>,
     /// Newest timestamp, exclusive.
     pub to: Option<Timestamp>,
     /// Rows of the page.
@@ -102,45 +103,22 @@ impl Reads {
                 Uuid::from_u64_pair(high.cast_unsigned(), low.cast_unsigned()),
             )),
         };
-        let mut sql = Sql::new("");
-        // An index for each of the two columns, and no row from both.
-        let sides: &[&str] = match query.event_id {
-            None => &[""],
-            Some(_) => &["primary_event_id", "related_event_id"],
+        let now = Timestamp::now();
+        let kept_since = Timestamp::from_microsecond(before(now.as_microsecond(), self.kept.correlations)).ok();
+        let behind = after.and_then(|(at, _)| at.checked_add(SignedDuration::from_micros(1)).ok());
+        let to = [behind, query.to].into_iter().flatten().min();
+        let whole = Window { from: query.from.or(kept_since), to };
+        // Those of one event are few, and near each other somewhere in all that is kept.
+        let windows: Vec<Window> = match query.event_id {
+            Some(_) => whole.pieces(now, Density::Few).collect(),
+            None => vec![whole],
         };
-        for (index, side) in sides.iter().enumerate() {
-            sql.push(if index > 0 { " UNION ALL " } else { "" }).push(SELECT);
-            sql.push(" WHERE tenant_id = ").bind(query.tenant_id.clone(), Type::TEXT);
-            sql.push_within(&Window { from: Some(query.from), to: query.to });
-            if let Some(event_id) = query.event_id {
-                sql.push(" AND ").push(side).push(" = ").bind(event_id, Type::UUID);
-                if index > 0 {
-                    sql.push(" AND primary_event_id <> related_event_id");
-                }
-            }
-            sql.push_any_of("correlation_type", &query.types);
-            for (column, least) in [("strength", query.min_strength), ("confidence", query.min_confidence)] {
-                if let Some(least) = least {
-                    sql.push(&format!(" AND {column} >= ")).bind(least, Type::FLOAT8);
-                }
-            }
-            if let Some((at, id)) = after {
-                sql.push(" AND timestamp <= ").bind(at, Type::TIMESTAMPTZ);
-                sql.push(" AND (timestamp, id) < (")
-                    .bind(at, Type::TIMESTAMPTZ)
-                    .push(", ")
-                    .bind(id, Type::UUID)
-                    .push(")");
-            }
-        }
-        let limit = i64::try_from(query.limit + 1).unwrap_or(i64::MAX);
-        sql.push(" ORDER BY timestamp DESC, id DESC LIMIT ").bind(limit, Type::INT8);
-        let (rows, cut) = self.rows(&sql).await?;
+        let found = self.newest(windows, query.limit, |window, limit| pairs_sql(query, window, after, limit)).await?;
         let cursor = |last: &Correlation| {
             let (high, low) = last.id.as_u64_pair();
             scope.encode([last.timestamp.as_microsecond(), high.cast_signed(), low.cast_signed()])
         };
-        let mut page = Page::of(Found { rows, cut }, query.limit, correlation, cursor)?;
+        let mut page = Page::of(found, query.limit, correlation, cursor)?;
         self.name_events(&query.tenant_id, &mut page.items).await?;
         Ok(page)
     }
@@ -162,6 +140,37 @@ impl Reads {
         }
         Ok(())
     }
+}
+
+fn pairs_sql(query: &CorrelationsQuery, window: &Window, after: Option<(Timestamp, Uuid)>, limit: i64) -> Sql {
+    let mut sql = Sql::new("");
+    // An index for each of the two columns, and no row from both.
+    let sides: &[&str] = match query.event_id {
+        None => &[""],
+        Some(_) => &["primary_event_id", "related_event_id"],
+    };
+    for (index, side) in sides.iter().enumerate() {
+        sql.push(if index > 0 { " UNION ALL " } else { "" }).push(SELECT);
+        sql.push(" WHERE tenant_id = ").bind(query.tenant_id.clone(), Type::TEXT);
+        sql.push_within(window);
+        if let Some(event_id) = query.event_id {
+            sql.push(" AND ").push(side).push(" = ").bind(event_id, Type::UUID);
+            if index > 0 {
+                sql.push(" AND primary_event_id <> related_event_id");
+            }
+        }
+        sql.push_any_of("correlation_type", &query.types);
+        for (column, least) in [("strength", query.min_strength), ("confidence", query.min_confidence)] {
+            if let Some(least) = least {
+                sql.push(&format!(" AND {column} >= ")).bind(least, Type::FLOAT8);
+            }
+        }
+        if let Some((at, id)) = after {
+            sql.push(" AND (timestamp, id) < (").bind(at, Type::TIMESTAMPTZ).push(", ").bind(id, Type::UUID).push(")");
+        }
+    }
+    sql.push(" ORDER BY timestamp DESC, id DESC LIMIT ").bind(limit, Type::INT8);
+    sql
 }
 
 fn correlation(row: &Row) -> Result<Correlation, ReadError> {

@@ -7,14 +7,15 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::cursor::{CursorError, Scope};
 use super::filter::{Field, Filter, Sql};
 use super::fresh::Kind;
 use super::levels::{Micros, Part, Source, Width, before, parts};
 use super::windows::Window;
-use super::{ReadError, Reads};
-use crate::limits::PAGE_ROWS_MAX;
+use super::{Found, Page, ReadError, Reads};
 
 /// Width of a bucket.
 pub type Bucket = Width;
@@ -38,6 +39,10 @@ pub struct CountsQuery {
     pub bucket: Option<Bucket>,
     /// By fields.
     pub group_by: Vec<GroupBy>,
+    /// Groups of the page.
+    pub limit: usize,
+    /// Where the page starts.
+    pub cursor: Option<String>,
 }
 
 /// One group.
@@ -111,8 +116,19 @@ struct Piece {
 }
 
 impl Reads {
-    /// The counts, newest bucket first, then largest group first; None when there are more groups than a page holds.
-    pub async fn counts(&self, query: &CountsQuery) -> Result<Option<Vec<Count>>, ReadError> {
+    /// One page of counts, newest bucket first, then largest group first.
+    ///
+    /// Its cursor is a number of groups: where a group stands follows from counts, and these change while events arrive.
+    pub async fn counts(&self, query: &CountsQuery) -> Result<Page<Count>, ReadError> {
+        let asked = format!("counts {} {:?} {:?}", query.filter.describe(), query.bucket, query.group_by);
+        let scope = Scope::new(&query.tenant_id, &asked);
+        let passed = match &query.cursor {
+            None => 0,
+            Some(cursor) => match scope.decode(cursor)? {
+                [passed] if passed >= 0 => passed,
+                _ => return Err(CursorError::Malformed.into()),
+            },
+        };
         let whole = Window { from: query.filter.from, to: query.filter.to };
         let pieces = if query.is_hourly() {
             self.pieces(query, whole).await?
@@ -139,26 +155,21 @@ impl Reads {
         for number in 1 + usize::from(query.bucket.is_some())..columns.len() {
             sql.push(&format!(", {number}"));
         }
-        sql.push(" LIMIT ").bind(i64::try_from(PAGE_ROWS_MAX + 1).unwrap_or(i64::MAX), Type::INT8);
+        sql.push(" LIMIT ").bind(i64::try_from(query.limit + 1).unwrap_or(i64::MAX), Type::INT8);
+        sql.push(" OFFSET ").bind(passed, Type::INT8);
         let (rows, cut) = self.rows(&sql).await?;
-        if cut || rows.len() > PAGE_ROWS_MAX {
-            return Ok(None);
-        }
         let first_field = usize::from(query.bucket.is_some());
-        let counts = rows.iter().map(|row| Count {
-            bucket: query.bucket.map(|_| row.get(0)),
-            group: query
-                .group_by
-                .iter()
-                .enumerate()
-                .map(|(index, field)| {
-                    let value: Option<String> = row.get(first_field + index);
-                    (field.name().to_owned(), value.into())
-                })
-                .collect(),
-            count: row.get(names.len()),
-        });
-        Ok(Some(counts.collect()))
+        let count = |row: &Row| {
+            let value = |index: usize| row.get::<_, Option<String>>(first_field + index).into();
+            let fields = query.group_by.iter().enumerate();
+            Ok(Count {
+                bucket: query.bucket.map(|_| row.get(0)),
+                group: fields.map(|(index, field)| (field.name().to_owned(), value(index))).collect(),
+                count: row.get(names.len()),
+            })
+        };
+        let shown = i64::try_from(rows.len().min(query.limit)).unwrap_or(i64::MAX);
+        Page::of(Found { rows, cut }, query.limit, count, |_| scope.encode([passed.saturating_add(shown)]))
     }
 
     /// What comes from the rollup and what from events.

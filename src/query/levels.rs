@@ -33,7 +33,8 @@ pub enum Resolution {
     Raw,
     /// One level.
     Level(Width),
-    /// The finest level that gives at most `POINTS_AUTO_MAX` points of a series and still keeps the range.
+    /// The finest level that gives at most `POINTS_AUTO_MAX` points of a series and still keeps the range; where that has
+    /// no bucket there, the finest that samples can tell.
     Auto,
 }
 
@@ -121,6 +122,8 @@ pub struct Kept {
     pub metrics: Duration,
     /// Events.
     pub events: Duration,
+    /// Correlations.
+    pub correlations: Duration,
     /// Of each level, in the order of [`Width::ALL`]; None: it is switched off.
     levels: [Option<Duration>; 4],
 }
@@ -132,6 +135,7 @@ impl Kept {
         Self {
             metrics: retention.metrics,
             events: retention.events,
+            correlations: retention.correlations,
             levels: [
                 rollups.minute.then_some(levels.minute),
                 rollups.five_minutes.then_some(levels.five_minutes),
@@ -148,11 +152,14 @@ impl Kept {
 
     /// What `auto` means for a range.
     pub fn auto(&self, from: Micros, to: Micros, now: Micros) -> Width {
-        let fits = |width: &Width| {
-            let kept = self.since(*width, now).is_some_and(|since| since <= width.ceil(from));
-            kept && width.buckets(from, to) <= POINTS_AUTO_MAX
-        };
-        Width::ALL.into_iter().find(fits).unwrap_or(Width::Day)
+        let fits = |width: &Width| width.buckets(from, to) <= POINTS_AUTO_MAX;
+        let keeps = |width: &Width| self.since(*width, now).is_some_and(|since| since <= width.ceil(from));
+        let kept = Width::ALL.into_iter().find(|width| keeps(width) && fits(width)).unwrap_or(Width::Day);
+        if kept.buckets(from, to) > 0 || from < before(now, self.metrics) {
+            return kept;
+        }
+        // A short range between two starts of its buckets: nothing, though there may be samples, which are few.
+        Width::ALL.into_iter().find(fits).unwrap_or(kept)
     }
 }
 

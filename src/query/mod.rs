@@ -1,6 +1,7 @@
 //! Reads: one file a resource, every query scoped by the tenant of the key, every value a bound parameter.
 //!
-//! Pages are made by keyset, so that page 1,000 costs what page 1 costs, and a cursor stays right while events arrive.
+//! Pages are made by keyset, so that page 1,000 costs what page 1 costs, and a cursor stays right while events arrive. Those of
+//! counts are made by offset: no key of theirs stays.
 
 mod catalog;
 mod correlations;

@@ -10,8 +10,14 @@ use crate::refresh::make_room;
 use crate::samples::{array, seconds_from_now, texts};
 use crate::tests;
 
-pub const TESTS: &[Test] =
-    tests!(filters, pages_are_the_whole, forms, mistakes_are_refused, tenants_see_only_their_own);
+pub const TESTS: &[Test] = tests!(
+    filters,
+    pages_are_the_whole,
+    one_event_is_found_however_old,
+    forms,
+    mistakes_are_refused,
+    tenants_see_only_their_own,
+);
 
 /// 40 events a minute apart, and a pair of each with the next but one, of type anomaly: nothing finds such pairs by itself.
 fn pairs(env: &Env, tidegate: &Tidegate) {
@@ -116,6 +122,50 @@ fn pages_are_the_whole(env: &Env) -> TestResult {
             assert_eq!(all, whole, "{query} by {limit}");
         }
     }
+    Ok(())
+}
+
+/// Who asks about one event need not know its age: without `from` all that is kept is looked through.
+fn one_event_is_found_however_old(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    make_room(env);
+    let (event, bystander) = (Uuid::from_u128(7), Uuid::from_u128(8));
+    // The last is older than what is kept, in the chunk that is the next to go.
+    env.sql().run(&format!(
+        "INSERT INTO correlations (id, timestamp, tenant_id, correlation_type, primary_event_id, related_event_id, primary_timestamp,
+                                   related_timestamp, strength, confidence)
+         SELECT md5(n || other)::uuid, at, 'default', 'anomaly',
+                CASE WHEN n % 2 = 0 THEN '{event}'::uuid ELSE md5(other)::uuid END,
+                CASE WHEN n % 2 = 0 THEN md5(other)::uuid ELSE '{event}'::uuid END, at, at, 0.5, 0.5
+         FROM unnest(ARRAY[now() + INTERVAL '2 days', now() - INTERVAL '1 hour', now() - INTERVAL '25 hours', now() - INTERVAL '5 days',
+                           now() - INTERVAL '20 days', now() - INTERVAL '80 days', date_trunc('day', now() - INTERVAL '90 days', 'UTC')])
+              WITH ORDINALITY AS ages (at, n) CROSS JOIN (VALUES ('x'), ('y')) others (other)
+         UNION ALL
+         SELECT md5('z')::uuid, now() - INTERVAL '3 days', 'default', 'anomaly', '{bystander}', md5('z')::uuid, now(), now(), 0.5, 0.5"
+    ));
+    let ids = |query: &str| -> Vec<String> {
+        let list = found(&tidegate.client, query);
+        list.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let of_event = format!("(primary_event_id = '{event}' OR related_event_id = '{event}')");
+    let kept = expected(env, &format!("{of_event} AND timestamp > now() - INTERVAL '85 days'"));
+    assert_eq!(kept.len(), 12);
+    assert_eq!(ids(&format!("event_id={event}")), kept);
+    let older = seconds_from_now(-2 * 86_400);
+    assert_eq!(ids(&format!("event_id={event}&to={older}")), kept[6..], "up to a time");
+    assert_eq!(ids(&format!("event_id={event}&from=-26h")), kept[..6], "`from` holds where it is given");
+    assert_eq!(ids(&format!("event_id={event}&from=-95d")).len(), 14);
+    assert_eq!(ids(""), kept[..4], "without an event, 24 hours");
+    assert_eq!(ids(&format!("event_id={bystander}")).len(), 1);
+    let (mut pages, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/correlations?type=anomaly&event_id={event}&limit=3{cursor}");
+        let list = tidegate.client.get(&path).expect(200);
+        pages.extend(texts(&list, "id").into_iter().map(str::to_owned));
+        let Some(next) = list["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(pages, kept, "page by page");
     Ok(())
 }
 

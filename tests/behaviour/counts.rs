@@ -10,8 +10,13 @@ use crate::refresh::{close, make_room};
 use crate::samples::array;
 use crate::tests;
 
-pub const TESTS: &[Test] =
-    tests!(exact_at_any_time, unbounded_questions_are_refused, the_rollup_answers_for_expired_events);
+pub const TESTS: &[Test] = tests!(
+    exact_at_any_time,
+    unbounded_questions_are_refused,
+    the_rollup_answers_for_expired_events,
+    pages_are_the_whole,
+    more_groups_than_a_page_has,
+);
 
 /// Events of the last days, in whole hours and at odd times, `late` of them older.
 fn send(tidegate: &Tidegate, seed: usize, late: i64) {
@@ -168,5 +173,86 @@ fn the_rollup_answers_for_expired_events(env: &Env) -> TestResult {
     assert_eq!(sql.count("events"), 600);
     assert_eq!(total(&client), json!([{ "count": 1200 }]));
     assert_eq!(client.get(path).expect(200)["data"], before["data"]);
+    Ok(())
+}
+
+/// All groups of a question, page by page, each with its number of groups.
+fn paged(client: &Client, path: &str, limit: usize) -> (Vec<Value>, Vec<usize>) {
+    let (mut groups, mut sizes, mut cursor) = (Vec::new(), Vec::new(), String::new());
+    loop {
+        let list = client.get(&format!("{path}&limit={limit}{cursor}")).expect(200);
+        let data = list["data"].as_array().unwrap();
+        groups.extend(data.iter().cloned());
+        sizes.push(data.len());
+        let Some(next) = list["next_cursor"].as_str() else { return (groups, sizes) };
+        cursor = format!("&cursor={next}");
+    }
+}
+
+fn pages_are_the_whole(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    make_room(env);
+    send(&tidegate, 0, 0);
+    close(env);
+    send(&tidegate, 3, 20_000);
+    let range = format!("from={}&to={}", crate::samples::hours_from_now(-70), crate::samples::hours_from_now(-1));
+    for (question, ..) in QUESTIONS {
+        let path = format!("/v1/events/counts?{range}&{question}");
+        let whole = client.get(&path).expect(200);
+        assert_eq!(whole["next_cursor"], Value::Null, "{path}");
+        let whole = whole["data"].as_array().unwrap().clone();
+        // The last page may be full.
+        for limit in [7, whole.len().max(1)] {
+            let (groups, sizes) = paged(client, &path, limit);
+            assert_eq!(groups, whole, "{path} by {limit}");
+            assert_eq!(sizes.len(), whole.len().div_ceil(limit).max(1), "{path} by {limit}: {sizes:?}");
+        }
+        let lines = client.get_as(&format!("{path}&limit=2"), &[("accept", "application/x-ndjson")]);
+        let lines: Vec<Value> = lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines, whole[..whole.len().min(2)], "{path}");
+    }
+    let path = format!("/v1/events/counts?{range}");
+    let list = client.get(&format!("{path}&bucket=1h&group_by=event_type&limit=3")).expect(200);
+    let cursor = list["next_cursor"].as_str().unwrap();
+    for other in ["bucket=1h", "bucket=1d&group_by=event_type", "bucket=1h&group_by=event_type&severity=info"] {
+        client.get(&format!("{path}&{other}&cursor={cursor}")).problem(400, "invalid_parameter");
+    }
+    client.get(&format!("/v1/events?cursor={cursor}")).problem(400, "invalid_parameter");
+    for mistake in ["limit=0", "limit=10001", "limit=x", "cursor=x"] {
+        client.get(&format!("{path}&{mistake}")).problem(400, "invalid_parameter");
+    }
+    let other = tidegate.with(&env.key("other", "read"));
+    other.get(&format!("{path}&bucket=1h&group_by=event_type&cursor={cursor}")).problem(404, "not_found");
+    Ok(())
+}
+
+fn more_groups_than_a_page_has(env: &Env) -> TestResult {
+    const GROUPS: usize = 10_050;
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    let events = (0..GROUPS).map(|n| crate::samples::event_with(n, &format!(r#""asset_id":"a{n}""#)));
+    client.events(array(events)).accepted(GROUPS as u64, 0);
+    let path = "/v1/events/counts?group_by=asset_id&from=-1d";
+    let problem = client.get(path).problem(400, "too_many_groups");
+    assert!(problem["detail"].as_str().unwrap().contains("limit"), "{problem}");
+    let (groups, sizes) = paged(client, path, 4000);
+    assert_eq!(sizes, [4000, 4000, 2050]);
+    let assets: std::collections::HashSet<&str> =
+        groups.iter().map(|group| group["asset_id"].as_str().unwrap()).collect();
+    assert_eq!(assets.len(), GROUPS);
+    assert!(groups.iter().all(|group| group["count"] == 1));
+    // A cursor alone: pages of 10,000, and no stream that ends in silence before its end.
+    let first = client.get(&format!("{path}&limit=1")).expect(200);
+    let second = format!("{path}&cursor={}", first["next_cursor"].as_str().unwrap());
+    let list = client.get(&second).expect(200);
+    assert_eq!(list["data"].as_array().unwrap()[..], groups[1..10_001]);
+    let third = format!("{path}&cursor={}", list["next_cursor"].as_str().unwrap());
+    assert_eq!(client.get(&third).expect(200), json!({ "data": groups[10_001..], "next_cursor": null }));
+    let csv = [("accept", "text/csv")];
+    client.get_as(path, &csv).problem(400, "too_many_groups");
+    client.get_as(&second, &csv).problem(400, "too_many_groups");
+    assert_eq!(client.get_as(&third, &csv).text().lines().count(), 1 + GROUPS - 10_001);
+    assert_eq!(client.get_as(&format!("{second}&limit=10000"), &csv).text().lines().count(), 10_001);
     Ok(())
 }

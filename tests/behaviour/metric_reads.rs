@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = tests!(
     a_level_that_is_switched_off_is_computed,
     samples_as_they_were_sent,
     auto_chooses,
+    auto_has_what_samples_tell,
     unbounded_questions_are_refused,
     mistakes_are_refused,
 );
@@ -212,6 +213,38 @@ fn auto_chooses(env: &Env) -> TestResult {
     assert_eq!(chosen(740 * day, 740 * day - hour), "1d");
     let default = tidegate.client.get("/v1/metrics?metric_name=x").expect(200);
     assert_eq!((&default["resolution"], &default["data"]), (&"5m".into(), &serde_json::json!([])), "24 hours");
+    Ok(())
+}
+
+/// A part of an hour, of which hours have nothing to say and minutes are not kept: not an empty list where there are samples.
+fn auto_has_what_samples_tell(env: &Env) -> TestResult {
+    for levels in ["rollups.levels=1m,5m,1h,1d", "rollups.levels=1h,1d"] {
+        let tidegate = env.serve_with(&[levels]);
+        make_room(env);
+        let ten: i64 =
+            env.sql().one("SELECT extract(epoch FROM date_trunc('day', now(), 'UTC'))::bigint - 8 * 86400 + 36000");
+        put_metrics(env, &SAMPLES.replace("now())", &format!("to_timestamp({ten}) + INTERVAL '2 hours')")));
+        let at = |seconds: i64| jiff::Timestamp::from_second(ten + seconds).unwrap();
+        let (from, to) = (at(5 * 60), at(50 * 60));
+        let query = format!("metric_name=load&from={from}&to={to}");
+        let found = points(&tidegate.client, &format!("{query}&limit=5"));
+        let all = expected(
+            env,
+            "1 minute",
+            &format!("metric_name = 'load' AND timestamp >= '{from}' AND timestamp < '{to}'"),
+        );
+        assert!(all.len() > 10, "{all:?}");
+        assert_same(&found, &all, levels);
+        assert!(found.iter().all(|point| point["resolution"] == "1m"));
+        let chosen = |from, to| {
+            let list = tidegate.client.get(&format!("/v1/metrics?metric_name=load&from={from}&to={to}")).expect(200);
+            (list["resolution"].as_str().unwrap().to_owned(), list["data"].as_array().unwrap().len())
+        };
+        assert_eq!(chosen(from, at(3601)).0, "1h", "one bucket of an hour");
+        assert_eq!(chosen(at(301), at(359)), ("1m".into(), 0), "no minute begins there");
+        let before = 90 * 86_400;
+        assert_eq!(chosen(at(300 - before), at(3000 - before)), ("1h".into(), 0), "samples have expired");
+    }
     Ok(())
 }
 

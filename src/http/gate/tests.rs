@@ -44,7 +44,7 @@ fn talk(pieces: &[&[u8]]) -> Heard {
             let (log, refused) = (Arc::clone(&log), gauge.refused());
             async move {
                 let line = match refused {
-                    Some(fault) => fault.code().to_owned(),
+                    Some(fault) => fault.code().as_str().to_owned(),
                     None => {
                         let (parts, body) = request.into_parts();
                         let body = body.collect().await;

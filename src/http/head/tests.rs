@@ -10,7 +10,7 @@ fn code(text: &str) -> &'static str {
     match look_whole(text) {
         Ok(Some(_)) => "passes",
         Ok(None) => "more",
-        Err(fault) => fault.code(),
+        Err(fault) => fault.code().as_str(),
     }
 }
 

@@ -51,7 +51,11 @@ pub async fn correlations(
         Some(id) if id.is_empty() => return Err(invalid("event_id", "is given without a value")),
         id => id.map(|id| event_id(principal, &id)),
     };
-    let from = params.take_time("from", now)?.unwrap_or(now - FROM_DEFAULT);
+    let from = match params.take_time("from", now)? {
+        // Who asks about one event need not know how old it is.
+        None if event_id.is_some() => None,
+        from => Some(from.unwrap_or(now - FROM_DEFAULT)),
+    };
     let to = params.take_time("to", now)?;
     let Paging { limit, cursor } = Paging::take(&mut params)?;
     params.finish()?;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Paging, Wanted, list, problem, wanted};
 use crate::http::Api;
 use crate::http::params::{Params, invalid};
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::http::response::{Body, json};
 use crate::limits::{PAGE_ROWS_DEFAULT, POINTS_DEFAULT};
 use crate::query::{CatalogQuery, Page, PointsQuery, Resolution, SamplesQuery, SeriesFilter};
@@ -85,7 +85,7 @@ pub async fn metrics(
     params.finish()?;
     if series.metric_names.is_empty() && series.asset_ids.is_empty() {
         return Err(Problem::bad_request(
-            "unbounded_query",
+            Code::UnboundedQuery,
             "say which series: give metric_name, asset_id or both; GET /v1/metrics/catalog lists them",
         ));
     }

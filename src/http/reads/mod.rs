@@ -21,7 +21,7 @@ pub use receipts::receipt;
 use super::Api;
 use super::export::{self, Form};
 use super::params::{Params, invalid};
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::response::{Body, json};
 use crate::limits::PAGE_ROWS_MAX;
 use crate::query::{CursorError, Listing, Page, ReadError};
@@ -92,7 +92,7 @@ fn wanted(headers: &HeaderMap) -> Result<Wanted, Problem> {
     best.map(|(_, wanted)| wanted).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_ACCEPTABLE,
-            "not_acceptable",
+            Code::NotAcceptable,
             "Accept must allow application/json, application/x-ndjson or text/csv",
         )
     })
@@ -105,18 +105,18 @@ fn problem(api: &Api, error: ReadError) -> Problem {
         ReadError::Cursor(CursorError::OtherQuery) => invalid("cursor", "belongs to a query with other filters"),
         ReadError::Cursor(CursorError::NotFound) => Problem::not_found("cursor"),
         ReadError::Timeout => Problem::unavailable(
-            "query_timeout",
+            Code::QueryTimeout,
             "the query took too long; narrow from and to, or filter by asset_id or correlation_id",
             5,
         ),
-        ReadError::Unbounded(advice) => Problem::bad_request("unbounded_query", advice),
+        ReadError::Unbounded(advice) => Problem::bad_request(Code::UnboundedQuery, advice),
         ReadError::Value(reason) => {
-            Problem::bad_request("invalid_parameter", format!("a query parameter's value: {reason}"))
+            Problem::bad_request(Code::InvalidParameter, format!("a query parameter's value: {reason}"))
         }
         ReadError::Storage(error) => {
             tracing::warn!(%error, "a read failed");
             let retry_after_s = api.ingest.retry_after_s();
-            Problem::unavailable("database_unavailable", "the database cannot be asked at the moment", retry_after_s)
+            Problem::unavailable(Code::DatabaseUnavailable, "the database cannot be asked at the moment", retry_after_s)
         }
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::problem;
 use crate::http::Api;
 use crate::http::params::Params;
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::http::response::{Body, json};
 use crate::ingest::spool::Summary;
 use crate::tenancy::Principal;
@@ -28,7 +28,7 @@ pub async fn receipt(api: &Api, principal: &Principal, id: &str, params: Params)
     found.map(|receipt| json(StatusCode::OK, &receipt)).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,
-            "not_found",
+            Code::NotFound,
             "there is no such receipt; receipts are kept for retention.ledger, of requests with an Idempotency-Key and of those that were spooled",
         )
     })

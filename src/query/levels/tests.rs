@@ -14,6 +14,7 @@ fn kept(fine: bool) -> Kept {
     Kept {
         metrics: days(90),
         events: days(365),
+        correlations: days(90),
         levels: [level(days(7)), level(days(7)), Some(days(730)), Some(Duration::MAX)],
     }
 }
@@ -43,6 +44,31 @@ fn auto_leaves_out_what_is_not_kept() {
     assert_eq!(old(730 * DAY, &kept(true)), Width::Hour);
     assert_eq!(old(731 * DAY, &kept(true)), Width::Day);
     assert_eq!(old(HOUR, &kept(false)), Width::Hour, "minutes are switched off");
+}
+
+/// Between two starts of its buckets a level has nothing to say, whatever was measured.
+#[test]
+fn auto_is_no_level_without_a_bucket_where_samples_have_one() {
+    // Between five past ten and ten to eleven, so many days ago.
+    let part_of_hour = |days: Micros, kept: &Kept| {
+        let ten = NOW - days * DAY + 10 * HOUR;
+        kept.auto(ten + 5 * MINUTE, ten + 50 * MINUTE, NOW)
+    };
+    assert_eq!(part_of_hour(1, &kept(true)), Width::Minute);
+    assert_eq!(part_of_hour(8, &kept(true)), Width::Minute, "no longer kept");
+    assert_eq!(part_of_hour(1, &kept(false)), Width::Minute, "switched off");
+    assert_eq!(part_of_hour(90, &kept(true)), Width::Minute);
+    assert_eq!(part_of_hour(91, &kept(true)), Width::Hour, "its samples have expired");
+    let auto = |from: Micros, to: Micros| kept(false).auto(NOW - DAY + from, NOW - DAY + to, NOW);
+    assert_eq!(auto(1, HOUR), Width::Minute, "the end is exclusive");
+    assert_eq!(auto(1, HOUR + 1), Width::Hour, "one bucket");
+    assert_eq!(auto(MINUTE + 1, 2 * MINUTE), Width::Minute, "within a minute there is nothing");
+    assert_eq!(auto(1, 1), Width::Minute, "a range of nothing");
+    // Of a day in part, where hours are kept for two days: more minutes than fit.
+    let short = Kept { levels: [None, None, Some(Duration::from_secs(2 * DAYS)), Some(Duration::MAX)], ..kept(false) };
+    let begin = NOW - 10 * DAY;
+    assert_eq!(short.auto(begin + MINUTE, begin + DAY - MINUTE, NOW), Width::FiveMinutes);
+    assert_eq!(short.auto(begin + MINUTE, begin + DAY + MINUTE, NOW), Width::Day);
 }
 
 #[test]
