@@ -78,6 +78,10 @@ const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_tra
 /// begun is finished by a later run.
 const DETACH_TIMEOUT: &str = "SET statement_timeout = '30s'";
 
+/// What a partition bears from before it is detached until it is dropped: it tells what an interrupted run left from what an
+/// operator detached to archive or repair it.
+const EXPIRED: &str = "tidegate: expired, to be dropped";
+
 const LIST: &str = include_str!("../../sql/queries/partitions.sql");
 
 impl Partitions {
@@ -148,7 +152,8 @@ impl Partitions {
                 continue;
             }
             let (from, to) = range_around(&ranges, timestamp_us, self.interval_us);
-            client.batch_execute(&create_sql(self.table, from, to)?).await?;
+            let sql = create_sql(self.table, &free_name(client, self.table, from).await?, from, to)?;
+            client.batch_execute(&sql).await?;
             ranges.insert(from, to);
             made += 1;
         }
@@ -167,7 +172,8 @@ impl Partitions {
 
     async fn drop_expired(&self, client: &Client, oldest_us: i64) -> Result<usize, StorageError> {
         // What an interrupted run left: a detach to be finished, or a detached table to be dropped.
-        for row in client.query(include_str!("../../sql/queries/partitions_leftover.sql"), &[&self.table]).await? {
+        let leftover = include_str!("../../sql/queries/partitions_leftover.sql");
+        for row in client.query(leftover, &[&self.table, &EXPIRED]).await? {
             let (table, pending): (String, bool) = (row.get(0), row.get(1));
             if pending {
                 client
@@ -183,6 +189,7 @@ impl Partitions {
                 continue;
             }
             self.forget();
+            client.batch_execute(&format!("COMMENT ON TABLE {table} IS '{EXPIRED}'")).await?;
             client
                 .batch_execute(&format!("ALTER TABLE tidegate.{} DETACH PARTITION {table} CONCURRENTLY", self.table))
                 .await?;
@@ -233,13 +240,24 @@ fn range_around(ranges: &Ranges, timestamp_us: i64, interval_us: i64) -> (i64, i
     (from, to)
 }
 
-fn create_sql(table: &str, from_us: i64, to_us: i64) -> Result<String, StorageError> {
-    let time = |us: i64| {
-        Timestamp::from_microsecond(us)
-            .map_err(|_| StorageError::fatal(format!("no partition can hold timestamp {us} us")))
-    };
+fn time(us: i64) -> Result<Timestamp, StorageError> {
+    Timestamp::from_microsecond(us).map_err(|_| StorageError::fatal(format!("no partition can hold timestamp {us} us")))
+}
+
+/// A new partition's name: of its start, and numbered when a detached one has that name.
+async fn free_name(client: &Client, table: &str, from_us: i64) -> Result<String, StorageError> {
+    let name = format!("tidegate.{table}_p{}", time(from_us)?.strftime("%Y%m%d_%H%M%S"));
+    let mut free = name.clone();
+    let mut number = 1;
+    while client.query_one("SELECT to_regclass($1::text) IS NOT NULL", &[&free]).await?.get(0) {
+        number += 1;
+        free = format!("{name}_{number}");
+    }
+    Ok(free)
+}
+
+fn create_sql(table: &str, name: &str, from_us: i64, to_us: i64) -> Result<String, StorageError> {
     let (from, to) = (time(from_us)?, time(to_us)?);
-    let name = format!("tidegate.{table}_p{}", from.strftime("%Y%m%d_%H%M%S"));
     Ok(format!(
         "CREATE TABLE {name} (LIKE tidegate.{table} INCLUDING ALL); \
          ALTER TABLE tidegate.{table} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}');"
@@ -272,8 +290,9 @@ mod tests {
     }
 
     #[test]
-    fn sql_names_the_partition_by_its_start() {
-        let sql = create_sql("events", 0, DAY).expect("a valid range");
-        assert!(sql.contains("events_p19700101_000000") && sql.contains("TO ('1970-01-02T00:00:00Z')"), "{sql}");
+    fn sql_names_the_partition_and_its_bounds() {
+        let sql = create_sql("events", "tidegate.events_p19700101_000000", 0, DAY).expect("a valid range");
+        assert!(sql.contains("PARTITION tidegate.events_p19700101_000000 FOR VALUES FROM ('1970-01-01T00:00:00Z')"));
+        assert!(sql.contains("TO ('1970-01-02T00:00:00Z')"), "{sql}");
     }
 }

@@ -16,7 +16,7 @@ pub const TESTS: &[Test] = tests!(
     more_series_than_one_transaction_judges,
 );
 
-fn event(number: u64, at_s: i64, module: &str, kind: &str, members: &str) -> String {
+pub fn event(number: u64, at_s: i64, module: &str, kind: &str, members: &str) -> String {
     format!(
         r#"{{"id":"{}","timestamp":"{}","source_module":"{module}","event_type":"{kind}","payload":{{}}{members}}}"#,
         id(number),
@@ -25,7 +25,7 @@ fn event(number: u64, at_s: i64, module: &str, kind: &str, members: &str) -> Str
 }
 
 /// Two types that occur together twice in an hour, one of the first's module that does as well, and one that is always there.
-fn bursts(start: i64) -> Vec<String> {
+pub fn bursts(start: i64) -> Vec<String> {
     let mut events: Vec<String> =
         (0..64).map(|minute| event(1000 + minute, start + 60 * minute.cast_signed(), "noise", "tick", "")).collect();
     for (burst, minute) in [20, 45].into_iter().enumerate() {
@@ -38,7 +38,7 @@ fn bursts(start: i64) -> Vec<String> {
     events
 }
 
-fn temporal(sql: &Sql) -> Vec<(String, String, f64, f64, Value)> {
+pub fn temporal(sql: &Sql) -> Vec<(String, String, f64, f64, Value)> {
     let rows = sql.rows(
         "SELECT primary_event_id::text, related_event_id::text, strength, confidence, metadata FROM correlations \
          WHERE correlation_type = 'temporal' ORDER BY timestamp, primary_timestamp",
@@ -104,17 +104,18 @@ fn a_late_event_makes_the_minutes_after_it_anew(env: &Env) -> TestResult {
     Ok(())
 }
 
-fn anomalies(sql: &Sql) -> Vec<(String, String, f64, f64, Value)> {
+pub fn anomalies(sql: &Sql, tenant: &str) -> Vec<(String, String, f64, f64, Value)> {
     let rows = sql.rows(
         "SELECT primary_event_id::text, related_event_id::text, strength, confidence, metadata FROM correlations \
-         WHERE correlation_type = 'anomaly' ORDER BY metadata->>'bucket', metadata->>'metric_name', related_timestamp",
-        &[],
+         WHERE correlation_type = 'anomaly' AND tenant_id = $1 \
+         ORDER BY metadata->>'bucket', metadata->>'metric_name', related_timestamp",
+        &[&tenant],
     );
     rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4))).collect()
 }
 
 /// Samples of a metric: hours before `hour`, and value.
-fn metrics(client: &Client, hour: i64, asset: &str, name: &str, samples: &[(i64, f64)]) {
+pub fn metrics(client: &Client, hour: i64, asset: &str, name: &str, samples: &[(i64, f64)]) {
     let body: Vec<String> = samples
         .iter()
         .map(|(before, value)| {
@@ -128,7 +129,7 @@ fn metrics(client: &Client, hour: i64, asset: &str, name: &str, samples: &[(i64,
 }
 
 /// A day and a half around 10, then what it is in the hour itself.
-fn series(value: f64) -> Vec<(i64, f64)> {
+pub fn series(value: f64) -> Vec<(i64, f64)> {
     (1..=36).map(|n| (n, 10.0 + f64::from(i32::try_from(n % 5).unwrap()))).chain([(0, value)]).collect()
 }
 
@@ -157,7 +158,7 @@ fn an_outlier_is_tied_to_the_errors_of_its_asset(env: &Env) -> TestResult {
     ];
     tidegate.client.events(format!("[{}]", events.join(","))).accepted(9, 0);
     settled(&sql);
-    let found = anomalies(&sql);
+    let found = anomalies(&sql, "default");
     let told: Vec<(&str, &str)> = found.iter().map(|pair| (pair.0.as_str(), pair.1.as_str())).collect();
     let (one, two, five, seven) = (id(2), id(4), id(5), id(7));
     let expected: [(&str, &str); 3] = [(&one, &two), (&seven, &seven), (&one, &five)];
@@ -184,10 +185,11 @@ fn late_metrics_and_errors_judge_the_hour_again(env: &Env) -> TestResult {
     let error = |number: u64, at: i64| event(number, at, "m", "t", r#","asset_id":"web-1","severity":"error""#);
     tidegate.client.events(error(1, hour + 60)).accepted(1, 0);
     settled(&sql);
-    assert_eq!(anomalies(&sql), []);
+    assert_eq!(anomalies(&sql, "default"), []);
     metrics(&tidegate.client, hour, "web-1", "latency", &series(100.0));
     settled(&sql);
-    let ids = || -> Vec<(String, String)> { anomalies(&sql).into_iter().map(|pair| (pair.0, pair.1)).collect() };
+    let ids =
+        || -> Vec<(String, String)> { anomalies(&sql, "default").into_iter().map(|pair| (pair.0, pair.1)).collect() };
     assert_eq!(ids(), [(id(1), id(1))]);
     // A second error: the first is not alone any more. An earlier one: it comes first.
     tidegate.client.events(error(2, hour + 70)).accepted(1, 0);
@@ -221,7 +223,7 @@ fn more_series_than_one_transaction_judges(env: &Env) -> TestResult {
     }
     tidegate.client.events(format!("[{}]", events.join(","))).accepted(60, 0);
     settled(&sql);
-    assert_eq!(anomalies(&sql).len(), 300);
+    assert_eq!(anomalies(&sql, "default").len(), 300);
     let before = all_pairs(&sql);
     again(&sql);
     assert_eq!(all_pairs(&sql), before);

@@ -11,6 +11,7 @@ pub const TESTS: &[Test] = tests!(
     expired_rows_go_with_their_chunks,
     expired_rollups_go_with_their_chunks,
     expired_rows_of_ordinary_tables_go,
+    manifests_that_stay_hold_up_none_that_go,
     status_on_the_command_line_and_over_http,
     status_needs_an_admin,
     a_job_that_fails_is_shown,
@@ -144,6 +145,23 @@ fn expired_rows_of_ordinary_tables_go(env: &Env) -> TestResult {
     assert_eq!(left("ingest_batches", "tenant_id = 'x' AND kind = 'events'"), 2);
     assert_eq!(left("ingest_batches", "tenant_id = 'x' AND kind = 'metrics'"), 1);
     assert_eq!(left("storage_samples", "relation = 'x'"), 1);
+    Ok(())
+}
+
+/// Manifests of events that lay ahead outlive those around them: more of them than one statement looks at.
+fn manifests_that_stay_hold_up_none_that_go(env: &Env) -> TestResult {
+    let sql = env.sql();
+    sql.run(
+        "INSERT INTO ingest_batches SELECT 'x', n, m.stream, 1, m.at, m.at, '{}', now() - m.age, 'events' \
+         FROM (VALUES (1, 10050, 'ahead', now() - INTERVAL '364 days', INTERVAL '370 days'), \
+                      (10051, 22000, 'expired', now() - INTERVAL '370 days', INTERVAL '370 days'), \
+                      (22001, 22100, 'recent', now(), INTERVAL '0 days')) m (first, last, stream, at, age) \
+         CROSS JOIN LATERAL generate_series(m.first - 30000, m.last - 30000) n",
+    );
+    assert_eq!(run(env, &[])["manifests_deleted"], 11_950);
+    let left =
+        sql.column::<String>("SELECT concat_ws(' ', stream, count(*)) FROM ingest_batches GROUP BY stream ORDER BY 1");
+    assert_eq!(left, ["ahead 10050", "recent 100"]);
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod abuse;
 mod columnstore;
 mod correlation_reads;
 mod correlations;
+mod correlations_kept;
 mod correlations_late;
 mod correlations_rules;
 mod counts;
@@ -111,6 +112,7 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("correlations", correlations::REAL),
         ("correlations", correlations_late::TESTS),
         ("correlations", correlations_rules::TESTS),
+        ("correlations", correlations_kept::TESTS),
         ("seen", seen::TESTS),
         ("http", http::TESTS),
         ("abuse", abuse::TESTS),

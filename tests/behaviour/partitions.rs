@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = tests!(postgres:
     of_another_width_beside_old_ones,
     made_by_several_requests_at_once,
     leftovers_are_cleared,
+    what_an_operator_detached_stays,
 );
 
 /// Names of the partitions, oldest first.
@@ -123,17 +124,65 @@ fn made_by_several_requests_at_once(env: &Env) -> TestResult {
     Ok(())
 }
 
+/// An expiry that is killed while it waits for a reader of the partition.
 fn leftovers_are_cleared(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let late = event_with(1, &format!(r#""timestamp":"{}""#, hours_from_now(-100 * 24)));
     tidegate.client.events(late).accepted(1, 0);
     until("partitions ahead", || (partitions(env).len() == 10).then_some(()));
     drop(tidegate);
-    // As an expiry leaves it that was killed between its two steps.
+    let settings = ["retention.events=10d"];
+    let _tidegate = env.serve_with(&settings);
+    let (reader, killer) = (env.sql(), env.sql());
+    reader.run("BEGIN");
+    assert_eq!(reader.count("events"), 1);
+    let killing = std::thread::spawn(move || {
+        let pid: i32 = until("the detach waits for the reader", || {
+            let waits = "SELECT pid FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE datname = current_database() \
+                         AND query LIKE 'ALTER TABLE tidegate.events DETACH%' AND locktype = 'virtualxid' AND NOT granted";
+            killer.column(waits).pop()
+        });
+        killer.run(&format!("SELECT pg_terminate_backend({pid})"));
+        let dead = format!("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {pid})");
+        until("it is killed", || killer.one::<bool>(&dead).then_some(()));
+        assert!(killer.one::<bool>("SELECT EXISTS (SELECT FROM pg_inherits WHERE inhdetachpending)"));
+        reader.run("COMMIT");
+    });
     let sql = env.sql();
-    sql.alter(&format!("ALTER TABLE events DETACH PARTITION {}", of_day(-100)));
-    let _tidegate = env.serve();
-    let there = format!("SELECT to_regclass('tidegate.{}') IS NULL", of_day(-100));
-    until("the detached table is dropped", || sql.one::<bool>(&there).then_some(()));
+    let gone = format!("SELECT to_regclass('tidegate.{}') IS NULL", of_day(-100));
+    until("the detached table is dropped", || {
+        // One that is killed fails.
+        env.cli(&["lifecycle", "run", "--set", settings[0]]);
+        sql.one::<bool>(&gone).then_some(())
+    });
+    killing.join().unwrap();
+    Ok(())
+}
+
+/// Somebody wants the rows for himself: to archive or to repair them.
+fn what_an_operator_detached_stays(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let days = [-300, -100, -3];
+    let items = days.iter().map(|day| event_with(0, &format!(r#""timestamp":"{}""#, hours_from_now(day * 24))));
+    tidegate.client.events(array(items)).accepted(3, 0);
+    until("partitions ahead", || (partitions(env).len() == 12).then_some(()));
+    drop(tidegate);
+    let sql = env.sql();
+    for day in [-100, -3] {
+        sql.alter(&format!("ALTER TABLE events DETACH PARTITION {}", of_day(day)));
+    }
+    // Of two that are expired and one that is not the one that nobody detached goes.
+    let settings = ["retention.events=10d"];
+    let tidegate = env.serve_with(&settings);
+    until("the expired one is gone", || {
+        run_once(env, &settings);
+        (partitions(env) == ahead()).then_some(())
+    });
+    run_once(env, &settings);
+    assert_eq!((sql.count(&of_day(-100)), sql.count(&of_day(-3))), (1, 1));
+    // What comes for its time meanwhile is stored beside it.
+    let late = event_with(1, &format!(r#""timestamp":"{}""#, hours_from_now(-3 * 24)));
+    tidegate.client.events(late).accepted(1, 0);
+    assert_eq!((sql.count("events"), sql.count(&of_day(-3))), (1, 1));
     Ok(())
 }

@@ -18,7 +18,9 @@ use crate::limits::{
     ANOMALY_ASSETS_PER_SLICE, ANOMALY_EVENTS_MAX, ANOMALY_HISTORY_HOURS, ANOMALY_HISTORY_HOURS_MIN,
     ANOMALY_NEAR_MINUTES, ANOMALY_SERIES_PER_SLICE, ROLLUPS_SETTLED_AFTER,
 };
+use crate::rollup::floors::floors;
 use crate::rollup::job::{Counts, Job};
+use crate::rollup::levels::Source;
 use crate::rollup::minutes::{self, Range, Tally, Work, minute_at};
 use crate::storage::{PartitionedTables, StorageError};
 
@@ -85,6 +87,12 @@ impl Work for Anomalies {
         tally: &mut Tally,
     ) -> Result<Option<Value>, StorageError> {
         if !self.keeps(range) {
+            return Ok(None);
+        }
+        // Without its samples the hour has no outliers, and those that it gave when it had them would be taken away.
+        let floor = floors(transaction.client()).await?.of(Source::Metrics, &range.tenant_id);
+        if floor.is_some_and(|floor| range.starts_at() < floor) {
+            tally.add("hours_without_samples", 1);
             return Ok(None);
         }
         let after: Series =

@@ -62,7 +62,7 @@ impl Job for Correlations {
         let chains = Chains { job: self, groups };
         minutes::work(&chains, client, &mut tally).await?;
         for _ in 0..SEARCHES_PER_RUN {
-            if !parents::search(client, &mut tally).await? {
+            if !parents::search(self, client, &mut tally).await? {
                 break;
             }
         }

@@ -122,7 +122,12 @@ pub(super) async fn resolve(
 }
 
 /// Looks for the parents of some orphans in the whole window, in one transaction; false when none is left to be looked for.
-pub(super) async fn search(client: &mut Object, tally: &mut Tally) -> Result<bool, StorageError> {
+/// They may have waited until their pairs are kept no longer, for which there need not be a partition.
+pub(super) async fn search(
+    job: &super::Correlations,
+    client: &mut Object,
+    tally: &mut Tally,
+) -> Result<bool, StorageError> {
     let transaction = client.transaction().await?;
     transaction.batch_execute("SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off").await?;
     let next = "UPDATE orphans SET searched = true WHERE ctid = ANY (ARRAY(SELECT ctid FROM orphans WHERE NOT searched \
@@ -139,6 +144,11 @@ pub(super) async fn search(client: &mut Object, tally: &mut Tally) -> Result<boo
         for (index, parent_at) in in_window(&transaction, tenant_id, children).await? {
             found.push(pair(children[index], parent_at));
             resolved.push(children[index]);
+        }
+        let all = found.len();
+        found.retain(|pair| job.keeps(pair.at()));
+        if found.len() < all {
+            tally.add("pairs_too_old", all - found.len());
         }
         tally.add("pairs", pairs::write(&transaction, tenant_id, &found).await?);
         forget(&transaction, tenant_id, resolved.iter()).await?;

@@ -32,6 +32,10 @@ impl Work for Temporal<'_> {
         _position: Option<&Value>,
         tally: &mut Tally,
     ) -> Result<Option<Value>, StorageError> {
+        if !self.0.keeps(range.ends_at()) {
+            tally.add("blocks_too_old", 1);
+            return Ok(None);
+        }
         for minute in range.from_minute..range.to_minute {
             let pairs = of_minute(transaction, &range.tenant_id, minute).await?;
             let ids: Vec<Uuid> = pairs.iter().map(|pair| pair.id(&range.tenant_id)).collect();

@@ -28,6 +28,12 @@ pub async fn delete(client: &Object, retention: &RetentionConfig) -> Vec<(&'stat
     for table in expiring(retention) {
         results.push((table.what, delete_in_steps(client, &table.sql, table.keep).await));
     }
+    // Each kind on its own, so that one that is kept long does not hide the other.
+    for (what, kind, keep) in
+        [("manifests_deleted", "events", retention.events), ("metric_manifests_deleted", "metrics", retention.metrics)]
+    {
+        results.push((what, delete_manifests(client, kind, keep).await));
+    }
     results
 }
 
@@ -38,29 +44,16 @@ fn expiring(retention: &RetentionConfig) -> Vec<Expiring> {
         keep,
     };
     let before = "now() - make_interval(secs => $1::bigint)";
-    // Only the oldest are looked at: batch ids grow with time, and there is an index on nothing else. Each kind on its own,
-    // so that one that is kept long does not hide the other.
-    let manifests = |what, kind: &str, keep| Expiring {
-        what,
-        sql: format!(
-            "DELETE FROM ingest_batches WHERE batch_id IN \
-             (SELECT batch_id FROM ingest_batches WHERE kind = '{kind}' ORDER BY batch_id LIMIT $2) \
-             AND kind = '{kind}' AND max_timestamp < {before}"
-        ),
-        keep,
-    };
     vec![
         aged("ledger_rows_deleted", "ingest_ledger", &format!("created_at < {before}"), retention.ledger),
         aged("dead_letters_deleted", "dead_letter_events", &format!("failed_at < {before}"), retention.dead_letters),
-        manifests("manifests_deleted", "events", retention.events),
-        manifests("metric_manifests_deleted", "metrics", retention.metrics),
         aged("storage_samples_deleted", "storage_samples", &format!("at < {before}"), STORAGE_SAMPLES_KEPT),
     ]
 }
 
 /// Runs a DELETE of at most $2 rows older than $1 seconds until it finds fewer.
 async fn delete_in_steps(client: &Object, sql: &str, keep: Duration) -> Result<u64, StorageError> {
-    let keep_s = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
+    let keep_s = seconds(keep);
     let mut deleted = 0;
     for _ in 0..DELETES_PER_RUN {
         let rows = client.execute(sql, &[&keep_s, &DELETE_ROWS]).await?;
@@ -70,4 +63,25 @@ async fn delete_in_steps(client: &Object, sql: &str, keep: Duration) -> Result<u
         }
     }
     Ok(deleted)
+}
+
+/// Goes through the manifests of one kind from the oldest on, as far as there may be expired ones. Those of events that lay
+/// ahead stay among them: how many go says nothing about what comes after.
+async fn delete_manifests(client: &Object, kind: &str, keep: Duration) -> Result<u64, StorageError> {
+    let sql = include_str!("../../../sql/queries/manifests_expire.sql");
+    let keep_s = seconds(keep);
+    let mut deleted = 0;
+    let mut after = i64::MIN;
+    for _ in 0..DELETES_PER_RUN {
+        let row = client.query_one(sql, &[&keep_s, &DELETE_ROWS, &kind, &after]).await?;
+        let (gone, last): (i64, Option<i64>) = (row.get(0), row.get(1));
+        deleted += gone.unsigned_abs();
+        let Some(last) = last else { break };
+        after = last;
+    }
+    Ok(deleted)
+}
+
+fn seconds(keep: Duration) -> i64 {
+    i64::try_from(keep.as_secs()).unwrap_or(i64::MAX)
 }
