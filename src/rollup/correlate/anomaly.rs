@@ -38,7 +38,9 @@ impl Job for Anomalies {
 
     async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
         let mut tally = Tally::default();
-        minutes::work(self, client, &mut tally).await?;
+        // Perhaps another node, or an operator, took a partition away.
+        let forget = |_: &StorageError| self.partitions.iter().for_each(|tables| tables.of("correlations").forget());
+        minutes::work(self, client, &mut tally).await.inspect_err(forget)?;
         Ok(tally.into_counts())
     }
 }

@@ -57,6 +57,14 @@ impl Job for Correlations {
     const INTERVAL: Duration = Duration::from_secs(1);
 
     async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
+        // Perhaps another node, or an operator, took a partition away.
+        let forget = |_: &StorageError| self.partitions.iter().for_each(|tables| tables.of("correlations").forget());
+        self.work(client).await.inspect_err(forget)
+    }
+}
+
+impl Correlations {
+    async fn work(&self, client: &mut Object) -> Result<Counts, StorageError> {
         let mut tally = Tally::default();
         let groups = self.groups_relation(client).await?;
         let chains = Chains { job: self, groups };
@@ -72,9 +80,7 @@ impl Job for Correlations {
         metrics::gauge!("tidegate_correlation_lag_seconds").set(lag.as_secs_f64());
         Ok(tally.into_counts())
     }
-}
 
-impl Correlations {
     /// Has not found anything yet.
     pub fn new(partitions: Option<Arc<PartitionedTables>>, engine: Engine, kept: Duration) -> Self {
         Self { partitions, engine, kept, upkeep_from: AtomicI32::default() }
