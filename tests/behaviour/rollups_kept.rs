@@ -229,7 +229,7 @@ fn policies_follow_the_configuration(env: &Env) -> TestResult {
     ]);
     drop(tidegate);
     // With the same figures nothing is remade; the floors' new time says that the policies were looked at.
-    let floor = || -> jiff::Timestamp { sql.one("SELECT max(floor) FROM rollup_floors") };
+    let floor = || -> f64 { sql.one("SELECT coalesce(extract(epoch FROM max(floor)), 0)::float8 FROM rollup_floors") };
     let before = floor();
     let tidegate = env.serve();
     until("the policies were looked at", || (floor() > before).then_some(()));
