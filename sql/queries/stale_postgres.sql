@@ -15,8 +15,16 @@ WITH level AS (
     SELECT DISTINCT (extract(epoch FROM date_bin(l.width, n.at, TIMESTAMPTZ '1970-01-01 00:00:00+00')) * 1000000)::bigint AS low,
         (extract(epoch FROM l.width) * 1000000)::bigint AS width
     FROM noted n CROSS JOIN level l
+), open AS (
+    -- What is not closed yet: from a time that the planner sees, which the view of the level could not show it.
+    SELECT greatest($2, CASE WHEN isfinite(closed_until) THEN (extract(epoch FROM closed_until) * 1000000)::bigint ELSE $2 END) AS low
+    FROM rollup_levels WHERE level = $1
 ), lagging AS (
-    SELECT range_agg(int8range(low, low + width)) AS pieces FROM buckets WHERE low + width > $2 AND low < $3
+    SELECT range_agg(piece) AS pieces FROM (
+        SELECT int8range(low, low + width) AS piece FROM buckets WHERE low + width > $2 AND low < $3
+        UNION ALL
+        SELECT int8range(low, $3) FROM open WHERE low < $3
+    ) p
 )
 SELECT o.events_retention_days, o.metrics_retention_days, lower(p.piece), upper(p.piece)
 FROM (SELECT max(events_retention_days) AS events_retention_days, max(metrics_retention_days) AS metrics_retention_days

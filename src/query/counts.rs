@@ -84,9 +84,9 @@ impl CountsQuery {
     }
 
     /// The counts of one piece.
-    fn push_piece(&self, sql: &mut Sql, piece: &Piece) {
+    fn push_piece(&self, sql: &mut Sql, stored: &str, piece: &Piece) {
         let (time, count, relation) = match piece.source {
-            Source::Rollup => ("bucket", "sum(count)::bigint", HOURLY),
+            Source::Rollup => ("bucket", "sum(count)::bigint", stored),
             Source::Rows => ("timestamp", "count(*)", "events"),
         };
         let columns: Vec<String> = self.columns(time).into_iter().chain([format!("{count} AS n")]).collect();
@@ -145,9 +145,10 @@ impl Reads {
         let names: Vec<&str> = query.bucket.map(|_| "at").into_iter().chain(fields).collect();
         let columns: Vec<&str> = names.iter().copied().chain(["coalesce(sum(n), 0)::bigint"]).collect();
         let mut sql = Sql::new(&format!("SELECT {} FROM (", columns.join(", ")));
+        let stored = self.stored(HOURLY);
         for (index, piece) in pieces.iter().enumerate() {
             sql.push(if index > 0 { " UNION ALL " } else { "" });
-            query.push_piece(&mut sql, piece);
+            query.push_piece(&mut sql, &stored, piece);
         }
         sql.push(") counted").push(&query.grouping());
         let newest_first = if query.bucket.is_some() { "1 DESC, " } else { "" };

@@ -62,6 +62,15 @@ impl Reads {
         })
     }
 
+    /// Where the buckets of a level are stored that are not stale: on the postgres engine without what is open, for which
+    /// [`Self::freshness`] has said so.
+    pub(super) fn stored(&self, level: &str) -> String {
+        match self.engine {
+            Engine::Timescale => level.to_owned(),
+            Engine::Postgres => format!("{level}_closed"),
+        }
+    }
+
     /// The first bucket whose rows are surely all there still.
     pub(super) fn rows_since(&self, kind: Kind, width: Width, fresh: &Freshness, now: Micros) -> Micros {
         let (common, own) = match kind {

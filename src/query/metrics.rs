@@ -135,7 +135,9 @@ impl Reads {
         let found = match parts.is_empty() {
             true => Found { rows: Vec::new(), cut: false },
             false => {
-                let (rows, cut) = self.rows(&points_sql(query, width, &parts, after.as_ref())?).await?;
+                let (rows, cut) = self
+                    .rows(&points_sql(query, width, &self.stored(width.relation()), &parts, after.as_ref())?)
+                    .await?;
                 Found { rows, cut }
             }
         };
@@ -161,13 +163,19 @@ impl Reads {
     }
 }
 
-fn points_sql(query: &PointsQuery, width: Width, parts: &[Part], after: Option<&After>) -> Result<Sql, ReadError> {
+fn points_sql(
+    query: &PointsQuery,
+    width: Width,
+    stored: &str,
+    parts: &[Part],
+    after: Option<&After>,
+) -> Result<Sql, ReadError> {
     let mut sql = Sql::new(&format!("SELECT {COLUMNS} FROM ("));
     for (index, part) in parts.iter().enumerate() {
         let (from, to) = (time(part.from)?, time(part.to)?);
         sql.push(if index > 0 { " UNION ALL " } else { "" }).push(&format!("SELECT {COLUMNS} FROM "));
         match part.source {
-            Source::Rollup => sql.push(width.relation()),
+            Source::Rollup => sql.push(stored),
             Source::Rows => {
                 sql.push(&format!("metrics_rollup(INTERVAL '{}', ", width.interval()));
                 sql.bind(from, Type::TIMESTAMPTZ).push(", ").bind(to, Type::TIMESTAMPTZ).push(")")

@@ -169,5 +169,7 @@ UNION ALL
 SELECT r.* FROM rollup_levels l CROSS JOIN LATERAL correlation_groups_rollup(l.closed_until, 'infinity') r
 WHERE l.level = 'correlation_groups';
 
-GRANT SELECT ON metrics_1m, metrics_5m, metrics_hourly, metrics_daily, event_counts_hourly, correlation_groups,
+-- Reads that know where a level is closed take its table alone: a view's open part plans every partition there is.
+GRANT SELECT ON metrics_1m_closed, metrics_5m_closed, metrics_hourly_closed, metrics_daily_closed,
+    event_counts_hourly_closed, metrics_1m, metrics_5m, metrics_hourly, metrics_daily, event_counts_hourly, correlation_groups,
     rollup_levels, rollup_dirty TO tidegate_reader;
