@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tidegate::event::{BodyForm, Decoder, Defaults, Origin, Window};
 use tidegate::limits::MIB;
 use tidegate::load::{Format, SampleGenerator};
-use tidegate::metric;
+use tidegate::wire::event::{BodyForm, Decoder, Defaults, Origin, Window};
+use tidegate::wire::metric;
 use uuid::Uuid;
 
 const ITEMS: usize = 1000;

@@ -5,11 +5,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use tidegate::event::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
-use tidegate::event::{BodyForm, Decoded, Decoder, Defaults, Origin, Window};
 use tidegate::limits::MIB;
 use tidegate::load::{Format, Generator};
 use tidegate::tenancy::ApiKey;
+use tidegate::wire::event::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
+use tidegate::wire::event::{BodyForm, Decoded, Decoder, Defaults, Origin, Window};
 use uuid::Uuid;
 
 const ITEMS: usize = 1000;

@@ -13,10 +13,13 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::http::{self, Api, Readiness};
+use crate::inferred;
 use crate::ingest::{Ingest, Workers};
+use crate::jobs;
+use crate::lifecycle::{Lifecycle, LifecycleView};
 use crate::limits::SHUTDOWN_DEADLINE;
 use crate::query::Reads;
-use crate::rollup::{self, Lifecycle, LifecycleView};
+use crate::rollup;
 use crate::shutdown::Signals;
 use crate::storage::{Database, Location, StorageError, connect_to};
 use crate::telemetry;
@@ -27,11 +30,9 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// What is said once, when the process is ready.
 pub struct Welcome {
-    /// Where it listens.
     pub url: String,
     /// A command line that opens psql as the reader.
     pub psql: String,
-    /// Engine, and why.
     pub engine: String,
 }
 
@@ -48,7 +49,7 @@ struct Work {
     database: Database,
     ingest: Arc<Ingest>,
     workers: Workers,
-    jobs: Vec<rollup::Running>,
+    jobs: Vec<jobs::Running>,
     upkeep: JoinHandle<()>,
     readiness: watch::Sender<Readiness>,
     stop_serving: watch::Sender<bool>,
@@ -165,7 +166,6 @@ impl App {
         close(location).await && in_order
     }
 
-    /// Stops in order.
     pub async fn stop(self) -> bool {
         let in_order = self.work.stop().await;
         close(self.location).await && in_order
@@ -210,17 +210,17 @@ impl Work {
 }
 
 /// Everything that works on what is stored, beside the requests.
-fn start_jobs(database: &Database, config: &Config) -> Vec<rollup::Running> {
+fn start_jobs(database: &Database, config: &Config) -> Vec<jobs::Running> {
     let owner = || database.owner.clone();
     let lifecycle = Lifecycle::new(database.installed.installation.engine, database.partitions.clone(), config);
-    let mut jobs = vec![rollup::start(lifecycle, owner()), rollup::start(rollup::Spread, owner())];
+    let mut jobs = vec![jobs::start(lifecycle, owner()), jobs::start(jobs::Spread, owner())];
     jobs.extend(rollup::start_rollups(
         &database.owner,
         database.partitions.as_ref(),
         &config.retention,
         &config.rollups,
     ));
-    jobs.extend(rollup::start_derived(
+    jobs.extend(inferred::start_derived(
         &database.owner,
         database.partitions.as_ref(),
         database.installed.installation.engine,

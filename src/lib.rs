@@ -29,7 +29,7 @@
 //! - An answer of 200 comes after COMMIT, one of 202 after fdatasync ([`ingest::spool`]); a request is stored whole, and
 //!   with a key once.
 //! - What hyper reads of HTTP/1 has one reading, and every answer to it is ours ([`http`]).
-//! - [`item`], [`event`] and [`metric`] are pure: no runtime, no sockets, no database. [`storage`] knows no event. [`http`] has no SQL.
+//! - [`wire`] is pure: no runtime, no sockets, no database. [`storage`] knows no event. [`http`] has no SQL.
 //! - A payload's text reaches jsonb as it was sent; nothing parses it into values.
 //! - Every read and write is of the key's tenant. Every limit is in [`limits`], or in [`config`] with bounds.
 //!
@@ -42,13 +42,15 @@ pub mod app;
 pub mod cli;
 pub mod commands;
 pub mod config;
-pub mod event;
+pub mod correlate;
 pub mod http;
+pub mod inferred;
 pub mod ingest;
-pub mod item;
+pub mod jobs;
+pub mod lifecycle;
 pub mod limits;
 pub mod load;
-pub mod metric;
+pub mod model;
 pub mod query;
 mod recent;
 mod rng;
@@ -57,3 +59,4 @@ pub mod shutdown;
 pub mod storage;
 pub mod telemetry;
 pub mod tenancy;
+pub mod wire;

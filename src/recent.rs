@@ -43,7 +43,6 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         self.young.get_mut(key).or_else(|| self.old.get_mut(key))
     }
 
-    /// Entries held.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.young.len() + self.old.len()

@@ -19,16 +19,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("shutdown", &[]),
     ("config", &["limits"]),
     ("telemetry", &["config"]),
-    ("item", &["limits"]),
-    ("event", &["item", "limits"]),
-    ("metric", &["item", "limits"]),
-    ("storage", &["config", "limits"]),
+    ("model", &["wire"]),
+    ("wire", &["limits"]),
+    ("storage", &["config", "limits", "model"]),
     ("tenancy", &["config", "limits", "recent", "rng", "storage"]),
-    ("query", &["config", "limits", "storage"]),
-    ("rollup", &["config", "limits", "storage"]),
-    ("ingest", &["config", "event", "item", "limits", "metric", "recent", "rng", "storage"]),
-    // Of rollup: how the lifecycle stands.
-    ("http", &["config", "ingest", "limits", "query", "rollup", "tenancy"]),
+    ("query", &["config", "limits", "model", "storage"]),
+    ("jobs", &["config", "limits", "model", "storage"]),
+    ("rollup", &["config", "jobs", "limits", "model", "storage"]),
+    ("lifecycle", &["config", "jobs", "limits", "model", "rollup", "storage"]),
+    ("correlate", &["config", "jobs", "limits", "model", "rollup", "storage"]),
+    ("inferred", &["config", "correlate", "jobs", "limits", "model", "storage"]),
+    ("ingest", &["config", "limits", "model", "recent", "rng", "storage", "wire"]),
+    // Of lifecycle: how it stands.
+    ("http", &["config", "ingest", "lifecycle", "limits", "model", "query", "tenancy", "wire"]),
     ("load", &["config", "limits", "rng"]),
     ("app", &["*"]),
     ("cli", &["*"]),
@@ -137,7 +140,7 @@ fn modules_import_what_they_may() {
 fn imports_are_found_in_every_form() {
     let path = root().join("src/http/x.rs");
     let text = "use crate::{ingest::Ingest, query::{Reads, a}, limits}; fn f() { crate::tenancy::g(); } \
-                use super::super::storage::Pool; use super::problem; // crate::event\n";
+                use super::super::storage::Pool; use super::problem; // crate::wire::event\n";
     let found: Vec<String> = imports(&path, text).into_iter().collect();
     assert_eq!(found, ["ingest", "limits", "query", "storage", "tenancy"]);
     let found: Vec<String> = imports(&root().join("src/http/mod.rs"), "use super::event::Rows;").into_iter().collect();

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::SinkExt;
-use tidegate::event::pgcopy::COPY_COLUMNS;
 use tidegate::storage::PartitionedTables;
+use tidegate::wire::event::pgcopy::COPY_COLUMNS;
 use tokio_postgres::{Client, Statement};
 
 use super::analytics::Filled;

@@ -4,8 +4,8 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use tidegate::event::pgcopy::{COPY_COLUMN_COUNT, COPY_HEADER, COPY_TRAILER, stamp};
-use tidegate::event::{BodyForm, Decoder, Defaults, Origin, Window};
+use tidegate::wire::event::pgcopy::{COPY_COLUMN_COUNT, COPY_HEADER, COPY_TRAILER, stamp};
+use tidegate::wire::event::{BodyForm, Decoder, Defaults, Origin, Window};
 use uuid::Uuid;
 
 use super::Result;
@@ -99,8 +99,8 @@ pub fn batches(templates: &[Template], tenants: &[String]) -> Result<Vec<Batch>>
 
 #[cfg(test)]
 mod tests {
-    use tidegate::event::pgcopy::COPY_COLUMNS;
     use tidegate::load::Generator;
+    use tidegate::wire::event::pgcopy::COPY_COLUMNS;
 
     use super::super::bodies::templates;
     use super::*;

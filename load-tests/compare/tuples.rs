@@ -4,8 +4,8 @@
 use std::io::Write;
 
 use bytes::Bytes;
-use tidegate::event::pgcopy::{COPY_COLUMN_COUNT, COPY_HEADER, COPY_TRAILER};
 use tidegate::load::Generator;
+use tidegate::wire::event::pgcopy::{COPY_COLUMN_COUNT, COPY_HEADER, COPY_TRAILER};
 use uuid::Uuid;
 
 use super::bodies::templates;

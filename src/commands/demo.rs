@@ -29,7 +29,6 @@ impl Drop for Throwaway {
     }
 }
 
-/// Runs the command.
 pub async fn run(config: &Config, duration: Duration) -> Exit {
     let folder = Throwaway(std::env::temp_dir().join(format!("tidegate-demo-{}", std::process::id())));
     let mut config = config.clone();

@@ -14,8 +14,8 @@ use tokio_postgres::Client;
 use super::{Exit, print_json, print_table};
 use crate::app::owner_client;
 use crate::config::Config;
+use crate::lifecycle::LifecycleStatus;
 use crate::limits::{MAX_LOCKS_PER_TRANSACTION_MIN, POSTGRES_MAJOR_MIN};
-use crate::rollup::LifecycleStatus;
 use crate::storage::{
     Engine, Location, StorageError, detect, migrations, prove_direct_compress, standing_installation,
 };

@@ -10,7 +10,6 @@ use crate::storage::StorageError;
 use crate::tenancy::RateLimits;
 use crate::tenancy::admin::{self, KeyInfo, LimitsChange, NewKey};
 
-/// Runs the command.
 pub async fn run(config: &Config, action: KeysAction) -> Exit {
     match action {
         KeysAction::Create {

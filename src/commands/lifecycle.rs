@@ -9,10 +9,11 @@ use super::{Exit, failed, print_json, print_table, up_to_date, with_owner};
 use crate::app::owner_client;
 use crate::cli::LifecycleAction;
 use crate::config::Config;
-use crate::rollup::{Lifecycle, LifecycleStatus, Rollups, run_now};
+use crate::jobs::run_now;
+use crate::lifecycle::{Lifecycle, LifecycleStatus};
+use crate::rollup::Rollups;
 use crate::storage::{Engine, Location, PartitionedTables, StorageError, standing_installation};
 
-/// Runs the command.
 pub async fn run(config: &Config, action: LifecycleAction) -> Exit {
     match action {
         LifecycleAction::Status { json } => {

@@ -7,7 +7,6 @@ use crate::app::owner_client;
 use crate::config::Config;
 use crate::storage::{Location, StorageError, detect, install, migrations, standing_installation};
 
-/// Runs the command.
 pub async fn run(config: &Config, check: bool, json: bool) -> Exit {
     let result = async {
         // To bring a schema up to date is to make one where there is none.

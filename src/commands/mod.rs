@@ -23,9 +23,7 @@ use crate::storage::{Location, StorageError, install, migrations, standing_insta
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// 0
     Ok,
-    /// 1
     Failed,
     /// 2: arguments that fit together only on a closer look.
     Usage,

@@ -6,7 +6,6 @@ use crate::config::Config;
 use crate::tenancy::admin::{self, Organization};
 use crate::tenancy::retention::{self, RetentionChange};
 
-/// Runs the command.
 pub async fn run(config: &Config, action: OrgsAction) -> Exit {
     match action {
         OrgsAction::Create { name, slug, json } => {

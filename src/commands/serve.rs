@@ -6,7 +6,6 @@ use crate::config::Config;
 use crate::http::Tls;
 use crate::shutdown::Signals;
 
-/// Runs the command.
 pub async fn run(config: &Config) -> Exit {
     // Before anything is touched.
     if let Some(Err(error)) = config.tls.as_ref().map(Tls::load) {

@@ -9,7 +9,6 @@ use super::value::Reader;
 /// How long peers may take for what.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    /// The TLS handshake.
     pub handshake: Duration,
     /// The head of a request: from connecting, later from its first byte.
     pub head: Duration,

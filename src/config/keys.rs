@@ -4,7 +4,6 @@
 pub struct Key {
     /// Dotted path, as in `tidegate.toml`.
     pub path: &'static str,
-    /// Default, as text.
     pub default: Option<&'static str>,
     /// One line for people.
     pub help: &'static str,

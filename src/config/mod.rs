@@ -45,11 +45,9 @@ pub struct Config {
     pub rollups: RollupsConfig,
     /// Width of a chunk or partition.
     pub chunk_interval: Duration,
-    /// How logs look.
     pub log: LogConfig,
 }
 
-/// Connections and engine.
 #[derive(Debug, Clone)]
 pub struct DatabaseConfig {
     /// The owner's URL: migrations and jobs. None: the embedded server.
@@ -64,7 +62,6 @@ pub struct DatabaseConfig {
     pub storage_profile: StorageProfile,
     /// Connections that write, each one batch at a time.
     pub writers: usize,
-    /// Connections that read.
     pub readers: usize,
 }
 
@@ -120,11 +117,9 @@ pub struct LimitsConfig {
     pub tenant_memory_bytes: usize,
     /// Dead letters that one key may cause in a UTC day, on one node, in bytes.
     pub dead_letter_bytes_per_day: u64,
-    /// Open connections.
     pub connections: usize,
 }
 
-/// The spool.
 #[derive(Debug, Clone)]
 pub struct SpoolConfig {
     /// Whether there is one.
@@ -142,22 +137,17 @@ pub struct RetentionConfig {
     pub metrics: Duration,
     /// Buckets of the rollups.
     pub rollups: RollupRetention,
-    /// Correlations.
     pub correlations: Duration,
     /// Idempotency keys and receipts.
     pub ledger: Duration,
-    /// Dead letters.
     pub dead_letters: Duration,
 }
 
 /// How long the rollups keep their buckets.
 #[derive(Debug, Clone)]
 pub struct RollupRetention {
-    /// metrics_1m
     pub minute: Duration,
-    /// metrics_5m
     pub five_minutes: Duration,
-    /// metrics_hourly and event_counts_hourly
     pub hourly: Duration,
     /// metrics_daily; None: for ever.
     pub daily: Option<Duration>,
@@ -166,22 +156,17 @@ pub struct RollupRetention {
 /// From which age on chunks are compressed.
 #[derive(Debug, Clone)]
 pub struct CompressAfterConfig {
-    /// Of events.
     pub events: Duration,
-    /// Of metrics.
     pub metrics: Duration,
 }
 
 /// Which of the optional levels of metrics are kept; hours and days always are.
 #[derive(Debug, Clone)]
 pub struct RollupsConfig {
-    /// metrics_1m
     pub minute: bool,
-    /// metrics_5m
     pub five_minutes: bool,
 }
 
-/// Log output.
 #[derive(Debug, Clone)]
 pub struct LogConfig {
     /// True: one JSON object a line.

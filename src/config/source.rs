@@ -11,18 +11,14 @@ use super::{ConfigError, keys};
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// The built-in default.
     Default,
     /// A line of a file.
     File {
-        /// The file.
         path: PathBuf,
         /// Its line, from 1.
         line: usize,
     },
-    /// An environment variable.
     Variable(String),
-    /// A command-line flag.
     Flag(String),
 }
 
@@ -44,7 +40,6 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Only the defaults.
     pub fn new() -> Self {
         Self::default()
     }

@@ -21,7 +21,6 @@ use super::response::Body;
 use super::wire::answer_time;
 use crate::limits::H2_ABANDONED_MAX;
 
-/// One connection's requests.
 pub struct Activity {
     state: Mutex<State>,
     flooded: Notify,
@@ -31,7 +30,6 @@ pub struct Activity {
 struct State {
     /// Requests whose answer is not out.
     open: usize,
-    /// Requests ever begun.
     begun: u64,
     /// Of those that ended, how many more were taken back than answered; at least 0.
     abandoned: u64,

@@ -25,7 +25,6 @@ impl Deadline {
         self.at = self.at.map(|at| at + span);
     }
 
-    /// Takes it away.
     pub fn clear(&mut self) {
         self.at = None;
     }

@@ -15,9 +15,7 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 24;
 /// What one step of zstd may put out.
 const ZSTD_STEP_BYTES: usize = 64 * KIB;
 
-/// What Content-Encoding says.
 pub enum Encoding {
-    /// As it is.
     Identity,
     /// gzip, of one or more members.
     Gzip,
@@ -28,7 +26,6 @@ pub enum Encoding {
 /// Why the buffer took no more.
 #[derive(Clone, Copy)]
 pub enum Refused {
-    /// The body's limit.
     TooLarge,
     /// The budget of all requests, or the tenant's share of it.
     NoMemory(NoRoom),
@@ -115,11 +112,8 @@ impl ZstdDecoder {
 
 /// A body on its way in.
 pub enum Decoder {
-    /// As it is.
     Identity(Sink),
-    /// gzip
     Gzip(Box<MultiGzDecoder<Sink>>),
-    /// Zstandard
     Zstd(Box<ZstdDecoder>),
 }
 

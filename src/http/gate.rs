@@ -52,7 +52,6 @@ impl Gauge {
 pub struct Patience {
     /// From connecting, or from its first byte, to the end of a head.
     pub head: Duration,
-    /// Between two requests.
     pub idle: Duration,
 }
 
@@ -83,7 +82,6 @@ enum State {
     Body(Body),
     /// A chunked body whose framing is wrong.
     Broken,
-    /// HTTP/2: everything passes.
     Open,
     /// Nothing more is read.
     Closed,

@@ -22,7 +22,6 @@ const FIELD_OVERHEAD_BYTES: usize = 32;
 pub enum Framing {
     /// So many bytes; 0 when there is no body.
     Length(u64),
-    /// Transfer-Encoding: chunked.
     Chunked,
 }
 
@@ -53,7 +52,6 @@ impl Fault {
         }
     }
 
-    /// The answer.
     pub fn into_problem(self) -> Problem {
         let (status, detail) = match self {
             Self::Malformed(what) => (StatusCode::BAD_REQUEST, format!("this is no HTTP/1.1 request: {what}")),

@@ -53,7 +53,6 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// Handles the request.
 pub async fn post(
     api: &Api,
     principal: &Principal,

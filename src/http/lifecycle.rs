@@ -7,7 +7,6 @@ use super::params::Params;
 use super::problem::{Code, Problem};
 use super::response::{Body, json};
 
-/// Answers it.
 pub async fn status(api: &Api, params: Params) -> Result<Response<Body>, Problem> {
     params.finish()?;
     let status = api.lifecycle.status().await.map_err(|error| {

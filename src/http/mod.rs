@@ -40,14 +40,13 @@ pub use tls::Tls;
 
 use crate::config::HttpConfig;
 use crate::ingest::Ingest;
+use crate::lifecycle::LifecycleView;
 use crate::query::Reads;
-use crate::rollup::LifecycleView;
 use crate::tenancy::{Limiter, Verifier};
 
 /// What the process can do at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
-    /// Requests are served.
     Ready,
     /// On the way out: no new work, please.
     Stopping,
@@ -55,9 +54,7 @@ pub enum Readiness {
 
 /// Everything that handlers need.
 pub struct Api {
-    /// The write path.
     pub ingest: Arc<Ingest>,
-    /// The query path.
     pub reads: Reads,
     /// How chunks and jobs stand.
     pub lifecycle: LifecycleView,

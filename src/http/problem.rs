@@ -19,7 +19,6 @@ macro_rules! codes {
             #[cfg(test)]
             const ALL: &[Self] = &[$(Self::$code,)+];
 
-            /// Its name.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$code => $name,)+
@@ -73,7 +72,6 @@ impl Code {
     }
 }
 
-/// An error answer.
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -136,7 +134,6 @@ impl Problem {
         self.retry_after_s.is_some()
     }
 
-    /// The status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -146,7 +143,6 @@ impl Problem {
         self.code
     }
 
-    /// The answer.
     pub fn into_response(self) -> Response<Body> {
         let details = Details {
             r#type: self.code.urn(),

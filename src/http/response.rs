@@ -33,7 +33,6 @@ pub fn answer(status: StatusCode, content_type: &'static str, body: Body) -> Res
     response
 }
 
-/// A JSON answer.
 pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     let body = serde_json::to_vec(value).expect("answers are made of plain values");
     answer(status, "application/json", full(body))

@@ -18,7 +18,6 @@ use crate::tenancy::{KeyError, Principal, Scope};
 
 /// A route, as `/openapi.json` must list it.
 pub struct RouteInfo {
-    /// Its method.
     pub method: Method,
     /// Its path, parameters in braces.
     pub path: &'static str,
@@ -83,7 +82,6 @@ pub type Matched = &'static str;
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
-/// Answers a request.
 pub async fn dispatch(api: &Api, request: Request<Incoming>) -> (Matched, Result<Response<Body>, Problem>) {
     let (parts, mut incoming) = request.into_parts();
     let (matched, answered) = match find(&parts.method, parts.uri.path()) {

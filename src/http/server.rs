@@ -25,7 +25,6 @@ use crate::limits::{H2_WINDOW_BYTES_MAX, H2_WINDOW_SHARE, HEAD_BYTES_MAX, HEADER
 /// After `accept` failed (out of file descriptors, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How serving ended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Served {
     /// Connections that were still busy at the deadline and were cut.

@@ -28,7 +28,6 @@ const LINGER_BYTES_MAX: usize = 4 * MIB;
 pub struct Socket(Arc<TcpStream>);
 
 impl Socket {
-    /// Shares a connection.
     pub fn new(stream: TcpStream) -> Self {
         // Answers are small and complete: waiting for more to send only delays them.
         let _ = stream.set_nodelay(true);

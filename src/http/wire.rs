@@ -26,12 +26,10 @@ enum Stream {
 }
 
 impl Wire {
-    /// Without TLS.
     pub fn plain(socket: Socket, write_timeout: Duration) -> Self {
         Self { stream: Stream::Plain(socket), stalled: Deadline::default(), write_timeout }
     }
 
-    /// After the handshake.
     pub fn tls(stream: TlsStream<Socket>, write_timeout: Duration) -> Self {
         Self { stream: Stream::Tls(Box::new(stream)), stalled: Deadline::default(), write_timeout }
     }

@@ -12,9 +12,9 @@ use std::sync::Mutex;
 
 use tokio_postgres::Client;
 
-use super::kind::Kind;
-use crate::item::space::space;
+use crate::model::Kind;
 use crate::storage::{Database, StorageError};
+use crate::wire::item::space::space;
 
 /// Chunks remembered at most; past it they are forgotten, and learnt again at the cost of a few small segments.
 const CHUNKS_MAX: usize = 200_000;
@@ -31,7 +31,7 @@ pub struct Chunk {
 /// Hashes of a space dimension go from 0 to this, and are cut into partitions of equal width; the last is wider.
 const SPACE_MAX: u32 = i32::MAX as u32;
 
-/// The partition that a hash (see [`crate::item::space`]) falls into.
+/// The partition that a hash (see [`crate::wire::item::space`]) falls into.
 pub fn partition(space: u32, partitions: u32) -> u32 {
     (space / (SPACE_MAX / partitions)).min(partitions - 1)
 }

@@ -42,12 +42,10 @@ pub struct Settled {
     pub dead_lettered: u64,
     /// Items that were there already.
     pub deduplicated: u64,
-    /// Items refused.
     pub refused: u64,
 }
 
 impl Counts {
-    /// The invariant.
     pub fn balanced(&self) -> bool {
         let settled = self.committed + self.dead_lettered + self.deduplicated + self.refused;
         signed(self.received + self.recovered) == signed(settled) + self.in_flight + self.spooled
@@ -177,7 +175,6 @@ impl Conservation {
 }
 
 impl Held {
-    /// How many items.
     pub fn items(&self) -> u64 {
         self.items
     }

@@ -8,9 +8,9 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::request::Submission;
-use crate::item::RejectedItem;
 use crate::limits::DEAD_LETTER_KEYS_MAX;
 use crate::recent::Recent;
+use crate::wire::item::RejectedItem;
 
 const INSERT: &str = "INSERT INTO dead_letter_events \
      (tenant_id, id, stage, code, reason, raw, route, content_type, parameters, item_index, event_id, receipt, api_key_id) \

@@ -12,7 +12,6 @@ use tokio::sync::watch;
 
 use super::conservation::{Conservation, Settled};
 use super::intake::{Intake, Source};
-use super::kind::Kind;
 use super::ledger::{self, Claim};
 use super::request::{Idempotency, Outcome, Submission};
 use super::settle::{committed_before, settle};
@@ -20,9 +19,10 @@ use super::shelter::Health;
 use super::spool::{Entry, KeepError, PossiblyCommitted, Spool, SpooledRequest};
 use super::transaction::{TransactionId, Verdict};
 use super::writer::{Traffic, Unwritten, Writer, connection, silent};
-use crate::item::{Code, Rejection, Stage};
 use crate::limits::{DRAIN_BYTES, WRITE_DEADLINE};
+use crate::model::Kind;
 use crate::storage::{Fate, StorageError};
+use crate::wire::item::{Code, Rejection, Stage};
 
 /// Between two tries of what did not go in.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -38,13 +38,9 @@ const DRAIN_ITEMS: u32 = 20_000;
 
 /// What the drain works with.
 pub struct Drainer {
-    /// Where it reads.
     pub spool: Arc<Spool>,
-    /// How it writes.
     pub writer: Arc<Writer>,
-    /// How it decodes.
     pub intake: Arc<Intake>,
-    /// The books.
     pub conservation: Arc<Conservation>,
     /// How many of the first requests to be read are of an earlier process.
     pub recovered: u64,

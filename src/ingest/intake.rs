@@ -9,12 +9,12 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::kind::{Kind, PerKind};
 use super::request::Idempotency;
-use crate::event::{self, Defaults};
-use crate::item::{BodyError, BodyForm, Decoded, Origin, RejectedItem, Rows, Window};
 use crate::limits::FUTURE_DAYS_MAX;
-use crate::metric;
+use crate::model::{Kind, PerKind};
+use crate::wire::event::{self, Defaults};
+use crate::wire::item::{BodyError, BodyForm, Decoded, Origin, RejectedItem, Rows, Window};
+use crate::wire::metric;
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -23,15 +23,12 @@ const DAY_US: i64 = 86_400_000_000;
 pub struct Source {
     /// The tenant of the key.
     pub tenant_id: Arc<str>,
-    /// The key.
     pub api_key_id: Uuid,
     /// Days that the organization keeps what the body holds; None: as long as everybody.
     pub keep_days: Option<i32>,
-    /// The request's receipt.
     pub receipt: Uuid,
     /// When it came, in microseconds since 1970.
     pub received_at_us: i64,
-    /// What it holds.
     pub kind: Kind,
     /// How the body is to be read.
     pub form: BodyForm,
@@ -55,7 +52,6 @@ struct Decoders {
     metrics: metric::Decoder,
 }
 
-/// Decodes bodies.
 pub struct Intake {
     decoders: Mutex<Vec<Decoders>>,
     age_us_max: PerKind<i64>,

@@ -26,7 +26,6 @@ struct State {
 }
 
 impl Lane {
-    /// An empty lane.
     pub fn new(seal: Seal) -> Self {
         let state = State { lanes: Lanes::new(seal), closed: false };
         Self { state: Mutex::new(state), work: Notify::new(), idle: AtomicUsize::new(0) }

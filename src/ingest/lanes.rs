@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 /// What can wait in a lane.
 pub trait Load {
-    /// Whose it is.
     fn tenant_id(&self) -> &Arc<str>;
     /// Rows that writing it takes.
     fn rows(&self) -> usize;
@@ -39,7 +38,6 @@ pub enum Next<T> {
     Batch(Vec<T>),
     /// Nothing is due before then.
     Wait(Instant),
-    /// Nothing waits.
     Idle,
 }
 
@@ -54,7 +52,6 @@ struct Queue<T> {
     full: bool,
 }
 
-/// Everything that waits.
 pub struct Lanes<T> {
     seal: Seal,
     tenants: HashMap<Arc<str>, Queue<T>>,
@@ -71,7 +68,6 @@ pub struct Lanes<T> {
 }
 
 impl<T: Load> Lanes<T> {
-    /// Empty lanes.
     pub fn new(seal: Seal) -> Self {
         Self {
             seal,
@@ -86,12 +82,10 @@ impl<T: Load> Lanes<T> {
         }
     }
 
-    /// Submissions that wait.
     pub fn len(&self) -> usize {
         self.submissions
     }
 
-    /// Bytes that wait.
     pub fn bytes(&self) -> usize {
         self.bytes
     }

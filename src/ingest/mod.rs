@@ -14,7 +14,6 @@ mod dead_letters;
 mod drain;
 mod intake;
 mod isolate;
-mod kind;
 mod lane;
 mod lanes;
 mod ledger;
@@ -39,23 +38,23 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+pub use crate::model::Kind;
 pub use budget::{Budget, NoRoom, Reservation};
 use conservation::Conservation;
-pub use kind::Kind;
 pub use pressure::{Drain, Pressure};
 pub use request::{ItemError, Outcome, Refusal};
 pub use shelter::Health;
 pub use workers::Workers;
 
 use crate::config::Config;
-pub use crate::event::{Defaults, foreign_id};
-pub use crate::item::BodyForm;
-use crate::item::RowRef;
 use crate::limits::{CHUNK_OPEN_GRACE, LIVE_SLICES_MAX};
+use crate::model::PerKind;
 use crate::storage::{Database, StorageError};
+pub use crate::wire::event::{Defaults, foreign_id};
+pub use crate::wire::item::BodyForm;
+use crate::wire::item::RowRef;
 use dead_letters::Quota;
 use intake::{Intake, Source, Unreadable};
-use kind::PerKind;
 use lane::Lane;
 use request::{Reply, Submission};
 use shelter::Shelter;
@@ -64,15 +63,12 @@ use writer::Traffic;
 
 /// A request with items, its body read and decompressed.
 pub struct Request {
-    /// What it holds.
     pub kind: Kind,
     /// The tenant of the key.
     pub tenant_id: Arc<str>,
-    /// The key.
     pub api_key_id: Uuid,
     /// Days that the organization keeps what the request holds; None: as long as everybody.
     pub keep_days: Option<i32>,
-    /// The body.
     pub body: Bytes,
     /// How the body is to be read.
     pub form: BodyForm,
@@ -111,7 +107,6 @@ pub struct Ingest {
     intake: Arc<Intake>,
     shelter: Arc<Shelter>,
     quota: Quota,
-    /// The books.
     pub conservation: Arc<Conservation>,
     /// The byte budget of requests.
     pub budget: Arc<Budget>,

@@ -12,9 +12,9 @@ use bytes::Bytes;
 
 use super::births::{Births, Chunk, partition};
 use super::request::Submission;
-use crate::item::RowRef;
-use crate::item::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
 use crate::limits::DIRECT_COMPRESS_ROWS_MIN;
+use crate::wire::item::RowRef;
+use crate::wire::item::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
 
 const MINUTE_US: i64 = 60_000_000;
 
@@ -72,7 +72,6 @@ impl Run {
     }
 }
 
-/// One COPY statement.
 #[derive(Debug)]
 pub struct Copy {
     runs: Vec<Run>,
@@ -96,13 +95,9 @@ impl Copy {
 /// One manifest: what this transaction writes for one (tenant, stream).
 #[derive(Debug)]
 pub struct Manifest {
-    /// The tenant.
     pub tenant_id: Arc<str>,
-    /// The stream.
     pub stream: String,
-    /// Its id.
     pub batch_id: i64,
-    /// Its rows.
     pub event_count: i32,
     /// Oldest and newest timestamp, in microseconds since 1970.
     pub bounds_us: (i64, i64),
@@ -117,7 +112,6 @@ pub struct Manifest {
 pub struct Plan {
     /// The COPY statements, in order.
     pub copies: Vec<Copy>,
-    /// The manifests.
     pub manifests: Vec<Manifest>,
     /// The chunks that are not known to be in the columnstore: their rows go there directly, under a lock.
     pub births: BTreeSet<Chunk>,

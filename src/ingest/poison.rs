@@ -7,9 +7,9 @@ use super::isolate;
 use super::plan::{Place, Plan, PlanConfig};
 use super::request::Submission;
 use super::writer::connection;
-use crate::item::{Code, Rejection, Stage};
 use crate::limits::{MESSAGE_CHARS_MAX, WRITE_DEADLINE};
 use crate::storage::{Database, StorageError};
+use crate::wire::item::{Code, Rejection, Stage};
 
 /// Turns the rows that PostgreSQL refused into dead letters: the one at `(copy, line)` if that is known, else whatever
 /// a search finds.

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::budget::Reservation;
 use super::conservation::{Held, Settled};
 use super::intake::Source;
-use crate::item::{Decoded, RejectedItem};
 use crate::limits::ERRORS_LISTED_MAX;
+use crate::wire::item::{Decoded, RejectedItem};
 
 /// A request, decoded and waiting to be written.
 pub struct Submission {
@@ -44,7 +44,6 @@ pub struct Submission {
 /// The sender's promise that it is the same request.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
-    /// Its key.
     pub key: String,
     /// SHA-256 of route, parameters and body: what the key stands for.
     pub sha256: [u8; 32],
@@ -62,7 +61,6 @@ pub struct Outcome {
     pub spooled: bool,
     /// The request's receipt; a replay carries the first one's.
     pub receipt: Uuid,
-    /// Items stored.
     pub accepted: u32,
     /// Items in dead letters.
     pub rejected: u32,
@@ -70,7 +68,6 @@ pub struct Outcome {
     pub duplicates: u32,
     /// True: this is the stored answer of an earlier request with the same key.
     pub replayed: bool,
-    /// The first rejections.
     pub errors: Vec<ItemError>,
 }
 
@@ -79,9 +76,7 @@ pub struct Outcome {
 pub struct ItemError {
     /// Its ordinal in the request, from 0.
     pub index: u32,
-    /// The stable code.
     pub code: String,
-    /// For people.
     pub message: String,
 }
 
@@ -93,24 +88,13 @@ pub enum Refusal {
     /// The key stands for another request.
     KeyReused,
     /// The sender should try again after so many seconds.
-    Unavailable {
-        /// Seconds.
-        retry_after_s: u32,
-        /// For people.
-        reason: String,
-    },
+    Unavailable { retry_after_s: u32, reason: String },
     /// The key's dead letters of today are used up.
     DeadLetterQuota,
     /// The key's rate limit is used up for so many seconds.
-    RateLimited {
-        /// Seconds.
-        retry_after_s: u32,
-    },
+    RateLimited { retry_after_s: u32 },
     /// The tenant's requests hold its share of the memory.
-    TenantMemory {
-        /// Seconds.
-        retry_after_s: u32,
-    },
+    TenantMemory { retry_after_s: u32 },
 }
 
 impl Submission {

@@ -31,15 +31,8 @@ const REFUSAL_BELIEVED: Duration = Duration::from_secs(10);
 /// What is known of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
-    /// It takes batches.
     Available,
-    /// It does not.
-    Away {
-        /// Since when.
-        since: Instant,
-        /// For people.
-        reason: String,
-    },
+    Away { since: Instant, reason: String },
 }
 
 /// The spool, if there is one, and what is known of the database.
@@ -69,7 +62,6 @@ impl Shelter {
         self.pressure.retry_after(self.budget.used(), Instant::now())
     }
 
-    /// The spool.
     pub fn spool(&self) -> Option<&Arc<Spool>> {
         self.spool.as_ref()
     }

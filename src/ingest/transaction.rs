@@ -16,11 +16,11 @@ use jiff::Timestamp;
 use tokio_postgres::{Client, CopyInSink, Statement};
 
 use super::births::{self as births_lock, Births};
-use super::kind::Kind;
 use super::ledger::{self, Claim};
 use super::plan::{Plan, PlanConfig, plan};
 use super::request::{Outcome, Submission};
 use super::{dead_letters, manifests, staging};
+use crate::model::Kind;
 use crate::storage::{Partitions, StorageError};
 
 /// What a batch keeps from one attempt to the next.
@@ -53,7 +53,6 @@ const IDENTIFY: &str = "SELECT pg_current_xact_id()::text, pg_postmaster_start_t
 /// How one submission fared in a committed attempt.
 #[derive(Debug, Clone)]
 pub enum Verdict {
-    /// Written now.
     Written(Outcome),
     /// Written before, or not to be written.
     Claimed(Claim),
@@ -61,7 +60,6 @@ pub enum Verdict {
 
 /// Why an attempt failed.
 pub struct Failure {
-    /// The error.
     pub error: StorageError,
     /// The transaction is over and the connection as good as new: COMMIT was answered, with a rollback.
     pub over: bool,

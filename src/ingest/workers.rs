@@ -8,13 +8,13 @@ use tokio::task::JoinHandle;
 use super::Ingest;
 use super::conservation::Conservation;
 use super::drain::{self, Drainer};
-use super::kind::{Kind, PerKind};
 use super::lanes::Seal;
 use super::plan::PlanConfig;
 use super::spool::{Disk, Spool, SpoolConfig, Totals};
 use super::writer::{Traffic, Writer};
 use crate::config::Config;
 use crate::limits::JOINED_BATCHES_MAX;
+use crate::model::{Kind, PerKind};
 use crate::storage::{Database, StorageError};
 
 /// What runs beside the requests, in the order in which it ends.

@@ -13,7 +13,6 @@ use tokio::sync::Mutex;
 
 use super::Ingest;
 use super::births::Births;
-use super::kind::{Kind, PerKind};
 use super::lanes::Load;
 use super::ledger::Claim;
 use super::plan::PlanConfig;
@@ -23,6 +22,7 @@ use super::settle::{committed, settle};
 use super::shelter::Shelter;
 use super::transaction::{Attempts, BatchIds, Failure, Means, Verdict, attempt};
 use crate::limits::POISON_ROUNDS_MAX;
+use crate::model::{Kind, PerKind};
 use crate::storage::{Database, Fate, Partitions, StorageError};
 
 /// Waits between attempts while the database is away.
@@ -37,7 +37,6 @@ const LATE_LOCK_TIMEOUT: &str = "2s";
 
 /// What every writer needs.
 pub struct Writer {
-    /// The database.
     pub database: Database,
     /// How rows are planned.
     pub config: PerKind<PlanConfig>,
@@ -60,7 +59,6 @@ pub enum Traffic {
 
 /// A batch that was not written.
 pub struct Unwritten {
-    /// Why.
     pub error: StorageError,
     /// What was tried; its `unconfirmed` says whether COMMIT may have happened.
     pub attempts: Attempts,

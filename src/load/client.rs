@@ -68,7 +68,6 @@ pub(crate) struct Reply {
     pub(crate) body: Bytes,
 }
 
-/// No answer.
 #[derive(Debug)]
 pub(crate) struct Lost {
     /// Whether the server may have seen the request.

@@ -58,11 +58,8 @@ pub struct Conservation {
 /// A request whose rows are not as many as were accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Mismatch {
-    /// The request.
     pub receipt: Uuid,
-    /// Items accepted.
     pub expected: u64,
-    /// Rows found.
     pub found: u64,
 }
 
@@ -106,10 +103,12 @@ pub async fn check_conservation(report: &LoadReport, client: &Client) -> Result<
 
 /// The rows that are there.
 enum Found {
-    /// Of each receipt.
     Each(HashMap<String, u64>),
     /// Of all; `spread`: some items make several.
-    Together { rows: u64, spread: bool },
+    Together {
+        rows: u64,
+        spread: bool,
+    },
 }
 
 /// When the first of these requests was received, and when the last had been: a UUIDv7 begins with its time.

@@ -78,7 +78,6 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 pub struct Generator {
     /// Equal seeds make equal events.
     pub seed: u64,
-    /// Distinct assets.
     pub assets: u32,
 }
 

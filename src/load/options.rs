@@ -30,7 +30,6 @@ pub struct LoadOptions {
     pub rate: Rate,
     /// How long generated load runs; a file is always loaded to its end.
     pub duration: Duration,
-    /// Events a request.
     pub batch: usize,
     /// Connections, each with one request in flight.
     pub connections: usize,
@@ -61,7 +60,6 @@ pub enum Rate {
 /// How events are put into a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// One JSON array.
     Json,
     /// One event a line.
     Ndjson,
@@ -80,7 +78,6 @@ pub enum Kind {
 /// Where the items come from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// Generated telemetry.
     Generate {
         /// Events, or samples of metrics.
         kind: Kind,
@@ -91,7 +88,6 @@ pub enum Source {
     },
     /// The lines of a file, NDJSON or gzipped NDJSON.
     File {
-        /// The file.
         path: PathBuf,
         /// What its lines are.
         kind: Kind,

@@ -53,7 +53,6 @@ pub struct LoadReport {
     pub errors: Vec<ErrorSample>,
     /// Oldest timestamp sent, in microseconds since 1970, as far as known.
     pub oldest_us: Option<i64>,
-    /// Newest timestamp sent.
     pub newest_us: Option<i64>,
     /// Stopped by the user.
     pub interrupted: bool,

@@ -9,12 +9,9 @@ use super::filter::Sql;
 use super::metrics::SeriesFilter;
 use super::{Found, Listing, Page, ReadError, Reads};
 
-/// Which series.
 #[derive(Debug, Clone)]
 pub struct CatalogQuery {
-    /// The tenant.
     pub tenant_id: String,
-    /// Which.
     pub series: SeriesFilter,
     /// Name or asset contains this, in any case.
     pub search: Option<String>,
@@ -24,12 +21,9 @@ pub struct CatalogQuery {
     pub cursor: Option<String>,
 }
 
-/// One series.
 #[derive(Debug, Serialize)]
 pub struct Series {
-    /// What is measured.
     pub metric_name: String,
-    /// Of what.
     pub asset_id: String,
     /// The kind of metric.
     pub metric_type: String,

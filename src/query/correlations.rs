@@ -14,10 +14,8 @@ use super::levels::before;
 use super::windows::{Density, Window};
 use super::{Listing, Page, ReadError, Reads};
 
-/// Which correlations.
 #[derive(Debug, Clone)]
 pub struct CorrelationsQuery {
-    /// The tenant.
     pub tenant_id: String,
     /// Any of these types.
     pub types: Vec<String>,
@@ -40,33 +38,26 @@ pub struct CorrelationsQuery {
 /// A pair of events.
 #[derive(Debug, Serialize)]
 pub struct Correlation {
-    /// Its id.
     pub id: Uuid,
     /// The later of the two events' timestamps.
     pub timestamp: Timestamp,
     /// causal, temporal or anomaly.
     pub correlation_type: String,
-    /// The one.
     pub primary_event_id: Uuid,
-    /// The other.
     pub related_event_id: Uuid,
     /// When the one happened.
     pub primary_timestamp: Timestamp,
     /// When the other happened.
     pub related_timestamp: Timestamp,
-    /// 0 to 1.
     pub strength: f64,
-    /// 0 to 1.
     pub confidence: f64,
     /// What it was found by.
     pub metadata: Option<Box<RawValue>>,
     /// Who reported the one; null when it has expired.
     pub primary_source_module: Option<String>,
-    /// What it was.
     pub primary_event_type: Option<String>,
     /// Who reported the other; null when it has expired.
     pub related_source_module: Option<String>,
-    /// What it was.
     pub related_event_type: Option<String>,
 }
 

@@ -23,21 +23,14 @@ pub type Bucket = Width;
 /// A field to group by.
 pub type GroupBy = Field;
 
-/// The rollup.
 const HOURLY: &str = "event_counts_hourly";
-/// Its fields.
 const HOURLY_FIELDS: [Field; 3] = [Field::SourceModule, Field::EventType, Field::Severity];
 
-/// What to count.
 #[derive(Debug, Clone)]
 pub struct CountsQuery {
-    /// The tenant.
     pub tenant_id: String,
-    /// Which events.
     pub filter: Filter,
-    /// By time.
     pub bucket: Option<Bucket>,
-    /// By fields.
     pub group_by: Vec<GroupBy>,
     /// Groups of the page.
     pub limit: usize,
@@ -45,7 +38,6 @@ pub struct CountsQuery {
     pub cursor: Option<String>,
 }
 
-/// One group.
 #[derive(Debug, Serialize)]
 pub struct Count {
     /// Start of the bucket, when counted by time.
@@ -54,7 +46,6 @@ pub struct Count {
     /// The fields grouped by.
     #[serde(flatten)]
     pub group: Map<String, Value>,
-    /// How many events.
     pub count: i64,
 }
 

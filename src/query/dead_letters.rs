@@ -19,27 +19,21 @@ const LISTED_RAW_BYTES_MAX: i32 = 64 * 1024;
 /// A dead letter as it is read back.
 #[derive(Debug, Serialize)]
 pub struct DeadLetter {
-    /// Its id.
     pub id: Uuid,
-    /// When it failed.
     pub failed_at: Timestamp,
     /// Where it failed: decode, validate, package or write.
     pub stage: String,
-    /// The stable code.
     pub code: String,
-    /// For people.
     pub reason: String,
     /// The route that it came in by.
     pub route: String,
     /// The request's content type.
     pub content_type: String,
-    /// The request's parameters.
     pub parameters: Value,
     /// Its ordinal in the request.
     pub item_index: i32,
     /// Its event id, where it got that far.
     pub event_id: Option<Uuid>,
-    /// The request's receipt.
     pub receipt: Uuid,
     /// The key that sent it.
     pub api_key_id: Uuid,
@@ -51,10 +45,8 @@ pub struct DeadLetter {
     pub raw_base64: Option<String>,
 }
 
-/// Which dead letters.
 #[derive(Debug, Clone)]
 pub struct DeadLettersQuery {
-    /// The tenant.
     pub tenant_id: String,
     /// Any of these stages.
     pub stages: Vec<String>,

@@ -17,35 +17,23 @@ use crate::storage::StorageError;
 /// An event as it is read back; payload and metadata are PostgreSQL's own text, so that numbers are exact.
 #[derive(Debug, Serialize)]
 pub struct Event {
-    /// Its id.
     pub id: Uuid,
-    /// When it happened.
     pub timestamp: Timestamp,
-    /// Its tenant.
     pub tenant_id: String,
-    /// Its stream.
     pub stream: String,
-    /// Who reported it.
     pub source_module: String,
-    /// What happened.
     pub event_type: String,
     /// Version of the payload's form.
     pub event_version: i32,
     /// How bad it is.
     pub severity: String,
-    /// Where it happened.
     pub environment: String,
     /// What it happened to.
     pub asset_id: Option<String>,
-    /// What belongs together.
     pub correlation_id: Option<Uuid>,
-    /// What caused it.
     pub parent_event_id: Option<Uuid>,
-    /// The tracer's id.
     pub trace_id: Option<String>,
-    /// Business data.
     pub payload: Box<RawValue>,
-    /// System data.
     pub metadata: Option<Box<RawValue>>,
     /// When Tidegate received it.
     pub created_at: Timestamp,
@@ -56,9 +44,7 @@ pub struct Event {
 /// Which events, how many, and where to go on.
 #[derive(Debug, Clone)]
 pub struct EventsQuery {
-    /// The tenant.
     pub tenant_id: String,
-    /// Which.
     pub filter: Filter,
     /// Rows of the page.
     pub limit: usize,

@@ -26,7 +26,6 @@ pub enum Field {
 }
 
 impl Field {
-    /// All of them.
     pub const ALL: [Self; 7] = [
         Self::AssetId,
         Self::EventType,
@@ -68,7 +67,6 @@ pub struct Filter {
 
 /// A query's text and parameters while it is put together.
 pub struct Sql {
-    /// The text.
     pub text: String,
     parameters: Vec<(Box<dyn ToSql + Sync + Send>, Type)>,
 }
@@ -79,7 +77,6 @@ impl Sql {
         Self { text: text.to_owned(), parameters: Vec::new() }
     }
 
-    /// Adds text.
     pub fn push(&mut self, text: &str) -> &mut Self {
         self.text.push_str(text);
         self

@@ -29,9 +29,7 @@ pub enum Width {
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
-    /// The samples themselves.
     Raw,
-    /// One level.
     Level(Width),
     /// The finest level that gives at most `POINTS_AUTO_MAX` points of a series and still keeps the range; where that has
     /// no bucket there, the finest that samples can tell.
@@ -53,12 +51,10 @@ impl Width {
     /// All of them, the finest first.
     pub const ALL: [Self; 4] = [Self::Minute, Self::FiveMinutes, Self::Hour, Self::Day];
 
-    /// Parses its name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|width| width.name() == text)
     }
 
-    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Minute => "1m",
@@ -118,18 +114,14 @@ impl Width {
 /// How long what is kept.
 #[derive(Debug, Clone)]
 pub struct Kept {
-    /// Raw samples.
     pub metrics: Duration,
-    /// Events.
     pub events: Duration,
-    /// Correlations.
     pub correlations: Duration,
     /// Of each level, in the order of [`Width::ALL`]; None: it is switched off.
     levels: [Option<Duration>; 4],
 }
 
 impl Kept {
-    /// As configured.
     pub fn new(retention: &RetentionConfig, rollups: &RollupsConfig) -> Self {
         let levels = &retention.rollups;
         Self {
@@ -173,16 +165,13 @@ pub fn before(now: Micros, age: Duration) -> Micros {
 pub enum Source {
     /// The relation of the level.
     Rollup,
-    /// Computed from rows.
     Rows,
 }
 
 /// A part of a range, `[from, to)`, both at bounds of buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
-    /// Where from.
     pub source: Source,
-    /// Its first bucket.
     pub from: Micros,
     /// The bucket after its last.
     pub to: Micros,

@@ -31,12 +31,9 @@ impl SeriesFilter {
     }
 }
 
-/// Which points.
 #[derive(Debug, Clone)]
 pub struct PointsQuery {
-    /// The tenant.
     pub tenant_id: String,
-    /// Which series.
     pub series: SeriesFilter,
     /// The level; `Raw` is asked for by [`super::SamplesQuery`].
     pub resolution: Resolution,
@@ -53,25 +50,18 @@ pub struct PointsQuery {
 /// A bucket of a series.
 #[derive(Debug, Serialize)]
 pub struct Point {
-    /// Its start.
     pub bucket: Timestamp,
     /// Of what it was measured.
     pub asset_id: String,
     /// The kind of metric.
     pub metric_type: String,
-    /// What was measured.
     pub metric_name: String,
     /// Width of the bucket.
     pub resolution: &'static str,
-    /// How many values.
     pub count: i64,
-    /// Their sum.
     pub sum: Option<f64>,
-    /// Their mean.
     pub avg: Option<f64>,
-    /// The smallest.
     pub min: Option<f64>,
-    /// The largest.
     pub max: Option<f64>,
     /// Their standard deviation; null for one value, and where a summary does not tell its spread.
     pub stddev: Option<f64>,

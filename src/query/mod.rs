@@ -49,7 +49,6 @@ const HANG_GRACE: Duration = Duration::from_secs(2);
 /// How long a health check may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The query path.
 #[derive(Clone)]
 pub struct Reads {
     pool: Pool,
@@ -84,13 +83,11 @@ impl<T> Page<T> {
 
 /// A list that is read page by page: how a stream of all of it goes on.
 pub trait Listing: Send + Sync + Sized + 'static {
-    /// What is listed.
     type Item: serde::Serialize + Send;
 
     /// Rows of the page from now on, and where it starts: None leaves that as it is.
     fn turn_to(&mut self, limit: usize, cursor: Option<String>);
 
-    /// The page.
     fn page(&self, reads: &Reads) -> impl Future<Output = Result<Page<Self::Item>, ReadError>> + Send;
 }
 
@@ -111,7 +108,6 @@ pub enum ReadError {
     Unbounded(String),
     /// A value that PostgreSQL cannot take, with its reason.
     Value(String),
-    /// The database.
     Storage(StorageError),
 }
 
@@ -207,7 +203,6 @@ impl Reads {
         }
     }
 
-    /// A tenant's receipt.
     pub async fn receipt(&self, tenant_id: &str, id: uuid::Uuid) -> Result<Option<Receipt>, ReadError> {
         let mut sql =
             Sql::new("SELECT accepted, rejected, errors, created_at, duplicates FROM ingest_ledger WHERE tenant_id = ");
@@ -275,17 +270,14 @@ fn silent() -> StorageError {
 /// Where a request is, by its receipt.
 #[derive(Debug, serde::Serialize)]
 pub struct Receipt {
-    /// The receipt.
     pub receipt: uuid::Uuid,
     /// `committed`: the ledger row is written in the transaction of the events.
     pub status: &'static str,
-    /// Events stored.
     pub accepted: i32,
     /// Items in dead letters.
     pub rejected: i32,
     /// Events that were there already (rowstore profile).
     pub duplicates: i32,
-    /// The first rejections.
     pub errors: serde_json::Value,
     /// When it was committed.
     pub committed_at: jiff::Timestamp,

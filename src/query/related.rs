@@ -19,9 +19,7 @@ use crate::limits::{RELATED_AGE, RELATED_MAX, RELATED_SKEW};
 /// What is related to which event.
 #[derive(Debug, Clone)]
 pub struct RelatedQuery {
-    /// The tenant.
     pub tenant_id: String,
-    /// The event.
     pub id: Uuid,
     /// Rows of the page.
     pub limit: usize,
@@ -44,15 +42,12 @@ pub enum Relation {
 /// An event, and how it is related.
 #[derive(Debug, Serialize)]
 pub struct Related {
-    /// How.
     pub relation: Relation,
     /// 0 to 1; 1 for parent and child, which say so themselves.
     pub strength: f64,
-    /// 0 to 1.
     pub confidence: f64,
     /// causal, temporal or anomaly.
     pub correlation_type: String,
-    /// The event.
     pub event: Event,
 }
 

@@ -13,12 +13,9 @@ use super::metrics::SeriesFilter;
 use super::windows::{Density, Window};
 use super::{Listing, Page, ReadError, Reads};
 
-/// Which samples.
 #[derive(Debug, Clone)]
 pub struct SamplesQuery {
-    /// The tenant.
     pub tenant_id: String,
-    /// Which series.
     pub series: SeriesFilter,
     /// Oldest timestamp, inclusive.
     pub from: Timestamp,
@@ -35,21 +32,16 @@ pub struct SamplesQuery {
 pub struct Sample {
     /// When it was measured.
     pub timestamp: Timestamp,
-    /// Of what.
     pub asset_id: String,
     /// The kind of metric.
     pub metric_type: String,
-    /// What was measured.
     pub metric_name: String,
     /// What it was; null for a summary.
     pub value: Option<f64>,
     /// How many values it stands for.
     pub count: i64,
-    /// Their sum.
     pub sum: f64,
-    /// The smallest.
     pub min: f64,
-    /// The largest.
     pub max: f64,
     /// The sum of their squares; null where a summary does not tell its spread.
     pub sumsq: Option<f64>,

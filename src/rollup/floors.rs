@@ -59,7 +59,6 @@ pub async fn floors(client: &Client) -> Result<Floors, StorageError> {
 pub(super) struct Ages {
     /// The table's, but for those of organizations that keep theirs shorter.
     pub table_s: f64,
-    /// Everybody's.
     pub everybody_s: f64,
 }
 

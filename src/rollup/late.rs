@@ -13,9 +13,9 @@ use jiff::Timestamp;
 
 use super::closing::rollup_sql;
 use super::floors::seconds;
-use super::job::{Counts, Job};
 use super::levels::{LEVELS, Level};
 use crate::config::RetentionConfig;
+use crate::jobs::{Counts, Job};
 use crate::limits::{REFRESH_SLACK, ROLLUP_RUN_MAX};
 use crate::storage::{PartitionedTables, StorageError};
 
@@ -105,7 +105,6 @@ impl Late {
     }
 }
 
-/// Tenants and buckets.
 type Waiting = Vec<(String, Timestamp)>;
 
 /// The oldest dirty buckets of a level that are due.

@@ -15,7 +15,6 @@ pub enum Source {
     Events,
 }
 
-/// A rollup.
 #[derive(Debug)]
 pub struct Level {
     /// The relation that is read: a continuous aggregate on the timescale engine, a view on the postgres engine.

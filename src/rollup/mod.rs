@@ -1,23 +1,13 @@
-//! Background jobs over what is stored. Every job has one shape ([`job`]): read one, know all.
+//! The rollups: buckets of metrics and counts of events, kept right behind the rows.
 
 mod closing;
-mod correlate;
 mod floors;
-mod job;
 mod late;
 pub mod levels;
-mod lifecycle;
-mod minutes;
 mod policies;
 mod refresh;
 mod rollups;
-mod seen;
-mod touched;
 
 pub use floors::{Floors, floors};
-pub use job::{Counts, Job, Running, run_now, start};
 pub use levels::{LevelRetention, rollup_retention};
-pub use lifecycle::{JobStatus, Lifecycle, LifecycleStatus, LifecycleView, RelationStatus, RollupStatus, waited};
 pub use rollups::{RollupLag, Rollups, rollup_lags, start_rollups};
-pub use seen::start_derived;
-pub use touched::Spread;

@@ -38,7 +38,6 @@ pub(super) struct Standing {
     pub workers: i32,
 }
 
-/// A refresh policy.
 pub(super) struct Policy {
     pub job_id: i32,
     start_offset_s: f64,

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 
 use super::floors::seconds;
-use super::job::{Counts, Job};
 use super::policies::{Policy, Standing, standing};
 use crate::config::{RetentionConfig, RollupsConfig};
+use crate::jobs::{Counts, Job};
 use crate::limits::{REFRESH_EVERY, ROLLUP_RUN_MAX};
 use crate::storage::StorageError;
 

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::{Object, Pool};
 use tokio_postgres::Client;
 
-use super::job::{Counts, Job, Running, start};
 use super::late::Late;
 use super::refresh::Refresh;
 use super::{closing, floors, policies};
 use crate::config::{RetentionConfig, RollupsConfig};
+use crate::jobs::{Counts, Job, Running, start};
 use crate::storage::{PartitionedTables, StorageError};
 
 /// Between two looks at what retention and levels ask for.
@@ -19,7 +19,6 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(30);
 /// Between two looks at how far the rollups are behind.
 const LAG_EVERY: Duration = Duration::from_secs(5);
 
-/// Keeps the rollups.
 pub struct Rollups {
     partitions: Option<Arc<PartitionedTables>>,
     retention: RetentionConfig,
@@ -116,7 +115,6 @@ impl Job for Rollups {
 /// How far a rollup is behind. What is not closed yet is computed when it is read: a lag costs time, not correctness.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RollupLag {
-    /// Its name.
     pub level: String,
     /// Seconds since the end of what is closed; None before the first run.
     pub lag_s: Option<f64>,

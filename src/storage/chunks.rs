@@ -12,7 +12,6 @@ use super::connect::{Warnings, connect_to};
 use super::engine::{Engine, Installation};
 use crate::config::Config;
 
-/// Of one relation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunking {
     /// A time slice that is certain to lie in one chunk: the narrowest chunk there is.
@@ -47,7 +46,6 @@ impl Chunks {
         Ok(Self { default, tables })
     }
 
-    /// Of one relation.
     pub fn of(&self, table: &str) -> Chunking {
         self.tables.get(table).copied().unwrap_or(self.default)
     }

@@ -21,13 +21,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The path of work that a pool carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Migrations and jobs.
     Owner,
-    /// Ingestion.
     Writer,
     /// Key verification: the writer's rights, but never queued behind batches.
     Verifier,
-    /// Queries.
     Reader,
 }
 

@@ -160,11 +160,8 @@ fn psql_line(config: &PgConfig) -> String {
 pub struct Database {
     /// Migrations, partitions and jobs.
     pub owner: Pool,
-    /// The ingest path.
     pub writer: Pool,
-    /// Key verification.
     pub verifier: Pool,
-    /// The query path.
     pub reader: Pool,
     /// What the database is installed as.
     pub installed: Installed,

@@ -31,11 +31,9 @@ pub use lock::{DataDirLock, Running, locate_running};
 
 /// Owns the schema: migrations and jobs.
 pub const OWNER: &str = "tidegate_owner";
-/// The ingest path.
 pub const WRITER: &str = "tidegate_writer";
 /// The query path, and people.
 pub const READER: &str = "tidegate_reader";
-/// The database.
 pub const DATABASE: &str = "tidegate";
 
 /// Only the socket's name contains it: nothing listens on TCP.

@@ -14,7 +14,6 @@ use crate::limits::POSTGRES_MAJOR_MIN;
 pub enum Engine {
     /// Hypertables of TimescaleDB Community.
     Timescale,
-    /// Native range partitions.
     Postgres,
 }
 
@@ -31,7 +30,6 @@ impl Engine {
 /// What a database is installed as; this never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Installation {
-    /// The engine.
     pub engine: Engine,
     /// The layout of events; on the postgres engine it has no meaning and is `Rowstore`.
     pub profile: StorageProfile,
@@ -40,7 +38,6 @@ pub struct Installation {
 /// The outcome of installing: what the database is, and why.
 #[derive(Debug, Clone)]
 pub struct Installed {
-    /// What it is.
     pub installation: Installation,
     /// Why this engine, for the log at start and for `doctor`.
     pub reason: String,

@@ -32,7 +32,6 @@ pub enum Fate {
     NotReady,
     /// PostgreSQL could not read our COPY stream: a bug of the encoder, never to be retried in a loop.
     EncoderBug,
-    /// Anything else.
     Fatal,
 }
 

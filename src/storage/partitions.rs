@@ -30,7 +30,6 @@ pub struct Partitions {
     known: Arc<RwLock<Ranges>>,
 }
 
-/// All partitioned relations.
 pub struct PartitionedTables(Vec<Partitions>);
 
 /// Relations of which a partition is as wide as `chunk_interval`.
@@ -63,7 +62,6 @@ impl PartitionedTables {
         self.0.iter().find(|partitions| partitions.table == table).expect("callers name relations that there are")
     }
 
-    /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Partitions> {
         self.0.iter()
     }
@@ -91,7 +89,6 @@ impl Partitions {
         Self { owner, table, interval_us, known: Arc::default() }
     }
 
-    /// The relation's name.
     pub fn table(&self) -> &'static str {
         self.table
     }

@@ -15,13 +15,10 @@ use crate::storage::StorageError;
 /// An organization as it is listed.
 #[derive(Debug, Serialize)]
 pub struct Organization {
-    /// Its id.
     pub id: Uuid,
     /// Its immutable slug: the tenant of its data.
     pub tenant_id: String,
-    /// Its name.
     pub name: String,
-    /// False once deactivated.
     pub is_active: bool,
     /// When it was made.
     pub created_at: Timestamp,
@@ -33,9 +30,7 @@ pub struct Organization {
 /// A key as it is listed: never its secret.
 #[derive(Debug, Serialize)]
 pub struct KeyInfo {
-    /// Its id.
     pub id: Uuid,
-    /// The organization's slug.
     pub tenant_id: String,
     /// What it is for.
     pub label: String,
@@ -55,9 +50,7 @@ pub struct KeyInfo {
 /// What to change of a key's limits: None leaves a limit as it is, `Some(None)` removes it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LimitsChange {
-    /// Events a second.
     pub events_per_second: Option<Option<u64>>,
-    /// Bytes a second.
     pub bytes_per_second: Option<Option<u64>>,
     /// Seconds of either rate that may come at once.
     pub burst_seconds: Option<Option<u32>>,
@@ -66,9 +59,7 @@ pub struct LimitsChange {
 /// A key just made; the only time that its text exists.
 #[derive(Serialize)]
 pub struct NewKey {
-    /// Its id.
     pub id: Uuid,
-    /// Its text.
     pub key: String,
 }
 

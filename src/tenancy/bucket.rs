@@ -35,7 +35,6 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A full bucket.
     pub fn full(rate: Rate, now: Instant) -> Self {
         Self { tokens: rate.capacity(), filled_at: now }
     }

@@ -20,7 +20,6 @@ use crate::rng::Rng;
 /// What a key may send in the long run; None: any amount.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct RateLimits {
-    /// Events a second.
     pub events_per_second: Option<u64>,
     /// Bytes of bodies a second, after decompression.
     pub bytes_per_second: Option<u64>,
@@ -55,9 +54,7 @@ impl RateLimits {
 /// Which limit of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// Events a second.
     Events,
-    /// Bytes a second.
     Bytes,
 }
 

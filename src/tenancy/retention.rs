@@ -12,11 +12,8 @@ use crate::storage::StorageError;
 /// Days that an organization's rows are kept; None: as long as the table's own retention.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct OrgRetention {
-    /// Events.
     pub events_retention_days: Option<i32>,
-    /// Raw metrics.
     pub metrics_retention_days: Option<i32>,
-    /// Correlations.
     pub correlations_retention_days: Option<i32>,
 }
 
@@ -47,11 +44,9 @@ impl fmt::Display for OrgRetention {
 /// What to change: None leaves it as it is, `Some(None)` is the table's own again.
 #[derive(Debug, Clone, Copy)]
 pub struct RetentionChange {
-    /// Days of events.
     pub events_days: Option<Option<u32>>,
     /// Days of raw metrics.
     pub metrics_days: Option<Option<u32>>,
-    /// Days of correlations.
     pub correlations_days: Option<Option<u32>>,
 }
 

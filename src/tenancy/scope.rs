@@ -10,7 +10,6 @@ pub enum Scope {
     Ingest = 1,
     /// Read what is stored.
     Read = 2,
-    /// Consume streams.
     Consume = 4,
     /// Manage the key's own organization.
     Admin = 8,

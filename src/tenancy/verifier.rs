@@ -24,7 +24,6 @@ use crate::storage::StorageError;
 /// While one request asks the database, others may use the expired entry this long; with the TTL it stays under 5 s.
 const REFRESH_GRACE: Duration = Duration::from_secs(1);
 
-/// For one look-up.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// After a look-up that the database did not answer, for the next one of the same key; meanwhile the old answer serves.
@@ -37,7 +36,6 @@ const RETRY_MAX: Duration = Duration::from_secs(4);
 pub struct Principal {
     /// The organization's slug: the tenant of everything that the request does.
     pub tenant_id: Arc<str>,
-    /// The key.
     pub key_id: Uuid,
     /// What it may do.
     pub scopes: Scopes,
@@ -60,10 +58,7 @@ pub enum KeyError {
     /// Not a key, an unknown, revoked or expired one, or one of a deactivated organization: all look the same outside.
     Invalid,
     /// Too many look-ups of unknown keys at the moment, from this address or from all.
-    TooMany {
-        /// Seconds, jittered.
-        retry_after_s: u32,
-    },
+    TooMany { retry_after_s: u32 },
     /// The database cannot be asked, and the key is not in the cache.
     Unavailable(StorageError),
 }
@@ -84,7 +79,6 @@ struct Entry {
     unanswered_at: Option<Instant>,
 }
 
-/// Verifies keys.
 pub struct Verifier {
     pool: Pool,
     cache: Mutex<Cache>,

@@ -3,7 +3,7 @@
 
 use std::sync::Barrier;
 
-use tidegate::item::space::space;
+use tidegate::wire::item::space::space;
 
 use crate::books::Books;
 use crate::env::{Env, Test, TestResult, until};

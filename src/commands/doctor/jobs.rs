@@ -6,8 +6,8 @@ use tokio_postgres::Client;
 
 use super::{Finding, State, bad, expect, ok};
 use crate::config::Config;
+use crate::lifecycle::{LifecycleStatus, waited};
 use crate::rollup::levels::LEVELS;
-use crate::rollup::{LifecycleStatus, waited};
 use crate::storage::{Engine, StorageError};
 
 /// The lifecycle job runs every minute; a chunk that waits for this long is not just next in line.

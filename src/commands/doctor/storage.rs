@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 
 use super::{Finding, State, bad, expect, free_bytes, gib, ok};
 use crate::config::Config;
-use crate::rollup::LifecycleStatus;
+use crate::lifecycle::LifecycleStatus;
 use crate::storage::StorageError;
 
 /// What seed ADR-002 expects of compression.

@@ -10,21 +10,9 @@ use super::record::HeaderError;
 #[derive(Debug)]
 pub enum SpoolError {
     /// Another process has it.
-    Locked {
-        /// The spool's folder.
-        dir: PathBuf,
-        /// Who has it.
-        holder: String,
-    },
+    Locked { dir: PathBuf, holder: String },
     /// The folder cannot be used.
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// With what.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
+    Io { what: &'static str, path: PathBuf, error: io::Error },
 }
 
 impl SpoolError {

@@ -6,7 +6,6 @@ use std::io::{IoSlice, Result};
 use std::path::Path;
 use std::sync::Arc;
 
-/// An open file.
 pub trait File: Send + Sync {
     /// Writes all of `parts`, one after another, at `offset`; on an error any stretch of them may have been written.
     fn write_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> Result<()>;

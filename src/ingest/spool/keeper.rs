@@ -28,7 +28,6 @@ struct Active {
     end: u64,
 }
 
-/// The writer.
 pub struct Keeper {
     pub fs: Arc<dyn Fs>,
     pub config: SpoolConfig,

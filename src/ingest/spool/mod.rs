@@ -105,7 +105,6 @@ const PERMIT_BYTES: usize = 1024;
 /// Where a spool is and how large it may be.
 #[derive(Debug, Clone)]
 pub struct SpoolConfig {
-    /// Its folder.
     pub dir: PathBuf,
     /// Bytes of all its segments, the quarantine aside.
     pub max_bytes: u64,
@@ -120,7 +119,6 @@ impl SpoolConfig {
     }
 }
 
-/// An open spool.
 pub struct Spool {
     dir: PathBuf,
     fs: Arc<dyn Fs>,
@@ -206,7 +204,6 @@ impl Spool {
         Ok(())
     }
 
-    /// Its figures.
     pub fn stats(&self) -> Stats {
         Stats::of(&self.shared.lock(), self.fs.now_us())
     }

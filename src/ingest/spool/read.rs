@@ -43,7 +43,6 @@ pub struct Seen {
 
 /// What came of it.
 pub enum Taken {
-    /// Records, now delivered.
     Entries(Vec<Entry>),
     /// Look again: something else moved, or this segment is at its end and there is another.
     Again,

@@ -39,16 +39,13 @@ pub enum Kind {
 pub struct Meta {
     /// The request's receipt; those of version 7 are found fastest.
     pub receipt: Uuid,
-    /// Its items.
     pub items: u32,
 }
 
 /// A payload in two parts, so that a body need not be copied behind its description.
 #[derive(Debug, Clone)]
 pub struct Payload {
-    /// The first part.
     pub head: Bytes,
-    /// The second.
     pub body: Bytes,
 }
 

@@ -21,7 +21,6 @@ use super::survey::{QUARANTINE, Survey, survey};
 pub struct Recovery {
     /// Waiting to be drained.
     pub undrained: Totals,
-    /// Segments.
     pub segments: u64,
     /// Bytes of a write that was cut short, never acknowledged.
     pub torn_bytes: u64,

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::record::{Meta, Payload};
-use crate::event::Defaults;
-use crate::item::BodyForm;
+use crate::wire::event::Defaults;
+use crate::wire::item::BodyForm;
 
 const VERSION: u8 = 2;
 /// The first one, which knew nothing of what organizations keep.
@@ -21,17 +21,14 @@ pub const SUMMARY_BYTES_MAX: usize = 2048;
 pub struct SpooledRequest {
     /// The tenant of the key.
     pub tenant_id: String,
-    /// The key's id.
     pub api_key_id: Uuid,
     /// Days that the organization kept such items for when it was received; None: as long as everybody.
     pub keep_days: Option<i32>,
-    /// The request's receipt.
     pub receipt: Uuid,
     /// The sender's idempotency key.
     pub idempotency_key: Option<String>,
     /// What the key stands for: SHA-256 of route, parameters and body.
     pub sha256: Option<[u8; 32]>,
-    /// The route.
     pub route: String,
     /// The content type, as kept with dead letters.
     pub content_type: String,
@@ -41,7 +38,6 @@ pub struct SpooledRequest {
     pub defaults: Defaults,
     /// When it was received, in unix microseconds.
     pub received_at_us: i64,
-    /// Its items.
     pub items: u32,
     /// Items that will be stored, as answered.
     pub accepted: u32,
@@ -49,7 +45,6 @@ pub struct SpooledRequest {
     pub rejected: u32,
     /// An attempt to write it whose outcome was not known.
     pub attempt: Option<PossiblyCommitted>,
-    /// The body, decompressed.
     pub body: Bytes,
 }
 
@@ -69,11 +64,9 @@ pub struct PossiblyCommitted {
 pub struct Summary {
     /// The tenant of the key.
     pub tenant_id: String,
-    /// The request's receipt.
     pub receipt: Uuid,
     /// When it was received, in unix microseconds.
     pub received_at_us: i64,
-    /// Its items.
     pub items: u32,
     /// Items that will be stored.
     pub accepted: u32,

@@ -18,18 +18,13 @@ const VAIN_BYTES_MAX: u64 = 4 << 30;
 /// What stands at a place of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// A whole record.
     Record {
-        /// Where it begins.
         offset: u64,
-        /// Its head.
         head: Head,
     },
     /// Bytes that are no record, up to the next record or to the end.
     Damage {
-        /// Where they begin.
         from: u64,
-        /// Where they end.
         to: u64,
     },
 }

@@ -56,7 +56,6 @@ pub struct Delivered {
 /// Records, their items and their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Records.
     pub records: u64,
     /// Items of their requests.
     pub items: u64,
@@ -67,13 +66,11 @@ pub struct Totals {
 /// Files of the quarantine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quarantined {
-    /// Files.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
 }
 
-/// The shared state.
 pub struct State {
     /// Oldest first; the last may be the one that is written to.
     pub segments: VecDeque<Segment>,

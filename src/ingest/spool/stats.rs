@@ -9,7 +9,6 @@ use super::state::{Quarantined, State, Totals};
 pub struct Stats {
     /// Durable and waiting to be drained.
     pub undrained: Totals,
-    /// Segments on disk.
     pub segments: u64,
     /// Their bytes, those of drained records in them included; `spool.max_bytes` bounds this.
     pub disk_bytes: u64,

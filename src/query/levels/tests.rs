@@ -5,7 +5,6 @@ use crate::limits::{BUCKETS_MAX, POINTS_AUTO_MAX};
 
 const HOUR: Micros = 60 * MINUTE;
 const DAYS: u64 = 24 * 3600;
-/// A Wednesday, 00:00.
 const NOW: Micros = 20_000 * DAY;
 
 fn kept(fine: bool) -> Kept {

@@ -64,7 +64,6 @@ impl Account {
         Self { uid: geteuid().as_raw(), gid: nix::unistd::getegid().as_raw(), switch: false }
     }
 
-    /// The user's id.
     pub fn uid(&self) -> u32 {
         self.uid
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use tidegate::event::{BodyForm, Decoded, Decoder, RowRef};
+use tidegate::wire::event::{BodyForm, Decoded, Decoder, RowRef};
 
 use crate::tuple::{self, Tuple};
 use crate::{defaults, origin};

@@ -5,7 +5,7 @@ pub mod metrics;
 pub mod server;
 pub mod tuple;
 
-use tidegate::event::{Defaults, Origin, Window};
+use tidegate::wire::event::{Defaults, Origin, Window};
 use uuid::Uuid;
 
 /// 2025-11-21T00:00:00Z.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use tidegate::event::{BodyForm, Decoded};
-use tidegate::metric::{COPY_COLUMN_COUNT, Decoder};
+use tidegate::wire::event::{BodyForm, Decoded};
+use tidegate::wire::metric::{COPY_COLUMN_COUNT, Decoder};
 
 use crate::decoded::item;
 use crate::origin;

@@ -6,11 +6,11 @@ use proptest::option;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::event::Defaults;
 use crate::ingest::spool::request::{DecodeError, SUMMARY_BYTES_MAX};
 use crate::ingest::spool::{PossiblyCommitted, SpooledRequest, Summary, recover_bytes};
-use crate::item::BodyForm;
 use crate::limits::TENANT_ID_CHARS_MAX;
+use crate::wire::event::Defaults;
+use crate::wire::item::BodyForm;
 
 fn request() -> impl Strategy<Value = SpooledRequest> {
     let form = prop_oneof![

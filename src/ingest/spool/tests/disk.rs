@@ -7,11 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::event::Defaults;
 use crate::ingest::spool::{
     AppendError, Disk, KeepError, Meta, Spool, SpoolConfig, SpoolError, SpooledRequest, Stats, Totals,
 };
-use crate::item::BodyForm;
+use crate::wire::event::Defaults;
+use crate::wire::item::BodyForm;
 
 fn config(dir: &Path) -> SpoolConfig {
     SpoolConfig { dir: dir.join("data/spool"), max_bytes: 1 << 20, segment_bytes: 4096 }

@@ -1,6 +1,5 @@
 //! Chance that a seed repeats.
 
-/// splitmix64.
 pub struct Rng(pub u64);
 
 impl Rng {

@@ -1,0 +1,292 @@
+//! Anomalies: a metric whose hour is an outlier in its own history of a week, tied to error events of the same asset in or
+//! near that hour. An hour is judged when it is over, and again when metrics or errors come late.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Object, Transaction};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::pairs::{self, Kind, Pair, Side};
+use super::robust::{self, Score};
+use super::summary::ERRORS;
+use crate::jobs::minutes::{self, Range, Tally, Work, minute_at};
+use crate::jobs::{Counts, Job};
+use crate::limits::{
+    ANOMALY_ASSETS_PER_SLICE, ANOMALY_EVENTS_MAX, ANOMALY_HISTORY_HOURS, ANOMALY_HISTORY_HOURS_MIN,
+    ANOMALY_NEAR_MINUTES, ANOMALY_SERIES_PER_SLICE, ROLLUPS_SETTLED_AFTER,
+};
+use crate::rollup::floors;
+use crate::rollup::levels::Source;
+use crate::storage::{PartitionedTables, StorageError};
+
+pub struct Anomalies {
+    /// The partitioned relations, on the postgres engine.
+    pub partitions: Option<Arc<PartitionedTables>>,
+    /// How long pairs are kept: older ones are not made.
+    pub kept: Duration,
+}
+
+impl Job for Anomalies {
+    const NAME: &'static str = "anomalies";
+    const INTERVAL: Duration = Duration::from_secs(5);
+
+    async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
+        let mut tally = Tally::default();
+        // Perhaps another node, or an operator, took a partition away.
+        let forget = |_: &StorageError| self.partitions.iter().for_each(|tables| tables.of("correlations").forget());
+        minutes::work(self, client, &mut tally).await.inspect_err(forget)?;
+        Ok(tally.into_counts())
+    }
+}
+
+/// A series of a tenant: asset, metric type, metric name.
+type Series = (String, String, String);
+
+/// Stands behind every metric of an asset, in the order of bytes.
+const BEYOND: &str = "\u{10FFFF}";
+
+/// Average, minimum and maximum of an hour.
+type Values = [f64; 3];
+/// What they are called in the metadata.
+const STATISTICS: [&str; 3] = ["avg", "min", "max"];
+
+/// A series whose hour is an outlier.
+struct Outlier {
+    series: Series,
+    statistic: &'static str,
+    value: f64,
+    score: Score,
+    buckets: usize,
+}
+
+impl Work for Anomalies {
+    const QUEUES: &'static [&'static str] = &["anomalies", "error_hours"];
+    const BLOCK_MINUTES: i32 = 60;
+    const WHOLE_BLOCKS: bool = true;
+    const SETTLED_AFTER: Duration = ROLLUPS_SETTLED_AFTER;
+
+    async fn prepare(&self, range: &Range) -> Result<(), StorageError> {
+        let Some(partitions) = &self.partitions else { return Ok(()) };
+        if !self.keeps(range) {
+            return Ok(());
+        }
+        let (from, to) = near(range);
+        let ends = [from, range.starts_at(), range.ends_at(), to];
+        partitions.of("correlations").ensure(ends.into_iter().map(Timestamp::as_microsecond)).await.map(drop)
+    }
+
+    async fn slice(
+        &self,
+        transaction: &Transaction<'_>,
+        range: &Range,
+        position: Option<&Value>,
+        tally: &mut Tally,
+    ) -> Result<Option<Value>, StorageError> {
+        if !self.keeps(range) {
+            return Ok(None);
+        }
+        // Without its samples the hour has no outliers, and those that it gave when it had them would be taken away.
+        let floor = floors(transaction.client()).await?.of(Source::Metrics, &range.tenant_id);
+        if floor.is_some_and(|floor| range.starts_at() < floor) {
+            tally.add("hours_without_samples", 1);
+            return Ok(None);
+        }
+        let after: Series =
+            position.and_then(|position| serde_json::from_value(position.clone()).ok()).unwrap_or_default();
+        let assets = assets(transaction, range, &after).await?;
+        let Some(last) = assets.last() else { return Ok(None) };
+        let series = series(transaction, range, &assets, &after).await?;
+        let full = i64::try_from(series.len()).is_ok_and(|found| found == ANOMALY_SERIES_PER_SLICE);
+        let until = match series.last() {
+            Some((series, _)) if full => series.clone(),
+            _ => (last.clone(), BEYOND.to_owned(), BEYOND.to_owned()),
+        };
+        let outliers = outliers(transaction, range, series).await?;
+        let pairs = pairs(transaction, range, &outliers).await?;
+        tally.add("pairs_taken_away", prune(transaction, range, &after, &until, &pairs).await?);
+        tally.add("outliers", outliers.len());
+        tally.add("pairs", pairs::write(transaction, &range.tenant_id, &pairs).await?);
+        Ok(Some(json!(until)))
+    }
+}
+
+impl Anomalies {
+    fn keeps(&self, range: &Range) -> bool {
+        let age = Timestamp::now().duration_since(range.ends_at());
+        age.as_secs() < i64::try_from(self.kept.as_secs()).unwrap_or(i64::MAX)
+    }
+}
+
+/// The time in which errors are near an hour.
+fn near(range: &Range) -> (Timestamp, Timestamp) {
+    (minute_at(range.from_minute - ANOMALY_NEAR_MINUTES), minute_at(range.to_minute + ANOMALY_NEAR_MINUTES))
+}
+
+/// The next assets with errors in or near the hour.
+async fn assets(transaction: &Transaction<'_>, range: &Range, after: &Series) -> Result<Vec<String>, StorageError> {
+    // Those of which there may be series left.
+    let sql = "SELECT asset_id FROM asset_errors WHERE tenant_id = $1 AND hour = $2 \
+               AND (asset_id COLLATE \"C\" > $3 OR (asset_id = $3 AND $4 <> $5)) ORDER BY asset_id COLLATE \"C\" LIMIT $6";
+    let statement = transaction.prepare_cached(sql).await?;
+    let hour = range.from_minute / 60;
+    let parameters: [&(dyn ToSql + Sync); 6] =
+        [&range.tenant_id, &hour, &after.0, &after.1, &BEYOND, &ANOMALY_ASSETS_PER_SLICE];
+    Ok(transaction.query(&statement, &parameters).await?.iter().map(|row| row.get(0)).collect())
+}
+
+async fn series(
+    transaction: &Transaction<'_>,
+    range: &Range,
+    assets: &[String],
+    after: &Series,
+) -> Result<Vec<(Series, Values)>, StorageError> {
+    let statement = transaction.prepare_cached(include_str!("../../sql/queries/anomaly_series.sql")).await?;
+    let (from, to) = (range.starts_at(), range.ends_at());
+    let parameters: [&(dyn ToSql + Sync); 8] =
+        [&range.tenant_id, &from, &to, &assets, &after.0, &after.1, &after.2, &ANOMALY_SERIES_PER_SLICE];
+    let rows = transaction.query(&statement, &parameters).await?;
+    Ok(rows.iter().map(|row| ((row.get(0), row.get(1), row.get(2)), [row.get(3), row.get(4), row.get(5)])).collect())
+}
+
+async fn outliers(
+    transaction: &Transaction<'_>,
+    range: &Range,
+    series: Vec<(Series, Values)>,
+) -> Result<Vec<Outlier>, StorageError> {
+    let assets: Vec<&str> = series.iter().map(|(series, _)| series.0.as_str()).collect();
+    let types: Vec<&str> = series.iter().map(|(series, _)| series.1.as_str()).collect();
+    let names: Vec<&str> = series.iter().map(|(series, _)| series.2.as_str()).collect();
+    let from = range.starts_at().saturating_add(SignedDuration::from_hours(-ANOMALY_HISTORY_HOURS));
+    let Ok(from) = from else { return Ok(Vec::new()) };
+    let statement = transaction.prepare_cached(include_str!("../../sql/queries/anomaly_history.sql")).await?;
+    let parameters: [&(dyn ToSql + Sync); 6] = [&range.tenant_id, &from, &range.starts_at(), &assets, &types, &names];
+    let rows = transaction.query(&statement, &parameters).await?;
+    let mut histories: Vec<[Vec<f64>; 3]> = vec![Default::default(); series.len()];
+    for row in rows {
+        let index = usize::try_from(row.get::<_, i64>(0) - 1).ok();
+        if let Some(history) = index.and_then(|index| histories.get_mut(index)) {
+            for (column, history) in history.iter_mut().enumerate() {
+                history.push(row.get(column + 1));
+            }
+        }
+    }
+    Ok(series
+        .into_iter()
+        .zip(&histories)
+        .filter_map(|((series, values), history)| outlier(series, values, history))
+        .collect())
+}
+
+/// The statistic that is farthest from its history, when it is an outlier: the average tells a shift, the extremes a spike.
+fn outlier(series: Series, values: Values, history: &[Vec<f64>; 3]) -> Option<Outlier> {
+    let buckets = history[0].len();
+    if buckets < ANOMALY_HISTORY_HOURS_MIN {
+        return None;
+    }
+    let scores = values.iter().zip(history).zip(STATISTICS).filter_map(|((value, history), statistic)| {
+        robust::score(*value, history).map(|score| (statistic, *value, score))
+    });
+    // The first of equals: the average.
+    let farthest = scores.reduce(|best, next| if next.2.z.abs() > best.2.z.abs() { next } else { best });
+    let (statistic, value, score) = farthest.filter(|(_, _, score)| score.is_outlier())?;
+    Some(Outlier { series, statistic, value, score, buckets })
+}
+
+/// The earliest error event of the asset, with each of them.
+async fn pairs(transaction: &Transaction<'_>, range: &Range, outliers: &[Outlier]) -> Result<Vec<Pair>, StorageError> {
+    let mut assets: Vec<&str> = outliers.iter().map(|outlier| outlier.series.0.as_str()).collect();
+    assets.dedup();
+    if assets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (from, to) = near(range);
+    let statement = transaction.prepare_cached(include_str!("../../sql/queries/anomaly_events.sql")).await?;
+    let parameters: [&(dyn ToSql + Sync); 6] =
+        [&range.tenant_id, &assets, &from, &to, &ERRORS.as_slice(), &ANOMALY_EVENTS_MAX];
+    let mut errors: BTreeMap<String, Vec<Side>> = BTreeMap::new();
+    for row in transaction.query(&statement, &parameters).await? {
+        errors.entry(row.get(0)).or_default().push(Side { at: row.get(1), id: row.get(2) });
+    }
+    let mut pairs = Vec::new();
+    for outlier in outliers {
+        let errors = errors.get(&outlier.series.0).map_or(&[][..], Vec::as_slice);
+        let Some(earliest) = errors.first() else { continue };
+        let others = if errors.len() == 1 { errors } else { &errors[1..] };
+        pairs.extend(others.iter().map(|error| pair(outlier, range, *earliest, *error)));
+    }
+    Ok(pairs)
+}
+
+fn pair(outlier: &Outlier, range: &Range, primary: Side, related: Side) -> Pair {
+    let (asset_id, metric_type, metric_name) = &outlier.series;
+    let bucket = range.starts_at();
+    Pair {
+        kind: Kind::Anomaly,
+        primary,
+        related,
+        strength: outlier.score.strength(),
+        confidence: robust::confidence(outlier.buckets),
+        metadata: json!({
+            "rule": "robust_z",
+            "asset_id": asset_id,
+            "metric_type": metric_type,
+            "metric_name": metric_name,
+            "bucket": bucket,
+            "statistic": outlier.statistic,
+            "value": outlier.value,
+            "median": outlier.score.median,
+            "mad": outlier.score.mad,
+            "z": outlier.score.z,
+            "buckets": outlier.buckets,
+        }),
+        detail: format!("{metric_type}\0{metric_name}\0{bucket}"),
+    }
+}
+
+/// Takes away what the hour gave before and does not give now, of the series of this slice.
+async fn prune(
+    transaction: &Transaction<'_>,
+    range: &Range,
+    after: &Series,
+    until: &Series,
+    pairs: &[Pair],
+) -> Result<usize, StorageError> {
+    let ids: Vec<Uuid> = pairs.iter().map(|pair| pair.id(&range.tenant_id)).collect();
+    let (from, to) = near(range);
+    let bucket = range.starts_at();
+    let statement = transaction.prepare_cached(include_str!("../../sql/queries/anomaly_prune.sql")).await?;
+    let parameters: [&(dyn ToSql + Sync); 11] =
+        [&range.tenant_id, &from, &to, &bucket, &after.0, &after.1, &after.2, &until.0, &until.1, &until.2, &ids];
+    let gone = transaction.execute(&statement, &parameters).await?;
+    Ok(usize::try_from(gone).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series() -> Series {
+        ("a".into(), "t".into(), "n".into())
+    }
+
+    #[test]
+    fn the_statistic_farthest_from_its_history_is_told() {
+        let history = |center: f64| (0..24).map(|n| center + f64::from(n % 5)).collect::<Vec<f64>>();
+        let histories = [history(10.0), history(0.0), history(20.0)];
+        let found = outlier(series(), [12.0, 2.0, 500.0], &histories).expect("a spike");
+        assert_eq!((found.statistic, found.buckets), ("max", 24));
+        assert!((found.value - 500.0).abs() < f64::EPSILON && found.score.z > 100.0);
+        assert!(outlier(series(), [12.0, 2.0, 22.0], &histories).is_none());
+    }
+
+    #[test]
+    fn a_short_history_judges_nothing() {
+        let history = vec![1.0; 23];
+        assert!(outlier(series(), [9.0; 3], &[history.clone(), history.clone(), history]).is_none());
+    }
+}

@@ -1,0 +1,198 @@
+//! The one shape of a background job: start, stop, run_once returning counts, one interval, one metric set.
+//!
+//! Among several nodes the leader of a job is whoever holds its advisory lock; the lock ends with the leader's
+//! connection, so that another node takes over by itself. How a run ended is in `job_runs`, for whoever asks.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::{Object, Pool};
+use futures_util::FutureExt;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::storage::StorageError;
+
+/// What a run did, by name; shown in the log and counted in metrics.
+pub type Counts = Vec<(&'static str, u64)>;
+
+pub trait Job: Send + Sync + 'static {
+    /// Its name, in logs, metrics and the advisory lock.
+    const NAME: &'static str;
+    /// Between the end of a run and the start of the next.
+    const INTERVAL: Duration;
+    /// Does what is due, and no more than a bounded amount of it. `client` is the owner's connection that holds the job's
+    /// lock; after an error it is closed, and an open transaction with it.
+    fn run_once(&self, client: &mut Object) -> impl Future<Output = Result<Counts, StorageError>> + Send;
+}
+
+pub struct Running {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Ends the job, and a run that is under way with it.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        let _ = self.task.await;
+    }
+}
+
+/// Runs a job now and then every [`Job::INTERVAL`], on whichever node holds its lock.
+pub fn start<J: Job>(job: J, owner: Pool) -> Running {
+    let (stop, mut stopped) = watch::channel(false);
+    let job = Arc::new(job);
+    let task = tokio::spawn(async move {
+        let mut noted = Noted::default();
+        loop {
+            let run = tokio::select! {
+                run = run_as_leader(&*job, &owner, TRY_LOCK, &mut noted) => run,
+                // Cut short: whatever it was at, the connection is closed with the pool, and another run goes on.
+                _ = stopped.wait_for(|stop| *stop) => return,
+            };
+            report::<J>(run);
+            tokio::select! {
+                () = tokio::time::sleep(J::INTERVAL) => {}
+                _ = stopped.wait_for(|stop| *stop) => return,
+            }
+        }
+    });
+    Running { stop, task }
+}
+
+/// Runs a job once, as soon as no node is at it; for commands.
+pub async fn run_now<J: Job>(job: &J, owner: &Pool) -> Result<Counts, StorageError> {
+    let counts = run_as_leader(job, owner, WAIT_FOR_LOCK, &mut Noted::default()).await?;
+    counts.ok_or_else(|| StorageError::retryable(format!("another process is at the job {}", J::NAME)))
+}
+
+fn report<J: Job>(run: Result<Option<Counts>, StorageError>) {
+    match run {
+        Ok(Some(counts)) => {
+            metrics::counter!("tidegate_job_runs_total", "job" => J::NAME).increment(1);
+            for (what, count) in counts {
+                metrics::counter!("tidegate_job_items_total", "job" => J::NAME, "what" => what).increment(count);
+                // What a job does every few seconds is no news.
+                if count > 0 && J::INTERVAL >= Duration::from_secs(60) {
+                    tracing::info!(job = J::NAME, what, count, "job");
+                }
+            }
+        }
+        Ok(None) => tracing::debug!(job = J::NAME, "another node leads this job"),
+        Err(error) => {
+            metrics::counter!("tidegate_job_failures_total", "job" => J::NAME).increment(1);
+            tracing::warn!(job = J::NAME, %error, "a job's run failed; it is tried again");
+        }
+    }
+}
+
+const TRY_LOCK: &str = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";
+/// The lock's own timeout: whoever holds it longer is not about to let it go.
+const WAIT_FOR_LOCK: &str = "SELECT pg_advisory_lock(hashtextextended($1, 0)) IS NOT NULL";
+const LOCK_WAIT: &str = "SET lock_timeout = '300s'";
+
+/// One run under the job's lock; None when another node has it.
+async fn run_as_leader<J: Job>(
+    job: &J,
+    owner: &Pool,
+    lock: &str,
+    noted: &mut Noted,
+) -> Result<Option<Counts>, StorageError> {
+    let mut client = owner.get().await?;
+    let name = format!("tidegate.job.{}", J::NAME);
+    if lock == WAIT_FOR_LOCK {
+        client.batch_execute(LOCK_WAIT).await?;
+    }
+    let leads: bool = client.query_one(lock, &[&name]).await?.get(0);
+    if !leads {
+        return Ok(None);
+    }
+    if lock == WAIT_FOR_LOCK {
+        client.batch_execute("RESET lock_timeout").await?;
+    }
+    let started = Instant::now();
+    match under_lock(job, &mut client, &name, started, noted).await {
+        Ok(counts) => Ok(Some(counts)),
+        Err(error) => {
+            // The lock ends with its connection, whatever went wrong on it; back in the pool it would keep it.
+            drop(Object::take(client));
+            noted.add(&Counts::new());
+            let told =
+                async { noted.write::<J>(&owner.get().await?, started.elapsed(), Some(&error.to_string())).await };
+            if let Err(second) = told.await {
+                tracing::debug!(job = J::NAME, error = %second, "how the run ended could not be noted");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// A run, its note, and the end of the lock. A run that panics is a run that failed: the job goes on.
+async fn under_lock<J: Job>(
+    job: &J,
+    client: &mut Object,
+    lock: &str,
+    started: Instant,
+    noted: &mut Noted,
+) -> Result<Counts, StorageError> {
+    let run = AssertUnwindSafe(job.run_once(client)).catch_unwind().await;
+    let counts = run.unwrap_or_else(|panic| Err(StorageError::fatal(format!("panicked: {}", message(&*panic)))))?;
+    noted.add(&counts);
+    if noted.due::<J>() {
+        noted.write::<J>(client, started.elapsed(), None).await?;
+    }
+    client.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", &[&lock]).await?;
+    Ok(counts)
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}
+
+/// Runs of jobs that follow each other closely are noted together, so that a job with nothing to do writes next to nothing.
+const NOTE_EVERY: Duration = Duration::from_secs(5);
+
+/// What is to be noted in `job_runs`.
+#[derive(Default)]
+struct Noted {
+    at: Option<Instant>,
+    runs: i64,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+impl Noted {
+    fn add(&mut self, counts: &Counts) {
+        self.runs += 1;
+        for (what, count) in counts {
+            *self.counts.entry(what).or_default() += count;
+        }
+    }
+
+    fn due<J: Job>(&self) -> bool {
+        J::INTERVAL >= NOTE_EVERY || self.at.is_none_or(|at| at.elapsed() >= NOTE_EVERY)
+    }
+
+    async fn write<J: Job>(
+        &mut self,
+        client: &Object,
+        took: Duration,
+        error: Option<&str>,
+    ) -> Result<(), StorageError> {
+        let statement = client.prepare_cached(include_str!("../../sql/queries/job_runs.sql")).await?;
+        let counts = serde_json::to_value(&self.counts).expect("names and numbers");
+        client
+            .execute(
+                &statement,
+                &[&J::NAME, &J::INTERVAL.as_secs_f64(), &took.as_secs_f64(), &counts, &error, &self.runs],
+            )
+            .await?;
+        *self = Self { at: Some(Instant::now()), ..Self::default() };
+        Ok(())
+    }
+}

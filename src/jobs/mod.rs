@@ -1,0 +1,8 @@
+//! Background jobs: the one shape that all of them have, and the queue of touched minutes that some of them work through.
+
+mod job;
+pub mod minutes;
+mod touched;
+
+pub use job::{Counts, Job, Running, run_now, start};
+pub use touched::Spread;

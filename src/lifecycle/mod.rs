@@ -1,0 +1,259 @@
+//! The lifecycle of what is stored: one job for a database that expires, compresses and puts in order, one chunk after
+//! another, each in a short transaction of its own.
+//!
+//! One job and not several, because two that work on chunks at the same time can deadlock; one lock at a time, waited for
+//! half a second. What is due is read from the catalogue in every run ([`plan`]), so that nothing is lost with a process.
+//! Whatever fails is noted, and does not stop what comes after it.
+
+mod chunks;
+mod partitions;
+mod plan;
+mod rows;
+mod samples;
+mod status;
+mod tenants;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Object;
+use jiff::Timestamp;
+
+use crate::config::{Config, RetentionConfig, RollupsConfig};
+use crate::jobs::{Counts, Job};
+use crate::limits::{LIFECYCLE_RUN_MAX, RECOMPRESS_PAUSE};
+use crate::rollup::levels::Source;
+use crate::rollup::{Floors, floors};
+use crate::storage::{Engine, PartitionedTables, StorageError};
+use plan::{Chunk, Due, Kept};
+pub use status::{JobStatus, LifecycleStatus, LifecycleView, RelationStatus, RollupStatus, waited};
+use tenants::Tenants;
+
+pub struct Lifecycle {
+    engine: Engine,
+    /// On the postgres engine.
+    partitions: Option<Arc<PartitionedTables>>,
+    retention: RetentionConfig,
+    rollups: RollupsConfig,
+    plan: Vec<Kept>,
+    tenants: Tenants,
+    /// When a chunk was last put in order, by its name.
+    recompressed: Mutex<HashMap<String, Instant>>,
+}
+
+/// What one run works on and has to say.
+pub struct Run<'a> {
+    plan: &'a [Kept],
+    /// Chunks and partitions as the run found them, without those that it dropped.
+    chunks: Vec<Chunk>,
+    /// Before them raw rows may go: the rollups look no further back.
+    floors: Floors,
+    now_us: i64,
+    started: Instant,
+    /// Chunks that are due and were not begun for lack of time.
+    left: u64,
+    /// Chunks that others were at.
+    busy: u64,
+    failures: Vec<StorageError>,
+}
+
+impl Job for Lifecycle {
+    const NAME: &'static str = "lifecycle";
+    const INTERVAL: Duration = Duration::from_secs(60);
+
+    async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
+        // Not this node's clock: of what the database has, what has expired is gone for good.
+        let now: Timestamp = client.query_one("SELECT now()", &[]).await?.get(0);
+        let mut run = Run::new(&self.plan, now);
+        let mut counts = Counts::new();
+        match floors(client).await {
+            Ok(floors) => run.floors = floors,
+            Err(error) => run.note("reading how far back the rollups look", error),
+        }
+        if let Some(tables) = &self.partitions {
+            // First of all: without them nothing can be written.
+            let made = partitions::make_ahead(tables, &self.rollups, run.now_us).await;
+            counts.push(("partitions_made", run.count("making partitions ahead", made)));
+            counts.push(("partitions_dropped", partitions::drop_expired(tables, &mut run).await));
+        }
+        match chunks::list(&***client, self.engine, &self.plan).await {
+            Ok(chunks) => run.chunks = chunks,
+            Err(error) => run.note("listing chunks", error),
+        }
+        if self.engine == Engine::Timescale {
+            counts.push(("chunks_dropped", self.drop_expired(client, &mut run).await));
+        }
+        let expired = self.tenants.expire(client, &mut run).await;
+        counts.push(("organizations_rows_deleted", run.count("expiring rows of organizations", expired)));
+        for (what, deleted) in rows::delete(client, &self.retention).await {
+            counts.push((what, run.count(what, deleted)));
+        }
+        let sampled = samples::take(client, &run.chunks).await;
+        counts.push(("sizes_sampled", run.count("sampling sizes", sampled)));
+        if self.engine == Engine::Timescale {
+            // Last, because it takes longest.
+            let [compressed, recompressed] = self.compress(client, &mut run).await;
+            counts.extend([("chunks_compressed", compressed), ("chunks_recompressed", recompressed)]);
+        }
+        counts.extend([("chunks_busy", run.busy), ("chunks_left", run.left)]);
+        run.end(counts)
+    }
+}
+
+impl Lifecycle {
+    /// For a database of this engine; `partitions` on the postgres engine.
+    pub fn new(engine: Engine, partitions: Option<Arc<PartitionedTables>>, config: &Config) -> Self {
+        Self {
+            engine,
+            partitions,
+            retention: config.retention.clone(),
+            rollups: config.rollups.clone(),
+            plan: plan::plan(engine, config),
+            tenants: Tenants::default(),
+            recompressed: Mutex::default(),
+        }
+    }
+
+    /// Drops expired chunks, a slice of time at once: its space partitions.
+    async fn drop_expired(&self, client: &mut Object, run: &mut Run<'_>) -> u64 {
+        let mut dropped = 0;
+        let expired = run.due(|due| due == Due::Drop);
+        let mut gone: Vec<String> = Vec::new();
+        for slice in expired.chunk_by(|a, b| (&a.relation, a.from_us, a.to_us) == (&b.relation, b.from_us, b.to_us)) {
+            if run.is_over() {
+                run.left += slice.len() as u64;
+                continue;
+            }
+            let slice: Vec<&Chunk> = slice.iter().collect();
+            match chunks::drop_slice(client, &slice).await {
+                Ok(number) => {
+                    dropped += number;
+                    tracing::info!(
+                        relation = slice[0].relation,
+                        chunk = slice[0].name,
+                        number,
+                        "expired chunks dropped"
+                    );
+                }
+                Err(error) => run.note(&format!("dropping {}", slice[0].name), error),
+            }
+            gone.extend(slice.iter().map(|chunk| chunk.name.clone()));
+        }
+        // Those that could not be dropped need nothing else either.
+        run.chunks.retain(|chunk| !gone.contains(&chunk.name));
+        dropped
+    }
+
+    /// Compresses what is old, and puts in order what is closed; how many of each.
+    async fn compress(&self, client: &mut Object, run: &mut Run<'_>) -> [u64; 2] {
+        let [mut compressed, mut recompressed] = [0; 2];
+        let due = run.due(|due| due != Due::Drop);
+        self.recompressed
+            .lock()
+            .expect("no code panics while holding it")
+            .retain(|_, at| at.elapsed() < RECOMPRESS_PAUSE);
+        for chunk in due {
+            if self.recompressed.lock().expect("no code panics while holding it").contains_key(&chunk.name) {
+                continue;
+            }
+            if run.is_over() {
+                run.left += 1;
+                continue;
+            }
+            let started = Instant::now();
+            match chunks::compress(client, &chunk).await {
+                Ok(done) => {
+                    let number = if chunk.is_compressed() { &mut recompressed } else { &mut compressed };
+                    *number += u64::from(done);
+                    self.recompressed
+                        .lock()
+                        .expect("no code panics while holding it")
+                        .insert(chunk.name.clone(), Instant::now());
+                    tracing::debug!(chunk = chunk.name, done, took_ms = started.elapsed().as_millis(), "compressed");
+                }
+                Err(error) => run.note(&format!("compressing {}", chunk.name), error),
+            }
+        }
+        [compressed, recompressed]
+    }
+}
+
+impl<'a> Run<'a> {
+    fn new(plan: &'a [Kept], now: Timestamp) -> Self {
+        Self {
+            plan,
+            chunks: Vec::new(),
+            floors: Floors::default(),
+            now_us: now.as_microsecond(),
+            started: Instant::now(),
+            left: 0,
+            busy: 0,
+            failures: Vec::new(),
+        }
+    }
+
+    fn kept(&self, relation: &str) -> &'a Kept {
+        self.plan.iter().find(|kept| kept.relation == relation).expect("callers name relations of the plan")
+    }
+
+    /// Where the rows of a relation begin that rollups still look at, everybody's or an organization's. Before the first run
+    /// of the rollups' job that is not known, and nothing goes.
+    fn floor_us(&self, relation: &str, tenant_id: Option<&str>) -> i64 {
+        let source = match relation {
+            "events" => Source::Events,
+            "metrics" => Source::Metrics,
+            _ => return i64::MAX,
+        };
+        let floor = match tenant_id {
+            Some(tenant_id) => self.floors.of(source, tenant_id),
+            None => self.floors.of_all(source),
+        };
+        floor.map_or(i64::MIN, Timestamp::as_microsecond)
+    }
+
+    /// The chunks that need something of this kind, oldest first, those of a slice side by side.
+    fn due(&self, wanted: impl Fn(Due) -> bool) -> Vec<Chunk> {
+        let due = self.chunks.iter().filter(|chunk| {
+            let kept = self.plan.iter().find(|kept| kept.relation == chunk.relation);
+            let due = kept.and_then(|kept| chunk.due(kept, self.now_us, self.floor_us(kept.relation, None)));
+            due.is_some_and(&wanted)
+        });
+        let mut due: Vec<Chunk> = due.cloned().collect();
+        due.sort_by(|a, b| (a.to_us, &a.relation, a.from_us, &a.name).cmp(&(b.to_us, &b.relation, b.from_us, &b.name)));
+        due
+    }
+
+    fn is_over(&self) -> bool {
+        self.started.elapsed() >= LIFECYCLE_RUN_MAX
+    }
+
+    /// Notes what went wrong; a lock that others hold is no failure, since the next run tries again.
+    fn note(&mut self, doing: &str, error: StorageError) {
+        if error.is_contention() {
+            tracing::debug!(doing, %error, "others are at it; the next run tries again");
+            self.busy += 1;
+            return;
+        }
+        let error = error.doing(doing);
+        tracing::warn!(%error, "a step of the lifecycle job failed");
+        self.failures.push(error);
+    }
+
+    /// The number, or 0 and a note.
+    fn count(&mut self, doing: &str, result: Result<u64, StorageError>) -> u64 {
+        result.unwrap_or_else(|error| {
+            self.note(doing, error);
+            0
+        })
+    }
+
+    fn end(mut self, counts: Counts) -> Result<Counts, StorageError> {
+        let others = self.failures.len().saturating_sub(1);
+        match self.failures.pop() {
+            None => Ok(counts),
+            Some(last) if others == 0 => Err(last),
+            Some(last) => Err(last.doing(&format!("{others} other steps failed as well, see the log; the last one"))),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Rows that expire in ordinary tables: ledger, dead letters, manifests, samples of sizes. What the other jobs remember they give
+//! up themselves.
+
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+
+use crate::config::RetentionConfig;
+use crate::limits::STORAGE_SAMPLES_KEPT;
+use crate::storage::StorageError;
+
+/// Rows deleted in one statement: short transactions, so that vacuum keeps up.
+pub const DELETE_ROWS: i64 = 10_000;
+/// Statements of one run and table.
+const DELETES_PER_RUN: usize = 100;
+
+/// A table whose rows expire, and how they are found.
+struct Expiring {
+    what: &'static str,
+    /// Deletes at most $2 rows older than $1 seconds.
+    sql: String,
+    keep: Duration,
+}
+
+/// Deletes what has expired, each table on its own; what was done or why not, by name.
+pub async fn delete(client: &Object, retention: &RetentionConfig) -> Vec<(&'static str, Result<u64, StorageError>)> {
+    let mut results = Vec::new();
+    for table in expiring(retention) {
+        results.push((table.what, delete_in_steps(client, &table.sql, table.keep).await));
+    }
+    // Each kind on its own, so that one that is kept long does not hide the other.
+    for (what, kind, keep) in
+        [("manifests_deleted", "events", retention.events), ("metric_manifests_deleted", "metrics", retention.metrics)]
+    {
+        results.push((what, delete_manifests(client, kind, keep).await));
+    }
+    results
+}
+
+fn expiring(retention: &RetentionConfig) -> Vec<Expiring> {
+    let aged = |what, table: &str, old: &str, keep| Expiring {
+        what,
+        sql: format!("DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {old} LIMIT $2))"),
+        keep,
+    };
+    let before = "now() - make_interval(secs => $1::bigint)";
+    vec![
+        aged("ledger_rows_deleted", "ingest_ledger", &format!("created_at < {before}"), retention.ledger),
+        aged("dead_letters_deleted", "dead_letter_events", &format!("failed_at < {before}"), retention.dead_letters),
+        aged("storage_samples_deleted", "storage_samples", &format!("at < {before}"), STORAGE_SAMPLES_KEPT),
+    ]
+}
+
+/// Runs a DELETE of at most $2 rows older than $1 seconds until it finds fewer.
+async fn delete_in_steps(client: &Object, sql: &str, keep: Duration) -> Result<u64, StorageError> {
+    let keep_s = seconds(keep);
+    let mut deleted = 0;
+    for _ in 0..DELETES_PER_RUN {
+        let rows = client.execute(sql, &[&keep_s, &DELETE_ROWS]).await?;
+        deleted += rows;
+        if rows < DELETE_ROWS.unsigned_abs() {
+            break;
+        }
+    }
+    Ok(deleted)
+}
+
+/// Goes through the manifests of one kind from the oldest on, as far as there may be expired ones. Those of events that lay
+/// ahead stay among them: how many go says nothing about what comes after.
+async fn delete_manifests(client: &Object, kind: &str, keep: Duration) -> Result<u64, StorageError> {
+    let sql = include_str!("../../sql/queries/manifests_expire.sql");
+    let keep_s = seconds(keep);
+    let mut deleted = 0;
+    let mut after = i64::MIN;
+    for _ in 0..DELETES_PER_RUN {
+        let row = client.query_one(sql, &[&keep_s, &DELETE_ROWS, &kind, &after]).await?;
+        let (gone, last): (i64, Option<i64>) = (row.get(0), row.get(1));
+        deleted += gone.unsigned_abs();
+        let Some(last) = last else { break };
+        after = last;
+    }
+    Ok(deleted)
+}
+
+fn seconds(keep: Duration) -> i64 {
+    i64::try_from(keep.as_secs()).unwrap_or(i64::MAX)
+}

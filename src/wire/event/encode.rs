@@ -1,0 +1,111 @@
+//! A valid event to one COPY tuple, appended to the caller's buffer. Payload, metadata and unknown fields are copied as
+//! they were sent; only the braces around them, and what the server adds, are written here.
+
+use super::Origin;
+use super::fields::{CONTEXT, Field, METADATA};
+use super::pgcopy::COPY_COLUMN_COUNT;
+use super::validate::{DATA_BASE64, Envelope, Member, Payload, ValidEvent};
+use crate::wire::item::object::Object;
+use crate::wire::item::pgcopy::{put_head, put_i32, put_jsonb, put_text, put_text_or_null, put_uuid, put_uuid_or_null};
+use crate::wire::item::scan::Field as _;
+use crate::wire::item::time::format_rfc3339;
+
+/// Where metadata keeps what no column takes.
+const EXTRA: &str = "extra";
+/// Where metadata keeps ids that are not UUIDs, in the order of [`ValidEvent::originals`].
+const ORIGINALS: [&str; 3] = ["original_id", "original_correlation_id", "original_parent_event_id"];
+
+/// What the server adds to the metadata of all of a request's events, as JSON members.
+pub(super) fn server_metadata(origin: &Origin<'_>) -> String {
+    let received_at = format_rfc3339(origin.received_at_us);
+    format!(
+        "\"api_key_id\":\"{}\",\"receipt\":\"{}\",\"received_at\":\"{received_at}\"",
+        origin.api_key_id.hyphenated(),
+        origin.receipt.hyphenated()
+    )
+}
+
+/// Appends the event's tuple.
+pub(super) fn encode(event: &ValidEvent<'_>, origin: &Origin<'_>, server_metadata: &str, out: &mut Vec<u8>) {
+    put_head(out, COPY_COLUMN_COUNT, event.timestamp_us, origin.received_at_us);
+    put_uuid(out, event.id);
+    put_text(out, origin.tenant_id);
+    put_text(out, event.stream);
+    put_text(out, event.source_module);
+    put_text(out, event.event_type);
+    put_i32(out, event.event_version);
+    put_text(out, event.severity);
+    put_text(out, event.environment);
+    put_text_or_null(out, event.asset_id);
+    put_uuid_or_null(out, event.correlation_id);
+    put_uuid_or_null(out, event.parent_event_id);
+    put_text_or_null(out, event.trace_id);
+    put_jsonb(out, |out| match event.payload {
+        Payload::Object(text) => out.extend_from_slice(text.as_bytes()),
+        Payload::Member(name, value) => {
+            let mut object = Object::open(out);
+            object.member(name, value);
+            object.close();
+        }
+        Payload::Empty => out.extend_from_slice(b"{}"),
+    });
+    put_jsonb(out, |out| put_metadata(event, server_metadata, out));
+}
+
+fn put_metadata(event: &ValidEvent<'_>, server_metadata: &str, out: &mut Vec<u8>) {
+    let mut object = Object::open(out);
+    if let Some(envelope) = &event.envelope {
+        for member in envelope.nested(METADATA).iter().filter(|member| member.field != Field::ServerOwned) {
+            object.copy(envelope, member);
+        }
+    }
+    object.members(server_metadata);
+    let Some(envelope) = &event.envelope else { return object.close() };
+    for (name, member) in ORIGINALS.iter().zip(event.originals) {
+        if let Some(member) = member {
+            object.member(name, envelope.raw(member.value));
+        }
+    }
+    let base64_payload = matches!(event.payload, Payload::Member(DATA_BASE64, _));
+    put_extra(envelope, base64_payload, &mut object);
+    object.close();
+}
+
+/// What no column takes: unknown fields, losing aliases, the rest of `context`, and members of the sender's metadata
+/// whose names are the server's.
+fn put_extra(envelope: &Envelope<'_>, base64_payload: bool, metadata: &mut Object<'_>) {
+    let is_extra = |member: &&Member| match member.field {
+        Field::Unknown | Field::ServerOwned | Field::SpecVersion => true,
+        Field::DataBase64 => !base64_payload,
+        _ => envelope.loses(member),
+    };
+    let in_context = |member: &&Member| !member.field.is_read_nested() || envelope.loses(member);
+    let mut extras = envelope.members().iter().filter(is_extra).peekable();
+    let mut context = envelope.nested(CONTEXT).iter().filter(in_context).peekable();
+    let mut displaced = envelope.nested(METADATA).iter().filter(|member| member.field == Field::ServerOwned).peekable();
+    if extras.peek().is_none() && context.peek().is_none() && displaced.peek().is_none() {
+        return;
+    }
+    metadata.key(EXTRA);
+    let mut extra = Object::open(metadata.out);
+    extras.for_each(|member| extra.copy(envelope, member));
+    put_nested(envelope, &mut extra, Field::Context, context);
+    put_nested(envelope, &mut extra, Field::Metadata, displaced);
+    extra.close();
+}
+
+fn put_nested<'a>(
+    envelope: &Envelope<'_>,
+    extra: &mut Object<'_>,
+    field: Field,
+    members: impl Iterator<Item = &'a Member>,
+) {
+    let mut members = members.peekable();
+    if members.peek().is_none() {
+        return;
+    }
+    extra.key(field.name());
+    let mut nested = Object::open(extra.out);
+    members.for_each(|member| nested.copy(envelope, member));
+    nested.close();
+}

@@ -1,0 +1,73 @@
+//! A valid metric to one COPY tuple, or one for each of its values, appended to the caller's buffer. Dimensions and unknown
+//! fields are copied as they were sent.
+
+use super::COPY_COLUMN_COUNT;
+use super::fields::{DIMENSIONS, EXTRA, Field};
+use super::measure::{Measure, Summary};
+use super::validate::{Envelope, Member, ValidMetric};
+use crate::wire::item::Origin;
+use crate::wire::item::object::Object;
+use crate::wire::item::pgcopy::{put_f64, put_f64_or_null, put_head, put_i64, put_jsonb, put_null, put_text};
+
+/// Appends the metric's first tuple; returns where `value_sum` is in it, for [`repeat`].
+pub(super) fn encode(metric: &ValidMetric<'_>, first: f64, origin: &Origin<'_>, out: &mut Vec<u8>) -> usize {
+    let raw = |value| Summary { count: 1, sum: value, min: 0.0, max: 0.0, sumsq: None };
+    let (row, bounds, sumsq) = match metric.measure {
+        Measure::Sample(value) => (raw(value), None, None),
+        Measure::Samples => (raw(first), None, None),
+        Measure::Summary(summary) => (summary, Some((summary.min, summary.max)), summary.sumsq),
+    };
+    put_head(out, COPY_COLUMN_COUNT, metric.timestamp_us, origin.received_at_us);
+    put_text(out, origin.tenant_id);
+    put_text(out, metric.asset_id);
+    put_text(out, metric.metric_type);
+    put_text(out, metric.metric_name);
+    put_i64(out, row.count);
+    put_f64(out, row.sum);
+    let value_at = out.len() - size_of::<f64>();
+    put_f64_or_null(out, bounds.map(|(min, _)| min));
+    put_f64_or_null(out, bounds.map(|(_, max)| max));
+    put_f64_or_null(out, sumsq);
+    put_dimensions(&metric.envelope, out);
+    value_at
+}
+
+/// Appends the tuple at `start` once more, with another value.
+pub(super) fn repeat(out: &mut Vec<u8>, start: usize, length: usize, value_at: usize, value: f64) {
+    let copy = out.len();
+    out.extend_from_within(start..start + length);
+    let at = copy + (value_at - start);
+    out[at..at + size_of::<f64>()].copy_from_slice(&value.to_be_bytes());
+}
+
+fn put_dimensions(envelope: &Envelope<'_>, out: &mut Vec<u8>) {
+    let is_extra = |member: &&Member| matches!(member.field, Field::Unknown | Field::Extra) || envelope.loses(member);
+    let mut extras = envelope.members().iter().filter(is_extra).peekable();
+    let dimensions = envelope.member(Field::Dimensions);
+    if extras.peek().is_none() {
+        match dimensions {
+            Some(member) => {
+                put_jsonb(out, |out| out.extend_from_slice(envelope.raw(member.value).as_bytes()));
+            }
+            None => put_null(out),
+        }
+        return;
+    }
+    put_jsonb(out, |out| {
+        let mut object = Object::open(out);
+        let (displaced, kept): (Vec<&Member>, Vec<&Member>) =
+            envelope.nested(DIMENSIONS).iter().partition(|member| member.field == Field::Extra);
+        kept.into_iter().for_each(|member| object.copy(envelope, member));
+        object.key(EXTRA);
+        let mut extra = Object::open(object.out);
+        extras.for_each(|member| extra.copy(envelope, member));
+        if !displaced.is_empty() {
+            extra.key("dimensions");
+            let mut nested = Object::open(extra.out);
+            displaced.into_iter().for_each(|member| nested.copy(envelope, member));
+            nested.close();
+        }
+        extra.close();
+        object.close();
+    });
+}

@@ -1,0 +1,57 @@
+//! The rules for metrics. [`ValidMetric`] can only be made here, so what is encoded has passed them.
+
+use super::fields::Field;
+use super::measure::{Measure, measure};
+use crate::limits::{ASSET_ID_CHARS_MAX, METRIC_NAME_CHARS_MAX, METRIC_TYPE_CHARS_MAX};
+use crate::wire::item::check::{check_length, check_tenant, empty, missing, optional, string, timestamp, wrong_type};
+use crate::wire::item::scan::{Field as _, Kind};
+use crate::wire::item::{Origin, Rejection};
+
+pub(super) type Envelope<'a> = crate::wire::item::envelope::Envelope<'a, Field>;
+pub(super) type Member = crate::wire::item::scan::Member<Field>;
+
+/// What bounds a sample's age.
+const RETENTION: &str = "raise retention.metrics, or the organization's own (tidegate orgs retention), to take older samples (until a day before it)";
+
+const DEFAULT_TYPE: &str = "gauge";
+
+/// A metric that may be stored. Fields are in the order of the columns.
+pub(super) struct ValidMetric<'a> {
+    pub timestamp_us: i64,
+    pub asset_id: &'a str,
+    pub metric_type: &'a str,
+    pub metric_name: &'a str,
+    pub measure: Measure,
+    /// What dimensions are made of.
+    pub envelope: Envelope<'a>,
+    /// Only this module makes metrics.
+    _proof: (),
+}
+
+/// Checks an item's envelope against the rules; `samples` is filled with its `values`.
+pub(super) fn validate<'a>(
+    envelope: Envelope<'a>,
+    origin: &Origin<'_>,
+    samples: &mut Vec<f64>,
+) -> Result<ValidMetric<'a>, Rejection> {
+    check_tenant(&envelope, Field::TenantId, origin.tenant_id)?;
+    let asset_id = required(&envelope, Field::AssetId, ASSET_ID_CHARS_MAX)?;
+    let metric_name = required(&envelope, Field::MetricName, METRIC_NAME_CHARS_MAX)?;
+    let metric_type = optional(&envelope, Field::MetricType, METRIC_TYPE_CHARS_MAX)?.unwrap_or(DEFAULT_TYPE);
+    let timestamp_us = timestamp(&envelope, Field::Timestamp, origin, RETENTION)?;
+    if let Some(member) = envelope.member(Field::Dimensions).filter(|member| member.kind != Kind::Object) {
+        return Err(wrong_type(Field::Dimensions, member, "an object"));
+    }
+    let measure = measure(&envelope, samples)?;
+    Ok(ValidMetric { timestamp_us, asset_id, metric_type, metric_name, measure, envelope, _proof: () })
+}
+
+fn required<'a>(envelope: &Envelope<'a>, field: Field, chars_max: usize) -> Result<&'a str, Rejection> {
+    let member = envelope.member(field).ok_or_else(|| missing(field.name(), "send it with each sample"))?;
+    let text = string(envelope, field, member)?;
+    if text.is_empty() {
+        return Err(empty(field.name()));
+    }
+    check_length(field, text, chars_max)?;
+    Ok(text)
+}
