@@ -12,14 +12,16 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::correlate::{Anomalies, Correlations};
 use crate::http::{self, Api, Readiness};
-use crate::inferred;
+use crate::inferred::Inferred;
 use crate::ingest::{Ingest, Workers};
-use crate::jobs;
+use crate::jobs::minutes::Queues;
+use crate::jobs::{Running, Spread, start};
 use crate::lifecycle::{Lifecycle, LifecycleView};
 use crate::limits::SHUTDOWN_DEADLINE;
 use crate::query::Reads;
-use crate::rollup;
+use crate::rollup::{Late, Refresh, Rollups};
 use crate::shutdown::Signals;
 use crate::storage::{Database, Location, StorageError, connect_to};
 use crate::telemetry;
@@ -49,7 +51,7 @@ struct Work {
     database: Database,
     ingest: Arc<Ingest>,
     workers: Workers,
-    jobs: Vec<jobs::Running>,
+    jobs: Vec<Running>,
     upkeep: JoinHandle<()>,
     readiness: watch::Sender<Readiness>,
     stop_serving: watch::Sender<bool>,
@@ -95,8 +97,8 @@ impl App {
             Err(error) => return Err((location, error)),
         };
         let installed = &database.installed;
-        let engine = format!("{} ({})", installed.installation.engine.as_str(), installed.reason);
-        tracing::info!(engine, direct_compress = installed.installation.direct_compress(), "storage engine");
+        let engine = format!("{} ({})", installed.layout.engine(), installed.reason);
+        tracing::info!(engine, direct_compress = installed.layout.direct_compress(), "storage engine");
         let (ingest, workers) = match Ingest::start(&database, config).await {
             Ok(started) => started,
             Err(error) => return Err((location, error)),
@@ -117,11 +119,11 @@ impl App {
             reads: Reads::new(
                 database.reader.clone(),
                 database.verifier.clone(),
-                database.installed.installation.engine,
+                installed.layout,
                 &config.retention,
                 &config.rollups,
             ),
-            lifecycle: LifecycleView::new(database.reader.clone(), installed.installation.engine, config),
+            lifecycle: LifecycleView::new(database.reader.clone(), installed.layout, config),
             verifier: Verifier::new(database.verifier.clone()),
             limiter: Limiter::new(),
             body_bytes_max: config.limits.body_bytes,
@@ -209,24 +211,24 @@ impl Work {
     }
 }
 
-/// Everything that works on what is stored, beside the requests.
-fn start_jobs(database: &Database, config: &Config) -> Vec<jobs::Running> {
-    let owner = || database.owner.clone();
-    let lifecycle = Lifecycle::new(database.installed.installation.engine, database.partitions.clone(), config);
-    let mut jobs = vec![jobs::start(lifecycle, owner()), jobs::start(jobs::Spread, owner())];
-    jobs.extend(rollup::start_rollups(
-        &database.owner,
-        database.partitions.as_ref(),
-        &config.retention,
-        &config.rollups,
-    ));
-    jobs.extend(inferred::start_derived(
-        &database.owner,
-        database.partitions.as_ref(),
-        database.installed.installation.engine,
-        config.retention.correlations,
-    ));
-    jobs
+/// The list of background jobs: everything that works on what is stored, beside the requests.
+fn start_jobs(database: &Database, config: &Config) -> Vec<Running> {
+    let (store, kept) = (&database.store, config.retention.correlations);
+    let mut queues = Queues::default();
+    let correlations = Correlations::new(&mut queues, store, kept);
+    let anomalies = Anomalies::new(&mut queues, store, kept);
+    let inferred = Inferred::new(&mut queues);
+    let mut running = vec![
+        start(Lifecycle::new(store, config), database),
+        start(Spread::into(&queues), database),
+        start(Late::new(store, config), database),
+        start(Rollups::new(store, config), database),
+        start(correlations, database),
+        start(anomalies, database),
+        start(inferred, database),
+    ];
+    running.extend(Refresh::both(store, config).into_iter().map(|refresh| start(refresh, database)));
+    running
 }
 
 /// Stops the embedded server last, in every case: bounded, since it is ended by force if it must be.

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::SinkExt;
-use tidegate::storage::PartitionedTables;
+use tidegate::model::Relation;
+use tidegate::storage::{Layout, Store};
 use tidegate::wire::event::pgcopy::COPY_COLUMNS;
 use tokio_postgres::{Client, Statement};
 
@@ -118,9 +119,11 @@ pub async fn fill(target: &Target, kind: Kind, dataset: Dataset, copy_rows: u64)
 
 /// Makes the partitions of a relation with the product's own code: its jobs make them only around now.
 pub async fn make_partitions(target: &Target, table: &str, from_us: i64, to_us: i64) -> Result<()> {
-    let tables = PartitionedTables::new(&target.owner_pool()?, Duration::from_micros(DAY_US.unsigned_abs()));
+    let tables = Store::new(Layout::Native, &target.owner_pool()?, Duration::from_micros(DAY_US.unsigned_abs()));
     let days = (from_us.div_euclid(DAY_US)..=to_us.div_euclid(DAY_US)).map(|day| day * DAY_US);
-    tables.of(table).ensure(days).await?;
+    let relation =
+        Relation::all().find(|relation| relation.table() == table).expect("callers name relations that there are");
+    tables.ensure(relation, days).await?;
     Ok(())
 }
 

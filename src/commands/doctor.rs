@@ -16,9 +16,7 @@ use crate::app::owner_client;
 use crate::config::Config;
 use crate::lifecycle::LifecycleStatus;
 use crate::limits::{MAX_LOCKS_PER_TRANSACTION_MIN, POSTGRES_MAJOR_MIN};
-use crate::storage::{
-    Engine, Location, StorageError, detect, migrations, prove_direct_compress, standing_installation,
-};
+use crate::storage::{Location, StorageError, detect, migrations, prove_direct_compress, standing_layout};
 
 /// Clock difference from which timestamps near the bounds of the window are judged differently.
 const SKEW_MS_MAX: i64 = 1000;
@@ -229,15 +227,15 @@ async fn clock(client: &Client) -> Result<Finding, StorageError> {
 }
 
 async fn schema(client: &Client, location: &Location, config: &Config) -> Result<Vec<Finding>, StorageError> {
-    let Some(installation) = standing_installation(client).await? else {
-        let (engine, reason, _) = detect(location.owner(), config.database.engine).await?;
-        let found = format!("not installed yet; the engine would be {} ({reason})", engine.as_str());
+    let Some(layout) = standing_layout(client).await? else {
+        let detected = detect(location.owner(), &config.database).await?;
+        let found =
+            format!("not installed yet; the engine would be {} ({})", detected.layout.engine(), detected.reason);
         return Ok(vec![bad("schema", State::Warning, found, "run tidegate migrate, or serve")]);
     };
-    let engine = installation.engine;
-    let standing = migrations::standing(client, engine).await?;
+    let standing = migrations::standing(client, layout).await?;
     let schema = if standing.is_current() {
-        ok("schema", format!("engine {}, all migrations applied", engine.as_str()))
+        ok("schema", format!("engine {}, all migrations applied", layout.engine()))
     } else {
         bad(
             "schema",
@@ -247,11 +245,9 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
         )
     };
     let mut findings = vec![schema];
-    if engine == Engine::Timescale && standing.is_current() {
-        findings.push(match prove_direct_compress(location.writer(), &installation).await {
-            Ok(()) if installation.direct_compress() => {
-                ok("direct compress", "COPY goes straight into the columnstore")
-            }
+    if layout.has_hypertables() && standing.is_current() {
+        findings.push(match prove_direct_compress(location.writer(), layout).await {
+            Ok(()) if layout.direct_compress() => ok("direct compress", "COPY goes straight into the columnstore"),
             Ok(()) => ok("direct compress", "not used: the profile is rowstore"),
             Err(error) => bad("direct compress", State::Failed, error.to_string(), "see the message"),
         });
@@ -275,14 +271,13 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
 
 /// What the seed's daily, weekly and monthly tasks look at; nothing on a schema that is not this version's.
 async fn upkeep(client: &Client, location: &Location, config: &Config) -> Result<Vec<Finding>, StorageError> {
-    let Some(installation) = standing_installation(client).await? else { return Ok(Vec::new()) };
-    let engine = installation.engine;
-    if !migrations::standing(client, engine).await?.pending.is_empty() {
+    let Some(layout) = standing_layout(client).await? else { return Ok(Vec::new()) };
+    if !migrations::standing(client, layout).await?.pending.is_empty() {
         return Ok(Vec::new());
     }
-    let status = LifecycleStatus::of(client, engine, config).await?;
+    let status = LifecycleStatus::of(client, layout, config).await?;
     let mut findings = storage::findings(client, &status, config).await?;
-    findings.extend(jobs::findings(client, engine, &status, config).await?);
+    findings.extend(jobs::findings(client, layout, &status, config).await?);
     findings.push(reads::finding(client, location).await?);
     Ok(findings)
 }

@@ -1,7 +1,6 @@
 //! `tidegate lifecycle status|run`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,12 +11,12 @@ use crate::config::Config;
 use crate::jobs::run_now;
 use crate::lifecycle::{Lifecycle, LifecycleStatus};
 use crate::rollup::Rollups;
-use crate::storage::{Engine, Location, PartitionedTables, StorageError, standing_installation};
+use crate::storage::{Layout, Location, StorageError, Store, standing_layout};
 
 pub async fn run(config: &Config, action: LifecycleAction) -> Exit {
     match action {
         LifecycleAction::Status { json } => {
-            let work = async |client: &mut _| LifecycleStatus::of(client, engine_of(client).await?, config).await;
+            let work = async |client: &mut _| LifecycleStatus::of(client, layout_of(client).await?, config).await;
             with_owner(config, json, work, show).await
         }
         LifecycleAction::Run { json } => match run_due(config).await {
@@ -35,9 +34,8 @@ pub async fn run(config: &Config, action: LifecycleAction) -> Exit {
     }
 }
 
-async fn engine_of(client: &tokio_postgres::Client) -> Result<Engine, StorageError> {
-    let installation = standing_installation(client).await?;
-    Ok(installation.ok_or_else(|| StorageError::not_ready("the schema is not installed"))?.engine)
+async fn layout_of(client: &tokio_postgres::Client) -> Result<Layout, StorageError> {
+    standing_layout(client).await?.ok_or_else(|| StorageError::not_ready("the schema is not installed"))
 }
 
 /// Runs the job until nothing is due any more that nobody else is at.
@@ -46,20 +44,18 @@ async fn run_due(config: &Config) -> Result<BTreeMap<&'static str, u64>, Storage
     let run = async {
         let client = owner_client(&location).await?;
         up_to_date(&client, &location, config).await?;
-        let engine = engine_of(&client).await?;
         let owner = location.owner_pool()?;
-        let partitions =
-            (engine == Engine::Postgres).then(|| Arc::new(PartitionedTables::new(&owner, config.chunk_interval)));
+        let store = Store::new(layout_of(&client).await?, &owner, config.chunk_interval);
         let mut sum: BTreeMap<&'static str, u64> = BTreeMap::new();
         // How far back the rollups look comes first: rows go only before that.
-        let rollups = Rollups::new(partitions.clone(), config.retention.clone(), config.rollups.clone());
+        let rollups = Rollups::new(&store, config);
         match run_now(&rollups, &owner).await {
             Ok(_counts) => {}
             // Somebody refreshes the same rollup; where rows begin to go stays as it is.
             Err(error) if error.is_contention() => *sum.entry("rollups_busy").or_default() += 1,
             Err(error) => return Err(error),
         }
-        let job = Lifecycle::new(engine, partitions, config);
+        let job = Lifecycle::new(&store, config);
         loop {
             let mut left = 0;
             for (what, count) in run_now(&job, &owner).await? {
@@ -120,7 +116,7 @@ fn show(status: &LifecycleStatus) {
     );
     println!();
     print_table(
-        ["ROLLUP", "STORED UNTIL", "LAG", "TO BE MADE ANEW"],
+        ["ROLLUP", "STORED UNTIL", "LAG", "TO RECOMPUTE"],
         status.rollups.iter().map(|rollup| {
             let lag = rollup.lag_s.and_then(|lag_s| SignedDuration::try_from_secs_f64(lag_s).ok());
             [

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Exit, failed, print_json};
 use crate::app::owner_client;
 use crate::config::Config;
-use crate::storage::{Location, StorageError, detect, install, migrations, standing_installation};
+use crate::storage::{Location, StorageError, detect, install, migrations, standing_layout};
 
 pub async fn run(config: &Config, check: bool, json: bool) -> Exit {
     let result = async {
@@ -21,7 +21,7 @@ pub async fn run(config: &Config, check: bool, json: bool) -> Exit {
 
 async fn apply(location: &Location, config: &Config, json: bool) -> Result<Exit, StorageError> {
     let installed = install(location.owner(), config).await?;
-    let engine = installed.installation.engine.as_str();
+    let engine = installed.layout.engine();
     if json {
         print_json(&json!({ "engine": engine, "reason": installed.reason, "applied": installed.applied }));
     } else if installed.applied.is_empty() {
@@ -34,19 +34,19 @@ async fn apply(location: &Location, config: &Config, json: bool) -> Result<Exit,
 
 async fn check(location: &Location, config: &Config, json: bool) -> Result<Exit, StorageError> {
     let client = owner_client(location).await?;
-    let engine = match standing_installation(&client).await? {
-        Some(installation) => installation.engine,
-        None => detect(location.owner(), config.database.engine).await?.0,
+    let layout = match standing_layout(&client).await? {
+        Some(layout) => layout,
+        None => detect(location.owner(), &config.database).await?.layout,
     };
-    let standing = migrations::standing(&client, engine).await?;
+    let (engine, standing) = (layout.engine(), migrations::standing(&client, layout).await?);
     let current = standing.is_current();
     if json {
         print_json(&json!({
-            "current": current, "engine": engine.as_str(), "pending": standing.pending, "altered": standing.altered,
+            "current": current, "engine": engine, "pending": standing.pending, "altered": standing.altered,
             "unknown": standing.unknown
         }));
     } else if current {
-        println!("up to date; engine {}", engine.as_str());
+        println!("up to date; engine {engine}");
     } else {
         println!(
             "not up to date: pending {:?} (tidegate migrate applies them), altered {:?}, unknown {:?}",

@@ -18,7 +18,7 @@ use tokio_postgres::Client;
 use crate::app::{App, owner_client};
 use crate::config::Config;
 use crate::shutdown::Signals;
-use crate::storage::{Location, StorageError, install, migrations, standing_installation};
+use crate::storage::{Location, StorageError, install, migrations, standing_layout};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,10 +114,10 @@ async fn with_owner<T: Serialize>(
 /// Installs the schema on an empty database; an older schema is left to `migrate` and `serve`, since a command that lists
 /// keys must not change what a running server relies on.
 async fn up_to_date(client: &Client, location: &Location, config: &Config) -> Result<(), StorageError> {
-    let Some(installation) = standing_installation(client).await? else {
+    let Some(layout) = standing_layout(client).await? else {
         return install(location.owner(), config).await.map(|_installed| ());
     };
-    if migrations::standing(client, installation.engine).await?.is_current() {
+    if migrations::standing(client, layout).await?.is_current() {
         return Ok(());
     }
     Err(StorageError::not_ready("the database's schema is not this version's (tidegate migrate --check says how)"))

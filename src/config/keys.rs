@@ -1,12 +1,18 @@
 //! The table of configuration keys: path, default and meaning, in the order in which they are documented.
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use crate::model::{Keep, LEVELS};
+
 /// One key: its dotted path, its default (None: unset) and what it means.
+#[derive(Debug, Clone)]
 pub struct Key {
     /// Dotted path, as in `tidegate.toml`.
     pub path: &'static str,
     pub default: Option<&'static str>,
     /// One line for people.
-    pub help: &'static str,
+    pub help: Cow<'static, str>,
 }
 
 impl Key {
@@ -17,11 +23,26 @@ impl Key {
 }
 
 const fn key(path: &'static str, default: Option<&'static str>, help: &'static str) -> Key {
-    Key { path, default, help }
+    Key { path, default, help: Cow::Borrowed(help) }
 }
 
-/// Every key that this version understands.
-pub const KEYS: &[Key] = &[
+/// Every key that this version understands: these, and those of the levels of the rollups.
+pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| FIXED.iter().cloned().chain(of_levels()).collect());
+
+/// `retention.rollups.*`
+fn of_levels() -> Vec<Key> {
+    let mut keys: Vec<Key> = Vec::new();
+    for level in &LEVELS {
+        let Keep::Configured { key: path, default } = level.keep else { continue };
+        match keys.iter_mut().find(|key| key.path == path) {
+            Some(key) => key.help = format!("{} and {}", key.help, level.name).into(),
+            None => keys.push(Key { path, default, help: format!("buckets of {}", level.name).into() }),
+        }
+    }
+    keys
+}
+
+const FIXED: &[Key] = &[
     key("database_url", None, "owner's connection, for migrations and jobs; unset: a private embedded PostgreSQL"),
     key("writer_url", None, "connection of the ingest path; unset: the owner's"),
     key("reader_url", None, "connection of the query path; unset: the owner's"),
@@ -52,16 +73,12 @@ pub const KEYS: &[Key] = &[
     key("spool.max_bytes", Some("4GiB"), "bytes of the spool on disk; past it requests are answered 503"),
     key("retention.events", Some("365d"), "events are kept this long; older timestamps are refused"),
     key("retention.metrics", Some("90d"), "raw metrics; rollups have their own retention"),
-    key("retention.rollups.1m", Some("7d"), "buckets of metrics_1m"),
-    key("retention.rollups.5m", Some("7d"), "buckets of metrics_5m"),
-    key("retention.rollups.hourly", Some("730d"), "buckets of metrics_hourly and event_counts_hourly"),
-    key("retention.rollups.daily", None, "buckets of metrics_daily; unset: for ever"),
     key("retention.correlations", Some("90d"), "correlations"),
     key("retention.ledger", Some("72h"), "idempotency keys and receipts"),
     key("retention.dead_letters", Some("30d"), "dead letters"),
     key("compress_after.events", Some("7d"), "age from which chunks are compressed (timescale engine)"),
     key("compress_after.metrics", Some("30d"), "the same of metrics"),
-    key("rollups.levels", Some("1m,5m,1h,1d"), "levels of metrics that are kept; 1h and 1d always are"),
+    key("rollups.levels", None, "levels of metrics that are kept, such as 5m,1h,1d; 1h and 1d always are; unset: all"),
     key("chunk_interval", Some("1d"), "width of a chunk or partition, in whole hours"),
     key("log.format", Some("text"), "text | json"),
     key("log.level", Some("info"), "error | warn | info | debug | trace, or a tracing filter"),

@@ -10,13 +10,15 @@ mod source;
 mod value;
 
 pub use http::{HttpConfig, TlsConfig};
-pub use keys::KEYS;
+pub use keys::{KEYS, Key};
 pub use source::{Layers, Origin};
 pub use value::{ParseError, parse_bytes, parse_duration};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::model::{Keep, Kind, LEVELS, Level, PerLevel, Relation};
 
 /// The whole configuration of a Tidegate process.
 #[derive(Debug, Clone)]
@@ -136,21 +138,12 @@ pub struct RetentionConfig {
     /// Raw metrics; a day before, the oldest timestamp accepted.
     pub metrics: Duration,
     /// Buckets of the rollups.
-    pub rollups: RollupRetention,
+    /// None: for ever.
+    pub rollups: PerLevel<Option<Duration>>,
     pub correlations: Duration,
     /// Idempotency keys and receipts.
     pub ledger: Duration,
     pub dead_letters: Duration,
-}
-
-/// How long the rollups keep their buckets.
-#[derive(Debug, Clone)]
-pub struct RollupRetention {
-    pub minute: Duration,
-    pub five_minutes: Duration,
-    pub hourly: Duration,
-    /// metrics_daily; None: for ever.
-    pub daily: Option<Duration>,
 }
 
 /// From which age on chunks are compressed.
@@ -160,11 +153,44 @@ pub struct CompressAfterConfig {
     pub metrics: Duration,
 }
 
-/// Which of the optional levels of metrics are kept; hours and days always are.
-#[derive(Debug, Clone)]
-pub struct RollupsConfig {
-    pub minute: bool,
-    pub five_minutes: bool,
+/// Which rollups are kept.
+pub type RollupsConfig = PerLevel<bool>;
+
+impl RetentionConfig {
+    /// How long a chunk of a relation is kept, counted from its end; None: for ever.
+    pub fn of(&self, relation: Relation) -> Option<Duration> {
+        match relation {
+            Relation::Raw(kind) => Some(self.raw(kind)),
+            Relation::Correlations => Some(self.correlations),
+            Relation::Rollup(level) => *self.rollups.of(level),
+        }
+    }
+
+    /// How long what was sent is kept.
+    pub fn raw(&self, kind: Kind) -> Duration {
+        match kind {
+            Kind::Events => self.events,
+            Kind::Metrics => self.metrics,
+        }
+    }
+
+    /// How far back buckets of a level are recomputed at most; None: as far as the rows are whole.
+    pub fn recomputed_back(&self, level: &Level) -> Option<Duration> {
+        let keep = self.rollups.of(level).filter(|_| level.recomputed_while_kept)?;
+        Some(keep.saturating_add(Duration::from_secs(86_400)))
+    }
+}
+
+impl CompressAfterConfig {
+    /// The age, counted from its end, at which a chunk of a relation is compressed; None: never.
+    pub fn of(&self, relation: Relation) -> Option<Duration> {
+        match relation {
+            Relation::Raw(Kind::Events) => Some(self.events),
+            Relation::Raw(Kind::Metrics) => Some(self.metrics),
+            Relation::Correlations => None,
+            Relation::Rollup(level) => level.compress_after,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -239,15 +265,7 @@ impl Config {
             retention: RetentionConfig {
                 events: read.duration("retention.events")?,
                 metrics: read.duration("retention.metrics")?,
-                rollups: RollupRetention {
-                    minute: read.duration("retention.rollups.1m")?,
-                    five_minutes: read.duration("retention.rollups.5m")?,
-                    hourly: read.duration("retention.rollups.hourly")?,
-                    daily: match layers.get("retention.rollups.daily") {
-                        Some(_) => Some(read.duration("retention.rollups.daily")?),
-                        None => None,
-                    },
-                },
+                rollups: rollup_retention(&read)?,
                 correlations: read.duration("retention.correlations")?,
                 ledger: read.duration("retention.ledger")?,
                 dead_letters: read.duration("retention.dead_letters")?,
@@ -256,7 +274,7 @@ impl Config {
                 events: read.duration("compress_after.events")?,
                 metrics: read.duration("compress_after.metrics")?,
             },
-            rollups: RollupsConfig::read(&read)?,
+            rollups: rollup_levels(&read)?,
             chunk_interval: read.duration("chunk_interval")?,
             log: LogConfig {
                 json: read.one_of("log.format", &[("text", false), ("json", true)])?,
@@ -302,17 +320,8 @@ impl Config {
         if self.retention.metrics < hour * 48 {
             return refuse("retention.metrics", "must be at least 2d: samples are taken until a day before it".into());
         }
-        let rollups = &self.retention.rollups;
-        for (key, keep) in [
-            ("retention.rollups.1m", Some(rollups.minute)),
-            ("retention.rollups.5m", Some(rollups.five_minutes)),
-            ("retention.rollups.hourly", Some(rollups.hourly)),
-            ("retention.rollups.daily", rollups.daily),
-            ("retention.correlations", Some(self.retention.correlations)),
-        ] {
-            if keep.is_some_and(|keep| keep < hour * 24) {
-                return refuse(key, "must be at least 1d".into());
-            }
+        if self.retention.correlations < hour * 24 {
+            return refuse("retention.correlations", "must be at least 1d".into());
         }
         if self.retention.ledger < hour {
             return refuse("retention.ledger", "must be at least 1h: senders retry within it".into());
@@ -357,25 +366,36 @@ impl Config {
     }
 }
 
-impl RollupsConfig {
-    fn read(read: &value::Reader<'_>) -> Result<Self, ConfigError> {
-        let key = "rollups.levels";
-        let mut config = Self { minute: false, five_minutes: false };
-        for level in read.text(key).split(',').map(str::trim).filter(|level| !level.is_empty()) {
-            match level {
-                "1m" => config.minute = true,
-                "5m" => config.five_minutes = true,
-                "1h" | "1d" => {}
-                other => {
-                    let place = read.whereabouts(key);
-                    return Err(ConfigError(format!(
-                        "{place}: there is no level `{other}`; there are 1m, 5m, 1h and 1d"
-                    )));
-                }
+/// `retention.rollups.*`: how long each level keeps its buckets.
+fn rollup_retention(read: &value::Reader<'_>) -> Result<PerLevel<Option<Duration>>, ConfigError> {
+    let keep = |level: &Level| match level.keep {
+        Keep::Fixed(keep) => Ok(Some(keep)),
+        Keep::Configured { key, default: None } if !read.is_set(key) => Ok(None),
+        Keep::Configured { key, .. } => match read.duration(key)? {
+            keep if keep < Duration::from_secs(86_400) => {
+                Err(ConfigError(format!("{}: must be at least 1d", read.whereabouts(key))))
             }
-        }
-        Ok(config)
+            keep => Ok(Some(keep)),
+        },
+    };
+    LEVELS.iter().try_for_each(|level| keep(level).map(drop))?;
+    Ok(PerLevel::new(|level| keep(level).unwrap_or_default()))
+}
+
+/// `rollups.levels`: which levels are kept.
+fn rollup_levels(read: &value::Reader<'_>) -> Result<RollupsConfig, ConfigError> {
+    let key = "rollups.levels";
+    let names = || Level::of_metrics().filter_map(|level| level.resolution);
+    if !read.is_set(key) {
+        return Ok(PerLevel::new(|_| true));
     }
+    let text = read.text(key);
+    let listed: Vec<&str> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    if let Some(unknown) = listed.iter().find(|name| !names().any(|known| known == **name)) {
+        let (place, names) = (read.whereabouts(key), names().collect::<Vec<_>>().join(", "));
+        return Err(ConfigError(format!("{place}: there is no level `{unknown}`; there are {names}")));
+    }
+    Ok(PerLevel::new(|level| !level.optional || level.resolution.is_some_and(|name| listed.contains(&name))))
 }
 
 #[cfg(test)]

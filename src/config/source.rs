@@ -122,8 +122,7 @@ fn flatten<'a, 'b>(table: &'a DeTable<'b>, prefix: &str, into: &mut Vec<(String,
         let name = name.get_ref();
         let dotted = if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") };
         match value.get_ref() {
-            // Two levels at most: every key of the table is `name` or `section.name`.
-            DeValue::Table(inner) if prefix.is_empty() => flatten(inner, &dotted, into),
+            DeValue::Table(inner) => flatten(inner, &dotted, into),
             _ => into.push((dotted, value)),
         }
     }

@@ -54,6 +54,11 @@ impl<'a> Reader<'a> {
         Self { layers }
     }
 
+    /// Whether any layer sets it.
+    pub fn is_set(&self, path: &str) -> bool {
+        self.layers.get(path).is_some()
+    }
+
     /// The key and where its value was set, for messages.
     pub fn whereabouts(&self, path: &str) -> String {
         let origin = self.layers.get(path).map_or(&Origin::Default, |(_, origin)| origin);

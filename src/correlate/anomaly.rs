@@ -2,7 +2,6 @@
 //! near that hour. An hour is judged when it is over, and again when metrics or errors come late.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Transaction};
@@ -11,38 +10,48 @@ use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::pairs::{self, Kind, Pair, Side};
+use super::kept::KeptPairs;
+use super::pairs::{self, CorrelationType, Pair, Side};
 use super::robust::{self, Score};
 use super::summary::ERRORS;
-use crate::jobs::minutes::{self, Range, Tally, Work, minute_at};
+use crate::jobs::minutes::{Queue, Queues, Range, Tally, Work, Worker, minute_at};
 use crate::jobs::{Counts, Job};
 use crate::limits::{
     ANOMALY_ASSETS_PER_SLICE, ANOMALY_EVENTS_MAX, ANOMALY_HISTORY_HOURS, ANOMALY_HISTORY_HOURS_MIN,
     ANOMALY_NEAR_MINUTES, ANOMALY_SERIES_PER_SLICE, ROLLUPS_SETTLED_AFTER,
 };
+use crate::model::Kind;
 use crate::rollup::floors;
-use crate::rollup::levels::Source;
-use crate::storage::{PartitionedTables, StorageError};
+use crate::storage::{StorageError, Store};
 
-pub struct Anomalies {
-    /// The partitioned relations, on the postgres engine.
-    pub partitions: Option<Arc<PartitionedTables>>,
-    /// How long pairs are kept: older ones are not made.
-    pub kept: Duration,
+/// Finds anomalies.
+pub struct Anomalies(Worker<Hours>);
+
+impl Anomalies {
+    /// Pairs are kept for `kept`: older ones are not made.
+    pub fn new(queues: &mut Queues, store: &Store, kept: Duration) -> Self {
+        Self(queues.worker(Hours(KeptPairs { store: store.clone(), kept })))
+    }
 }
 
 impl Job for Anomalies {
-    const NAME: &'static str = "anomalies";
-    const INTERVAL: Duration = Duration::from_secs(5);
+    fn name(&self) -> &'static str {
+        "anomalies"
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_secs(5)
+    }
 
     async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
         let mut tally = Tally::default();
-        // Perhaps another node, or an operator, took a partition away.
-        let forget = |_: &StorageError| self.partitions.iter().for_each(|tables| tables.of("correlations").forget());
-        minutes::work(self, client, &mut tally).await.inspect_err(forget)?;
+        self.0.run(client, &mut tally).await?;
         Ok(tally.into_counts())
     }
 }
+
+/// Works through the hours of assets.
+struct Hours(KeptPairs);
 
 /// A series of a tenant: asset, metric type, metric name.
 type Series = (String, String, String);
@@ -64,20 +73,21 @@ struct Outlier {
     buckets: usize,
 }
 
-impl Work for Anomalies {
-    const QUEUES: &'static [&'static str] = &["anomalies", "error_hours"];
+const QUEUES: &[Queue] = &[Queue::of(Kind::Metrics, "anomalies"), Queue::noted("error_hours")];
+
+impl Work for Hours {
     const BLOCK_MINUTES: i32 = 60;
     const WHOLE_BLOCKS: bool = true;
     const SETTLED_AFTER: Duration = ROLLUPS_SETTLED_AFTER;
 
+    fn queues(&self) -> &'static [Queue] {
+        QUEUES
+    }
+
     async fn prepare(&self, range: &Range) -> Result<(), StorageError> {
-        let Some(partitions) = &self.partitions else { return Ok(()) };
-        if !self.keeps(range) {
-            return Ok(());
-        }
         let (from, to) = near(range);
         let ends = [from, range.starts_at(), range.ends_at(), to];
-        partitions.of("correlations").ensure(ends.into_iter().map(Timestamp::as_microsecond)).await.map(drop)
+        self.0.make_partitions_at(range, ends.into_iter().map(Timestamp::as_microsecond)).await
     }
 
     async fn slice(
@@ -87,11 +97,11 @@ impl Work for Anomalies {
         position: Option<&Value>,
         tally: &mut Tally,
     ) -> Result<Option<Value>, StorageError> {
-        if !self.keeps(range) {
+        if !self.0.keeps(range.ends_at()) {
             return Ok(None);
         }
         // Without its samples the hour has no outliers, and those that it gave when it had them would be taken away.
-        let floor = floors(transaction.client()).await?.of(Source::Metrics, &range.tenant_id);
+        let floor = floors(transaction.client()).await?.of(Kind::Metrics, &range.tenant_id);
         if floor.is_some_and(|floor| range.starts_at() < floor) {
             tally.add("hours_without_samples", 1);
             return Ok(None);
@@ -112,13 +122,6 @@ impl Work for Anomalies {
         tally.add("outliers", outliers.len());
         tally.add("pairs", pairs::write(transaction, &range.tenant_id, &pairs).await?);
         Ok(Some(json!(until)))
-    }
-}
-
-impl Anomalies {
-    fn keeps(&self, range: &Range) -> bool {
-        let age = Timestamp::now().duration_since(range.ends_at());
-        age.as_secs() < i64::try_from(self.kept.as_secs()).unwrap_or(i64::MAX)
     }
 }
 
@@ -226,7 +229,7 @@ fn pair(outlier: &Outlier, range: &Range, primary: Side, related: Side) -> Pair 
     let (asset_id, metric_type, metric_name) = &outlier.series;
     let bucket = range.starts_at();
     Pair {
-        kind: Kind::Anomaly,
+        kind: CorrelationType::Anomaly,
         primary,
         related,
         strength: outlier.score.strength(),

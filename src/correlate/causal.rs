@@ -15,7 +15,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::chain::{self, Edge, Known, Neighbour, Point};
-use super::pairs::{self, Kind, Pair, Side};
+use super::pairs::{self, CorrelationType, Pair, Side};
 use crate::jobs::minutes::{minute_at, minute_of};
 use crate::limits::{CHAIN_GAP_MINUTES, GROUP_EDGES_MINUTES, GROUPS_LOOKED_UP_MINUTES, NEIGHBOURS_ONE_BY_ONE_MAX};
 use crate::storage::StorageError;
@@ -247,7 +247,7 @@ fn changes(groups: &[Group<'_>], stored: &Stored) -> Changes {
 fn pair(correlation_id: Uuid, earlier: &Point, later: &Point) -> Pair {
     let gap_ms = later.at.duration_since(earlier.at).as_millis();
     Pair {
-        kind: Kind::Causal,
+        kind: CorrelationType::Causal,
         primary: Side { at: earlier.at, id: earlier.id },
         related: Side { at: later.at, id: later.id },
         strength: chain::strength(earlier, later),

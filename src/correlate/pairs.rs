@@ -14,13 +14,13 @@ const PAIR_NAMESPACE: Uuid = Uuid::from_u128(0x3c1a_6f52_8e0b_4d77_a1d4_5be0_92f
 
 /// What makes two events a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum CorrelationType {
     Causal,
     Temporal,
     Anomaly,
 }
 
-impl Kind {
+impl CorrelationType {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Causal => "causal",
@@ -40,7 +40,7 @@ pub(super) struct Side {
 /// A row of `correlations`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Pair {
-    pub kind: Kind,
+    pub kind: CorrelationType,
     pub primary: Side,
     pub related: Side,
     pub strength: f64,
@@ -129,7 +129,7 @@ mod tests {
             id: Uuid::from_u128(second.unsigned_abs().into()),
         };
         Pair {
-            kind: Kind::Causal,
+            kind: CorrelationType::Causal,
             primary: side(2),
             related: side(1),
             strength: 1.0,
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(id, Pair { strength: 0.5, metadata: Value::Bool(true), ..pair() }.id("acme"));
         let others = [
             pair().id("acme2"),
-            Pair { kind: Kind::Temporal, ..pair() }.id("acme"),
+            Pair { kind: CorrelationType::Temporal, ..pair() }.id("acme"),
             Pair { primary: pair().related, related: pair().primary, ..pair() }.id("acme"),
             Pair { detail: "x".into(), ..pair() }.id("acme"),
         ];

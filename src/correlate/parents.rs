@@ -10,7 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::pairs::{self, Kind, Pair, Side};
+use super::kept::KeptPairs;
+use super::pairs::{self, CorrelationType, Pair, Side};
 use crate::jobs::minutes::{Range, Tally};
 use crate::limits::{
     ORPHANS_KEPT, ORPHANS_PER_PARENT_STEP, ORPHANS_PER_STEP, PARENT_AFTER_MAX, PARENT_BEFORE_MAX, PARENT_NEAR,
@@ -123,11 +124,7 @@ pub(super) async fn resolve(
 
 /// Looks for the parents of some orphans in the whole window, in one transaction; false when none is left to be looked for.
 /// They may have waited until their pairs are kept no longer, for which there need not be a partition.
-pub(super) async fn search(
-    job: &super::Correlations,
-    client: &mut Object,
-    tally: &mut Tally,
-) -> Result<bool, StorageError> {
+pub(super) async fn search(kept: &KeptPairs, client: &mut Object, tally: &mut Tally) -> Result<bool, StorageError> {
     let transaction = client.transaction().await?;
     transaction.batch_execute("SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off").await?;
     let next = "UPDATE orphans SET searched = true WHERE ctid = ANY (ARRAY(SELECT ctid FROM orphans WHERE NOT searched \
@@ -146,7 +143,7 @@ pub(super) async fn search(
             resolved.push(children[index]);
         }
         let all = found.len();
-        found.retain(|pair| job.keeps(pair.at()));
+        found.retain(|pair| kept.keeps(pair.at()));
         if found.len() < all {
             tally.add("pairs_too_old", all - found.len());
         }
@@ -198,7 +195,7 @@ pub(super) async fn expire(client: &Object) -> Result<u64, StorageError> {
 fn pair(child: Child, parent_at: Timestamp) -> Pair {
     let gap_ms = child.event.at.duration_since(parent_at).as_millis();
     Pair {
-        kind: Kind::Causal,
+        kind: CorrelationType::Causal,
         primary: Side { at: parent_at, id: child.parent_id },
         related: child.event,
         strength: 1.0,

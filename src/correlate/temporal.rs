@@ -1,6 +1,6 @@
 //! Temporal pairs: of two types of different modules that occur together more often than by chance, the first event of the
 //! one in a minute and the event of the other before it. A minute's pairs are a function of the types of the 64 minutes
-//! up to it, so that making them again changes nothing, and late events make them anew for the hour after them.
+//! up to it, so that computing them again changes nothing, and late events have them recomputed for the hour after them.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +8,24 @@ use deadpool_postgres::Transaction;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::kept::KeptPairs;
 use super::lift::{self, Lift};
-use super::pairs::{self, Kind, Pair, Side};
-use crate::jobs::minutes::{Range, Tally, Work, minute_at};
+use super::pairs::{self, CorrelationType, Pair, Side};
+use crate::jobs::minutes::{Queue, Range, Tally, Work, minute_at};
 use crate::limits::{LIFT_PAIRS_MAX, LIFT_TYPES_MAX, LIFT_WINDOW_MINUTES};
 use crate::storage::StorageError;
 
 /// Works through minutes whose types changed.
-pub(super) struct Temporal<'a>(pub &'a super::Correlations);
+pub(super) struct Temporal(pub KeptPairs);
 
-impl Work for Temporal<'_> {
-    const QUEUES: &'static [&'static str] = &["temporal"];
+const QUEUES: &[Queue] = &[Queue::noted("temporal")];
+
+impl Work for Temporal {
     const BLOCK_MINUTES: i32 = 10;
+
+    fn queues(&self) -> &'static [Queue] {
+        QUEUES
+    }
 
     async fn prepare(&self, range: &Range) -> Result<(), StorageError> {
         self.0.make_partitions(range).await
@@ -41,7 +47,7 @@ impl Work for Temporal<'_> {
             let ids: Vec<Uuid> = pairs.iter().map(|pair| pair.id(&range.tenant_id)).collect();
             let prune = transaction.prepare_cached(include_str!("../../sql/queries/pairs_prune.sql")).await?;
             let (from, to) = (minute_at(minute), minute_at(minute + 1));
-            let kind = Kind::Temporal.as_str();
+            let kind = CorrelationType::Temporal.as_str();
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
                 [&range.tenant_id, &kind, &from, &to, &ids, &json!({})];
             let gone = transaction.execute(&prune, &parameters).await?;
@@ -118,7 +124,7 @@ fn pair(a: &Type, b: &Type, lift: Lift, minute: i32, firsts: &Firsts) -> Option<
     };
     let (_, primary) = of(earlier).iter().find(|(_, side)| *side < related)?;
     Some(Pair {
-        kind: Kind::Temporal,
+        kind: CorrelationType::Temporal,
         primary: *primary,
         related,
         strength: lift.strength(),

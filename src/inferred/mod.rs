@@ -1,5 +1,45 @@
-//! What is inferred from events and metrics: tables that can be made again from them.
+//! Inferred tables: what events and metrics tell, as tables that can be computed from them again. One file a table.
 
-mod seen;
+mod assets;
+mod series;
+mod table;
 
-pub use seen::start_derived;
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+
+use crate::jobs::minutes::{Queues, Tally, Worker};
+use crate::jobs::{Counts, Job};
+use crate::storage::StorageError;
+use table::Table;
+
+/// All inferred tables, in the order in which they are kept up.
+const TABLES: &[Table] = &[assets::TABLE, series::TABLE];
+
+/// Keeps the inferred tables up. One job for all, because several write assets, and two transactions that write the same rows
+/// at once would wait for each other.
+pub struct Inferred(Vec<Worker<Table>>);
+
+impl Inferred {
+    pub fn new(queues: &mut Queues) -> Self {
+        Self(TABLES.iter().map(|table| queues.worker(*table)).collect())
+    }
+}
+
+impl Job for Inferred {
+    fn name(&self) -> &'static str {
+        "seen"
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
+        let mut tally = Tally::default();
+        for table in &self.0 {
+            table.run(client, &mut tally).await?;
+        }
+        Ok(tally.into_counts())
+    }
+}

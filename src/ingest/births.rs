@@ -81,7 +81,7 @@ const PROBES: [&str; 6] = ["", "gpt-4", "host-0001", "abcdefghijkl", "0123456789
 /// believed of another.
 pub async fn prove(database: &Database) -> Result<(), StorageError> {
     let spread = Kind::ALL.iter().any(|kind| database.chunks.of(kind.table()).partitions > 1);
-    if !database.installed.installation.direct_compress() || !spread {
+    if !database.installed.layout.direct_compress() || !spread {
         return Ok(());
     }
     let client = database.writer.get().await?;

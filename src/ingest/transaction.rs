@@ -20,8 +20,8 @@ use super::ledger::{self, Claim};
 use super::plan::{Plan, PlanConfig, plan};
 use super::request::{Outcome, Submission};
 use super::{dead_letters, manifests, staging};
-use crate::model::Kind;
-use crate::storage::{Partitions, StorageError};
+use crate::model::{Kind, Relation};
+use crate::storage::{StorageError, Store};
 
 /// What a batch keeps from one attempt to the next.
 #[derive(Default)]
@@ -152,8 +152,8 @@ pub struct Means<'a> {
     pub config: PlanConfig,
     /// The chunks known to be in the columnstore.
     pub births: &'a Births,
-    /// The partitions of the postgres engine.
-    pub partitions: Option<&'a Partitions>,
+    /// What makes partitions that are missing.
+    pub store: &'a Store,
     /// Longest wait for a lock, as PostgreSQL writes it; None: the session's.
     pub lock_timeout: Option<&'a str>,
 }
@@ -191,9 +191,7 @@ pub async fn attempt(
         // Live batches may wait for the locks of these births: whoever has them does not wait for a closed chunk.
         client.batch_execute(BIRTH_LOCK_TIMEOUT).await?;
     }
-    if let Some(partitions) = means.partitions {
-        partitions.ensure(plan.timestamps_us(batch)).await?;
-    }
+    means.store.ensure(Relation::Raw(means.kind), plan.timestamps_us(batch)).await?;
     dead_letters::insert(client, batch, taking.iter().copied()).await?;
     let mut duplicates = vec![0; batch.len()];
     let mut open = None;

@@ -36,7 +36,7 @@ impl Workers {
                 rows_max: config.batch.rows,
                 slice_us: ingest.lanes.of(kind).slice_us,
                 partitions: database.chunks.of(kind.table()).partitions,
-                direct_compress: database.installed.installation.direct_compress(),
+                direct_compress: database.installed.layout.direct_compress(),
             }),
             births: PerKind::default(),
             ids: tokio::sync::Mutex::default(),

@@ -23,7 +23,7 @@ use super::shelter::Shelter;
 use super::transaction::{Attempts, BatchIds, Failure, Means, Verdict, attempt};
 use crate::limits::POISON_ROUNDS_MAX;
 use crate::model::{Kind, PerKind};
-use crate::storage::{Database, Fate, Partitions, StorageError};
+use crate::storage::{Database, Fate, StorageError};
 
 /// Waits between attempts while the database is away.
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
@@ -158,9 +158,7 @@ impl Writer {
                 }
                 (Fate::MissingPartition, _) if rounds.partitions < PARTITION_ROUNDS_MAX => {
                     rounds.partitions += 1;
-                    if let Some(partitions) = &self.database.partitions {
-                        partitions.iter().for_each(Partitions::forget);
-                    }
+                    self.database.store.forget();
                     Ok(())
                 }
                 _ => Err(failure.error),
@@ -252,7 +250,7 @@ impl Writer {
             kind,
             config: *self.config.of(kind),
             births: self.births.of(kind),
-            partitions: self.database.partitions.as_deref().map(|tables| tables.of(kind.table())),
+            store: &self.database.store,
             lock_timeout: (traffic == Traffic::Late).then_some(LATE_LOCK_TIMEOUT),
         };
         attempt(client, batch, attempts, &mut ids, means).await

@@ -15,18 +15,18 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::storage::StorageError;
+use crate::storage::{Database, StorageError};
 
 /// What a run did, by name; shown in the log and counted in metrics.
 pub type Counts = Vec<(&'static str, u64)>;
 
 pub trait Job: Send + Sync + 'static {
     /// Its name, in logs, metrics and the advisory lock.
-    const NAME: &'static str;
+    fn name(&self) -> &'static str;
     /// Between the end of a run and the start of the next.
-    const INTERVAL: Duration;
+    fn interval(&self) -> Duration;
     /// Does what is due, and no more than a bounded amount of it. `client` is the owner's connection that holds the job's
-    /// lock; after an error it is closed, and an open transaction with it.
+    /// lock; after an error it is closed, and an open transaction with it, and what is known of partitions is forgotten.
     fn run_once(&self, client: &mut Object) -> impl Future<Output = Result<Counts, StorageError>> + Send;
 }
 
@@ -43,8 +43,9 @@ impl Running {
     }
 }
 
-/// Runs a job now and then every [`Job::INTERVAL`], on whichever node holds its lock.
-pub fn start<J: Job>(job: J, owner: Pool) -> Running {
+/// Runs a job now and then at its interval, on whichever node holds its lock.
+pub fn start<J: Job>(job: J, database: &Database) -> Running {
+    let (owner, store) = (database.owner.clone(), database.store.clone());
     let (stop, mut stopped) = watch::channel(false);
     let job = Arc::new(job);
     let task = tokio::spawn(async move {
@@ -55,9 +56,12 @@ pub fn start<J: Job>(job: J, owner: Pool) -> Running {
                 // Cut short: whatever it was at, the connection is closed with the pool, and another run goes on.
                 _ = stopped.wait_for(|stop| *stop) => return,
             };
-            report::<J>(run);
+            if run.is_err() {
+                store.forget();
+            }
+            report(&*job, run);
             tokio::select! {
-                () = tokio::time::sleep(J::INTERVAL) => {}
+                () = tokio::time::sleep(job.interval()) => {}
                 _ = stopped.wait_for(|stop| *stop) => return,
             }
         }
@@ -68,25 +72,25 @@ pub fn start<J: Job>(job: J, owner: Pool) -> Running {
 /// Runs a job once, as soon as no node is at it; for commands.
 pub async fn run_now<J: Job>(job: &J, owner: &Pool) -> Result<Counts, StorageError> {
     let counts = run_as_leader(job, owner, WAIT_FOR_LOCK, &mut Noted::default()).await?;
-    counts.ok_or_else(|| StorageError::retryable(format!("another process is at the job {}", J::NAME)))
+    counts.ok_or_else(|| StorageError::retryable(format!("another process is at the job {}", job.name())))
 }
 
-fn report<J: Job>(run: Result<Option<Counts>, StorageError>) {
+fn report<J: Job>(job: &J, run: Result<Option<Counts>, StorageError>) {
     match run {
         Ok(Some(counts)) => {
-            metrics::counter!("tidegate_job_runs_total", "job" => J::NAME).increment(1);
+            metrics::counter!("tidegate_job_runs_total", "job" => job.name()).increment(1);
             for (what, count) in counts {
-                metrics::counter!("tidegate_job_items_total", "job" => J::NAME, "what" => what).increment(count);
+                metrics::counter!("tidegate_job_items_total", "job" => job.name(), "what" => what).increment(count);
                 // What a job does every few seconds is no news.
-                if count > 0 && J::INTERVAL >= Duration::from_secs(60) {
-                    tracing::info!(job = J::NAME, what, count, "job");
+                if count > 0 && job.interval() >= Duration::from_secs(60) {
+                    tracing::info!(job = job.name(), what, count, "job");
                 }
             }
         }
-        Ok(None) => tracing::debug!(job = J::NAME, "another node leads this job"),
+        Ok(None) => tracing::debug!(job = job.name(), "another node leads this job"),
         Err(error) => {
-            metrics::counter!("tidegate_job_failures_total", "job" => J::NAME).increment(1);
-            tracing::warn!(job = J::NAME, %error, "a job's run failed; it is tried again");
+            metrics::counter!("tidegate_job_failures_total", "job" => job.name()).increment(1);
+            tracing::warn!(job = job.name(), %error, "a job's run failed; it is tried again");
         }
     }
 }
@@ -104,7 +108,7 @@ async fn run_as_leader<J: Job>(
     noted: &mut Noted,
 ) -> Result<Option<Counts>, StorageError> {
     let mut client = owner.get().await?;
-    let name = format!("tidegate.job.{}", J::NAME);
+    let name = format!("tidegate.job.{}", job.name());
     if lock == WAIT_FOR_LOCK {
         client.batch_execute(LOCK_WAIT).await?;
     }
@@ -123,9 +127,9 @@ async fn run_as_leader<J: Job>(
             drop(Object::take(client));
             noted.add(&Counts::new());
             let told =
-                async { noted.write::<J>(&owner.get().await?, started.elapsed(), Some(&error.to_string())).await };
+                async { noted.write(job, &owner.get().await?, started.elapsed(), Some(&error.to_string())).await };
             if let Err(second) = told.await {
-                tracing::debug!(job = J::NAME, error = %second, "how the run ended could not be noted");
+                tracing::debug!(job = job.name(), error = %second, "how the run ended could not be noted");
             }
             Err(error)
         }
@@ -143,8 +147,8 @@ async fn under_lock<J: Job>(
     let run = AssertUnwindSafe(job.run_once(client)).catch_unwind().await;
     let counts = run.unwrap_or_else(|panic| Err(StorageError::fatal(format!("panicked: {}", message(&*panic)))))?;
     noted.add(&counts);
-    if noted.due::<J>() {
-        noted.write::<J>(client, started.elapsed(), None).await?;
+    if noted.is_due(job.interval()) {
+        noted.write(job, client, started.elapsed(), None).await?;
     }
     client.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", &[&lock]).await?;
     Ok(counts)
@@ -174,12 +178,13 @@ impl Noted {
         }
     }
 
-    fn due<J: Job>(&self) -> bool {
-        J::INTERVAL >= NOTE_EVERY || self.at.is_none_or(|at| at.elapsed() >= NOTE_EVERY)
+    fn is_due(&self, interval: Duration) -> bool {
+        interval >= NOTE_EVERY || self.at.is_none_or(|at| at.elapsed() >= NOTE_EVERY)
     }
 
     async fn write<J: Job>(
         &mut self,
+        job: &J,
         client: &Object,
         took: Duration,
         error: Option<&str>,
@@ -189,7 +194,7 @@ impl Noted {
         client
             .execute(
                 &statement,
-                &[&J::NAME, &J::INTERVAL.as_secs_f64(), &took.as_secs_f64(), &counts, &error, &self.runs],
+                &[&job.name(), &job.interval().as_secs_f64(), &took.as_secs_f64(), &counts, &error, &self.runs],
             )
             .await?;
         *self = Self { at: Some(Instant::now()), ..Self::default() };

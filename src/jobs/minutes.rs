@@ -12,8 +12,9 @@ use deadpool_postgres::{Object, Transaction};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::job::Counts;
+use super::Counts;
 use crate::limits::{TOUCHED_BLOCKS_PER_TRANSACTION, TOUCHED_RUN_MAX};
+use crate::model::Kind;
 use crate::storage::StorageError;
 
 /// Consecutive minutes of a tenant.
@@ -60,10 +61,55 @@ impl Tally {
     }
 }
 
+/// A queue of minutes.
+#[derive(Debug, Clone, Copy)]
+pub struct Queue {
+    pub name: &'static str,
+    /// The rows whose minutes are noted in it as they are written; None: another job notes them.
+    pub rows: Option<Kind>,
+}
+
+impl Queue {
+    /// Of minutes as rows of a kind are written.
+    pub const fn of(rows: Kind, name: &'static str) -> Self {
+        Self { name, rows: Some(rows) }
+    }
+
+    /// Of minutes that another job notes.
+    pub const fn noted(name: &'static str) -> Self {
+        Self { name, rows: None }
+    }
+}
+
+/// The queues that somebody works through. Minutes are spread into these and no others, and only a [`Worker`] works through
+/// one: what is worked through is filled.
+#[derive(Debug, Default)]
+pub struct Queues(Vec<Queue>);
+
+impl Queues {
+    /// Takes the queues of a work in.
+    pub fn worker<W: Work>(&mut self, work: W) -> Worker<W> {
+        self.0.extend(work.queues());
+        Worker(work)
+    }
+
+    /// Kinds of rows and the names of the queues that they are spread into, side by side.
+    pub(super) fn of_rows(&self) -> (Vec<&'static str>, Vec<&'static str>) {
+        self.0.iter().filter_map(|queue| Some((queue.rows?.table(), queue.name))).unzip()
+    }
+}
+
+/// A work whose queues are filled.
+pub struct Worker<W>(W);
+
+fn names(work: &impl Work) -> Vec<&'static str> {
+    work.queues().iter().map(|queue| queue.name).collect()
+}
+
 /// What is done with touched minutes.
-pub trait Work: Send + Sync {
-    /// The names under which minutes are noted for it; passes go by the first.
-    const QUEUES: &'static [&'static str];
+pub trait Work: Send + Sync + 'static {
+    /// Where minutes are noted for it; passes go by the name of the first.
+    fn queues(&self) -> &'static [Queue];
     /// Width of a block: as many minutes at most are one range.
     const BLOCK_MINUTES: i32;
     /// Whether a block is due only when it is over, and then as a whole.
@@ -89,37 +135,44 @@ pub trait Work: Send + Sync {
 /// Statements of many chunks are planned for the times that they ask for; a compiled plan costs more than it saves.
 const SETTINGS: &str = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off";
 
-/// Works until nothing is due, and no longer than [`TOUCHED_RUN_MAX`]. Passes under way, the oldest blocks and the newest take
-/// turns, so that neither a block of millions of rows nor days of late data hold up what has just come in.
-pub async fn work<W: Work>(work: &W, client: &mut Object, tally: &mut Tally) -> Result<(), StorageError> {
-    let begun = Instant::now();
-    loop {
-        let mut idle = !pass(work, client, tally).await?;
-        for order in [
-            include_str!("../../sql/queries/touched_blocks.sql"),
-            include_str!("../../sql/queries/touched_blocks_newest.sql"),
-        ] {
-            for queue in W::QUEUES {
-                idle &= !blocks(work, client, order, queue, tally).await?;
+impl<W: Work> Worker<W> {
+    /// What it does.
+    pub fn work(&self) -> &W {
+        &self.0
+    }
+
+    /// Works until nothing is due, and no longer than [`TOUCHED_RUN_MAX`]. Passes under way, the oldest blocks and the newest
+    /// take turns, so that neither a block of millions of rows nor days of late data hold up what has just come in.
+    pub async fn run(&self, client: &mut Object, tally: &mut Tally) -> Result<(), StorageError> {
+        let begun = Instant::now();
+        loop {
+            let mut idle = !pass(&self.0, client, tally).await?;
+            for order in [
+                include_str!("../../sql/queries/touched_blocks.sql"),
+                include_str!("../../sql/queries/touched_blocks_newest.sql"),
+            ] {
+                for queue in self.0.queues() {
+                    idle &= !blocks(&self.0, client, order, queue.name, tally).await?;
+                }
+            }
+            if idle || begun.elapsed() > TOUCHED_RUN_MAX {
+                return Ok(());
             }
         }
-        if idle || begun.elapsed() > TOUCHED_RUN_MAX {
-            return Ok(());
-        }
     }
-}
 
-/// How long what is due has been waiting, at most.
-pub async fn lag<W: Work>(client: &Object) -> Result<Duration, StorageError> {
-    let statement = client.prepare_cached(include_str!("../../sql/queries/touched_lag.sql")).await?;
-    let row = client.query_one(&statement, &[&W::QUEUES, &W::BLOCK_MINUTES, &W::WHOLE_BLOCKS]).await?;
-    let lag_s: f64 = row.get(0);
-    Ok(Duration::from_secs_f64(lag_s.max(0.0)))
+    /// How long what is due has been waiting, at most.
+    pub async fn lag(&self, client: &Object) -> Result<Duration, StorageError> {
+        let statement = client.prepare_cached(include_str!("../../sql/queries/touched_lag.sql")).await?;
+        let row = client.query_one(&statement, &[&names(&self.0), &W::BLOCK_MINUTES, &W::WHOLE_BLOCKS]).await?;
+        let lag_s: f64 = row.get(0);
+        Ok(Duration::from_secs_f64(lag_s.max(0.0)))
+    }
 }
 
 /// One slice of the pass that waited longest; false when there is none.
 async fn pass<W: Work>(work: &W, client: &mut Object, tally: &mut Tally) -> Result<bool, StorageError> {
-    let job = W::QUEUES[0];
+    let job = work.queues()[0].name;
     let next = "SELECT tenant_id, from_minute, to_minute, block, position, again FROM touched_passes WHERE job = $1 \
                 ORDER BY turn LIMIT 1";
     let next = client.prepare_cached(next).await?;
@@ -173,7 +226,7 @@ async fn blocks<W: Work>(
     let take = transaction.prepare_cached(include_str!("../../sql/queries/touched_take.sql")).await?;
     for (tenant_id, block) in due {
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-            [&W::QUEUES, &tenant_id, &block, &W::BLOCK_MINUTES, &W::WHOLE_BLOCKS];
+            [&names(work), &tenant_id, &block, &W::BLOCK_MINUTES, &W::WHOLE_BLOCKS];
         let row = transaction.query_one(&take, &parameters).await?;
         let (from, to): (Option<i32>, Option<i32>) = (row.get(0), row.get(1));
         let (Some(from_minute), Some(to_minute)) = (from, to) else { continue };
@@ -202,7 +255,7 @@ async fn begin<W: Work>(
     since: Timestamp,
     tally: &mut Tally,
 ) -> Result<(), StorageError> {
-    let job = W::QUEUES[0];
+    let job = work.queues()[0].name;
     let under_way = "UPDATE touched_passes SET again = true, from_minute = least(from_minute, $4), \
                      to_minute = greatest(to_minute, $5) WHERE job = $1 AND tenant_id = $2 AND block = $3";
     let under_way = transaction.prepare_cached(under_way).await?;

@@ -2,36 +2,48 @@
 //!
 //! Writers say in their own transaction which minutes they touched (`touched`); [`Spread`] notes each of them for each job
 //! that derives something from events or metrics (`touched_minutes`), and each closed bucket of the rollups (`rollup_dirty`). A job
-//! takes minutes away first ([`take`]) and then reads what is in them, in one transaction with what it makes of them.
+//! takes minutes away first and then reads what is in them, in one transaction with what it makes of them.
 
 use std::time::Duration;
 
 use deadpool_postgres::Object;
 
-use super::job::{Counts, Job};
+use super::minutes::Queues;
+use super::{Counts, Job};
 use crate::storage::StorageError;
-
-/// Which jobs want to hear of which kind of rows.
-const WANTED: [(&str, &str); 4] =
-    [("events", "correlations"), ("events", "assets"), ("metrics", "series"), ("metrics", "anomalies")];
 
 /// Rows of the queue taken in one transaction: one for each tenant of a batch.
 const ROWS_PER_STEP: i64 = 5_000;
 /// Steps of a run.
 const STEPS_MAX: usize = 20;
 
-pub struct Spread;
+pub struct Spread {
+    /// Kinds of rows and the queues that want them, side by side.
+    wanted: (Vec<&'static str>, Vec<&'static str>),
+}
+
+impl Spread {
+    /// Into the queues that somebody works through.
+    pub fn into(queues: &Queues) -> Self {
+        Self { wanted: queues.of_rows() }
+    }
+}
 
 impl Job for Spread {
-    const NAME: &'static str = "touched";
-    const INTERVAL: Duration = Duration::from_secs(1);
+    fn name(&self) -> &'static str {
+        "touched"
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_secs(1)
+    }
 
     async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
         let statement = client.prepare_cached(include_str!("../../sql/queries/touched_spread.sql")).await?;
-        let (kinds, jobs): (Vec<&str>, Vec<&str>) = WANTED.into_iter().unzip();
+        let (kinds, queues) = &self.wanted;
         let mut taken = 0;
         for _ in 0..STEPS_MAX {
-            let step: i64 = client.query_one(&statement, &[&ROWS_PER_STEP, &kinds, &jobs]).await?.get(0);
+            let step: i64 = client.query_one(&statement, &[&ROWS_PER_STEP, kinds, queues]).await?.get(0);
             taken += step.unsigned_abs();
             if step < ROWS_PER_STEP {
                 break;

@@ -14,7 +14,7 @@ mod status;
 mod tenants;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Object;
@@ -23,17 +23,15 @@ use jiff::Timestamp;
 use crate::config::{Config, RetentionConfig, RollupsConfig};
 use crate::jobs::{Counts, Job};
 use crate::limits::{LIFECYCLE_RUN_MAX, RECOMPRESS_PAUSE};
-use crate::rollup::levels::Source;
+use crate::model::Relation;
 use crate::rollup::{Floors, floors};
-use crate::storage::{Engine, PartitionedTables, StorageError};
-use plan::{Chunk, Due, Kept};
+use crate::storage::{StorageError, Store, StoredChunk};
+use plan::{Due, Kept};
 pub use status::{JobStatus, LifecycleStatus, LifecycleView, RelationStatus, RollupStatus, waited};
 use tenants::Tenants;
 
 pub struct Lifecycle {
-    engine: Engine,
-    /// On the postgres engine.
-    partitions: Option<Arc<PartitionedTables>>,
+    store: Store,
     retention: RetentionConfig,
     rollups: RollupsConfig,
     plan: Vec<Kept>,
@@ -46,7 +44,7 @@ pub struct Lifecycle {
 pub struct Run<'a> {
     plan: &'a [Kept],
     /// Chunks and partitions as the run found them, without those that it dropped.
-    chunks: Vec<Chunk>,
+    chunks: Vec<StoredChunk>,
     /// Before them raw rows may go: the rollups look no further back.
     floors: Floors,
     now_us: i64,
@@ -59,8 +57,13 @@ pub struct Run<'a> {
 }
 
 impl Job for Lifecycle {
-    const NAME: &'static str = "lifecycle";
-    const INTERVAL: Duration = Duration::from_secs(60);
+    fn name(&self) -> &'static str {
+        "lifecycle"
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_secs(60)
+    }
 
     async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
         // Not this node's clock: of what the database has, what has expired is gone for good.
@@ -71,17 +74,16 @@ impl Job for Lifecycle {
             Ok(floors) => run.floors = floors,
             Err(error) => run.note("reading how far back the rollups look", error),
         }
-        if let Some(tables) = &self.partitions {
-            // First of all: without them nothing can be written.
-            let made = partitions::make_ahead(tables, &self.rollups, run.now_us).await;
-            counts.push(("partitions_made", run.count("making partitions ahead", made)));
-            counts.push(("partitions_dropped", partitions::drop_expired(tables, &mut run).await));
-        }
-        match chunks::list(&***client, self.engine, &self.plan).await {
+        // First of all: without them nothing can be written.
+        let made = partitions::make_ahead(&self.store, &self.rollups, run.now_us).await;
+        counts.push(("partitions_made", run.count("making partitions ahead", made)));
+        counts.push(("partitions_dropped", partitions::drop_expired(&self.store, &mut run).await));
+        match self.store.layout().list(&***client).await {
             Ok(chunks) => run.chunks = chunks,
             Err(error) => run.note("listing chunks", error),
         }
-        if self.engine == Engine::Timescale {
+        let has_chunks = self.store.layout().has_hypertables();
+        if has_chunks {
             counts.push(("chunks_dropped", self.drop_expired(client, &mut run).await));
         }
         let expired = self.tenants.expire(client, &mut run).await;
@@ -91,7 +93,7 @@ impl Job for Lifecycle {
         }
         let sampled = samples::take(client, &run.chunks).await;
         counts.push(("sizes_sampled", run.count("sampling sizes", sampled)));
-        if self.engine == Engine::Timescale {
+        if has_chunks {
             // Last, because it takes longest.
             let [compressed, recompressed] = self.compress(client, &mut run).await;
             counts.extend([("chunks_compressed", compressed), ("chunks_recompressed", recompressed)]);
@@ -102,14 +104,12 @@ impl Job for Lifecycle {
 }
 
 impl Lifecycle {
-    /// For a database of this engine; `partitions` on the postgres engine.
-    pub fn new(engine: Engine, partitions: Option<Arc<PartitionedTables>>, config: &Config) -> Self {
+    pub fn new(store: &Store, config: &Config) -> Self {
         Self {
-            engine,
-            partitions,
+            store: store.clone(),
             retention: config.retention.clone(),
             rollups: config.rollups.clone(),
-            plan: plan::plan(engine, config),
+            plan: plan::plan(store.layout(), config),
             tenants: Tenants::default(),
             recompressed: Mutex::default(),
         }
@@ -120,17 +120,17 @@ impl Lifecycle {
         let mut dropped = 0;
         let expired = run.due(|due| due == Due::Drop);
         let mut gone: Vec<String> = Vec::new();
-        for slice in expired.chunk_by(|a, b| (&a.relation, a.from_us, a.to_us) == (&b.relation, b.from_us, b.to_us)) {
+        for slice in expired.chunk_by(|a, b| (a.relation, a.from_us, a.to_us) == (b.relation, b.from_us, b.to_us)) {
             if run.is_over() {
                 run.left += slice.len() as u64;
                 continue;
             }
-            let slice: Vec<&Chunk> = slice.iter().collect();
+            let slice: Vec<&StoredChunk> = slice.iter().collect();
             match chunks::drop_slice(client, &slice).await {
                 Ok(number) => {
                     dropped += number;
                     tracing::info!(
-                        relation = slice[0].relation,
+                        relation = slice[0].relation.name(),
                         chunk = slice[0].name,
                         number,
                         "expired chunks dropped"
@@ -193,18 +193,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn kept(&self, relation: &str) -> &'a Kept {
-        self.plan.iter().find(|kept| kept.relation == relation).expect("callers name relations of the plan")
-    }
-
     /// Where the rows of a relation begin that rollups still look at, everybody's or an organization's. Before the first run
     /// of the rollups' job that is not known, and nothing goes.
-    fn floor_us(&self, relation: &str, tenant_id: Option<&str>) -> i64 {
-        let source = match relation {
-            "events" => Source::Events,
-            "metrics" => Source::Metrics,
-            _ => return i64::MAX,
-        };
+    fn floor_us(&self, relation: Relation, tenant_id: Option<&str>) -> i64 {
+        let Some(source) = relation.source() else { return i64::MAX };
         let floor = match tenant_id {
             Some(tenant_id) => self.floors.of(source, tenant_id),
             None => self.floors.of_all(source),
@@ -213,14 +205,15 @@ impl<'a> Run<'a> {
     }
 
     /// The chunks that need something of this kind, oldest first, those of a slice side by side.
-    fn due(&self, wanted: impl Fn(Due) -> bool) -> Vec<Chunk> {
+    fn due(&self, wanted: impl Fn(Due) -> bool) -> Vec<StoredChunk> {
         let due = self.chunks.iter().filter(|chunk| {
             let kept = self.plan.iter().find(|kept| kept.relation == chunk.relation);
-            let due = kept.and_then(|kept| chunk.due(kept, self.now_us, self.floor_us(kept.relation, None)));
+            let due = kept.and_then(|kept| kept.due(chunk, self.now_us, self.floor_us(kept.relation, None)));
             due.is_some_and(&wanted)
         });
-        let mut due: Vec<Chunk> = due.cloned().collect();
-        due.sort_by(|a, b| (a.to_us, &a.relation, a.from_us, &a.name).cmp(&(b.to_us, &b.relation, b.from_us, &b.name)));
+        let mut due: Vec<StoredChunk> = due.cloned().collect();
+        let key = |chunk: &StoredChunk| (chunk.to_us, chunk.relation.name(), chunk.from_us, chunk.name.clone());
+        due.sort_by_key(key);
         due
     }
 

@@ -4,81 +4,29 @@
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::limits::{CHUNK_CLOSED_AFTER, RAW_EXPIRY_GRACE};
-use crate::rollup::levels::rollup_retention;
-use crate::storage::Engine;
+use crate::limits::CHUNK_CLOSED_AFTER;
+use crate::model::Relation;
+use crate::storage::{Layout, StoredChunk};
 
 /// What the lifecycle keeps to for one relation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Kept {
-    /// Its name: the hypertable's or partitioned table's, or the rollup's.
-    pub relation: &'static str,
-    /// The partitioned table that holds it on the postgres engine.
-    pub table: &'static str,
+    pub relation: Relation,
     /// Age from which a chunk goes, counted from its end; None: never.
     pub keep: Option<Duration>,
-    /// How much longer it stays all the same.
-    pub grace: Duration,
-    /// Age from which a chunk is in the columnstore, counted from its end; None: never (timescale engine).
+    /// Age from which a chunk is in the columnstore, counted from its end; None: never.
     pub compress_after: Option<Duration>,
 }
 
 /// The plan of every relation that is kept in chunks.
-pub fn plan(engine: Engine, config: &Config) -> Vec<Kept> {
-    let Config { retention, compress_after, .. } = config;
-    let raw = |relation, keep, compress_after| Kept {
+pub fn plan(layout: Layout, config: &Config) -> Vec<Kept> {
+    let kept = |relation| Kept {
         relation,
-        table: relation,
-        keep: Some(keep),
-        grace: RAW_EXPIRY_GRACE,
-        compress_after: Some(compress_after),
+        keep: config.retention.of(relation),
+        compress_after: config.compress_after.of(relation).filter(|_| layout.has_hypertables()),
     };
-    let mut plan = vec![
-        raw("events", retention.events, compress_after.events),
-        raw("metrics", retention.metrics, compress_after.metrics),
-        Kept {
-            relation: "correlations",
-            table: "correlations",
-            keep: Some(retention.correlations),
-            grace: Duration::ZERO,
-            compress_after: None,
-        },
-    ];
-    plan.extend(rollup_retention(retention).into_iter().map(|level| Kept {
-        relation: level.relation,
-        table: level.closed,
-        keep: level.keep,
-        grace: Duration::ZERO,
-        compress_after: level.compress_after,
-    }));
-    if engine == Engine::Postgres {
-        plan.iter_mut().for_each(|kept| kept.compress_after = None);
-    }
-    plan
+    Relation::all().map(kept).collect()
 }
-
-/// A chunk or a partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chunk {
-    /// The relation that it is of: the rollup, for chunks of a continuous aggregate.
-    pub relation: &'static str,
-    /// Its own name, quoted, with its schema.
-    pub name: String,
-    /// Its first microsecond since 1970.
-    pub from_us: i64,
-    /// The first one after it.
-    pub to_us: i64,
-    /// Bits of the catalogue; 0 for a partition.
-    pub status: i32,
-    /// The relation of what is in the columnstore.
-    pub columnstore: Option<String>,
-}
-
-/// Bits of `_timescaledb_catalog.chunk.status`.
-const COMPRESSED: i32 = 1;
-const UNORDERED: i32 = 2;
-const FROZEN: i32 = 4;
-const PARTIAL: i32 = 8;
 
 /// What a chunk needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,58 +38,47 @@ pub enum Due {
     Recompress,
 }
 
-impl Chunk {
-    /// Whether any of it is in the columnstore.
-    pub fn is_compressed(&self) -> bool {
-        self.status & COMPRESSED != 0
+/// Whether live traffic may still write to a chunk.
+pub fn is_open(chunk: &StoredChunk, now_us: i64) -> bool {
+    !is_older(chunk, CHUNK_CLOSED_AFTER, now_us)
+}
+
+/// Whether all of a chunk is older than `age`.
+fn is_older(chunk: &StoredChunk, age: Duration, now_us: i64) -> bool {
+    now_us.saturating_sub(micros(age)) >= chunk.to_us
+}
+
+impl Kept {
+    /// Age from which a chunk goes: longer than it is kept by a grace.
+    fn drop_after(&self) -> Option<Duration> {
+        self.keep.map(|keep| keep.saturating_add(self.relation.grace()))
     }
 
-    /// Whether its columnstore is not what compressing it whole would make of it.
-    pub fn is_disordered(&self) -> bool {
-        self.is_compressed() && self.status & (UNORDERED | PARTIAL) != 0
-    }
-
-    /// Whether live traffic may still write to it.
-    pub fn is_open(&self, now_us: i64) -> bool {
-        self.ended(CHUNK_CLOSED_AFTER, now_us).is_none()
-    }
-
-    /// How much longer ago than `age` it ended; None: not that long.
-    fn ended(&self, age: Duration, now_us: i64) -> Option<i64> {
-        let over_us = now_us.saturating_sub(micros(age)).saturating_sub(self.to_us);
-        (over_us >= 0).then_some(over_us)
-    }
-
-    /// Whether all of it is older than `age`.
-    pub fn is_older(&self, age: Duration, now_us: i64) -> bool {
-        self.ended(age, now_us).is_some()
-    }
-
-    /// Since when it has needed that, in microseconds since 1970.
-    pub fn due_since_us(&self, kept: &Kept, due: Due) -> i64 {
+    /// Since when a chunk has needed that, in microseconds since 1970.
+    pub fn due_since_us(&self, chunk: &StoredChunk, due: Due) -> i64 {
         let age = match due {
-            Due::Drop => kept.keep.unwrap_or_default().saturating_add(kept.grace),
-            Due::Compress => kept.compress_after.unwrap_or_default().max(CHUNK_CLOSED_AFTER),
+            Due::Drop => self.drop_after().unwrap_or_default(),
+            Due::Compress => self.compress_after.unwrap_or_default().max(CHUNK_CLOSED_AFTER),
             Due::Recompress => CHUNK_CLOSED_AFTER,
         };
-        self.to_us.saturating_add(micros(age))
+        chunk.to_us.saturating_add(micros(age))
     }
 
-    /// What it needs now, where rows are to be kept from `floor_us` on whatever their age: those before it are in the rollups
-    /// for good. An open chunk never needs anything.
-    pub fn due(&self, kept: &Kept, now_us: i64, floor_us: i64) -> Option<Due> {
-        let old = kept.keep.is_some_and(|keep| self.is_older(keep.saturating_add(kept.grace), now_us));
-        if old && self.to_us <= floor_us {
+    /// What a chunk needs now, where rows are to be kept from `floor_us` on whatever their age: those before it are in the
+    /// rollups for good. An open chunk never needs anything.
+    pub fn due(&self, chunk: &StoredChunk, now_us: i64, floor_us: i64) -> Option<Due> {
+        let old = self.drop_after().is_some_and(|age| is_older(chunk, age, now_us));
+        if old && chunk.to_us <= floor_us {
             return Some(Due::Drop);
         }
-        if self.is_open(now_us) || self.status & FROZEN != 0 {
+        if is_open(chunk, now_us) || chunk.is_frozen() {
             return None;
         }
-        if self.is_disordered() {
+        if chunk.is_disordered() {
             return Some(Due::Recompress);
         }
-        let old = kept.compress_after.is_some_and(|age| self.is_older(age, now_us));
-        (old && !self.is_compressed()).then_some(Due::Compress)
+        let old = self.compress_after.is_some_and(|age| is_older(chunk, age, now_us));
+        (old && !chunk.is_compressed()).then_some(Due::Compress)
     }
 }
 
@@ -153,31 +90,30 @@ pub fn micros(duration: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::RAW_EXPIRY_GRACE;
+    use crate::model::Kind;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
+    const EVENTS: Relation = Relation::Raw(Kind::Events);
+
     fn kept() -> Kept {
-        Kept {
-            relation: "events",
-            table: "events",
-            keep: Some(48 * HOUR),
-            grace: RAW_EXPIRY_GRACE,
-            compress_after: Some(24 * HOUR),
-        }
+        Kept { relation: EVENTS, keep: Some(48 * HOUR), compress_after: Some(24 * HOUR) }
     }
 
     /// A chunk that ended so long ago.
-    fn chunk(ended: Duration, status: i32) -> (Chunk, i64) {
+    fn chunk(ended: Duration, status: i32) -> (StoredChunk, i64) {
         let now_us = micros(1000 * HOUR);
         let to_us = now_us - micros(ended);
         let name = "c".to_owned();
-        let chunk = Chunk { relation: "events", name, from_us: to_us - micros(HOUR), to_us, status, columnstore: None };
+        let from_us = to_us - micros(HOUR);
+        let chunk = StoredChunk { relation: EVENTS, name, from_us, to_us, status, columnstore: None };
         (chunk, now_us)
     }
 
     fn due(ended: Duration, status: i32) -> Option<Due> {
         let (chunk, now_us) = chunk(ended, status);
-        chunk.due(&kept(), now_us, i64::MAX)
+        kept().due(&chunk, now_us, i64::MAX)
     }
 
     #[test]
@@ -206,8 +142,8 @@ mod tests {
         assert_eq!(due(48 * HOUR, 1), None);
         assert_eq!(due(48 * HOUR + RAW_EXPIRY_GRACE, 1), Some(Due::Drop));
         let (chunk, now_us) = chunk(48_000 * HOUR, 1);
-        assert_eq!(chunk.due(&Kept { keep: None, ..kept() }, now_us, i64::MAX), None);
-        assert_eq!(chunk.due(&kept(), now_us, chunk.to_us), Some(Due::Drop));
-        assert_eq!(chunk.due(&kept(), now_us, chunk.to_us - 1), None, "the rollups still look at it");
+        assert_eq!(Kept { keep: None, ..kept() }.due(&chunk, now_us, i64::MAX), None);
+        assert_eq!(kept().due(&chunk, now_us, chunk.to_us), Some(Due::Drop));
+        assert_eq!(kept().due(&chunk, now_us, chunk.to_us - 1), None, "the rollups still look at it");
     }
 }

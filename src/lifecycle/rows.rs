@@ -7,6 +7,7 @@ use deadpool_postgres::Object;
 
 use crate::config::RetentionConfig;
 use crate::limits::STORAGE_SAMPLES_KEPT;
+use crate::model::Kind;
 use crate::storage::StorageError;
 
 /// Rows deleted in one statement: short transactions, so that vacuum keeps up.
@@ -29,10 +30,12 @@ pub async fn delete(client: &Object, retention: &RetentionConfig) -> Vec<(&'stat
         results.push((table.what, delete_in_steps(client, &table.sql, table.keep).await));
     }
     // Each kind on its own, so that one that is kept long does not hide the other.
-    for (what, kind, keep) in
-        [("manifests_deleted", "events", retention.events), ("metric_manifests_deleted", "metrics", retention.metrics)]
-    {
-        results.push((what, delete_manifests(client, kind, keep).await));
+    for kind in Kind::ALL {
+        let what = match kind {
+            Kind::Events => "manifests_deleted",
+            Kind::Metrics => "metric_manifests_deleted",
+        };
+        results.push((what, delete_manifests(client, kind.table(), retention.raw(kind)).await));
     }
     results
 }

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::{GenericClient, Row};
 
-use super::plan::{Chunk, Due, Kept, plan};
-use super::{chunks, samples};
+use super::plan::{Due, Kept, is_open, plan};
+use super::samples;
 use crate::config::Config;
 use crate::limits::READ_TIMEOUT;
-use crate::storage::{Engine, StorageError};
+use crate::storage::{Layout, StorageError, StoredChunk};
 
 /// How the lifecycle stands.
 #[derive(Debug, Serialize)]
@@ -89,7 +89,7 @@ pub struct RollupStatus {
     pub stored_until: Option<Timestamp>,
     /// How long ago that is, in seconds.
     pub lag_s: Option<f64>,
-    /// Stored buckets that late rows touched and that are not made anew yet.
+    /// Stored buckets that late rows touched and that are not recomputed yet.
     pub waiting: i64,
     /// How long the first of them has waited, in seconds.
     pub waiting_s: Option<f64>,
@@ -98,19 +98,19 @@ pub struct RollupStatus {
 /// Looks at the lifecycle through a pool, for handlers.
 pub struct LifecycleView {
     pool: Pool,
-    engine: Engine,
+    layout: Layout,
     plan: Vec<Kept>,
 }
 
 impl LifecycleView {
-    /// Of a database of this engine, asked through `pool`.
-    pub fn new(pool: Pool, engine: Engine, config: &Config) -> Self {
-        Self { pool, engine, plan: plan(engine, config) }
+    /// Asked through `pool`.
+    pub fn new(pool: Pool, layout: Layout, config: &Config) -> Self {
+        Self { pool, layout, plan: plan(layout, config) }
     }
 
     pub async fn status(&self) -> Result<LifecycleStatus, StorageError> {
         let client = self.pool.get().await?;
-        match tokio::time::timeout(READ_TIMEOUT, look(&**client, self.engine, &self.plan)).await {
+        match tokio::time::timeout(READ_TIMEOUT, look(&**client, self.layout, &self.plan)).await {
             Ok(status) => status,
             Err(_elapsed) => {
                 // A query may still be under way.
@@ -123,24 +123,25 @@ impl LifecycleView {
 
 impl LifecycleStatus {
     /// How it stands, on one connection.
-    pub async fn of(client: &impl GenericClient, engine: Engine, config: &Config) -> Result<Self, StorageError> {
-        look(client, engine, &plan(engine, config)).await
+    pub async fn of(client: &impl GenericClient, layout: Layout, config: &Config) -> Result<Self, StorageError> {
+        look(client, layout, &plan(layout, config)).await
     }
 }
 
-async fn look(client: &impl GenericClient, engine: Engine, plan: &[Kept]) -> Result<LifecycleStatus, StorageError> {
-    let found = chunks::list(client, engine, plan).await?;
+async fn look(client: &impl GenericClient, layout: Layout, plan: &[Kept]) -> Result<LifecycleStatus, StorageError> {
+    let found = layout.list(client).await?;
     let bytes = samples::bytes(client, &found).await?;
     let now_us = Timestamp::now().as_microsecond();
+    let has_hypertables = layout.has_hypertables();
     let mut relations = Vec::new();
     for kept in plan {
-        let own: Vec<(&Chunk, i64)> =
+        let own: Vec<(&StoredChunk, i64)> =
             found.iter().zip(bytes.iter().copied()).filter(|(chunk, _)| chunk.relation == kept.relation).collect();
         let mut status = relation(kept, &own, now_us);
         status.compression_ratio = ratio(client, &own, now_us).await?;
         relations.push(status);
     }
-    if engine == Engine::Timescale {
+    if has_hypertables {
         for row in client.query(include_str!("../../sql/queries/lifecycle_compressed.sql"), &[]).await? {
             let name: &str = row.get(0);
             if let Some(status) = relations.iter_mut().find(|status| status.relation == name) {
@@ -149,16 +150,16 @@ async fn look(client: &impl GenericClient, engine: Engine, plan: &[Kept]) -> Res
         }
     }
     let mut jobs = jobs(client, include_str!("../../sql/queries/lifecycle_jobs.sql")).await?;
-    if engine == Engine::Timescale {
+    if has_hypertables {
         let policies = include_str!("../../sql/queries/lifecycle_policies.sql");
         jobs.extend(self::jobs(client, policies).await?);
     }
-    Ok(LifecycleStatus { engine: engine.as_str(), relations, jobs, rollups: rollups(client).await? })
+    Ok(LifecycleStatus { engine: layout.engine(), relations, jobs, rollups: rollups(client).await? })
 }
 
-fn relation(kept: &Kept, chunks: &[(&Chunk, i64)], now_us: i64) -> RelationStatus {
+fn relation(kept: &Kept, chunks: &[(&StoredChunk, i64)], now_us: i64) -> RelationStatus {
     let mut status = RelationStatus {
-        relation: kept.relation,
+        relation: kept.relation.name(),
         keep_s: kept.keep.map(|keep| keep.as_secs()),
         compress_after_s: kept.compress_after.map(|age| age.as_secs()),
         oldest: chunks.iter().map(|(chunk, _)| chunk.from_us).min().and_then(at),
@@ -169,13 +170,13 @@ fn relation(kept: &Kept, chunks: &[(&Chunk, i64)], now_us: i64) -> RelationStatu
     for (chunk, bytes) in chunks {
         status.chunks += 1;
         status.bytes += bytes;
-        status.open += u64::from(chunk.is_open(now_us));
+        status.open += u64::from(is_open(chunk, now_us));
         status.compressed += u64::from(chunk.is_compressed());
-        match chunk.due(kept, now_us, i64::MAX) {
+        match kept.due(chunk, now_us, i64::MAX) {
             Some(Due::Drop) => status.expired += 1,
             Some(due) => {
                 status.waiting += 1;
-                let since_us = chunk.due_since_us(kept, due);
+                let since_us = kept.due_since_us(chunk, due);
                 waiting_us = Some(waiting_us.map_or(since_us, |oldest| oldest.min(since_us)));
             }
             None => {}
@@ -200,12 +201,12 @@ const RATIO_CHUNK_BYTES_MIN: i64 = 256 * 1024;
 /// What rows would take divided by what they take: chunks that were born in the columnstore have no size from before.
 async fn ratio(
     client: &impl GenericClient,
-    chunks: &[(&Chunk, i64)],
+    chunks: &[(&StoredChunk, i64)],
     now_us: i64,
 ) -> Result<Option<f64>, StorageError> {
     let (mut rows_bytes, mut stored_bytes) = (0.0, 0.0);
     let whole = chunks.iter().rev().filter(|(chunk, bytes)| {
-        chunk.is_compressed() && !chunk.is_disordered() && !chunk.is_open(now_us) && *bytes >= RATIO_CHUNK_BYTES_MIN
+        chunk.is_compressed() && !chunk.is_disordered() && !is_open(chunk, now_us) && *bytes >= RATIO_CHUNK_BYTES_MIN
     });
     for (chunk, bytes) in whole.take(RATIO_CHUNKS) {
         let sql = format!(

@@ -12,17 +12,15 @@ use deadpool_postgres::Object;
 
 use super::Run;
 use super::chunks::begin;
-use super::plan::{Chunk, Kept, micros};
+use super::plan::{Kept, micros};
 use super::rows::DELETE_ROWS;
-use crate::storage::StorageError;
+use crate::model::Relation;
+use crate::storage::{StorageError, StoredChunk};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// Rows may still come to a chunk that was done: of a request that was accepted before the organization was given less. So
 /// all is looked through again, this often.
 const FORGET_AFTER: Duration = Duration::from_secs(86_400);
-
-/// Relations with a retention of the organization's own, and its column.
-const TIERED: [&str; 3] = ["events", "metrics", "correlations"];
 
 /// How far each organization is done.
 #[derive(Default)]
@@ -50,19 +48,24 @@ impl Tenants {
     /// Deletes what organizations no longer keep; returns how many rows.
     pub async fn expire(&self, client: &mut Object, run: &mut Run<'_>) -> Result<u64, StorageError> {
         let mut deleted = 0;
-        for relation in TIERED {
-            let kept = run.kept(relation);
-            let tiers = self.tiers(client, run, kept).await?;
+        for kept in run.plan {
+            let Some(column) = kept.relation.retention_column() else { continue };
+            let tiers = self.tiers(client, run, kept, column).await?;
             if !tiers.is_empty() {
-                deleted += self.expire_in(client, run, relation, &tiers).await?;
+                deleted += self.expire_in(client, run, kept.relation, &tiers).await?;
             }
         }
         Ok(deleted)
     }
 
-    async fn tiers(&self, client: &Object, run: &Run<'_>, kept: &Kept) -> Result<Vec<Tier>, StorageError> {
+    async fn tiers(
+        &self,
+        client: &Object,
+        run: &Run<'_>,
+        kept: &Kept,
+        column: &str,
+    ) -> Result<Vec<Tier>, StorageError> {
         let relation = kept.relation;
-        let column = format!("{relation}_retention_days");
         let sql = format!("SELECT tenant_id, {column} FROM organizations WHERE {column} IS NOT NULL ORDER BY 1");
         let rows = client.query(&sql, &[]).await?;
         let mut done = self.done.lock().expect("no code panics while holding it");
@@ -71,9 +74,9 @@ impl Tenants {
         }
         let tiers = rows.iter().map(|row| {
             let (tenant_id, days): (String, i32) = (row.get(0), row.get(1));
-            let cut_us = run.now_us - micros(DAY * days.unsigned_abs() + kept.grace);
+            let cut_us = run.now_us - micros(DAY * days.unsigned_abs() + relation.grace());
             let cut_us = cut_us.min(run.floor_us(relation, Some(&tenant_id)));
-            let done_us = done.until_us.get(&(relation, tenant_id.clone())).copied().unwrap_or(i64::MIN);
+            let done_us = done.until_us.get(&(relation.name(), tenant_id.clone())).copied().unwrap_or(i64::MIN);
             Tier { tenant_id, cut_us, done_us }
         });
         Ok(tiers.collect())
@@ -83,12 +86,12 @@ impl Tenants {
         &self,
         client: &mut Object,
         run: &mut Run<'_>,
-        relation: &'static str,
+        relation: Relation,
         tiers: &[Tier],
     ) -> Result<u64, StorageError> {
         let mut deleted = 0;
         let mut failed = false;
-        let chunks: Vec<Chunk> = run.chunks.iter().filter(|chunk| chunk.relation == relation).cloned().collect();
+        let chunks: Vec<StoredChunk> = run.chunks.iter().filter(|chunk| chunk.relation == relation).cloned().collect();
         for chunk in &chunks {
             let due: Vec<&str> = tiers
                 .iter()
@@ -117,7 +120,7 @@ impl Tenants {
         if !failed {
             let mut done = self.done.lock().expect("no code panics while holding it");
             for tier in tiers {
-                done.until_us.insert((relation, tier.tenant_id.clone()), tier.cut_us);
+                done.until_us.insert((relation.name(), tier.tenant_id.clone()), tier.cut_us);
             }
         }
         Ok(deleted)
@@ -127,7 +130,7 @@ impl Tenants {
 /// Deletes the rows of some tenants from one chunk; returns how many, and whether that was all.
 async fn delete(
     client: &mut Object,
-    chunk: &Chunk,
+    chunk: &StoredChunk,
     tenants: &[&str],
     run: &mut Run<'_>,
 ) -> Result<(u64, bool), StorageError> {

@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use super::filter::Sql;
 use super::levels::{Micros, Width, before};
 use super::{ReadError, Reads};
-use crate::storage::Engine;
+use crate::model::LEVELS;
 
 /// What is known of a rollup within a range.
 pub struct Freshness {
@@ -43,10 +43,7 @@ impl Reads {
         // The parameters come first, in the order that the files name them; the text is the file's.
         sql.bind(level.to_owned(), Type::TEXT).bind(from, Type::INT8).bind(to, Type::INT8);
         sql.bind(tenant_id.to_owned(), Type::TEXT);
-        sql.text = match self.engine {
-            Engine::Timescale => include_str!("../../sql/queries/stale_timescale.sql").to_owned(),
-            Engine::Postgres => include_str!("../../sql/queries/stale_postgres.sql").to_owned(),
-        };
+        sql.text = self.layout.stale_sql().to_owned();
         let (rows, _) = self.rows(&sql).await?;
         let age = |column: usize| {
             let days: Option<i32> = rows.first().and_then(|row| row.get(column));
@@ -65,10 +62,8 @@ impl Reads {
     /// Where the buckets of a level are stored that are not stale: on the postgres engine without what is open, for which
     /// [`Self::freshness`] has said so.
     pub(super) fn stored(&self, level: &str) -> String {
-        match self.engine {
-            Engine::Timescale => level.to_owned(),
-            Engine::Postgres => format!("{level}_closed"),
-        }
+        let level = LEVELS.iter().find(|known| known.name == level).expect("callers name levels that there are");
+        self.layout.stored(level).to_owned()
     }
 
     /// The first bucket whose rows are surely all there still.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::{RetentionConfig, RollupsConfig};
 use crate::limits::{POINTS_AUTO_MAX, STALE_PIECES_MAX};
+use crate::model::LEVELS;
 
 /// Microseconds since 1970.
 pub type Micros = i64;
@@ -123,17 +124,15 @@ pub struct Kept {
 
 impl Kept {
     pub fn new(retention: &RetentionConfig, rollups: &RollupsConfig) -> Self {
-        let levels = &retention.rollups;
+        let keep = |width: Width| {
+            let level = LEVELS.iter().find(|level| level.name == width.relation())?;
+            rollups.of(level).then(|| retention.rollups.of(level).unwrap_or(Duration::MAX))
+        };
         Self {
             metrics: retention.metrics,
             events: retention.events,
             correlations: retention.correlations,
-            levels: [
-                rollups.minute.then_some(levels.minute),
-                rollups.five_minutes.then_some(levels.five_minutes),
-                Some(levels.hourly),
-                Some(levels.daily.unwrap_or(Duration::MAX)),
-            ],
+            levels: Width::ALL.map(keep),
         }
     }
 

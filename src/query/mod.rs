@@ -39,7 +39,7 @@ pub use samples::{Sample, SamplesQuery};
 
 use crate::config::{RetentionConfig, RollupsConfig};
 use crate::limits::{PAGE_BYTES_MAX, READ_TIMEOUT};
-use crate::storage::{Engine, StorageError};
+use crate::storage::{Layout, StorageError};
 use filter::Sql;
 use levels::Kept;
 use windows::Window;
@@ -53,7 +53,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Reads {
     pool: Pool,
     probe: Pool,
-    engine: Engine,
+    layout: Layout,
     kept: Kept,
 }
 
@@ -138,8 +138,8 @@ impl From<StorageError> for ReadError {
 impl Reads {
     /// Reads through `pool`; asks through `probe`, which no query keeps busy, whether the database answers. The rest says
     /// which relations hold what of metrics, and for how long.
-    pub fn new(pool: Pool, probe: Pool, engine: Engine, retention: &RetentionConfig, rollups: &RollupsConfig) -> Self {
-        Self { pool, probe, engine, kept: Kept::new(retention, rollups) }
+    pub fn new(pool: Pool, probe: Pool, layout: Layout, retention: &RetentionConfig, rollups: &RollupsConfig) -> Self {
+        Self { pool, probe, layout, kept: Kept::new(retention, rollups) }
     }
 
     /// The first `limit + 1` rows of a list that is read newest first: window by window, until there are enough of them.

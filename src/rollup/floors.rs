@@ -1,9 +1,9 @@
-//! How far back raw rows are whole: a bucket that begins before its floor is never made anew, and raw rows are deleted only
+//! How far back raw rows are whole: a bucket that begins before its floor is never recomputed, and raw rows are deleted only
 //! before it.
 //!
 //! The floor follows retention, but not past what is closed of any level: after days without the program, or without a
-//! refresh that works, the rows of those days wait for their buckets. And it never goes back: when retention is made longer, the rows that are gone do not return, and
-//! a refresh that looked there again would empty the buckets that outlived them.
+//! refresh that works, the rows of those days wait for their buckets. And it never goes back: when retention is made longer,
+//! the rows that are gone do not return, and a refresh that looked there again would empty the buckets that outlived them.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,21 +12,11 @@ use deadpool_postgres::Object;
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
-use super::levels::{LEVELS, Source};
 use crate::config::{RetentionConfig, RollupsConfig};
+use crate::model::{Kind, LEVELS};
 use crate::storage::StorageError;
 
 const NEXT: &str = include_str!("../../sql/queries/rollup_floors_next.sql");
-
-impl Source {
-    /// Its name in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Metrics => "metrics",
-            Self::Events => "events",
-        }
-    }
-}
 
 /// The floors in force: before them the lifecycle job may delete raw rows.
 #[derive(Debug, Default)]
@@ -34,17 +24,17 @@ pub struct Floors(HashMap<(String, String), Timestamp>);
 
 impl Floors {
     /// Of a source's rows as a whole; None before the first run of the rollups' job: nothing may be deleted yet.
-    pub fn of_all(&self, source: Source) -> Option<Timestamp> {
+    pub fn of_all(&self, source: Kind) -> Option<Timestamp> {
         self.get(source, "")
     }
 
     /// Of one organization's rows.
-    pub fn of(&self, source: Source, tenant_id: &str) -> Option<Timestamp> {
+    pub fn of(&self, source: Kind, tenant_id: &str) -> Option<Timestamp> {
         self.get(source, tenant_id).max(self.of_all(source))
     }
 
-    fn get(&self, source: Source, tenant_id: &str) -> Option<Timestamp> {
-        self.0.get(&(source.as_str().to_owned(), tenant_id.to_owned())).copied()
+    fn get(&self, source: Kind, tenant_id: &str) -> Option<Timestamp> {
+        self.0.get(&(source.table().to_owned(), tenant_id.to_owned())).copied()
     }
 }
 
@@ -110,7 +100,7 @@ pub(super) async fn advance(
 
 /// The levels that the floors wait for.
 fn kept(rollups: &RollupsConfig) -> Vec<&'static str> {
-    LEVELS.iter().filter(|level| level.is_kept(rollups)).map(|level| level.name).collect()
+    LEVELS.iter().filter(|level| *rollups.of(level)).map(|level| level.name).collect()
 }
 
 pub(super) fn seconds(duration: Duration) -> f64 {

@@ -3,11 +3,11 @@
 mod closing;
 mod floors;
 mod late;
-pub mod levels;
 mod policies;
 mod refresh;
 mod rollups;
 
 pub use floors::{Floors, floors};
-pub use levels::{LevelRetention, rollup_retention};
-pub use rollups::{RollupLag, Rollups, rollup_lags, start_rollups};
+pub use late::Late;
+pub use refresh::Refresh;
+pub use rollups::{RollupLag, Rollups, rollup_lags};

@@ -11,13 +11,13 @@ use deadpool_postgres::Object;
 use jiff::Timestamp;
 
 use super::floors::{self, Ages, seconds};
-use super::levels::{LEVELS, Level};
 use super::refresh::LOCK;
 use crate::config::{RetentionConfig, RollupsConfig};
 use crate::limits::{REFRESH_EVERY, REFRESH_SLACK};
+use crate::model::{LEVELS, Level};
 use crate::storage::StorageError;
 
-/// Late rows this near to the beginning of a window are made anew by both, so that none falls between them while it moves.
+/// Late rows this near to the beginning of a window are recomputed by both, so that none falls between them while it moves.
 const OVERLAP_S: f64 = 3600.0;
 /// A window is made longer only when this much is gained: it grows by itself while the rows behind it come of age.
 const WIDEN_S: f64 = 86_400.0;
@@ -80,7 +80,7 @@ impl Policy {
     /// From how long ago a refresh leaves no gap behind it, in seconds.
     pub(super) fn reach_s(&self, level: &Level, retention: &RetentionConfig) -> f64 {
         // What is kept for some days has no use for older buckets.
-        let all = level.made_back(retention).is_some_and(|back| self.start_offset_s >= seconds(back));
+        let all = retention.recomputed_back(level).is_some_and(|back| self.start_offset_s >= seconds(back));
         if all { FOREVER_S } else { self.start_offset_s }
     }
 }
@@ -106,7 +106,7 @@ impl Wanted {
     }
 }
 
-/// Makes the policies what they have to be, and then moves the floors. `renew` makes those anew that were left to
+/// Makes the policies what they have to be, and then moves the floors. `renew` sets those again that were left to
 /// Tidegate: perhaps the server's workers are well again.
 pub(super) async fn follow(
     client: &mut Object,
@@ -117,12 +117,12 @@ pub(super) async fn follow(
     let ages: HashMap<String, Ages> = floors::ages(client, retention, rollups).await?;
     let mut changes = Vec::new();
     for standing in standing(client).await? {
-        let ages = ages[standing.level.source.as_str()].at_most(standing.level.made_back(retention));
+        let ages = ages[standing.level.source().table()].at_most(retention.recomputed_back(standing.level));
         let wanted = Wanted::of(standing.level, ages.everybody_s);
         let change = match &standing.policy {
-            None if standing.level.is_kept(rollups) => Change::Introduce,
+            None if *rollups.of(standing.level) => Change::Introduce,
             None => continue,
-            Some(_) if !standing.level.is_kept(rollups) => Change::Retire,
+            Some(_) if !*rollups.of(standing.level) => Change::Retire,
             Some(policy) if wanted.is_shorter(policy) => Change::Shorten,
             Some(policy) if wanted.is_other(policy, standing.closed_s) || (renew && !policy.scheduled) => Change::Set,
             Some(policy) => {
@@ -210,9 +210,7 @@ async fn catch_up(client: &Object, standing: &Standing, ages: Ages) -> Result<()
 
 /// Refreshes the buckets that begin in `[from, to)`; none where no bucket does.
 async fn refresh(client: &Object, level: &Level, from: Timestamp, to: Timestamp) -> Result<(), StorageError> {
-    let width_us = i64::try_from(level.width.as_micros()).expect("buckets are at most a day wide");
-    let up = |at: Timestamp| (at.as_microsecond() + width_us - 1).div_euclid(width_us) * width_us;
-    let (from_us, to_us) = (up(from), up(to));
+    let (from_us, to_us) = (level.ceil(from.as_microsecond()), level.ceil(to.as_microsecond()));
     if from_us >= to_us {
         return Ok(());
     }
@@ -222,8 +220,9 @@ async fn refresh(client: &Object, level: &Level, from: Timestamp, to: Timestamp)
          TIMESTAMPTZ '1970-01-01 00:00:00+00' + {to_us} * INTERVAL '1 microsecond', \
          options => '{{\"buckets_per_batch\": {}, \"refresh_newest_first\": false}}')",
         level.name,
-        // By itself it takes ten at a time, a day of minutes in 144 transactions, and the newest first.
-        buckets_per_batch(level)
+        // A backlog is refreshed piece by piece, each a transaction, the oldest first: the watermark follows, and what is not
+        // materialized yet is computed when it is read. Were it the newest first, all that lies between would be hidden.
+        level.refresh_step
     );
     client.batch_execute(&sql).await?;
     Ok(())
@@ -242,7 +241,7 @@ async fn set(client: &mut Object, level: &Level, wanted: Wanted) -> Result<(), S
              start_offset => make_interval(secs => $2::float8), end_offset => make_interval(secs => $3::float8), \
              schedule_interval => make_interval(secs => $4::float8), buckets_per_batch => $5, \
              refresh_newest_first => false)",
-            &[&name, &wanted.start_offset_s, &wanted.end_offset_s, &seconds(REFRESH_EVERY), &buckets_per_batch(level)],
+            &[&name, &wanted.start_offset_s, &wanted.end_offset_s, &seconds(REFRESH_EVERY), &level.refresh_step],
         )
         .await?;
     // What is in the window was noted while the level was off, and is TimescaleDB's own business now.
@@ -250,17 +249,6 @@ async fn set(client: &mut Object, level: &Level, wanted: Wanted) -> Result<(), S
     transaction.execute(sql, &[&level.name, &(wanted.start_offset_s - OVERLAP_S)]).await?;
     transaction.commit().await?;
     note_before(client, level, wanted.start_offset_s).await
-}
-
-/// A backlog is refreshed piece by piece, each a transaction, the oldest first: the watermark follows, and what is not
-/// materialized yet is computed when it is read. Were it the newest first, all that lies between would be hidden.
-fn buckets_per_batch(level: &Level) -> i32 {
-    match level.width.as_secs() {
-        60 => 60,
-        300 => 36,
-        3600 => 12,
-        _ => 1,
-    }
 }
 
 /// Takes away the policy of a level that is switched off. What is materialized stays, and late rows in it are noted.

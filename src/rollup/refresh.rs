@@ -12,10 +12,10 @@ use tokio_postgres::error::SqlState;
 
 use super::floors::seconds;
 use super::policies::{Policy, Standing, standing};
-use crate::config::{RetentionConfig, RollupsConfig};
+use crate::config::{Config, RetentionConfig, RollupsConfig};
 use crate::jobs::{Counts, Job};
 use crate::limits::{REFRESH_EVERY, ROLLUP_RUN_MAX};
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Store};
 
 /// How late a worker may be before its policy is run from here.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -25,31 +25,41 @@ const AHEAD: Duration = Duration::from_secs(10);
 /// Held, shared, by whoever refreshes from here; alone by whoever changes the windows.
 pub(super) const LOCK: &str = "hashtextextended('tidegate.refresh', 0)";
 
+/// Levels of narrower buckets are the fine ones.
+const FINE_BELOW: Duration = Duration::from_secs(3600);
+
 /// Runs the policies that are due. There are two of it, for the levels of minutes and for the others: an hour of samples takes
 /// longer than a minute may wait.
-pub struct Refresh<const FINE: bool> {
+pub struct Refresh {
+    fine: bool,
     retention: RetentionConfig,
     rollups: RollupsConfig,
     started: Instant,
 }
 
-impl<const FINE: bool> Refresh<FINE> {
-    /// For the levels that the configuration wants.
-    pub fn new(retention: RetentionConfig, rollups: RollupsConfig) -> Self {
-        Self { retention, rollups, started: Instant::now() }
+impl Refresh {
+    /// Both of them; none where there are no continuous aggregates.
+    pub fn both(store: &Store, config: &Config) -> Vec<Self> {
+        let refresh = |fine| {
+            let (retention, rollups) = (config.retention.clone(), config.rollups.clone());
+            Self { fine, retention, rollups, started: Instant::now() }
+        };
+        if store.layout().has_hypertables() { vec![refresh(true), refresh(false)] } else { Vec::new() }
     }
 
     fn is_ours(&self, standing: &Standing) -> bool {
-        (standing.level.width < FINE_BELOW) == FINE && standing.level.is_kept(&self.rollups)
+        (standing.level.width < FINE_BELOW) == self.fine && *self.rollups.of(standing.level)
     }
 }
 
-/// Levels of narrower buckets are the fine ones.
-const FINE_BELOW: Duration = Duration::from_secs(3600);
+impl Job for Refresh {
+    fn name(&self) -> &'static str {
+        if self.fine { "refresh_minutes" } else { "refresh_hours" }
+    }
 
-impl<const FINE: bool> Job for Refresh<FINE> {
-    const NAME: &'static str = if FINE { "refresh_minutes" } else { "refresh_hours" };
-    const INTERVAL: Duration = Duration::from_secs(2);
+    fn interval(&self) -> Duration {
+        Duration::from_secs(2)
+    }
 
     async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
         let deadline = Instant::now() + ROLLUP_RUN_MAX;
@@ -70,7 +80,7 @@ impl<const FINE: bool> Job for Refresh<FINE> {
     }
 }
 
-impl<const FINE: bool> Refresh<FINE> {
+impl Refresh {
     /// Runs a policy; false when somebody else is at it.
     async fn run(&self, client: &Object, standing: &Standing, policy: &Policy) -> Result<bool, StorageError> {
         let locked: bool = client.query_one(&format!("SELECT pg_try_advisory_lock_shared({LOCK})"), &[]).await?.get(0);
@@ -80,7 +90,7 @@ impl<const FINE: bool> Refresh<FINE> {
         let began: Timestamp = client.query_one("SELECT now()", &[]).await?.get(0);
         let ran = match client.batch_execute(&format!("CALL public.run_job({})", policy.job_id)).await {
             Ok(()) => self.note(client, standing, policy, began).await.map(|()| true),
-            // Somebody refreshes it at this moment, or the policy was just made anew.
+            // Somebody refreshes it at this moment, or the policy was just set again.
             Err(error) if matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::UNDEFINED_OBJECT)) => {
                 Ok(false)
             }

@@ -1,48 +1,28 @@
-//! The job that keeps the rollups: floors and refresh policies on the timescale engine, closing of buckets on the postgres
-//! engine; on both it tells how far they are behind.
+//! The job that keeps the rollups: floors, and refresh policies of continuous aggregates or, where there are none, the closing
+//! of buckets; either way it tells how far they are behind.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::Object;
 use tokio_postgres::Client;
 
-use super::late::Late;
-use super::refresh::Refresh;
 use super::{closing, floors, policies};
-use crate::config::{RetentionConfig, RollupsConfig};
-use crate::jobs::{Counts, Job, Running, start};
-use crate::storage::{PartitionedTables, StorageError};
+use crate::config::{Config, RetentionConfig, RollupsConfig};
+use crate::jobs::{Counts, Job};
+use crate::storage::{StorageError, Store};
 
 /// Between two looks at what retention and levels ask for.
 const FOLLOW_EVERY: Duration = Duration::from_secs(30);
 /// Between two looks at how far the rollups are behind.
 const LAG_EVERY: Duration = Duration::from_secs(5);
 
+/// Keeps the rollups.
 pub struct Rollups {
-    partitions: Option<Arc<PartitionedTables>>,
+    store: Store,
     retention: RetentionConfig,
     rollups: RollupsConfig,
     done: Mutex<Done>,
-}
-
-/// Starts all jobs of the rollups; `partitions`: the partitioned tables, on the postgres engine.
-pub fn start_rollups(
-    owner: &Pool,
-    partitions: Option<&Arc<PartitionedTables>>,
-    retention: &RetentionConfig,
-    rollups: &RollupsConfig,
-) -> Vec<Running> {
-    let partitions = partitions.cloned();
-    let late = Late { partitions: partitions.clone(), retention: retention.clone() };
-    let mut jobs = vec![start(late, owner.clone())];
-    if partitions.is_none() {
-        jobs.push(start(Refresh::<true>::new(retention.clone(), rollups.clone()), owner.clone()));
-        jobs.push(start(Refresh::<false>::new(retention.clone(), rollups.clone()), owner.clone()));
-    }
-    let (retention, rollups) = (retention.clone(), rollups.clone());
-    jobs.push(start(Rollups::new(partitions, retention, rollups), owner.clone()));
-    jobs
 }
 
 /// When this process last did what it does not do in every run.
@@ -57,9 +37,9 @@ fn is_due(last: Option<Instant>, every: Duration) -> bool {
 }
 
 impl Rollups {
-    /// The job; `partitions`: the partitioned tables, on the postgres engine.
-    pub fn new(partitions: Option<Arc<PartitionedTables>>, retention: RetentionConfig, rollups: RollupsConfig) -> Self {
-        Self { partitions, retention, rollups, done: Mutex::default() }
+    pub fn new(store: &Store, config: &Config) -> Self {
+        let (retention, rollups) = (config.retention.clone(), config.rollups.clone());
+        Self { store: store.clone(), retention, rollups, done: Mutex::default() }
     }
 
     fn done(&self) -> Done {
@@ -72,28 +52,30 @@ impl Rollups {
 }
 
 impl Job for Rollups {
-    const NAME: &'static str = "rollups";
-    const INTERVAL: Duration = Duration::from_secs(1);
+    fn name(&self) -> &'static str {
+        "rollups"
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_secs(1)
+    }
 
     async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
         let mut counts = Counts::new();
         let done = self.done();
         let follow = is_due(done.followed, FOLLOW_EVERY);
-        match &self.partitions {
-            Some(partitions) => {
-                if follow {
-                    floors::advance(client, &self.retention, &self.rollups).await?;
-                }
-                let steps = closing::close(client, partitions, &self.retention, &self.rollups).await?;
-                counts.push(("steps_closed", steps));
+        if self.store.layout().has_hypertables() {
+            if follow {
+                let renew = done.followed.is_none();
+                let changed = policies::follow(client, &self.retention, &self.rollups, renew).await?;
+                counts.push(("policies_changed", changed));
             }
-            None => {
-                if follow {
-                    let renew = done.followed.is_none();
-                    let changed = policies::follow(client, &self.retention, &self.rollups, renew).await?;
-                    counts.push(("policies_changed", changed));
-                }
+        } else {
+            if follow {
+                floors::advance(client, &self.retention, &self.rollups).await?;
             }
+            let steps = closing::close(client, &self.store, &self.retention, &self.rollups).await?;
+            counts.push(("steps_closed", steps));
         }
         if follow {
             self.note(|done| done.followed = Some(Instant::now()));
@@ -118,7 +100,7 @@ pub struct RollupLag {
     pub level: String,
     /// Seconds since the end of what is closed; None before the first run.
     pub lag_s: Option<f64>,
-    /// Closed buckets that wait to be made anew.
+    /// Closed buckets that wait to be recomputed.
     pub dirty_buckets: i64,
     /// Seconds that the oldest of them has waited.
     pub dirty_s: Option<f64>,

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio_postgres::Config as PgConfig;
 
+use super::Layout;
 use super::StorageError;
 use super::connect::{Warnings, connect_to};
-use super::engine::{Engine, Installation};
 use crate::config::Config;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +29,10 @@ pub struct Chunks {
 
 impl Chunks {
     /// Looks at the database.
-    pub async fn read(owner: &PgConfig, installation: &Installation, config: &Config) -> Result<Self, StorageError> {
+    pub async fn read(owner: &PgConfig, layout: Layout, config: &Config) -> Result<Self, StorageError> {
         let default = Chunking { slice: config.chunk_interval, partitions: 1 };
         let mut tables = HashMap::new();
-        if installation.engine == Engine::Timescale {
+        if layout.has_hypertables() {
             let (client, _task) = connect_to(owner, Arc::new(Warnings::default())).await?;
             for row in client.query(include_str!("../../sql/queries/chunk_layout.sql"), &[]).await? {
                 let (table, slice_us, partitions): (String, i64, i32) = (row.get(0), row.get(1), row.get(2));

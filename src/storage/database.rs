@@ -9,18 +9,19 @@ use tokio_postgres::Config as PgConfig;
 use super::chunks::Chunks;
 use super::connect::{Role, Warnings, place, pool};
 use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
-use super::engine::{self, Installed};
+use super::install::{self, Installed};
 use super::supervisor::Supervisor;
-use super::{Engine, PartitionedTables, StorageError};
+use super::{StorageError, Store};
 use crate::config::Config;
+use crate::model::Kind;
 
 /// A crash recovery of the embedded server may replay gigabytes of WAL.
 const EMBEDDED_START_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Connections of the owner: one for each job, one for partitions on demand, one to spare. Opened as they are needed.
 const OWNER_CONNECTIONS: usize = 16;
-/// Kinds of rows that have writers of their own: events and metrics.
-const WRITTEN_KINDS: usize = 2;
+/// Kinds of rows that have writers of their own.
+const WRITTEN_KINDS: usize = Kind::ALL.len();
 /// Connections of the ingest path beside the writers': the late lane of each kind, the drain of the spool, the probe.
 const SIDE_WRITER_CONNECTIONS: usize = WRITTEN_KINDS + 2;
 /// Connections of a command: the job's, one for partitions, one for how it ended.
@@ -165,8 +166,8 @@ pub struct Database {
     pub reader: Pool,
     /// What the database is installed as.
     pub installed: Installed,
-    /// The partitioned relations; None on the timescale engine, which makes its chunks itself.
-    pub partitions: Option<Arc<PartitionedTables>>,
+    /// What is kept in chunks or partitions.
+    pub store: Store,
     /// How the relations are cut into chunks.
     pub chunks: Chunks,
     /// What the server warned of on the pools' connections.
@@ -176,9 +177,9 @@ pub struct Database {
 impl Database {
     /// Installs or updates the schema, proves the write path, and opens the pools.
     pub async fn open(location: &Location, config: &Config) -> Result<Self, StorageError> {
-        let installed = engine::install(&location.owner, config).await?;
-        engine::prove_direct_compress(&location.writer, &installed.installation).await?;
-        let chunks = Chunks::read(&location.owner, &installed.installation, config).await?;
+        let installed = install::install(&location.owner, config).await?;
+        install::prove_direct_compress(&location.writer, installed.layout).await?;
+        let chunks = Chunks::read(&location.owner, installed.layout, config).await?;
         let database = Self::pools(location, config, installed, chunks)?;
         // Each path once, so that a wrong URL or password is found now and not by the first sender or reader.
         for (key, url, pool) in
@@ -198,12 +199,11 @@ impl Database {
             |url: &PgConfig, role: Role, size: usize, extra: &str| pool(url, role, size, extra, Arc::clone(&warnings));
         let owner = make(&location.owner, Role::Owner, OWNER_CONNECTIONS, "")?;
         let writers = config.database.writers * WRITTEN_KINDS + SIDE_WRITER_CONNECTIONS;
-        let writer = make(&location.writer, Role::Writer, writers, installed.installation.writer_settings())?;
+        let writer = make(&location.writer, Role::Writer, writers, installed.layout.writer_settings())?;
         let verifier = make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS, "")?;
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
-        let partitions = (installed.installation.engine == Engine::Postgres)
-            .then(|| Arc::new(PartitionedTables::new(&owner, config.chunk_interval)));
-        Ok(Self { owner, writer, verifier, reader, installed, partitions, chunks, warnings })
+        let store = Store::new(installed.layout, &owner, config.chunk_interval);
+        Ok(Self { owner, writer, verifier, reader, installed, store, chunks, warnings })
     }
 
     /// Closes the pools; connections in use end when they are given back.

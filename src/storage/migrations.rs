@@ -9,7 +9,7 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
 
-use super::{Engine, StorageError};
+use super::{Layout, StorageError};
 
 /// One migration as embedded.
 pub struct Migration {
@@ -87,18 +87,18 @@ pub const MIGRATIONS: &[Migration] = &[
 ];
 
 impl Migration {
-    /// The statements for one engine.
-    pub fn sql(&self, engine: Engine) -> &'static str {
-        let own = match engine {
-            Engine::Timescale => self.timescale,
-            Engine::Postgres => self.postgres,
+    /// The statements for one layout: those of its engine.
+    pub fn sql(&self, layout: Layout) -> &'static str {
+        let own = match layout {
+            Layout::Columnstore | Layout::Rowstore => self.timescale,
+            Layout::Native => self.postgres,
         };
         own.or(self.common).expect("every migration has a file for each engine: checked by a test")
     }
 
     /// SHA-256 of the statements, in hex.
-    pub fn checksum(&self, engine: Engine) -> String {
-        hex(&Sha256::digest(self.sql(engine)))
+    pub fn checksum(&self, layout: Layout) -> String {
+        hex(&Sha256::digest(self.sql(layout)))
     }
 }
 
@@ -125,7 +125,7 @@ impl Standing {
 }
 
 /// Compares what is applied with what is embedded; reads only.
-pub async fn standing(client: &Client, engine: Engine) -> Result<Standing, StorageError> {
+pub async fn standing(client: &Client, layout: Layout) -> Result<Standing, StorageError> {
     let exists: bool =
         client.query_one("SELECT to_regclass('tidegate.schema_migrations') IS NOT NULL", &[]).await?.get(0);
     if !exists {
@@ -137,7 +137,7 @@ pub async fn standing(client: &Client, engine: Engine) -> Result<Standing, Stora
     for migration in MIGRATIONS {
         match applied.iter().find(|(version, _)| *version == migration.version) {
             None => standing.pending.push(migration.version),
-            Some((_, checksum)) if *checksum != migration.checksum(engine) => standing.altered.push(migration.version),
+            Some((_, checksum)) if *checksum != migration.checksum(layout) => standing.altered.push(migration.version),
             Some(_) => {}
         }
     }
@@ -148,8 +148,8 @@ pub async fn standing(client: &Client, engine: Engine) -> Result<Standing, Stora
 
 /// Applies what is pending, each migration in its own transaction; returns the versions applied. The caller holds the
 /// migration lock.
-pub async fn apply(client: &Client, engine: Engine) -> Result<Vec<i32>, StorageError> {
-    let standing = standing(client, engine).await?;
+pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageError> {
+    let standing = standing(client, layout).await?;
     if let Some(version) = standing.altered.first() {
         return Err(StorageError::not_ready(format!(
             "migration {version} was applied with other content than this version of Tidegate has; migrations are \
@@ -166,12 +166,12 @@ pub async fn apply(client: &Client, engine: Engine) -> Result<Vec<i32>, StorageE
         let what = format!("migration {} ({})", migration.version, migration.name);
         let run = async {
             client.batch_execute("BEGIN; SET LOCAL search_path = tidegate, public;").await?;
-            client.batch_execute(migration.sql(engine)).await?;
+            client.batch_execute(migration.sql(layout)).await?;
             let elapsed_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
             client
                 .execute(
                     "INSERT INTO tidegate.schema_migrations (version, name, checksum, execution_ms) VALUES ($1, $2, $3, $4)",
-                    &[&migration.version, &migration.name, &migration.checksum(engine), &elapsed_ms],
+                    &[&migration.version, &migration.name, &migration.checksum(layout), &elapsed_ms],
                 )
                 .await?;
             client.batch_execute("COMMIT").await
@@ -194,16 +194,15 @@ mod tests {
     fn versions_are_dense_and_every_engine_has_its_sql() {
         for (index, migration) in MIGRATIONS.iter().enumerate() {
             assert_eq!(usize::try_from(migration.version), Ok(index + 1));
-            assert_ne!(migration.sql(Engine::Timescale).trim(), "");
-            assert_ne!(migration.sql(Engine::Postgres).trim(), "");
+            assert!(Layout::ALL.into_iter().all(|layout| !migration.sql(layout).trim().is_empty()));
             assert!(migration.common.is_none() || (migration.timescale.is_none() && migration.postgres.is_none()));
         }
     }
 
     #[test]
     fn checksums_are_sha256_of_the_file() {
-        let sum = MIGRATIONS[1].checksum(Engine::Postgres);
+        let sum = MIGRATIONS[1].checksum(Layout::Native);
         assert_eq!(sum.len(), 64);
-        assert_ne!(sum, MIGRATIONS[1].checksum(Engine::Timescale));
+        assert_ne!(sum, MIGRATIONS[1].checksum(Layout::Columnstore));
     }
 }

@@ -1,20 +1,28 @@
 //! PostgreSQL and TimescaleDB: connections, engine, migrations, partitions, what an error means, the embedded server.
 //!
-//! Knows nothing of events, requests or tenants' rules; everything above builds on it, and it imports none of them.
+//! What is stored is named by [`crate::model`]; requests and tenants' rules are not known here. Everything above builds on it,
+//! and it imports none of them.
 
+mod catalogue;
 mod chunks;
 mod connect;
 mod database;
+mod detect;
 pub mod embedded;
-mod engine;
 mod errors;
+mod install;
+mod layout;
 pub mod migrations;
 mod partitions;
+mod store;
 mod supervisor;
 
+pub use catalogue::StoredChunk;
 pub use chunks::{Chunking, Chunks};
 pub use connect::{Role, Warnings, connect_to, session_sql};
 pub use database::{Database, Location};
-pub use engine::{Engine, Installation, Installed, detect, install, prove_direct_compress, standing_installation};
+pub use detect::{Detected, detect};
 pub use errors::{Fate, StorageError};
-pub use partitions::{PartitionedTables, Partitions};
+pub use install::{Installed, install, prove_direct_compress, standing_layout};
+pub use layout::Layout;
+pub use store::Store;

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio_postgres::Client;
 
 use super::StorageError;
+use crate::model::Relation;
 
 /// Partitions made in one transaction: bounds the locks held at once.
 const PER_TRANSACTION: usize = 32;
@@ -24,47 +25,9 @@ type Ranges = BTreeMap<i64, i64>;
 /// The partitions of a relation, as this node knows them.
 pub struct Partitions {
     owner: Pool,
-    /// The relation's name in the schema tidegate.
-    table: &'static str,
+    relation: Relation,
     interval_us: i64,
     known: Arc<RwLock<Ranges>>,
-}
-
-pub struct PartitionedTables(Vec<Partitions>);
-
-/// Relations of which a partition is as wide as `chunk_interval`.
-const CHUNKED: [&str; 3] = ["events", "metrics", "correlations"];
-const DAY: Duration = Duration::from_secs(86_400);
-/// Closed buckets of the rollups, with the widths of their partitions: what expires soon in days, the rest so that years make
-/// some dozens of partitions.
-const ROLLUPS: [(&str, Duration); 6] = [
-    ("metrics_1m_closed", DAY),
-    ("metrics_5m_closed", DAY),
-    ("metrics_hourly_closed", Duration::from_secs(30 * 86_400)),
-    ("metrics_daily_closed", Duration::from_secs(365 * 86_400)),
-    ("event_counts_hourly_closed", Duration::from_secs(30 * 86_400)),
-    ("correlation_groups_closed", DAY),
-];
-
-impl PartitionedTables {
-    /// Knows nothing of any of them yet.
-    pub fn new(owner: &Pool, chunk_interval: Duration) -> Self {
-        let chunked = CHUNKED.into_iter().map(|table| (table, chunk_interval));
-        Self(chunked.chain(ROLLUPS).map(|(table, width)| Partitions::new(owner.clone(), table, width)).collect())
-    }
-
-    /// The partitions of one relation.
-    ///
-    /// # Panics
-    ///
-    /// When there is no such relation.
-    pub fn of(&self, table: &str) -> &Partitions {
-        self.0.iter().find(|partitions| partitions.table == table).expect("callers name relations that there are")
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Partitions> {
-        self.0.iter()
-    }
 }
 
 /// An ATTACH that waits for a VACUUM or an index build fails soon and is tried again; it must not hold the lock meanwhile.
@@ -83,14 +46,19 @@ const EXPIRED: &str = "tidegate: expired, to be dropped";
 const LIST: &str = include_str!("../../sql/queries/partitions.sql");
 
 impl Partitions {
-    /// Knows nothing yet; `interval` is the width of new partitions of `table`.
-    pub fn new(owner: Pool, table: &'static str, interval: Duration) -> Self {
+    /// Knows nothing yet; `interval` is the width of new partitions.
+    pub fn new(owner: Pool, relation: Relation, interval: Duration) -> Self {
         let interval_us = i64::try_from(interval.as_micros()).expect("chunk_interval fits: checked by configuration");
-        Self { owner, table, interval_us, known: Arc::default() }
+        Self { owner, relation, interval_us, known: Arc::default() }
     }
 
-    pub fn table(&self) -> &'static str {
-        self.table
+    pub fn relation(&self) -> Relation {
+        self.relation
+    }
+
+    /// The partitioned table, in the schema tidegate.
+    fn table(&self) -> &'static str {
+        self.relation.table()
     }
 
     /// Makes whatever is missing for these timestamps (microseconds since 1970); returns how many were made.
@@ -128,19 +96,19 @@ impl Partitions {
                 Err(error) => {
                     // Its transaction is not over: the connection is not given back.
                     drop(deadpool_postgres::Object::take(client));
-                    return Err(error.doing(&format!("making partitions of {}", self.table)));
+                    return Err(error.doing(&format!("making partitions of {}", self.table())));
                 }
             }
         }
         if made > 0 {
-            tracing::info!(table = self.table, made, "partitions made");
+            tracing::info!(table = self.table(), made, "partitions made");
         }
         Ok(made)
     }
 
     /// Makes up to PER_TRANSACTION partitions and removes the timestamps that they cover from `waiting`.
     async fn make_some(&self, client: &Client, waiting: &mut Vec<i64>) -> Result<usize, StorageError> {
-        let mut ranges = list(client, self.table).await?;
+        let mut ranges = list(client, self.table()).await?;
         let mut made = 0;
         waiting.retain(|timestamp_us| !covers(&ranges, *timestamp_us));
         while made < PER_TRANSACTION {
@@ -149,7 +117,7 @@ impl Partitions {
                 continue;
             }
             let (from, to) = range_around(&ranges, timestamp_us, self.interval_us);
-            let sql = create_sql(self.table, &free_name(client, self.table, from).await?, from, to)?;
+            let sql = create_sql(self.table(), &free_name(client, self.table(), from).await?, from, to)?;
             client.batch_execute(&sql).await?;
             ranges.insert(from, to);
             made += 1;
@@ -170,17 +138,17 @@ impl Partitions {
     async fn drop_expired(&self, client: &Client, oldest_us: i64) -> Result<usize, StorageError> {
         // What an interrupted run left: a detach to be finished, or a detached table to be dropped.
         let leftover = include_str!("../../sql/queries/partitions_leftover.sql");
-        for row in client.query(leftover, &[&self.table, &EXPIRED]).await? {
+        for row in client.query(leftover, &[&self.table(), &EXPIRED]).await? {
             let (table, pending): (String, bool) = (row.get(0), row.get(1));
             if pending {
                 client
-                    .batch_execute(&format!("ALTER TABLE tidegate.{} DETACH PARTITION {table} FINALIZE", self.table))
+                    .batch_execute(&format!("ALTER TABLE tidegate.{} DETACH PARTITION {table} FINALIZE", self.table()))
                     .await?;
             }
             client.batch_execute(&format!("DROP TABLE {table}")).await?;
         }
         let mut dropped = 0;
-        for row in client.query(LIST, &[&qualified(self.table)]).await? {
+        for row in client.query(LIST, &[&qualified(self.table())]).await? {
             let (table, to_us): (String, i64) = (row.get(0), row.get(2));
             if to_us > oldest_us {
                 continue;
@@ -188,7 +156,7 @@ impl Partitions {
             self.forget();
             client.batch_execute(&format!("COMMENT ON TABLE {table} IS '{EXPIRED}'")).await?;
             client
-                .batch_execute(&format!("ALTER TABLE tidegate.{} DETACH PARTITION {table} CONCURRENTLY", self.table))
+                .batch_execute(&format!("ALTER TABLE tidegate.{} DETACH PARTITION {table} CONCURRENTLY", self.table()))
                 .await?;
             client.batch_execute(&format!("DROP TABLE {table}")).await?;
             tracing::info!(table, "expired partition dropped");

@@ -1,6 +1,6 @@
 //! Closing buckets: what is committed meanwhile, and what an older version left.
 
-use tidegate::storage::Engine as StorageEngine;
+use tidegate::storage::Layout;
 use tidegate::storage::embedded::OWNER;
 use tidegate::storage::migrations::MIGRATIONS;
 
@@ -49,17 +49,17 @@ const OLDER: i32 = 4;
 fn events_of_an_older_version(env: &Env) -> TestResult {
     env.begin_empty();
     let sql = env.sql_as(OWNER);
-    let (engine, profile) = match env.engine {
-        Engine::Timescale => (StorageEngine::Timescale, "columnstore"),
-        Engine::Postgres => (StorageEngine::Postgres, "rowstore"),
+    let (layout, profile) = match env.engine {
+        Engine::Timescale => (Layout::Columnstore, "columnstore"),
+        Engine::Postgres => (Layout::Native, "rowstore"),
     };
     sql.run(include_str!("../../sql/queries/bootstrap.sql"));
     for migration in MIGRATIONS.iter().filter(|migration| migration.version <= OLDER) {
-        sql.run(&format!("BEGIN; {}; COMMIT", migration.sql(engine)));
-        let (version, name, checksum) = (migration.version, migration.name, migration.checksum(engine));
+        sql.run(&format!("BEGIN; {}; COMMIT", migration.sql(layout)));
+        let (version, name, checksum) = (migration.version, migration.name, migration.checksum(layout));
         sql.run(&format!("INSERT INTO schema_migrations VALUES ({version}, '{name}', '{checksum}', now(), 1)"));
     }
-    sql.run(&format!("INSERT INTO installation VALUES (true, '{}', '{profile}')", engine.as_str()));
+    sql.run(&format!("INSERT INTO installation VALUES (true, '{}', '{profile}')", layout.engine()));
     if env.engine == Engine::Postgres {
         sql.run(
             "DO $$ DECLARE day date; part text; BEGIN FOR n IN 0..5 LOOP \

@@ -1,6 +1,6 @@
 //! Databases of earlier versions, brought up to date with what is in them.
 
-use tidegate::storage::Engine as StorageEngine;
+use tidegate::storage::Layout;
 use tidegate::storage::migrations::MIGRATIONS;
 
 use crate::env::{Engine, Env, Test, TestResult};
@@ -14,9 +14,9 @@ const VERSION: i32 = 4;
 /// Makes the database as a program made it that knew no later migration.
 fn make_old(env: &Env) {
     env.begin_empty();
-    let engine = match env.engine {
-        Engine::Timescale => StorageEngine::Timescale,
-        Engine::Postgres => StorageEngine::Postgres,
+    let layout = match env.engine {
+        Engine::Timescale => Layout::Columnstore,
+        Engine::Postgres => Layout::Native,
     };
     let sql = env.sql();
     sql.run(include_str!("../../sql/queries/bootstrap.sql"));
@@ -24,10 +24,10 @@ fn make_old(env: &Env) {
         sql.run(&format!(
             "BEGIN; SET LOCAL search_path = tidegate, public; SET LOCAL client_min_messages = error; {} ; \
              INSERT INTO tidegate.schema_migrations (version, name, checksum, execution_ms) VALUES ({}, '{}', '{}', 1); COMMIT",
-            migration.sql(engine),
+            migration.sql(layout),
             migration.version,
             migration.name,
-            migration.checksum(engine)
+            migration.checksum(layout)
         ));
     }
     let profile = if env.engine == Engine::Timescale { "columnstore" } else { "rowstore" };

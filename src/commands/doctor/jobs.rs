@@ -7,8 +7,8 @@ use tokio_postgres::Client;
 use super::{Finding, State, bad, expect, ok};
 use crate::config::Config;
 use crate::lifecycle::{LifecycleStatus, waited};
-use crate::rollup::levels::LEVELS;
-use crate::storage::{Engine, StorageError};
+use crate::model::LEVELS;
+use crate::storage::{Layout, StorageError};
 
 /// The lifecycle job runs every minute; a chunk that waits for this long is not just next in line.
 const WAITING_MAX: Duration = Duration::from_secs(6 * 3600);
@@ -21,12 +21,12 @@ const DIRTY_MAX_S: f64 = 300.0;
 /// All findings of this kind.
 pub async fn findings(
     client: &Client,
-    engine: Engine,
+    layout: Layout,
     status: &LifecycleStatus,
     config: &Config,
 ) -> Result<Vec<Finding>, StorageError> {
     let mut findings = vec![chunks(status), jobs(client, status).await?, refreshes(status, config)];
-    if engine == Engine::Timescale {
+    if layout.has_hypertables() {
         findings.push(workers(client).await?);
     }
     Ok(findings)
@@ -90,7 +90,7 @@ async fn jobs(client: &Client, status: &LifecycleStatus) -> Result<Finding, Stor
 /// How far the rollups that are kept are behind.
 fn refreshes(status: &LifecycleStatus, config: &Config) -> Finding {
     let mut late = Vec::new();
-    for level in LEVELS.iter().filter(|level| level.is_kept(&config.rollups)) {
+    for level in LEVELS.iter().filter(|level| *config.rollups.of(level)) {
         let Some(found) = status.rollups.iter().find(|found| found.relation == level.name) else { continue };
         let allowed_s = 2.0 * found.bucket_s + level.settle.as_secs_f64();
         match found.lag_s {

@@ -1,0 +1,103 @@
+//! What the catalogue of a database is asked, in the words of its layout: where buckets are, which chunks there are.
+
+use tokio_postgres::{GenericClient, Row};
+
+use super::{Layout, StorageError};
+use crate::model::{Level, Relation};
+
+/// A chunk or a partition, as the catalogue has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredChunk {
+    pub relation: Relation,
+    /// Its own name, quoted, with its schema.
+    pub name: String,
+    /// Its first microsecond since 1970.
+    pub from_us: i64,
+    /// The first one after it.
+    pub to_us: i64,
+    /// Bits of the catalogue; 0 for a partition.
+    pub status: i32,
+    /// The relation of what is in the columnstore.
+    pub columnstore: Option<String>,
+}
+
+/// Bits of `_timescaledb_catalog.chunk.status`.
+const COMPRESSED: i32 = 1;
+const UNORDERED: i32 = 2;
+const FROZEN: i32 = 4;
+const PARTIAL: i32 = 8;
+
+impl StoredChunk {
+    /// Whether any of it is in the columnstore.
+    pub fn is_compressed(&self) -> bool {
+        self.status & COMPRESSED != 0
+    }
+
+    /// Whether its columnstore is not what compressing it whole would make of it: direct compress left it unordered, or there
+    /// are rows beside it.
+    pub fn is_disordered(&self) -> bool {
+        self.is_compressed() && self.status & (UNORDERED | PARTIAL) != 0
+    }
+
+    /// Whether somebody froze it, on purpose.
+    pub fn is_frozen(&self) -> bool {
+        self.status & FROZEN != 0
+    }
+}
+
+impl Layout {
+    /// Where closed buckets of a level are written, recomputed and looked up: never what a view computes beside them.
+    pub async fn closed(self, client: &impl GenericClient, level: &Level) -> Result<String, StorageError> {
+        match self {
+            Layout::Native => Ok(level.closed.to_owned()),
+            Layout::Columnstore | Layout::Rowstore => {
+                let sql = "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) \
+                           FROM timescaledb_information.continuous_aggregates \
+                           WHERE view_schema = 'tidegate' AND view_name = $1::text";
+                Ok(client.query_one(sql, &[&level.name]).await?.get(0))
+            }
+        }
+    }
+
+    /// Where readers find the buckets of a level that are not stale: in native partitions without what is open, for which
+    /// [`Self::stale_sql`] says so.
+    pub fn stored(self, level: &Level) -> &'static str {
+        match self {
+            Layout::Columnstore | Layout::Rowstore => level.name,
+            Layout::Native => level.closed,
+        }
+    }
+
+    /// The statement that says where a level lags behind its rows.
+    pub fn stale_sql(self) -> &'static str {
+        match self {
+            Layout::Columnstore | Layout::Rowstore => include_str!("../../sql/queries/stale_timescale.sql"),
+            Layout::Native => include_str!("../../sql/queries/stale_postgres.sql"),
+        }
+    }
+
+    /// All chunks and partitions there are, oldest first.
+    pub async fn list(self, client: &impl GenericClient) -> Result<Vec<StoredChunk>, StorageError> {
+        let (rows, name): (Vec<Row>, fn(Relation) -> &'static str) = match self {
+            Layout::Columnstore | Layout::Rowstore => {
+                (client.query(include_str!("../../sql/queries/lifecycle_chunks.sql"), &[]).await?, Relation::name)
+            }
+            Layout::Native => {
+                let tables: Vec<&str> = Relation::all().map(Relation::table).collect();
+                let sql = include_str!("../../sql/queries/lifecycle_partitions.sql");
+                (client.query(sql, &[&tables]).await?, Relation::table)
+            }
+        };
+        let chunk = |row: &Row| {
+            Some(StoredChunk {
+                relation: Relation::all().find(|relation| name(*relation) == row.get::<_, &str>("relation"))?,
+                name: row.get("chunk"),
+                from_us: row.get("from_us"),
+                to_us: row.get("to_us"),
+                status: row.get("status"),
+                columnstore: row.get("columnstore"),
+            })
+        };
+        Ok(rows.iter().filter_map(chunk).collect())
+    }
+}

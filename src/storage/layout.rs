@@ -1,0 +1,90 @@
+//! How the relations are laid out in a database: decided when it is installed, and never changed.
+//!
+//! What differs between layouts is asked of this, or done by [`super::Store`]; nobody outside of `storage` compares layouts.
+
+use crate::config::StorageProfile;
+
+/// How what is kept in chunks or partitions is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Hypertables of TimescaleDB Community; COPY goes straight into the columnstore.
+    Columnstore,
+    /// Hypertables with row chunks, b-trees, and a unique index that tells equal events apart.
+    Rowstore,
+    /// Native range partitions of any PostgreSQL.
+    Native,
+}
+
+impl Layout {
+    pub const ALL: [Self; 3] = [Self::Columnstore, Self::Rowstore, Self::Native];
+
+    /// Of hypertables, as the configuration asks for it.
+    pub(super) fn of_hypertables(profile: StorageProfile) -> Self {
+        match profile {
+            StorageProfile::Columnstore => Self::Columnstore,
+            StorageProfile::Rowstore => Self::Rowstore,
+        }
+    }
+
+    /// As recorded in the database under `engine` and `profile`.
+    pub(super) fn recorded(engine: &str, profile: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|layout| (layout.engine(), layout.profile()) == (engine, profile))
+    }
+
+    /// The engine that it is a layout of: `timescale` or `postgres`.
+    pub fn engine(self) -> &'static str {
+        match self {
+            Self::Columnstore | Self::Rowstore => "timescale",
+            Self::Native => "postgres",
+        }
+    }
+
+    /// The name of `storage_profile` in the database; of native partitions one that means nothing.
+    pub(super) fn profile(self) -> &'static str {
+        match self {
+            Self::Columnstore => "columnstore",
+            Self::Rowstore | Self::Native => "rowstore",
+        }
+    }
+
+    /// Whether relations are hypertables, which make their chunks themselves and may be compressed, and the rollups
+    /// continuous aggregates.
+    pub fn has_hypertables(self) -> bool {
+        match self {
+            Self::Columnstore | Self::Rowstore => true,
+            Self::Native => false,
+        }
+    }
+
+    /// Whether COPY goes straight into the columnstore.
+    pub fn direct_compress(self) -> bool {
+        match self {
+            Self::Columnstore => true,
+            Self::Rowstore | Self::Native => false,
+        }
+    }
+
+    /// Session settings of the writers' connections.
+    pub fn writer_settings(self) -> &'static str {
+        match self {
+            // pglz cost 15 % of all CPU at the limit.
+            Self::Columnstore => {
+                "SET timescaledb.enable_direct_compress_copy = on; SET default_toast_compression = 'lz4';"
+            }
+            Self::Rowstore | Self::Native => "",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_names_its_layout() {
+        for layout in Layout::ALL {
+            assert_eq!(Layout::recorded(layout.engine(), layout.profile()), Some(layout));
+        }
+        assert_eq!(Layout::recorded("postgres", "columnstore"), None);
+    }
+}
