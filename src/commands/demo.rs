@@ -6,11 +6,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio_postgres::Client;
 
+use super::instance::start;
 use super::load::print_report;
-use super::{Exit, failed, print_table, start};
+use super::output::{Exit, failed, print_table};
 use crate::app::{App, owner_client};
 use crate::config::Config;
-use crate::load::{ASSETS_DEFAULT, Format, Kind, LoadOptions, Rate, Source, check_conservation};
+use crate::load::{ASSETS_DEFAULT, Format, Kind, LoadOptions, Rate, Source, check_conservation, parse_duration};
 use crate::shutdown::Signals;
 use crate::storage::StorageError;
 
@@ -29,7 +30,15 @@ impl Drop for Throwaway {
     }
 }
 
-pub async fn run(config: &Config, duration: Duration) -> Exit {
+/// A throwaway instance with generated telemetry, and what it stored
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How long to send
+    #[arg(long, default_value = "20s", value_parser = parse_duration)]
+    duration: Duration,
+}
+
+pub async fn run(config: &Config, Args { duration }: Args) -> Exit {
     let folder = Throwaway(std::env::temp_dir().join(format!("tidegate-demo-{}", std::process::id())));
     let mut config = config.clone();
     config.database.database_url = None;

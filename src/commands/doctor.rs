@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::Client;
 
-use super::{Exit, print_json, print_table};
+use super::output::{Exit, print_json, print_table};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::lifecycle::LifecycleStatus;
@@ -52,8 +52,16 @@ fn expect(check: &'static str, right: bool, found: impl Into<String>, advice: &s
     if right { ok(check, found) } else { bad(check, State::Warning, found, advice) }
 }
 
-/// Runs the command: exit 1 when something failed; warnings do not.
-pub async fn run(config: &Config, json: bool) -> Exit {
+/// Check the database and this machine, and say what to do
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Exit 1 when something failed; warnings do not.
+pub async fn run(config: &Config, Args { json }: Args) -> Exit {
     let mut findings = vec![disk(config)];
     findings.extend(spool::findings(config));
     match database(config).await {

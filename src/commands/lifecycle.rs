@@ -4,22 +4,45 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Exit, failed, print_json, print_table, up_to_date, with_owner};
+use super::database::{up_to_date, with_owner};
+use super::output::{Exit, failed, print_json, print_table};
 use crate::app::owner_client;
-use crate::cli::LifecycleAction;
 use crate::config::Config;
 use crate::jobs::run_now;
 use crate::lifecycle::{Lifecycle, LifecycleStatus};
 use crate::rollup::Rollups;
 use crate::storage::{Layout, Location, StorageError, Store, standing_layout};
 
-pub async fn run(config: &Config, action: LifecycleAction) -> Exit {
+/// Compression, retention and the jobs: how they stand, or run what is due now
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Chunks, sizes, ratio, rollups' lag, jobs with their next runs and last errors
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run everything that is due, once, beside a running `serve` too
+    Run {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub async fn run(config: &Config, Args { action }: Args) -> Exit {
     match action {
-        LifecycleAction::Status { json } => {
+        Action::Status { json } => {
             let work = async |client: &mut _| LifecycleStatus::of(client, layout_of(client).await?, config).await;
             with_owner(config, json, work, show).await
         }
-        LifecycleAction::Run { json } => match run_due(config).await {
+        Action::Run { json } => match run_due(config).await {
             Ok(counts) => {
                 if json {
                     print_json(&counts);

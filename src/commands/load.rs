@@ -5,9 +5,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-
-use super::{Exit, failed, interrupted, print_json};
+use super::instance::interrupted;
+use super::output::{Exit, failed, print_json};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::load::{
@@ -20,9 +19,9 @@ use crate::tenancy::ApiKey;
 /// Where a key is looked for when none is given.
 const KEY_VARIABLE: &str = "TIDEGATE_KEY";
 
-/// Sends generated events or metrics, or a file, to a running server and reports what became of them.
-#[derive(Args, Clone)]
-pub struct LoadArgs {
+/// Send generated events, or a file, and report
+#[derive(clap::Args, Clone)]
+pub struct Args {
     /// Base URL of the server (plain http)
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub url: String,
@@ -76,14 +75,14 @@ pub struct LoadArgs {
     pub json: bool,
 }
 
-impl fmt::Debug for LoadArgs {
+impl fmt::Debug for Args {
     /// Without the keys: they are secrets, and debug output ends up in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoadArgs").field("url", &self.url).field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("Args").field("url", &self.url).field("file", &self.file).finish_non_exhaustive()
     }
 }
 
-impl LoadArgs {
+impl Args {
     /// The options of the run. Keys come from the arguments or else, comma separated, from `TIDEGATE_KEY`.
     pub fn into_options(self) -> Result<LoadOptions, String> {
         self.into_options_with(std::env::var(KEY_VARIABLE).ok())
@@ -124,7 +123,7 @@ impl LoadArgs {
 }
 
 /// Runs the command: exit 1 when a request failed, the run stopped early, or conservation does not hold.
-pub async fn run(config: &Config, args: LoadArgs) -> Exit {
+pub async fn run(config: &Config, args: Args) -> Exit {
     let (json, file) = (args.json, args.report.clone());
     let options = match args.into_options() {
         Ok(options) => options,
@@ -251,7 +250,7 @@ mod tests {
     #[derive(Debug, Parser)]
     struct Cli {
         #[command(flatten)]
-        load: LoadArgs,
+        load: Args,
     }
 
     fn parse(args: &[&str]) -> Result<LoadOptions, String> {

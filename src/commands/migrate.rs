@@ -2,12 +2,23 @@
 
 use serde_json::json;
 
-use super::{Exit, failed, print_json};
+use super::output::{Exit, failed, print_json};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::storage::{Location, StorageError, detect, install, migrations, standing_layout};
 
-pub async fn run(config: &Config, check: bool, json: bool) -> Exit {
+/// Bring the database's schema up to date
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only say whether it is; exit 1 if not
+    #[arg(long)]
+    check: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(config: &Config, Args { check, json }: Args) -> Exit {
     let result = async {
         // To bring a schema up to date is to make one where there is none.
         let location = if check { Location::find(config).await? } else { Location::find_or_make(config).await? };

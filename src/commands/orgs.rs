@@ -1,21 +1,89 @@
 //! `tidegate orgs create|list|retention|deactivate`.
 
-use super::{Exit, print_table, with_owner};
-use crate::cli::OrgsAction;
-use crate::config::Config;
+use clap::Subcommand;
+
+use super::database::with_owner;
+use super::output::{Exit, print_table};
+use super::values::OrNone;
+use crate::config::{Config, parse_duration};
+use crate::limits::ORG_RETENTION_DAYS_MAX;
 use crate::tenancy::admin::{self, Organization};
 use crate::tenancy::retention::{self, RetentionChange};
 
-pub async fn run(config: &Config, action: OrgsAction) -> Exit {
+/// Manage organizations
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make an organization
+    Create {
+        /// Its name
+        name: String,
+        /// Its slug, the tenant of its data [default: derived from the name]
+        #[arg(long)]
+        slug: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List organizations
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show or change how long an organization's rows are kept
+    Retention {
+        /// Its slug or name
+        name: String,
+        /// Whole days, such as 30d; default: as long as retention.events
+        #[arg(long, value_name = "DAYS|default", value_parser = days)]
+        events: Option<OrNone<u32>>,
+        /// Whole days, at least 2d; default: as long as retention.metrics
+        #[arg(long, value_name = "DAYS|default", value_parser = days)]
+        metrics: Option<OrNone<u32>>,
+        /// Whole days; default: as long as retention.correlations
+        #[arg(long, value_name = "DAYS|default", value_parser = days)]
+        correlations: Option<OrNone<u32>>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Deactivate an organization: its keys stop working, its data stay
+    Deactivate {
+        /// Its slug or name
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A retention of whole days, or the word `default`.
+fn days(text: &str) -> Result<OrNone<u32>, String> {
+    if text == "default" {
+        return Ok(OrNone(None));
+    }
+    let what = || format!("must be whole days from 1d to {ORG_RETENTION_DAYS_MAX}d, such as 30d; or `default`");
+    let seconds = parse_duration(text).map_err(|_| what())?.as_secs();
+    let days = u32::try_from(seconds / 86_400).ok().filter(|_| seconds.is_multiple_of(86_400));
+    days.filter(|days| (1..=ORG_RETENTION_DAYS_MAX).contains(days)).map(|days| OrNone(Some(days))).ok_or_else(what)
+}
+
+pub async fn run(config: &Config, Args { action }: Args) -> Exit {
     match action {
-        OrgsAction::Create { name, slug, json } => {
+        Action::Create { name, slug, json } => {
             let work = async |client: &mut _| admin::create_organization(client, &name, slug.as_deref()).await;
             with_owner(config, json, work, |org| show(std::slice::from_ref(org))).await
         }
-        OrgsAction::List { json } => {
+        Action::List { json } => {
             with_owner(config, json, async |client| admin::list_organizations(client).await, |orgs| show(orgs)).await
         }
-        OrgsAction::Retention { name, events, metrics, correlations, json } => {
+        Action::Retention { name, events, metrics, correlations, json } => {
             let change = RetentionChange {
                 events_days: events.map(|days| days.0),
                 metrics_days: metrics.map(|days| days.0),
@@ -25,7 +93,7 @@ pub async fn run(config: &Config, action: OrgsAction) -> Exit {
             let work = async |client: &mut _| retention::change(client, &name, change, &table).await;
             with_owner(config, json, work, |org| show(std::slice::from_ref(org))).await
         }
-        OrgsAction::Deactivate { name, json } => {
+        Action::Deactivate { name, json } => {
             let work = async |client: &mut _| admin::deactivate_organization(client, &name).await;
             with_owner(config, json, work, |org| show(std::slice::from_ref(org))).await
         }

@@ -1,12 +1,17 @@
 //! `tidegate serve`: starts, says where it is, and stops on a signal.
 
-use super::{Exit, failed, print, start};
+use super::instance::start;
+use super::output::{Exit, failed, print};
 use crate::app::Welcome;
 use crate::config::Config;
 use crate::http::Tls;
 use crate::shutdown::Signals;
 
-pub async fn run(config: &Config) -> Exit {
+/// Serve HTTP; with no database configured, on a private PostgreSQL
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+pub async fn run(config: &Config, _args: Args) -> Exit {
     // Before anything is touched.
     if let Some(Err(error)) = config.tls.as_ref().map(Tls::load) {
         eprintln!("tidegate: {error}");

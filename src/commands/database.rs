@@ -1,0 +1,53 @@
+//! The database as commands find it, with a schema that is up to date.
+
+use serde::Serialize;
+use tokio_postgres::Client;
+
+use super::output::{Exit, failed, print_json};
+use crate::app::owner_client;
+use crate::config::Config;
+use crate::storage::{Location, StorageError, install, migrations, standing_layout};
+
+/// Runs `work` with one connection of the owner, on a database whose schema is up to date, and prints what it returns:
+/// as JSON, or through `show`.
+pub async fn with_owner<T: Serialize>(
+    config: &Config,
+    json: bool,
+    work: impl AsyncFnOnce(&mut Client) -> Result<T, StorageError>,
+    show: impl FnOnce(&T),
+) -> Exit {
+    let run = async {
+        let location = Location::find(config).await?;
+        let result = async {
+            let mut client = owner_client(&location).await?;
+            up_to_date(&client, &location, config).await?;
+            work(&mut client).await
+        };
+        let result = result.await;
+        location.close().await?;
+        result
+    };
+    match run.await {
+        Ok(value) => {
+            if json {
+                print_json(&value);
+            } else {
+                show(&value);
+            }
+            Exit::Ok
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// Installs the schema on an empty database; an older schema is left to `migrate` and `serve`, since a command that lists
+/// keys must not change what a running server relies on.
+pub async fn up_to_date(client: &Client, location: &Location, config: &Config) -> Result<(), StorageError> {
+    let Some(layout) = standing_layout(client).await? else {
+        return install(location.owner(), config).await.map(|_installed| ());
+    };
+    if migrations::standing(client, layout).await?.is_current() {
+        return Ok(());
+    }
+    Err(StorageError::not_ready("the database's schema is not this version's (tidegate migrate --check says how)"))
+}

@@ -1,0 +1,56 @@
+//! What commands print, and how they exit.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Ok,
+    Failed,
+    /// 2: arguments that fit together only on a closer look.
+    Usage,
+    /// 64: before anything was touched.
+    BadConfiguration,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Ok => Self::SUCCESS,
+            Exit::Failed => Self::from(1),
+            Exit::Usage => Self::from(2),
+            Exit::BadConfiguration => Self::from(64),
+        }
+    }
+}
+
+/// Says why a command failed.
+pub fn failed(error: &dyn std::fmt::Display) -> Exit {
+    eprintln!("tidegate: {error}");
+    Exit::Failed
+}
+
+/// Writes to standard output; a reader that has seen enough (`| head`) is no error.
+pub fn print(bytes: &[u8]) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(bytes);
+}
+
+pub fn print_json(value: &impl Serialize) {
+    let mut text = serde_json::to_string_pretty(value).expect("results are made of plain values");
+    text.push('\n');
+    print(text.as_bytes());
+}
+
+/// Prints rows under their headings, in columns.
+pub fn print_table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) {
+    let rows: Vec<[String; N]> = std::iter::once(headings.map(str::to_owned)).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    for row in &rows {
+        let line: String = row.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}  ")).collect();
+        print(format!("{}\n", line.trim_end()).as_bytes());
+    }
+}
