@@ -15,85 +15,64 @@ use super::{Layout, StorageError};
 pub struct Migration {
     /// Its number, from 1.
     pub version: i32,
-    /// Its name, from the file name.
     pub name: &'static str,
-    common: Option<&'static str>,
-    timescale: Option<&'static str>,
-    postgres: Option<&'static str>,
+    hypertables: &'static str,
+    partitions: &'static str,
 }
 
-macro_rules! sql {
-    ($path:literal) => {
-        Some(include_str!(concat!("../../sql/migrations/", $path, ".sql")))
+/// The statements of a file that is the same for every engine.
+macro_rules! common {
+    ($file:literal) => {{
+        let sql = include_str!(concat!("../../sql/migrations/common/", $file, ".sql"));
+        Migration::new($file, sql, sql)
+    }};
+}
+
+/// Those of a file for each engine.
+macro_rules! each {
+    ($file:literal) => {
+        Migration::new(
+            $file,
+            include_str!(concat!("../../sql/migrations/timescale/", $file, ".sql")),
+            include_str!(concat!("../../sql/migrations/postgres/", $file, ".sql")),
+        )
     };
 }
 
 /// All migrations, in order.
 pub const MIGRATIONS: &[Migration] = &[
-    Migration { version: 1, name: "control", common: sql!("common/0001_control"), timescale: None, postgres: None },
-    Migration {
-        version: 2,
-        name: "events",
-        common: None,
-        timescale: sql!("timescale/0002_events"),
-        postgres: sql!("postgres/0002_events"),
-    },
-    Migration { version: 3, name: "ingest", common: sql!("common/0003_ingest"), timescale: None, postgres: None },
-    Migration {
-        version: 4,
-        name: "key_limits",
-        common: sql!("common/0004_key_limits"),
-        timescale: None,
-        postgres: None,
-    },
-    Migration {
-        version: 5,
-        name: "text",
-        common: None,
-        timescale: sql!("timescale/0005_text"),
-        postgres: sql!("postgres/0005_text"),
-    },
-    Migration { version: 6, name: "touched", common: sql!("common/0006_touched"), timescale: None, postgres: None },
-    Migration {
-        version: 7,
-        name: "metrics",
-        common: None,
-        timescale: sql!("timescale/0007_metrics"),
-        postgres: sql!("postgres/0007_metrics"),
-    },
-    Migration { version: 8, name: "buckets", common: sql!("common/0008_buckets"), timescale: None, postgres: None },
-    Migration {
-        version: 9,
-        name: "rollups",
-        common: None,
-        timescale: sql!("timescale/0009_rollups"),
-        postgres: sql!("postgres/0009_rollups"),
-    },
-    Migration {
-        version: 10,
-        name: "correlations",
-        common: None,
-        timescale: sql!("timescale/0010_correlations"),
-        postgres: sql!("postgres/0010_correlations"),
-    },
-    Migration { version: 11, name: "derived", common: sql!("common/0011_derived"), timescale: None, postgres: None },
-    Migration {
-        version: 12,
-        name: "lifecycle",
-        common: sql!("common/0012_lifecycle"),
-        timescale: None,
-        postgres: None,
-    },
+    common!("0001_control"),
+    each!("0002_events"),
+    common!("0003_ingest"),
+    common!("0004_key_limits"),
+    each!("0005_text"),
+    common!("0006_touched"),
+    each!("0007_metrics"),
+    common!("0008_buckets"),
+    each!("0009_rollups"),
+    each!("0010_correlations"),
+    common!("0011_derived"),
+    common!("0012_lifecycle"),
 ];
 
 impl Migration {
+    /// Of a file called by its number in four digits, an underscore and its name.
+    const fn new(file: &'static str, hypertables: &'static str, partitions: &'static str) -> Self {
+        let (number, name) = file.split_at(4);
+        let (mut version, mut index) = (0, 0);
+        while index < number.len() {
+            version = version * 10 + (number.as_bytes()[index] - b'0') as i32;
+            index += 1;
+        }
+        Self { version, name: name.split_at(1).1, hypertables, partitions }
+    }
+
     /// The statements for one layout: those of its engine.
     pub fn sql(&self, layout: Layout) -> &'static str {
-        let own = match layout {
-            Layout::Columnstore | Layout::Rowstore => self.timescale,
-            Layout::Native => self.postgres,
-        };
-        own.or(self.common).expect("every migration has a file for each engine: checked by a test")
+        match layout {
+            Layout::Columnstore | Layout::Rowstore => self.hypertables,
+            Layout::Native => self.partitions,
+        }
     }
 
     /// SHA-256 of the statements, in hex.
@@ -195,7 +174,6 @@ mod tests {
         for (index, migration) in MIGRATIONS.iter().enumerate() {
             assert_eq!(usize::try_from(migration.version), Ok(index + 1));
             assert!(Layout::ALL.into_iter().all(|layout| !migration.sql(layout).trim().is_empty()));
-            assert!(migration.common.is_none() || (migration.timescale.is_none() && migration.postgres.is_none()));
         }
     }
 
