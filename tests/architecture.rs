@@ -21,6 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("model", &["wire"]),
     ("wire", &["limits"]),
+    ("protocols", &["config", "limits", "model", "wire"]),
     ("storage", &["config", "limits", "model"]),
     ("tenancy", &["config", "limits", "recent", "rng", "storage"]),
     ("query", &["config", "limits", "model", "storage"]),
@@ -31,7 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("inferred", &["config", "correlate", "jobs", "limits", "model", "storage"]),
     ("ingest", &["config", "limits", "model", "recent", "rng", "storage", "wire"]),
     // Of lifecycle: how it stands.
-    ("http", &["config", "ingest", "lifecycle", "limits", "model", "query", "tenancy", "wire"]),
+    ("http", &["config", "ingest", "lifecycle", "limits", "model", "protocols", "query", "tenancy", "wire"]),
     ("load", &["config", "limits", "rng"]),
     ("app", &["*"]),
     ("cli", &["*"]),
