@@ -1,7 +1,6 @@
 //! Finds the route of a request, verifies its key, and has it answered: by the handler of the route, or, where items are
 //! sent, in the words of the protocol.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
@@ -11,7 +10,7 @@ use hyper::header::EXPECT;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
-use super::call::{Call, Handler, Route};
+use super::call::{Call, Handler};
 use super::response::{Body, full};
 use super::routes::ROUTES;
 use super::{Api, body, items, quota};
@@ -31,45 +30,36 @@ pub struct Answered {
 }
 
 /// Where a request may go.
+struct Target {
+    method: &'static Method,
+    path: &'static str,
+    to: To,
+}
+
 #[derive(Clone, Copy)]
-enum Target {
-    Route(&'static Route),
+enum To {
+    Handler(&'static Handler),
     Items(Door),
 }
 
 impl Target {
-    fn method(self) -> &'static Method {
-        match self {
-            Self::Route(route) => &route.method,
-            Self::Items(door) => &door.route.method,
-        }
-    }
-
-    fn path(self) -> &'static str {
-        match self {
-            Self::Route(route) => route.path,
-            Self::Items(door) => door.route.path,
-        }
-    }
-
     /// A HEAD is answered as a GET; hyper leaves the body out.
-    fn takes(self, method: &Method) -> bool {
-        self.method() == method || (method == Method::HEAD && self.method() == Method::GET)
+    fn takes(&self, method: &Method) -> bool {
+        self.method == method || (method == Method::HEAD && self.method == Method::GET)
     }
 
-    fn speaks(self, headers: &HeaderMap) -> bool {
-        match self {
-            Self::Route(_) => true,
-            Self::Items(door) => door.protocol.speaks(headers),
-        }
+    fn speaks(&self, headers: &HeaderMap) -> bool {
+        !matches!(self.to, To::Items(door) if !door.protocol.speaks(headers))
     }
 }
 
-/// All targets by the patterns of their paths.
+/// All targets, by the patterns of their paths.
 static TARGETS: LazyLock<matchit::Router<Vec<Target>>> = LazyLock::new(|| {
+    let items = protocols::doors().map(|d| Target { method: &d.route.method, path: d.route.path, to: To::Items(d) });
+    let others = ROUTES.iter().map(|r| Target { method: &r.method, path: r.path, to: To::Handler(&r.handler) });
     let mut paths: BTreeMap<&str, Vec<Target>> = BTreeMap::new();
-    for target in protocols::doors().map(Target::Items).chain(ROUTES.iter().map(Target::Route)) {
-        paths.entry(target.path()).or_default().push(target);
+    for target in items.chain(others) {
+        paths.entry(target.path).or_default().push(target);
     }
     let mut router = matchit::Router::new();
     for (path, targets) in paths {
@@ -82,8 +72,13 @@ pub async fn dispatch(api: &Api, request: Request<Incoming>) -> Answered {
     let (parts, mut incoming) = request.into_parts();
     let own = |problem: Problem| (problem.code(), problem.answer());
     let (route, answered) = match find(&parts.method, parts.uri.path(), &parts.headers) {
-        Ok((Target::Route(route), path)) => (route.path, handle(api, route, &path, &parts).await.map_err(own)),
-        Ok((Target::Items(door), path)) => (door.route.path, take(api, door, &path, &parts, &mut incoming).await),
+        Ok((target, path)) => {
+            let answered = match target.to {
+                To::Handler(handler) => handle(api, handler, &path, &parts).await.map_err(own),
+                To::Items(door) => take(api, door, &path, &parts, &mut incoming).await,
+            };
+            (target.path, answered)
+        }
         Err(problem) => ("unmatched", Err(own(problem))),
     };
     let code = answered.as_ref().err().map(|(code, _)| *code);
@@ -95,8 +90,8 @@ pub async fn dispatch(api: &Api, request: Request<Incoming>) -> Answered {
     Answered { route, code, response }
 }
 
-async fn handle(api: &Api, route: &Route, path: &Segments, parts: &Parts) -> Result<Response<Body>, Problem> {
-    match route.handler {
+async fn handle(api: &Api, handler: &Handler, path: &Segments, parts: &Parts) -> Result<Response<Body>, Problem> {
+    match handler {
         Handler::Open(handler) => handler(api).await,
         Handler::Keyed(scopes, handler) => {
             let principal = authorize(api, parts, credential::own(&parts.headers)?, scopes).await?;
@@ -116,7 +111,7 @@ async fn take(
 ) -> Result<Response<Body>, (Code, Answer)> {
     let head = Head { route: door.route, path, query: parts.uri.query(), headers: &parts.headers };
     let taken = async {
-        let key: Cow<'_, str> = door.protocol.credential(&head)?;
+        let key = door.protocol.credential(&head)?;
         let principal = authorize(api, parts, &key, &[Scope::Ingest]).await?;
         items::post(api, &principal, door.protocol, &head, incoming).await
     };
@@ -126,17 +121,14 @@ async fn take(
     }
 }
 
-fn find(method: &Method, path: &str, headers: &HeaderMap) -> Result<(Target, Segments), Problem> {
-    let Ok(found) = TARGETS.at(path) else {
-        return Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            Code::NotFound,
-            "there is no such path; /openapi.json lists what there is",
-        ));
-    };
-    let takers = || found.value.iter().copied().filter(|target| target.takes(method));
+fn find(method: &Method, path: &str, headers: &HeaderMap) -> Result<(&'static Target, Segments), Problem> {
+    let found = TARGETS.at(path).map_err(|_| {
+        let detail = "there is no such path; /openapi.json lists what there is";
+        Problem::new(StatusCode::NOT_FOUND, Code::NotFound, detail)
+    })?;
+    let takers = || found.value.iter().filter(|target| target.takes(method));
     let Some(target) = takers().find(|target| target.speaks(headers)).or_else(|| takers().next_back()) else {
-        let mut allow: Vec<&str> = found.value.iter().map(|target| target.method().as_str()).collect();
+        let mut allow: Vec<&str> = found.value.iter().map(|target| target.method.as_str()).collect();
         allow.dedup();
         return Err(Problem::method_not_allowed(allow.join(", ")));
     };
@@ -178,7 +170,7 @@ mod tests {
 
     fn found(method: &Method, path: &str) -> Option<(&'static str, String)> {
         let (target, segments) = find(method, path, &HeaderMap::new()).ok()?;
-        Some((target.path(), segments.get("id").to_owned()))
+        Some((target.path, segments.get("id").to_owned()))
     }
 
     #[test]
@@ -260,7 +252,9 @@ mod tests {
             let form = |media: &str| {
                 let value = HeaderValue::from_str(media).expect("a media type");
                 let headers = HeaderMap::from_iter([(CONTENT_TYPE, value)]);
-                let Ok((Target::Items(door), path)) = find(&Method::POST, path, &headers) else { panic!("{path}") };
+                let Ok((Target { to: To::Items(door), .. }, path)) = find(&Method::POST, path, &headers) else {
+                    panic!("{path}")
+                };
                 let head = Head { route: door.route, path: &path, query: None, headers: &headers };
                 door.protocol.reading(&head).map(|reading| reading.form).ok()
             };

@@ -70,13 +70,6 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type",
 }
 
-impl Code {
-    /// The type of its problems.
-    pub fn urn(self) -> String {
-        format!("urn:tidegate:problem:{}", self.as_str())
-    }
-}
-
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -86,8 +79,9 @@ pub struct Problem {
     allow: Option<String>,
 }
 
+/// The members of a problem document.
 #[derive(Serialize)]
-struct Details<'a> {
+pub struct Details<'a> {
     r#type: String,
     title: &'a str,
     status: u16,
@@ -151,16 +145,19 @@ impl Problem {
         &self.detail
     }
 
-    /// It as a problem document.
-    pub fn answer(&self) -> Answer {
-        let details = Details {
-            r#type: self.code.urn(),
+    pub fn details(&self) -> Details<'_> {
+        Details {
+            r#type: format!("urn:tidegate:problem:{}", self.code.as_str()),
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             code: self.code.as_str(),
             detail: &self.detail,
-        };
-        let body = serde_json::to_vec(&details).expect("strings and numbers are JSON");
+        }
+    }
+
+    /// It as a problem document.
+    pub fn answer(&self) -> Answer {
+        let body = serde_json::to_vec(&self.details()).expect("strings and numbers are JSON");
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

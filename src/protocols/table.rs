@@ -1,11 +1,9 @@
 //! The protocols that there are.
 
-use super::cloudevents::CloudEvents;
-use super::native::Native;
 use super::protocol::{Protocol, Route};
 
 /// Every protocol. Where several have the same route, those that know their requests by the head come first.
-pub const ALL: &[&dyn Protocol] = &[&CloudEvents, &Native];
+pub const ALL: &[&dyn Protocol] = &[&super::cloudevents::CloudEvents, &super::native::Native];
 
 /// One route of one protocol.
 #[derive(Clone, Copy)]

@@ -6,13 +6,14 @@ use serde::Serialize;
 
 use crate::limits::ERRORS_LISTED_MAX;
 use crate::protocols::outcome::{ItemError, Outcome, Verdict};
-use crate::protocols::problem::{Answer, Code, PROBLEM_JSON};
+use crate::protocols::problem::{Answer, Code, Details, PROBLEM_JSON, Problem};
 
 #[derive(Serialize)]
 struct Receipt<'a> {
     receipt: uuid::Uuid,
-    /// `committed` or `spooled`, or in a problem document the HTTP status.
-    status: Status,
+    /// None in a problem document, which has the HTTP status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
     accepted: u32,
     rejected: u32,
     /// The whole request was a repetition; the rest of the answer is the first one's.
@@ -21,25 +22,8 @@ struct Receipt<'a> {
     #[serde(skip_serializing_if = "is_zero")]
     duplicates: u32,
     errors: &'a [ItemError<'a>],
-    /// Only of answers that are errors: what went wrong as a whole.
     #[serde(flatten)]
-    problem: Option<AsProblem>,
-}
-
-/// The members that make an answer with receipts a problem document as well.
-#[derive(Serialize)]
-struct AsProblem {
-    r#type: String,
-    title: &'static str,
-    code: &'static str,
-    detail: &'static str,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Status {
-    Name(&'static str),
-    Http(u16),
+    problem: Option<Details<'a>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -48,40 +32,36 @@ fn is_zero(number: &u32) -> bool {
 }
 
 pub fn answer(outcome: &Outcome<'_>) -> Answer {
-    let (http_status, status, problem) = match outcome.verdict {
-        Verdict::Committed => (StatusCode::OK, Status::Name("committed"), None),
-        Verdict::Spooled => (StatusCode::ACCEPTED, Status::Name("spooled"), None),
+    let (http_status, said) = match outcome.verdict {
+        Verdict::Committed => (StatusCode::OK, Ok("committed")),
+        Verdict::Spooled => (StatusCode::ACCEPTED, Ok("spooled")),
         Verdict::NothingAccepted => {
             let detail = "no item of the request was accepted; each is kept as a dead letter";
-            let problem = as_problem("Unprocessable Entity", Code::NothingAccepted, detail);
-            (StatusCode::UNPROCESSABLE_ENTITY, Status::Http(422), Some(problem))
+            (StatusCode::UNPROCESSABLE_ENTITY, Err((Code::NothingAccepted, detail)))
         }
         Verdict::NotJson => {
             let detail = "the body is not JSON; it is kept as a dead letter";
-            (StatusCode::BAD_REQUEST, Status::Http(400), Some(as_problem("Bad Request", Code::BodyNotJson, detail)))
+            (StatusCode::BAD_REQUEST, Err((Code::BodyNotJson, detail)))
         }
     };
-    let content_type = if problem.is_some() { PROBLEM_JSON } else { HeaderValue::from_static("application/json") };
+    let problem = said.err().map(|(code, detail)| Problem::new(http_status, code, detail));
     let receipt = Receipt {
         receipt: outcome.receipt,
-        status,
+        status: said.ok(),
         accepted: outcome.accepted,
         rejected: outcome.rejected,
         duplicate: outcome.replayed,
         duplicates: outcome.duplicates,
         errors: &outcome.errors[..outcome.errors.len().min(ERRORS_LISTED_MAX)],
-        problem,
+        problem: problem.as_ref().map(Problem::details),
     };
     let body = serde_json::to_vec(&receipt).expect("a receipt is made of plain values");
     let mut response = Response::new(body.into());
     *response.status_mut() = http_status;
+    let content_type = if problem.is_some() { PROBLEM_JSON } else { HeaderValue::from_static("application/json") };
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     if outcome.replayed {
         response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     }
     response
-}
-
-fn as_problem(title: &'static str, code: Code, detail: &'static str) -> AsProblem {
-    AsProblem { r#type: code.urn(), title, code: code.as_str(), detail }
 }
