@@ -135,8 +135,8 @@ impl<'a> Pace<'a> {
         self.deadline.min(self.span_end)
     }
 
-    /// The next frame; `raw_bytes` have come before it. `timer` is that of the whole body: one for each frame would cost
-    /// more than the frame.
+    /// The next frame; `raw_bytes` have come before it. `timer` is that of the whole body: one for each frame would
+    /// cost more than the frame.
     async fn next(
         &mut self,
         incoming: &mut Incoming,

@@ -94,8 +94,8 @@ impl ZstdDecoder {
             };
             self.complete = hint == 0;
             self.sink.write_all(&self.step[..written])?;
-            // A full step may have left output inside the decoder, also when all input is taken; after the end of a frame
-            // there is none, and asking again would begin another.
+            // A full step may have left output inside the decoder, also when all input is taken; after the end of a
+            // frame there is none, and asking again would begin another.
             if input.pos() == data.len() && (self.complete || written < ZSTD_STEP_BYTES) {
                 return Ok(());
             }

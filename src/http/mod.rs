@@ -1,8 +1,8 @@
 //! HTTP: the accept loop, the routes, one file a resource, errors as problem documents.
 //!
 //! A request is told apart by path and method, its key is verified, its parameters are taken; what it means is asked of
-//! [`crate::ingest`] and [`crate::query`], and how items are sent, of [`crate::protocols`]. Deliberately absent: SQL, and any
-//! decision about an event.
+//! [`crate::ingest`] and [`crate::query`], and how items are sent, of [`crate::protocols`]. Deliberately absent: SQL,
+//! and any decision about an event.
 
 mod activity;
 mod api;

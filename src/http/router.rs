@@ -1,5 +1,5 @@
-//! Finds the route of a request, verifies its key, and has it answered: by the handler of the route, or, where items are
-//! sent, in the words of the protocol.
+//! Finds the route of a request, verifies its key, and has it answered: by the handler of the route, or, where items
+//! are sent, in the words of the protocol.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};

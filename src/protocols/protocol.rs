@@ -50,8 +50,8 @@ pub struct Reading {
 pub trait Protocol: Sync {
     fn routes(&self) -> &'static [Route];
 
-    /// Asked of each protocol of a path, in the order of the table: the first one that says yes gets the request, else the
-    /// last one, whose refusal it then is.
+    /// Asked of each protocol of a path, in the order of the table: the first one that says yes gets the request, else
+    /// the last one, whose refusal it then is.
     fn speaks(&self, _headers: &HeaderMap) -> bool {
         true
     }

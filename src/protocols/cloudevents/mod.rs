@@ -1,5 +1,5 @@
-//! CloudEvents 1.0 over HTTP in structured mode, one event or a batch: told apart by Content-Type, else as Tidegate's own
-//! events are. The fields are mapped where items are decoded, since dead letters and replays hold CloudEvents as sent.
+//! CloudEvents 1.0 over HTTP in structured mode, one event or a batch: told apart by Content-Type, else as Tidegate's
+//! own events are. The fields are mapped where items are decoded: dead letters and replays hold CloudEvents as sent.
 
 use hyper::{HeaderMap, Method};
 
