@@ -51,6 +51,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod load;
 pub mod model;
+pub mod protocols;
 pub mod query;
 mod recent;
 mod rng;

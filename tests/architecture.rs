@@ -22,6 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("model", &["limits", "wire"]),
     ("wire", &["limits"]),
+    ("protocols", &["config", "limits", "model", "wire"]),
     ("storage", &["config", "limits", "model"]),
     ("tenancy", &["config", "limits", "recent", "rng", "storage"]),
     ("query", &["config", "limits", "model", "storage"]),
@@ -32,7 +33,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("inferred", &["jobs", "limits", "model", "storage"]),
     ("ingest", &["config", "limits", "model", "recent", "rng", "storage", "wire"]),
     // Of lifecycle: how it stands.
-    ("http", &["config", "ingest", "lifecycle", "limits", "model", "query", "tenancy", "wire"]),
+    ("http", &["config", "ingest", "lifecycle", "limits", "model", "protocols", "query", "tenancy", "wire"]),
     ("load", &["config", "limits", "rng"]),
     ("app", &["*"]),
     ("cli", &["*"]),

@@ -1,24 +1,26 @@
-//! Reading a request body: bounded in bytes, time and memory, decompressed while it comes in.
+//! Reading a request body: bounded in bytes, time and memory, decompressed while it comes in, and charged to its key.
 
 use std::error::Error as _;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, Incoming};
-use hyper::header::CONTENT_ENCODING;
 use hyper::{HeaderMap, StatusCode};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::decompress::{Decoder, Encoding, Refused, Sink};
-use super::exchange::timed_out;
-use super::problem::{Code, Problem};
-use super::quota::Memory;
+use super::Api;
+use super::decompress::{Decoder, Refused, Sink};
+use super::quota::{self, Memory};
+use super::timeouts::timed_out;
 use crate::config::HttpConfig;
 use crate::ingest::Reservation;
 use crate::limits::{KIB, MIB};
+use crate::protocols::{Code, Encoding, Problem};
+use crate::tenancy::{Charge, Principal};
 
 /// Taken from the budget, at most, before a body is read.
 const FIRST_RESERVATION_BYTES: usize = 64 * KIB;
@@ -26,17 +28,49 @@ const FIRST_RESERVATION_BYTES: usize = 64 * KIB;
 const DRAIN_BYTES_MAX: usize = 16 * MIB;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reads a body of at most `bytes_max` bytes, after decompression as well as before, that comes in time; counts into
-/// `raw_bytes` what came.
+/// Reads a body on the account of its key: the bytes announced are taken before any is read, and settled to those that
+/// came.
 pub async fn read(
+    api: &Api,
+    principal: &Principal,
     headers: &HeaderMap,
+    encodings: &[Encoding],
+    incoming: &mut Incoming,
+) -> Result<(Bytes, Reservation, Arc<Charge>), Problem> {
+    // More than the largest body is refused without being read.
+    let announced = incoming.size_hint().exact().unwrap_or(0).min(api.body_bytes_max as u64);
+    let now = std::time::Instant::now;
+    let charge =
+        api.limiter.begin(principal.key_id, principal.limits, announced, now()).map_err(quota::rate_limited)?;
+    let memory = Memory { ingest: &api.ingest, tenant_id: &principal.tenant_id };
+    let mut raw_bytes = 0;
+    let bytes_max = api.body_bytes_max;
+    let read = match Encoding::of(headers, encodings) {
+        Ok(encoding) => receive(encoding, incoming, bytes_max, &memory, &api.timeouts, &mut raw_bytes).await,
+        Err(problem) => Err(problem),
+    };
+    match read {
+        Ok((bytes, reservation)) => {
+            charge.settle_bytes(bytes.len() as u64, now());
+            Ok((bytes, reservation, Arc::new(charge)))
+        }
+        Err(problem) => {
+            charge.settle_bytes(raw_bytes as u64, now());
+            Err(quota::unpaid(problem, &charge))
+        }
+    }
+}
+
+/// Receives a body of at most `bytes_max` bytes, after decompression as well as before, that comes in time; counts into
+/// `raw_bytes` what came.
+async fn receive(
+    encoding: Encoding,
     incoming: &mut Incoming,
     bytes_max: usize,
     memory: &Memory<'_>,
     timeouts: &HttpConfig,
     raw_bytes: &mut usize,
 ) -> Result<(Bytes, Reservation), Problem> {
-    let encoding = encoding(headers)?;
     let announced = incoming.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     if announced.is_some_and(|bytes| bytes > bytes_max) {
         return Err(too_large(bytes_max));
@@ -45,7 +79,7 @@ pub async fn read(
     let first = announced.map_or(FIRST_RESERVATION_BYTES, |bytes| bytes.min(FIRST_RESERVATION_BYTES));
     let reservation = memory.reserve(first)?;
     let sink = Sink::new(first, bytes_max, reservation);
-    let mut decoder = Decoder::new(&encoding, sink).map_err(|error| undecodable(&error))?;
+    let mut decoder = Decoder::new(encoding, sink).map_err(|error| undecodable(&error))?;
     let mut pace = Pace::new(timeouts);
     let mut timer = pin!(sleep_until(pace.due()));
     loop {
@@ -101,8 +135,8 @@ impl<'a> Pace<'a> {
         self.deadline.min(self.span_end)
     }
 
-    /// The next frame; `raw_bytes` have come before it. `timer` is that of the whole body: one for each frame would cost
-    /// more than the frame.
+    /// The next frame; `raw_bytes` have come before it. `timer` is that of the whole body: one for each frame would
+    /// cost more than the frame.
     async fn next(
         &mut self,
         incoming: &mut Incoming,
@@ -145,21 +179,6 @@ pub async fn drain(incoming: &mut Incoming) {
     };
     // Whether it came to the end or not, the answer goes out now.
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, read).await;
-}
-
-fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
-    let mut named = headers.get_all(CONTENT_ENCODING).iter();
-    let (first, second) = (named.next(), named.next());
-    match (first.map(|value| value.as_bytes().to_ascii_lowercase()).as_deref(), second) {
-        (None | Some(b"identity" | b""), None) => Ok(Encoding::Identity),
-        (Some(b"gzip" | b"x-gzip"), None) => Ok(Encoding::Gzip),
-        (Some(b"zstd"), None) => Ok(Encoding::Zstd),
-        _ => Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Code::UnsupportedEncoding,
-            "Content-Encoding must be gzip, zstd or identity, and only one of them",
-        )),
-    }
 }
 
 fn too_large(bytes_max: usize) -> Problem {

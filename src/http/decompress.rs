@@ -9,19 +9,12 @@ use zstd::zstd_safe::{DParameter, InBuffer, OutBuffer};
 
 use crate::ingest::{NoRoom, Reservation};
 use crate::limits::KIB;
+use crate::protocols::Encoding;
 
 /// Largest zstd window accepted, as a power of two: 16 MiB, more than any level without `--ultra` uses.
 const ZSTD_WINDOW_LOG_MAX: u32 = 24;
 /// What one step of zstd may put out.
 const ZSTD_STEP_BYTES: usize = 64 * KIB;
-
-pub enum Encoding {
-    Identity,
-    /// gzip, of one or more members.
-    Gzip,
-    /// Zstandard, of one or more frames.
-    Zstd,
-}
 
 /// Why the buffer took no more.
 #[derive(Clone, Copy)]
@@ -101,8 +94,8 @@ impl ZstdDecoder {
             };
             self.complete = hint == 0;
             self.sink.write_all(&self.step[..written])?;
-            // A full step may have left output inside the decoder, also when all input is taken; after the end of a frame
-            // there is none, and asking again would begin another.
+            // A full step may have left output inside the decoder, also when all input is taken; after the end of a
+            // frame there is none, and asking again would begin another.
             if input.pos() == data.len() && (self.complete || written < ZSTD_STEP_BYTES) {
                 return Ok(());
             }
@@ -119,7 +112,7 @@ pub enum Decoder {
 
 impl Decoder {
     /// A decoder into `sink`.
-    pub fn new(encoding: &Encoding, sink: Sink) -> io::Result<Self> {
+    pub fn new(encoding: Encoding, sink: Sink) -> io::Result<Self> {
         Ok(match encoding {
             Encoding::Identity => Self::Identity(sink),
             Encoding::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(sink))),
@@ -162,7 +155,7 @@ mod tests {
     use super::*;
     use crate::ingest::Budget;
 
-    fn decoder(encoding: &Encoding, bytes_max: usize) -> Decoder {
+    fn decoder(encoding: Encoding, bytes_max: usize) -> Decoder {
         let reservation = Budget::new(64 << 20, 64 << 20).reserve(&"t".into(), 16).unwrap();
         Decoder::new(encoding, Sink::new(16, bytes_max, reservation)).unwrap()
     }
@@ -173,15 +166,15 @@ mod tests {
             let plain: Vec<u8> = (0..size).map(|n: u32| n.to_le_bytes()[0]).collect();
             let packed = zstd::encode_all(plain.as_slice(), 3).unwrap();
             for piece in [1, 1000, packed.len()] {
-                let mut whole = decoder(&Encoding::Zstd, 2_000_000);
+                let mut whole = decoder(Encoding::Zstd, 2_000_000);
                 packed.chunks(piece).for_each(|part| whole.write(part).unwrap());
                 assert_eq!(whole.finish().ok().unwrap().into_parts().0, plain, "{size} in pieces of {piece}");
             }
-            let mut cut = decoder(&Encoding::Zstd, 2_000_000);
+            let mut cut = decoder(Encoding::Zstd, 2_000_000);
             cut.write(&packed[..packed.len() - 1]).unwrap();
             assert!(cut.finish().is_err(), "{size}");
         }
-        let mut two_frames = decoder(&Encoding::Zstd, 100);
+        let mut two_frames = decoder(Encoding::Zstd, 100);
         two_frames
             .write(&[zstd::encode_all(&b"ab"[..], 1).unwrap(), zstd::encode_all(&b"cd"[..], 1).unwrap()].concat())
             .unwrap();
@@ -191,7 +184,7 @@ mod tests {
     #[test]
     fn a_bomb_stops_at_the_limit() {
         let packed = zstd::encode_all(vec![0; 10 << 20].as_slice(), 3).unwrap();
-        let mut bomb = decoder(&Encoding::Zstd, 1 << 20);
+        let mut bomb = decoder(Encoding::Zstd, 1 << 20);
         assert!(bomb.write(&packed).is_err());
         assert!(matches!(bomb.refused(), Some(Refused::TooLarge)));
     }

@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::Api;
 use super::head::{self, Fault};
-use super::problem::Problem;
-use super::response::Body;
-use super::router::{self, Peer};
+use super::response::{Body, full};
+use super::router::{self, Answered, Peer};
+use crate::protocols::Code;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id taken over from a caller, in bytes.
@@ -29,37 +29,26 @@ pub async fn answer(api: &Api, peer: Peer, mut request: Request<Incoming>) -> Re
     let started = Instant::now();
     let method = request.method().clone();
     let request_id = request_id(&request);
-    let (route, result) = router::dispatch(api, request).await;
-    finish(route, method_label(&method), request_id, started.elapsed(), result)
+    let answered = router::dispatch(api, request).await;
+    finish(answered, method_label(&method), request_id, started.elapsed())
 }
 
 /// Answers what is no request.
 pub fn refuse(fault: Fault) -> Response<Body> {
     metrics::counter!("tidegate_http_refused_heads_total", "code" => fault.code().as_str()).increment(1);
-    finish("unmatched", "other", new_id(), Duration::ZERO, Err(fault.into_problem()))
+    let response = fault.into_problem().answer().map(full);
+    finish(Answered { route: "unmatched", code: Some(fault.code()), response }, "other", new_id(), Duration::ZERO)
 }
 
-/// Counts a connection, request or handshake that was given up; `what` is one of few.
-pub fn timed_out(what: &'static str) {
-    metrics::counter!("tidegate_http_timeouts_total", "what" => what).increment(1);
-}
-
-fn finish(
-    route: router::Matched,
-    method: &'static str,
-    request_id: HeaderValue,
-    elapsed: Duration,
-    result: Result<Response<Body>, Problem>,
-) -> Response<Body> {
-    let code = result.as_ref().err().map(|problem| problem.code().as_str());
-    let mut response = result.unwrap_or_else(Problem::into_response);
+fn finish(answered: Answered, method: &'static str, request_id: HeaderValue, elapsed: Duration) -> Response<Body> {
+    let Answered { route, code, mut response } = answered;
     let status = response.status().as_u16();
     // The path's pattern and no headers: neither keys nor payloads reach the log.
     tracing::debug!(
         method,
         route,
         status,
-        code,
+        code = code.map(Code::as_str),
         request_id = request_id.to_str().unwrap_or_default(),
         elapsed_ms = elapsed.as_secs_f64() * 1000.0,
         "request"

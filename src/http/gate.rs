@@ -18,8 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::chunked::Chunks;
 use super::deadline::Deadline;
-use super::exchange::timed_out;
 use super::head::{self, Fault, Framing};
+use super::timeouts::timed_out;
 use super::wire::Wire;
 
 /// What hyper reads instead of a head that is refused.

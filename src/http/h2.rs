@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::activity::Activity;
 use super::gate::Gate;
 use super::router::Peer;
-use super::{Api, exchange};
+use super::{Api, exchange, timeouts};
 use crate::limits::{
     H2_HEADER_LIST_BYTES_MAX, H2_LOCAL_RESETS_MAX, H2_PENDING_RESETS_MAX, H2_STREAMS_MAX, H2_WINDOW_BYTES_MAX,
     H2_WINDOW_BYTES_MIN, KIB,
@@ -87,7 +87,7 @@ pub async fn serve(gate: Gate, api: Arc<Api>, peer: Peer, wide: bool, mut stop: 
             }
             _ = tick.tick() => {
                 if activity.is_stalled() {
-                    exchange::timed_out("write");
+                    timeouts::timed_out("write");
                     return;
                 }
                 let Some(quiet) = activity.quiet() else { continue };
@@ -95,7 +95,7 @@ pub async fn serve(gate: Gate, api: Arc<Api>, peer: Peer, wide: bool, mut stop: 
                     Some(since) if since.elapsed() >= GOODBYE => return,
                     Some(_) => {}
                     None if quiet >= if activity.is_new() { timeouts.head } else { timeouts.idle } => {
-                        exchange::timed_out("idle");
+                        timeouts::timed_out("idle");
                         leaving = Some(Instant::now());
                         connection.as_mut().graceful_shutdown();
                     }

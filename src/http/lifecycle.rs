@@ -3,9 +3,8 @@
 use hyper::{Response, StatusCode};
 
 use super::Api;
-use super::params::Params;
-use super::problem::{Code, Problem};
 use super::response::{Body, json};
+use crate::protocols::{Code, Params, Problem};
 
 pub async fn status(api: &Api, params: Params) -> Result<Response<Body>, Problem> {
     params.finish()?;

@@ -6,23 +6,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use hyper::body::{Body as _, Incoming};
-use hyper::{HeaderMap, StatusCode};
+use hyper::StatusCode;
 use jiff::Timestamp;
 
-use super::problem::{Code, Problem};
-use super::{Api, body};
 use crate::ingest::{Admit, Ingest, NoRoom, Reservation};
-use crate::tenancy::{Charge, Limit, Limited, Principal};
+use crate::protocols::{Code, Problem};
+use crate::tenancy::{Charge, Limit, Limited};
 
 /// Longest wait that a used up day is answered with, in seconds: the sender may have been mended meanwhile.
 const DAY_RETRY_AFTER_S_MAX: i64 = 3600;
 
 /// The memory that the bodies of a tenant may take.
 pub struct Memory<'a> {
-    ingest: &'a Ingest,
-    tenant_id: &'a Arc<str>,
+    pub ingest: &'a Ingest,
+    pub tenant_id: &'a Arc<str>,
 }
 
 impl Memory<'_> {
@@ -44,32 +41,6 @@ impl Memory<'_> {
     }
 }
 
-/// Reads a body on the account of its key: the bytes announced are taken before any is read, and settled to those that
-/// came.
-pub async fn read_body(
-    api: &Api,
-    principal: &Principal,
-    headers: &HeaderMap,
-    incoming: &mut Incoming,
-) -> Result<(Bytes, Reservation, Arc<Charge>), Problem> {
-    // More than the largest body is refused without being read.
-    let announced = incoming.size_hint().exact().unwrap_or(0).min(api.body_bytes_max as u64);
-    let charge =
-        api.limiter.begin(principal.key_id, principal.limits, announced, Instant::now()).map_err(rate_limited)?;
-    let memory = Memory { ingest: &api.ingest, tenant_id: &principal.tenant_id };
-    let mut raw_bytes = 0;
-    match body::read(headers, incoming, api.body_bytes_max, &memory, &api.timeouts, &mut raw_bytes).await {
-        Ok((bytes, reservation)) => {
-            charge.settle_bytes(bytes.len() as u64, Instant::now());
-            Ok((bytes, reservation, Arc::new(charge)))
-        }
-        Err(problem) => {
-            charge.settle_bytes(raw_bytes as u64, Instant::now());
-            Err(unpaid(problem, &charge))
-        }
-    }
-}
-
 /// What ingestion asks once it knows how many events a request holds.
 pub fn admit(charge: &Arc<Charge>) -> Admit {
     let charge = Arc::clone(charge);
@@ -78,7 +49,7 @@ pub fn admit(charge: &Arc<Charge>) -> Admit {
 
 /// Passes a refusal on; one that asks to send the same again gives back what the request has cost.
 pub fn unpaid(problem: Problem, charge: &Charge) -> Problem {
-    if problem.asks_again() {
+    if problem.retry_after_s().is_some() {
         charge.give_back(Instant::now());
     }
     problem

@@ -1,176 +1,143 @@
-//! Which handler a request goes to, and what it needs to get there.
+//! Finds the route of a request, verifies its key, and has it answered: by the handler of the route, or, where items
+//! are sent, in the words of the protocol.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, EXPECT};
+use hyper::header::EXPECT;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use percent_encoding::percent_decode_str;
 
-use super::params::Params;
-use super::problem::{Code, Problem};
-use super::response::Body;
-use super::{Api, body, items, lifecycle, operation, quota, reads};
-use crate::ingest::Kind;
+use super::call::{Call, Handler};
+use super::response::{Body, full};
+use super::routes::ROUTES;
+use super::{Api, body, items, quota};
+use crate::protocols::{self, Answer, Code, Door, Head, Params, Problem, Segments, credential};
 use crate::tenancy::{KeyError, Principal, Scope};
-
-/// A route, as `/openapi.json` must list it.
-pub struct RouteInfo {
-    pub method: Method,
-    /// Its path, parameters in braces.
-    pub path: &'static str,
-    /// The scope that it needs; None: open to all.
-    pub scope: Option<Scope>,
-    route: Route,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Route {
-    PostEvents,
-    PostMetrics,
-    Events,
-    EventCounts,
-    Event,
-    Related,
-    Samples,
-    MetricCatalog,
-    Correlations,
-    Receipt,
-    DeadLetters,
-    DeadLetter,
-    Lifecycle,
-    Healthz,
-    Readyz,
-    Metrics,
-    OpenApi,
-    Console,
-}
-
-const fn route(method: Method, path: &'static str, scope: Option<Scope>, route: Route) -> RouteInfo {
-    RouteInfo { method, path, scope, route }
-}
-
-/// Every route; of two that fit a path, the first counts.
-pub const ROUTES: &[RouteInfo] = &[
-    route(Method::POST, "/v1/events", Some(Scope::Ingest), Route::PostEvents),
-    route(Method::POST, "/v1/metrics", Some(Scope::Ingest), Route::PostMetrics),
-    route(Method::GET, "/v1/events", Some(Scope::Read), Route::Events),
-    route(Method::GET, "/v1/events/counts", Some(Scope::Read), Route::EventCounts),
-    route(Method::GET, "/v1/events/{id}", Some(Scope::Read), Route::Event),
-    route(Method::GET, "/v1/events/{id}/related", Some(Scope::Read), Route::Related),
-    route(Method::GET, "/v1/metrics", Some(Scope::Read), Route::Samples),
-    route(Method::GET, "/v1/metrics/catalog", Some(Scope::Read), Route::MetricCatalog),
-    route(Method::GET, "/v1/correlations", Some(Scope::Read), Route::Correlations),
-    // Whoever sends may ask where a request is; so may readers.
-    route(Method::GET, "/v1/receipts/{id}", Some(Scope::Read), Route::Receipt),
-    route(Method::GET, "/v1/dead-letters", Some(Scope::Read), Route::DeadLetters),
-    route(Method::GET, "/v1/dead-letters/{id}", Some(Scope::Read), Route::DeadLetter),
-    route(Method::GET, "/v1/lifecycle", Some(Scope::Admin), Route::Lifecycle),
-    route(Method::GET, "/healthz", None, Route::Healthz),
-    route(Method::GET, "/readyz", None, Route::Readyz),
-    route(Method::GET, "/metrics", None, Route::Metrics),
-    route(Method::GET, "/openapi.json", None, Route::OpenApi),
-    route(Method::GET, "/", None, Route::Console),
-];
-
-/// The path of the route that a request matched, for metrics and logs: a bounded set.
-pub type Matched = &'static str;
 
 /// Who a connection is from; put into each of its requests by the accept loop.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
-pub async fn dispatch(api: &Api, request: Request<Incoming>) -> (Matched, Result<Response<Body>, Problem>) {
+/// The answer to a request, and what metrics and logs say of it.
+pub struct Answered {
+    /// The pattern of the route: a bounded set.
+    pub route: &'static str,
+    pub code: Option<Code>,
+    pub response: Response<Body>,
+}
+
+/// Where a request may go.
+struct Target {
+    method: &'static Method,
+    path: &'static str,
+    to: To,
+}
+
+#[derive(Clone, Copy)]
+enum To {
+    Handler(&'static Handler),
+    Items(Door),
+}
+
+impl Target {
+    /// A HEAD is answered as a GET; hyper leaves the body out.
+    fn takes(&self, method: &Method) -> bool {
+        self.method == method || (method == Method::HEAD && self.method == Method::GET)
+    }
+
+    fn speaks(&self, headers: &HeaderMap) -> bool {
+        !matches!(self.to, To::Items(door) if !door.protocol.speaks(headers))
+    }
+}
+
+/// All targets, by the patterns of their paths.
+static TARGETS: LazyLock<matchit::Router<Vec<Target>>> = LazyLock::new(|| {
+    let items = protocols::doors().map(|d| Target { method: &d.route.method, path: d.route.path, to: To::Items(d) });
+    let others = ROUTES.iter().map(|r| Target { method: &r.method, path: r.path, to: To::Handler(&r.handler) });
+    let mut paths: BTreeMap<&str, Vec<Target>> = BTreeMap::new();
+    for target in items.chain(others) {
+        paths.entry(target.path).or_default().push(target);
+    }
+    let mut router = matchit::Router::new();
+    for (path, targets) in paths {
+        router.insert(path, targets).expect("the patterns are constants, and a test has put them together");
+    }
+    router
+});
+
+pub async fn dispatch(api: &Api, request: Request<Incoming>) -> Answered {
     let (parts, mut incoming) = request.into_parts();
-    let (matched, answered) = match find(&parts.method, parts.uri.path()) {
-        Ok((info, id)) => (info.path, handle(api, info, &id, &parts, &mut incoming).await),
-        Err(problem) => ("unmatched", Err(problem)),
+    let own = |problem: Problem| (problem.code(), problem.answer());
+    let (route, answered) = match find(&parts.method, parts.uri.path(), &parts.headers) {
+        Ok((target, path)) => {
+            let answered = match target.to {
+                To::Handler(handler) => handle(api, handler, &path, &parts).await.map_err(own),
+                To::Items(door) => take(api, door, &path, &parts, &mut incoming).await,
+            };
+            (target.path, answered)
+        }
+        Err(problem) => ("unmatched", Err(own(problem))),
     };
+    let code = answered.as_ref().err().map(|(code, _)| *code);
     // Who waits for 100 Continue has not begun to send, and reading would ask it to; who is too slow stays it.
-    let refused = answered.as_ref().is_err_and(|problem| problem.status() != StatusCode::REQUEST_TIMEOUT);
-    if refused && !parts.headers.contains_key(EXPECT) {
+    if code.is_some_and(|code| code != Code::BodyTimeout) && !parts.headers.contains_key(EXPECT) {
         body::drain(&mut incoming).await;
     }
-    (matched, answered)
+    let response = answered.unwrap_or_else(|(_, answer)| answer.map(full));
+    Answered { route, code, response }
 }
 
-async fn handle(
+async fn handle(api: &Api, handler: &Handler, path: &Segments, parts: &Parts) -> Result<Response<Body>, Problem> {
+    match handler {
+        Handler::Open(handler) => handler(api).await,
+        Handler::Keyed(scopes, handler) => {
+            let principal = authorize(api, parts, credential::own(&parts.headers)?, scopes).await?;
+            let params = Params::parse(parts.uri.query())?;
+            handler(Call { api, principal: &principal, parts, path, params }).await
+        }
+    }
+}
+
+/// Items, from the key to the answer; a refusal too is what the protocol makes of it.
+async fn take(
     api: &Api,
-    info: &RouteInfo,
-    id: &str,
+    door: Door,
+    path: &Segments,
     parts: &Parts,
     incoming: &mut Incoming,
-) -> Result<Response<Body>, Problem> {
-    let Some(scope) = info.scope else {
-        return Ok(match info.route {
-            Route::Readyz => operation::readyz(api).await,
-            Route::Metrics => operation::metrics(api),
-            Route::OpenApi => operation::openapi(),
-            Route::Console => operation::console(),
-            _ => operation::healthz(),
-        });
+) -> Result<Response<Body>, (Code, Answer)> {
+    let head = Head { route: door.route, path, query: parts.uri.query(), headers: &parts.headers };
+    let taken = async {
+        let key = door.protocol.credential(&head)?;
+        let principal = authorize(api, parts, &key, &[Scope::Ingest]).await?;
+        items::post(api, &principal, door.protocol, &head, incoming).await
     };
-    let principal = authorize(api, parts, info, scope).await?;
-    let params = Params::parse(parts.uri.query())?;
-    match info.route {
-        Route::PostEvents => items::post(api, &principal, Kind::Events, parts, params, incoming).await,
-        Route::PostMetrics => items::post(api, &principal, Kind::Metrics, parts, params, incoming).await,
-        Route::Events => reads::events(api, &principal, parts, params).await,
-        Route::EventCounts => reads::counts(api, &principal, parts, params).await,
-        Route::Event => reads::event(api, &principal, id, params).await,
-        Route::Related => reads::related(api, &principal, id, parts, params).await,
-        Route::Samples => reads::metrics(api, &principal, parts, params).await,
-        Route::MetricCatalog => reads::catalog(api, &principal, parts, params).await,
-        Route::Correlations => reads::correlations(api, &principal, parts, params).await,
-        Route::Receipt => reads::receipt(api, &principal, id, params).await,
-        Route::DeadLetters => reads::dead_letters(api, &principal, parts, params).await,
-        Route::DeadLetter => reads::dead_letter(api, &principal, id, params).await,
-        Route::Lifecycle => lifecycle::status(api, params).await,
-        Route::Healthz | Route::Readyz | Route::Metrics | Route::OpenApi | Route::Console => {
-            unreachable!("open routes have no scope")
-        }
+    match taken.await {
+        Ok(answer) => Ok(answer.map(full)),
+        Err(problem) => Err((problem.code(), door.protocol.refusal(&head, &problem))),
     }
 }
 
-fn find(method: &Method, path: &str) -> Result<(&'static RouteInfo, String), Problem> {
-    let mut allow: Vec<&str> = Vec::new();
-    for info in ROUTES {
-        let Some(id) = matches(info.path, path) else { continue };
-        // A HEAD is answered as a GET; hyper leaves the body out.
-        if info.method == *method || (*method == Method::HEAD && info.method == Method::GET) {
-            let id = percent_decode_str(id).decode_utf8().map_err(|_| Problem::not_found("path"))?;
-            return Ok((info, id.into_owned()));
-        }
-        allow.push(info.method.as_str());
-    }
-    if allow.is_empty() {
-        Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            Code::NotFound,
-            "there is no such path; /openapi.json lists what there is",
-        ))
-    } else {
-        Err(Problem::method_not_allowed(allow.join(", ")))
-    }
+fn find(method: &Method, path: &str, headers: &HeaderMap) -> Result<(&'static Target, Segments), Problem> {
+    let found = TARGETS.at(path).map_err(|_| {
+        let detail = "there is no such path; /openapi.json lists what there is";
+        Problem::new(StatusCode::NOT_FOUND, Code::NotFound, detail)
+    })?;
+    let takers = || found.value.iter().filter(|target| target.takes(method));
+    let Some(target) = takers().find(|target| target.speaks(headers)).or_else(|| takers().next_back()) else {
+        let mut allow: Vec<&str> = found.value.iter().map(|target| target.method.as_str()).collect();
+        allow.dedup();
+        return Err(Problem::method_not_allowed(allow.join(", ")));
+    };
+    Ok((target, Segments::decode(found.params.iter())?))
 }
 
-/// The `{id}` of a path that fits the pattern; empty for patterns without one.
-fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
-    match pattern.split_once("{id}") {
-        None => (pattern == path).then_some(""),
-        Some((before, after)) => {
-            let id = path.strip_prefix(before)?.strip_suffix(after)?;
-            Some(id).filter(|id| !id.is_empty() && !id.contains('/'))
-        }
-    }
-}
-
-async fn authorize(api: &Api, parts: &Parts, info: &RouteInfo, scope: Scope) -> Result<Arc<Principal>, Problem> {
-    let text = key_text(&parts.headers)?;
+async fn authorize(api: &Api, parts: &Parts, key: &str, scopes: &[Scope]) -> Result<Arc<Principal>, Problem> {
     let peer = parts.extensions.get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0);
-    let principal = api.verifier.verify(text, peer).await.map_err(|error| match error {
+    let principal = api.verifier.verify(key, peer).await.map_err(|error| match error {
         KeyError::Invalid => Problem::unauthorized(
             "the API key is not valid: unknown, revoked, expired, or its organization is inactive",
         ),
@@ -181,66 +148,126 @@ async fn authorize(api: &Api, parts: &Parts, info: &RouteInfo, scope: Scope) -> 
             api.ingest.retry_after_s(),
         ),
     })?;
-    // A sender may ask where its own request is.
-    let receipt_of_sender = matches!(info.route, Route::Receipt) && principal.may(Scope::Ingest);
-    if principal.may(scope) || receipt_of_sender {
+    if scopes.iter().any(|scope| principal.may(*scope)) {
         return Ok(principal);
     }
-    let needed = scope.as_str();
-    let has = principal.scopes;
-    Err(Problem::new(
-        StatusCode::FORBIDDEN,
-        Code::Forbidden,
-        format!("this needs the scope `{needed}`; the key has `{has}`"),
-    ))
+    let detail = format!("this needs the scope {}; the key has `{}`", listed(scopes), principal.scopes);
+    Err(Problem::new(StatusCode::FORBIDDEN, Code::Forbidden, detail))
 }
 
-fn key_text(headers: &HeaderMap) -> Result<&str, Problem> {
-    let missing = || Problem::unauthorized("send an API key: `Authorization: Bearer tg_...` or `X-API-Key: tg_...`");
-    if let Some(value) = headers.get(AUTHORIZATION) {
-        let text = value.to_str().map_err(|_| missing())?;
-        let (scheme, key) = text.split_once(' ').ok_or_else(missing)?;
-        return if scheme.eq_ignore_ascii_case("bearer") { Ok(key.trim()) } else { Err(missing()) };
-    }
-    headers.get("x-api-key").and_then(|value| value.to_str().ok()).map(str::trim).ok_or_else(missing)
+fn listed(scopes: &[Scope]) -> String {
+    scopes.iter().map(|scope| format!("`{}`", scope.as_str())).collect::<Vec<_>>().join(" or ")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use hyper::header::{CONTENT_TYPE, HeaderValue};
+    use serde_json::Value;
 
-    #[test]
-    fn paths_match_whole_and_in_order() {
-        let path = |path: &str| find(&Method::GET, path).map(|(info, id)| (info.path, id)).ok();
-        assert_eq!(path("/v1/events/counts"), Some(("/v1/events/counts", String::new())));
-        assert_eq!(path("/v1/events/a%2Fb"), Some(("/v1/events/{id}", "a/b".to_owned())));
-        assert_eq!(path("/v1/events/a%2Fb/related"), Some(("/v1/events/{id}/related", "a/b".to_owned())));
-        assert_eq!(path("/v1/events/related"), Some(("/v1/events/{id}", "related".to_owned())));
-        assert_eq!(path("/v1/events//related"), None);
-        assert_eq!(path("/v1/events/a/related/"), None);
-        assert_eq!(path("/v1/metrics/catalog"), Some(("/v1/metrics/catalog", String::new())));
-        assert_eq!(path("/v1/events/"), None);
-        assert_eq!(path("/v1/events/a/b"), None);
-        assert_eq!(path("/v1/eventsx"), None);
-        assert!(find(&Method::HEAD, "/healthz").is_ok());
-        assert!(find(&Method::DELETE, "/v1/events").is_err());
+    use super::*;
+    use crate::http::operation::OPENAPI;
+    use crate::protocols::{Native, Protocol};
+
+    fn found(method: &Method, path: &str) -> Option<(&'static str, String)> {
+        let (target, segments) = find(method, path, &HeaderMap::new()).ok()?;
+        Some((target.path, segments.get("id").to_owned()))
     }
 
     #[test]
-    fn openapi_lists_exactly_the_routes() {
-        let document: serde_json::Value = serde_json::from_str(operation::OPENAPI).expect("openapi.json is JSON");
-        let paths = document["paths"].as_object().expect("paths");
-        let mut described: Vec<(String, String, bool)> = Vec::new();
-        for (path, operations) in paths {
+    fn paths_match_whole_and_literally_first() {
+        let path = |path: &str| found(&Method::GET, path);
+        assert_eq!(path("/v1/events/counts"), Some(("/v1/events/counts", String::new())));
+        assert_eq!(path("/v1/events/counts/related"), Some(("/v1/events/{id}/related", "counts".to_owned())));
+        assert_eq!(path("/v1/events/a%2Fb"), Some(("/v1/events/{id}", "a/b".to_owned())));
+        assert_eq!(path("/v1/events/a%2Fb/related"), Some(("/v1/events/{id}/related", "a/b".to_owned())));
+        assert_eq!(path("/v1/events/related"), Some(("/v1/events/{id}", "related".to_owned())));
+        assert_eq!(path("/v1/metrics/catalog"), Some(("/v1/metrics/catalog", String::new())));
+        assert_eq!(path("/"), Some(("/", String::new())));
+        for none in ["/v1/events//related", "/v1/events/a/related/", "/v1/events/", "/v1/events/a/b", "/v1/eventsx"] {
+            assert_eq!(path(none), None, "{none}");
+        }
+        for none in ["//v1/events", "/v1//events", "*", "", "/v1/events/%FF", "/v1/events/%00", "/v1/events/{id}/"] {
+            assert_eq!(path(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn several_parameters_are_handed_over_by_name() {
+        let mut router = matchit::Router::new();
+        router.insert("/v1/streams/{name}/groups/{group}", ()).expect("a pattern");
+        let matched = router.at("/v1/streams/a%20b/groups/c").expect("it matches");
+        let names = matched.params.iter().map(|(name, value)| (if name == "name" { "name" } else { "group" }, value));
+        let segments = Segments::decode(names).expect("text");
+        assert_eq!((segments.get("name"), segments.get("group"), segments.get("id")), ("a b", "c", ""));
+    }
+
+    #[test]
+    fn a_method_is_taken_or_those_that_are_taken_are_named() {
+        assert!(found(&Method::HEAD, "/healthz").is_some());
+        assert_eq!(found(&Method::HEAD, "/v1/events"), found(&Method::GET, "/v1/events"));
+        let allow = |path: &str| {
+            let problem = find(&Method::DELETE, path, &HeaderMap::new()).err().expect("no route is a DELETE");
+            let answer = problem.answer();
+            answer.headers()["allow"].to_str().expect("ASCII").to_owned()
+        };
+        assert_eq!(allow("/v1/events"), "POST, GET");
+        assert_eq!(allow("/v1/events/counts"), "GET");
+    }
+
+    #[test]
+    fn openapi_lists_exactly_the_routes_and_their_scopes() {
+        let document: Value = serde_json::from_str(OPENAPI).expect("openapi.json is JSON");
+        let mut described = BTreeMap::new();
+        for (path, operations) in document["paths"].as_object().expect("paths") {
             for (method, operation) in operations.as_object().expect("operations") {
-                let open = operation["security"].as_array().is_some_and(Vec::is_empty);
-                described.push((method.to_uppercase(), path.clone(), open));
+                described.insert((method.to_uppercase(), path.as_str()), operation);
             }
         }
-        let mut routes: Vec<(String, String, bool)> =
-            ROUTES.iter().map(|r| (r.method.to_string(), r.path.to_owned(), r.scope.is_none())).collect();
-        described.sort();
-        routes.sort();
-        assert_eq!(described, routes);
+        // What agents' protocols take is described where they are.
+        let items = Native.routes().iter().map(|route| (&route.method, route.path, &[Scope::Ingest][..]));
+        let others = ROUTES.iter().map(|route| match route.handler {
+            Handler::Open(_) => (&route.method, route.path, &[][..]),
+            Handler::Keyed(scopes, _) => (&route.method, route.path, scopes),
+        });
+        for (method, path, scopes) in items.chain(others) {
+            let operation = described.remove(&(method.to_string(), path)).unwrap_or_else(|| panic!("{method} {path}"));
+            let open = operation["security"].as_array().is_some_and(Vec::is_empty);
+            assert_eq!(open, scopes.is_empty(), "{method} {path}");
+            let description = operation["description"].as_str().unwrap_or_default();
+            let said = format!("Needs the scope {}", listed(scopes));
+            assert!(
+                open || [".", ","].iter().any(|end| description.contains(&(said.clone() + end))),
+                "{method} {path}"
+            );
+        }
+        assert_eq!(described.into_keys().collect::<Vec<_>>(), []);
+    }
+
+    /// A media type that is taken is described, one that is described is taken, and those that mean the same are the same.
+    #[test]
+    fn bodies_are_described_as_they_are_taken() {
+        let document: Value = serde_json::from_str(OPENAPI).expect("openapi.json is JSON");
+        for path in ["/v1/events", "/v1/metrics"] {
+            let content = document["paths"][path]["post"]["requestBody"]["content"].as_object().expect("content");
+            let form = |media: &str| {
+                let value = HeaderValue::from_str(media).expect("a media type");
+                let headers = HeaderMap::from_iter([(CONTENT_TYPE, value)]);
+                let Ok((Target { to: To::Items(door), .. }, path)) = find(&Method::POST, path, &headers) else {
+                    panic!("{path}")
+                };
+                let head = Head { route: door.route, path: &path, query: None, headers: &headers };
+                door.protocol.reading(&head).map(|reading| reading.form).ok()
+            };
+            assert!(content.keys().all(|media| form(media).is_some()), "{path}");
+            for media in ["application/json", "text/json", "application/x-ndjson", "application/ndjson"]
+                .into_iter()
+                .chain(["application/jsonl", "application/x-jsonlines"])
+                .chain(["application/cloudevents+json", "application/cloudevents-batch+json"])
+            {
+                assert_eq!(content.contains_key(media), form(media).is_some(), "{path} {media}");
+                assert_eq!(form(&(media.to_uppercase() + " ; charset=utf-8")), form(media), "{path} {media}");
+            }
+            assert_eq!(content["text/json"]["schema"], content["application/json"]["schema"], "{path}");
+        }
     }
 }

@@ -19,7 +19,7 @@ use super::gate::{Gate, Patience};
 use super::router::Peer;
 use super::socket::Socket;
 use super::wire::Wire;
-use super::{Api, exchange, h2};
+use super::{Api, exchange, h2, timeouts};
 use crate::limits::{H2_WINDOW_BYTES_MAX, H2_WINDOW_SHARE, HEAD_BYTES_MAX, HEADERS_MAX};
 
 /// After `accept` failed (out of file descriptors, mostly).
@@ -134,7 +134,7 @@ async fn begin(socket: &Socket, api: &Api) -> io::Result<(Gate, bool)> {
     };
     let handshake = tls.acceptor().accept(socket.clone());
     let Ok(shaken) = tokio::time::timeout(timeouts.handshake, handshake).await else {
-        exchange::timed_out("handshake");
+        timeouts::timed_out("handshake");
         return Err(io::ErrorKind::TimedOut.into());
     };
     let stream = shaken.inspect_err(|_| counter!("tidegate_tls_handshake_failures_total").increment(1))?;

@@ -40,7 +40,7 @@ impl Wire {
             self.stalled.set(self.write_timeout);
         }
         if self.stalled.poll_passed(cx) {
-            super::exchange::timed_out("write");
+            super::timeouts::timed_out("write");
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its answers")));
         }
         Poll::Pending

@@ -1,4 +1,4 @@
-//! Query parameters: decoded once, taken by name, and refused when nobody took them.
+//! Parameters of a query string: decoded once, taken by name, and refused when nobody took them; and those of a path.
 
 use std::collections::BTreeMap;
 
@@ -69,6 +69,26 @@ impl Params {
             None => Ok(()),
             Some(name) => Err(invalid(&name, "is not known here; /openapi.json lists what is")),
         }
+    }
+}
+
+/// The parameters of a path, under their names in the route's pattern.
+#[derive(Debug, Default)]
+pub struct Segments(Vec<(&'static str, String)>);
+
+impl Segments {
+    /// Decodes them. What is not text is no name of anything.
+    pub fn decode<'a>(raw: impl Iterator<Item = (&'static str, &'a str)>) -> Result<Self, Problem> {
+        let decoded = raw.map(|(name, value)| match percent_decode_str(value).decode_utf8() {
+            Ok(value) if !value.contains('\0') => Ok((name, value.into_owned())),
+            _ => Err(Problem::not_found("path")),
+        });
+        decoded.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// One by its name; empty if the pattern has no such.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(found, _)| *found == name).map_or("", |(_, value)| value)
     }
 }
 

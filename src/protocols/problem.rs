@@ -1,10 +1,15 @@
 //! Errors as RFC 9457 problem details: a stable `code`, what happened, and what to do.
 
+use bytes::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use super::response::{Body, full};
+/// An answer with its whole body.
+pub type Answer = Response<Bytes>;
+
+/// The media type of problem documents.
+pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 macro_rules! codes {
     ($($code:ident = $name:literal,)+) => {
@@ -65,13 +70,6 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type",
 }
 
-impl Code {
-    /// The type of its problems.
-    pub fn urn(self) -> String {
-        format!("urn:tidegate:problem:{}", self.as_str())
-    }
-}
-
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -81,8 +79,9 @@ pub struct Problem {
     allow: Option<String>,
 }
 
+/// The members of a problem document.
 #[derive(Serialize)]
-struct Details<'a> {
+pub struct Details<'a> {
     r#type: String,
     title: &'a str,
     status: u16,
@@ -129,40 +128,47 @@ impl Problem {
         self
     }
 
-    /// Whether it asks the sender to send the same request again later.
-    pub fn asks_again(&self) -> bool {
-        self.retry_after_s.is_some()
+    /// In how many seconds the sender is asked to send the same request again; None: it is not.
+    pub fn retry_after_s(&self) -> Option<u32> {
+        self.retry_after_s
     }
 
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The stable code, for the log.
     pub fn code(&self) -> Code {
         self.code
     }
 
-    pub fn into_response(self) -> Response<Body> {
-        let details = Details {
-            r#type: self.code.urn(),
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub fn details(&self) -> Details<'_> {
+        Details {
+            r#type: format!("urn:tidegate:problem:{}", self.code.as_str()),
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             code: self.code.as_str(),
             detail: &self.detail,
-        };
-        let body = serde_json::to_vec(&details).expect("strings and numbers are JSON");
-        let mut response = Response::new(full(body));
+        }
+    }
+
+    /// It as a problem document.
+    pub fn answer(&self) -> Answer {
+        let body = serde_json::to_vec(&self.details()).expect("strings and numbers are JSON");
+        let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_TYPE, PROBLEM_JSON);
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tidegate\""));
         }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(allow) = self.allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
+        if let Some(allow) = self.allow.as_ref().and_then(|allow| HeaderValue::try_from(allow).ok()) {
             headers.insert(ALLOW, allow);
         }
         response
@@ -172,7 +178,8 @@ impl Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::operation::OPENAPI;
+
+    const OPENAPI: &str = include_str!("../http/openapi.json");
 
     #[test]
     fn every_code_is_described() {

@@ -1,0 +1,39 @@
+//! What a handler is, and what it is given.
+
+use std::pin::Pin;
+
+use hyper::http::request::Parts;
+use hyper::{Method, Response};
+
+use super::Api;
+use super::response::Body;
+use crate::protocols::{Params, Problem, Segments};
+use crate::tenancy::{Principal, Scope};
+
+/// A request with a key that may make it.
+pub struct Call<'a> {
+    pub api: &'a Api,
+    pub principal: &'a Principal,
+    pub parts: &'a Parts,
+    pub path: &'a Segments,
+    pub params: Params,
+}
+
+/// An answer to come.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Response<Body>, Problem>> + Send + 'a>>;
+
+/// A handler, and who may ask it.
+pub enum Handler {
+    /// Anybody, without a key.
+    Open(for<'a> fn(&'a Api) -> Answering<'a>),
+    /// Keys with any of these scopes.
+    Keyed(&'static [Scope], for<'a> fn(Call<'a>) -> Answering<'a>),
+}
+
+/// A line of the table of routes.
+pub struct Route {
+    pub method: Method,
+    /// Its pattern, parameters in braces.
+    pub path: &'static str,
+    pub handler: Handler,
+}

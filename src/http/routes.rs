@@ -1,0 +1,46 @@
+//! The table of routes: method, pattern, scopes, handler. Those on which items are sent are in [`crate::protocols`].
+
+use hyper::Method;
+
+use super::call::{Answering, Call, Handler, Route};
+use super::{Api, lifecycle, operation, reads};
+use crate::tenancy::Scope;
+
+const READ: &[Scope] = &[Scope::Read];
+/// Whoever sends may ask where a request is; so may readers.
+const READ_OR_INGEST: &[Scope] = &[Scope::Read, Scope::Ingest];
+const ADMIN: &[Scope] = &[Scope::Admin];
+
+/// Every other route. Literal segments of a pattern count before parameters, in whatever order they stand here.
+pub const ROUTES: &[Route] = &[
+    get("/v1/events", READ, |c| Box::pin(reads::events(c.api, c.principal, c.parts, c.params))),
+    get("/v1/events/counts", READ, |c| Box::pin(reads::counts(c.api, c.principal, c.parts, c.params))),
+    get("/v1/events/{id}", READ, |c| Box::pin(reads::event(c.api, c.principal, c.path.get("id"), c.params))),
+    get("/v1/events/{id}/related", READ, |c| {
+        Box::pin(reads::related(c.api, c.principal, c.path.get("id"), c.parts, c.params))
+    }),
+    get("/v1/metrics", READ, |c| Box::pin(reads::metrics(c.api, c.principal, c.parts, c.params))),
+    get("/v1/metrics/catalog", READ, |c| Box::pin(reads::catalog(c.api, c.principal, c.parts, c.params))),
+    get("/v1/correlations", READ, |c| Box::pin(reads::correlations(c.api, c.principal, c.parts, c.params))),
+    get("/v1/receipts/{id}", READ_OR_INGEST, |c| {
+        Box::pin(reads::receipt(c.api, c.principal, c.path.get("id"), c.params))
+    }),
+    get("/v1/dead-letters", READ, |c| Box::pin(reads::dead_letters(c.api, c.principal, c.parts, c.params))),
+    get("/v1/dead-letters/{id}", READ, |c| {
+        Box::pin(reads::dead_letter(c.api, c.principal, c.path.get("id"), c.params))
+    }),
+    get("/v1/lifecycle", ADMIN, |c| Box::pin(lifecycle::status(c.api, c.params))),
+    open("/healthz", |_| Box::pin(async { Ok(operation::healthz()) })),
+    open("/readyz", |api| Box::pin(async { Ok(operation::readyz(api).await) })),
+    open("/metrics", |api| Box::pin(async { Ok(operation::metrics(api)) })),
+    open("/openapi.json", |_| Box::pin(async { Ok(operation::openapi()) })),
+    open("/", |_| Box::pin(async { Ok(operation::console()) })),
+];
+
+const fn get(path: &'static str, scopes: &'static [Scope], handler: for<'a> fn(Call<'a>) -> Answering<'a>) -> Route {
+    Route { method: Method::GET, path, handler: Handler::Keyed(scopes, handler) }
+}
+
+const fn open(path: &'static str, handler: for<'a> fn(&'a Api) -> Answering<'a>) -> Route {
+    Route { method: Method::GET, path, handler: Handler::Open(handler) }
+}

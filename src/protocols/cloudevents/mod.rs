@@ -1,0 +1,39 @@
+//! CloudEvents 1.0 over HTTP in structured mode, one event or a batch: told apart by Content-Type, else as Tidegate's
+//! own events are. The fields are mapped where items are decoded: dead letters and replays hold CloudEvents as sent.
+
+use hyper::{HeaderMap, Method};
+
+use super::content::media_type;
+use super::native;
+use super::outcome::Outcome;
+use super::problem::{Answer, Problem};
+use super::protocol::{Head, Protocol, Reading, Route};
+use crate::model::Kind;
+use crate::wire::item::BodyForm;
+
+pub struct CloudEvents;
+
+impl Protocol for CloudEvents {
+    fn routes(&self) -> &'static [Route] {
+        const ROUTES: &[Route] =
+            &[Route { method: Method::POST, path: "/v1/events", name: "/v1/events", kind: Kind::Events }];
+        ROUTES
+    }
+
+    fn speaks(&self, headers: &HeaderMap) -> bool {
+        form(headers).is_some()
+    }
+
+    fn reading(&self, head: &Head<'_>) -> Result<Reading, Problem> {
+        native::options(head, form(head.headers).unwrap_or(BodyForm::CloudEvent))
+    }
+
+    fn answer(&self, _head: &Head<'_>, _sent: &[u8], outcome: &Outcome<'_>) -> Answer {
+        native::answer(outcome)
+    }
+}
+
+fn form(headers: &HeaderMap) -> Option<BodyForm> {
+    let media_type = media_type(headers)?;
+    [BodyForm::CloudEvent, BodyForm::CloudEventBatch].into_iter().find(|form| form.media_type() == media_type)
+}

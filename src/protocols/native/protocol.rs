@@ -1,0 +1,54 @@
+//! POST /v1/events and POST /v1/metrics.
+
+use hyper::{HeaderMap, Method, StatusCode};
+
+use super::options::options;
+use super::receipt;
+use crate::model::Kind;
+use crate::protocols::content::media_type;
+use crate::protocols::outcome::Outcome;
+use crate::protocols::problem::{Answer, Code, Problem};
+use crate::protocols::protocol::{Head, Protocol, Reading, Route};
+use crate::wire::item::BodyForm;
+
+pub struct Native;
+
+impl Protocol for Native {
+    fn routes(&self) -> &'static [Route] {
+        const ROUTES: &[Route] = &[
+            Route { method: Method::POST, path: "/v1/events", name: "/v1/events", kind: Kind::Events },
+            Route { method: Method::POST, path: "/v1/metrics", name: "/v1/metrics", kind: Kind::Metrics },
+        ];
+        ROUTES
+    }
+
+    fn reading(&self, head: &Head<'_>) -> Result<Reading, Problem> {
+        options(head, form(head.route.kind, head.headers)?)
+    }
+
+    fn answer(&self, _head: &Head<'_>, _sent: &[u8], outcome: &Outcome<'_>) -> Answer {
+        receipt::answer(outcome)
+    }
+}
+
+fn form(kind: Kind, headers: &HeaderMap) -> Result<BodyForm, Problem> {
+    // Without a header the body is taken for JSON: what else would it be.
+    let media_type = media_type(headers);
+    match media_type.as_deref().unwrap_or("application/json") {
+        "application/json" | "text/json" => Ok(BodyForm::Json),
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
+            Ok(BodyForm::Ndjson)
+        }
+        _ => Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Code::UnsupportedMediaType,
+            match kind {
+                Kind::Events => {
+                    "Content-Type must be application/json, application/x-ndjson, application/cloudevents+json or \
+                     application/cloudevents-batch+json"
+                }
+                Kind::Metrics => "Content-Type must be application/json or application/x-ndjson",
+            },
+        )),
+    }
+}

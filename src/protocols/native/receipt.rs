@@ -1,0 +1,67 @@
+//! The answer to a request that was written: a receipt, which is a problem document as well where nothing was accepted.
+
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use crate::limits::ERRORS_LISTED_MAX;
+use crate::protocols::outcome::{ItemError, Outcome, Verdict};
+use crate::protocols::problem::{Answer, Code, Details, PROBLEM_JSON, Problem};
+
+#[derive(Serialize)]
+struct Receipt<'a> {
+    receipt: uuid::Uuid,
+    /// None in a problem document, which has the HTTP status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+    accepted: u32,
+    rejected: u32,
+    /// The whole request was a repetition; the rest of the answer is the first one's.
+    duplicate: bool,
+    /// Events that were there already (rowstore profile); never metrics.
+    #[serde(skip_serializing_if = "is_zero")]
+    duplicates: u32,
+    errors: &'a [ItemError<'a>],
+    #[serde(flatten)]
+    problem: Option<Details<'a>>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+pub fn answer(outcome: &Outcome<'_>) -> Answer {
+    let (http_status, said) = match outcome.verdict {
+        Verdict::Committed => (StatusCode::OK, Ok("committed")),
+        Verdict::Spooled => (StatusCode::ACCEPTED, Ok("spooled")),
+        Verdict::NothingAccepted => {
+            let detail = "no item of the request was accepted; each is kept as a dead letter";
+            (StatusCode::UNPROCESSABLE_ENTITY, Err((Code::NothingAccepted, detail)))
+        }
+        Verdict::NotJson => {
+            let detail = "the body is not JSON; it is kept as a dead letter";
+            (StatusCode::BAD_REQUEST, Err((Code::BodyNotJson, detail)))
+        }
+    };
+    let problem = said.err().map(|(code, detail)| Problem::new(http_status, code, detail));
+    let receipt = Receipt {
+        receipt: outcome.receipt,
+        status: said.ok(),
+        accepted: outcome.accepted,
+        rejected: outcome.rejected,
+        duplicate: outcome.replayed,
+        duplicates: outcome.duplicates,
+        errors: &outcome.errors[..outcome.errors.len().min(ERRORS_LISTED_MAX)],
+        problem: problem.as_ref().map(Problem::details),
+    };
+    let body = serde_json::to_vec(&receipt).expect("a receipt is made of plain values");
+    let mut response = Response::new(body.into());
+    *response.status_mut() = http_status;
+    let content_type = if problem.is_some() { PROBLEM_JSON } else { HeaderValue::from_static("application/json") };
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    if outcome.replayed {
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    response
+}

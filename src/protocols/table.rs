@@ -1,0 +1,37 @@
+//! The protocols that there are.
+
+use super::protocol::{Protocol, Route};
+
+/// Every protocol. Where several have the same route, those that know their requests by the head come first.
+pub const ALL: &[&dyn Protocol] = &[&super::cloudevents::CloudEvents, &super::native::Native];
+
+/// One route of one protocol.
+#[derive(Clone, Copy)]
+pub struct Door {
+    pub protocol: &'static dyn Protocol,
+    pub route: &'static Route,
+}
+
+/// Every route of every protocol, in the order of the table.
+pub fn doors() -> impl Iterator<Item = Door> {
+    ALL.iter().flat_map(|protocol| protocol.routes().iter().map(|route| Door { protocol: *protocol, route }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Kind;
+
+    #[test]
+    fn a_name_stands_for_one_route() {
+        for one in doors() {
+            for other in doors().filter(|other| other.route.name == one.route.name) {
+                let shape = |door: Door| (door.route.method.clone(), door.route.path, door.route.kind);
+                assert_eq!(shape(one), shape(other), "{}", one.route.name);
+            }
+        }
+        for kind in Kind::ALL {
+            assert!(doors().any(|door| (door.route.name, door.route.kind) == (kind.route(), kind)));
+        }
+    }
+}
