@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tidegate::cli::{Cli, Settings};
 use tidegate::commands::{Command, Exit};
 use tidegate::config::{Config, ConfigError};
@@ -29,5 +29,5 @@ fn run(settings: &Settings, command: Command) -> Result<Exit, ConfigError> {
         .enable_all()
         .build()
         .map_err(|error| ConfigError(format!("the async runtime could not start: {error}")))?;
-    runtime.block_on(command.run(configure))
+    runtime.block_on(command.run(configure, Cli::command()))
 }

@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wire", &["limits"]),
     ("protocols", &["config", "limits", "model", "wire"]),
     ("storage", &["config", "limits", "model"]),
-    ("tenancy", &["config", "limits", "recent", "rng", "storage"]),
+    ("tenancy", &["config", "limits", "model", "recent", "rng", "storage"]),
     ("query", &["config", "limits", "model", "storage"]),
     ("jobs", &["config", "limits", "model", "storage"]),
     ("rollup", &["config", "jobs", "limits", "model", "storage"]),

@@ -1,7 +1,5 @@
 //! `tidegate completions`.
 
-use clap::CommandFactory;
-
 use super::output::{Exit, print};
 
 /// Print a shell's completion script
@@ -11,10 +9,10 @@ pub struct Args {
     shell: clap_complete::Shell,
 }
 
-/// Needs no configuration.
-pub fn run(args: &Args) -> Exit {
+/// Of the whole program; needs no configuration.
+pub fn run(args: &Args, mut program: clap::Command) -> Exit {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut crate::cli::Cli::command(), "tidegate", &mut script);
+    clap_complete::generate(args.shell, &mut program, "tidegate", &mut script);
     print(&script);
     Exit::Ok
 }

@@ -1,15 +1,16 @@
 //! `tidegate doctor`: looks at the database, the spool and this machine, and says of each thing whether it is right and what to do.
 
+mod disk;
+mod finding;
 mod jobs;
 mod reads;
 mod spool;
 mod storage;
 
-use std::path::Path;
-
 use jiff::Timestamp;
-use serde::Serialize;
 use tokio_postgres::Client;
+
+use finding::{Finding, State, bad, expect, ok};
 
 use super::output::{Exit, print_json, print_table};
 use crate::app::owner_client;
@@ -20,37 +21,6 @@ use crate::storage::{Location, StorageError, detect, migrations, prove_direct_co
 
 /// Clock difference from which timestamps near the bounds of the window are judged differently.
 const SKEW_MS_MAX: i64 = 1000;
-/// Free disk below which to warn.
-const FREE_DISK_BYTES_MIN: u64 = 5 << 30;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Ok,
-    Warning,
-    Failed,
-}
-
-#[derive(Debug, Serialize)]
-struct Finding {
-    check: &'static str,
-    state: State,
-    found: String,
-    advice: Option<String>,
-}
-
-fn ok(check: &'static str, found: impl Into<String>) -> Finding {
-    Finding { check, state: State::Ok, found: found.into(), advice: None }
-}
-
-fn bad(check: &'static str, state: State, found: impl Into<String>, advice: impl Into<String>) -> Finding {
-    Finding { check, state, found: found.into(), advice: Some(advice.into()) }
-}
-
-/// Ok if `right`, else a warning with advice.
-fn expect(check: &'static str, right: bool, found: impl Into<String>, advice: &str) -> Finding {
-    if right { ok(check, found) } else { bad(check, State::Warning, found, advice) }
-}
 
 /// Check the database and this machine, and say what to do
 #[derive(Debug, clap::Args)]
@@ -62,7 +32,7 @@ pub struct Args {
 
 /// Exit 1 when something failed; warnings do not.
 pub async fn run(config: &Config, Args { json }: Args) -> Exit {
-    let mut findings = vec![disk(config)];
+    let mut findings = vec![disk::finding(config)];
     findings.extend(spool::findings(config));
     match database(config).await {
         Ok(found) => findings.extend(found),
@@ -93,34 +63,6 @@ pub async fn run(config: &Config, Args { json }: Args) -> Exit {
     }
     let healthy = findings.iter().all(|finding| finding.state != State::Failed);
     if healthy { Exit::Ok } else { Exit::Failed }
-}
-
-fn disk(config: &Config) -> Finding {
-    match free_bytes(&config.data_dir) {
-        Ok(free) => {
-            let found = format!("{:.1} GiB free under {}", gib(free), config.data_dir.display());
-            expect(
-                "disk",
-                free >= FREE_DISK_BYTES_MIN,
-                found,
-                "make room: a full disk stops ingestion (nothing is lost, senders get 503)",
-            )
-        }
-        Err(error) => bad("disk", State::Warning, error.to_string(), "check that data_dir can be reached"),
-    }
-}
-
-/// Bytes free for this user where `folder` is, or will be.
-fn free_bytes(folder: &Path) -> nix::Result<u64> {
-    let existing = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-    let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
-    let stat = nix::sys::statvfs::statvfs(existing)?;
-    Ok(stat.blocks_available() * stat.fragment_size())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
-fn gib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 30)
 }
 
 async fn database(config: &Config) -> Result<Vec<Finding>, StorageError> {

@@ -28,11 +28,15 @@ macro_rules! commands {
         }
 
         impl Command {
-            /// Runs it with the configuration, which not every command needs.
-            pub async fn run(self, config: impl FnOnce() -> Result<Config, ConfigError>) -> Result<Exit, ConfigError> {
+            /// Runs it with the configuration, which not every command needs; `program` is all that can be said.
+            pub async fn run(
+                self,
+                config: impl FnOnce() -> Result<Config, ConfigError>,
+                program: clap::Command,
+            ) -> Result<Exit, ConfigError> {
                 Ok(match self {
                     $(Self::$name(args) => $module::run(&config()?, args).await,)+
-                    Self::Completions(args) => completions::run(&args),
+                    Self::Completions(args) => completions::run(&args, program),
                 })
             }
         }

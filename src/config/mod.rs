@@ -4,11 +4,13 @@
 //! from, so that an error names the key and the file and line, the variable or the flag. Leaf code is given the struct
 //! it needs; nothing reads a global.
 
+mod error;
 mod http;
 mod keys;
 mod source;
 mod value;
 
+pub use error::ConfigError;
 pub use http::{HttpConfig, TlsConfig};
 pub use keys::{KEYS, Key};
 pub use source::{Layers, Origin};
@@ -200,18 +202,6 @@ pub struct LogConfig {
     /// A tracing filter such as `info` or `tidegate=debug`.
     pub level: String,
 }
-
-/// Why a configuration was refused; exit code 64.
-#[derive(Debug)]
-pub struct ConfigError(pub String);
-
-impl std::fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 impl Config {
     /// Builds the configuration from its layers, refusing unknown keys, malformed values and impossible relations.

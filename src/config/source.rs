@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{ConfigError, keys};
+use super::error::ConfigError;
+use super::keys;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{ConfigError, Layers, Origin, keys};
+use super::error::ConfigError;
+use super::keys;
+use super::source::{Layers, Origin};
 
 /// A hundred years: time arithmetic never overflows below it.
 const DURATION_MAX: Duration = Duration::from_secs(36_500 * 86_400);

@@ -5,7 +5,7 @@ use hyper::body::Incoming;
 
 use super::{Api, body, quota};
 use crate::ingest::{self, Refusal, Unanswered};
-use crate::model::Kind;
+use crate::model::{Kind, Relation};
 use crate::protocols::{Answer, Code, Head, ItemError, Outcome, Problem, Protocol, Verdict};
 use crate::tenancy::{Limit, Limited, Principal};
 
@@ -26,10 +26,7 @@ pub async fn post(
         kind,
         tenant_id: principal.tenant_id.clone(),
         api_key_id: principal.key_id,
-        keep_days: match kind {
-            Kind::Events => principal.keeps.events_retention_days,
-            Kind::Metrics => principal.keeps.metrics_retention_days,
-        },
+        keep_days: principal.keeps.days(Relation::Raw(kind)),
         body: protocol.items(head, sent.clone()).map_err(unpaid)?,
         form: reading.form,
         defaults: reading.defaults,

@@ -1,8 +1,8 @@
 //! Partitions: made ahead of what is written, dropped when expired. Where the database makes its chunks itself there is nothing
 //! to be done here.
 
-use super::Run;
 use super::plan::micros;
+use super::run::Run;
 use crate::config::RollupsConfig;
 use crate::model::Relation;
 use crate::storage::{StorageError, Store};

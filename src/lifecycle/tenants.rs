@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::Object;
 
-use super::Run;
 use super::chunks::begin;
 use super::plan::{Kept, micros};
 use super::rows::DELETE_ROWS;
+use super::run::Run;
 use crate::model::Relation;
 use crate::storage::{StorageError, StoredChunk};
 

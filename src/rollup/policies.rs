@@ -11,11 +11,13 @@ use deadpool_postgres::Object;
 use jiff::Timestamp;
 
 use super::floors::{self, Ages, seconds};
-use super::refresh::LOCK;
 use crate::config::{RetentionConfig, RollupsConfig};
 use crate::limits::{REFRESH_EVERY, REFRESH_SLACK};
 use crate::model::{LEVELS, Level};
 use crate::storage::StorageError;
+
+/// Held, shared, by a refresh from here; alone by a change of the windows.
+pub(super) const LOCK: &str = "hashtextextended('tidegate.refresh', 0)";
 
 /// Late rows this near to the beginning of a window are recomputed by both, so that none falls between them while it moves.
 const OVERLAP_S: f64 = 3600.0;

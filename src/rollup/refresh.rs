@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 
 use super::floors::seconds;
-use super::policies::{Policy, Standing, standing};
+use super::policies::{LOCK, Policy, Standing, standing};
 use crate::config::{Config, RetentionConfig, RollupsConfig};
 use crate::jobs::{Counts, Job};
 use crate::limits::{REFRESH_EVERY, ROLLUP_RUN_MAX};
@@ -21,9 +21,6 @@ use crate::storage::{StorageError, Store};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Own refreshes are begun this much earlier than workers' would be: they take turns with each other.
 const AHEAD: Duration = Duration::from_secs(10);
-
-/// Held, shared, by whoever refreshes from here; alone by whoever changes the windows.
-pub(super) const LOCK: &str = "hashtextextended('tidegate.refresh', 0)";
 
 /// Levels of narrower buckets are the fine ones.
 const FINE_BELOW: Duration = Duration::from_secs(3600);

@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use super::retention::OrgRetention;
+use super::keeps::OrgRetention;
 use super::{ApiKey, RateLimits, Scopes};
 use crate::limits::TENANT_ID_CHARS_MAX;
 use crate::storage::StorageError;

@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod bucket;
+mod keeps;
 mod key;
 mod limiter;
 mod lookups;
@@ -9,8 +10,8 @@ pub mod retention;
 mod scope;
 mod verifier;
 
+pub use keeps::OrgRetention;
 pub use key::{ApiKey, MalformedKey};
 pub use limiter::{Charge, Limit, Limited, Limiter, RateLimits};
-pub use retention::OrgRetention;
 pub use scope::{Scope, Scopes};
 pub use verifier::{KeyError, Principal, Verifier};

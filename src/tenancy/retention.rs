@@ -1,45 +1,11 @@
 //! How long an organization's rows are kept, where that is shorter than the tables' own retention.
 
-use std::fmt;
-
-use serde::Serialize;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Client;
 
 use super::admin::{ORGANIZATION, Organization, find_organization, organization};
 use crate::config::RetentionConfig;
+use crate::model::{Kind, Relation};
 use crate::storage::StorageError;
-
-/// Days that an organization's rows are kept; None: as long as the table's own retention.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct OrgRetention {
-    pub events_retention_days: Option<i32>,
-    pub metrics_retention_days: Option<i32>,
-    pub correlations_retention_days: Option<i32>,
-}
-
-impl OrgRetention {
-    /// Of three columns of a row, from `first` on.
-    pub fn of(row: &Row, first: usize) -> Self {
-        Self {
-            events_retention_days: row.get(first),
-            metrics_retention_days: row.get(first + 1),
-            correlations_retention_days: row.get(first + 2),
-        }
-    }
-}
-
-impl fmt::Display for OrgRetention {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = [
-            ("events", self.events_retention_days),
-            ("metrics", self.metrics_retention_days),
-            ("correlations", self.correlations_retention_days),
-        ];
-        let own: Vec<String> =
-            named.into_iter().filter_map(|(name, days)| Some(format!("{name} {}d", days?))).collect();
-        if own.is_empty() { f.write_str("default") } else { f.write_str(&own.join(", ")) }
-    }
-}
 
 /// What to change: None leaves it as it is, `Some(None)` is the table's own again.
 #[derive(Debug, Clone, Copy)]
@@ -62,12 +28,15 @@ pub async fn change(
     change: RetentionChange,
     table: &RetentionConfig,
 ) -> Result<Organization, StorageError> {
-    for (key, wanted, keep) in [
-        ("events", change.events_days, table.events),
-        ("metrics", change.metrics_days, table.metrics),
-        ("correlations", change.correlations_days, table.correlations),
-    ] {
-        let Some(days) = wanted.flatten() else { continue };
+    for relation in Relation::all() {
+        let key = relation.name();
+        let wanted = match relation {
+            Relation::Raw(Kind::Events) => change.events_days,
+            Relation::Raw(Kind::Metrics) => change.metrics_days,
+            Relation::Correlations => change.correlations_days,
+            Relation::Rollup(_) => None,
+        };
+        let (Some(days), Some(keep)) = (wanted.flatten(), table.of(relation)) else { continue };
         if u64::from(days) * DAY_S > keep.as_secs() {
             return Err(StorageError::fatal(format!(
                 "--{key} {days}d is longer than retention.{key}, which is {}d for everybody; make that longer first, or name \
@@ -75,7 +44,7 @@ pub async fn change(
                 keep.as_secs() / DAY_S
             )));
         }
-        if key == "metrics" && days < METRICS_DAYS_MIN {
+        if relation == Relation::Raw(Kind::Metrics) && days < METRICS_DAYS_MIN {
             return Err(StorageError::fatal(format!(
                 "--metrics must be at least {METRICS_DAYS_MIN}d: samples are taken until a day before they expire"
             )));
@@ -106,20 +75,4 @@ pub async fn change(
         )
         .await?;
     Ok(organization(&row))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::OrgRetention;
-
-    #[test]
-    fn what_is_kept_is_shown_in_words() {
-        assert_eq!(OrgRetention::default().to_string(), "default");
-        let own = OrgRetention {
-            events_retention_days: Some(30),
-            metrics_retention_days: None,
-            correlations_retention_days: Some(7),
-        };
-        assert_eq!(own.to_string(), "events 30d, correlations 7d");
-    }
 }

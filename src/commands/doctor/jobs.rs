@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 
-use super::{Finding, State, bad, expect, ok};
+use super::finding::{Finding, State, bad, expect, ok};
 use crate::config::Config;
 use crate::lifecycle::{LifecycleStatus, waited};
 use crate::model::LEVELS;

@@ -2,7 +2,7 @@
 
 use tokio_postgres::{Client, Config as PgConfig};
 
-use super::{Finding, State, bad, ok};
+use super::finding::{Finding, State, bad, ok};
 use crate::storage::{Location, StorageError};
 
 /// Mean time from which a read is slow, in milliseconds: twice what seed ADR-002 allows an aggregate.

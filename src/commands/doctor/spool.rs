@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Finding, State, bad, expect, free_bytes, gib, ok};
+use super::disk::{free_bytes, gib};
+use super::finding::{Finding, State, bad, expect, ok};
 use crate::config::Config;
 use crate::ingest::spool::{Disk, Look, SpoolConfig, look};
 

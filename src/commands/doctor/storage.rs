@@ -4,7 +4,8 @@ use std::path::Path;
 
 use tokio_postgres::Client;
 
-use super::{Finding, State, bad, expect, free_bytes, gib, ok};
+use super::disk::{free_bytes, gib};
+use super::finding::{Finding, State, bad, expect, ok};
 use crate::config::Config;
 use crate::lifecycle::LifecycleStatus;
 use crate::storage::StorageError;

@@ -10,16 +10,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sha2::{Digest, Sha256};
 
 use super::account::Account;
+use super::config::EmbeddedConfig;
 use super::error::EmbeddedError;
 use super::install::{self, Installation};
-use super::{EmbeddedConfig, leftover, settings};
+use super::{leftover, settings};
 
 /// The cluster's name inside the data directory; a directory, or a link to one.
-pub(super) const NAME: &str = "postgres";
+const NAME: &str = "postgres";
 /// Home of clusters whose data directory the server's account cannot reach.
 const SYSTEM_HOME: &str = "/var/lib/tidegate";
 /// Longest socket path that every supported system takes: macOS ends at 103 bytes, Linux at 107.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
+
+/// Whether a data directory holds a cluster, or the link to one.
+pub fn has_cluster(data_dir: &Path) -> bool {
+    std::fs::symlink_metadata(data_dir.join(NAME)).is_ok()
+}
 
 /// A cluster that exists, and what runs it.
 pub(super) struct Cluster {

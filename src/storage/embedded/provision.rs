@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
+use super::config::{DATABASE, OWNER};
 use super::error::EmbeddedError;
 use super::lock::Running;
-use super::{DATABASE, OWNER, logs};
+use super::logs;
 
 const ROLES_SQL: &str = include_str!("../../../sql/embedded/roles.sql");
 const DATABASE_SQL: &str = include_str!("../../../sql/embedded/database.sql");

@@ -8,6 +8,9 @@ use nix::unistd::{Pid, geteuid};
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
+use std::path::Path;
+use std::time::Duration;
+
 use super::*;
 
 /// A directory that the server's account can reach, also when the tests run as root.

@@ -1,9 +1,4 @@
-//! The private PostgreSQL that `tidegate serve` owns when no `database_url` is configured: finds an installation,
-//! creates the cluster, starts and stops the server, and recovers from whatever a killed run left behind. It listens
-//! on a Unix socket only that the server's account and root can reach; schema and migrations are not its business.
-//!
-//! Dropping an [`EmbeddedServer`] without [`EmbeddedServer::stop`] leaves the server running, as a crash would; the
-//! next start on the same data directory stops it first.
+//! The server itself: started, watched, stopped.
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -13,52 +8,15 @@ use std::time::Duration;
 
 use tokio::process::Child;
 
-mod account;
-mod cluster;
-mod error;
-mod install;
-mod leftover;
-mod lock;
-mod logs;
-mod provision;
-mod settings;
-#[cfg(test)]
-mod tests;
-
-use cluster::Cluster;
-pub use error::EmbeddedError;
-pub use lock::{DataDirLock, Running, locate_running};
-
-/// Owns the schema: migrations and jobs.
-pub const OWNER: &str = "tidegate_owner";
-pub const WRITER: &str = "tidegate_writer";
-/// The query path, and people.
-pub const READER: &str = "tidegate_reader";
-pub const DATABASE: &str = "tidegate";
+use super::cluster::{self, Cluster};
+use super::config::EmbeddedConfig;
+use super::error::EmbeddedError;
+use super::lock::{self, DataDirLock, Running};
+use super::{leftover, logs, provision, settings};
 
 /// Only the socket's name contains it: nothing listens on TCP.
 const PORT: u16 = 5432;
 const LOG_PRUNE_EVERY: Duration = Duration::from_secs(600);
-
-/// Whether a data directory holds a cluster, or the link to one.
-pub fn has_cluster(data_dir: &Path) -> bool {
-    std::fs::symlink_metadata(data_dir.join(cluster::NAME)).is_ok()
-}
-
-/// What to start, and how.
-#[derive(Clone, Debug)]
-pub struct EmbeddedConfig {
-    /// Tidegate's data directory; the cluster is `postgres` inside it.
-    pub data_dir: PathBuf,
-    /// How long the server may take to answer, crash recovery included.
-    pub start_timeout: Duration,
-    /// False, for tests only: nothing is forced to disk, and a crash of the machine destroys the cluster.
-    pub durable: bool,
-    /// Use TimescaleDB where the installation has it; false gives plain PostgreSQL.
-    pub preload_timescaledb: bool,
-    /// Written after Tidegate's own settings, so they win over them.
-    pub extra_settings: Vec<(String, String)>,
-}
 
 /// A running server, and the hold on its data directory.
 #[derive(Debug)]

@@ -1,0 +1,26 @@
+//! What to start, and what its roles and database are called.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Owns the schema: migrations and jobs.
+pub const OWNER: &str = "tidegate_owner";
+pub const WRITER: &str = "tidegate_writer";
+/// The query path, and people.
+pub const READER: &str = "tidegate_reader";
+pub const DATABASE: &str = "tidegate";
+
+/// What to start, and how.
+#[derive(Clone, Debug)]
+pub struct EmbeddedConfig {
+    /// Tidegate's data directory; the cluster is `postgres` inside it.
+    pub data_dir: PathBuf,
+    /// How long the server may take to answer, crash recovery included.
+    pub start_timeout: Duration,
+    /// False, for tests only: nothing is forced to disk, and a crash of the machine destroys the cluster.
+    pub durable: bool,
+    /// Use TimescaleDB where the installation has it; false gives plain PostgreSQL.
+    pub preload_timescaledb: bool,
+    /// Written after Tidegate's own settings, so they win over them.
+    pub extra_settings: Vec<(String, String)>,
+}
