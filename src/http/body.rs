@@ -12,8 +12,8 @@ use hyper::header::CONTENT_ENCODING;
 use hyper::{HeaderMap, StatusCode};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::deadline::timed_out;
 use super::decompress::{Decoder, Encoding, Refused, Sink};
-use super::exchange::timed_out;
 use super::problem::{Code, Problem};
 use super::quota::Memory;
 use crate::config::HttpConfig;

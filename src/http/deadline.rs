@@ -29,7 +29,6 @@ impl Deadline {
         self.at = None;
     }
 
-    /// Whether it is set.
     pub fn is_set(&self) -> bool {
         self.at.is_some()
     }
@@ -50,6 +49,11 @@ impl Deadline {
             }
         }
     }
+}
+
+/// Counts a connection, request or handshake that was given up; `what` is one of few.
+pub fn timed_out(what: &'static str) {
+    metrics::counter!("tidegate_http_timeouts_total", "what" => what).increment(1);
 }
 
 #[cfg(test)]

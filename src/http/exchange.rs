@@ -35,13 +35,9 @@ pub async fn answer(api: &Api, peer: Peer, mut request: Request<Incoming>) -> Re
 
 /// Answers what is no request.
 pub fn refuse(fault: Fault) -> Response<Body> {
-    metrics::counter!("tidegate_http_refused_heads_total", "code" => fault.code().as_str()).increment(1);
-    finish("unmatched", "other", new_id(), Duration::ZERO, Err(fault.into_problem()))
-}
-
-/// Counts a connection, request or handshake that was given up; `what` is one of few.
-pub fn timed_out(what: &'static str) {
-    metrics::counter!("tidegate_http_timeouts_total", "what" => what).increment(1);
+    let problem = fault.into_problem();
+    metrics::counter!("tidegate_http_refused_heads_total", "code" => problem.code().as_str()).increment(1);
+    finish("unmatched", "other", new_id(), Duration::ZERO, Err(problem))
 }
 
 fn finish(

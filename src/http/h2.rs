@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::activity::Activity;
+use super::deadline::timed_out;
 use super::gate::Gate;
 use super::router::Peer;
 use super::{Api, exchange};
@@ -87,7 +88,7 @@ pub async fn serve(gate: Gate, api: Arc<Api>, peer: Peer, wide: bool, mut stop: 
             }
             _ = tick.tick() => {
                 if activity.is_stalled() {
-                    exchange::timed_out("write");
+                    timed_out("write");
                     return;
                 }
                 let Some(quiet) = activity.quiet() else { continue };
@@ -95,7 +96,7 @@ pub async fn serve(gate: Gate, api: Arc<Api>, peer: Peer, wide: bool, mut stop: 
                     Some(since) if since.elapsed() >= GOODBYE => return,
                     Some(_) => {}
                     None if quiet >= if activity.is_new() { timeouts.head } else { timeouts.idle } => {
-                        exchange::timed_out("idle");
+                        timed_out("idle");
                         leaving = Some(Instant::now());
                         connection.as_mut().graceful_shutdown();
                     }

@@ -5,12 +5,13 @@
 
 mod activity;
 mod body;
-mod chunked;
 mod deadline;
 mod decompress;
 mod exchange;
 mod export;
+mod extent;
 mod gate;
+mod h1;
 mod h2;
 mod head;
 mod items;
@@ -32,8 +33,6 @@ use std::sync::{Arc, Mutex};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
-pub use chunked::{Chunks, Malformed};
-pub use head::{Fault, Framing, check as check_head, look as look_for_head};
 pub use router::{ROUTES, RouteInfo};
 pub use server::{Served, serve};
 pub use tls::Tls;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
-use super::deadline::Deadline;
+use super::deadline::{Deadline, timed_out};
 use super::socket::Socket;
 use crate::limits::ANSWER_BYTES_PER_SECOND_MIN;
 
@@ -40,7 +40,7 @@ impl Wire {
             self.stalled.set(self.write_timeout);
         }
         if self.stalled.poll_passed(cx) {
-            super::exchange::timed_out("write");
+            timed_out("write");
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its answers")));
         }
         Poll::Pending
