@@ -38,7 +38,7 @@ pub async fn serve(gate: Gate, api: Arc<Api>, peer: Peer, wide: bool, mut stop: 
         let (api, activity) = (Arc::clone(&api), Arc::clone(&activity));
         service_fn(move |request: Request<Incoming>| {
             let api = Arc::clone(&api);
-            let exchange = activity.begin();
+            let underway = activity.begin();
             async move {
                 // What is written is worth finishing although nobody waits for it; what is read ends with its stream.
                 let response = if request.method() == Method::POST {
@@ -47,7 +47,7 @@ pub async fn serve(gate: Gate, api: Arc<Api>, peer: Peer, wide: bool, mut stop: 
                 } else {
                     exchange::answer(&api, peer, request).await
                 };
-                Ok::<_, std::io::Error>(response.map(|body| exchange.watch(body)))
+                Ok::<_, std::io::Error>(response.map(|body| underway.watch(body)))
             }
         })
     };

@@ -123,7 +123,7 @@ async fn begin(socket: &Socket, api: &Api) -> io::Result<(Gate, bool)> {
     let timeouts = &api.timeouts;
     let patience = Patience { head: timeouts.head, idle: timeouts.idle };
     let Some(tls) = &api.tls else {
-        let mut gate = Gate::new(Wire::plain(socket.clone(), timeouts.write), patience);
+        let mut gate = Gate::new(Wire::new(socket.clone(), timeouts.write), patience);
         let is_http2 = gate.is_http2().await?;
         return Ok((gate, is_http2));
     };
@@ -134,7 +134,7 @@ async fn begin(socket: &Socket, api: &Api) -> io::Result<(Gate, bool)> {
     };
     let stream = shaken.inspect_err(|_| counter!("tidegate_tls_handshake_failures_total").increment(1))?;
     let agreed = stream.get_ref().1.alpn_protocol().map(|protocol| protocol == b"h2");
-    let mut gate = Gate::new(Wire::tls(stream, timeouts.write), patience);
+    let mut gate = Gate::new(Wire::new(stream, timeouts.write), patience);
     let is_http2 = match agreed {
         Some(true) => {
             gate.open();

@@ -37,7 +37,7 @@ fn talk(pieces: &[&[u8]]) -> Heard {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         client.set_nodelay(true).unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let gate = Gate::new(Wire::plain(Socket::new(stream), Duration::from_secs(60)), PATIENCE);
+        let gate = Gate::new(Wire::new(Socket::new(stream), Duration::from_secs(60)), PATIENCE);
         let seen = gate.seen();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&asked);
@@ -169,6 +169,7 @@ fn token() -> impl Strategy<Value = String> {
         Just("upgrade: h2c\r\n".to_owned()),
         Just("\r\n".to_owned()),
         Just("\r\n".to_owned()),
+        Just("\n".to_owned()),
         Just("abc".to_owned()),
         Just("3\r\nabc\r\n".to_owned()),
         Just("0\r\n\r\n".to_owned()),
