@@ -181,6 +181,18 @@ fn token() -> impl Strategy<Value = String> {
     ]
 }
 
+/// A token of a chunked body, right or nearly.
+fn chunk_token() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => Just("3\r\nabc\r\n".to_owned()),
+        1 => Just("3 ;x=\"y\"\r\nabc\r\n".to_owned()),
+        1 => Just("0\r\n".to_owned()),
+        1 => Just("0\r\nt: u\r\n".to_owned()),
+        1 => Just("\r\n".to_owned()),
+        1 => "[\r\n:; 0-2a]{1,3}".prop_map(|text| text),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -193,5 +205,20 @@ proptest! {
         let answers = heard.answers.matches("HTTP/1.").count() - heard.answers.matches(" 100 Continue").count();
         prop_assert_eq!(answers, heard.answers.matches("x-ours: 1").count(), "{:?}: {:?}", text, heard);
         prop_assert_eq!(answers, heard.asked.len(), "{:?}: {:?}", text, heard);
+    }
+
+    /// What comes behind a body of chunks, right or nearly, is read as if it came alone.
+    #[test]
+    fn hyper_and_the_gate_agree_on_ends(tokens in prop::collection::vec(chunk_token(), 0..8)) {
+        let head = "POST /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
+        let text = format!("{head}{}0\r\n\r\nGET /next HTTP/1.1\r\n\r\n", tokens.concat());
+        let heard = talk(&[text.as_bytes()]);
+        let (end, follow) = Extent::chunked(head.len() as u64).advance(text.as_bytes());
+        if heard.asked[0].ends_with('?') {
+            prop_assert_eq!(heard.asked.len(), 1, "{:?}: {:?}", text, heard);
+        } else {
+            prop_assert_eq!(follow, Follow::Done, "{:?}: {:?}", text, heard);
+            prop_assert_eq!(&heard.asked[1..], &talk(&[&text.as_bytes()[end..]]).asked, "{:?}", text);
+        }
     }
 }
