@@ -37,7 +37,7 @@ impl Deadline {
     pub fn poll_passed(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(at) = self.at else { return false };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        // One that goes off too early is set anew then; only one that would go off too late must be moved now.
+        // One that goes off too early is set again then; only one that would go off too late must be moved now.
         if timer.deadline() > at {
             timer.as_mut().reset(at);
         }

@@ -3,7 +3,7 @@
 //! hyper answers what it cannot parse by itself, without a request id and without a problem document, and is lenient about
 //! framing. So no such head reaches it: in the place of one that is refused it is given [`REFUSED`], its service finds
 //! the reason in [`Seen`], and the connection is closed. The gate follows every request to its end, so that this holds
-//! for each of a connection, pipelined ones included. It also keeps the time: half a head and an idle connection end at
+//! for every request of a connection, pipelined ones included. It also keeps the time: half a head and an idle connection end at
 //! their timeouts. Bodies go from the wire into hyper's buffer without a copy.
 
 use std::io;
@@ -88,7 +88,6 @@ impl Gate {
         Self { wire, held: BytesMut::new(), state, seen: Arc::default(), patience, due, first: true }
     }
 
-    /// What it will have seen.
     pub fn seen(&self) -> Arc<Seen> {
         Arc::clone(&self.seen)
     }

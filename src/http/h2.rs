@@ -25,7 +25,7 @@ use crate::limits::{
 
 /// Between two looks at a connection, at most.
 const TICK_MAX: Duration = Duration::from_secs(1);
-/// What a peer that was told to go has to say goodbye, when it has nothing under way.
+/// How long a peer that was told to go, and has nothing under way, may take to close.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// Of one stream's answer, handed to the protocol before the peer takes it.
 const SEND_BUFFER_BYTES: usize = 64 * KIB;

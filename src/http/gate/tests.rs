@@ -188,7 +188,9 @@ fn chunk_token() -> impl Strategy<Value = String> {
         1 => Just("3 ;x=\"y\"\r\nabc\r\n".to_owned()),
         1 => Just("0\r\n".to_owned()),
         1 => Just("0\r\nt: u\r\n".to_owned()),
-        1 => Just("\r\n".to_owned()),
+        1 => Just("0\r\n\n".to_owned()),
+        1 => Just("\n".to_owned()),
+        2 => Just("\r\n".to_owned()),
         1 => "[\r\n:; 0-2a]{1,3}".prop_map(|text| text),
     ]
 }
