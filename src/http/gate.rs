@@ -2,9 +2,10 @@
 //!
 //! hyper answers what it cannot parse by itself, without a request id and without a problem document, and is lenient about
 //! framing. So no such head reaches it: in the place of one that is refused it is given [`REFUSED`], its service finds
-//! the reason in [`Seen`], and the connection is closed. The gate follows every request to its end, so that this holds
-//! for every request of a connection, pipelined ones included. It also keeps the time: half a head and an idle connection end at
-//! their timeouts. Bodies go from the wire into hyper's buffer without a copy.
+//! the reason in [`Seen`], and the connection is closed. The gate follows each request to its end, so that this holds
+//! for every one of a connection, pipelined ones included. It also keeps the time: half a head and an idle connection
+//! end at their timeouts. What of a body does not come together with its head goes from the wire into hyper's buffer
+//! without a copy.
 
 use std::io;
 use std::pin::Pin;
