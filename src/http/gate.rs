@@ -1,6 +1,6 @@
 //! Between the wire and hyper: requests of HTTP/1 pass one head at a time, after [`super::head`] has judged it.
 //!
-//! hyper answers what it cannot parse by itself, without a request id and without a problem document, and is lenient about
+//! hyper answers what it cannot parse by itself, without a request id and a problem document, and is lenient about
 //! framing. So no such head reaches it: in the place of one that is refused it is given [`REFUSED`], its service finds
 //! the reason in [`Seen`], and the connection is closed. The gate follows each request to its end, so that this holds
 //! for every one of a connection, pipelined ones included. It also keeps the time: half a head and an idle connection

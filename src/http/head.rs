@@ -1,7 +1,7 @@
-//! Heads of HTTP/1 requests, judged before hyper sees them: where one ends, how its body is framed, and why it is refused.
+//! Heads of HTTP/1 requests, judged before hyper sees them: where one ends, how its body is framed, why it is refused.
 //!
-//! hyper forgives what a proxy in front may read in another way (a Content-Length twice, beside Transfer-Encoding, bare line
-//! feeds), and that difference is what request smuggling lives on. What passes here has one reading. Pure code.
+//! hyper forgives what a proxy in front may read in another way (a Content-Length twice, beside Transfer-Encoding, bare
+//! line feeds), and that difference is what request smuggling lives on. What passes here has one reading. Pure code.
 
 use std::mem::MaybeUninit;
 
@@ -57,8 +57,8 @@ impl Fault {
     }
 }
 
-/// Looks for a whole head at the beginning of `bytes`, of which the first `searched` were looked at before; the extent of
-/// its request. None: more is needed.
+/// Looks for a whole head at the beginning of `bytes`, of which the first `searched` were looked at before; returns the
+/// extent of its request. None: more is needed.
 pub fn look(bytes: &[u8], searched: usize) -> Result<Option<Extent>, Fault> {
     match end(bytes, searched.saturating_sub(3)) {
         Some(end) if end <= HEAD_BYTES_MAX => {
