@@ -49,11 +49,11 @@ impl Activity {
     }
 
     /// A request has come.
-    pub fn begin(self: &Arc<Self>) -> Exchange {
+    pub fn begin(self: &Arc<Self>) -> Underway {
         let mut state = self.lock();
         state.open += 1;
         state.begun += 1;
-        Exchange { activity: Arc::clone(self), answered: false }
+        Underway { activity: Arc::clone(self), answered: false }
     }
 
     /// How long nothing has been under way; None: something is.
@@ -93,21 +93,21 @@ impl Activity {
 }
 
 /// A request from its head to the end of its answer.
-pub struct Exchange {
+pub struct Underway {
     activity: Arc<Activity>,
     answered: bool,
 }
 
-impl Exchange {
+impl Underway {
     /// Watches the answer's way out.
     pub fn watch(mut self, body: Body) -> Body {
         self.answered = true;
         let debt = Some(self.activity.owe(0));
-        Watched { body, debt, exchange: self }.boxed_unsync()
+        Watched { body, debt, request: self }.boxed_unsync()
     }
 }
 
-impl Drop for Exchange {
+impl Drop for Underway {
     fn drop(&mut self) {
         let mut state = self.activity.lock();
         state.open -= 1;
@@ -150,7 +150,7 @@ struct Watched {
     body: Body,
     /// While the peer makes no room for the next piece.
     debt: Option<Debt>,
-    exchange: Exchange,
+    request: Underway,
 }
 
 impl hyper::body::Body for Watched {
@@ -159,7 +159,7 @@ impl hyper::body::Body for Watched {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        let activity = Arc::clone(&self.exchange.activity);
+        let activity = Arc::clone(&self.request.activity);
         match polled {
             // Not the peer's fault.
             Poll::Pending => {
@@ -201,9 +201,9 @@ mod tests {
         runtime.block_on(async {
             let activity = Activity::new(Duration::ZERO);
             assert!(activity.is_new() && activity.quiet().is_some());
-            let exchange = activity.begin();
+            let request = activity.begin();
             assert!(!activity.is_new() && activity.quiet().is_none() && !activity.is_stalled());
-            let mut body = exchange.watch(full("answer"));
+            let mut body = request.watch(full("answer"));
             // Nobody makes room for it.
             tokio::time::sleep(Duration::from_millis(2)).await;
             assert!(activity.is_stalled());

@@ -13,9 +13,9 @@ use hyper::{HeaderMap, StatusCode};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Api;
+use super::deadline::timed_out;
 use super::decompress::{Decoder, Refused, Sink};
 use super::quota::{self, Memory};
-use super::timeouts::timed_out;
 use crate::config::HttpConfig;
 use crate::ingest::Reservation;
 use crate::limits::{KIB, MIB};

@@ -29,7 +29,6 @@ impl Deadline {
         self.at = None;
     }
 
-    /// Whether it is set.
     pub fn is_set(&self) -> bool {
         self.at.is_some()
     }
@@ -38,7 +37,7 @@ impl Deadline {
     pub fn poll_passed(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(at) = self.at else { return false };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        // One that goes off too early is set anew then; only one that would go off too late must be moved now.
+        // One that goes off too early is set again then; only one that would go off too late must be moved now.
         if timer.deadline() > at {
             timer.as_mut().reset(at);
         }
@@ -50,6 +49,11 @@ impl Deadline {
             }
         }
     }
+}
+
+/// Counts a connection, request or handshake that was given up; `what` is one of few.
+pub fn timed_out(what: &'static str) {
+    metrics::counter!("tidegate_http_timeouts_total", "what" => what).increment(1);
 }
 
 #[cfg(test)]

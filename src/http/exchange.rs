@@ -35,9 +35,11 @@ pub async fn answer(api: &Api, peer: Peer, mut request: Request<Incoming>) -> Re
 
 /// Answers what is no request.
 pub fn refuse(fault: Fault) -> Response<Body> {
-    metrics::counter!("tidegate_http_refused_heads_total", "code" => fault.code().as_str()).increment(1);
-    let response = fault.into_problem().answer().map(full);
-    finish(Answered { route: "unmatched", code: Some(fault.code()), response }, "other", new_id(), Duration::ZERO)
+    let problem = fault.into_problem();
+    let code = problem.code();
+    metrics::counter!("tidegate_http_refused_heads_total", "code" => code.as_str()).increment(1);
+    let response = problem.answer().map(full);
+    finish(Answered { route: "unmatched", code: Some(code), response }, "other", new_id(), Duration::ZERO)
 }
 
 fn finish(answered: Answered, method: &'static str, request_id: HeaderValue, elapsed: Duration) -> Response<Body> {

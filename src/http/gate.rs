@@ -1,10 +1,11 @@
 //! Between the wire and hyper: requests of HTTP/1 pass one head at a time, after [`super::head`] has judged it.
 //!
-//! hyper answers what it cannot parse by itself, without a request id and without a problem document, and is lenient about
+//! hyper answers what it cannot parse by itself, without a request id and a problem document, and is lenient about
 //! framing. So no such head reaches it: in the place of one that is refused it is given [`REFUSED`], its service finds
-//! the reason in [`Gauge`], and the connection is closed. The gate follows every body to its end, by length or chunk
-//! by chunk, so that this holds for each request of a connection, pipelined ones included. It also keeps the time: half
-//! a head and an idle connection end at their timeouts. Bodies go from the wire into hyper's buffer without a copy.
+//! the reason in [`Seen`], and the connection is closed. The gate follows each request to its end, so that this holds
+//! for every one of a connection, pipelined ones included. It also keeps the time: half a head and an idle connection
+//! end at their timeouts. What of a body does not come together with its head goes from the wire into hyper's buffer
+//! without a copy.
 
 use std::io;
 use std::pin::Pin;
@@ -14,12 +15,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::chunked::Chunks;
-use super::deadline::Deadline;
-use super::head::{self, Fault, Framing};
-use super::timeouts::timed_out;
+use super::deadline::{Deadline, timed_out};
+use super::extent::{Extent, Follow};
+use super::head::{self, Fault};
 use super::wire::Wire;
 
 /// What hyper reads instead of a head that is refused.
@@ -29,12 +29,12 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the gate has seen, for those who answer and those who close.
 #[derive(Default)]
-pub struct Gauge {
+pub struct Seen {
     refused: OnceLock<Fault>,
     unread: AtomicBool,
 }
 
-impl Gauge {
+impl Seen {
     /// Why the request that the service is called with is none. Exact: a head is released only when all before it have
     /// been parsed, and a refused one is the last.
     pub fn refused(&self) -> Option<Fault> {
@@ -58,136 +58,102 @@ pub struct Patience {
 /// A connection whose requests are judged.
 pub struct Gate {
     wire: Wire,
-    /// Read and not yet handed on: the beginning of a head, or what came behind a request.
+    /// Read and not yet handed on: a head, or what came behind a request.
     held: BytesMut,
     state: State,
-    gauge: Arc<Gauge>,
+    seen: Arc<Seen>,
     patience: Patience,
     /// For the head that is waited for.
-    reading: Deadline,
+    due: Deadline,
     /// No head has been let through yet.
     first: bool,
 }
 
 enum State {
     /// Waiting for a whole head, of which so many bytes of `held` were looked at.
-    Head {
-        searched: usize,
-    },
-    /// So many bytes of `held` are a head that may pass; then comes the body.
-    Release {
-        left: usize,
-        body: Option<Body>,
-    },
-    Body(Body),
-    /// A chunked body whose framing is wrong.
+    Head { searched: usize },
+    /// Bytes of a request pass.
+    Passing(Extent),
+    /// The framing of a body is wrong.
     Broken,
-    Open,
     /// Nothing more is read.
     Closed,
-}
-
-enum Body {
-    Length(u64),
-    Chunked(Chunks),
-}
-
-impl Body {
-    fn new(framing: Framing) -> Option<Self> {
-        match framing {
-            Framing::Length(0) => None,
-            Framing::Length(bytes) => Some(Self::Length(bytes)),
-            Framing::Chunked => Some(Self::Chunked(Chunks::default())),
-        }
-    }
-
-    /// How many of these bytes belong to the body, and whether it ends with them.
-    fn advance(&mut self, bytes: &[u8]) -> Option<(usize, bool)> {
-        match self {
-            Self::Length(left) => {
-                let here = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= here as u64;
-                Some((here, *left == 0))
-            }
-            Self::Chunked(chunks) => chunks.advance(bytes).ok().map(|here| (here, chunks.is_done())),
-        }
-    }
 }
 
 impl Gate {
     /// A connection that was accepted this moment.
     pub fn new(wire: Wire, patience: Patience) -> Self {
-        let mut reading = Deadline::default();
-        reading.set(patience.head);
+        let mut due = Deadline::default();
+        due.set(patience.head);
         let state = State::Head { searched: 0 };
-        Self { wire, held: BytesMut::new(), state, gauge: Arc::default(), patience, reading, first: true }
+        Self { wire, held: BytesMut::new(), state, seen: Arc::default(), patience, due, first: true }
     }
 
-    /// What it will have seen.
-    pub fn gauge(&self) -> Arc<Gauge> {
-        Arc::clone(&self.gauge)
+    pub fn seen(&self) -> Arc<Seen> {
+        Arc::clone(&self.seen)
     }
 
     /// Waits until it is clear which protocol is spoken; true: HTTP/2, and everything passes from now on.
     pub async fn is_http2(&mut self) -> io::Result<bool> {
-        std::future::poll_fn(|cx| self.poll_is_http2(cx)).await
-    }
-
-    /// Lets everything pass: HTTP/2, agreed on by ALPN.
-    pub fn open(&mut self) {
-        self.state = State::Open;
-        self.reading.clear();
-    }
-
-    fn poll_is_http2(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        loop {
-            let seen = self.held.len().min(PREFACE.len());
-            if self.held[..seen] != PREFACE[..seen] {
-                return Poll::Ready(Ok(false));
-            }
-            if seen == PREFACE.len() {
-                self.open();
-                return Poll::Ready(Ok(true));
-            }
-            let mut space = [0; 1024];
-            let mut buffer = ReadBuf::new(&mut space);
-            match Pin::new(&mut self.wire).poll_read(cx, &mut buffer) {
-                Poll::Pending if self.reading.poll_passed(cx) => {
-                    // Nobody is there to be answered.
-                    timed_out(if self.held.is_empty() { "idle" } else { "head" });
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        let (wire, held) = (&mut self.wire, &mut self.held);
+        held.reserve(1024);
+        let heard = tokio::time::timeout(self.patience.head, async {
+            while held.len() < PREFACE.len() && PREFACE.starts_with(held) {
+                if wire.read_buf(held).await? == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
                 }
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(result) => result?,
             }
-            if buffer.filled().is_empty() {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            Ok(held.starts_with(PREFACE))
+        });
+        let Ok(heard) = heard.await else {
+            // Nobody is there to be answered.
+            timed_out(if self.held.is_empty() { "idle" } else { "head" });
+            return Err(io::ErrorKind::TimedOut.into());
+        };
+        heard.inspect(|is_http2| {
+            if *is_http2 {
+                self.open();
             }
-            self.held.extend_from_slice(buffer.filled());
+        })
+    }
+
+    /// Lets everything pass: HTTP/2.
+    pub fn open(&mut self) {
+        self.state = State::Passing(Extent::fixed(u64::MAX));
+        self.due.clear();
+    }
+
+    /// Looks for a head in what is held.
+    fn judge(&mut self, searched: usize) {
+        match head::look(&self.held, searched) {
+            Ok(Some(request)) => {
+                self.first = false;
+                self.due.clear();
+                self.state = State::Passing(request);
+            }
+            Ok(None) => {
+                // The first head of a connection has been waited for since it was accepted.
+                if searched == 0 && !self.first {
+                    self.due.set(self.patience.head);
+                }
+                self.state = State::Head { searched: self.held.len() };
+            }
+            Err(fault) => self.refuse(fault),
         }
     }
 
     fn refuse(&mut self, fault: Fault) {
-        let _ = self.gauge.refused.set(fault);
+        let _ = self.seen.refused.set(fault);
         self.held = BytesMut::from(REFUSED);
-        self.state = State::Release { left: REFUSED.len(), body: None };
-    }
-
-    /// The next request, or after a refused one nothing.
-    fn next_head(&mut self) -> State {
-        if self.held.is_empty() {
-            // A buffer that held a large head is not kept for the life of the connection.
-            self.held = BytesMut::new();
-        }
-        if self.gauge.refused().is_some() { State::Closed } else { State::Head { searched: 0 } }
+        self.state = State::Passing(Extent::fixed(REFUSED.len() as u64));
     }
 
     /// Nothing has come: has it been too long?
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.reading.is_set() {
-            self.reading.set(self.patience.idle);
+        if !self.due.is_set() {
+            self.due.set(self.patience.idle);
         }
-        if !self.reading.poll_passed(cx) {
+        if !self.due.poll_passed(cx) {
             return Poll::Pending;
         }
         if self.held.is_empty() {
@@ -200,85 +166,34 @@ impl Gate {
         Poll::Ready(())
     }
 
-    /// Looks for a head in what is held.
-    fn judge_held(&mut self, searched: usize) {
-        match head::look(&self.held, searched) {
-            Ok(Some((left, framing))) => {
-                self.approve();
-                self.state = State::Release { left, body: Body::new(framing) };
-            }
-            Ok(None) => {
-                if searched == 0 {
-                    self.begin_head();
-                }
-                self.state = State::Head { searched: self.held.len() };
-            }
-            Err(fault) => self.refuse(fault),
+    /// Lets what belongs to the request pass from what is held, or else from the wire, and holds the rest.
+    fn pass(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let State::Passing(request) = &mut self.state else { return Poll::Ready(Ok(())) };
+        let follow = if self.held.is_empty() {
+            let start = buffer.filled().len();
+            ready!(Pin::new(&mut self.wire).poll_read(cx, buffer))?;
+            let (taken, follow) = request.advance(&buffer.filled()[start..]);
+            self.held.extend_from_slice(&buffer.filled()[start + taken..]);
+            buffer.set_filled(start + taken);
+            follow
+        } else {
+            let room = self.held.len().min(buffer.remaining());
+            let (taken, follow) = request.advance(&self.held[..room]);
+            buffer.put_slice(&self.held[..taken]);
+            self.held.advance(taken);
+            follow
+        };
+        if self.held.is_empty() {
+            // A buffer that held a large head is not kept for the life of the connection.
+            self.held = BytesMut::new();
         }
-    }
-
-    /// The first bytes of a head are there; that of the first has been waited for since the connection was accepted.
-    fn begin_head(&mut self) {
-        if !self.first {
-            self.reading.set(self.patience.head);
+        match follow {
+            Follow::More => {}
+            Follow::Done if self.seen.refused().is_some() => self.state = State::Closed,
+            Follow::Done => self.state = State::Head { searched: 0 },
+            Follow::Wrong => self.state = State::Broken,
         }
-    }
-
-    fn approve(&mut self) {
-        self.first = false;
-        self.reading.clear();
-    }
-
-    /// Judges what was just read into an empty gate, in place: nearly always a whole head, perhaps with its body.
-    fn judge_read(&mut self, buffer: &mut ReadBuf<'_>, start: usize) {
-        match head::look(&buffer.filled()[start..], 0) {
-            Ok(Some((length, framing))) => {
-                self.approve();
-                match Body::new(framing) {
-                    None => {
-                        self.hold_back(buffer, start + length);
-                        self.state = self.next_head();
-                    }
-                    Some(body) => self.pass_body(body, buffer, start + length),
-                }
-            }
-            Ok(None) => {
-                self.begin_head();
-                self.hold_back(buffer, start);
-                self.state = State::Head { searched: self.held.len() };
-            }
-            Err(fault) => {
-                buffer.set_filled(start);
-                self.refuse(fault);
-            }
-        }
-    }
-
-    /// Lets pass what of the buffer from `start` on is body, and keeps the rest.
-    fn pass_body(&mut self, mut body: Body, buffer: &mut ReadBuf<'_>, start: usize) {
-        match body.advance(&buffer.filled()[start..]) {
-            Some((taken, ended)) => {
-                self.hold_back(buffer, start + taken);
-                self.state = if ended { self.next_head() } else { State::Body(body) };
-            }
-            None => {
-                buffer.set_filled(start);
-                self.state = State::Broken;
-            }
-        }
-    }
-
-    /// Keeps what lies behind `end`.
-    fn hold_back(&mut self, buffer: &mut ReadBuf<'_>, end: usize) {
-        let behind = &buffer.filled()[end..];
-        if !behind.is_empty() {
-            // `held` is empty here, or was the source of the buffer's bytes, which then stay in front.
-            let mut held = BytesMut::with_capacity(behind.len() + self.held.len());
-            held.extend_from_slice(behind);
-            held.extend_from_slice(&self.held);
-            self.held = held;
-            buffer.set_filled(end);
-        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -290,53 +205,23 @@ impl AsyncRead for Gate {
             return Poll::Ready(Ok(()));
         }
         loop {
-            match &mut me.state {
-                State::Head { searched } => {
-                    let searched = *searched;
-                    if searched < me.held.len() {
-                        me.judge_held(searched);
-                        continue;
-                    }
-                    match Pin::new(&mut me.wire).poll_read(cx, buffer) {
-                        Poll::Pending => {
-                            ready!(me.wait(cx));
-                            continue;
-                        }
-                        Poll::Ready(result) => result?,
-                    }
-                    if buffer.filled().len() == start {
-                        me.state = State::Closed;
-                    } else if me.held.is_empty() {
-                        me.judge_read(buffer, start);
-                    } else {
+            match me.state {
+                State::Head { searched } if searched < me.held.len() => me.judge(searched),
+                State::Head { .. } => match Pin::new(&mut me.wire).poll_read(cx, buffer) {
+                    Poll::Pending => ready!(me.wait(cx)),
+                    Poll::Ready(result) => {
+                        result?;
                         me.held.extend_from_slice(&buffer.filled()[start..]);
+                        if buffer.filled().len() == start {
+                            me.state = State::Closed;
+                        }
                         buffer.set_filled(start);
                     }
-                }
-                State::Release { left, body } => {
-                    let bytes = (*left).min(buffer.remaining());
-                    buffer.put_slice(&me.held[..bytes]);
-                    me.held.advance(bytes);
-                    *left -= bytes;
-                    if *left == 0 {
-                        let body = body.take();
-                        me.state = body.map_or_else(|| me.next_head(), State::Body);
-                    }
-                }
-                State::Body(_) | State::Open => {
-                    if me.held.is_empty() {
-                        ready!(Pin::new(&mut me.wire).poll_read(cx, buffer))?;
-                    } else {
-                        let bytes = me.held.len().min(buffer.remaining());
-                        buffer.put_slice(&me.held.split_to(bytes));
-                    }
-                    if let State::Body(body) = std::mem::replace(&mut me.state, State::Open) {
-                        me.pass_body(body, buffer, start);
-                        // Nothing passed: the peer ended in the middle of its body.
-                        if buffer.filled().len() == start && !matches!(me.state, State::Broken) {
-                            return Poll::Ready(Ok(()));
-                        }
-                    } else {
+                },
+                State::Passing(_) => {
+                    ready!(me.pass(cx, buffer))?;
+                    // Nothing passed: the framing is wrong, or the peer ended in the middle of its body.
+                    if buffer.filled().len() > start || !matches!(me.state, State::Broken) {
                         return Poll::Ready(Ok(()));
                     }
                 }
@@ -345,9 +230,6 @@ impl AsyncRead for Gate {
                     return Poll::Ready(Err(error));
                 }
                 State::Closed => return Poll::Ready(Ok(())),
-            }
-            if buffer.filled().len() > start {
-                return Poll::Ready(Ok(()));
             }
         }
     }
@@ -369,8 +251,8 @@ impl AsyncWrite for Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        let unread = matches!(self.state, State::Release { .. } | State::Body(_) | State::Broken);
-        self.gauge.unread.store(unread, Ordering::Relaxed);
+        let unread = matches!(self.state, State::Passing(_) | State::Broken);
+        self.seen.unread.store(unread, Ordering::Relaxed);
     }
 }
 

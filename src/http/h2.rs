@@ -14,9 +14,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::activity::Activity;
+use super::deadline::timed_out;
 use super::gate::Gate;
 use super::router::Peer;
-use super::{Api, exchange, timeouts};
+use super::{Api, exchange};
 use crate::limits::{
     H2_HEADER_LIST_BYTES_MAX, H2_LOCAL_RESETS_MAX, H2_PENDING_RESETS_MAX, H2_STREAMS_MAX, H2_WINDOW_BYTES_MAX,
     H2_WINDOW_BYTES_MIN, KIB,
@@ -24,7 +25,7 @@ use crate::limits::{
 
 /// Between two looks at a connection, at most.
 const TICK_MAX: Duration = Duration::from_secs(1);
-/// What a peer that was told to go has to say goodbye, when it has nothing under way.
+/// How long a peer that was told to go, and has nothing under way, may take to close.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// Of one stream's answer, handed to the protocol before the peer takes it.
 const SEND_BUFFER_BYTES: usize = 64 * KIB;
@@ -37,7 +38,7 @@ pub async fn serve(gate: Gate, api: Arc<Api>, peer: Peer, wide: bool, mut stop: 
         let (api, activity) = (Arc::clone(&api), Arc::clone(&activity));
         service_fn(move |request: Request<Incoming>| {
             let api = Arc::clone(&api);
-            let exchange = activity.begin();
+            let underway = activity.begin();
             async move {
                 // What is written is worth finishing although nobody waits for it; what is read ends with its stream.
                 let response = if request.method() == Method::POST {
@@ -46,7 +47,7 @@ pub async fn serve(gate: Gate, api: Arc<Api>, peer: Peer, wide: bool, mut stop: 
                 } else {
                     exchange::answer(&api, peer, request).await
                 };
-                Ok::<_, std::io::Error>(response.map(|body| exchange.watch(body)))
+                Ok::<_, std::io::Error>(response.map(|body| underway.watch(body)))
             }
         })
     };
@@ -87,7 +88,7 @@ pub async fn serve(gate: Gate, api: Arc<Api>, peer: Peer, wide: bool, mut stop: 
             }
             _ = tick.tick() => {
                 if activity.is_stalled() {
-                    timeouts::timed_out("write");
+                    timed_out("write");
                     return;
                 }
                 let Some(quiet) = activity.quiet() else { continue };
@@ -95,7 +96,7 @@ pub async fn serve(gate: Gate, api: Arc<Api>, peer: Peer, wide: bool, mut stop: 
                     Some(since) if since.elapsed() >= GOODBYE => return,
                     Some(_) => {}
                     None if quiet >= if activity.is_new() { timeouts.head } else { timeouts.idle } => {
-                        timeouts::timed_out("idle");
+                        timed_out("idle");
                         leaving = Some(Instant::now());
                         connection.as_mut().graceful_shutdown();
                     }

@@ -1,29 +1,20 @@
-//! Heads of HTTP/1 requests, judged before hyper sees them: where one ends, how its body is framed, and why it is refused.
+//! Heads of HTTP/1 requests, judged before hyper sees them: where one ends, how its body is framed, why it is refused.
 //!
-//! hyper forgives what a proxy in front may read in another way (a Content-Length twice, beside Transfer-Encoding, bare line
-//! feeds), and that difference is what request smuggling lives on. What passes here has one reading. Pure code.
+//! hyper forgives what a proxy in front may read in another way (a Content-Length twice, beside Transfer-Encoding, bare
+//! line feeds), and that difference is what request smuggling lives on. What passes here has one reading. Pure code.
 
 use std::mem::MaybeUninit;
 
-use hyper::{HeaderMap, Method, StatusCode, Uri};
+use hyper::{HeaderMap, StatusCode, Uri};
 
+use super::extent::Extent;
 use super::problem::{Code, Problem};
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
-/// Empty lines before a request line that are forgiven, in bytes; old senders end a body with one.
-const LEADING_BYTES_MAX: usize = 8;
 /// Digits of a Content-Length; more than an exbibyte is no length.
 const LENGTH_DIGITS_MAX: usize = 18;
 /// What a header field counts over HTTP/2 beside name and value, in bytes (RFC 9113, 6.5.2).
 const FIELD_OVERHEAD_BYTES: usize = 32;
-
-/// How the body behind a head is framed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// So many bytes; 0 when there is no body.
-    Length(u64),
-    Chunked,
-}
 
 /// Why a head is refused; the connection is closed after the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,57 +32,47 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The stable code, also the label of its metric.
-    pub fn code(self) -> Code {
+    pub fn into_problem(self) -> Problem {
+        let oversized = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         match self {
-            Self::Malformed(_) => Code::MalformedHead,
-            Self::Framing(_) => Code::AmbiguousFraming,
-            Self::TooLarge => Code::HeadTooLarge,
-            Self::TooManyFields => Code::TooManyHeaders,
-            Self::TooSlow => Code::HeadTimeout,
+            Self::Malformed(what) => {
+                Problem::bad_request(Code::MalformedHead, format!("this is no HTTP/1.1 request: {what}"))
+            }
+            Self::Framing(what) => {
+                Problem::bad_request(Code::AmbiguousFraming, format!("where the body ends is not clear: {what}"))
+            }
+            Self::TooLarge => {
+                let detail = format!("request line and headers are larger than {HEAD_BYTES_MAX} bytes");
+                Problem::new(oversized, Code::HeadTooLarge, detail)
+            }
+            Self::TooManyFields => {
+                let detail = format!("the request has more than {HEADERS_MAX} header fields");
+                Problem::new(oversized, Code::TooManyHeaders, detail)
+            }
+            Self::TooSlow => {
+                let detail = "the head of the request did not arrive within http.head_timeout";
+                Problem::new(StatusCode::REQUEST_TIMEOUT, Code::HeadTimeout, detail)
+            }
         }
     }
+}
 
-    pub fn into_problem(self) -> Problem {
-        let (status, detail) = match self {
-            Self::Malformed(what) => (StatusCode::BAD_REQUEST, format!("this is no HTTP/1.1 request: {what}")),
-            Self::Framing(what) => (StatusCode::BAD_REQUEST, format!("where the body ends is not clear: {what}")),
-            Self::TooLarge => (
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                format!("request line and headers are larger than {HEAD_BYTES_MAX} bytes"),
-            ),
-            Self::TooManyFields => (
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                format!("the request has more than {HEADERS_MAX} header fields"),
-            ),
-            Self::TooSlow => {
-                (StatusCode::REQUEST_TIMEOUT, "the head of the request did not arrive within http.head_timeout".into())
-            }
-        };
-        Problem::new(status, self.code(), detail)
+/// Looks for a whole head at the beginning of `bytes`, of which the first `searched` were looked at before; returns the
+/// extent of its request. None: more is needed.
+pub fn look(bytes: &[u8], searched: usize) -> Result<Option<Extent>, Fault> {
+    match end(bytes, searched.saturating_sub(3)) {
+        Some(end) if end <= HEAD_BYTES_MAX => {
+            parse(&bytes[..end])?.map(Some).ok_or(Fault::Malformed("it begins with empty lines"))
+        }
+        None if bytes.len() < HEAD_BYTES_MAX => {
+            // TLS on a plain port, and anything else that will never be a request, need not be waited for.
+            if searched == 0 { parse(bytes) } else { Ok(None) }
+        }
+        _ => Err(Fault::TooLarge),
     }
 }
 
-/// Looks for a whole head at the beginning of `bytes`, of which the first `searched` were looked at before. None: more is
-/// needed. Otherwise its length in bytes, the blank line included, and how its body is framed.
-pub fn look(bytes: &[u8], searched: usize) -> Result<Option<(usize, Framing)>, Fault> {
-    let leading = bytes.iter().take(LEADING_BYTES_MAX + 1).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-    if leading > LEADING_BYTES_MAX {
-        return Err(Fault::Malformed("it begins with empty lines"));
-    }
-    // TLS on a plain port, and anything else that will never be a request, need not be waited for.
-    if bytes.get(leading).is_some_and(|byte| !byte.is_ascii_alphanumeric() && !b"!#$%&'*+-.^_`|~".contains(byte)) {
-        return Err(Fault::Malformed("it does not begin with a method"));
-    }
-    match end(bytes, leading.max(searched.saturating_sub(3))) {
-        Some(end) if end > HEAD_BYTES_MAX => Err(Fault::TooLarge),
-        Some(end) => check(&bytes[..end]).map(|framing| Some((end, framing))),
-        None if bytes.len() >= HEAD_BYTES_MAX => Err(Fault::TooLarge),
-        None => Ok(None),
-    }
-}
-
-/// Where the blank line that starts at or after `from` ends. Bare line feeds are seen as well, so that `check` refuses
+/// Where the blank line that starts at or after `from` ends. Bare line feeds are seen as well, so that `parse` refuses
 /// them at once.
 fn end(bytes: &[u8], from: usize) -> Option<usize> {
     memchr::memchr_iter(b'\n', &bytes[from..]).map(|at| from + at + 1).find_map(|next| match bytes.get(next..) {
@@ -101,52 +82,40 @@ fn end(bytes: &[u8], from: usize) -> Option<usize> {
     })
 }
 
-/// Judges a head, which ends with its blank line.
-pub fn check(head: &[u8]) -> Result<Framing, Fault> {
+/// Judges a head, or the beginning of one, for which it is None.
+fn parse(head: &[u8]) -> Result<Option<Extent>, Fault> {
     // httparse takes a bare LF for a line's end; others in front of us may not.
     if memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r') {
         return Err(Fault::Malformed("a line ends without a carriage return"));
     }
     let mut fields = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(head, &mut fields) {
-        Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-        Ok(_) => return Err(Fault::Malformed("its head ends in the middle")),
-        Err(error) => return Err(parse_fault(error)),
-    }
+    let length = match request.parse_with_uninit_headers(head, &mut fields) {
+        Ok(httparse::Status::Complete(length)) => length as u64,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(error) => return Err(fault(error)),
+    };
     let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
-    if Method::from_bytes(method.as_bytes()).is_err() {
-        return Err(Fault::Malformed("the method is not valid"));
-    }
-    if !is_plain(target) && !is_target(target, method) {
+    // A path, a whole URL, `*`, or for CONNECT alone a host.
+    if !Uri::try_from(target).is_ok_and(|uri| !uri.path().is_empty() || method == "CONNECT") {
         return Err(Fault::Malformed("the target of the request line is not valid"));
     }
-    framing(request.headers, request.version == Some(1))
+    extent(length, request.headers, request.version == Some(1)).map(Some)
 }
 
-fn parse_fault(error: httparse::Error) -> Fault {
+fn fault(error: httparse::Error) -> Fault {
     match error {
         httparse::Error::TooManyHeaders => Fault::TooManyFields,
         httparse::Error::HeaderName => Fault::Malformed("the name of a header is not valid"),
         httparse::Error::HeaderValue => Fault::Malformed("the value of a header is not valid"),
         httparse::Error::Version => Fault::Malformed("its version is not HTTP/1.1 or HTTP/1.0"),
         httparse::Error::Token => Fault::Malformed("the request line is not valid"),
-        _ => Fault::Malformed("a line is not valid"),
+        httparse::Error::NewLine | httparse::Error::Status => Fault::Malformed("a line is not valid"),
     }
 }
 
-/// A path with a query of harmless characters, as nearly all are; anything else is asked of the real parser.
-fn is_plain(target: &str) -> bool {
-    target.starts_with('/')
-        && target.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~?&=%+,:;@!$'()*".contains(&byte))
-}
-
-/// A path, a whole URL, `*`, or for CONNECT alone a host.
-fn is_target(target: &str, method: &str) -> bool {
-    Uri::try_from(target).is_ok_and(|uri| !uri.path().is_empty() || method == "CONNECT")
-}
-
-fn framing(fields: &[httparse::Header<'_>], is_http_11: bool) -> Result<Framing, Fault> {
+/// Of a request whose head has so many bytes and these fields.
+fn extent(head: u64, fields: &[httparse::Header<'_>], is_http_11: bool) -> Result<Extent, Fault> {
     let (mut length, mut chunked, mut host) = (None, false, false);
     for field in fields {
         let value = field.value.trim_ascii();
@@ -172,8 +141,8 @@ fn framing(fields: &[httparse::Header<'_>], is_http_11: bool) -> Result<Framing,
     }
     match (length, chunked) {
         (Some(_), true) => Err(Fault::Framing("Content-Length is sent beside Transfer-Encoding")),
-        (None, true) => Ok(Framing::Chunked),
-        (length, false) => Ok(Framing::Length(length.unwrap_or(0))),
+        (None, true) => Ok(Extent::chunked(head)),
+        (length, false) => Ok(Extent::fixed(head + length.unwrap_or(0))),
     }
 }
 

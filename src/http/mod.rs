@@ -8,12 +8,13 @@ mod activity;
 mod api;
 mod body;
 mod call;
-mod chunked;
 mod deadline;
 mod decompress;
 mod exchange;
 mod export;
+mod extent;
 mod gate;
+mod h1;
 mod h2;
 mod head;
 mod items;
@@ -26,13 +27,10 @@ mod router;
 mod routes;
 mod server;
 mod socket;
-mod timeouts;
 mod tls;
 mod wire;
 
 pub use api::{Api, Readiness};
-pub use chunked::{Chunks, Malformed};
-pub use head::{Fault, Framing, check as check_head, look as look_for_head};
 pub use server::{Served, serve};
 pub use tls::Tls;
 

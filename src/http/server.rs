@@ -2,25 +2,20 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
 use metrics::{counter, gauge};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::deadline::timed_out;
 use super::gate::{Gate, Patience};
 use super::router::Peer;
 use super::socket::Socket;
 use super::wire::Wire;
-use super::{Api, exchange, h2, timeouts};
-use crate::limits::{H2_WINDOW_BYTES_MAX, H2_WINDOW_SHARE, HEAD_BYTES_MAX, HEADERS_MAX};
+use super::{Api, h1, h2};
+use crate::limits::{H2_WINDOW_BYTES_MAX, H2_WINDOW_SHARE};
 
 /// After `accept` failed (out of file descriptors, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -119,7 +114,7 @@ async fn connection(stream: TcpStream, common: Common) {
             // On the heap, so that the task of a connection of HTTP/1 is not as large.
             Box::pin(h2::serve(gate, common.api, common.peer, window.is_ok(), common.stop)).await;
         }
-        Ok((gate, false)) => http1(gate, socket, common).await,
+        Ok((gate, false)) => h1::serve(gate, socket, common.api, common.peer, common.stop).await,
     }
 }
 
@@ -128,18 +123,18 @@ async fn begin(socket: &Socket, api: &Api) -> io::Result<(Gate, bool)> {
     let timeouts = &api.timeouts;
     let patience = Patience { head: timeouts.head, idle: timeouts.idle };
     let Some(tls) = &api.tls else {
-        let mut gate = Gate::new(Wire::plain(socket.clone(), timeouts.write), patience);
+        let mut gate = Gate::new(Wire::new(socket.clone(), timeouts.write), patience);
         let is_http2 = gate.is_http2().await?;
         return Ok((gate, is_http2));
     };
     let handshake = tls.acceptor().accept(socket.clone());
     let Ok(shaken) = tokio::time::timeout(timeouts.handshake, handshake).await else {
-        timeouts::timed_out("handshake");
+        timed_out("handshake");
         return Err(io::ErrorKind::TimedOut.into());
     };
     let stream = shaken.inspect_err(|_| counter!("tidegate_tls_handshake_failures_total").increment(1))?;
     let agreed = stream.get_ref().1.alpn_protocol().map(|protocol| protocol == b"h2");
-    let mut gate = Gate::new(Wire::tls(stream, timeouts.write), patience);
+    let mut gate = Gate::new(Wire::new(stream, timeouts.write), patience);
     let is_http2 = match agreed {
         Some(true) => {
             gate.open();
@@ -149,65 +144,4 @@ async fn begin(socket: &Socket, api: &Api) -> io::Result<(Gate, bool)> {
         None => gate.is_http2().await?,
     };
     Ok((gate, is_http2))
-}
-
-async fn http1(gate: Gate, socket: Socket, common: Common) {
-    let Common { api, peer, mut stop, .. } = common;
-    let gauge = gate.gauge();
-    let encrypted = api.tls.is_some();
-    let started = Arc::new(AtomicBool::new(false));
-    let service = {
-        let (socket, gauge, started) = (socket.clone(), Arc::clone(&gauge), Arc::clone(&started));
-        service_fn(move |request: Request<Incoming>| {
-            let (api, socket) = (Arc::clone(&api), socket.clone());
-            let refused = gauge.refused();
-            started.store(true, Ordering::Relaxed);
-            async move {
-                if let Some(fault) = refused {
-                    return Ok(exchange::refuse(fault));
-                }
-                // What is written is worth finishing although nobody waits for it; what is read is not.
-                let reads = request.method() != Method::POST;
-                tokio::select! {
-                    response = exchange::answer(&api, peer, request) => Ok(response),
-                    () = socket.hung_up(encrypted), if reads => Err(io::Error::other("the reader hung up")),
-                }
-            }
-        })
-    };
-    let mut server = http1::Builder::new();
-    server
-        // A sender that has said all may close its side and still wants its answer.
-        .half_close(true)
-        // The gate keeps the time.
-        .header_read_timeout(None)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX);
-    {
-        let connection = server.serve_connection(TokioIo::new(gate), service);
-        tokio::pin!(connection);
-        let mut stopping = false;
-        loop {
-            tokio::select! {
-                result = connection.as_mut() => {
-                    if let Err(error) = result {
-                        tracing::debug!(%error, "a connection ended");
-                    }
-                    break;
-                }
-                _ = stop.wait_for(|stop| *stop), if !stopping => {
-                    // A connection that never sent a whole head would be waited for until its timeout; hyper itself
-                    // closes those that are idle between two requests.
-                    if !started.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    stopping = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-            }
-        }
-    }
-    if gauge.is_unread() {
-        socket.linger().await;
-    }
 }

@@ -1,4 +1,4 @@
-//! TLS: a certificate and its key from two PEM files, taken up again when they change.
+//! TLS: a certificate and its key from two PEM files, reloaded when they change.
 //!
 //! Both files are read every few seconds and compared by content, which works for files that are replaced, rewritten or
 //! reached over links. New connections get the new certificate; those that stand keep theirs. A pair that cannot be
@@ -44,13 +44,13 @@ impl Tls {
         Ok(Self { files: files.clone(), current, loaded: pair })
     }
 
-    /// What makes the handshake of a new connection.
+    /// For the handshake of a new connection.
     pub fn acceptor(&self) -> TlsAcceptor {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         TlsAcceptor::from(Arc::clone(&current))
     }
 
-    /// Takes up what the files become; never returns.
+    /// Reloads the files whenever they change; never returns.
     pub async fn follow(&self) {
         let mut last = self.loaded.clone();
         // Both files are seldom written at once: what is seen twice is meant.

@@ -6,32 +6,25 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::server::TlsStream;
 
-use super::deadline::Deadline;
-use super::socket::Socket;
+use super::deadline::{Deadline, timed_out};
 use crate::limits::ANSWER_BYTES_PER_SECOND_MIN;
 
 /// A connection that requests come over.
 pub struct Wire {
-    stream: Stream,
+    stream: Pin<Box<dyn Stream>>,
     /// Set while the peer has not taken what it was sent.
     stalled: Deadline,
     write_timeout: Duration,
 }
 
-enum Stream {
-    Plain(Socket),
-    Tls(Box<TlsStream<Socket>>),
-}
+trait Stream: AsyncRead + AsyncWrite + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
 
 impl Wire {
-    pub fn plain(socket: Socket, write_timeout: Duration) -> Self {
-        Self { stream: Stream::Plain(socket), stalled: Deadline::default(), write_timeout }
-    }
-
-    pub fn tls(stream: TlsStream<Socket>, write_timeout: Duration) -> Self {
-        Self { stream: Stream::Tls(Box::new(stream)), stalled: Deadline::default(), write_timeout }
+    pub fn new(stream: impl AsyncRead + AsyncWrite + Send + 'static, write_timeout: Duration) -> Self {
+        Self { stream: Box::pin(stream), stalled: Deadline::default(), write_timeout }
     }
 
     /// An operation towards the peer that cannot go on: fails once the peer has had its time.
@@ -40,7 +33,7 @@ impl Wire {
             self.stalled.set(self.write_timeout);
         }
         if self.stalled.poll_passed(cx) {
-            super::timeouts::timed_out("write");
+            timed_out("write");
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its answers")));
         }
         Poll::Pending
@@ -54,19 +47,13 @@ pub fn answer_time(bytes: usize) -> Duration {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
+        self.stream.as_mut().poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = match &mut self.stream {
-            Stream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        };
+        let written = self.stream.as_mut().poll_write(cx, bytes);
         match written {
             Poll::Pending => return self.stall(cx),
             // All of it is on its way; a part of it buys time for the rest, so that a trickle does not go on for ever.
@@ -78,18 +65,12 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = match &mut self.stream {
-            Stream::Plain(socket) => Pin::new(socket).poll_flush(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        };
+        let flushed = self.stream.as_mut().poll_flush(cx);
         if flushed.is_pending() { self.stall(cx) } else { flushed }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let ended = match &mut self.stream {
-            Stream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        };
+        let ended = self.stream.as_mut().poll_shutdown(cx);
         if ended.is_pending() { self.stall(cx) } else { ended }
     }
 }

@@ -17,7 +17,6 @@ pub const TESTS: &[Test] = tests!(postgres:
     malformed_heads_are_refused,
     head_limits_are_exact,
     a_large_head_that_keeps_coming_is_answered,
-    nothing_behind_a_refused_head_is_read,
     wrong_chunks_are_refused,
     half_a_head_is_closed_at_the_timeout,
     idle_connections_are_closed_at_the_timeout,
@@ -89,7 +88,7 @@ fn ambiguous_framing_is_refused(env: &Env) -> TestResult {
     let tidegate = env.serve_with(&PATIENT);
     let client = &tidegate.client;
     let fields = [
-        "content-length: 5\r\ncontent-length: 5\r\n",
+        "content-length: 0\r\ncontent-length: 0\r\n",
         "content-length: 5\r\ncontent-length: 6\r\n",
         "content-length: +5\r\n",
         "content-length: -5\r\n",
@@ -100,12 +99,10 @@ fn ambiguous_framing_is_refused(env: &Env) -> TestResult {
         "transfer-encoding: gzip, chunked\r\n",
         "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
     ];
+    let head = format!("POST /v1/events HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {}\r\n", client.key());
     for field in fields {
-        let request = format!(
-            "POST /v1/events HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {}\r\n{field}\r\n{}",
-            client.key(),
-            event(0)
-        );
+        // Behind it stands a request that nobody may read.
+        let request = format!("{head}{field}\r\n{head}content-length: {}\r\n\r\n{}", event(0).len(), event(0));
         refused(client, request.as_bytes(), 400, "ambiguous_framing");
     }
     assert_eq!(env.sql().count("events"), 0);
@@ -161,23 +158,6 @@ fn a_large_head_that_keeps_coming_is_answered(env: &Env) -> TestResult {
     // Closing on what is unread would reset the connection before its answer was seen.
     stream.write_all(&sized(1 << 20))?;
     answer(&stream).problem(431, "head_too_large");
-    Ok(())
-}
-
-fn nothing_behind_a_refused_head_is_read(env: &Env) -> TestResult {
-    let tidegate = env.serve_with(&PATIENT);
-    let key = tidegate.client.key();
-    let smuggled = format!(
-        "POST /v1/events HTTP/1.1\r\nauthorization: Bearer {key}\r\ncontent-length: {}\r\n\r\n",
-        event(0).len()
-    );
-    let request = format!(
-        "POST /v1/events HTTP/1.1\r\nauthorization: Bearer {key}\r\ncontent-length: 0\r\ncontent-length: 0\r\n\r\n\
-         {smuggled}{}",
-        event(0)
-    );
-    refused(&tidegate.client, request.as_bytes(), 400, "ambiguous_framing");
-    assert_eq!(env.sql().count("events"), 0);
     Ok(())
 }
 

@@ -14,9 +14,10 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::super::h1;
 use super::super::socket::Socket;
 use super::*;
-use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+use crate::limits::HEAD_BYTES_MAX;
 
 const PATIENCE: Patience = Patience { head: Duration::from_secs(60), idle: Duration::from_secs(60) };
 
@@ -36,15 +37,15 @@ fn talk(pieces: &[&[u8]]) -> Heard {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         client.set_nodelay(true).unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let gate = Gate::new(Wire::plain(Socket::new(stream), Duration::from_secs(60)), PATIENCE);
-        let gauge = gate.gauge();
+        let gate = Gate::new(Wire::new(Socket::new(stream), Duration::from_secs(60)), PATIENCE);
+        let seen = gate.seen();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&asked);
         let service = service_fn(move |request: Request<Incoming>| {
-            let (log, refused) = (Arc::clone(&log), gauge.refused());
+            let (log, refused) = (Arc::clone(&log), seen.refused());
             async move {
                 let line = match refused {
-                    Some(fault) => fault.code().as_str().to_owned(),
+                    Some(fault) => fault.into_problem().code().as_str().to_owned(),
                     None => {
                         let (parts, body) = request.into_parts();
                         let body = body.collect().await;
@@ -58,9 +59,7 @@ fn talk(pieces: &[&[u8]]) -> Heard {
                 )
             }
         });
-        let mut server = hyper::server::conn::http1::Builder::new();
-        server.half_close(true).header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
-        let serve = tokio::spawn(server.serve_connection(TokioIo::new(gate), service));
+        let serve = tokio::spawn(h1::builder().serve_connection(TokioIo::new(gate), service));
         for piece in pieces {
             // Fails when the server has closed already.
             let _ = client.write_all(piece).await;
@@ -106,9 +105,34 @@ fn a_refused_head_is_the_last_that_is_read() {
         let text = format!("GET /a HTTP/1.1\r\n\r\nPOST /b HTTP/1.1\r\n{fields}\r\n{smuggled}{smuggled}");
         assert_eq!(asked(&text), ["GET /a ", code], "{fields:?}");
     }
-    // Wrong chunks: the body ends with an error, and nothing behind it is a request.
-    let text = format!("POST /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n{smuggled}");
-    assert_eq!(asked(&text), ["POST /a ?"]);
+}
+
+#[test]
+fn a_body_of_wrong_chunks_is_the_last_that_is_read() {
+    let smuggled = "GET /admin HTTP/1.1\r\n\r\n";
+    for body in [
+        "\r\n",
+        "x\r\n",
+        "-1\r\n",
+        "0x1\r\na\r\n0\r\n\r\n",
+        " 1\r\na\r\n0\r\n\r\n",
+        ";x\r\na\r\n0\r\n\r\n",
+        "1\na\r\n0\r\n\r\n",
+        "1;x\na\r\n0\r\n\r\n",
+        "1;x\ry\r\na\r\n0\r\n\r\n",
+        "1\r\nab\r\n0\r\n\r\n",
+        "2\r\nab0\r\n\r\n",
+        "1\r\na\n0\r\n\r\n",
+        "10000000000000000\r\na",
+        "0\r\n\n",
+        "0\r\na: b\n\r\n",
+        "0\r\na: b\r\n\n",
+        "0\r\n\r\r\n",
+        "0\r\na: b\rc: d\r\n\r\n",
+    ] {
+        let text = format!("POST /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{body}{smuggled}{smuggled}");
+        assert_eq!(asked(&text), ["POST /a ?"], "{body:?}");
+    }
 }
 
 #[test]
@@ -145,13 +169,29 @@ fn token() -> impl Strategy<Value = String> {
         Just("upgrade: h2c\r\n".to_owned()),
         Just("\r\n".to_owned()),
         Just("\r\n".to_owned()),
+        Just("\n".to_owned()),
         Just("abc".to_owned()),
         Just("3\r\nabc\r\n".to_owned()),
         Just("0\r\n\r\n".to_owned()),
+        Just("3 ;x\r\nabc\r\n0\r\nt: u\r\n".to_owned()),
         "[ -~]{0,6}\r\n".prop_map(|text| text),
         "[a-zA-Z-]{1,9}: [ -~\t]{0,12}\r\n".prop_map(|text| text),
         "[A-Z]{1,4} [!-~]{0,12} HTTP/1.[01]\r\n".prop_map(|text| text),
         "(?s-u:[\\x00-\\x7f]{0,3})".prop_map(|text| text),
+    ]
+}
+
+/// A token of a chunked body, right or nearly.
+fn chunk_token() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => Just("3\r\nabc\r\n".to_owned()),
+        1 => Just("3 ;x=\"y\"\r\nabc\r\n".to_owned()),
+        1 => Just("0\r\n".to_owned()),
+        1 => Just("0\r\nt: u\r\n".to_owned()),
+        1 => Just("0\r\n\n".to_owned()),
+        1 => Just("\n".to_owned()),
+        2 => Just("\r\n".to_owned()),
+        1 => "[\r\n:; 0-2a]{1,3}".prop_map(|text| text),
     ]
 }
 
@@ -167,5 +207,20 @@ proptest! {
         let answers = heard.answers.matches("HTTP/1.").count() - heard.answers.matches(" 100 Continue").count();
         prop_assert_eq!(answers, heard.answers.matches("x-ours: 1").count(), "{:?}: {:?}", text, heard);
         prop_assert_eq!(answers, heard.asked.len(), "{:?}: {:?}", text, heard);
+    }
+
+    /// What comes behind a body of chunks, right or nearly, is read as if it came alone.
+    #[test]
+    fn hyper_and_the_gate_agree_on_ends(tokens in prop::collection::vec(chunk_token(), 0..8)) {
+        let head = "POST /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
+        let text = format!("{head}{}0\r\n\r\nGET /next HTTP/1.1\r\n\r\n", tokens.concat());
+        let heard = talk(&[text.as_bytes()]);
+        let (end, follow) = Extent::chunked(head.len() as u64).advance(text.as_bytes());
+        if heard.asked[0].ends_with('?') {
+            prop_assert_eq!(heard.asked.len(), 1, "{:?}: {:?}", text, heard);
+        } else {
+            prop_assert_eq!(follow, Follow::Done, "{:?}: {:?}", text, heard);
+            prop_assert_eq!(&heard.asked[1..], &talk(&[&text.as_bytes()[end..]]).asked, "{:?}", text);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn look_whole(text: &str) -> Result<Option<(usize, Framing)>, Fault> {
+fn look_whole(text: &str) -> Result<Option<Extent>, Fault> {
     look(text.as_bytes(), 0)
 }
 
@@ -10,7 +10,7 @@ fn code(text: &str) -> &'static str {
     match look_whole(text) {
         Ok(Some(_)) => "passes",
         Ok(None) => "more",
-        Err(fault) => fault.code().as_str(),
+        Err(fault) => fault.into_problem().code().as_str(),
     }
 }
 
@@ -20,16 +20,18 @@ fn with(fields: &str) -> String {
 
 #[test]
 fn framing_is_read() {
-    for (fields, framing) in [
-        ("", Framing::Length(0)),
-        ("content-length: 0\r\n", Framing::Length(0)),
-        ("Content-Length:  42 \r\n", Framing::Length(42)),
-        ("Content-Length: 000000000000000042\r\n", Framing::Length(42)),
-        ("transfer-encoding: Chunked\r\n", Framing::Chunked),
+    for (fields, length) in [
+        ("", 0),
+        ("content-length: 0\r\n", 0),
+        ("Content-Length:  42 \r\n", 42),
+        ("Content-Length: 000000000000000042\r\n", 42),
     ] {
         let head = with(fields);
-        assert_eq!(look_whole(&format!("{head}body")), Ok(Some((head.len(), framing))), "{fields:?}");
+        let extent = Extent::fixed(head.len() as u64 + length);
+        assert_eq!(look_whole(&format!("{head}body")), Ok(Some(extent)), "{fields:?}");
     }
+    let head = with("transfer-encoding: Chunked\r\n");
+    assert_eq!(look_whole(&head), Ok(Some(Extent::chunked(head.len() as u64))));
     assert_eq!(code("GET / HTTP/1.0\r\n\r\n"), "passes");
     assert_eq!(code("\r\nGET / HTTP/1.1\r\n\r\n"), "passes");
     assert_eq!(code("GET http://h/p?q HTTP/1.1\r\n\r\n"), "passes");
@@ -67,7 +69,7 @@ fn what_is_no_request_is_refused() {
     for text in [
         "\x16\x03\x01\x02",
         "{",
-        "\r\n\r\n\r\n\r\n\r\n",
+        "\r\n\r\nGET / HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\n\n",
         "GET / HTTP/1.1\r\nhost: h\n\r\n",
         "GET / HTTP/1.1\r\nhost: h\r\n\n",
@@ -115,7 +117,7 @@ fn pieces_are_judged_like_the_whole() {
     let head = format!("\r\n{}", with("content-length: 7\r\n"));
     for cut in 0..head.len() {
         assert_eq!(look(&head.as_bytes()[..cut], 0), Ok(None), "{cut}");
-        assert_eq!(look(head.as_bytes(), cut), Ok(Some((head.len(), Framing::Length(7)))), "{cut}");
+        assert_eq!(look(head.as_bytes(), cut), Ok(Some(Extent::fixed(head.len() as u64 + 7))), "{cut}");
     }
 }
 

@@ -1,0 +1,71 @@
+//! HTTP/1: one connection behind its gate.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use tokio::sync::watch;
+
+use super::gate::Gate;
+use super::router::Peer;
+use super::socket::Socket;
+use super::{Api, exchange};
+use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+
+/// hyper behind a gate.
+pub fn builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // A sender that has said all may close its side and still wants its answer.
+        .half_close(true)
+        // The gate keeps the time.
+        .header_read_timeout(None)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX);
+    builder
+}
+
+/// Serves a connection of HTTP/1 to its end.
+pub async fn serve(gate: Gate, socket: Socket, api: Arc<Api>, peer: Peer, mut stop: watch::Receiver<bool>) {
+    let seen = gate.seen();
+    let service = {
+        let (socket, seen) = (socket.clone(), Arc::clone(&seen));
+        service_fn(move |request: Request<Incoming>| {
+            let (api, socket, refused) = (Arc::clone(&api), socket.clone(), seen.refused());
+            async move {
+                if let Some(fault) = refused {
+                    return Ok(exchange::refuse(fault));
+                }
+                // What is written is worth finishing although nobody waits for it; what is read is not.
+                let reads = request.method() != Method::POST;
+                tokio::select! {
+                    response = exchange::answer(&api, peer, request) => Ok(response),
+                    () = socket.hung_up(api.tls.is_some()), if reads => Err(io::Error::other("the reader hung up")),
+                }
+            }
+        })
+    };
+    {
+        let mut connection = pin!(builder().serve_connection(TokioIo::new(gate), service));
+        let mut ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            _ = stop.wait_for(|stop| *stop) => None,
+        };
+        if ended.is_none() {
+            // Closes one that has no whole head yet at once, since the gate holds back what there is of it.
+            connection.as_mut().graceful_shutdown();
+            ended = Some(connection.await);
+        }
+        if let Some(Err(error)) = ended {
+            tracing::debug!(%error, "a connection ended");
+        }
+    }
+    if seen.is_unread() {
+        socket.linger().await;
+    }
+}
