@@ -5,6 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 /// First byte, so that the format can change: numbers of eight bytes each.
@@ -24,6 +25,9 @@ pub enum CursorError {
     OtherQuery,
 }
 
+/// Where a page ended.
+pub type Position<const N: usize, const T: usize> = ([i64; N], [String; T]);
+
 /// What a cursor belongs to.
 pub struct Scope {
     tenant: [u8; TAG_BYTES],
@@ -36,22 +40,12 @@ impl Scope {
         Self { tenant: tag(&[tenant_id]), query: tag(&[tenant_id, query]) }
     }
 
-    /// The text of a cursor at `position`.
-    pub fn encode<const N: usize>(&self, position: [i64; N]) -> String {
-        URL_SAFE_NO_PAD.encode(self.head(NUMBERS, &position))
-    }
-
-    /// The position of a cursor.
-    pub fn decode<const N: usize>(&self, text: &str) -> Result<[i64; N], CursorError> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
-        let parts = self.checked(NUMBERS, &bytes)?;
-        let (position, rest) = numbers(parts)?;
-        if rest.is_empty() { Ok(position) } else { Err(CursorError::Malformed) }
-    }
-
-    /// The text of a cursor at a position that has texts in it as well.
-    pub fn encode_texts<const N: usize, const T: usize>(&self, position: [i64; N], texts: [&str; T]) -> String {
-        let mut bytes = self.head(NUMBERS_AND_TEXTS, &position);
+    /// The text of a cursor at a position of numbers and texts.
+    pub fn encode<const N: usize, const T: usize>(&self, position: [i64; N], texts: [&str; T]) -> String {
+        let mut bytes = vec![version::<T>()];
+        bytes.extend(self.tenant);
+        bytes.extend(self.query);
+        bytes.extend(position.iter().flat_map(|part| part.to_be_bytes()));
         for text in texts {
             bytes.extend(u16::try_from(text.len()).expect("names have at most some hundred bytes").to_be_bytes());
             bytes.extend(text.as_bytes());
@@ -59,13 +53,10 @@ impl Scope {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The position of such a cursor.
-    pub fn decode_texts<const N: usize, const T: usize>(
-        &self,
-        text: &str,
-    ) -> Result<([i64; N], [String; T]), CursorError> {
+    /// The position of a cursor.
+    pub fn decode<const N: usize, const T: usize>(&self, text: &str) -> Result<Position<N, T>, CursorError> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
-        let parts = self.checked(NUMBERS_AND_TEXTS, &bytes)?;
+        let parts = self.checked(version::<T>(), &bytes)?;
         let (position, mut rest) = numbers(parts)?;
         let mut texts = [const { String::new() }; T];
         for text in &mut texts {
@@ -79,14 +70,6 @@ impl Scope {
             rest = behind;
         }
         if rest.is_empty() { Ok((position, texts)) } else { Err(CursorError::Malformed) }
-    }
-
-    fn head(&self, version: u8, position: &[i64]) -> Vec<u8> {
-        let mut bytes = vec![version];
-        bytes.extend(self.tenant);
-        bytes.extend(self.query);
-        bytes.extend(position.iter().flat_map(|part| part.to_be_bytes()));
-        bytes
     }
 
     /// What is behind the tags, when they are ours.
@@ -103,6 +86,16 @@ impl Scope {
         }
         if head[0] == version { Ok(parts) } else { Err(CursorError::Malformed) }
     }
+}
+
+/// The version of a position with so many texts.
+fn version<const T: usize>() -> u8 {
+    if T == 0 { NUMBERS } else { NUMBERS_AND_TEXTS }
+}
+
+/// A time in a position.
+pub fn position_time(microseconds: i64) -> Result<Timestamp, CursorError> {
+    Timestamp::from_microsecond(microseconds).map_err(|_| CursorError::Malformed)
 }
 
 /// The leading numbers, and what is behind them.
@@ -131,26 +124,28 @@ mod tests {
 
     #[test]
     fn a_cursor_belongs_to_one_tenant_and_query() {
-        let text = Scope::new("a", "events").encode([1, -2, i64::MAX]);
-        assert_eq!(Scope::new("a", "events").decode(&text), Ok([1, -2, i64::MAX]));
-        assert_eq!(Scope::new("b", "events").decode::<3>(&text), Err(CursorError::NotFound));
-        assert_eq!(Scope::new("a", "events?x").decode::<3>(&text), Err(CursorError::OtherQuery));
-        assert_eq!(Scope::new("a", "events").decode::<2>(&text), Err(CursorError::Malformed));
-        assert_eq!(Scope::new("a", "events").decode::<3>("!"), Err(CursorError::Malformed));
-        assert_eq!(Scope::new("a", "events").decode::<3>(""), Err(CursorError::Malformed));
+        let decode = |tenant: &str, query: &str, text: &str| Scope::new(tenant, query).decode::<3, 0>(text);
+        let text = Scope::new("a", "events").encode([1, -2, i64::MAX], []);
+        assert_eq!(decode("a", "events", &text), Ok(([1, -2, i64::MAX], [])));
+        assert_eq!(decode("b", "events", &text), Err(CursorError::NotFound));
+        assert_eq!(decode("a", "events?x", &text), Err(CursorError::OtherQuery));
+        assert_eq!(Scope::new("a", "events").decode::<2, 0>(&text), Err(CursorError::Malformed));
+        assert_eq!(decode("a", "events", "!"), Err(CursorError::Malformed));
+        assert_eq!(decode("a", "events", ""), Err(CursorError::Malformed));
     }
+
     #[test]
     fn texts_are_part_of_a_position() {
         let scope = Scope::new("a", "metrics");
-        let text = scope.encode_texts([7], ["", "a,b", "grüße"]);
-        let parts = scope.decode_texts::<1, 3>(&text).map(|(numbers, texts)| (numbers, texts.join("|")));
+        let text = scope.encode([7], ["", "a,b", "grüße"]);
+        let parts = scope.decode::<1, 3>(&text).map(|(numbers, texts)| (numbers, texts.join("|")));
         assert_eq!(parts, Ok(([7], "|a,b|grüße".to_owned())));
-        assert_eq!(scope.decode_texts::<1, 2>(&text), Err(CursorError::Malformed));
-        assert_eq!(scope.decode_texts::<1, 4>(&text), Err(CursorError::Malformed));
-        assert_eq!(scope.decode::<1>(&text), Err(CursorError::Malformed), "another form");
-        assert_eq!(scope.decode_texts::<1, 0>(&scope.encode([7])), Err(CursorError::Malformed), "another form");
-        assert_eq!(Scope::new("b", "metrics").decode_texts::<1, 3>(&text), Err(CursorError::NotFound));
-        assert_eq!(Scope::new("a", "other").decode_texts::<1, 3>(&text), Err(CursorError::OtherQuery));
-        assert_eq!(scope.decode_texts::<1, 1>(&scope.encode_texts([7], ["\0"])), Err(CursorError::Malformed));
+        assert_eq!(scope.decode::<1, 2>(&text), Err(CursorError::Malformed));
+        assert_eq!(scope.decode::<1, 4>(&text), Err(CursorError::Malformed));
+        assert_eq!(scope.decode::<1, 0>(&text), Err(CursorError::Malformed), "another form");
+        assert_eq!(scope.decode::<1, 1>(&scope.encode([7], [])), Err(CursorError::Malformed), "another form");
+        assert_eq!(Scope::new("b", "metrics").decode::<1, 3>(&text), Err(CursorError::NotFound));
+        assert_eq!(Scope::new("a", "other").decode::<1, 3>(&text), Err(CursorError::OtherQuery));
+        assert_eq!(scope.decode::<1, 1>(&scope.encode([7], ["\0"])), Err(CursorError::Malformed));
     }
 }

@@ -1,15 +1,15 @@
 //! Whether a rollup is up to date: which of its buckets lag behind the rows, known from what the database itself notes.
 //!
 //! Asked before the rollup is read. A bucket that is clean then holds at least what was committed before, also when it is
-//! made anew between the two questions, so that an answer is exact at any moment, however late its data.
+//! recomputed between the two questions, so that an answer is exact at any moment, however late its data.
 
 use std::time::Duration;
 
-use tokio_postgres::types::Type;
-
-use super::filter::Sql;
+use super::error::ReadError;
 use super::levels::{Micros, Width, before};
-use super::{ReadError, Reads};
+use super::reads::Reads;
+use super::sql::Sql;
+use crate::model::Kind;
 use crate::storage::Engine;
 
 /// What is known of a rollup within a range.
@@ -22,15 +22,6 @@ pub struct Freshness {
     metrics_age: Option<Duration>,
 }
 
-/// Which rows a rollup is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// `events`
-    Events,
-    /// `metrics`
-    Metrics,
-}
-
 impl Reads {
     /// Where `level` lags for a tenant within `[from, to)`; both at bounds of its buckets, since what is noted is times of rows.
     pub(super) async fn freshness(
@@ -40,14 +31,12 @@ impl Reads {
         (from, to): (Micros, Micros),
     ) -> Result<Freshness, ReadError> {
         let mut sql = Sql::new("");
-        // The parameters come first, in the order that the files name them; the text is the file's.
-        sql.bind(level.to_owned(), Type::TEXT).bind(from, Type::INT8).bind(to, Type::INT8);
-        sql.bind(tenant_id.to_owned(), Type::TEXT);
+        sql.value(level.to_owned()).value(from).value(to).value(tenant_id.to_owned());
         sql.text = match self.engine {
             Engine::Timescale => include_str!("../../sql/queries/stale_timescale.sql").to_owned(),
             Engine::Postgres => include_str!("../../sql/queries/stale_postgres.sql").to_owned(),
         };
-        let (rows, _) = self.rows(&sql).await?;
+        let rows = self.rows(&sql).await?.rows;
         let age = |column: usize| {
             let days: Option<i32> = rows.first().and_then(|row| row.get(column));
             days.and_then(|days| u64::try_from(days).ok()).map(|days| Duration::from_secs(days * 24 * 3600))

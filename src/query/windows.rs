@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::limits::{WINDOWS_FEW, WINDOWS_MANY};
 
 /// `[from, to)`; None is no bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Window {
     /// Oldest, inclusive.
     pub from: Option<Timestamp>,

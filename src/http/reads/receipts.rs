@@ -3,7 +3,7 @@
 use hyper::{Response, StatusCode};
 use uuid::Uuid;
 
-use super::problem;
+use super::list::problem;
 use crate::http::Api;
 use crate::http::params::Params;
 use crate::http::problem::{Code, Problem};
