@@ -6,8 +6,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::response::{self, Body, answer, full};
-use crate::limits::STREAM_PAGE_ROWS;
+use super::response::{self, Body, answer};
 use crate::query::{Listing, PageRequest, ReadError, Reads};
 
 /// How rows are written.
@@ -47,13 +46,6 @@ impl Form {
     }
 }
 
-/// An answer of rows that are at hand.
-pub fn at_hand(rows: &[impl Serialize], columns: &[&str], form: Form) -> Response<Body> {
-    let mut bytes = form.header(columns);
-    form.write(&mut bytes, rows, columns);
-    answer(StatusCode::OK, form.content_type(), full(bytes))
-}
-
 /// A list that is being written out.
 struct Export<L> {
     reads: Reads,
@@ -70,7 +62,7 @@ impl<L: Listing> Export<L> {
     /// Appends the next page; false when there is none.
     async fn write_page(&mut self, into: &mut Vec<u8>) -> Result<bool, ReadError> {
         let Some(mut request) = self.next.take().filter(|_| self.left > 0) else { return Ok(false) };
-        request.limit = self.left.min(STREAM_PAGE_ROWS);
+        request.limit = self.left.min(L::ROWS_STREAMED);
         let page = self.list.page(&self.reads, &request).await?;
         self.form.write(into, &page.items, &self.columns);
         self.left -= page.items.len();

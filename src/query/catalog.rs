@@ -33,7 +33,8 @@ impl Listing for CatalogQuery {
 
     /// By name, asset and type.
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<Series>, ReadError> {
-        let scope = request.scope(&format!("catalog {:?} {:?}", self.series, self.search));
+        let what = format!("catalog {:?} {:?}", self.series, self.search);
+        let (scope, after) = request.start::<[String; 3]>(&what)?;
         let mut sql = Sql::of_tenant(&Series::select(""), &request.tenant_id);
         self.series.push(&mut sql);
         if let Some(search) = &self.search {
@@ -41,14 +42,14 @@ impl Listing for CatalogQuery {
             sql.push(" AND (strpos(lower(metric_name), lower(").bind(search.clone());
             sql.push(")) > 0 OR strpos(lower(asset_id), lower(").bind(search.clone()).push(")) > 0)");
         }
-        if let Some(([], series)) = request.after::<0, 3>(&scope)? {
+        if let Some(series) = after {
             sql.push(" AND (metric_name, asset_id, metric_type) > ").push_tuple(series);
         }
         sql.push(" ORDER BY metric_name, asset_id, metric_type").push_limit(request.limit + 1);
         let found = reads.rows(&sql).await?;
         Page::of(&found, request.limit, Series::read, |last| {
             let last = Series::read(last)?;
-            Ok(scope.encode([], [&last.metric_name, &last.asset_id, &last.metric_type]))
+            Ok(scope.encode(&[last.metric_name, last.asset_id, last.metric_type]))
         })
     }
 }

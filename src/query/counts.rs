@@ -12,7 +12,6 @@ use serde_json::{Map, Value};
 use tokio_postgres::Row;
 
 use super::columns::Columns;
-use super::cursor::CursorError;
 use super::error::ReadError;
 use super::filter::{Field, Filter};
 use super::levels::{Micros, Part, Source, Width, before, parts};
@@ -23,9 +22,6 @@ use super::windows::Window;
 use crate::limits::PAGE_ROWS_MAX;
 use crate::model::Kind;
 
-/// Width of a bucket.
-pub type Bucket = Width;
-
 const HOURLY: &str = "event_counts_hourly";
 /// The fields that the hourly rollup has.
 const HOURLY_FIELDS: [&str; 3] = ["source_module", "event_type", "severity"];
@@ -34,8 +30,10 @@ const HOURLY_FIELDS: [&str; 3] = ["source_module", "event_type", "severity"];
 pub struct CountsQuery {
     pub filter: Filter,
     pub window: Window,
-    pub bucket: Option<Bucket>,
+    pub bucket: Option<Width>,
     pub group_by: Vec<Field>,
+    /// All groups, or none if a page does not hold them.
+    pub whole: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,6 +58,8 @@ impl Listing for CountsQuery {
     type Item = Count;
 
     const ROWS_DEFAULT: usize = PAGE_ROWS_MAX;
+    /// Each page counts anew.
+    const ROWS_STREAMED: usize = PAGE_ROWS_MAX;
 
     fn columns(&self) -> Vec<&'static str> {
         self.grouped().chain(once("count")).collect()
@@ -69,12 +69,9 @@ impl Listing for CountsQuery {
     ///
     /// Its cursor is a number of groups: where a group stands follows from counts, and these change while events arrive.
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<Count>, ReadError> {
-        let scope = request.scope(&format!("counts {} {:?} {:?}", self.filter.describe(), self.bucket, self.group_by));
-        let passed = match request.after(&scope)? {
-            None => 0,
-            Some(([passed], [])) if passed >= 0 => passed,
-            Some(_) => return Err(CursorError::Malformed.into()),
-        };
+        let what = format!("counts {} {:?} {:?}", self.filter.describe(), self.bucket, self.group_by);
+        let (scope, passed) = request.start::<u32>(&what)?;
+        let passed = passed.unwrap_or(0);
         let pieces = reads.pieces(self, &request.tenant_id).await?;
         let mut sql = Sql::new("SELECT ");
         for name in self.grouped() {
@@ -88,10 +85,12 @@ impl Listing for CountsQuery {
         let order =
             newest_first.into_iter().chain(once("count DESC")).chain(self.group_by.iter().map(|field| field.name()));
         sql.push(" ORDER BY ").push(&order.collect::<Vec<_>>().join(", "));
-        sql.push_limit(request.limit + 1).push(" OFFSET ").bind(passed);
+        sql.push_limit(request.limit + 1).push(" OFFSET ").bind(i64::from(passed));
         let found = reads.rows(&sql).await?;
-        let shown = i64::try_from(found.rows.len().min(request.limit)).unwrap_or(i64::MAX);
-        Page::of(&found, request.limit, |row| self.count(row), |_| Ok(scope.encode([passed.saturating_add(shown)], [])))
+        let shown = u32::try_from(found.rows.len().min(request.limit)).unwrap_or(u32::MAX);
+        let cursor = |_: &Row| Ok(scope.encode(&passed.saturating_add(shown)));
+        let page = Page::of(&found, request.limit, |row| self.count(row), cursor)?;
+        if self.whole && page.next_cursor.is_some() { Err(ReadError::TooManyGroups) } else { Ok(page) }
     }
 }
 

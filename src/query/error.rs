@@ -14,6 +14,8 @@ pub enum ReadError {
     Timeout,
     /// It asks for more than can be answered; what to ask instead.
     Unbounded(String),
+    /// Counts that are asked for whole, and have more groups than a page.
+    TooManyGroups,
     /// A value that PostgreSQL cannot take, with its reason.
     Value(String),
     Storage(StorageError),

@@ -70,15 +70,8 @@ impl Reads {
     pub async fn event(&self, tenant_id: &str, id: Uuid) -> Result<Event, ReadError> {
         let told = time_of(id).and_then(|at| Window::around(at, UUID_TIME_SKEW));
         let windows = told.into_iter().chain(Window::default().pieces(Timestamp::now(), Density::Few));
-        let found = self
-            .newest(windows, 0, |window, rows| {
-                let mut sql = Sql::of_tenant(&Event::select(""), tenant_id);
-                sql.push_within("timestamp", window);
-                sql.push(" AND id = ").bind(id).push(" ORDER BY timestamp DESC").push_limit(rows);
-                sql
-            })
-            .await?;
-        found.rows.first().map_or(Err(ReadError::NotFound("event")), Event::read)
+        let found = self.event_within(&Event::select(""), tenant_id, id, windows).await?;
+        found.as_ref().map_or(Err(ReadError::NotFound("event")), Event::read)
     }
 }
 

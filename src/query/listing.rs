@@ -1,13 +1,14 @@
 //! What all lists have in common: a page is asked for, and answered with where the next one starts.
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio_postgres::Row;
 
 use super::columns::Columns;
-use super::cursor::{Position, Scope};
+use super::cursor::{CursorError, Scope};
 use super::error::ReadError;
 use super::reads::{Found, Reads};
-use crate::limits::PAGE_ROWS_DEFAULT;
+use crate::limits::{PAGE_ROWS_DEFAULT, STREAM_PAGE_ROWS};
 
 /// Whose page, how many rows of it, and where it starts.
 #[derive(Debug, Clone)]
@@ -19,18 +20,12 @@ pub struct PageRequest {
 }
 
 impl PageRequest {
-    /// What the cursors of a list belong to; `what` says all that is asked for but bounds of time: `-1h` means another time on
-    /// every page, and the cursor's position bounds the page from above.
-    pub(super) fn scope(&self, what: &str) -> Scope {
-        Scope::new(&self.tenant_id, what)
-    }
-
-    /// The position that the page starts behind.
-    pub(super) fn after<const N: usize, const T: usize>(
-        &self,
-        scope: &Scope,
-    ) -> Result<Option<Position<N, T>>, ReadError> {
-        Ok(self.cursor.as_ref().map(|cursor| scope.decode(cursor)).transpose()?)
+    /// What the list's cursors belong to, and the position behind which the page starts. `what` says all that is asked for but
+    /// bounds of time: `-1h` means another time on every page, and the position bounds the page from above.
+    pub(super) fn start<P: DeserializeOwned>(&self, what: &str) -> Result<(Scope, Option<P>), CursorError> {
+        let scope = Scope::new(&self.tenant_id, what);
+        let after = self.cursor.as_ref().map(|cursor| scope.decode(cursor)).transpose()?;
+        Ok((scope, after))
     }
 }
 
@@ -66,6 +61,9 @@ pub trait Listing: Send + Sync + Sized + 'static {
 
     /// Rows of a page when the reader names none.
     const ROWS_DEFAULT: usize = PAGE_ROWS_DEFAULT;
+
+    /// Rows of a page while all of them are streamed.
+    const ROWS_STREAMED: usize = STREAM_PAGE_ROWS;
 
     /// The columns of CSV.
     fn columns(&self) -> Vec<&'static str> {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::error::ReadError;
 use super::reads::{Found, Reads};
 use super::sql::Sql;
+use super::windows::Window;
 
 /// An event's id and timestamp.
 pub type Key = (Uuid, Timestamp);
@@ -22,6 +23,23 @@ pub fn key(row: &Row) -> Result<Key, ReadError> {
 const GAP: SignedDuration = SignedDuration::from_hours(1);
 
 impl Reads {
+    /// The newest event of a tenant with this id within the first of these windows that has one, as a row of `select`.
+    pub(super) async fn event_within(
+        &self,
+        select: &str,
+        tenant_id: &str,
+        id: Uuid,
+        windows: impl IntoIterator<Item = Window>,
+    ) -> Result<Option<Row>, ReadError> {
+        let sql = |window: &Window, rows: usize| {
+            let mut sql = Sql::of_tenant(select, tenant_id);
+            sql.push_within("timestamp", window);
+            sql.push(" AND id = ").bind(id).push(" ORDER BY timestamp DESC").push_limit(rows);
+            sql
+        };
+        Ok(self.newest(windows, 0, sql).await?.rows.pop())
+    }
+
     /// The events of a tenant with these keys, as rows of `select`, which has id and timestamp; the flag says that
     /// they do not fit a page, and some are missing.
     pub(super) async fn events_at(

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::columns::{Stored, columns};
-use super::cursor::{CursorError, position_time};
+use super::cursor::CursorError;
 use super::error::ReadError;
 use super::filter::SeriesFilter;
 use super::levels::{Micros, Part, Resolution, Source, Width, parts};
@@ -51,10 +51,7 @@ pub struct PointsQuery {
 }
 
 /// Where a page starts: behind this bucket of this series.
-struct After {
-    bucket: Timestamp,
-    series: [String; 3],
-}
+type Place = (Timestamp, [String; 3]);
 
 impl Listing for PointsQuery {
     type Item = Point;
@@ -63,17 +60,15 @@ impl Listing for PointsQuery {
 
     /// Newest first, then by series.
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<Point>, ReadError> {
-        let scope = request.scope(&format!("metrics {:?} {:?}", self.series, self.resolution));
+        let what = format!("metrics {:?} {:?}", self.series, self.resolution);
+        let (scope, after) = request.start::<(String, Place)>(&what)?;
         let now = Timestamp::now().as_microsecond();
         let (from, to) = (self.from.as_microsecond(), self.to.as_microsecond());
         // What `auto` chose for the first page holds for those after it, though the clock moves on.
-        let (width, after) = match (request.after(&scope)?, self.resolution) {
+        let (width, after) = match (after, self.resolution) {
+            (Some((width, place)), _) => (Width::parse(&width).ok_or(CursorError::Malformed)?, Some(place)),
             (None, Resolution::Level(width)) => (width, None),
             (None, _) => (reads.kept.auto(from, to, now), None),
-            (Some(([bucket], [width, asset_id, metric_type, metric_name])), _) => {
-                let width = Width::parse(&width).ok_or(CursorError::Malformed)?;
-                (width, Some(After { bucket: position_time(bucket)?, series: [asset_id, metric_type, metric_name] }))
-            }
         };
         if width.buckets(from, to) > BUCKETS_MAX {
             return Err(ReadError::Unbounded(format!(
@@ -81,7 +76,7 @@ impl Listing for PointsQuery {
                 width.name()
             )));
         }
-        let end = after.as_ref().map_or(to, |after| to.min(after.bucket.as_microsecond().saturating_add(1)));
+        let end = after.as_ref().map_or(to, |after| to.min(after.0.as_microsecond().saturating_add(1)));
         let parts = reads.parts_of(&request.tenant_id, width, (from, end), now).await?;
         let found = if parts.is_empty() {
             Found { rows: Vec::new(), cut: false }
@@ -92,9 +87,8 @@ impl Listing for PointsQuery {
         };
         let read = |row: &_| Ok(Point { resolution: width.name(), ..Point::read(row)? });
         let page = Page::of(&found, request.limit, read, |last| {
-            let last = Point::read(last)?;
-            let texts = [width.name(), &last.asset_id, &last.metric_type, &last.metric_name];
-            Ok(scope.encode([last.bucket.as_microsecond()], texts))
+            let Point { bucket, asset_id, metric_type, metric_name, .. } = Point::read(last)?;
+            Ok(scope.encode(&(width.name(), (bucket, [asset_id, metric_type, metric_name]))))
         })?;
         Ok(Page { resolution: Some(width.name()), ..page })
     }
@@ -107,7 +101,7 @@ impl PointsQuery {
         width: Width,
         stored: &str,
         parts: &[Part],
-        after: Option<After>,
+        after: Option<Place>,
     ) -> Result<Sql, ReadError> {
         let mut sql = Sql::new("SELECT * FROM (");
         let bounds = parts.iter().map(|part| Ok((part.source, time(part.from)?, time(part.to)?)));
@@ -125,7 +119,7 @@ impl PointsQuery {
             self.series.push(sql);
         });
         sql.push(") p");
-        if let Some(After { bucket, series }) = after {
+        if let Some((bucket, series)) = after {
             sql.push(" WHERE (bucket < ").bind(bucket).push(" OR bucket = ").bind(bucket);
             sql.push(" AND (asset_id, metric_type, metric_name) > ").push_tuple(series).push(")");
         }

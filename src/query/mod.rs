@@ -29,7 +29,7 @@ mod windows;
 pub use catalog::{CatalogQuery, Series};
 pub use columns::Columns;
 pub use correlations::{Correlation, CorrelationsQuery};
-pub use counts::{Bucket, Count, CountsQuery};
+pub use counts::{Count, CountsQuery};
 pub use cursor::CursorError;
 pub use dead_letters::{DeadLetter, DeadLettersQuery};
 pub use error::ReadError;

@@ -4,7 +4,6 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::cursor::position_time;
 use super::error::ReadError;
 use super::listing::{Page, PageRequest};
 use super::reads::Reads;
@@ -100,11 +99,7 @@ impl Newest {
         read: impl Fn(&Row) -> Result<T, ReadError>,
     ) -> Result<Page<T>, ReadError> {
         let Self { what, order, window, density } = self;
-        let scope = request.scope(&what);
-        let after = match request.after(&scope)? {
-            None => None,
-            Some(([at, first, second], [])) => Some((position_time(at)?, [first, second])),
-        };
+        let (scope, after) = request.start::<Place>(&what)?;
         let behind = after.and_then(|(at, _)| at.checked_add(SignedDuration::from_micros(1)).ok());
         let whole = Window { from: window.from, to: [behind, window.to].into_iter().flatten().min() };
         let windows: Vec<Window> = match density {
@@ -118,9 +113,6 @@ impl Newest {
             sql
         };
         let found = reads.newest(windows, request.limit, sql).await?;
-        Page::of(&found, request.limit, read, |last| {
-            let (at, [first, second]) = order.place(last)?;
-            Ok(scope.encode([at.as_microsecond(), first, second], []))
-        })
+        Page::of(&found, request.limit, read, |last| Ok(scope.encode(&order.place(last)?)))
     }
 }

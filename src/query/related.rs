@@ -1,7 +1,6 @@
 //! GET /v1/events/{id}/related: parent, children, and what was correlated, each once, the strongest first.
 
-use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::cmp::Reverse;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -17,6 +16,8 @@ use super::reads::Reads;
 use super::sql::Sql;
 use super::windows::{Density, Window};
 use crate::limits::{RELATED_AGE, RELATED_MAX, RELATED_SKEW};
+
+const KEYS: &str = "SELECT id, timestamp FROM events";
 
 /// What is related to which event.
 #[derive(Debug, Clone)]
@@ -58,21 +59,28 @@ struct Candidate {
     correlation_type: String,
 }
 
+type Rank = (u64, Timestamp, Uuid);
+
 impl Candidate {
     fn said(key: Key, relation: Relation) -> Self {
         Self { key, relation, strength: 1.0, confidence: 1.0, correlation_type: "causal".to_owned() }
     }
 
-    /// The strongest first, then the newest.
-    fn rank(&self, other: &Self) -> Ordering {
-        let newest = || other.key.1.cmp(&self.key.1).then_with(|| other.key.0.cmp(&self.key.0));
-        other.strength.total_cmp(&self.strength).then_with(newest)
+    /// The higher, the earlier in the list: the strongest first, then the newest.
+    fn rank(&self) -> Rank {
+        // The bits of numbers that are not negative are in the numbers' order.
+        (self.strength.max(0.0).to_bits(), self.key.1, self.key.0)
     }
+}
 
-    /// Whether this says more of the pair.
-    fn beats(&self, other: &Self) -> bool {
-        self.strength.total_cmp(&other.strength).then_with(|| other.relation.cmp(&self.relation)).is_gt()
-    }
+/// Each event once, by what says most of it.
+fn strongest(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    candidates.sort_by(|a, b| {
+        let strongest = || b.strength.total_cmp(&a.strength).then(a.relation.cmp(&b.relation));
+        a.key.0.cmp(&b.key.0).then_with(strongest)
+    });
+    candidates.dedup_by_key(|candidate| candidate.key.0);
+    candidates
 }
 
 impl Listing for RelatedQuery {
@@ -81,13 +89,10 @@ impl Listing for RelatedQuery {
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<Related>, ReadError> {
         let tenant_id = &request.tenant_id;
         let origin = reads.event(tenant_id, self.id).await?;
-        let scope = request.scope(&format!("related {}", self.id));
-        let after = request.after(&scope)?;
+        let (scope, after) = request.start::<Rank>(&format!("related {}", self.id))?;
         let mut candidates = reads.candidates(tenant_id, &origin).await?;
-        candidates.sort_unstable_by(Candidate::rank);
-        if let Some((after, [])) = after {
-            candidates.retain(|candidate| precedes(after, position(candidate)));
-        }
+        candidates.retain(|candidate| after.is_none_or(|after| candidate.rank() < after));
+        candidates.sort_unstable_by_key(|candidate| Reverse(candidate.rank()));
         let mut shown = request.limit.min(candidates.len());
         let mut events = loop {
             let keys = candidates[..shown].iter().map(|candidate| candidate.key).collect::<Vec<_>>();
@@ -98,7 +103,7 @@ impl Listing for RelatedQuery {
             // Large ones: a shorter page.
             shown /= 2;
         };
-        let next_cursor = (shown < candidates.len()).then(|| scope.encode(position(&candidates[shown - 1]), []));
+        let next_cursor = (shown < candidates.len()).then(|| scope.encode(&candidates[shown - 1].rank()));
         let mut items = Vec::with_capacity(shown);
         for candidate in candidates.into_iter().take(shown) {
             // What a correlation names may have expired.
@@ -122,28 +127,15 @@ impl Reads {
         let children = self.children(tenant_id, origin).await?;
         found.extend(children.into_iter().map(|key| Candidate::said(key, Relation::Child)));
         found.extend(self.correlated(tenant_id, origin).await?);
-        let mut strongest: HashMap<Uuid, Candidate> = HashMap::with_capacity(found.len());
-        for candidate in found.into_iter().filter(|candidate| candidate.key.0 != origin.id) {
-            match strongest.get(&candidate.key.0) {
-                Some(known) if !candidate.beats(known) => {}
-                _ => drop(strongest.insert(candidate.key.0, candidate)),
-            }
-        }
-        Ok(strongest.into_values().collect())
+        found.retain(|candidate| candidate.key.0 != origin.id);
+        Ok(strongest(found))
     }
 
     async fn parent(&self, tenant_id: &str, id: Uuid, child_at: Timestamp) -> Result<Option<Key>, ReadError> {
         let whole =
             Window { from: child_at.checked_sub(RELATED_AGE).ok(), to: child_at.checked_add(RELATED_SKEW).ok() };
-        let found = self
-            .newest(whole.pieces(child_at, Density::Few), 0, |window, rows| {
-                let mut sql = Sql::of_tenant(KEYS, tenant_id);
-                sql.push_within("timestamp", window);
-                sql.push(" AND id = ").bind(id).push(" ORDER BY timestamp DESC").push_limit(rows);
-                sql
-            })
-            .await?;
-        found.rows.first().map(key).transpose()
+        let windows = whole.pieces(child_at, Density::Few);
+        self.event_within(KEYS, tenant_id, id, windows).await?.as_ref().map(key).transpose()
     }
 
     async fn children(&self, tenant_id: &str, origin: &Event) -> Result<Vec<Key>, ReadError> {
@@ -172,22 +164,6 @@ impl Reads {
     }
 }
 
-const KEYS: &str = "SELECT id, timestamp FROM events";
-
-/// Where a candidate is in the order of ranks.
-fn position(candidate: &Candidate) -> [i64; 4] {
-    let (high, low) = candidate.key.0.as_u64_pair();
-    // The bits of numbers that are not negative are in the numbers' order.
-    let strength = candidate.strength.max(0.0).to_bits().cast_signed();
-    [strength, candidate.key.1.as_microsecond(), high.cast_signed(), low.cast_signed()]
-}
-
-/// Whether the first position is before the second.
-fn precedes(first: [i64; 4], second: [i64; 4]) -> bool {
-    let order = |[strength, at, high, low]: [i64; 4]| (strength, at, high.cast_unsigned(), low.cast_unsigned());
-    order(first) > order(second)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_are_in_the_order_of_ranks() {
+    fn the_strongest_first_then_the_newest() {
         let mut all = [
             candidate(1, 5, 0.0, Relation::Correlated),
             candidate(2, 5, 1.0, Relation::Child),
@@ -213,21 +189,19 @@ mod tests {
             candidate(4, 9, 0.999, Relation::Correlated),
             candidate(5, -9, 0.25, Relation::Correlated),
         ];
-        all.sort_unstable_by(Candidate::rank);
-        let ids: Vec<u128> = all.iter().map(|one| one.key.0.as_u128()).collect();
-        assert_eq!(ids, [3, u128::MAX, 2, 4, 5, 1]);
-        for (index, one) in all.iter().enumerate() {
-            for (other_index, other) in all.iter().enumerate() {
-                assert_eq!(precedes(position(one), position(other)), index < other_index);
-            }
-        }
+        all.sort_unstable_by_key(|one| Reverse(one.rank()));
+        assert_eq!(all.map(|one| one.key.0.as_u128()), [3, u128::MAX, 2, 4, 5, 1]);
     }
 
     #[test]
     fn what_an_event_says_itself_beats_what_was_found() {
-        let parent = candidate(1, 0, 1.0, Relation::Parent);
-        assert!(parent.beats(&candidate(1, 0, 1.0, Relation::Correlated)));
-        assert!(!candidate(1, 0, 1.0, Relation::Correlated).beats(&parent));
-        assert!(candidate(1, 0, 0.7, Relation::Correlated).beats(&candidate(1, 0, 0.6, Relation::Correlated)));
+        let found = strongest(vec![
+            candidate(1, 0, 1.0, Relation::Correlated),
+            candidate(2, 0, 0.6, Relation::Correlated),
+            candidate(1, 0, 1.0, Relation::Parent),
+            candidate(2, 0, 0.7, Relation::Correlated),
+        ]);
+        let said: Vec<_> = found.iter().map(|one| (one.key.0.as_u128(), one.strength, one.relation)).collect();
+        assert_eq!(said, [(1, 1.0, Relation::Parent), (2, 0.7, Relation::Correlated)]);
     }
 }

@@ -14,61 +14,27 @@ pub enum Wanted {
     Stream(Form),
 }
 
-/// What there is, and by which media types it is asked for; of those that are liked equally, the first.
+/// What there is, and the media ranges that it is asked for by, the most exact first; of those that are liked equally, the first.
 const FORMS: [(Wanted, &[&str]); 3] = [
-    (Wanted::Page, &["application/json"]),
-    (Wanted::Stream(Form::Ndjson), &["application/x-ndjson", "application/ndjson"]),
-    (Wanted::Stream(Form::Csv), &["text/csv"]),
+    (Wanted::Page, &["application/json", "application/*", "*/*"]),
+    (Wanted::Stream(Form::Ndjson), &["application/x-ndjson", "application/ndjson", "application/*", "*/*"]),
+    (Wanted::Stream(Form::Csv), &["text/csv", "text/*", "*/*"]),
 ];
-
-/// A media range of `Accept`.
-struct Range {
-    name: String,
-    /// 0: not acceptable.
-    quality: f32,
-}
-
-impl Range {
-    /// Media types, names of parameters and so `q` are compared without case.
-    fn parse(text: &str) -> Self {
-        let text = text.to_ascii_lowercase();
-        let mut parts = text.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default().to_owned();
-        let quality = parts.find_map(|part| part.split_once('=').filter(|(name, _)| name.trim() == "q"));
-        // A weight that is none: better not.
-        let quality = quality.map_or(1.0, |(_, q)| q.trim().parse().unwrap_or(0.0));
-        Self { name, quality: if (0.0..=1.0).contains(&quality) { quality } else { 0.0 } }
-    }
-
-    /// How exactly it names one of these types; None: not at all.
-    fn matches(&self, types: &[&str]) -> Option<u8> {
-        let group = |one: &&str| self.name.strip_suffix("/*") == one.split_once('/').map(|(group, _)| group);
-        match self.name.as_str() {
-            "*/*" => Some(0),
-            name if types.contains(&name) => Some(2),
-            _ => types.iter().any(group).then_some(1),
-        }
-    }
-}
 
 /// The form that is liked best: by quality, which the most exact range tells; then in the order of the ranges.
 pub fn wanted(headers: &HeaderMap) -> Result<Wanted, Problem> {
-    let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
-    let mut ranges: Vec<Range> =
-        lines.flat_map(|line| line.split(',')).filter(|text| !text.trim().is_empty()).map(Range::parse).collect();
+    let lines: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok()).collect();
+    // Media types and names of parameters are compared without case.
+    let accept = lines.join(",").to_ascii_lowercase();
+    let mut ranges: Vec<(&str, f32)> = accept.split(',').filter(|text| !text.trim().is_empty()).map(range).collect();
     if ranges.is_empty() {
-        ranges.push(Range::parse("*/*"));
+        ranges.push(("*/*", 1.0));
     }
-    let mut best: Option<(f32, usize, Wanted)> = None;
-    for (wanted, types) in FORMS {
-        let matching = ranges.iter().enumerate().filter_map(|(at, range)| Some((range.matches(types)?, at)));
-        let Some((_, at)) = matching.min_by_key(|(exact, at)| (u8::MAX - exact, *at)) else { continue };
-        let quality = ranges[at].quality;
-        let better = |(best, best_at, _): (f32, usize, Wanted)| quality > best || (quality == best && at < best_at);
-        if quality > 0.0 && best.is_none_or(better) {
-            best = Some((quality, at, wanted));
-        }
-    }
+    let liked = FORMS.iter().filter_map(|(wanted, names)| {
+        let at = names.iter().find_map(|name| ranges.iter().position(|(range, _)| range == name))?;
+        Some((ranges[at].1, at, *wanted)).filter(|(quality, ..)| *quality > 0.0)
+    });
+    let best = liked.min_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     best.map(|(_, _, wanted)| wanted).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_ACCEPTABLE,
@@ -76,6 +42,15 @@ pub fn wanted(headers: &HeaderMap) -> Result<Wanted, Problem> {
             "Accept must allow application/json, application/x-ndjson or text/csv",
         )
     })
+}
+
+/// A media range and its quality; 0: not acceptable, and so is one that is no number from 0 to 1.
+fn range(text: &str) -> (&str, f32) {
+    let mut parts = text.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    let quality = parts.find_map(|part| part.split_once('=').filter(|(name, _)| name.trim() == "q"));
+    let quality = quality.map_or(1.0, |(_, quality)| quality.trim().parse().unwrap_or(0.0));
+    (name, if (0.0..=1.0).contains(&quality) { quality } else { 0.0 })
 }
 
 #[cfg(test)]

@@ -1,27 +1,20 @@
 //! GET /v1/correlations.
 
-use hyper::Response;
 use hyper::http::request::Parts;
 use jiff::Timestamp;
 
 use super::events::event_id;
-use super::list::{ListRequest, window};
+use super::list::{Answer, ListRequest, window};
 use super::metrics::FROM_DEFAULT;
 use crate::http::Api;
 use crate::http::params::{Params, invalid};
 use crate::http::problem::Problem;
-use crate::http::response::Body;
 use crate::query::CorrelationsQuery;
 use crate::tenancy::Principal;
 
 const TYPES: [&str; 3] = ["causal", "temporal", "anomaly"];
 
-pub async fn correlations(
-    api: &Api,
-    principal: &Principal,
-    parts: &Parts,
-    mut params: Params,
-) -> Result<Response<Body>, Problem> {
+pub async fn correlations(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> Answer {
     let request = ListRequest::take(principal, parts, &mut params)?;
     let now = Timestamp::now();
     let types = params.take_list("type")?;

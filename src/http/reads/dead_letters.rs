@@ -1,24 +1,19 @@
 //! GET /v1/dead-letters and /v1/dead-letters/{id}.
 
+use hyper::StatusCode;
 use hyper::http::request::Parts;
-use hyper::{Response, StatusCode};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::list::{ListRequest, problem, window};
+use super::list::{Answer, ListRequest, problem, window};
 use crate::http::Api;
 use crate::http::params::Params;
 use crate::http::problem::Problem;
-use crate::http::response::{Body, json};
+use crate::http::response::json;
 use crate::query::DeadLettersQuery;
 use crate::tenancy::Principal;
 
-pub async fn dead_letters(
-    api: &Api,
-    principal: &Principal,
-    parts: &Parts,
-    mut params: Params,
-) -> Result<Response<Body>, Problem> {
+pub async fn dead_letters(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> Answer {
     let request = ListRequest::take(principal, parts, &mut params)?;
     let query = DeadLettersQuery {
         stages: params.take_list("stage")?,
@@ -28,12 +23,7 @@ pub async fn dead_letters(
     request.answer(api, params, query).await
 }
 
-pub async fn dead_letter(
-    api: &Api,
-    principal: &Principal,
-    id: &str,
-    params: Params,
-) -> Result<Response<Body>, Problem> {
+pub async fn dead_letter(api: &Api, principal: &Principal, id: &str, params: Params) -> Answer {
     params.finish()?;
     let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("dead letter")) };
     let found = api.reads.dead_letter(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;

@@ -2,27 +2,22 @@
 
 use std::collections::HashMap;
 
+use hyper::StatusCode;
 use hyper::http::request::Parts;
-use hyper::{Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::list::{ListRequest, problem, window};
+use super::list::{Answer, ListRequest, problem, window};
 use crate::http::Api;
 use crate::http::params::{Params, invalid};
 use crate::http::problem::Problem;
-use crate::http::response::{Body, json};
+use crate::http::response::json;
 use crate::query::{EventsQuery, Field, Filter, RelatedQuery};
 use crate::tenancy::Principal;
 use crate::wire::event::foreign_id;
 
-pub async fn events(
-    api: &Api,
-    principal: &Principal,
-    parts: &Parts,
-    mut params: Params,
-) -> Result<Response<Body>, Problem> {
+pub async fn events(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> Answer {
     let request = ListRequest::take(principal, parts, &mut params)?;
     let filter = filter(&mut params, &principal.tenant_id)?;
     let query = EventsQuery { filter, window: window(&mut params, Timestamp::now())? };
@@ -30,7 +25,7 @@ pub async fn events(
 }
 
 /// GET /v1/events/{id}: an id that is no UUID is looked for under the UUIDv5 that it was stored as.
-pub async fn event(api: &Api, principal: &Principal, id: &str, params: Params) -> Result<Response<Body>, Problem> {
+pub async fn event(api: &Api, principal: &Principal, id: &str, params: Params) -> Answer {
     params.finish()?;
     let id = event_id(&principal.tenant_id, id);
     let event = api.reads.event(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
@@ -38,13 +33,7 @@ pub async fn event(api: &Api, principal: &Principal, id: &str, params: Params) -
 }
 
 /// GET /v1/events/{id}/related
-pub async fn related(
-    api: &Api,
-    principal: &Principal,
-    id: &str,
-    parts: &Parts,
-    mut params: Params,
-) -> Result<Response<Body>, Problem> {
+pub async fn related(api: &Api, principal: &Principal, id: &str, parts: &Parts, mut params: Params) -> Answer {
     let request = ListRequest::take(principal, parts, &mut params)?;
     request.answer(api, params, RelatedQuery { id: event_id(&principal.tenant_id, id) }).await
 }

@@ -14,6 +14,8 @@ use crate::limits::PAGE_ROWS_MAX;
 use crate::query::{CursorError, Listing, PageRequest, ReadError, Window};
 use crate::tenancy::Principal;
 
+pub type Answer = Result<Response<Body>, Problem>;
+
 /// A list as a reader asks for it, whatever it is a list of.
 pub struct ListRequest {
     pub wanted: Wanted,
@@ -32,18 +34,14 @@ impl ListRequest {
         })
     }
 
-    pub fn page<L: Listing>(&self) -> PageRequest {
-        let limit = self.limit.unwrap_or(L::ROWS_DEFAULT);
-        PageRequest { tenant_id: self.tenant_id.clone(), limit, cursor: self.cursor.clone() }
-    }
-
     /// A page of `limit` or so many rows, or a stream of all there are, up to `limit`; `params` are those that nobody took.
-    pub async fn answer<L: Listing>(self, api: &Api, params: Params, query: L) -> Result<Response<Body>, Problem> {
+    pub async fn answer<L: Listing>(self, api: &Api, params: Params, query: L) -> Answer {
         params.finish()?;
-        let request = self.page::<L>();
-        match self.wanted {
+        let Self { wanted, tenant_id, limit, cursor } = self;
+        let request = PageRequest { tenant_id, limit: limit.unwrap_or(L::ROWS_DEFAULT), cursor };
+        match wanted {
             Wanted::Page => query.page(&api.reads, &request).await.map(|page| json(StatusCode::OK, &page)),
-            Wanted::Stream(form) => export::streamed(&api.reads, query, request, self.limit, form).await,
+            Wanted::Stream(form) => export::streamed(&api.reads, query, request, limit, form).await,
         }
         .map_err(|error| problem(api, error))
     }
@@ -67,6 +65,13 @@ pub fn problem(api: &Api, error: ReadError) -> Problem {
             5,
         ),
         ReadError::Unbounded(advice) => Problem::bad_request(Code::UnboundedQuery, advice),
+        ReadError::TooManyGroups => Problem::bad_request(
+            Code::TooManyGroups,
+            format!(
+                "the counts have more than {PAGE_ROWS_MAX} groups; narrow from and to, use wider buckets or fewer fields, or \
+                 read them page by page, as JSON with limit and cursor"
+            ),
+        ),
         ReadError::Value(reason) => {
             Problem::bad_request(Code::InvalidParameter, format!("a query parameter's value: {reason}"))
         }

@@ -2,27 +2,20 @@
 
 use std::time::Duration;
 
-use hyper::Response;
 use hyper::http::request::Parts;
 use jiff::Timestamp;
 
-use super::list::{ListRequest, window};
+use super::list::{Answer, ListRequest, window};
 use crate::http::Api;
 use crate::http::params::{Params, invalid};
 use crate::http::problem::{Code, Problem};
-use crate::http::response::Body;
 use crate::query::{CatalogQuery, PointsQuery, Resolution, SamplesQuery, SeriesFilter, Window};
 use crate::tenancy::Principal;
 
 /// How far back a reader looks who does not say.
 pub(super) const FROM_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 
-pub async fn metrics(
-    api: &Api,
-    principal: &Principal,
-    parts: &Parts,
-    mut params: Params,
-) -> Result<Response<Body>, Problem> {
+pub async fn metrics(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> Answer {
     let request = ListRequest::take(principal, parts, &mut params)?;
     let series = series(&mut params)?;
     let resolution = match params.take("resolution") {
@@ -48,12 +41,7 @@ pub async fn metrics(
 }
 
 /// GET /v1/metrics/catalog
-pub async fn catalog(
-    api: &Api,
-    principal: &Principal,
-    parts: &Parts,
-    mut params: Params,
-) -> Result<Response<Body>, Problem> {
+pub async fn catalog(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> Answer {
     let request = ListRequest::take(principal, parts, &mut params)?;
     let search = params.take("search");
     if search.as_ref().is_some_and(String::is_empty) {
