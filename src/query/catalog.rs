@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::columns::{Stored, columns};
+use super::columns::{StoredRow, columns};
 use super::error::ReadError;
 use super::filter::SeriesFilter;
 use super::listing::{Listing, Page, PageRequest};

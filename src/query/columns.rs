@@ -12,7 +12,7 @@ pub trait Columns {
 }
 
 /// A row that is read from a relation.
-pub trait Stored: Columns + Sized {
+pub trait StoredRow: Columns + Sized {
     const RELATION: &'static str;
     /// Each column's name and expression; None: it is no column of the relation, and filled in later.
     const SQL: &'static [(&'static str, Option<&'static str>)];
@@ -53,7 +53,7 @@ macro_rules! columns {
     ) => {
         $crate::query::columns::columns! { $(#[$meta])* pub struct $row { $($(#[$doc])* pub $name: $type,)+ } }
 
-        impl $crate::query::columns::Stored for $row {
+        impl $crate::query::columns::StoredRow for $row {
             const RELATION: &'static str = $relation;
             const SQL: &'static [(&'static str, Option<&'static str>)] =
                 &[$((stringify!($name), $crate::query::columns::columns!(@sql $name $($sql)?))),+];

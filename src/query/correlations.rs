@@ -5,11 +5,11 @@ use serde_json::value::RawValue;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::columns::{Stored, columns};
+use super::columns::{StoredRow, columns};
 use super::error::ReadError;
 use super::levels::before;
 use super::listing::{Listing, Page, PageRequest};
-use super::newest::{Newest, Order, Part};
+use super::newest::{Newest, Order, Piece};
 use super::reads::Reads;
 use super::sql::Sql;
 use super::windows::{Density, Window};
@@ -64,14 +64,14 @@ impl Listing for CorrelationsQuery {
             // Those of one event are few, and near each other somewhere in all that is kept.
             density: event_id.map(|_| Density::Few),
         };
-        let select = |part: &Part| {
+        let select = |piece: &Piece| {
             let mut sql = Sql::new("");
             // An index for each of the two columns, and no row from both.
             let sides: &[&str] = match event_id {
                 None => &[""],
                 Some(_) => &["primary_event_id", "related_event_id"],
             };
-            sql.push_union(sides, |sql, side| self.push(sql, &request.tenant_id, side, part));
+            sql.push_union(sides, |sql, side| self.push(sql, &request.tenant_id, side, piece));
             sql
         };
         let mut page = list.page(reads, request, select, Correlation::read).await?;
@@ -82,7 +82,7 @@ impl Listing for CorrelationsQuery {
 
 impl CorrelationsQuery {
     /// Adds the query for those whose event of this side is the one that is asked about.
-    fn push(&self, sql: &mut Sql, tenant_id: &str, side: &str, part: &Part) {
+    fn push(&self, sql: &mut Sql, tenant_id: &str, side: &str, piece: &Piece) {
         sql.push_of_tenant(&Correlation::select(""), tenant_id);
         if let Some(event_id) = self.event_id {
             sql.push(&format!(" AND {side} = ")).bind(event_id);
@@ -96,7 +96,7 @@ impl CorrelationsQuery {
                 sql.push(&format!(" AND {column} >= ")).bind(least);
             }
         }
-        part.push(sql);
+        piece.push(sql);
     }
 }
 

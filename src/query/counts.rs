@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 
 use super::columns::Columns;
 use super::error::ReadError;
-use super::filter::{Field, Filter};
+use super::filter::{Filter, FilterField};
 use super::levels::{Micros, Part, Source, Width, before, parts};
 use super::listing::{Listing, Page, PageRequest};
 use super::reads::Reads;
@@ -31,7 +31,7 @@ pub struct CountsQuery {
     pub filter: Filter,
     pub window: Window,
     pub bucket: Option<Width>,
-    pub group_by: Vec<Field>,
+    pub group_by: Vec<FilterField>,
     /// All groups, or none if a page does not hold them.
     pub whole: bool,
 }
@@ -50,7 +50,7 @@ pub struct Count {
 impl Columns for Count {
     /// All that can be asked for.
     fn names() -> Vec<&'static str> {
-        once("bucket").chain(Field::groups().map(Field::name)).chain(once("count")).collect()
+        once("bucket").chain(FilterField::groups().map(FilterField::name)).chain(once("count")).collect()
     }
 }
 
@@ -97,7 +97,7 @@ impl Listing for CountsQuery {
 impl CountsQuery {
     /// Whether the hourly rollup has what is asked for.
     fn is_hourly(&self) -> bool {
-        let known = |field: &Field| HOURLY_FIELDS.contains(&field.name());
+        let known = |field: &FilterField| HOURLY_FIELDS.contains(&field.name());
         matches!(self.bucket, None | Some(Width::Hour | Width::Day))
             && self.group_by.iter().all(known)
             && self.filter.fields.iter().all(|(field, _)| known(field))
@@ -140,7 +140,7 @@ impl CountsQuery {
 
     fn count(&self, row: &Row) -> Result<Count, ReadError> {
         let value =
-            |field: &Field| Ok((field.name().to_owned(), row.try_get::<_, Option<String>>(field.name())?.into()));
+            |field: &FilterField| Ok((field.name().to_owned(), row.try_get::<_, Option<String>>(field.name())?.into()));
         Ok(Count {
             bucket: self.bucket.map(|_| row.try_get("bucket")).transpose()?,
             group: self.group_by.iter().map(value).collect::<Result<_, ReadError>>()?,

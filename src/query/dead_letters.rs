@@ -7,10 +7,10 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::columns::{Columns, Stored, columns};
+use super::columns::{Columns, StoredRow, columns};
 use super::error::ReadError;
 use super::listing::{Listing, Page, PageRequest};
-use super::newest::{Newest, Order, Part};
+use super::newest::{Newest, Order, Piece};
 use super::reads::Reads;
 use super::sql::Sql;
 use super::windows::Window;
@@ -73,11 +73,11 @@ impl Listing for DeadLettersQuery {
             window: self.window,
             density: None,
         };
-        let select = |part: &Part| {
+        let select = |piece: &Piece| {
             let mut sql = Sql::of_tenant(&listed, &request.tenant_id);
             sql.push_any_of("stage", &self.stages);
             sql.push_any_of("code", &self.codes);
-            part.push(&mut sql);
+            piece.push(&mut sql);
             sql
         };
         list.page(reads, request, select, dead_letter).await

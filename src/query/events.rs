@@ -5,11 +5,11 @@ use serde_json::value::RawValue;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::columns::{Stored, columns};
+use super::columns::{StoredRow, columns};
 use super::error::ReadError;
 use super::filter::Filter;
 use super::listing::{Listing, Page, PageRequest};
-use super::newest::{Newest, Order, Part};
+use super::newest::{Newest, Order, Piece};
 use super::reads::Reads;
 use super::sql::Sql;
 use super::windows::{Density, Window};
@@ -54,10 +54,10 @@ impl Listing for EventsQuery {
             window: self.window,
             density: Some(if self.filter.is_selective() { Density::Few } else { Density::Many }),
         };
-        let select = |part: &Part| {
+        let select = |piece: &Piece| {
             let mut sql = Sql::of_tenant(&Event::select(", batch_id, batch_seq"), &request.tenant_id);
             self.filter.push(&mut sql);
-            part.push(&mut sql);
+            piece.push(&mut sql);
             sql
         };
         list.page(reads, request, select, Event::read).await

@@ -6,9 +6,9 @@ use super::sql::Sql;
 
 /// A text column that events can be filtered by; the query parameter has its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Field(&'static str);
+pub struct FilterField(&'static str);
 
-impl Field {
+impl FilterField {
     pub const ALL: [Self; 7] = [
         Self("asset_id"),
         Self("event_type"),
@@ -33,7 +33,7 @@ impl Field {
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Any of these values, for each field named.
-    pub fields: Vec<(Field, Vec<String>)>,
+    pub fields: Vec<(FilterField, Vec<String>)>,
     /// Any of these correlation ids.
     pub correlation_ids: Vec<Uuid>,
     /// The payload contains this JSON object, as text.

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use super::columns::Columns;
 use super::cursor::{CursorError, Scope};
 use super::error::ReadError;
-use super::reads::{Found, Reads};
+use super::reads::{FoundRows, Reads};
 use crate::limits::{PAGE_ROWS_DEFAULT, STREAM_PAGE_ROWS};
 
 /// Whose page, how many rows of it, and where it starts.
@@ -43,7 +43,7 @@ pub struct Page<T> {
 impl<T> Page<T> {
     /// The page of up to `limit` of these rows, in their order; `cursor` tells where a row is.
     pub(super) fn of(
-        found: &Found,
+        found: &FoundRows,
         limit: usize,
         read: impl FnMut(&Row) -> Result<T, ReadError>,
         cursor: impl FnOnce(&Row) -> Result<String, ReadError>,

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::error::ReadError;
-use super::reads::{Found, Reads};
+use super::reads::{FoundRows, Reads};
 use super::sql::Sql;
 use super::windows::Window;
 
@@ -59,7 +59,7 @@ impl Reads {
             sql.push(" AND timestamp >= ").bind(group[0].0).push(" AND timestamp <= ").bind(group[group.len() - 1].0);
             sql.push(" AND id = ANY (").bind(ids).push(")");
         });
-        let Found { rows, cut } = self.rows(&sql).await?;
+        let FoundRows { rows, cut } = self.rows(&sql).await?;
         let keyed = |row: Row| Ok((key(&row)?, row));
         Ok((rows.into_iter().map(keyed).collect::<Result<_, ReadError>>()?, cut))
     }

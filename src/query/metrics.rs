@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::columns::{Stored, columns};
+use super::columns::{StoredRow, columns};
 use super::cursor::CursorError;
 use super::error::ReadError;
 use super::filter::SeriesFilter;
 use super::levels::{Micros, Part, Resolution, Source, Width, parts};
 use super::listing::{Listing, Page, PageRequest};
-use super::reads::{Found, Reads};
+use super::reads::{FoundRows, Reads};
 use super::sql::Sql;
 use super::windows::Window;
 use crate::limits::{BUCKETS_MAX, POINTS_DEFAULT};
@@ -51,7 +51,7 @@ pub struct PointsQuery {
 }
 
 /// Where a page starts: behind this bucket of this series.
-type Place = (Timestamp, [String; 3]);
+type PointKey = (Timestamp, [String; 3]);
 
 impl Listing for PointsQuery {
     type Item = Point;
@@ -61,12 +61,12 @@ impl Listing for PointsQuery {
     /// Newest first, then by series.
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<Point>, ReadError> {
         let what = format!("metrics {:?} {:?}", self.series, self.resolution);
-        let (scope, after) = request.start::<(String, Place)>(&what)?;
+        let (scope, after) = request.start::<(String, PointKey)>(&what)?;
         let now = Timestamp::now().as_microsecond();
         let (from, to) = (self.from.as_microsecond(), self.to.as_microsecond());
         // What `auto` chose for the first page holds for those after it, though the clock moves on.
         let (width, after) = match (after, self.resolution) {
-            (Some((width, place)), _) => (Width::parse(&width).ok_or(CursorError::Malformed)?, Some(place)),
+            (Some((width, key)), _) => (Width::parse(&width).ok_or(CursorError::Malformed)?, Some(key)),
             (None, Resolution::Level(width)) => (width, None),
             (None, _) => (reads.kept.auto(from, to, now), None),
         };
@@ -79,7 +79,7 @@ impl Listing for PointsQuery {
         let end = after.as_ref().map_or(to, |after| to.min(after.0.as_microsecond().saturating_add(1)));
         let parts = reads.parts_of(&request.tenant_id, width, (from, end), now).await?;
         let found = if parts.is_empty() {
-            Found { rows: Vec::new(), cut: false }
+            FoundRows { rows: Vec::new(), cut: false }
         } else {
             let stored = reads.stored(width.relation());
             let mut sql = self.sql(&request.tenant_id, width, &stored, &parts, after)?;
@@ -101,7 +101,7 @@ impl PointsQuery {
         width: Width,
         stored: &str,
         parts: &[Part],
-        after: Option<Place>,
+        after: Option<PointKey>,
     ) -> Result<Sql, ReadError> {
         let mut sql = Sql::new("SELECT * FROM (");
         let bounds = parts.iter().map(|part| Ok((part.source, time(part.from)?, time(part.to)?)));
@@ -114,7 +114,7 @@ impl PointsQuery {
                     sql.bind(from).push(", ").bind(to).push(")")
                 }
             };
-            sql.push(" WHERE tenant_id = ").bind(tenant_id.to_owned());
+            sql.push_of_tenant("", tenant_id);
             sql.push_within("bucket", &Window { from: Some(from), to: Some(to) });
             self.series.push(sql);
         });

@@ -34,7 +34,7 @@ pub use cursor::CursorError;
 pub use dead_letters::{DeadLetter, DeadLettersQuery};
 pub use error::ReadError;
 pub use events::{Event, EventsQuery};
-pub use filter::{Field, Filter, SeriesFilter};
+pub use filter::{Filter, FilterField, SeriesFilter};
 pub use levels::{Resolution, Width};
 pub use listing::{Listing, Page, PageRequest};
 pub use metrics::{Point, PointsQuery};

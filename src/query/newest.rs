@@ -19,7 +19,7 @@ pub enum Order {
 }
 
 /// A row's place in an order: its time, and `batch_id` and `batch_seq`, or both halves of its id.
-type Place = (Timestamp, [i64; 2]);
+type RowKey = (Timestamp, [i64; 2]);
 
 impl Order {
     fn time(self) -> &'static str {
@@ -29,7 +29,7 @@ impl Order {
         }
     }
 
-    fn place(self, row: &Row) -> Result<Place, ReadError> {
+    fn place(self, row: &Row) -> Result<RowKey, ReadError> {
         let rest = match self {
             Self::Written => [row.try_get("batch_id")?, row.try_get::<_, i32>("batch_seq")?.into()],
             Self::Id(_) => {
@@ -41,7 +41,7 @@ impl Order {
     }
 
     /// Adds the condition that a row is behind a place.
-    fn push_behind(self, sql: &mut Sql, (at, [first, second]): Place) {
+    fn push_behind(self, sql: &mut Sql, (at, [first, second]): RowKey) {
         match self {
             Self::Written => {
                 sql.push(" AND (timestamp, batch_id, batch_seq::bigint) < (").bind(at);
@@ -62,15 +62,15 @@ impl Order {
     }
 }
 
-/// A part of such a list.
-pub struct Part {
+/// A piece of such a list.
+pub struct Piece {
     order: Order,
     window: Window,
-    after: Option<Place>,
+    after: Option<RowKey>,
 }
 
-impl Part {
-    /// Adds the conditions that a row is in this part: a bound of time, which excludes chunks, and the exact one.
+impl Piece {
+    /// Adds the conditions that a row is in this piece: a bound of time, which excludes chunks, and the exact one.
     pub fn push(&self, sql: &mut Sql) {
         sql.push_within(self.order.time(), &self.window);
         if let Some(after) = self.after {
@@ -95,11 +95,11 @@ impl Newest {
         self,
         reads: &Reads,
         request: &PageRequest,
-        select: impl Fn(&Part) -> Sql,
+        select: impl Fn(&Piece) -> Sql,
         read: impl Fn(&Row) -> Result<T, ReadError>,
     ) -> Result<Page<T>, ReadError> {
         let Self { what, order, window, density } = self;
-        let (scope, after) = request.start::<Place>(&what)?;
+        let (scope, after) = request.start::<RowKey>(&what)?;
         let behind = after.and_then(|(at, _)| at.checked_add(SignedDuration::from_micros(1)).ok());
         let whole = Window { from: window.from, to: [behind, window.to].into_iter().flatten().min() };
         let windows: Vec<Window> = match density {
@@ -107,7 +107,7 @@ impl Newest {
             None => vec![whole],
         };
         let sql = |window: &Window, rows: usize| {
-            let mut sql = select(&Part { order, window: *window, after });
+            let mut sql = select(&Piece { order, window: *window, after });
             order.push(&mut sql);
             sql.push_limit(rows);
             sql

@@ -28,7 +28,7 @@ pub struct Reads {
 }
 
 /// Rows of a query, and whether there were more than a page may hold.
-pub struct Found {
+pub struct FoundRows {
     pub rows: Vec<Row>,
     pub cut: bool,
 }
@@ -47,15 +47,15 @@ impl Reads {
         windows: impl IntoIterator<Item = Window>,
         limit: usize,
         sql: impl Fn(&Window, usize) -> Sql,
-    ) -> Result<Found, ReadError> {
+    ) -> Result<FoundRows, ReadError> {
         let begun = Instant::now();
-        let mut found = Found { rows: Vec::new(), cut: false };
+        let mut found = FoundRows { rows: Vec::new(), cut: false };
         let mut bytes = 0;
         for window in windows {
             if begun.elapsed() > READ_TIMEOUT {
                 return Err(ReadError::Timeout);
             }
-            let Found { rows, cut } = self.rows(&sql(&window, limit + 1 - found.rows.len())).await?;
+            let FoundRows { rows, cut } = self.rows(&sql(&window, limit + 1 - found.rows.len())).await?;
             bytes += rows.iter().map(Row::raw_size_bytes).sum::<usize>();
             found.rows.extend(rows);
             found.cut = cut || bytes >= PAGE_BYTES_MAX;
@@ -68,7 +68,7 @@ impl Reads {
 
     /// Runs one query, and takes rows until they are all there or hold `PAGE_BYTES_MAX`; `cut` says that there
     /// were more. The database ends it after `READ_TIMEOUT` by itself; one that hangs is given up a little later.
-    pub(super) async fn rows(&self, sql: &Sql) -> Result<Found, ReadError> {
+    pub(super) async fn rows(&self, sql: &Sql) -> Result<FoundRows, ReadError> {
         let mut lease = Lease(Some(self.pool.get().await.map_err(StorageError::from)?));
         let result = tokio::time::timeout(READ_TIMEOUT + HANG_GRACE, take_rows(lease.client(), sql)).await;
         match result {
@@ -129,10 +129,10 @@ impl Drop for Lease {
     }
 }
 
-async fn take_rows(client: &Object, sql: &Sql) -> Result<Found, tokio_postgres::Error> {
+async fn take_rows(client: &Object, sql: &Sql) -> Result<FoundRows, tokio_postgres::Error> {
     let parameters = sql.parameters();
     let mut stream = std::pin::pin!(client.query_typed_raw(&sql.text, parameters).await?);
-    let (mut found, mut bytes) = (Found { rows: Vec::new(), cut: false }, 0);
+    let (mut found, mut bytes) = (FoundRows { rows: Vec::new(), cut: false }, 0);
     while let Some(row) = stream.next().await {
         let row = row?;
         bytes += row.raw_size_bytes();

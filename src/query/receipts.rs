@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::columns::{Stored, columns};
+use super::columns::{StoredRow, columns};
 use super::error::ReadError;
 use super::reads::Reads;
 use super::sql::Sql;

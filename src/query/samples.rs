@@ -5,11 +5,11 @@ use serde_json::value::RawValue;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
-use super::columns::{Stored, columns};
+use super::columns::{StoredRow, columns};
 use super::error::ReadError;
 use super::filter::SeriesFilter;
 use super::listing::{Listing, Page, PageRequest};
-use super::newest::{Newest, Order, Part};
+use super::newest::{Newest, Order, Piece};
 use super::reads::Reads;
 use super::sql::Sql;
 use super::windows::{Density, Window};
@@ -53,10 +53,10 @@ impl Listing for SamplesQuery {
             window: self.window,
             density: Some(Density::Few),
         };
-        let select = |part: &Part| {
+        let select = |piece: &Piece| {
             let mut sql = Sql::of_tenant(&Sample::select(", batch_id, batch_seq"), &request.tenant_id);
             self.series.push(&mut sql);
-            part.push(&mut sql);
+            piece.push(&mut sql);
             sql
         };
         Ok(Page { resolution: Some("raw"), ..list.page(reads, request, select, sample).await? })

@@ -8,7 +8,7 @@ use super::events::filter;
 use super::list::{Answer, ListRequest, window};
 use crate::http::Api;
 use crate::http::params::{Params, invalid};
-use crate::query::{CountsQuery, Field, Width};
+use crate::query::{CountsQuery, FilterField, Width};
 use crate::tenancy::Principal;
 
 pub async fn counts(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> Answer {
@@ -19,7 +19,7 @@ pub async fn counts(api: &Api, principal: &Principal, parts: &Parts, mut params:
     };
     let mut group_by = Vec::new();
     for name in params.take_list("group_by")? {
-        let field = Field::groups().find(|field| field.name() == name).ok_or_else(|| {
+        let field = FilterField::groups().find(|field| field.name() == name).ok_or_else(|| {
             invalid("group_by", "takes asset_id, event_type, severity, source_module, environment and stream")
         })?;
         if !group_by.contains(&field) {

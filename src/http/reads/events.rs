@@ -13,7 +13,7 @@ use crate::http::Api;
 use crate::http::params::{Params, invalid};
 use crate::http::problem::Problem;
 use crate::http::response::json;
-use crate::query::{EventsQuery, Field, Filter, RelatedQuery};
+use crate::query::{EventsQuery, Filter, FilterField, RelatedQuery};
 use crate::tenancy::Principal;
 use crate::wire::event::foreign_id;
 
@@ -45,7 +45,7 @@ pub(super) fn event_id(tenant_id: &str, id: &str) -> Uuid {
 
 pub(super) fn filter(params: &mut Params, tenant_id: &str) -> Result<Filter, Problem> {
     let mut filter = Filter::default();
-    for field in Field::ALL {
+    for field in FilterField::ALL {
         let values = params.take_list(field.name())?;
         if !values.is_empty() {
             filter.fields.push((field, values));
