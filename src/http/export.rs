@@ -71,8 +71,8 @@ impl<L: Listing> Export<L> {
     }
 }
 
-/// All rows of a list from where `request` starts, up to `limit` if one was asked for, streamed. The first page is read before
-/// the answer begins, so that what is wrong with the query is an error and not a broken stream.
+/// All rows of a list from where `request` starts, up to `limit` if one was asked for, streamed. The first page is
+/// read before the answer begins, so that what is wrong with the query is an error and not a broken stream.
 pub async fn streamed<L: Listing>(
     reads: &Reads,
     list: L,

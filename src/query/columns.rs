@@ -1,5 +1,5 @@
-//! The columns of a list, once: `columns!` declares a row's struct, and what is said there is its JSON, the columns of CSV in
-//! their order, the expressions of SQL, and how a row is read.
+//! The columns of a list, once: `columns!` declares a row's struct, and what is said there is its JSON, the columns
+//! of CSV in their order, the expressions of SQL, and how a row is read.
 
 use tokio_postgres::Row;
 
@@ -33,8 +33,9 @@ pub trait StoredRow: Columns + Sized {
     }
 }
 
-/// `struct Row from "relation" { name: Type = "expression", ... }`; without an expression the column has the field's name, and
-/// with `= later` the field is at its default until it is filled in. Without `from` the row is put together by hand.
+/// `struct Row from "relation" { name: Type = "expression", ... }`; without an expression the column has the field's
+/// name, and with `= later` the field is at its default until it is filled in. Without `from` the row is put together
+/// by hand.
 macro_rules! columns {
     ($(#[$meta:meta])* pub struct $row:ident { $($(#[$doc:meta])* pub $name:ident: $type:ty,)+ }) => {
         $(#[$meta])*

@@ -1,8 +1,8 @@
 //! GET /v1/events/counts: how many, by time bucket and by field.
 //!
-//! What the hourly rollup can tell (buckets of hours or days; modules, types and severities) comes from it, but for the hours
-//! at both ends that are asked for in part, and those where it lags: these are counted from events. So the counts are exact
-//! whichever way they are made.
+//! What the hourly rollup can tell (buckets of hours or days; modules, types and severities) comes from it, but for
+//! the hours at both ends that are asked for in part, and those where it lags: these are counted from events. So the
+//! counts are exact whichever way they are made.
 
 use std::iter::once;
 
@@ -58,7 +58,7 @@ impl Listing for CountsQuery {
     type Item = Count;
 
     const ROWS_DEFAULT: usize = PAGE_ROWS_MAX;
-    /// Each page counts anew.
+    /// Each page counts again.
     const ROWS_STREAMED: usize = PAGE_ROWS_MAX;
 
     fn columns(&self) -> Vec<&'static str> {
@@ -67,7 +67,8 @@ impl Listing for CountsQuery {
 
     /// Newest bucket first, then largest group first.
     ///
-    /// Its cursor is a number of groups: where a group stands follows from counts, and these change while events arrive.
+    /// Its cursor is a number of groups: where a group stands follows from counts, and these change while events
+    /// arrive.
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<Count>, ReadError> {
         let what = format!("counts {} {:?} {:?}", self.filter.describe(), self.bucket, self.group_by);
         let (scope, passed) = request.start::<u32>(&what)?;

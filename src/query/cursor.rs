@@ -1,7 +1,7 @@
 //! Opaque cursors: a position in one listing of one tenant.
 //!
-//! A cursor carries a tag of its tenant and one of its filters. With another tenant's cursor the answer is that there is
-//! no such thing; with another query's, that it does not belong here.
+//! A cursor carries a tag of its tenant and one of its filters. With another tenant's cursor the answer is that there
+//! is no such thing; with another query's, that it does not belong here.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

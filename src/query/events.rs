@@ -65,8 +65,8 @@ impl Listing for EventsQuery {
 }
 
 impl Reads {
-    /// The event of a tenant with this id. Where several have it: one whose timestamp is within a day of the time that the
-    /// id itself tells (UUIDv7), else the newest.
+    /// The event of a tenant with this id. Where several have it: one whose timestamp is within a day of the time
+    /// that the id itself tells (UUIDv7), else the newest.
     pub async fn event(&self, tenant_id: &str, id: Uuid) -> Result<Event, ReadError> {
         let told = time_of(id).and_then(|at| Window::around(at, UUID_TIME_SKEW));
         let windows = told.into_iter().chain(Window::default().pieces(Timestamp::now(), Density::Few));

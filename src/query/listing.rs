@@ -20,8 +20,9 @@ pub struct PageRequest {
 }
 
 impl PageRequest {
-    /// What the list's cursors belong to, and the position behind which the page starts. `what` says all that is asked for but
-    /// bounds of time: `-1h` means another time on every page, and the position bounds the page from above.
+    /// What the list's cursors belong to, and the position behind which the page starts. `what` says all that is
+    /// asked for but bounds of time: `-1h` means another time on every page, and the position bounds the page from
+    /// above.
     pub(super) fn start<P: DeserializeOwned>(&self, what: &str) -> Result<(Scope, Option<P>), CursorError> {
         let scope = Scope::new(&self.tenant_id, what);
         let after = self.cursor.as_ref().map(|cursor| scope.decode(cursor)).transpose()?;

@@ -1,8 +1,8 @@
 //! Reads: one file a resource, every query scoped by the tenant of the key, every value a bound parameter.
 //!
-//! A list is a row declared with its columns ([`Columns`]), a query that is a [`Listing`], and nothing else: pages, streams and
-//! CSV follow from these. Pages are made by keyset, so that page 1,000 costs what page 1 costs, and a cursor stays right while
-//! events arrive. Those of counts are made by offset: no key of theirs stays.
+//! A list is a row declared with its columns ([`Columns`]), a query that is a [`Listing`], and nothing else: pages,
+//! streams and CSV follow from these. Pages are made by keyset, so that page 1,000 costs what page 1 costs, and a
+//! cursor stays right while events arrive. Those of counts are made by offset: no key of theirs stays.
 
 mod catalog;
 mod columns;

@@ -1,4 +1,5 @@
-//! The pool that reads go through, and how one of them runs: bounded in time and bytes, and cancelled when nobody waits for it.
+//! The pool that reads go through, and how one of them runs: bounded in time and bytes, and cancelled when nobody
+//! waits for it.
 
 use std::time::{Duration, Instant};
 
@@ -34,14 +35,14 @@ pub struct FoundRows {
 }
 
 impl Reads {
-    /// Reads through `pool`; asks through `probe`, which no query keeps busy, whether the database answers. The rest says
-    /// which relations hold what of metrics, and for how long.
+    /// Reads through `pool`; asks through `probe`, which no query keeps busy, whether the database answers. The rest
+    /// says which relations hold what of metrics, and for how long.
     pub fn new(pool: Pool, probe: Pool, engine: Engine, retention: &RetentionConfig, rollups: &RollupsConfig) -> Self {
         Self { pool, probe, engine, kept: Kept::new(retention, rollups) }
     }
 
-    /// The first `limit + 1` rows of a list that is read newest first: window by window, until there are enough of them.
-    /// The same rows as one query would give, without planning and opening every chunk there is.
+    /// The first `limit + 1` rows of a list that is read newest first: window by window, until there are enough of
+    /// them. The same rows as one query would give, without planning and opening every chunk there is.
     pub(super) async fn newest(
         &self,
         windows: impl IntoIterator<Item = Window>,
@@ -101,8 +102,8 @@ impl Reads {
     }
 }
 
-/// A connection on which a query may be under way. Dropped before it was given back (the reader hung up, or the page is
-/// full), it cancels the query and closes the connection: the next reader must not wait behind it.
+/// A connection on which a query may be under way. Dropped before it was given back (the reader hung up, or the page
+/// is full), it cancels the query and closes the connection: the next reader must not wait behind it.
 struct Lease(Option<Object>);
 
 impl Lease {

@@ -60,7 +60,8 @@ impl Sql {
         self.push(&format!("${number}"))
     }
 
-    /// The parameters with their types: one round trip, and a plan for these very values, which is what excludes chunks.
+    /// The parameters with their types: one round trip, and a plan for these very values, which is what excludes
+    /// chunks.
     pub fn parameters(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
         self.parameters.iter().map(|(value, r#type)| (value.as_ref() as &(dyn ToSql + Sync), r#type.clone())).collect()
     }

@@ -14,7 +14,8 @@ pub enum Wanted {
     Stream(Form),
 }
 
-/// What there is, and the media ranges that it is asked for by, the most exact first; of those that are liked equally, the first.
+/// What there is, and the media ranges that it is asked for by, the most exact first; of those that are liked
+/// equally, the first.
 const FORMS: [(Wanted, &[&str]); 3] = [
     (Wanted::Page, &["application/json", "application/*", "*/*"]),
     (Wanted::Stream(Form::Ndjson), &["application/x-ndjson", "application/ndjson", "application/*", "*/*"]),

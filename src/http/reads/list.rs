@@ -1,4 +1,5 @@
-//! What handlers of lists have in common: the parameters of paging and of time, and the answer in the form that is wanted.
+//! What handlers of lists have in common: the parameters of paging and of time, and the answer in the form that is
+//! wanted.
 
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
@@ -34,7 +35,8 @@ impl ListRequest {
         })
     }
 
-    /// A page of `limit` or so many rows, or a stream of all there are, up to `limit`; `params` are those that nobody took.
+    /// A page of `limit` or so many rows, or a stream of all there are, up to `limit`; `params` are those that nobody
+    /// took.
     pub async fn answer<L: Listing>(self, api: &Api, params: Params, query: L) -> Answer {
         params.finish()?;
         let Self { wanted, tenant_id, limit, cursor } = self;
