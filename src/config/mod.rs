@@ -375,15 +375,14 @@ fn rollup_retention(read: &value::Reader<'_>) -> Result<PerLevel<Option<Duration
 /// `rollups.levels`: which levels are kept.
 fn rollup_levels(read: &value::Reader<'_>) -> Result<RollupsConfig, ConfigError> {
     let key = "rollups.levels";
-    let names = || Level::of_metrics().filter_map(|level| level.resolution);
     if !read.is_set(key) {
         return Ok(PerLevel::new(|_| true));
     }
     let text = read.text(key);
     let listed: Vec<&str> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-    if let Some(unknown) = listed.iter().find(|name| !names().any(|known| known == **name)) {
-        let (place, names) = (read.whereabouts(key), names().collect::<Vec<_>>().join(", "));
-        return Err(ConfigError(format!("{place}: there is no level `{unknown}`; there are {names}")));
+    if let Some(unknown) = listed.iter().find(|name| Level::parse(name).is_none()) {
+        let (place, known) = (read.whereabouts(key), Level::resolutions());
+        return Err(ConfigError(format!("{place}: there is no level `{unknown}`; there are {known}")));
     }
     Ok(PerLevel::new(|level| !level.optional || level.resolution.is_some_and(|name| listed.contains(&name))))
 }

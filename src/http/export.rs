@@ -1,14 +1,13 @@
 //! Lists as NDJSON and CSV, streamed page by page, so that an export of any size takes the memory of one page.
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::response::{Body, answer, full, streamed};
-use crate::limits::STREAM_PAGE_ROWS;
-use crate::query::{Listing, ReadError, Reads};
+use super::response::{self, Body, answer};
+use crate::query::{Listing, PageRequest, ReadError, Reads};
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,57 +33,69 @@ impl Form {
         }
     }
 
-    fn write(self, into: &mut Vec<u8>, row: &impl Serialize, columns: &[&str]) {
-        match self {
-            Self::Ndjson => {
-                serde_json::to_writer(&mut *into, row).expect("answers are made of plain values");
-                into.push(b'\n');
+    fn write(self, into: &mut Vec<u8>, rows: &[impl Serialize], columns: &[&str]) {
+        for row in rows {
+            match self {
+                Self::Ndjson => {
+                    serde_json::to_writer(&mut *into, row).expect("answers are made of plain values");
+                    into.push(b'\n');
+                }
+                Self::Csv => write_csv(into, row, columns),
             }
-            Self::Csv => write_csv(into, row, columns),
         }
     }
 }
 
-/// An answer of rows that are at hand.
-pub fn at_hand(rows: &[impl Serialize], columns: &[&str], form: Form) -> Response<Body> {
-    let mut bytes = form.header(columns);
-    for row in rows {
-        form.write(&mut bytes, row, columns);
-    }
-    answer(StatusCode::OK, form.content_type(), full(bytes))
+/// A list that is being written out.
+struct Export<L> {
+    reads: Reads,
+    list: L,
+    columns: Vec<&'static str>,
+    form: Form,
+    /// None: the end was reached.
+    next: Option<PageRequest>,
+    /// Rows that may still be written.
+    left: usize,
 }
 
-/// All rows of a list, up to `limit` if one was asked for, streamed. The first page is read before the answer begins, so
-/// that what is wrong with the query is an error and not a broken stream.
-pub async fn streamed_list<L: Listing>(
+impl<L: Listing> Export<L> {
+    /// Appends the next page; false when there is none.
+    async fn write_page(&mut self, into: &mut Vec<u8>) -> Result<bool, ReadError> {
+        let Some(mut request) = self.next.take().filter(|_| self.left > 0) else { return Ok(false) };
+        request.limit = self.left.min(L::ROWS_STREAMED);
+        let page = self.list.page(&self.reads, &request).await?;
+        self.form.write(into, &page.items, &self.columns);
+        self.left -= page.items.len();
+        self.next = page.next_cursor.map(|cursor| PageRequest { cursor: Some(cursor), ..request });
+        Ok(true)
+    }
+}
+
+/// All rows of a list from where `request` starts, up to `limit` if one was asked for, streamed. The first page is
+/// read before the answer begins, so that what is wrong with the query is an error and not a broken stream.
+pub async fn streamed<L: Listing>(
     reads: &Reads,
-    mut list: L,
+    list: L,
+    request: PageRequest,
     limit: Option<usize>,
-    columns: &'static [&'static str],
     form: Form,
 ) -> Result<Response<Body>, ReadError> {
-    use futures_util::StreamExt;
-    let mut left = limit.unwrap_or(usize::MAX);
-    list.turn_to(left.min(STREAM_PAGE_ROWS), None);
-    let page = list.page(reads).await?;
-    left -= page.items.len();
-    let mut first = form.header(columns);
-    page.items.iter().for_each(|row| form.write(&mut first, row, columns));
-    let state = (reads.clone(), list, page.next_cursor, left);
-    let rest = stream::try_unfold(state, move |(reads, mut list, cursor, left)| async move {
-        let (Some(cursor), true) = (cursor, left > 0) else { return Ok(None) };
-        list.turn_to(left.min(STREAM_PAGE_ROWS), Some(cursor));
-        let page = list.page(&reads).await.map_err(|error| {
-            tracing::warn!(?error, "an export broke off");
-            std::io::Error::other("the export broke off")
-        })?;
+    let (columns, left) = (list.columns(), limit.unwrap_or(usize::MAX));
+    let mut first = form.header(&columns);
+    let mut export = Export { reads: reads.clone(), list, columns, form, next: Some(request), left };
+    export.write_page(&mut first).await?;
+    let rest = stream::try_unfold(export, async |mut export| {
         let mut bytes = Vec::new();
-        page.items.iter().for_each(|row| form.write(&mut bytes, row, columns));
-        let left = left - page.items.len();
-        Ok(Some((Bytes::from(bytes), (reads, list, page.next_cursor, left))))
+        match export.write_page(&mut bytes).await {
+            Ok(more) => Ok(more.then(|| (Bytes::from(bytes), export))),
+            Err(error) => {
+                tracing::warn!(?error, "an export broke off");
+                Err(std::io::Error::other("the export broke off"))
+            }
+        }
     });
     let chunks = stream::iter([Ok(Bytes::from(first))]).chain(rest);
-    Ok(answer(StatusCode::OK, form.content_type(), streamed(chunks)))
+    Ok(answer(StatusCode::OK, form.content_type(), response::streamed(chunks)))
 }
 
 fn write_csv(into: &mut Vec<u8>, row: &impl Serialize, columns: &[&str]) {

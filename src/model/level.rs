@@ -177,8 +177,18 @@ impl Eq for Level {}
 
 impl Level {
     /// The levels of metrics, the finest first.
-    pub fn of_metrics() -> impl DoubleEndedIterator<Item = &'static Self> {
+    pub fn of_metrics() -> impl Iterator<Item = &'static Self> {
         LEVELS.iter().filter(|level| level.resolution.is_some())
+    }
+
+    /// The level of metrics that a reader asks for by this name.
+    pub fn parse(resolution: &str) -> Option<&'static Self> {
+        Self::of_metrics().find(|level| level.resolution == Some(resolution))
+    }
+
+    /// What readers may ask for, as a list in words: `1m, 5m, 1h, 1d`.
+    pub fn resolutions() -> String {
+        Self::of_metrics().filter_map(|level| level.resolution).collect::<Vec<_>>().join(", ")
     }
 
     /// The rows that it is computed from.
@@ -193,6 +203,11 @@ impl Level {
     pub const fn width_us(&self) -> i64 {
         // Buckets are at most a day wide.
         self.width.as_secs().cast_signed() * 1_000_000
+    }
+
+    /// Width of a bucket, as PostgreSQL reads it.
+    pub fn interval(&self) -> String {
+        format!("{} seconds", self.width.as_secs())
     }
 
     /// Start of the bucket that a time is in, in microseconds since 1970.
@@ -215,7 +230,7 @@ impl Level {
     pub fn computed(&self, from: &str, to: &str) -> String {
         match self.content {
             Content::Statistics => {
-                format!("metrics_rollup(INTERVAL '{} seconds', {from}, {to})", self.width.as_secs())
+                format!("metrics_rollup(INTERVAL '{}', {from}, {to})", self.interval())
             }
             Content::EventCounts => format!("event_counts_rollup({from}, {to})"),
             Content::CorrelationGroups => format!("correlation_groups_rollup({from}, {to})"),

@@ -1,16 +1,16 @@
 //! Opaque cursors: a position in one listing of one tenant.
 //!
-//! A cursor carries a tag of its tenant and one of its filters. With another tenant's cursor the answer is that there is
-//! no such thing; with another query's, that it does not belong here.
+//! A cursor carries a tag of its tenant and one of its filters. With another tenant's cursor the answer is that there
+//! is no such thing; with another query's, that it does not belong here.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-/// First byte, so that the format can change: numbers of eight bytes each.
-const NUMBERS: u8 = 1;
-/// Numbers of eight bytes each, then texts, each behind its length in two bytes.
-const NUMBERS_AND_TEXTS: u8 = 2;
+/// First byte, so that the format can change; behind it both tags, and the position as JSON.
+const VERSION: u8 = 3;
 const TAG_BYTES: usize = 8;
 
 /// Why a cursor is not taken.
@@ -37,62 +37,19 @@ impl Scope {
     }
 
     /// The text of a cursor at `position`.
-    pub fn encode<const N: usize>(&self, position: [i64; N]) -> String {
-        URL_SAFE_NO_PAD.encode(self.head(NUMBERS, &position))
-    }
-
-    /// The position of a cursor.
-    pub fn decode<const N: usize>(&self, text: &str) -> Result<[i64; N], CursorError> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
-        let parts = self.checked(NUMBERS, &bytes)?;
-        let (position, rest) = numbers(parts)?;
-        if rest.is_empty() { Ok(position) } else { Err(CursorError::Malformed) }
-    }
-
-    /// The text of a cursor at a position that has texts in it as well.
-    pub fn encode_texts<const N: usize, const T: usize>(&self, position: [i64; N], texts: [&str; T]) -> String {
-        let mut bytes = self.head(NUMBERS_AND_TEXTS, &position);
-        for text in texts {
-            bytes.extend(u16::try_from(text.len()).expect("names have at most some hundred bytes").to_be_bytes());
-            bytes.extend(text.as_bytes());
-        }
+    pub fn encode(&self, position: &impl Serialize) -> String {
+        let mut bytes = vec![VERSION];
+        bytes.extend(self.tenant);
+        bytes.extend(self.query);
+        serde_json::to_writer(&mut bytes, position).expect("positions are made of plain values");
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The position of such a cursor.
-    pub fn decode_texts<const N: usize, const T: usize>(
-        &self,
-        text: &str,
-    ) -> Result<([i64; N], [String; T]), CursorError> {
+    /// The position of a cursor.
+    pub fn decode<P: DeserializeOwned>(&self, text: &str) -> Result<P, CursorError> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
-        let parts = self.checked(NUMBERS_AND_TEXTS, &bytes)?;
-        let (position, mut rest) = numbers(parts)?;
-        let mut texts = [const { String::new() }; T];
-        for text in &mut texts {
-            let (length, behind) = rest.split_at_checked(2).ok_or(CursorError::Malformed)?;
-            let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
-            let (part, behind) = behind.split_at_checked(length).ok_or(CursorError::Malformed)?;
-            *text = String::from_utf8(part.to_vec()).map_err(|_| CursorError::Malformed)?;
-            if text.contains('\0') {
-                return Err(CursorError::Malformed);
-            }
-            rest = behind;
-        }
-        if rest.is_empty() { Ok((position, texts)) } else { Err(CursorError::Malformed) }
-    }
-
-    fn head(&self, version: u8, position: &[i64]) -> Vec<u8> {
-        let mut bytes = vec![version];
-        bytes.extend(self.tenant);
-        bytes.extend(self.query);
-        bytes.extend(position.iter().flat_map(|part| part.to_be_bytes()));
-        bytes
-    }
-
-    /// What is behind the tags, when they are ours.
-    fn checked<'a>(&self, version: u8, bytes: &'a [u8]) -> Result<&'a [u8], CursorError> {
-        let (head, parts) = bytes.split_at_checked(1 + 2 * TAG_BYTES).ok_or(CursorError::Malformed)?;
-        if head[0] != NUMBERS && head[0] != NUMBERS_AND_TEXTS {
+        let (head, position) = bytes.split_at_checked(1 + 2 * TAG_BYTES).ok_or(CursorError::Malformed)?;
+        if head[0] != VERSION {
             return Err(CursorError::Malformed);
         }
         if head[1..=TAG_BYTES] != self.tenant {
@@ -101,18 +58,8 @@ impl Scope {
         if head[1 + TAG_BYTES..] != self.query {
             return Err(CursorError::OtherQuery);
         }
-        if head[0] == version { Ok(parts) } else { Err(CursorError::Malformed) }
+        serde_json::from_slice(position).map_err(|_| CursorError::Malformed)
     }
-}
-
-/// The leading numbers, and what is behind them.
-fn numbers<const N: usize>(parts: &[u8]) -> Result<([i64; N], &[u8]), CursorError> {
-    let (numbers, rest) = parts.split_at_checked(N * 8).ok_or(CursorError::Malformed)?;
-    let mut position = [0; N];
-    for (part, bytes) in position.iter_mut().zip(numbers.chunks_exact(8)) {
-        *part = i64::from_be_bytes(bytes.try_into().map_err(|_| CursorError::Malformed)?);
-    }
-    Ok((position, rest))
 }
 
 fn tag(parts: &[&str]) -> [u8; TAG_BYTES] {
@@ -131,26 +78,14 @@ mod tests {
 
     #[test]
     fn a_cursor_belongs_to_one_tenant_and_query() {
-        let text = Scope::new("a", "events").encode([1, -2, i64::MAX]);
-        assert_eq!(Scope::new("a", "events").decode(&text), Ok([1, -2, i64::MAX]));
-        assert_eq!(Scope::new("b", "events").decode::<3>(&text), Err(CursorError::NotFound));
-        assert_eq!(Scope::new("a", "events?x").decode::<3>(&text), Err(CursorError::OtherQuery));
-        assert_eq!(Scope::new("a", "events").decode::<2>(&text), Err(CursorError::Malformed));
-        assert_eq!(Scope::new("a", "events").decode::<3>("!"), Err(CursorError::Malformed));
-        assert_eq!(Scope::new("a", "events").decode::<3>(""), Err(CursorError::Malformed));
-    }
-    #[test]
-    fn texts_are_part_of_a_position() {
-        let scope = Scope::new("a", "metrics");
-        let text = scope.encode_texts([7], ["", "a,b", "grüße"]);
-        let parts = scope.decode_texts::<1, 3>(&text).map(|(numbers, texts)| (numbers, texts.join("|")));
-        assert_eq!(parts, Ok(([7], "|a,b|grüße".to_owned())));
-        assert_eq!(scope.decode_texts::<1, 2>(&text), Err(CursorError::Malformed));
-        assert_eq!(scope.decode_texts::<1, 4>(&text), Err(CursorError::Malformed));
-        assert_eq!(scope.decode::<1>(&text), Err(CursorError::Malformed), "another form");
-        assert_eq!(scope.decode_texts::<1, 0>(&scope.encode([7])), Err(CursorError::Malformed), "another form");
-        assert_eq!(Scope::new("b", "metrics").decode_texts::<1, 3>(&text), Err(CursorError::NotFound));
-        assert_eq!(Scope::new("a", "other").decode_texts::<1, 3>(&text), Err(CursorError::OtherQuery));
-        assert_eq!(scope.decode_texts::<1, 1>(&scope.encode_texts([7], ["\0"])), Err(CursorError::Malformed));
+        let text = Scope::new("a", "events").encode(&(1, -2, i64::MAX, "a,grüße"));
+        let decode = |tenant: &str, query: &str, text: &str| Scope::new(tenant, query).decode(text);
+        assert_eq!(decode("a", "events", &text), Ok((1, -2, i64::MAX, "a,grüße".to_owned())));
+        assert_eq!(decode("b", "events", &text), Err(CursorError::NotFound));
+        assert_eq!(decode("a", "events?x", &text), Err(CursorError::OtherQuery));
+        assert_eq!(decode("a", "events", "!"), Err(CursorError::Malformed));
+        assert_eq!(decode("a", "events", ""), Err(CursorError::Malformed));
+        assert_eq!(decode("a", "events", &text[..text.len() - 3]), Err(CursorError::Malformed));
+        assert_eq!(Scope::new("a", "events").decode::<(i64, i64)>(&text), Err(CursorError::Malformed));
     }
 }

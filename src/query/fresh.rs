@@ -1,16 +1,17 @@
 //! Whether a rollup is up to date: which of its buckets lag behind the rows, known from what the database itself notes.
 //!
 //! Asked before the rollup is read. A bucket that is clean then holds at least what was committed before, also when it is
-//! made anew between the two questions, so that an answer is exact at any moment, however late its data.
+//! recomputed between the two questions, so that an answer is exact at any moment, however late its data.
 
 use std::time::Duration;
 
-use tokio_postgres::types::Type;
+use super::error::ReadError;
+use super::levels::{Micros, before};
+use super::reads::Reads;
+use super::sql::Sql;
+use crate::model::{Kind, Level};
 
-use super::filter::Sql;
-use super::levels::{Micros, Width, before};
-use super::{ReadError, Reads};
-use crate::model::LEVELS;
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What is known of a rollup within a range.
 pub struct Freshness {
@@ -22,29 +23,18 @@ pub struct Freshness {
     metrics_age: Option<Duration>,
 }
 
-/// Which rows a rollup is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// `events`
-    Events,
-    /// `metrics`
-    Metrics,
-}
-
 impl Reads {
     /// Where `level` lags for a tenant within `[from, to)`; both at bounds of its buckets, since what is noted is times of rows.
     pub(super) async fn freshness(
         &self,
-        level: &str,
+        level: &Level,
         tenant_id: &str,
         (from, to): (Micros, Micros),
     ) -> Result<Freshness, ReadError> {
         let mut sql = Sql::new("");
-        // The parameters come first, in the order that the files name them; the text is the file's.
-        sql.bind(level.to_owned(), Type::TEXT).bind(from, Type::INT8).bind(to, Type::INT8);
-        sql.bind(tenant_id.to_owned(), Type::TEXT);
+        sql.value(level.name.to_owned()).value(from).value(to).value(tenant_id.to_owned());
         sql.text = self.layout.stale_sql().to_owned();
-        let (rows, _) = self.rows(&sql).await?;
+        let rows = self.rows(&sql).await?.rows;
         let age = |column: usize| {
             let days: Option<i32> = rows.first().and_then(|row| row.get(column));
             days.and_then(|days| u64::try_from(days).ok()).map(|days| Duration::from_secs(days * 24 * 3600))
@@ -59,23 +49,16 @@ impl Reads {
         })
     }
 
-    /// Where the buckets of a level are stored that are not stale: on the postgres engine without what is open, for which
-    /// [`Self::freshness`] has said so.
-    pub(super) fn stored(&self, level: &str) -> String {
-        let level = LEVELS.iter().find(|known| known.name == level).expect("callers name levels that there are");
-        self.layout.stored(level).to_owned()
-    }
-
-    /// The first bucket whose rows are surely all there still.
-    pub(super) fn rows_since(&self, kind: Kind, width: Width, fresh: &Freshness, now: Micros) -> Micros {
-        let (common, own) = match kind {
+    /// The first bucket of a level whose rows are surely all there still.
+    pub(super) fn rows_since(&self, level: &Level, fresh: &Freshness, now: Micros) -> Micros {
+        let (common, own) = match level.source() {
             Kind::Events => (self.kept.events, fresh.events_age),
             Kind::Metrics => (self.kept.metrics, fresh.metrics_age),
         };
         let common = before(now, common);
-        let own = own.map_or(Micros::MIN, |age| width.ceil(before(now, age)));
+        let own = own.map_or(Micros::MIN, |age| level.ceil(before(now, age)));
         // Chunks go as a whole, once all of it has expired, and none is shorter than an hour; rows of a tenant go one by one.
-        let common = if width == Width::Day { width.ceil(common) } else { width.floor(common) };
+        let common = if level.width > HOUR { level.ceil(common) } else { level.floor(common) };
         common.max(own)
     }
 }

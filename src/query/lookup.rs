@@ -4,21 +4,44 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::filter::Sql;
-use super::{ReadError, Reads};
+use super::error::ReadError;
+use super::reads::{FoundRows, Reads};
+use super::sql::Sql;
+use super::windows::Window;
 
 /// An event's id and timestamp.
 pub type Key = (Uuid, Timestamp);
+
+/// The key of a row that has id and timestamp.
+pub fn key(row: &Row) -> Result<Key, ReadError> {
+    Ok((row.try_get("id")?, row.try_get("timestamp")?))
+}
 
 /// Keys that are further apart are looked for apart, so that what lies between them is not read.
 const GAP: SignedDuration = SignedDuration::from_hours(1);
 
 impl Reads {
-    /// The events of a tenant with these keys, as rows of `select` (its first columns are id and timestamp); the flag says
-    /// that they do not fit a page, and some are missing.
+    /// The newest event of a tenant with this id within the first of these windows that has one, as a row of `select`.
+    pub(super) async fn event_within(
+        &self,
+        select: &str,
+        tenant_id: &str,
+        id: Uuid,
+        windows: impl IntoIterator<Item = Window>,
+    ) -> Result<Option<Row>, ReadError> {
+        let sql = |window: &Window, rows: usize| {
+            let mut sql = Sql::of_tenant(select, tenant_id);
+            sql.push_within("timestamp", window);
+            sql.push(" AND id = ").bind(id).push(" ORDER BY timestamp DESC").push_limit(rows);
+            sql
+        };
+        Ok(self.newest(windows, 0, sql).await?.rows.pop())
+    }
+
+    /// The events of a tenant with these keys, as rows of `select`, which has id and timestamp; the flag says that
+    /// they do not fit a page, and some are missing.
     pub(super) async fn events_at(
         &self,
         tenant_id: &str,
@@ -30,16 +53,15 @@ impl Reads {
             return Ok((HashMap::new(), false));
         }
         let mut sql = Sql::new("");
-        for (index, group) in groups.iter().enumerate() {
+        sql.push_union(&groups, |sql, group| {
             let ids: Vec<Uuid> = group.iter().map(|(_, id)| *id).collect();
-            sql.push(if index > 0 { " UNION ALL " } else { "" }).push(select);
-            sql.push(" WHERE tenant_id = ").bind(tenant_id.to_owned(), Type::TEXT);
-            sql.push(" AND timestamp >= ").bind(group[0].0, Type::TIMESTAMPTZ);
-            sql.push(" AND timestamp <= ").bind(group[group.len() - 1].0, Type::TIMESTAMPTZ);
-            sql.push(" AND id = ANY (").bind(ids, Type::UUID_ARRAY).push(")");
-        }
-        let (rows, cut) = self.rows(&sql).await?;
-        Ok((rows.into_iter().map(|row| ((row.get(0), row.get(1)), row)).collect(), cut))
+            sql.push_of_tenant(select, tenant_id);
+            sql.push(" AND timestamp >= ").bind(group[0].0).push(" AND timestamp <= ").bind(group[group.len() - 1].0);
+            sql.push(" AND id = ANY (").bind(ids).push(")");
+        });
+        let FoundRows { rows, cut } = self.rows(&sql).await?;
+        let keyed = |row: Row| Ok((key(&row)?, row));
+        Ok((rows.into_iter().map(keyed).collect::<Result<_, ReadError>>()?, cut))
     }
 }
 

@@ -1,30 +1,28 @@
 //! GET /v1/events/{id}/related: parent, children, and what was correlated, each once, the strongest first.
 
-use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::cmp::Reverse;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio_postgres::types::Type;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::cursor::Scope;
-use super::events::{Event, SELECT, event};
-use super::filter::Sql;
-use super::lookup::Key;
+use super::columns::{StoredRow, columns};
+use super::error::ReadError;
+use super::events::Event;
+use super::listing::{Listing, Page, PageRequest};
+use super::lookup::{Key, key};
+use super::reads::Reads;
+use super::sql::Sql;
 use super::windows::{Density, Window};
-use super::{Listing, Page, ReadError, Reads};
 use crate::limits::{RELATED_AGE, RELATED_MAX, RELATED_SKEW};
+
+const KEYS: &str = "SELECT id, timestamp FROM events";
 
 /// What is related to which event.
 #[derive(Debug, Clone)]
 pub struct RelatedQuery {
-    pub tenant_id: String,
     pub id: Uuid,
-    /// Rows of the page.
-    pub limit: usize,
-    /// Where the page starts.
-    pub cursor: Option<String>,
 }
 
 /// How events are related; of two ways that are equally strong, the first.
@@ -39,16 +37,17 @@ pub enum Relation {
     Correlated,
 }
 
-/// An event, and how it is related.
-#[derive(Debug, Serialize)]
-pub struct Related {
-    pub relation: Relation,
-    /// 0 to 1; 1 for parent and child, which say so themselves.
-    pub strength: f64,
-    pub confidence: f64,
-    /// causal, temporal or anomaly.
-    pub correlation_type: String,
-    pub event: Event,
+columns! {
+    /// An event, and how it is related.
+    pub struct Related {
+        pub relation: Relation,
+        /// 0 to 1; 1 for parent and child, which say so themselves.
+        pub strength: f64,
+        pub confidence: f64,
+        /// causal, temporal or anomaly.
+        pub correlation_type: String,
+        pub event: Event,
+    }
 }
 
 /// A [`Related`] whose event is still to be read.
@@ -60,70 +59,63 @@ struct Candidate {
     correlation_type: String,
 }
 
+type Rank = (u64, Timestamp, Uuid);
+
 impl Candidate {
     fn said(key: Key, relation: Relation) -> Self {
         Self { key, relation, strength: 1.0, confidence: 1.0, correlation_type: "causal".to_owned() }
     }
 
-    /// The strongest first, then the newest.
-    fn rank(&self, other: &Self) -> Ordering {
-        let newest = || other.key.1.cmp(&self.key.1).then_with(|| other.key.0.cmp(&self.key.0));
-        other.strength.total_cmp(&self.strength).then_with(newest)
+    /// The higher, the earlier in the list: the strongest first, then the newest.
+    fn rank(&self) -> Rank {
+        // The bits of numbers that are not negative are in the numbers' order.
+        (self.strength.max(0.0).to_bits(), self.key.1, self.key.0)
     }
+}
 
-    /// Whether this says more of the pair.
-    fn beats(&self, other: &Self) -> bool {
-        self.strength.total_cmp(&other.strength).then_with(|| other.relation.cmp(&self.relation)).is_gt()
-    }
+/// Each event once, by what says most of it.
+fn strongest(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    candidates.sort_by(|a, b| {
+        let strongest = || b.strength.total_cmp(&a.strength).then(a.relation.cmp(&b.relation));
+        a.key.0.cmp(&b.key.0).then_with(strongest)
+    });
+    candidates.dedup_by_key(|candidate| candidate.key.0);
+    candidates
 }
 
 impl Listing for RelatedQuery {
     type Item = Related;
 
-    fn turn_to(&mut self, limit: usize, cursor: Option<String>) {
-        self.limit = limit;
-        self.cursor = cursor.or(self.cursor.take());
-    }
-
-    async fn page(&self, reads: &Reads) -> Result<Page<Related>, ReadError> {
-        let found = reads.related(self).await?;
-        // The event has expired since the page before.
-        Ok(found.unwrap_or(Page { items: Vec::new(), next_cursor: None }))
-    }
-}
-
-impl Reads {
-    /// One page of what is related to an event; None when the tenant has no such event.
-    pub async fn related(&self, query: &RelatedQuery) -> Result<Option<Page<Related>>, ReadError> {
-        let Some(origin) = self.event(&query.tenant_id, query.id).await? else { return Ok(None) };
-        let scope = Scope::new(&query.tenant_id, &format!("related {}", query.id));
-        let after = query.cursor.as_ref().map(|cursor| scope.decode::<4>(cursor)).transpose()?;
-        let mut candidates = self.candidates(&query.tenant_id, &origin).await?;
-        candidates.sort_unstable_by(Candidate::rank);
-        if let Some(after) = after {
-            candidates.retain(|candidate| precedes(after, position(candidate)));
-        }
-        let mut shown = query.limit.min(candidates.len());
+    async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<Related>, ReadError> {
+        let tenant_id = &request.tenant_id;
+        let origin = reads.event(tenant_id, self.id).await?;
+        let (scope, after) = request.start::<Rank>(&format!("related {}", self.id))?;
+        let mut candidates = reads.candidates(tenant_id, &origin).await?;
+        candidates.retain(|candidate| after.is_none_or(|after| candidate.rank() < after));
+        candidates.sort_unstable_by_key(|candidate| Reverse(candidate.rank()));
+        let mut shown = request.limit.min(candidates.len());
         let mut events = loop {
             let keys = candidates[..shown].iter().map(|candidate| candidate.key).collect::<Vec<_>>();
-            let (events, cut) = self.events_at(&query.tenant_id, SELECT, keys).await?;
+            let (events, cut) = reads.events_at(tenant_id, &Event::select(""), keys).await?;
             if !cut || shown <= 1 {
                 break events;
             }
             // Large ones: a shorter page.
             shown /= 2;
         };
-        let next_cursor = (shown < candidates.len()).then(|| scope.encode(position(&candidates[shown - 1])));
+        let next_cursor = (shown < candidates.len()).then(|| scope.encode(&candidates[shown - 1].rank()));
         let mut items = Vec::with_capacity(shown);
         for candidate in candidates.into_iter().take(shown) {
             // What a correlation names may have expired.
             let Some(row) = events.remove(&candidate.key) else { continue };
             let Candidate { relation, strength, confidence, correlation_type, .. } = candidate;
-            items.push(Related { relation, strength, confidence, correlation_type, event: event(&row)? });
+            items.push(Related { relation, strength, confidence, correlation_type, event: Event::read(&row)? });
         }
-        Ok(Some(Page { items, next_cursor }))
+        Ok(Page { resolution: None, items, next_cursor })
     }
+}
 
+impl Reads {
     /// Each other event that is related, once, by its strongest relation.
     async fn candidates(&self, tenant_id: &str, origin: &Event) -> Result<Vec<Candidate>, ReadError> {
         let mut found = Vec::new();
@@ -135,80 +127,41 @@ impl Reads {
         let children = self.children(tenant_id, origin).await?;
         found.extend(children.into_iter().map(|key| Candidate::said(key, Relation::Child)));
         found.extend(self.correlated(tenant_id, origin).await?);
-        let mut strongest: HashMap<Uuid, Candidate> = HashMap::with_capacity(found.len());
-        for candidate in found.into_iter().filter(|candidate| candidate.key.0 != origin.id) {
-            match strongest.get(&candidate.key.0) {
-                Some(known) if !candidate.beats(known) => {}
-                _ => drop(strongest.insert(candidate.key.0, candidate)),
-            }
-        }
-        Ok(strongest.into_values().collect())
+        found.retain(|candidate| candidate.key.0 != origin.id);
+        Ok(strongest(found))
     }
 
     async fn parent(&self, tenant_id: &str, id: Uuid, child_at: Timestamp) -> Result<Option<Key>, ReadError> {
         let whole =
             Window { from: child_at.checked_sub(RELATED_AGE).ok(), to: child_at.checked_add(RELATED_SKEW).ok() };
-        let found = self
-            .newest(whole.pieces(child_at, Density::Few), 0, |window, _| {
-                let mut sql = Sql::new("SELECT id, timestamp FROM events WHERE tenant_id = ");
-                sql.bind(tenant_id.to_owned(), Type::TEXT).push_within(window);
-                sql.push(" AND id = ").bind(id, Type::UUID).push(" ORDER BY timestamp DESC LIMIT 1");
-                sql
-            })
-            .await?;
-        Ok(found.rows.first().map(|row| (row.get(0), row.get(1))))
+        let windows = whole.pieces(child_at, Density::Few);
+        self.event_within(KEYS, tenant_id, id, windows).await?.as_ref().map(key).transpose()
     }
 
     async fn children(&self, tenant_id: &str, origin: &Event) -> Result<Vec<Key>, ReadError> {
-        let mut sql = Sql::new("SELECT id, timestamp FROM events WHERE tenant_id = ");
-        sql.bind(tenant_id.to_owned(), Type::TEXT);
-        sql.push_within(&Window {
-            from: origin.timestamp.checked_sub(RELATED_SKEW).ok(),
-            to: origin.timestamp.checked_add(RELATED_AGE).ok(),
-        });
-        sql.push(" AND parent_event_id = ").bind(origin.id, Type::UUID);
-        sql.push(" ORDER BY timestamp DESC, id DESC LIMIT ").bind(RELATED_MAX, Type::INT8);
-        Ok(self.rows(&sql).await?.0.iter().map(|row| (row.get(0), row.get(1))).collect())
+        let at = origin.timestamp;
+        let window = Window { from: at.checked_sub(RELATED_SKEW).ok(), to: at.checked_add(RELATED_AGE).ok() };
+        let mut sql = Sql::of_tenant(KEYS, tenant_id);
+        sql.push_within("timestamp", &window);
+        sql.push(" AND parent_event_id = ").bind(origin.id);
+        sql.push(" ORDER BY timestamp DESC, id DESC LIMIT ").bind(RELATED_MAX);
+        self.rows(&sql).await?.rows.iter().map(key).collect()
     }
 
     async fn correlated(&self, tenant_id: &str, origin: &Event) -> Result<Vec<Candidate>, ReadError> {
-        let mut sql = Sql::new("");
-        for (index, (this, other)) in [("primary", "related"), ("related", "primary")].into_iter().enumerate() {
-            sql.push(if index > 0 { " UNION ALL " } else { "" });
-            sql.push(&format!(
-                "SELECT {other}_event_id, {other}_timestamp, strength, confidence, correlation_type FROM correlations WHERE tenant_id = "
-            ));
-            sql.bind(tenant_id.to_owned(), Type::TEXT)
-                .push(&format!(" AND {this}_event_id = "))
-                .bind(origin.id, Type::UUID);
-            // Its timestamp is the later one of the two.
-            sql.push(" AND timestamp >= ").bind(origin.timestamp, Type::TIMESTAMPTZ);
-        }
-        sql.push(" ORDER BY 3 DESC, 2 DESC, 1 DESC LIMIT ").bind(RELATED_MAX, Type::INT8);
-        let (rows, _) = self.rows(&sql).await?;
-        let candidate = |row: &tokio_postgres::Row| Candidate {
-            key: (row.get(0), row.get(1)),
-            relation: Relation::Correlated,
-            strength: row.get(2),
-            confidence: row.get(3),
-            correlation_type: row.get(4),
+        let mut sql = Sql::new(include_str!("../../sql/queries/related_correlated.sql"));
+        sql.value(tenant_id.to_owned()).value(origin.id).value(origin.timestamp).value(RELATED_MAX);
+        let candidate = |row: &Row| {
+            Ok(Candidate {
+                key: key(row)?,
+                relation: Relation::Correlated,
+                strength: row.try_get("strength")?,
+                confidence: row.try_get("confidence")?,
+                correlation_type: row.try_get("correlation_type")?,
+            })
         };
-        Ok(rows.iter().map(candidate).collect())
+        self.rows(&sql).await?.rows.iter().map(candidate).collect()
     }
-}
-
-/// Where a candidate is in the order of ranks.
-fn position(candidate: &Candidate) -> [i64; 4] {
-    let (high, low) = candidate.key.0.as_u64_pair();
-    // The bits of numbers that are not negative are in the numbers' order.
-    let strength = candidate.strength.max(0.0).to_bits().cast_signed();
-    [strength, candidate.key.1.as_microsecond(), high.cast_signed(), low.cast_signed()]
-}
-
-/// Whether the first position is before the second.
-fn precedes(first: [i64; 4], second: [i64; 4]) -> bool {
-    let order = |[strength, at, high, low]: [i64; 4]| (strength, at, high.cast_unsigned(), low.cast_unsigned());
-    order(first) > order(second)
 }
 
 #[cfg(test)]
@@ -227,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_are_in_the_order_of_ranks() {
+    fn the_strongest_first_then_the_newest() {
         let mut all = [
             candidate(1, 5, 0.0, Relation::Correlated),
             candidate(2, 5, 1.0, Relation::Child),
@@ -236,21 +189,19 @@ mod tests {
             candidate(4, 9, 0.999, Relation::Correlated),
             candidate(5, -9, 0.25, Relation::Correlated),
         ];
-        all.sort_unstable_by(Candidate::rank);
-        let ids: Vec<u128> = all.iter().map(|one| one.key.0.as_u128()).collect();
-        assert_eq!(ids, [3, u128::MAX, 2, 4, 5, 1]);
-        for (index, one) in all.iter().enumerate() {
-            for (other_index, other) in all.iter().enumerate() {
-                assert_eq!(precedes(position(one), position(other)), index < other_index);
-            }
-        }
+        all.sort_unstable_by_key(|one| Reverse(one.rank()));
+        assert_eq!(all.map(|one| one.key.0.as_u128()), [3, u128::MAX, 2, 4, 5, 1]);
     }
 
     #[test]
     fn what_an_event_says_itself_beats_what_was_found() {
-        let parent = candidate(1, 0, 1.0, Relation::Parent);
-        assert!(parent.beats(&candidate(1, 0, 1.0, Relation::Correlated)));
-        assert!(!candidate(1, 0, 1.0, Relation::Correlated).beats(&parent));
-        assert!(candidate(1, 0, 0.7, Relation::Correlated).beats(&candidate(1, 0, 0.6, Relation::Correlated)));
+        let found = strongest(vec![
+            candidate(1, 0, 1.0, Relation::Correlated),
+            candidate(2, 0, 0.6, Relation::Correlated),
+            candidate(1, 0, 1.0, Relation::Parent),
+            candidate(2, 0, 0.7, Relation::Correlated),
+        ]);
+        let said: Vec<_> = found.iter().map(|one| (one.key.0.as_u128(), one.strength, one.relation)).collect();
+        assert_eq!(said, [(1, 1.0, Relation::Parent), (2, 0.7, Relation::Correlated)]);
     }
 }

@@ -1,8 +1,9 @@
-//! Windows of time: a list that is read newest first is asked for piece by piece, each piece longer than the one before.
+//! Windows of time: a list that is read newest first is asked for piece by piece, each piece longer than the one
+//! before.
 //!
-//! On a year of chunks a question without a lower bound takes 70 to 200 ms of planning alone, however soon it has its rows.
-//! The pieces are disjoint, have no gap, and follow each other from new to old, so that what they give one after the
-//! other is what one query over all of it would give.
+//! On a year of chunks a question without a lower bound takes 70 to 200 ms of planning alone, however soon it has its
+//! rows. The pieces are disjoint, have no gap, and follow each other from new to old, so that what they give one
+//! after the other is what one query over all of it would give.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::limits::{WINDOWS_FEW, WINDOWS_MANY};
 
 /// `[from, to)`; None is no bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Window {
     /// Oldest, inclusive.
     pub from: Option<Timestamp>,
@@ -35,7 +36,8 @@ impl Window {
         Some(Self { from: Some(at.checked_sub(age).ok()?), to: Some(at.checked_add(age).ok()?) })
     }
 
-    /// The pieces of this window, newest first. Ages are counted from `now`, or from the window's end if that is earlier.
+    /// The pieces of this window, newest first. Ages are counted from `now`, or from the window's end if that is
+    /// earlier.
     pub fn pieces(self, now: Timestamp, density: Density) -> impl Iterator<Item = Self> {
         let start = self.to.map_or(now, |to| to.min(now));
         let ages = match density {

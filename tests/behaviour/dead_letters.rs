@@ -9,8 +9,14 @@ use crate::process::Tidegate;
 use crate::samples::{array, event_with, hours_from_now, texts};
 use crate::tests;
 
-pub const TESTS: &[Test] =
-    tests!(listed_and_filtered, paged, one_whole, anothers_are_not_there, kept_as_long_as_configured);
+pub const TESTS: &[Test] = tests!(
+    listed_and_filtered,
+    paged,
+    all_in_every_form,
+    one_whole,
+    anothers_are_not_there,
+    kept_as_long_as_configured
+);
 
 /// Three dead letters of two stages and three codes; the receipt of their request.
 fn three(tidegate: &Tidegate) -> String {
@@ -52,18 +58,46 @@ fn paged(env: &Env) -> TestResult {
     for _ in 0..4 {
         tidegate.client.events(array(vec!["{}"; 25])).expect(422);
     }
-    let mut ids = Vec::new();
-    let mut cursor = String::new();
+    let expected: Vec<String> =
+        env.sql().column("SELECT id::text FROM dead_letter_events ORDER BY failed_at DESC, id DESC");
+    let (ids, cursor) = pages(&tidegate, 30);
+    assert_eq!((ids.len(), &ids), (100, &expected));
+    tidegate.client.get(&format!("/v1/dead-letters?stage=write{cursor}")).problem(400, "invalid_parameter");
+    Ok(())
+}
+
+/// The ids of all dead letters, page by page, and the cursor of the last page.
+fn pages(tidegate: &Tidegate, limit: usize) -> (Vec<String>, String) {
+    let (mut ids, mut cursor) = (Vec::new(), String::new());
     loop {
-        let list: Value = tidegate.client.get(&format!("/v1/dead-letters?limit=30{cursor}")).expect(200);
+        let list: Value = tidegate.client.get(&format!("/v1/dead-letters?limit={limit}{cursor}")).expect(200);
         ids.extend(texts(&list, "id").into_iter().map(str::to_owned));
-        let Some(next) = list["next_cursor"].as_str() else { break };
+        let Some(next) = list["next_cursor"].as_str() else { return (ids, cursor) };
         cursor = format!("&cursor={next}");
+    }
+}
+
+fn all_in_every_form(env: &Env) -> TestResult {
+    const LETTERS: usize = 250;
+    let tidegate = env.serve();
+    for _ in 0..5 {
+        tidegate.client.events(array(vec!["{}"; LETTERS / 5])).expect(422);
     }
     let expected: Vec<String> =
         env.sql().column("SELECT id::text FROM dead_letter_events ORDER BY failed_at DESC, id DESC");
-    assert_eq!((ids.len(), &ids), (100, &expected));
-    tidegate.client.get(&format!("/v1/dead-letters?stage=write{cursor}")).problem(400, "invalid_parameter");
+    assert_eq!((expected.len(), pages(&tidegate, 100).0), (LETTERS, expected.clone()));
+    let csv = |query: &str| -> Vec<String> {
+        let answer = tidegate.client.get_as(&format!("/v1/dead-letters?{query}"), &[("accept", "text/csv")]);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.text().lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(csv(""), expected);
+    assert_eq!(csv("limit=120"), expected[..120]);
+    let first = tidegate.client.get("/v1/dead-letters?limit=50").expect(200);
+    assert_eq!(csv(&format!("cursor={}", first["next_cursor"].as_str().unwrap())), expected[50..]);
+    let lines = tidegate.client.get_as("/v1/dead-letters", &[("accept", "application/x-ndjson")]);
+    let id = |line: &str| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned();
+    assert_eq!(lines.text().lines().map(id).collect::<Vec<_>>(), expected);
     Ok(())
 }
 

@@ -1,18 +1,18 @@
 //! GET /v1/receipts/{id}.
 
-use hyper::{Response, StatusCode};
+use hyper::StatusCode;
 use uuid::Uuid;
 
-use super::problem;
+use super::list::{Answer, problem};
 use crate::http::Api;
 use crate::http::params::Params;
 use crate::http::problem::{Code, Problem};
-use crate::http::response::{Body, json};
+use crate::http::response::json;
 use crate::ingest::spool::Summary;
 use crate::tenancy::Principal;
 
 /// GET /v1/receipts/{id}
-pub async fn receipt(api: &Api, principal: &Principal, id: &str, params: Params) -> Result<Response<Body>, Problem> {
+pub async fn receipt(api: &Api, principal: &Principal, id: &str, params: Params) -> Answer {
     params.finish()?;
     let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("receipt")) };
     // First the spool: whatever leaves it is in the database by then.

@@ -3,18 +3,48 @@
 use super::*;
 use crate::limits::{BUCKETS_MAX, POINTS_AUTO_MAX};
 
+const MINUTE: Micros = 60_000_000;
 const HOUR: Micros = 60 * MINUTE;
+const DAY: Micros = 24 * HOUR;
 const DAYS: u64 = 24 * 3600;
 const NOW: Micros = 20_000 * DAY;
 
+fn level(resolution: &str) -> &'static Level {
+    Level::parse(resolution).expect("a level")
+}
+
+fn minute() -> &'static Level {
+    level("1m")
+}
+
+fn five_minutes() -> &'static Level {
+    level("5m")
+}
+
+fn hour() -> &'static Level {
+    level("1h")
+}
+
+fn day() -> &'static Level {
+    level("1d")
+}
+
+/// How long levels are kept, by what they are asked for.
+fn levels(keep: impl Fn(&str) -> Option<Duration>) -> PerLevel<Option<Duration>> {
+    PerLevel::new(|level| level.resolution.and_then(&keep))
+}
+
 fn kept(fine: bool) -> Kept {
     let days = |count: u64| Duration::from_secs(count * DAYS);
-    let level = |age| fine.then_some(age);
     Kept {
         metrics: days(90),
         events: days(365),
         correlations: days(90),
-        levels: [level(days(7)), level(days(7)), Some(days(730)), Some(Duration::MAX)],
+        levels: levels(|resolution| match resolution {
+            "1h" => Some(days(730)),
+            "1d" => Some(Duration::MAX),
+            _ => fine.then_some(days(7)),
+        }),
     }
 }
 
@@ -22,27 +52,27 @@ fn kept(fine: bool) -> Kept {
 fn auto_is_the_finest_that_gives_a_thousand_points() {
     let auto = |from: Micros, to: Micros| kept(true).auto(from, to, NOW);
     let back = |age: Micros| auto(NOW - age, NOW);
-    assert_eq!(back(HOUR), Width::Minute);
-    assert_eq!(back(POINTS_AUTO_MAX * MINUTE), Width::Minute);
-    assert_eq!(back(POINTS_AUTO_MAX * MINUTE + 1), Width::Minute, "the bucket that `from` is in begins before it");
-    assert_eq!(back((POINTS_AUTO_MAX + 1) * MINUTE), Width::FiveMinutes);
-    assert_eq!(back(DAY), Width::FiveMinutes);
-    assert_eq!(back(POINTS_AUTO_MAX * 5 * MINUTE), Width::FiveMinutes);
-    assert_eq!(back((POINTS_AUTO_MAX + 1) * 5 * MINUTE), Width::Hour);
-    assert_eq!(back(POINTS_AUTO_MAX * HOUR), Width::Hour);
-    assert_eq!(back((POINTS_AUTO_MAX + 1) * HOUR), Width::Day);
-    assert_eq!(back(5_000 * DAY), Width::Day, "nothing is coarser");
+    assert_eq!(back(HOUR), minute());
+    assert_eq!(back(POINTS_AUTO_MAX * MINUTE), minute());
+    assert_eq!(back(POINTS_AUTO_MAX * MINUTE + 1), minute(), "the bucket that `from` is in begins before it");
+    assert_eq!(back((POINTS_AUTO_MAX + 1) * MINUTE), five_minutes());
+    assert_eq!(back(DAY), five_minutes());
+    assert_eq!(back(POINTS_AUTO_MAX * 5 * MINUTE), five_minutes());
+    assert_eq!(back((POINTS_AUTO_MAX + 1) * 5 * MINUTE), hour());
+    assert_eq!(back(POINTS_AUTO_MAX * HOUR), hour());
+    assert_eq!(back((POINTS_AUTO_MAX + 1) * HOUR), day());
+    assert_eq!(back(5_000 * DAY), day(), "nothing is coarser");
 }
 
 #[test]
 fn auto_leaves_out_what_is_not_kept() {
     let old = |age: Micros, kept: &Kept| kept.auto(NOW - age, NOW - age + HOUR, NOW);
-    assert_eq!(old(7 * DAY, &kept(true)), Width::Minute);
-    assert_eq!(old(7 * DAY + MINUTE, &kept(true)), Width::FiveMinutes, "its first bucket is seven days old");
-    assert_eq!(old(7 * DAY + 6 * MINUTE, &kept(true)), Width::Hour, "minutes are kept for seven days");
-    assert_eq!(old(730 * DAY, &kept(true)), Width::Hour);
-    assert_eq!(old(731 * DAY, &kept(true)), Width::Day);
-    assert_eq!(old(HOUR, &kept(false)), Width::Hour, "minutes are switched off");
+    assert_eq!(old(7 * DAY, &kept(true)), minute());
+    assert_eq!(old(7 * DAY + MINUTE, &kept(true)), five_minutes(), "its first bucket is seven days old");
+    assert_eq!(old(7 * DAY + 6 * MINUTE, &kept(true)), hour(), "minutes are kept for seven days");
+    assert_eq!(old(730 * DAY, &kept(true)), hour());
+    assert_eq!(old(731 * DAY, &kept(true)), day());
+    assert_eq!(old(HOUR, &kept(false)), hour(), "minutes are switched off");
 }
 
 /// Between two starts of its buckets a level has nothing to say, whatever was measured.
@@ -53,65 +83,70 @@ fn auto_is_no_level_without_a_bucket_where_samples_have_one() {
         let ten = NOW - days * DAY + 10 * HOUR;
         kept.auto(ten + 5 * MINUTE, ten + 50 * MINUTE, NOW)
     };
-    assert_eq!(part_of_hour(1, &kept(true)), Width::Minute);
-    assert_eq!(part_of_hour(8, &kept(true)), Width::Minute, "no longer kept");
-    assert_eq!(part_of_hour(1, &kept(false)), Width::Minute, "switched off");
-    assert_eq!(part_of_hour(90, &kept(true)), Width::Minute);
-    assert_eq!(part_of_hour(91, &kept(true)), Width::Hour, "its samples have expired");
+    assert_eq!(part_of_hour(1, &kept(true)), minute());
+    assert_eq!(part_of_hour(8, &kept(true)), minute(), "no longer kept");
+    assert_eq!(part_of_hour(1, &kept(false)), minute(), "switched off");
+    assert_eq!(part_of_hour(90, &kept(true)), minute());
+    assert_eq!(part_of_hour(91, &kept(true)), hour(), "its samples have expired");
     let auto = |from: Micros, to: Micros| kept(false).auto(NOW - DAY + from, NOW - DAY + to, NOW);
-    assert_eq!(auto(1, HOUR), Width::Minute, "the end is exclusive");
-    assert_eq!(auto(1, HOUR + 1), Width::Hour, "one bucket");
-    assert_eq!(auto(MINUTE + 1, 2 * MINUTE), Width::Minute, "within a minute there is nothing");
-    assert_eq!(auto(1, 1), Width::Minute, "a range of nothing");
+    assert_eq!(auto(1, HOUR), minute(), "the end is exclusive");
+    assert_eq!(auto(1, HOUR + 1), hour(), "one bucket");
+    assert_eq!(auto(MINUTE + 1, 2 * MINUTE), minute(), "within a minute there is nothing");
+    assert_eq!(auto(1, 1), minute(), "a range of nothing");
     // Of a day in part, where hours are kept for two days: more minutes than fit.
-    let short = Kept { levels: [None, None, Some(Duration::from_secs(2 * DAYS)), Some(Duration::MAX)], ..kept(false) };
+    let two_days = |resolution: &str| match resolution {
+        "1h" => Some(Duration::from_secs(2 * DAYS)),
+        "1d" => Some(Duration::MAX),
+        _ => None,
+    };
+    let short = Kept { levels: levels(two_days), ..kept(false) };
     let begin = NOW - 10 * DAY;
-    assert_eq!(short.auto(begin + MINUTE, begin + DAY - MINUTE, NOW), Width::FiveMinutes);
-    assert_eq!(short.auto(begin + MINUTE, begin + DAY + MINUTE, NOW), Width::Day);
+    assert_eq!(short.auto(begin + MINUTE, begin + DAY - MINUTE, NOW), five_minutes());
+    assert_eq!(short.auto(begin + MINUTE, begin + DAY + MINUTE, NOW), day());
 }
 
 #[test]
 fn buckets_are_counted_by_their_start() {
-    assert_eq!(Width::Minute.buckets(0, MINUTE), 1);
-    assert_eq!(Width::Minute.buckets(1, MINUTE), 0);
-    assert_eq!(Width::Minute.buckets(0, MINUTE + 1), 2);
-    assert_eq!(Width::Hour.buckets(5, 5), 0);
-    assert_eq!(Width::Hour.buckets(5, -5 * HOUR), 0);
-    assert_eq!(Width::Hour.floor(-1), -HOUR);
-    assert!(Width::Minute.buckets(NOW - 35 * DAY, NOW) > BUCKETS_MAX);
+    assert_eq!(minute().buckets(0, MINUTE), 1);
+    assert_eq!(minute().buckets(1, MINUTE), 0);
+    assert_eq!(minute().buckets(0, MINUTE + 1), 2);
+    assert_eq!(hour().buckets(5, 5), 0);
+    assert_eq!(hour().buckets(5, -5 * HOUR), 0);
+    assert_eq!(hour().floor(-1), -HOUR);
+    assert!(minute().buckets(NOW - 35 * DAY, NOW) > BUCKETS_MAX);
 }
 
 fn rollup(from: Micros, to: Micros) -> Part {
-    Part { source: Source::Rollup, from, to }
+    Part { source: ReadFrom::Rollup, from, to }
 }
 
 fn rows(from: Micros, to: Micros) -> Part {
-    Part { source: Source::Rows, from, to }
+    Part { source: ReadFrom::Rows, from, to }
 }
 
 #[test]
 fn a_fresh_range_is_the_rollup_s() {
-    let all = parts(Width::Hour, (1, 10 * HOUR + 1), 0, 0, &[]);
+    let all = parts(hour(), (1, 10 * HOUR + 1), 0, 0, &[]);
     assert_eq!(all, [rollup(HOUR, 11 * HOUR)]);
-    assert_eq!(parts(Width::Hour, (HOUR, HOUR), 0, 0, &[]), []);
-    assert_eq!(parts(Width::Hour, (2 * HOUR, HOUR), 0, 0, &[]), []);
+    assert_eq!(parts(hour(), (HOUR, HOUR), 0, 0, &[]), []);
+    assert_eq!(parts(hour(), (2 * HOUR, HOUR), 0, 0, &[]), []);
 }
 
 #[test]
 fn what_a_level_no_longer_keeps_comes_from_rows() {
     let range = (0, 10 * HOUR);
-    assert_eq!(parts(Width::Hour, range, 4 * HOUR, 0, &[]), [rows(0, 4 * HOUR), rollup(4 * HOUR, 10 * HOUR)]);
-    assert_eq!(parts(Width::Hour, range, 4 * HOUR, HOUR, &[]), [rows(HOUR, 4 * HOUR), rollup(4 * HOUR, 10 * HOUR)]);
-    assert_eq!(parts(Width::Hour, range, 4 * HOUR, 5 * HOUR, &[]), [rollup(4 * HOUR, 10 * HOUR)], "neither keeps it");
-    assert_eq!(parts(Width::Hour, range, Micros::MAX, 0, &[]), [rows(0, 10 * HOUR)], "switched off");
-    assert_eq!(parts(Width::Hour, range, Micros::MAX, Micros::MAX, &[]), []);
+    assert_eq!(parts(hour(), range, 4 * HOUR, 0, &[]), [rows(0, 4 * HOUR), rollup(4 * HOUR, 10 * HOUR)]);
+    assert_eq!(parts(hour(), range, 4 * HOUR, HOUR, &[]), [rows(HOUR, 4 * HOUR), rollup(4 * HOUR, 10 * HOUR)]);
+    assert_eq!(parts(hour(), range, 4 * HOUR, 5 * HOUR, &[]), [rollup(4 * HOUR, 10 * HOUR)], "neither keeps it");
+    assert_eq!(parts(hour(), range, Micros::MAX, 0, &[]), [rows(0, 10 * HOUR)], "switched off");
+    assert_eq!(parts(hour(), range, Micros::MAX, Micros::MAX, &[]), []);
 }
 
 #[test]
 fn what_lags_comes_from_rows() {
     let stale = [(3 * HOUR + 1, 3 * HOUR + 2), (5 * HOUR, 6 * HOUR), (6 * HOUR - 1, 7 * HOUR), (50 * HOUR, 60 * HOUR)];
     assert_eq!(
-        parts(Width::Hour, (0, 10 * HOUR), 0, 0, &stale),
+        parts(hour(), (0, 10 * HOUR), 0, 0, &stale),
         [
             rollup(0, 3 * HOUR),
             rows(3 * HOUR, 4 * HOUR),
@@ -122,7 +157,7 @@ fn what_lags_comes_from_rows() {
     );
     // Beyond the rows nothing is better than the rollup.
     assert_eq!(
-        parts(Width::Hour, (0, 10 * HOUR), 0, 4 * HOUR, &[(Micros::MIN / 2, 5 * HOUR)]),
+        parts(hour(), (0, 10 * HOUR), 0, 4 * HOUR, &[(Micros::MIN / 2, 5 * HOUR)]),
         [rollup(0, 4 * HOUR), rows(4 * HOUR, 5 * HOUR), rollup(5 * HOUR, 10 * HOUR)]
     );
 }
@@ -146,16 +181,16 @@ fn every_bucket_is_in_one_part() {
                 (start, start + random(2 * HOUR))
             })
             .collect();
-        let found = parts(Width::Hour, (from, to), rollup_since, rows_since, &stale);
+        let found = parts(hour(), (from, to), rollup_since, rows_since, &stale);
         assert!(found.len() <= 2 * STALE_PIECES_MAX + 2, "{found:?}");
         assert!(found.windows(2).all(|pair| pair[0].to <= pair[1].from), "{found:?}");
-        let mut bucket = Width::Hour.ceil(from);
+        let mut bucket = hour().ceil(from);
         while bucket < to {
             let holds = found.iter().filter(|part| part.from <= bucket && bucket < part.to).collect::<Vec<_>>();
             let is_stale = stale.iter().any(|(from, to)| from < to && *from < bucket + HOUR && bucket < *to);
             match holds.as_slice() {
                 [] => assert!(bucket < rollup_since && bucket < rows_since),
-                [one] if one.source == Source::Rows => assert!(bucket >= rows_since),
+                [one] if one.source == ReadFrom::Rows => assert!(bucket >= rows_since),
                 [_] => assert!(bucket >= rollup_since && (!is_stale || bucket < rows_since), "{bucket} {found:?}"),
                 more => panic!("{more:?}"),
             }

@@ -1,0 +1,104 @@
+//! In which form a reader wants a list, by `Accept` (RFC 9110, section 12.5.1).
+
+use hyper::header::ACCEPT;
+use hyper::{HeaderMap, StatusCode};
+
+use crate::http::export::Form;
+use crate::http::problem::{Code, Problem};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// One JSON document with a cursor.
+    Page,
+    /// A stream of all that matches.
+    Stream(Form),
+}
+
+/// What there is, and the media ranges that it is asked for by, the most exact first; of those that are liked
+/// equally, the first.
+const FORMS: [(Wanted, &[&str]); 3] = [
+    (Wanted::Page, &["application/json", "application/*", "*/*"]),
+    (Wanted::Stream(Form::Ndjson), &["application/x-ndjson", "application/ndjson", "application/*", "*/*"]),
+    (Wanted::Stream(Form::Csv), &["text/csv", "text/*", "*/*"]),
+];
+
+/// The form that is liked best: by quality, which the most exact range tells; then in the order of the ranges.
+pub fn wanted(headers: &HeaderMap) -> Result<Wanted, Problem> {
+    let lines: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok()).collect();
+    // Media types and names of parameters are compared without case.
+    let accept = lines.join(",").to_ascii_lowercase();
+    let mut ranges: Vec<(&str, f32)> = accept.split(',').filter(|text| !text.trim().is_empty()).map(range).collect();
+    if ranges.is_empty() {
+        ranges.push(("*/*", 1.0));
+    }
+    let liked = FORMS.iter().filter_map(|(wanted, names)| {
+        let at = names.iter().find_map(|name| ranges.iter().position(|(range, _)| range == name))?;
+        Some((ranges[at].1, at, *wanted)).filter(|(quality, ..)| *quality > 0.0)
+    });
+    let best = liked.min_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    best.map(|(_, _, wanted)| wanted).ok_or_else(|| {
+        Problem::new(
+            StatusCode::NOT_ACCEPTABLE,
+            Code::NotAcceptable,
+            "Accept must allow application/json, application/x-ndjson or text/csv",
+        )
+    })
+}
+
+/// A media range and its quality; 0: not acceptable, and so is one that is no number from 0 to 1.
+fn range(text: &str) -> (&str, f32) {
+    let mut parts = text.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    let quality = parts.find_map(|part| part.split_once('=').filter(|(name, _)| name.trim() == "q"));
+    let quality = quality.map_or(1.0, |(_, quality)| quality.trim().parse().unwrap_or(0.0));
+    (name, if (0.0..=1.0).contains(&quality) { quality } else { 0.0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JSON: Option<Wanted> = Some(Wanted::Page);
+    const LINES: Option<Wanted> = Some(Wanted::Stream(Form::Ndjson));
+    const CSV: Option<Wanted> = Some(Wanted::Stream(Form::Csv));
+
+    fn of(lines: &[&'static str]) -> Option<Wanted> {
+        let headers = lines.iter().map(|line| (ACCEPT, hyper::header::HeaderValue::from_static(line))).collect();
+        wanted(&headers).ok()
+    }
+
+    #[test]
+    fn the_form_that_is_liked_best() {
+        for (accept, form) in [
+            ("", JSON),
+            ("*/*", JSON),
+            ("Application/JSON", JSON),
+            ("TEXT/CSV", CSV),
+            ("text/*", CSV),
+            ("application/NDJSON", LINES),
+            ("text/csv;Q=0.1, application/json", JSON),
+            ("text/csv;q=0.1,application/json;q=0.2", JSON),
+            (" text/csv ; q = 0.5 , application/x-ndjson;q=0.6", LINES),
+            ("text/csv;header=present;q=0.2, application/json;q=0.1", CSV),
+            // As much liked: in their order, a range of several by ours.
+            ("text/csv, application/json", CSV),
+            ("application/json, text/csv", JSON),
+            ("application/x-ndjson;q=0.5, text/csv;q=0.5", LINES),
+            ("text/csv, */*", CSV),
+            ("*/*, text/csv", JSON),
+            ("text/html, application/xhtml+xml, */*;q=0.8", JSON),
+            // Not acceptable, whatever a wider range says.
+            ("application/json;q=0, */*", LINES),
+            ("*/*, application/json;q=0, application/ndjson;q=0.000", CSV),
+            ("application/json;q=0", None),
+            ("*/*;q=0", None),
+            ("text/csv;q=x", None),
+            ("text/csv;q=nan", None),
+            ("text/html", None),
+        ] {
+            assert_eq!(of(&[accept]), form, "{accept}");
+        }
+        assert_eq!(of(&[]), JSON);
+        assert_eq!(of(&["text/html", "text/csv"]), CSV, "several lines are one list");
+    }
+}

@@ -1,0 +1,92 @@
+//! The columns of a list, once: `columns!` declares a row's struct, and what is said there is its JSON, the columns
+//! of CSV in their order, the expressions of SQL, and how a row is read.
+
+use tokio_postgres::Row;
+
+use super::error::ReadError;
+
+/// A row that is listed, as an object whose members have these names.
+pub trait Columns {
+    /// In the order of the columns of CSV.
+    fn names() -> Vec<&'static str>;
+}
+
+/// A row that is read from a relation.
+pub trait StoredRow: Columns + Sized {
+    const RELATION: &'static str;
+    /// Each column's name and expression; None: it is no column of the relation, and filled in later.
+    const SQL: &'static [(&'static str, Option<&'static str>)];
+
+    fn read(row: &Row) -> Result<Self, ReadError>;
+
+    /// The select list, each expression under its column's name.
+    fn list() -> String {
+        let expression = |(name, sql): &(&str, Option<&str>)| {
+            sql.map(|sql| if sql == *name { sql.to_owned() } else { format!("{sql} AS {name}") })
+        };
+        Self::SQL.iter().filter_map(expression).collect::<Vec<_>>().join(", ")
+    }
+
+    /// `SELECT ... FROM` the relation, with `more` behind the select list.
+    fn select(more: &str) -> String {
+        format!("SELECT {}{more} FROM {}", Self::list(), Self::RELATION)
+    }
+}
+
+/// `struct Row from "relation" { name: Type = "expression", ... }`; without an expression the column has the field's
+/// name, and with `= later` the field is at its default until it is filled in. Without `from` the row is put together
+/// by hand.
+macro_rules! columns {
+    ($(#[$meta:meta])* pub struct $row:ident { $($(#[$doc:meta])* pub $name:ident: $type:ty,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, serde::Serialize)]
+        pub struct $row { $($(#[$doc])* pub $name: $type,)+ }
+
+        impl $crate::query::columns::Columns for $row {
+            fn names() -> Vec<&'static str> {
+                vec![$(stringify!($name)),+]
+            }
+        }
+    };
+    (
+        $(#[$meta:meta])*
+        pub struct $row:ident from $relation:literal { $($(#[$doc:meta])* pub $name:ident: $type:ty $(= $sql:tt)?,)+ }
+    ) => {
+        $crate::query::columns::columns! { $(#[$meta])* pub struct $row { $($(#[$doc])* pub $name: $type,)+ } }
+
+        impl $crate::query::columns::StoredRow for $row {
+            const RELATION: &'static str = $relation;
+            const SQL: &'static [(&'static str, Option<&'static str>)] =
+                &[$((stringify!($name), $crate::query::columns::columns!(@sql $name $($sql)?))),+];
+
+            fn read(row: &tokio_postgres::Row) -> Result<Self, $crate::query::error::ReadError> {
+                Ok(Self { $($name: $crate::query::columns::columns!(@read row $name $($sql)?)),+ })
+            }
+        }
+    };
+    (@sql $name:ident) => { Some(stringify!($name)) };
+    (@sql $name:ident later) => { None };
+    (@sql $name:ident $sql:literal) => { Some($sql) };
+    (@read $row:ident $name:ident later) => { Default::default() };
+    (@read $row:ident $name:ident $($sql:literal)?) => { $row.try_get(stringify!($name))? };
+}
+pub(super) use columns;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    columns! {
+        pub struct Example from "examples" {
+            pub id: i64,
+            pub sum: f64 = "sum_value",
+            pub named: Option<String> = later,
+        }
+    }
+
+    #[test]
+    fn a_declaration_says_it_all() {
+        assert_eq!(Example::names(), ["id", "sum", "named"]);
+        assert_eq!(Example::select(", n"), "SELECT id, sum_value AS sum, n FROM examples");
+    }
+}
