@@ -22,12 +22,11 @@ run: release ## build and serve, with a private PostgreSQL when no database is c
 demo: release ## a throwaway instance with generated telemetry, and what it stored
 	exec $(TARGET_DIR)/release/tidegate demo $(ARGS)
 
-test: postgres lint ## everything that CI runs: format, lints, tests, licences
-	$(CARGO) test
-	$(MAKE) --no-print-directory licences
+test: postgres lint ## everything that CI runs: format, lints, tests, licences; ends in one line of totals
+	@CARGO="$(CARGO)" scripts/test
 
 test-faults: postgres ## the whole fault suite, also the slow scenarios that `make test` leaves out
-	$(CARGO) test --test faults -- --include-ignored
+	@CARGO="$(CARGO)" scripts/test --test faults -- --include-ignored
 
 fuzz: postgres ## each fuzz target for FUZZ_SECONDS (60)
 	CARGO="$(CARGO)" CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" scripts/fuzz $(FUZZ_SECONDS)
@@ -48,9 +47,8 @@ lint: ## formatting and lints, without changing anything
 fmt: ## format the sources
 	$(CARGO) fmt
 
-licences: ## check every dependency's licence against deny.toml
-	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check licenses bans sources; \
-	else CARGO="$(CARGO)" scripts/check-licences; fi
+licences: ## check every dependency's licence and source against deny.toml, without a download
+	@CARGO="$(CARGO)" scripts/check-licences
 
 clean: ## remove what was built; data directories stay
 	$(CARGO) clean

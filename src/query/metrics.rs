@@ -16,7 +16,7 @@ use crate::model::Level;
 
 columns! {
     /// A bucket of a series.
-    pub struct Point from "metrics_1m" {
+    pub struct Point from "metrics_rollup" {
         pub bucket: Timestamp,
         pub asset_id: String,
         pub metric_type: String,

@@ -136,25 +136,19 @@ fn main() {
     let timescale = arguments.list || servers.has_timescaledb();
     let times = Arc::new(Times::default());
     let mut trials = Vec::new();
-    let mut skipped = Vec::new();
     for engine in Engine::ALL {
         for (group, tests) in groups() {
             for test in tests.iter().filter(|test| test.engines.contains(&engine)) {
                 let name = format!("{}::{group}::{}", engine.as_str(), test.name);
-                let ignored = (engine == Engine::Timescale && !timescale).then(|| skipped.push(name.clone())).is_some();
-                let missing = (test.missing)();
+                let absent = "TimescaleDB is not installed in this machine's PostgreSQL";
+                let without = (engine == Engine::Timescale && !timescale).then(|| absent.to_owned());
+                let missing = without.or_else(test.missing);
                 if let Some(what) = &missing {
-                    println!("ignored: {name}: {what}");
+                    println!("skipped: {name}: {what}");
                 }
-                trials
-                    .push(trial(name, engine, test, &servers, &times).with_ignored_flag(ignored || missing.is_some()));
+                trials.push(trial(name, engine, test, &servers, &times).with_ignored_flag(missing.is_some()));
             }
         }
-    }
-    if !skipped.is_empty() {
-        let count = skipped.len();
-        println!("skipped: {count} timescale tests, TimescaleDB is not installed in this machine's PostgreSQL:");
-        skipped.iter().for_each(|name| println!("  {name}"));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     servers.stop();

@@ -69,6 +69,9 @@ fn main() {
                 println!("skipped: {name}: {missing}");
                 continue;
             }
+            if !scenario.quick && !arguments.include_ignored && !arguments.ignored {
+                println!("skipped: {name}: slow, `make test-faults` runs it");
+            }
             trials.push(trial(name, engine, scenario, &servers).with_ignored_flag(!scenario.quick));
         }
     }
