@@ -10,9 +10,12 @@ use super::params::{Params, invalid};
 use super::problem::{Code, Problem};
 use super::response::{Body, json};
 use super::{Api, quota};
-use crate::ingest::{BodyForm, Defaults, ItemError, Kind, Outcome, Refusal, Request, Unanswered};
+use crate::ingest::{ItemError, Outcome, Received, Refusal, Request, Unanswered};
 use crate::limits::{IDEMPOTENCY_KEY_BYTES_MAX, SOURCE_MODULE_CHARS_MAX, STREAM_CHARS_MAX};
+use crate::model::Kind;
 use crate::tenancy::{Limit, Limited, Principal};
+use crate::wire::event::Defaults;
+use crate::wire::item::{BodyError, BodyForm};
 
 #[derive(Serialize)]
 struct Receipt<'a> {
@@ -26,7 +29,7 @@ struct Receipt<'a> {
     /// Events that were there already (rowstore profile); never metrics.
     #[serde(skip_serializing_if = "is_zero")]
     duplicates: u32,
-    errors: &'a [ItemError],
+    errors: Vec<ItemError<'a>>,
     /// Only of answers that are errors: what went wrong as a whole.
     #[serde(flatten)]
     problem: Option<AsProblem>,
@@ -81,16 +84,24 @@ pub async fn post(
     let (bytes, reservation, charge) = quota::read_body(api, principal, &parts.headers, incoming).await?;
     let blank = bytes.iter().all(u8::is_ascii_whitespace);
     let request = Request {
-        kind,
-        tenant_id: principal.tenant_id.clone(),
-        api_key_id: principal.key_id,
-        keep_days: match kind {
-            Kind::Events => principal.keeps.events_retention_days,
-            Kind::Metrics => principal.keeps.metrics_retention_days,
+        received: Received {
+            tenant_id: principal.tenant_id.clone(),
+            api_key_id: principal.key_id,
+            keep_days: match kind {
+                Kind::Events => principal.keeps.events_retention_days,
+                Kind::Metrics => principal.keeps.metrics_retention_days,
+            },
+            receipt: uuid::Uuid::now_v7(),
+            received_at_us: jiff::Timestamp::now().as_microsecond(),
+            route: match kind {
+                Kind::Events => "/v1/events".into(),
+                Kind::Metrics => "/v1/metrics".into(),
+            },
+            kind,
+            form,
+            defaults,
+            body: bytes,
         },
-        body: bytes,
-        form,
-        defaults,
         idempotency_key,
         dedupe_body,
         ack_spooled,
@@ -126,7 +137,7 @@ fn answer(outcome: &Outcome) -> Response<Body> {
         rejected: outcome.rejected,
         duplicate: outcome.replayed,
         duplicates: outcome.duplicates,
-        errors: &outcome.errors,
+        errors: outcome.rejections.listed(),
         problem,
     };
     let status = StatusCode::from_u16(outcome.http_status).unwrap_or(StatusCode::OK);
@@ -142,15 +153,15 @@ fn answer(outcome: &Outcome) -> Response<Body> {
 
 fn problem(unanswered: Unanswered, kind: Kind, blank: bool) -> Problem {
     match unanswered {
-        Unanswered::Empty if blank => {
+        Unanswered::Unreadable(BodyError::Empty) if blank => {
             let one = one_of(kind);
             Problem::bad_request(Code::EmptyBody, format!("the body is empty; send {one} or an array of them"))
         }
-        Unanswered::Empty => {
+        Unanswered::Unreadable(BodyError::Empty) => {
             let detail = format!("the request does not hold {}", one_of(kind));
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Code::NothingAccepted, detail)
         }
-        Unanswered::TooManyItems(max) => Problem::new(
+        Unanswered::Unreadable(BodyError::TooManyItems { max }) => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             Code::TooManyItems,
             match kind {

@@ -13,7 +13,7 @@ use super::params::Params;
 use super::problem::{Code, Problem};
 use super::response::Body;
 use super::{Api, body, items, lifecycle, operation, quota, reads};
-use crate::ingest::Kind;
+use crate::model::Kind;
 use crate::tenancy::{KeyError, Principal, Scope};
 
 /// A route, as `/openapi.json` must list it.

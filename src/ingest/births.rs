@@ -2,9 +2,9 @@
 //!
 //! TimescaleDB (2.28.3, tried) loses sight of rows when the first direct-compress COPY into a chunk overlaps with a plain
 //! one: the plain COPY sees a chunk without a columnstore and does not flag it as partial, the direct one commits the
-//! columnstore, and from then on readers skip the rows beside it. So whoever does not know that a chunk is in the
-//! columnstore takes the lock of its time slice and writes directly, however few its rows; who knows writes either way,
-//! without a lock. Known is what this process wrote directly and committed. A day has 4 chunks of events and 8 of metrics,
+//! columnstore, and from then on readers skip the rows beside it. So a writer that does not know that a chunk is in
+//! the columnstore takes the lock of its time slice and writes directly, however few its rows; one that knows writes either
+//! way, without a lock. Known is what this process wrote directly and committed. A day has 4 chunks of events and 8 of metrics,
 //! so that a process takes a day's lock that many times at most, however many tenants and assets there are.
 
 use std::collections::{BTreeSet, HashSet};

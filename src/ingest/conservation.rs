@@ -27,7 +27,7 @@ pub struct Counts {
     /// Items of requests answered 4xx or 5xx: their sender still has them.
     pub refused: u64,
     /// Items between being received and being answered. Signed, as is `spooled`: the drain may settle a request before
-    /// whoever appended it has booked it, and the sum is right all the same.
+    /// its append has been booked, and the sum is right all the same.
     pub in_flight: i64,
     /// Items in the spool.
     pub spooled: i64,
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_drain_may_be_faster_than_whoever_appended() {
+    fn the_drain_may_be_faster_than_the_books() {
         let conservation = Arc::new(Conservation::default());
         let tenant: Arc<str> = "a".into();
         let appended = conservation.receive(&tenant, 10);

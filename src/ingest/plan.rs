@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::births::{Births, Chunk, partition};
-use super::request::Submission;
+use super::submission::Submission;
 use crate::limits::DIRECT_COMPRESS_ROWS_MIN;
 use crate::wire::item::RowRef;
 use crate::wire::item::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
@@ -130,7 +130,8 @@ pub fn plan(
     let mut manifest_of: HashMap<(&Arc<str>, &str), usize> = HashMap::new();
     let mut runs: Vec<((Chunk, &Arc<str>), Run)> = Vec::new();
     for &index in taking {
-        let Submission { tenant_id, decoded, .. } = &batch[index];
+        let Submission { received, decoded, .. } = &batch[index];
+        let tenant_id = &received.tenant_id;
         let rows = &decoded.rows.rows;
         // Rows of metrics change chunks all the time, and streams never.
         let mut last: Option<(u16, usize)> = None;

@@ -6,9 +6,9 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
+use super::attempts::{Attempts, TransactionId};
 use super::dead_letters;
-use super::request::Submission;
-use super::transaction::{Attempts, TransactionId};
+use super::submission::Submission;
 use crate::storage::StorageError;
 
 /// For the transaction to come to its end, and between two looks at it.
@@ -46,7 +46,7 @@ pub async fn settle(client: &Client, transaction: &TransactionId) -> Result<(), 
 
 /// Whether the attempt that is remembered in `attempts` committed; called when no transaction of it is open any more.
 pub async fn committed(client: &Client, batch: &[Submission], attempts: &Attempts) -> Result<bool, StorageError> {
-    let marks = batch.iter().map(|submission| (&*submission.tenant_id, submission.receipt));
+    let marks = batch.iter().map(|submission| (&*submission.received.tenant_id, submission.received.receipt));
     let letters = batch
         .iter()
         .flat_map(|submission| submission.decoded.rejected.iter().map(|item| dead_letters::id(submission, item.index)));
@@ -74,6 +74,6 @@ pub async fn committed_before(
     batch_ids: &[i64],
 ) -> Result<bool, StorageError> {
     let letters = submission.decoded.rejected.iter().map(|item| dead_letters::id(submission, item.index)).collect();
-    let mark = (&*submission.tenant_id, submission.receipt);
+    let mark = (&*submission.received.tenant_id, submission.received.receipt);
     left_marks(client, batch_ids, std::iter::once(mark), letters).await
 }

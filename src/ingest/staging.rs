@@ -5,11 +5,11 @@
 
 use tokio_postgres::Client;
 
+use super::copy::{copy_sql, send};
 use super::plan::Plan;
-use super::request::Submission;
-use super::transaction::{copy_sql, send};
+use super::submission::Submission;
 use crate::model::Kind;
-use crate::wire::event::pgcopy::COPY_COLUMNS;
+use crate::wire::event::COPY_COLUMNS;
 
 const CREATE: &str = "CREATE TEMP TABLE IF NOT EXISTS events_staging (LIKE events) ON COMMIT DELETE ROWS";
 

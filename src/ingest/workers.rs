@@ -5,21 +5,31 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::Ingest;
 use super::conservation::Conservation;
 use super::drain::{self, Drainer};
-use super::lanes::Seal;
+use super::intake::Intake;
+use super::lanes::{Lanes, Traffic};
 use super::plan::PlanConfig;
+use super::queues::Seal;
+use super::shelter::Shelter;
 use super::spool::{Disk, Spool, SpoolConfig, Totals};
-use super::writer::{Traffic, Writer};
+use super::writer::Writer;
 use crate::config::Config;
 use crate::limits::JOINED_BATCHES_MAX;
 use crate::model::{Kind, PerKind};
 use crate::storage::{Database, StorageError};
 
+/// What the drain needs beside the writers and the spool.
+pub struct Drained {
+    pub intake: Arc<Intake>,
+    pub conservation: Arc<Conservation>,
+    /// How many requests of an earlier process the spool holds.
+    pub recovered: u64,
+}
+
 /// What runs beside the requests, in the order in which it ends.
 pub struct Workers {
-    /// The writers; they end once [`Ingest::close`] was called and everything that waited is written or spooled.
+    /// The writers; they end once the lanes are closed and everything that waited is written or spooled.
     pub writers: Vec<JoinHandle<()>>,
     drain: Option<JoinHandle<()>>,
     watch: JoinHandle<()>,
@@ -28,42 +38,47 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts everything; `recovered` is how many requests of an earlier process the spool holds.
-    pub(super) fn start(ingest: &Arc<Ingest>, database: &Database, config: &Config, recovered: u64) -> Self {
+    pub(super) fn start(
+        lanes: &Arc<PerKind<Lanes>>,
+        shelter: &Arc<Shelter>,
+        drained: Drained,
+        database: &Database,
+        config: &Config,
+    ) -> Self {
         let writer = Arc::new(Writer {
             database: database.clone(),
             config: PerKind::new(|kind| PlanConfig {
                 rows_max: config.batch.rows,
-                slice_us: ingest.lanes.of(kind).slice_us,
+                slice_us: lanes.of(kind).slice_us,
                 partitions: database.chunks.of(kind.table()).partitions,
                 direct_compress: database.installed.installation.direct_compress(),
             }),
             births: PerKind::default(),
             ids: tokio::sync::Mutex::default(),
-            shelter: Arc::clone(&ingest.shelter),
+            shelter: Arc::clone(shelter),
         });
         let mut writers = Vec::new();
         for kind in Kind::ALL {
             let live = (0..config.database.writers).map(|_| Traffic::Live);
             writers.extend(
                 live.chain([Traffic::Late])
-                    .map(|traffic| tokio::spawn(keep_writing(Arc::clone(&writer), Arc::clone(ingest), kind, traffic))),
+                    .map(|traffic| tokio::spawn(keep_writing(Arc::clone(&writer), Arc::clone(lanes), kind, traffic))),
             );
         }
         let (stop, stopped) = watch::channel(false);
-        let spool = ingest.spool().cloned();
+        let spool = shelter.spool().cloned();
         let drain = spool.clone().map(|spool| {
             let drain = Drainer {
                 spool,
                 writer,
-                intake: Arc::clone(&ingest.intake),
-                conservation: Arc::clone(&ingest.conservation),
-                recovered,
+                intake: drained.intake,
+                conservation: drained.conservation,
+                recovered: drained.recovered,
                 together: drain::TOGETHER_MAX,
             };
             tokio::spawn(drain.run(stopped))
         });
-        let watch = tokio::spawn(Arc::clone(&ingest.shelter).watch(database.clone()));
+        let watch = tokio::spawn(Arc::clone(shelter).watch(database.clone()));
         Self { writers, drain, watch, stop, spool }
     }
 
@@ -83,8 +98,8 @@ impl Workers {
 
 /// Runs a writer to the lane's end. One that panics loses its batch, whose senders are told to retry, and is replaced:
 /// with every writer gone, requests would wait for nobody.
-async fn keep_writing(writer: Arc<Writer>, ingest: Arc<Ingest>, kind: Kind, traffic: Traffic) {
-    let run = || Arc::clone(&writer).run(Arc::clone(&ingest), kind, traffic);
+async fn keep_writing(writer: Arc<Writer>, lanes: Arc<PerKind<Lanes>>, kind: Kind, traffic: Traffic) {
+    let run = || Arc::clone(&writer).run(Arc::clone(&lanes), kind, traffic);
     while let Err(error) = tokio::spawn(run()).await {
         metrics::counter!("tidegate_writer_panics_total").increment(1);
         tracing::error!(%error, "a writer failed and is replaced; this is a bug");

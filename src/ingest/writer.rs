@@ -11,16 +11,17 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::Object;
 use tokio::sync::Mutex;
 
-use super::Ingest;
+use super::attempts::{Attempts, Unwritten, Verdict};
 use super::births::Births;
-use super::lanes::Load;
-use super::ledger::Claim;
+use super::connect::{connection, silent};
+use super::lanes::{Lanes, Traffic};
 use super::plan::PlanConfig;
 use super::poison;
-use super::request::{Refusal, Reply, Submission};
+use super::queues::Load;
 use super::settle::{committed, settle};
 use super::shelter::Shelter;
-use super::transaction::{Attempts, BatchIds, Failure, Means, Verdict, attempt};
+use super::submission::Submission;
+use super::transaction::{BatchIds, Failure, Means, attempt};
 use crate::limits::POISON_ROUNDS_MAX;
 use crate::model::{Kind, PerKind};
 use crate::storage::{Database, Fate, Partitions, StorageError};
@@ -48,24 +49,6 @@ pub struct Writer {
     pub shelter: Arc<Shelter>,
 }
 
-/// Which traffic a transaction carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Traffic {
-    /// Rows for the chunks of now.
-    Live,
-    /// Rows that may meet compression: waits for locks are short.
-    Late,
-}
-
-/// A batch that was not written.
-pub struct Unwritten {
-    pub error: StorageError,
-    /// What was tried; its `unconfirmed` says whether COMMIT may have happened.
-    pub attempts: Attempts,
-    /// Others were in the way, or there was no time left: nothing is said about the database.
-    pub crowded: bool,
-}
-
 /// How often each remedy was tried for a batch.
 #[derive(Default)]
 struct Rounds {
@@ -75,8 +58,8 @@ struct Rounds {
 
 impl Writer {
     /// Writes batches until the lane ends.
-    pub async fn run(self: Arc<Self>, ingest: Arc<Ingest>, kind: Kind, traffic: Traffic) {
-        let lane = ingest.lanes.of(kind).of(traffic);
+    pub async fn run(self: Arc<Self>, lanes: Arc<PerKind<Lanes>>, kind: Kind, traffic: Traffic) {
+        let lane = lanes.of(kind).of(traffic);
         while let Some(batch) = lane.next_batch().await {
             let rows: usize = batch.iter().map(|submission| submission.decoded.rows.rows.len()).sum();
             let started = Instant::now();
@@ -132,8 +115,8 @@ impl Writer {
         mut deadline: Instant,
     ) -> Result<Vec<Verdict>, Unwritten> {
         let patience = deadline.saturating_duration_since(Instant::now());
-        let kind = batch[0].source.kind;
-        debug_assert!(batch.iter().all(|submission| submission.source.kind == kind));
+        let kind = batch[0].received.kind;
+        debug_assert!(batch.iter().all(|submission| submission.received.kind == kind));
         let (mut failing, mut crowded) = (false, false);
         let mut rounds = Rounds::default();
         let mut attempts = Attempts::default();
@@ -247,7 +230,7 @@ impl Writer {
             ids.refill(client, needed).await?;
             ids.take(needed)
         };
-        let kind = batch[0].source.kind;
+        let kind = batch[0].received.kind;
         let means = Means {
             kind,
             config: *self.config.of(kind),
@@ -259,30 +242,9 @@ impl Writer {
     }
 }
 
-impl Unwritten {
-    /// A batch that no writer came to in time.
-    fn overdue() -> Self {
-        let error = StorageError::retryable("requests waited too long for a writer");
-        Self { error, attempts: Attempts::default(), crowded: true }
-    }
-}
-
-/// A connection of the writers' pool. The pool's own timeouts do not cover the settings of a new session.
-pub async fn connection(database: &Database, deadline: Instant) -> Result<Object, StorageError> {
-    match tokio::time::timeout_at(deadline.into(), database.writer.get()).await {
-        Ok(client) => client.map_err(StorageError::from),
-        Err(_elapsed) => Err(silent()),
-    }
-}
-
 /// Whether writing the requests one by one may save some.
 fn may_be_split(batch: &[Submission], error: &StorageError, attempts: &Attempts) -> bool {
     batch.len() > 1 && !error.is_retryable() && attempts.unconfirmed.is_none()
-}
-
-/// The database gave no answer before the deadline.
-pub fn silent() -> StorageError {
-    StorageError::retryable("the database did not answer in time")
 }
 
 async fn rolled_back(client: &Object) -> bool {
@@ -293,16 +255,7 @@ fn answer(batch: Vec<Submission>, verdicts: Vec<Verdict>) {
     for (submission, verdict) in batch.into_iter().zip(verdicts) {
         submission.finish(match verdict {
             Verdict::Written(outcome) => Ok(outcome),
-            Verdict::Claimed(claim) => claimed(claim),
+            Verdict::Claimed(claim) => claim.reply(),
         });
-    }
-}
-
-/// The answer to a request that was not to be written.
-pub fn claimed(claim: Claim) -> Reply {
-    match claim {
-        Claim::Replay(outcome) => Ok(outcome),
-        Claim::InFlight | Claim::New => Err(Refusal::KeyInFlight),
-        Claim::Reused => Err(Refusal::KeyReused),
     }
 }

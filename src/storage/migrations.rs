@@ -84,6 +84,13 @@ pub const MIGRATIONS: &[Migration] = &[
         timescale: None,
         postgres: None,
     },
+    Migration {
+        version: 13,
+        name: "rejections",
+        common: sql!("common/0013_rejections"),
+        timescale: None,
+        postgres: None,
+    },
 ];
 
 impl Migration {

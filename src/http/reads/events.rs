@@ -13,10 +13,10 @@ use crate::http::Api;
 use crate::http::params::{Params, invalid};
 use crate::http::problem::Problem;
 use crate::http::response::{Body, json};
-use crate::ingest::foreign_id;
 use crate::limits::PAGE_ROWS_DEFAULT;
 use crate::query::{Event, EventsQuery, Field, Filter, RelatedQuery};
 use crate::tenancy::Principal;
+use crate::wire::event::foreign_id;
 
 const COLUMNS: &[&str] = &[
     "id",

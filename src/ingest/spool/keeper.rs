@@ -5,14 +5,14 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::config::SpoolConfig;
 use super::cursor::Cursor;
 use super::error::AppendError;
 use super::fs::{File, Fs};
 use super::index::Index;
 use super::quarantine;
-use super::record::{HEAD_BYTES, HEADER_BYTES, Head, Header, Kind, Meta, Payload, fits, segment_name};
+use super::record::{HEAD_BYTES, HEADER_BYTES, Head, Header, Meta, Payload, RecordType, Sequence, fits, segment_name};
 use super::state::{Segment, Shared};
-use super::{Sequence, SpoolConfig};
 
 /// A record on its way into the spool.
 pub struct Pending {
@@ -89,7 +89,7 @@ impl Keeper {
         let mut heads = Vec::with_capacity(chosen.len());
         for (sequence, at) in (next..).zip(chosen) {
             let Pending { payload, meta } = &group[*at];
-            heads.push(Head::new(active.marker, sequence, Kind::Request, now_us, *meta, payload));
+            heads.push(Head::new(active.marker, sequence, RecordType::Request, now_us, *meta, payload));
         }
         let encoded: Vec<_> = heads.iter().map(Head::encode).collect();
         let mut parts: Vec<_> = encoded

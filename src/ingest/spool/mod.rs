@@ -44,10 +44,12 @@
 //! redb). Of yaque, walogs and wal-db only the pages of their documentation were read. In none of them was it found that
 //! damage is skipped and the rest goes on, or that a record whose sync failed is kept void.
 
+mod config;
 mod cursor;
 mod disk;
 mod error;
 pub mod fs;
+mod fuzz;
 mod index;
 mod keeper;
 mod look;
@@ -76,10 +78,11 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
+pub use config::SpoolConfig;
 pub use disk::Disk;
 pub use error::{AppendError, KeepError, SpoolError};
+pub use fuzz::recover_bytes;
 pub use look::{Look, look};
-pub use memory::recover_bytes;
 pub use read::Entry;
 pub use record::{Meta, Payload};
 pub use recover::Recovery;
@@ -87,37 +90,17 @@ pub use request::{PossiblyCommitted, SpooledRequest, Summary};
 pub use state::{Quarantined, Totals};
 pub use stats::Stats;
 
-use crate::limits::{SPOOL_QUEUE_BYTES, SPOOL_SEGMENT_BYTES};
+use crate::limits::SPOOL_QUEUE_BYTES;
 use fs::Fs;
 use keeper::Pending;
 use read::Taken;
-use record::fits;
+use record::{Sequence, fits};
 use request::SUMMARY_BYTES_MAX;
 use state::Shared;
 use thread::Command;
 
-/// The number of a record; each is one more than the one before, but for what was lost.
-pub type Sequence = u64;
-
 /// Permits of the queue are so many bytes each.
 const PERMIT_BYTES: usize = 1024;
-
-/// Where a spool is and how large it may be.
-#[derive(Debug, Clone)]
-pub struct SpoolConfig {
-    pub dir: PathBuf,
-    /// Bytes of all its segments, the quarantine aside.
-    pub max_bytes: u64,
-    /// Bytes at which a segment ends.
-    pub segment_bytes: u64,
-}
-
-impl SpoolConfig {
-    /// The spool of a data directory.
-    pub fn of(data_dir: &std::path::Path, max_bytes: u64) -> Self {
-        Self { dir: data_dir.join("spool"), max_bytes, segment_bytes: SPOOL_SEGMENT_BYTES }
-    }
-}
 
 pub struct Spool {
     dir: PathBuf,

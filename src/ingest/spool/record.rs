@@ -25,9 +25,12 @@ pub const HEAD_BYTES: usize = 53;
 const UNCOUNTED_BYTES: usize = 25;
 const MAGIC: &[u8; 8] = b"TGSPOOL\0";
 
+/// The number of a record; each is one more than the one before, but for what was lost.
+pub type Sequence = u64;
+
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RecordType {
     /// A request to be written.
     Request = 1,
     /// Text for people, in files of the quarantine.
@@ -126,7 +129,7 @@ pub struct Head {
     /// Bytes of head and payload.
     pub bytes: u64,
     pub sequence: u64,
-    pub kind: Kind,
+    pub kind: RecordType,
     pub crc: u32,
     pub appended_us: i64,
     pub meta: Meta,
@@ -134,7 +137,7 @@ pub struct Head {
 
 impl Head {
     /// The head of a record with this payload, which [`fits`] a record.
-    pub fn new(marker: u64, sequence: u64, kind: Kind, appended_us: i64, meta: Meta, payload: &Payload) -> Self {
+    pub fn new(marker: u64, sequence: u64, kind: RecordType, appended_us: i64, meta: Meta, payload: &Payload) -> Self {
         let bytes = (HEAD_BYTES + payload.len()) as u64;
         let mut head = Self { marker, bytes, sequence, kind, crc: 0, appended_us, meta };
         let encoded = head.encode();
@@ -161,8 +164,8 @@ impl Head {
         let bytes = bytes.first_chunk::<HEAD_BYTES>()?;
         let fields = Fields(bytes);
         let kind = match bytes[20] {
-            1 => Kind::Request,
-            2 => Kind::Note,
+            1 => RecordType::Request,
+            2 => RecordType::Note,
             _ => return None,
         };
         let whole = UNCOUNTED_BYTES as u64 + u64::from(fields.u32(8));

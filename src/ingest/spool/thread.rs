@@ -8,10 +8,10 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::Sequence;
 use super::error::AppendError;
 use super::fs::LockGuard;
 use super::keeper::{Keeper, Pending};
+use super::record::Sequence;
 use super::state::Shared;
 use crate::limits::SPOOL_GROUP_BYTES;
 

@@ -29,6 +29,16 @@ pub fn stamp(tuple: &mut [u8], batch_id: i64, batch_seq: i32) {
     tuple[BATCH_SEQ_AT..BATCH_SEQ_AT + 4].copy_from_slice(&batch_seq.to_be_bytes());
 }
 
+/// How many columns a comma-separated list names.
+pub(crate) const fn column_count(columns: &str) -> i16 {
+    let (mut count, mut at) = (1, 0);
+    while at < columns.len() {
+        count += (columns.as_bytes()[at] == b',') as i16;
+        at += 1;
+    }
+    count
+}
+
 /// A tuple's beginning: how many columns it has, then `batch_id` (0), `batch_seq` (0), `timestamp` and `created_at`.
 pub(crate) fn put_head(out: &mut Vec<u8>, columns: i16, timestamp_us: i64, created_at_us: i64) {
     let mut head = [0u8; 46];

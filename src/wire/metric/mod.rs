@@ -24,13 +24,4 @@ mod validate;
 mod tests;
 
 pub use decode::Decoder;
-
-/// The columns of a tuple, in order, for `COPY metrics (...) FROM STDIN (FORMAT binary)`.
-pub const COPY_COLUMNS: &str = "batch_id, batch_seq, timestamp, created_at, tenant_id, asset_id, metric_type, metric_name, \
-value_count, value_sum, value_min, value_max, value_sumsq, dimensions";
-
-/// How many columns a tuple has.
-pub const COPY_COLUMN_COUNT: i16 = 14;
-
-/// The one stream of metrics.
-pub const STREAM: &str = "metrics";
+pub use encode::{COPY_COLUMN_COUNT, COPY_COLUMNS};

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use tidegate::wire::event::{BodyForm, Decoded, Decoder, RowRef};
+use tidegate::wire::event::Decoder;
+use tidegate::wire::item::{BodyForm, Decoded, RowRef};
 
 use crate::tuple::{self, Tuple};
 use crate::{defaults, origin};

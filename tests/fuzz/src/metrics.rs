@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use tidegate::wire::event::{BodyForm, Decoded};
+use tidegate::wire::item::{BodyForm, Decoded};
 use tidegate::wire::metric::{COPY_COLUMN_COUNT, Decoder};
 
 use crate::decoded::item;

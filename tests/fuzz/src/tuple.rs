@@ -1,6 +1,6 @@
 //! Reads a COPY tuple back, strictly.
 
-use tidegate::wire::event::pgcopy::COPY_COLUMN_COUNT;
+use tidegate::wire::event::COPY_COLUMN_COUNT;
 
 /// A tuple's columns in the order of `COPY_COLUMNS`; None is NULL.
 pub struct Tuple<'a>(Vec<Option<&'a [u8]>>);

@@ -16,9 +16,9 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::pgcopy::COPY_COLUMNS;
 use super::*;
 use crate::limits::MIB;
+use crate::wire::item::{BodyError, BodyForm, Code, Decoded, Origin, RejectedItem, Rejection, Stage, TimeBounds};
 
 const RECEIVED_AT_US: i64 = 1_763_683_200_000_000;
 const DAY_US: i64 = 86_400_000_000;
@@ -32,7 +32,7 @@ fn origin() -> Origin<'static> {
         api_key_id: API_KEY_ID,
         receipt: RECEIPT,
         received_at_us: RECEIVED_AT_US,
-        window: Window { oldest_us: RECEIVED_AT_US - 365 * DAY_US, newest_us: RECEIVED_AT_US + 7 * DAY_US },
+        bounds: TimeBounds { oldest_us: RECEIVED_AT_US - 365 * DAY_US, newest_us: RECEIVED_AT_US + 7 * DAY_US },
         item_bytes_max: 16 * MIB,
     }
 }

@@ -15,8 +15,9 @@ fn numbers_and_spaces_are_kept_to_the_letter() {
 fn ten_megabytes_of_brackets() {
     let brackets = "[".repeat(10 * MIB);
     for body in [brackets.clone(), format!("{{\"payload\":{brackets}"), "{\"a\":".repeat(2 * MIB)] {
-        assert!(matches!(decode_as(&body, BodyForm::Json), Err(BodyError::NotJson { .. })));
-        assert!(matches!(decode_as(&body, BodyForm::Ndjson), Err(BodyError::NotJson { .. })));
+        for form in [BodyForm::Json, BodyForm::Ndjson] {
+            assert!(decode_as(&body, form).is_ok_and(|decoded| decoded.not_json));
+        }
     }
     let closed = format!("[{},{{\"payload\":{brackets}{}}},{}]", event(""), "]".repeat(10 * MIB), event(""));
     let decoded = decode(&closed);

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::limits::MIB;
-use crate::wire::item::{BodyError, BodyForm, Code, Decoded, Origin, Rejection, Window};
+use crate::wire::item::{BodyError, BodyForm, Code, Decoded, Origin, Rejection, TimeBounds};
 
 const RECEIVED_AT_US: i64 = 1_763_683_200_000_000;
 const DAY_US: i64 = 86_400_000_000;
@@ -23,7 +23,7 @@ fn origin() -> Origin<'static> {
         api_key_id: Uuid::from_u128(0xa11ce),
         receipt: Uuid::from_u128(0x5ec1e7),
         received_at_us: RECEIVED_AT_US,
-        window: Window { oldest_us: RECEIVED_AT_US - 89 * DAY_US, newest_us: RECEIVED_AT_US + 7 * DAY_US },
+        bounds: TimeBounds { oldest_us: RECEIVED_AT_US - 89 * DAY_US, newest_us: RECEIVED_AT_US + 7 * DAY_US },
         item_bytes_max: 16 * MIB,
     }
 }
