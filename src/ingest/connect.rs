@@ -1,6 +1,6 @@
-//! A connection for a writer, in time or not at all.
+//! Connections for the writers, in time or not at all.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::Object;
 
@@ -17,4 +17,18 @@ pub async fn connection(database: &Database, deadline: Instant) -> Result<Object
 /// The database gave no answer before the deadline.
 pub fn silent() -> StorageError {
     StorageError::retryable("the database did not answer in time")
+}
+
+/// Does something on a connection within `time`. One on which it failed is not used again: it may lead nowhere, or to a standby.
+pub async fn ask<T>(
+    database: &Database,
+    time: Duration,
+    work: impl AsyncFnOnce(&Object) -> Result<T, StorageError>,
+) -> Result<T, StorageError> {
+    let client = connection(database, Instant::now() + time).await?;
+    let answer = tokio::time::timeout(time, work(&client)).await.unwrap_or_else(|_elapsed| Err(silent()));
+    if answer.is_err() {
+        drop(Object::take(client));
+    }
+    answer
 }

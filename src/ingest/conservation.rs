@@ -45,6 +45,12 @@ pub struct Settled {
     pub refused: u64,
 }
 
+impl Settled {
+    fn items(&self) -> u64 {
+        self.committed + self.dead_lettered + self.deduplicated + self.refused
+    }
+}
+
 impl Counts {
     pub fn balanced(&self) -> bool {
         let settled = self.committed + self.dead_lettered + self.deduplicated + self.refused;
@@ -68,10 +74,9 @@ impl Counts {
     }
 
     fn settle(&mut self, from: Account, settled: Settled) {
-        let items = settled.committed + settled.dead_lettered + settled.deduplicated + settled.refused;
         match from {
-            Account::InFlight => self.in_flight -= signed(items),
-            Account::Spooled => self.spooled -= signed(items),
+            Account::InFlight => self.in_flight -= signed(settled.items()),
+            Account::Spooled => self.spooled -= signed(settled.items()),
         }
         self.committed += settled.committed;
         self.dead_lettered += settled.dead_lettered;
@@ -181,8 +186,7 @@ impl Held {
 
     /// Books where the items ended; they must be all of them.
     pub fn settle(mut self, settled: Settled) {
-        let sum = settled.committed + settled.dead_lettered + settled.deduplicated + settled.refused;
-        assert_eq!(sum, self.items, "every item of a request ends in exactly one account");
+        assert_eq!(settled.items(), self.items, "every item of a request ends in exactly one account");
         self.book(settled);
     }
 

@@ -1,4 +1,4 @@
-//! COPY streams sent to the server: those of a plan one behind the other, or one by itself.
+//! COPY streams sent to the server: those of a plan one behind the other, or a single one.
 
 use std::pin::Pin;
 

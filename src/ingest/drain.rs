@@ -4,21 +4,21 @@
 //! planning and the same ledger as live ones, those without a key under a key made of their receipt; whatever was
 //! written before a crash is thus recognised. The spool forgets a request only once it is settled.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Object;
 use tokio::sync::watch;
 
 use super::attempts::{TransactionId, Unwritten, Verdict};
-use super::connect::{connection, silent};
+use super::connect::ask;
 use super::conservation::{Conservation, Settled};
 use super::intake::Intake;
 use super::lanes::Traffic;
 use super::ledger::{self, Claim};
 use super::outcome::Outcome;
 use super::received::Idempotency;
-use super::settle::{committed_before, settle};
+use super::settle::{committed, settle};
 use super::shelter::{Health, possibly_committed};
 use super::spool::{Entry, KeepError, PossiblyCommitted, Spool, SpooledRequest};
 use super::submission::Submission;
@@ -210,24 +210,18 @@ impl Drainer {
 
     async fn written_before(&self, one: &Pending) -> Result<bool, StorageError> {
         let Some(attempt) = &one.attempt else { return Ok(false) };
-        let client = connection(&self.writer.database, Instant::now() + WRITE_DEADLINE).await?;
-        let ask = async {
+        ask(&self.writer.database, WRITE_DEADLINE, async |client| {
             let server_start = jiff::Timestamp::from_microsecond(attempt.server_start_us)
                 .map_err(|_| StorageError::fatal("a spooled request names an impossible time"))?;
-            settle(&client, &TransactionId { xid: attempt.xid.clone(), server_start }).await?;
-            let before = committed_before(&client, &one.submission, &attempt.batch_ids).await?;
+            settle(client, &TransactionId { xid: attempt.xid.clone(), server_start }).await?;
+            let before = committed(client, from_ref(&one.submission), &attempt.batch_ids).await?;
             if before {
-                let outcome = one.submission.outcome(0);
-                ledger::remember_receipt(&client, &one.submission, &own_key(one.submission.received.receipt), outcome)
-                    .await?;
+                let key = own_key(one.submission.received.receipt);
+                ledger::remember_receipt(client, &one.submission, &key, one.submission.outcome(0)).await?;
             }
             Ok(before)
-        };
-        let answer = tokio::time::timeout(WRITE_DEADLINE, ask).await.unwrap_or_else(|_elapsed| Err(silent()));
-        if answer.is_err() {
-            drop(Object::take(client));
-        }
-        answer
+        })
+        .await
     }
 
     /// Settles a batch that committed; gives back what was not written in it.
@@ -264,19 +258,15 @@ impl Drainer {
     }
 
     async fn alias(&self, submission: &Submission, outcome: &Outcome) -> Result<(), StorageError> {
-        if outcome.receipt == submission.received.receipt {
+        let receipt = submission.received.receipt;
+        if outcome.receipt == receipt {
             return Ok(());
         }
-        let client = connection(&self.writer.database, Instant::now() + WRITE_DEADLINE).await?;
-        let outcome = Outcome { receipt: submission.received.receipt, ..outcome.clone() };
-        let key = own_key(submission.received.receipt);
-        let write =
-            async { Ok::<_, StorageError>(ledger::remember_receipt(&client, submission, &key, outcome).await?) };
-        let answer = tokio::time::timeout(WRITE_DEADLINE, write).await.unwrap_or_else(|_elapsed| Err(silent()));
-        if answer.is_err() {
-            drop(Object::take(client));
-        }
-        answer
+        let outcome = Outcome { receipt, ..outcome.clone() };
+        ask(&self.writer.database, WRITE_DEADLINE, async |client| {
+            Ok(ledger::remember_receipt(client, submission, &own_key(receipt), outcome).await?)
+        })
+        .await
     }
 
     /// What to do about a batch that was not written: wait for the database, or find out which request is to blame.

@@ -10,6 +10,7 @@ use super::births;
 use super::budget::{Budget, NoRoom};
 use super::conservation::Conservation;
 use super::dead_letters::Quota;
+use super::drain::{Drainer, TOGETHER_MAX};
 use super::intake::Intake;
 use super::lane::Lane;
 use super::lanes::{Lanes, micros, traffic};
@@ -19,7 +20,7 @@ use super::request::{Request, Unanswered};
 use super::shelter::{Health, Shelter};
 use super::spool::Spool;
 use super::submission::Submission;
-use super::workers::{self, Drained, Workers};
+use super::workers::{self, Workers};
 use crate::config::Config;
 use crate::model::{Kind, PerKind};
 use crate::storage::{Database, StorageError};
@@ -42,10 +43,11 @@ impl Ingest {
     pub async fn start(database: &Database, config: &Config) -> Result<(Arc<Self>, Workers), StorageError> {
         births::prove(database).await?;
         let conservation: Arc<Conservation> = Arc::default();
-        let (spool, recovered) = workers::open_spool(config, &conservation).await?.unzip();
+        let opened = workers::open_spool(config, &conservation).await?;
+        let spool = opened.as_ref().map(|(spool, _)| Arc::clone(spool));
         let budget = Budget::new(config.limits.memory_bytes, config.limits.tenant_memory_bytes);
         let pressure: Arc<Pressure> = Arc::default();
-        let shelter = Arc::new(Shelter::new(spool.clone(), Arc::clone(&pressure), Arc::clone(&budget)));
+        let shelter = Arc::new(Shelter::new(spool, Arc::clone(&pressure), Arc::clone(&budget)));
         let intake = Arc::new(Intake::new(PerKind::new(|kind| age_us_max(config, kind)), config.limits.body_bytes));
         let lanes = Arc::new(PerKind::new(|kind| Lanes {
             live: Lane::new(workers::seal(config)),
@@ -53,12 +55,16 @@ impl Ingest {
             slice_us: micros(database.chunks.of(kind.table()).slice),
         }));
         let quota = Quota::new(config.limits.dead_letter_bytes_per_day);
-        let drained = Drained {
+        let writer = workers::writer(&lanes, &shelter, database, config);
+        let drain = opened.map(|(spool, recovered)| Drainer {
+            spool,
+            writer: Arc::clone(&writer),
             intake: Arc::clone(&intake),
             conservation: Arc::clone(&conservation),
-            recovered: recovered.unwrap_or(0),
-        };
-        let workers = Workers::start(&lanes, &shelter, drained, database, config);
+            recovered,
+            together: TOGETHER_MAX,
+        });
+        let workers = Workers::start(&lanes, &writer, drain, config.database.writers);
         let ingest = Self { lanes, intake, shelter, quota, conservation, budget, pressure };
         Ok((Arc::new(ingest), workers))
     }
@@ -116,7 +122,7 @@ impl Ingest {
         self.pressure.retry_after(self.budget.used(), Instant::now())
     }
 
-    /// Whose doing it is that there is no room: a tenant's share fills by itself while the database takes nothing.
+    /// Who is told that there is no room: while the database takes nothing, every tenant's share fills.
     pub fn whose(&self, no_room: NoRoom) -> NoRoom {
         if self.pressure.is_away() { NoRoom::All } else { no_room }
     }

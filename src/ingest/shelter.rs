@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::attempts::{Attempts, TransactionId, Unwritten, Verdict};
 use super::budget::Budget;
-use super::connect::{connection, silent};
+use super::connect::ask;
 use super::outcome::Refusal;
 use super::pressure::Pressure;
 use super::spool::{AppendError, Entry, Payload, PossiblyCommitted, Spool, SpooledRequest};
@@ -249,17 +249,14 @@ impl Shelter {
 
 /// Whether the writers' connection leads to a server that takes writes.
 async fn probe(database: &Database) -> Result<(), StorageError> {
-    let client = connection(database, Instant::now() + PROBE_TIMEOUT).await?;
-    let ask = client.query_one("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean", &[]);
-    let error = match tokio::time::timeout(PROBE_TIMEOUT, ask).await {
-        Ok(Ok(row)) if !row.get::<_, bool>(0) => return Ok(()),
-        Ok(Ok(_)) => StorageError::retryable("the database is read-only"),
-        Ok(Err(error)) => error.into(),
-        Err(_elapsed) => silent(),
-    };
-    // It leads to a standby, or nowhere: the next one may not.
-    drop(deadpool_postgres::Object::take(client));
-    Err(error)
+    ask(database, PROBE_TIMEOUT, async |client| {
+        let sql = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean";
+        match client.query_one(sql, &[]).await?.get(0) {
+            false => Ok(()),
+            true => Err(StorageError::retryable("the database is read-only")),
+        }
+    })
+    .await
 }
 
 /// Answers those whose fate does not depend on the COMMIT that was lost; returns the others, whose verdicts are left.

@@ -1,13 +1,13 @@
 //! What runs beside the requests: the writers of each kind, the drain of the spool, the watch over the database.
 
+use std::iter;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::conservation::Conservation;
-use super::drain::{self, Drainer};
-use super::intake::Intake;
+use super::drain::Drainer;
 use super::lanes::{Lanes, Traffic};
 use super::plan::PlanConfig;
 use super::queues::Seal;
@@ -18,14 +18,6 @@ use crate::config::Config;
 use crate::limits::JOINED_BATCHES_MAX;
 use crate::model::{Kind, PerKind};
 use crate::storage::{Database, StorageError};
-
-/// What the drain needs beside the writers and the spool.
-pub struct Drained {
-    pub intake: Arc<Intake>,
-    pub conservation: Arc<Conservation>,
-    /// How many requests of an earlier process the spool holds.
-    pub recovered: u64,
-}
 
 /// What runs beside the requests, in the order in which it ends.
 pub struct Workers {
@@ -38,48 +30,24 @@ pub struct Workers {
 }
 
 impl Workers {
+    /// Starts `writers` live writers and a late one of each kind, the drain if there is a spool, and the watch.
     pub(super) fn start(
         lanes: &Arc<PerKind<Lanes>>,
-        shelter: &Arc<Shelter>,
-        drained: Drained,
-        database: &Database,
-        config: &Config,
+        writer: &Arc<Writer>,
+        drain: Option<Drainer>,
+        writers: usize,
     ) -> Self {
-        let writer = Arc::new(Writer {
-            database: database.clone(),
-            config: PerKind::new(|kind| PlanConfig {
-                rows_max: config.batch.rows,
-                slice_us: lanes.of(kind).slice_us,
-                partitions: database.chunks.of(kind.table()).partitions,
-                direct_compress: database.installed.installation.direct_compress(),
-            }),
-            births: PerKind::default(),
-            ids: tokio::sync::Mutex::default(),
-            shelter: Arc::clone(shelter),
-        });
-        let mut writers = Vec::new();
-        for kind in Kind::ALL {
-            let live = (0..config.database.writers).map(|_| Traffic::Live);
-            writers.extend(
-                live.chain([Traffic::Late])
-                    .map(|traffic| tokio::spawn(keep_writing(Arc::clone(&writer), Arc::clone(lanes), kind, traffic))),
-            );
-        }
+        let traffic = || iter::repeat_n(Traffic::Live, writers).chain([Traffic::Late]);
+        let each = Kind::ALL.into_iter().flat_map(|kind| traffic().map(move |traffic| (kind, traffic)));
+        let keep = |(kind, traffic)| tokio::spawn(keep_writing(Arc::clone(writer), Arc::clone(lanes), kind, traffic));
         let (stop, stopped) = watch::channel(false);
-        let spool = shelter.spool().cloned();
-        let drain = spool.clone().map(|spool| {
-            let drain = Drainer {
-                spool,
-                writer,
-                intake: drained.intake,
-                conservation: drained.conservation,
-                recovered: drained.recovered,
-                together: drain::TOGETHER_MAX,
-            };
-            tokio::spawn(drain.run(stopped))
-        });
-        let watch = tokio::spawn(Arc::clone(shelter).watch(database.clone()));
-        Self { writers, drain, watch, stop, spool }
+        Self {
+            writers: each.map(keep).collect(),
+            spool: drain.as_ref().map(|drain| Arc::clone(&drain.spool)),
+            drain: drain.map(|drain| tokio::spawn(drain.run(stopped))),
+            watch: tokio::spawn(Arc::clone(&writer.shelter).watch(writer.database.clone())),
+            stop,
+        }
     }
 
     /// Ends the drain and closes the spool; called once the writers have ended.
@@ -96,6 +64,22 @@ impl Workers {
     }
 }
 
+/// What every writer of these lanes works with.
+pub fn writer(lanes: &PerKind<Lanes>, shelter: &Arc<Shelter>, database: &Database, config: &Config) -> Arc<Writer> {
+    Arc::new(Writer {
+        database: database.clone(),
+        config: PerKind::new(|kind| PlanConfig {
+            rows_max: config.batch.rows,
+            slice_us: lanes.of(kind).slice_us,
+            partitions: database.chunks.of(kind.table()).partitions,
+            direct_compress: database.installed.installation.direct_compress(),
+        }),
+        births: PerKind::default(),
+        ids: tokio::sync::Mutex::default(),
+        shelter: Arc::clone(shelter),
+    })
+}
+
 /// Runs a writer to the lane's end. One that panics loses its batch, whose senders are told to retry, and is replaced:
 /// with every writer gone, requests would wait for nobody.
 async fn keep_writing(writer: Arc<Writer>, lanes: Arc<PerKind<Lanes>>, kind: Kind, traffic: Traffic) {
@@ -107,7 +91,7 @@ async fn keep_writing(writer: Arc<Writer>, lanes: Arc<PerKind<Lanes>>, kind: Kin
 }
 
 /// When batches are sealed.
-pub(super) fn seal(config: &Config) -> Seal {
+pub fn seal(config: &Config) -> Seal {
     Seal {
         rows: config.batch.rows,
         bytes: config.batch.bytes,
@@ -118,7 +102,7 @@ pub(super) fn seal(config: &Config) -> Seal {
 
 /// Opens the spool, if there is to be one, and books what an earlier process left in it; returns how many requests that
 /// is.
-pub(super) async fn open_spool(
+pub async fn open_spool(
     config: &Config,
     conservation: &Conservation,
 ) -> Result<Option<(Arc<Spool>, u64)>, StorageError> {

@@ -216,7 +216,7 @@ impl Writer {
             settle(client, transaction).await?;
         }
         if attempts.unconfirmed.is_some() {
-            let happened = committed(client, batch, attempts).await?;
+            let happened = committed(client, batch, &attempts.batch_ids()).await?;
             tracing::info!(happened, "the COMMIT whose reply was lost has been looked up");
             let verdicts = attempts.unconfirmed.take();
             if let (true, Some(verdicts)) = (happened, verdicts) {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `length` counts what follows the CRC. The CRC is CRC32C over everything of the record but itself. The marker is
-//! drawn by chance for each segment: where a record is damaged, the next one is looked for by it. A sender cannot know
+//! drawn at random for each segment: where a record is damaged, the next one is looked for by it. A sender cannot know
 //! it, so nothing inside a body can pass for a record.
 
 use bytes::Bytes;

@@ -115,7 +115,7 @@ fn report(survey: &Survey) -> Recovery {
         );
     }
     for name in &survey.strangers {
-        tracing::warn!(file = %Path::new(name).display(), "a file in the spool's folder is none of the spool's");
+        tracing::warn!(file = %Path::new(name).display(), "a file in the spool's folder does not belong to it");
     }
     recovery
 }

@@ -58,7 +58,7 @@ pub struct Survey {
     pub next: u64,
     /// Places where sequences are missing between segments.
     pub gaps: u64,
-    /// Files that are none of the spool's.
+    /// Files that do not belong to the spool.
     pub strangers: Vec<String>,
 }
 

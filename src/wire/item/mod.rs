@@ -26,6 +26,9 @@ pub(crate) mod scan;
 pub mod space;
 mod split;
 pub(crate) mod time;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+pub(crate) mod tuple;
 
 pub use origin::{BodyForm, Origin, TimeBounds};
 pub use reject::{BodyError, Code, RejectedItem, Rejection, Stage};

@@ -29,12 +29,6 @@ impl Default for Decoder {
     }
 }
 
-impl std::fmt::Debug for Decoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Decoder").finish_non_exhaustive()
-    }
-}
-
 impl Decoder {
     /// A decoder with empty buffers.
     pub fn new() -> Self {
