@@ -76,7 +76,7 @@ impl Ingest {
 
     /// Submissions waiting for a writer.
     pub fn waiting(&self) -> usize {
-        self.lanes.iter().flat_map(Lanes::both).map(|lane| lane.waiting().0).sum()
+        self.lanes.iter().flat_map(Lanes::both).map(|lane| lane.waiting()).sum()
     }
 
     /// What is known of the database.

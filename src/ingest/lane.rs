@@ -100,10 +100,9 @@ impl Lane {
         self.work.notify_one();
     }
 
-    /// Submissions and bytes that wait.
-    pub fn waiting(&self) -> (usize, usize) {
-        let state = self.state.lock().expect("no code panics while holding it");
-        (state.queues.len(), state.queues.bytes())
+    /// Submissions that wait.
+    pub fn waiting(&self) -> usize {
+        self.state.lock().expect("no code panics while holding it").queues.len()
     }
 }
 

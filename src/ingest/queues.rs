@@ -63,7 +63,6 @@ pub struct Queues<T> {
     owed: bool,
     submissions: usize,
     rows: usize,
-    bytes: usize,
     number: u64,
 }
 
@@ -77,17 +76,12 @@ impl<T: Load> Queues<T> {
             owed: false,
             submissions: 0,
             rows: 0,
-            bytes: 0,
             number: 0,
         }
     }
 
     pub fn len(&self) -> usize {
         self.submissions
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// Submissions of one tenant that wait.
@@ -100,7 +94,6 @@ impl<T: Load> Queues<T> {
         self.number += 1;
         self.submissions += 1;
         self.rows += load.rows();
-        self.bytes += load.bytes();
         let tenant_id = Arc::clone(load.tenant_id());
         let mut begun = false;
         let queue = self.tenants.entry(Arc::clone(&tenant_id)).or_insert_with(|| {
@@ -174,7 +167,6 @@ impl<T: Load> Queues<T> {
         queue.rows -= rows;
         queue.bytes -= bytes;
         self.rows -= rows;
-        self.bytes -= bytes;
     }
 
     /// Puts what is left of a tenant where it belongs.
@@ -205,7 +197,6 @@ impl<T: Load> Queues<T> {
             batch.extend(queue.waiting.into_iter().map(|(_, load)| load));
         }
         self.rows -= rows;
-        self.bytes -= bytes;
         batch
     }
 }

@@ -56,7 +56,7 @@ fn a_full_tenant_leaves_at_once_and_alone() {
     assert_eq!(queues.next(now, false, 0), Next::Wait(now + LINGER));
     assert_eq!(tenants(&batch(queues.next(now + LINGER, false, 0))), ["small"]);
     assert_eq!(queues.next(now, false, 0), Next::Idle);
-    assert_eq!((queues.len(), queues.bytes()), (0, 0));
+    assert_eq!((queues.len(), queues.rows), (0, 0));
 }
 
 #[test]
@@ -168,6 +168,6 @@ fn a_random_run_loses_and_reorders_nothing() {
             }
         }
         assert_eq!(sent, seen, "seed {seed}");
-        assert_eq!((queues.len(), queues.bytes(), queues.tenants.len()), (0, 0, 0), "seed {seed}: memory");
+        assert_eq!((queues.len(), queues.rows, queues.tenants.len()), (0, 0, 0), "seed {seed}: memory");
     }
 }

@@ -39,9 +39,7 @@ pub fn recover_bytes(bytes: &[u8]) -> Totals {
         for entry in entries {
             assert!(last < Some(entry.sequence), "sequences ascend");
             last = Some(entry.sequence);
-            read.records += 1;
-            read.items += u64::from(entry.meta.items);
-            read.bytes += entry.payload.len() as u64;
+            read += Totals { records: 1, items: entry.meta.items.into(), bytes: entry.payload.len() as u64 };
         }
     }
     assert_eq!((read.records, read.items), (counted.records, counted.items), "what was counted is read");

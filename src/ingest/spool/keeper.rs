@@ -12,7 +12,7 @@ use super::fs::{File, Fs};
 use super::index::Index;
 use super::quarantine;
 use super::record::{HEAD_BYTES, HEADER_BYTES, Head, Header, Meta, Payload, RecordType, Sequence, fits, segment_name};
-use super::state::{Segment, Shared};
+use super::state::{Segment, Shared, Totals};
 
 /// A record on its way into the spool.
 pub struct Pending {
@@ -115,9 +115,8 @@ impl Keeper {
             offset += head.bytes;
         }
         (segment.end, segment.disk_bytes, segment.next) = (active.end, active.end, next_sequence);
-        state.undrained.records += heads.len() as u64;
-        state.undrained.items += heads.iter().map(|head| u64::from(head.meta.items)).sum::<u64>();
-        state.undrained.bytes += bytes;
+        let items = heads.iter().map(|head| u64::from(head.meta.items)).sum();
+        state.undrained += Totals { records: heads.len() as u64, items, bytes };
         drop(state);
         self.shared.announce();
         Ok(next)

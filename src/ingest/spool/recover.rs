@@ -98,9 +98,7 @@ fn report(survey: &Survey) -> Recovery {
         ..Recovery::default()
     };
     for surveyed in &survey.segments {
-        recovery.undrained.records += surveyed.undrained.records;
-        recovery.undrained.items += surveyed.undrained.items;
-        recovery.undrained.bytes += surveyed.undrained.bytes;
+        recovery.undrained += surveyed.undrained;
         recovery.torn_bytes += surveyed.torn_bytes;
         recovery.damaged_stretches += surveyed.damage.len() as u64;
         recovery.unreadable_segments += u64::from(surveyed.unreadable.is_some());

@@ -2,6 +2,7 @@
 //! read, and how far they are drained.
 
 use std::collections::VecDeque;
+use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
@@ -61,6 +62,14 @@ pub struct Totals {
     pub items: u64,
     /// Their bytes in segments.
     pub bytes: u64,
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.records += other.records;
+        self.items += other.items;
+        self.bytes += other.bytes;
+    }
 }
 
 /// Files of the quarantine.

@@ -142,9 +142,7 @@ fn read_through(surveyed: &mut Surveyed, limit: u64, drained_to: u64) {
                 if head.sequence >= drained_to {
                     let place = Position { first: segment.first, offset, sequence: head.sequence };
                     undrained_from.get_or_insert(place);
-                    undrained.records += 1;
-                    undrained.items += u64::from(head.meta.items);
-                    undrained.bytes += head.bytes;
+                    *undrained += Totals { records: 1, items: head.meta.items.into(), bytes: head.bytes };
                 }
             }
         }

@@ -1,11 +1,7 @@
 //! Events: a request body in, COPY tuples and rejections out. Pure: no runtime, no sockets, no database.
 //!
-//! ```text
-//! body -> item (split, scan, envelope) -> validate -> encode -> Rows
-//!                                   \         \--------------> RejectedItem
-//! ```
+//! [`crate::wire::item`] finds the items of a body and the members of each, and knows the format of COPY.
 //!
-//! - [`crate::wire::item`] finds the items of a body and the members of each, and knows the format of COPY.
 //! - `fields` has the names by which an event's fields are known.
 //! - `validate` applies the rules for events; it alone makes a `ValidEvent`.
 //! - `encode` appends the event's tuple to one growing buffer.

@@ -1,10 +1,5 @@
 //! Metrics: a request body in, COPY tuples and rejections out. Pure: no runtime, no sockets, no database.
 //!
-//! ```text
-//! body -> item (split, scan, envelope) -> validate -> encode -> Rows
-//!                                   \         \--------------> RejectedItem
-//! ```
-//!
 //! An item is one raw sample (`value`), several raw samples of one moment (`values`, a row each), or the summary of many
 //! (`count`, `sum`, `min`, `max` and, where its sender knew the spread, `sumsq` or `stddev`).
 //!

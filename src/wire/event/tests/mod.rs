@@ -60,10 +60,6 @@ impl Row {
     }
 }
 
-fn rows(decoded: &Decoded) -> Vec<Row> {
-    Row::all(COPY_COLUMNS, decoded)
-}
-
 /// The one row of a body of one good item.
 fn row(body: impl AsRef<[u8]>) -> Row {
     row_of(&decode(body))
@@ -71,7 +67,7 @@ fn row(body: impl AsRef<[u8]>) -> Row {
 
 fn row_of(decoded: &Decoded) -> Row {
     assert_eq!(decoded.rejected, [], "nothing is rejected");
-    let mut rows = rows(decoded);
+    let mut rows = Row::all(COPY_COLUMNS, decoded);
     assert_eq!(rows.len(), 1);
     rows.remove(0)
 }
