@@ -1,6 +1,6 @@
--- The manifests of one transaction's rows of the kind $8, one for each element of the first seven arrays, and for the jobs which
--- minutes ($10) of each tenant ($9) it touched. Arrays of arrays must be rectangular in PostgreSQL, so that hours and minutes
--- travel as text.
+-- The manifests of one transaction's rows of the kind $8, one for each element of the first seven arrays, and for the
+-- jobs which minutes ($10) of each tenant ($9) it touched. Arrays of arrays must be rectangular in PostgreSQL, so that
+-- hours and minutes travel as text.
 WITH noted AS (
     INSERT INTO touched (kind, tenant_id, minutes)
     SELECT $8, t.tenant_id, string_to_array(t.minutes, ',')::integer[]

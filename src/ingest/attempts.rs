@@ -27,7 +27,6 @@ pub struct Attempts {
 pub struct TransactionId {
     /// Its number with epoch, as text.
     pub xid: String,
-    /// When the server started.
     pub server_start: Timestamp,
 }
 

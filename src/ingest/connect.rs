@@ -19,7 +19,8 @@ pub fn silent() -> StorageError {
     StorageError::retryable("the database did not answer in time")
 }
 
-/// Does something on a connection within `time`. One on which it failed is not used again: it may lead nowhere, or to a standby.
+/// Does something on a connection within `time`. One on which it failed is not used again: it may lead nowhere, or to
+/// a standby.
 pub async fn ask<T>(
     database: &Database,
     time: Duration,

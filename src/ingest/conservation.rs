@@ -18,9 +18,7 @@ pub struct Counts {
     pub received: u64,
     /// Items read back from the spool after a restart.
     pub recovered: u64,
-    /// Events in the database.
     pub committed: u64,
-    /// Items in dead letters.
     pub dead_lettered: u64,
     /// Items that were there already: replayed requests, and duplicate ids (rowstore).
     pub deduplicated: u64,
@@ -29,7 +27,6 @@ pub struct Counts {
     /// Items between being received and being answered. Signed, as is `spooled`: the drain may settle a request before
     /// its append has been booked, and the sum is right all the same.
     pub in_flight: i64,
-    /// Items in the spool.
     pub spooled: i64,
 }
 
@@ -153,7 +150,8 @@ impl Conservation {
         self.held(tenant_id, items, Account::InFlight)
     }
 
-    /// Books `items` that an earlier process left in the spool, in the total; whose they are is known once they are read.
+    /// Books `items` that an earlier process left in the spool, in the total; whose they are is known once they are
+    /// read.
     pub fn recover(&self, items: u64) {
         self.books.lock().expect("no code panics while holding it").total.recover(items);
     }

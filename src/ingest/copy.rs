@@ -59,8 +59,8 @@ pub async fn set_direct_compress(client: &Client, on: bool) -> Result<(), tokio_
     client.batch_execute(&format!("SET LOCAL timescaledb.enable_direct_compress_copy = {value}")).await
 }
 
-/// Runs one COPY whose whole stream is at hand: a COPY that waits for data holds its locks for as long as it likes, and
-/// no timeout of PostgreSQL ends it.
+/// Runs one COPY whose whole stream is at hand: a COPY that waits for data holds its locks for as long as it likes,
+/// and no timeout of PostgreSQL ends it.
 pub async fn send(client: &Client, sql: &str, stream: Bytes) -> Result<(), tokio_postgres::Error> {
     let mut sink: Sink = Box::pin(client.copy_in(sql).await?);
     sink.send(stream).await?;

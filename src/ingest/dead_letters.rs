@@ -77,8 +77,8 @@ async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -
     Ok(())
 }
 
-/// Dead-letter bytes of each key in the current UTC day, on this node: junk must not fill the disk. Memory is bounded by
-/// the keys that sent some lately.
+/// Dead-letter bytes of each key in the current UTC day, on this node: junk must not fill the disk. Memory is bounded
+/// by the keys that sent some lately.
 #[derive(Debug)]
 pub struct Quota {
     bytes_per_day: u64,

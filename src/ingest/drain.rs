@@ -99,9 +99,9 @@ impl Drainer {
         }
     }
 
-    /// Tries as many requests together as went in before, all of the kind of the first; what does not go in waits behind the
-    /// others, so that it does not hold them up, and is tried again in smaller company. So do those of the other kind, which
-    /// are next.
+    /// Tries as many requests together as went in before, all of the kind of the first; what does not go in waits
+    /// behind the others, so that it does not hold them up, and is tried again in smaller company. So do those of the
+    /// other kind, which are next.
     async fn write_some(&mut self, pending: Vec<Pending>) -> Vec<Pending> {
         let kind = pending[0].submission.received.kind;
         let (mut pending, mut rest): (Vec<Pending>, Vec<Pending>) =
@@ -121,7 +121,8 @@ impl Drainer {
     async fn acknowledge(&self, last: &Entry) {
         while let Err(error) = self.spool.acknowledge(last.sequence).await {
             if matches!(error, KeepError::Io(_)) {
-                // It counts in this process and is saved with the next one; a crash reads them again, and the ledger knows.
+                // It counts in this process and is saved with the next one; a crash reads them again, and the ledger
+                // knows.
                 tracing::error!(%error, "the spool's cursor cannot be written");
                 return;
             }

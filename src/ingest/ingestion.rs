@@ -84,12 +84,12 @@ impl Ingest {
         self.shelter.health().borrow().clone()
     }
 
-    /// Whether requests that the database does not take are made safe on disk: there is a spool, and it took the last one.
+    /// Whether requests that the database does not take are made safe on disk: there is a spool, and it took the last
+    /// one.
     pub fn spools(&self) -> bool {
         self.shelter.spools()
     }
 
-    /// The spool, if there is one.
     pub fn spool(&self) -> Option<&Arc<Spool>> {
         self.shelter.spool()
     }

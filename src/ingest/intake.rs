@@ -1,7 +1,7 @@
 //! From the bytes of a request to rows and rejections.
 //!
-//! The same for a request that has just come in and for one that is read back from the spool: what a body means depends on
-//! nothing but the body, its parameters and the moment at which it was received.
+//! The same for a request that has just come in and for one that is read back from the spool: what a body means
+//! depends on nothing but the body, its parameters and the moment at which it was received.
 
 use std::sync::Mutex;
 

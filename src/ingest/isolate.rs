@@ -1,6 +1,6 @@
-//! Finds the rows that PostgreSQL refuses when its error names no line, or when too many rows of one batch are poisoned to
-//! cut them out one by one. Everything happens in a transaction that is rolled back, and as row inserts: whether a row is
-//! refused does not depend on how it is stored.
+//! Finds the rows that PostgreSQL refuses when its error names no line, or when too many rows of one batch are
+//! poisoned to cut them out one by one. Everything happens in a transaction that is rolled back, and as row inserts:
+//! whether a row is refused does not depend on how it is stored.
 
 use tokio_postgres::Client;
 

@@ -1,7 +1,7 @@
 //! A lane: submissions go in as requests come, batches come out as writers ask.
 //!
-//! The state is [`Queues`]; here is what makes it wait and wake. There are two: the live lane, and the late one for rows
-//! of closed chunks or of very many chunks, whose COPYs may meet compression and must delay nobody else.
+//! The state is [`Queues`]; here is what makes it wait and wake. There are two: the live lane, and the late one for
+//! rows of closed chunks or of very many chunks, whose COPYs may meet compression and must delay nobody else.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,9 +1,9 @@
 //! The ledger of idempotency keys: claim, look up, remember; all within the batch's transaction.
 //!
 //! A key is claimed by an advisory lock of the transaction, tried and never waited for: a key that another transaction
-//! holds costs its own request a 409 and delays nobody. Only under the lock is the ledger read, so that what a committed
-//! transaction wrote is seen. (INSERT ... ON CONFLICT would wait, and two batches with the same keys in opposite order
-//! would deadlock.)
+//! holds costs its own request a 409 and delays nobody. Only under the lock is the ledger read, so that what a
+//! committed transaction wrote is seen. (INSERT ... ON CONFLICT would wait, and two batches with the same keys in
+//! opposite order would deadlock.)
 
 use std::collections::HashSet;
 
@@ -66,8 +66,8 @@ impl Statements {
     }
 }
 
-/// Claims the keys of a batch; one claim per submission, `New` for those without a key. Everything is sent when this is
-/// first polled.
+/// Claims the keys of a batch; one claim per submission, `New` for those without a key. Everything is sent when this
+/// is first polled.
 pub async fn claim(
     client: &Object,
     statements: &Statements,

@@ -1,9 +1,10 @@
 //! Where submissions wait, tenant by tenant, and in which order they leave: the plain state machine of a lane.
 //!
-//! Pure: the clock is passed in. A tenant whose rows fill a batch leaves with a batch of its own, so that its rows meet
-//! in one COPY and columnstore segments stay dense; one with very many fills several, for several writers. Tenants with
-//! few rows leave together once the oldest has waited for the linger. Full tenants take turns, and those that linger get
-//! every second batch, so that nobody waits for the queue of somebody else. A submission is never split.
+//! Pure: the clock is passed in. A tenant whose rows fill a batch leaves with a batch of its own, so that its rows
+//! meet in one COPY and columnstore segments stay dense; one with very many fills several, for several writers.
+//! Tenants with few rows leave together once the oldest has waited for the linger. Full tenants take turns, and those
+//! that linger get every second batch, so that nobody waits for the queue of somebody else. A submission is never
+//! split.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -21,9 +22,7 @@ pub trait Load {
 /// When a batch is sealed.
 #[derive(Debug, Clone, Copy)]
 pub struct Seal {
-    /// Rows that seal it.
     pub rows: usize,
-    /// Bytes that seal it.
     pub bytes: usize,
     /// How long its first submission waits for company.
     pub linger: Duration,
@@ -119,7 +118,8 @@ impl<T: Load> Queues<T> {
         fills || begun
     }
 
-    /// The next batch at `now`; with `all`, whatever waits is due. `idle` writers wait for work beside the one that asks.
+    /// The next batch at `now`; with `all`, whatever waits is due. `idle` writers wait for work beside the one that
+    /// asks.
     pub fn next(&mut self, now: Instant, all: bool, idle: usize) -> Next<T> {
         let due = self.lingering.first_key_value().map(|((since, _), _)| *since + self.seal.linger);
         let lingered = due.is_some_and(|due| all || due <= now);

@@ -1,4 +1,5 @@
-//! A request as it was received: what is to be known of it wherever it goes, from the door to the database or the spool.
+//! A request as it was received: what is to be known of it wherever it goes, from the door to the database or the
+//! spool.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,7 +25,8 @@ pub struct Received {
     pub receipt: Uuid,
     /// When it came, in unix microseconds.
     pub received_at_us: i64,
-    /// The stable name of its route, as kept in the ledger, the spool and with dead letters; a part of the request's hash.
+    /// The stable name of its route, as kept in the ledger, the spool and with dead letters; a part of the request's
+    /// hash.
     pub route: Cow<'static, str>,
     pub kind: Kind,
     /// How the body is to be read.

@@ -1,5 +1,5 @@
-//! The rejected items of a request as they are answered: which and why of all of them, messages of the first ones. In the
-//! ledger `rejections` holds the former, 5 bytes an item: its ordinal (u32, big-endian), then its code's number.
+//! The rejected items of a request as they are answered: which and why of all of them, messages of the first ones. In
+//! the ledger `rejections` holds the former, 5 bytes an item: its ordinal (u32, big-endian), then its code's number.
 
 use std::borrow::Cow;
 
@@ -56,8 +56,8 @@ impl Rejections {
         (!self.codes.is_empty()).then(|| self.codes.iter().flat_map(entry).collect())
     }
 
-    /// From the ledger, which of requests of versions before has only what was `listed`. A code of a later version is left
-    /// out: this one has no name for it.
+    /// From the ledger, which of requests of versions before has only what was `listed`. A code of a later version is
+    /// left out: this one has no name for it.
     pub fn decode(encoded: Option<&[u8]>, listed: Vec<ItemError<'_>>) -> Self {
         let codes: Vec<(u32, Option<Code>)> = match encoded {
             Some(bytes) => bytes.as_chunks::<ENTRY_BYTES>().0.iter().map(decode_entry).collect(),

@@ -20,8 +20,8 @@ pub struct Request {
     pub admit: Admit,
 }
 
-/// Asked with the number of items, or of rows where they make more, once it is known, before anything is written. Err: not
-/// now, in so many seconds.
+/// Asked with the number of items, or of rows where they make more, once it is known, before anything is written. Err:
+/// not now, in so many seconds.
 pub type Admit = Box<dyn FnOnce(u64) -> Result<(), u32> + Send>;
 
 /// Why a request got no outcome.

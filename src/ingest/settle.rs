@@ -44,8 +44,8 @@ pub async fn settle(client: &Client, transaction: &TransactionId) -> Result<(), 
     }
 }
 
-/// Whether an attempt to write these submissions as `batch_ids` committed: whether it left manifests, dead letters or ledger
-/// rows. Called when no transaction of it is open any more.
+/// Whether an attempt to write these submissions as `batch_ids` committed: whether it left manifests, dead letters or
+/// ledger rows. Called when no transaction of it is open any more.
 pub async fn committed(client: &Client, batch: &[Submission], batch_ids: &[i64]) -> Result<bool, StorageError> {
     let letters_of = |submission: &Submission| -> Vec<Uuid> {
         submission.decoded.rejected.iter().map(|item| dead_letters::id(submission, item.index)).collect()

@@ -47,7 +47,6 @@ pub struct Shelter {
 }
 
 impl Shelter {
-    /// With a spool or without.
     pub fn new(spool: Option<Arc<Spool>>, pressure: Arc<Pressure>, budget: Arc<Budget>) -> Self {
         metrics::gauge!("tidegate_database_available").set(1.0);
         let health = watch::Sender::new(Health::Available);
@@ -94,8 +93,8 @@ impl Shelter {
         if self.spool.is_some() { SPOOL_AFTER } else { WRITE_DEADLINE }
     }
 
-    /// Finds a place for a batch that could not be written: quarantine for what can never be, the spool for what may be
-    /// later, and otherwise the sender keeps it.
+    /// Finds a place for a batch that could not be written: quarantine for what can never be, the spool for what may
+    /// be later, and otherwise the sender keeps it.
     pub async fn give_up(&self, batch: Vec<Submission>, unwritten: Unwritten) {
         let Unwritten { error, mut attempts, crowded } = unwritten;
         let unconfirmed = attempts.unconfirmed.is_some();
@@ -150,8 +149,8 @@ impl Shelter {
         }
     }
 
-    /// Keeps submissions that no server will ever take, for somebody to look at: our own encoder wrote what PostgreSQL cannot
-    /// read.
+    /// Keeps submissions that no server will ever take, for somebody to look at: our own encoder wrote what PostgreSQL
+    /// cannot read.
     async fn quarantine(&self, spool: &Spool, batch: Vec<Submission>, error: &StorageError) {
         for submission in batch {
             tracing::error!(%error, receipt = %submission.received.receipt, "a request is put into quarantine; this is a bug");

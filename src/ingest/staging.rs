@@ -1,7 +1,7 @@
 //! The way round a unique index (rowstore profile): COPY into a staging table, then insert what is not there yet.
 //!
-//! Of events alone, metrics have no key. Taken only after an ordinary COPY met a duplicate key: a duplicate event is no
-//! poison row, its neighbours go in and the answer says how many were there already.
+//! Of events alone, metrics have no key. Taken only after an ordinary COPY met a duplicate key: a duplicate event is
+//! no poison row, its neighbours go in and the answer says how many were there already.
 
 use tokio_postgres::Client;
 

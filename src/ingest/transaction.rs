@@ -29,8 +29,9 @@ pub struct Failure {
     pub error: StorageError,
     /// The transaction is over and the connection as good as new: COMMIT was answered, with a rollback.
     pub over: bool,
-    /// Replies of the connection can no longer be told apart: a COPY that is refused before it begins is answered twice
-    /// (tokio-postgres 0.7.18 ends it with a Sync of its own). It must not be used again, not even for a ROLLBACK.
+    /// Replies of the connection can no longer be told apart: a COPY that is refused before it begins is answered
+    /// twice (tokio-postgres 0.7.18 ends it with a Sync of its own). It must not be used again, not even for a
+    /// ROLLBACK.
     pub out_of_step: bool,
     /// The plan whose rows met the error, and which of its COPYs, if it was one: only then is an error's line a row.
     pub copy: Option<(Plan, Option<usize>)>,
@@ -147,7 +148,8 @@ pub async fn attempt(
     });
     births_lock::lock(client, means.kind, &plan.births).await?;
     if !plan.births.is_empty() && means.lock_timeout.is_some() {
-        // Live batches may wait for the locks of these births: a transaction that has them must not wait for a closed chunk.
+        // Live batches may wait for the locks of these births: a transaction that has them must not wait for a closed
+        // chunk.
         client.batch_execute(BIRTH_LOCK_TIMEOUT).await?;
     }
     if let Some(partitions) = means.partitions {

@@ -100,8 +100,8 @@ pub fn seal(config: &Config) -> Seal {
     }
 }
 
-/// Opens the spool, if there is to be one, and books what an earlier process left in it; returns how many requests that
-/// is.
+/// Opens the spool, if there is to be one, and books what an earlier process left in it; returns how many requests
+/// that is.
 pub async fn open_spool(
     config: &Config,
     conservation: &Conservation,

@@ -2,8 +2,8 @@
 //!
 //! What a failure means is asked of the error: a refused row becomes a dead letter and the rest goes in, a missing
 //! partition is made, a database that is away is waited for. When a COMMIT's reply is lost, the transaction is first
-//! brought to an end and then looked up; only if it did not commit is the batch run again. What cannot be written in time
-//! is left to the [`Shelter`].
+//! brought to an end and then looked up; only if it did not commit is the batch run again. What cannot be written in
+//! time is left to the [`Shelter`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -106,8 +106,8 @@ impl Writer {
         }
     }
 
-    /// Writes a batch of one kind in one transaction, trying until the deadline what waiting may mend. A row that PostgreSQL refuses
-    /// is moved to the rejected items of its submission.
+    /// Writes a batch of one kind in one transaction, trying until the deadline what waiting may mend. A row that
+    /// PostgreSQL refuses is moved to the rejected items of its submission.
     pub async fn write_joined(
         &self,
         batch: &mut [Submission],
@@ -169,7 +169,8 @@ impl Writer {
         }
     }
 
-    /// One attempt on a connection of the pool, given up at the deadline: a server that hangs runs no timeout of its own.
+    /// One attempt on a connection of the pool, given up at the deadline: a server that hangs runs no timeout of its
+    /// own.
     async fn try_once(
         &self,
         batch: &[Submission],

@@ -8,8 +8,8 @@ use super::record::{HEADER_BYTES, Header};
 use super::state::{Position, Shared, State, Totals};
 use super::survey::survey_file;
 
-/// Recovers any bytes as if they were the file of the last segment of a spool, and reads what was recovered. Returns the
-/// records and their payloads' bytes.
+/// Recovers any bytes as if they were the file of the last segment of a spool, and reads what was recovered. Returns
+/// the records and their payloads' bytes.
 ///
 /// # Panics
 ///

@@ -122,7 +122,8 @@ impl Keeper {
         Ok(next)
     }
 
-    /// After a failed write: cuts off what it left. The file was not synced since, so a sync of the cut can be believed.
+    /// After a failed write: cuts off what it left. The file was not synced since, so a sync of the cut can be
+    /// believed.
     fn undo_write(&mut self, error: &io::Error) -> AppendError {
         tracing::error!(%error, "the spool could not be written; requests are answered 503");
         let Some(active) = &self.active else { return AppendError::Failed(error.to_string()) };
@@ -153,8 +154,8 @@ impl Keeper {
         }
     }
 
-    /// Makes the segment whose first record will be `first`, durably and in one step. It may take the place of a segment
-    /// in which nothing was ever acknowledged.
+    /// Makes the segment whose first record will be `first`, durably and in one step. It may take the place of a
+    /// segment in which nothing was ever acknowledged.
     fn begin_segment(&mut self, first: u64) -> io::Result<()> {
         let header = Header { first, marker: self.fs.random()?, made_us: self.fs.now_us() };
         let path = self.config.dir.join(segment_name(first));

@@ -1,5 +1,5 @@
-//! The quarantine: what could not be delivered or written is kept in a folder of its own for people to look at, outside
-//! of `spool.max_bytes`. Nothing in it is read again by Tidegate.
+//! The quarantine: what could not be delivered or written is kept in a folder of its own for people to look at,
+//! outside of `spool.max_bytes`. Nothing in it is read again by Tidegate.
 
 use std::io::{self, IoSlice};
 use std::path::Path;

@@ -12,7 +12,6 @@ use super::window::{Window, read_or_zeros};
 /// A record to be drained.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Its sequence; they ascend.
     pub sequence: Sequence,
     /// What was said about it when it was appended.
     pub meta: Meta,
@@ -51,8 +50,8 @@ pub enum Taken {
 }
 
 impl Shared {
-    /// Reads up to `bytes_max` of records, but one at least. Blocks on the disk; moves nothing, so that what is read for
-    /// a caller that went away is read again. None: there is no segment.
+    /// Reads up to `bytes_max` of records, but one at least. Blocks on the disk; moves nothing, so that what is read
+    /// for a caller that went away is read again. None: there is no segment.
     pub fn look(&self, bytes_max: usize) -> Option<Seen> {
         let (segment, start, place, sealed) = {
             let state = self.lock();

@@ -15,7 +15,6 @@ use uuid::Uuid;
 
 use crate::limits::SPOOL_RECORD_BYTES_MAX;
 
-/// The version of the format.
 pub const VERSION: u32 = 1;
 /// Bytes of a segment's header.
 pub const HEADER_BYTES: usize = 40;
@@ -31,7 +30,6 @@ pub type Sequence = u64;
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordType {
-    /// A request to be written.
     Request = 1,
     /// Text for people, in files of the quarantine.
     Note = 2,

@@ -61,9 +61,7 @@ pub struct Summary {
 /// Why bytes are no request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecodeError {
-    /// A field goes past the end.
     Short,
-    /// A version that this one does not know.
     Version(u8),
     /// A text is not UTF-8, or a choice is none of those known.
     Invalid(&'static str),

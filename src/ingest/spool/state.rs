@@ -76,7 +76,6 @@ impl AddAssign for Totals {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quarantined {
     pub files: u64,
-    /// Their bytes.
     pub bytes: u64,
 }
 

@@ -1,5 +1,5 @@
-//! The thread that writes a spool: while one sync is under way the appends that arrive wait, and the next write and sync
-//! make all of them safe together.
+//! The thread that writes a spool: while one sync is under way the appends that arrive wait, and the next write and
+//! sync make all of them safe together.
 
 use std::io;
 use std::sync::Arc;

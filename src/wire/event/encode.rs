@@ -1,5 +1,5 @@
-//! A valid event to one COPY tuple, appended to the caller's buffer. Payload, metadata and unknown fields are copied as
-//! they were sent; only the braces around them, and what the server adds, are written here.
+//! A valid event to one COPY tuple, appended to the caller's buffer. Payload, metadata and unknown fields are copied
+//! as they were sent; only the braces around them, and what the server adds, are written here.
 
 use super::fields::{CONTEXT, Envelope, Field, METADATA, Member};
 use super::validate::{DATA_BASE64, Payload, ValidEvent};

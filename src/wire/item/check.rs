@@ -35,7 +35,8 @@ pub(crate) fn optional<'a, F: Field>(
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// The item's time, by default that of its request, in unix microseconds. `retention` names what bounds it and for whom.
+/// The item's time, by default that of its request, in unix microseconds. `retention` names what bounds it and for
+/// whom.
 pub(crate) fn timestamp<F: Field>(
     envelope: &Envelope<'_, F>,
     field: F,

@@ -1,6 +1,6 @@
-//! PostgreSQL's binary COPY format, as far as it is needed: header, trailer, and the fields of one tuple appended to the
-//! caller's buffer. Every tuple begins with `batch_id, batch_seq, timestamp, created_at`; the first two only the writer
-//! knows, so that [`stamp`] can fill them in place.
+//! PostgreSQL's binary COPY format, as far as it is needed: header, trailer, and the fields of one tuple appended to
+//! the caller's buffer. Every tuple begins with `batch_id, batch_seq, timestamp, created_at`; the first two only the
+//! writer knows, so that [`stamp`] can fill them in place.
 
 use uuid::Uuid;
 

@@ -20,7 +20,6 @@ pub enum Stage {
     Validate,
     /// The item could not be routed to a stream.
     Package,
-    /// PostgreSQL refused the row.
     Write,
 }
 
@@ -63,7 +62,6 @@ macro_rules! codes {
 codes! {
     /// The item breaks the JSON grammar.
     InvalidJson = 1, "invalid_json";
-    /// The item is not UTF-8.
     InvalidUtf8 = 2, "invalid_utf8";
     /// The item is JSON, but not an object.
     NotAnObject = 3, "not_an_object";
@@ -81,7 +79,6 @@ codes! {
     FieldNul = 9, "field_nul";
     /// Half of a UTF-16 surrogate pair, written as an escape.
     LoneSurrogate = 10, "lone_surrogate";
-    /// A required field is absent.
     MissingField = 11, "missing_field";
     /// A field has the wrong type or a value outside its domain.
     InvalidField = 12, "invalid_field";
@@ -101,7 +98,8 @@ codes! {
     ItemTooLarge = 19, "item_too_large";
     /// PostgreSQL refused the row; reported by the writer.
     RowRefused = 20, "row_refused";
-    /// Acknowledged and in the spool, but its idempotency key went to another request meanwhile; reported by the drain.
+    /// Acknowledged and in the spool, but its idempotency key went to another request meanwhile; reported by the
+    /// drain.
     IdempotencyKeyReused = 21, "idempotency_key_reused";
 }
 
@@ -120,7 +118,6 @@ impl Code {
 /// A refusal: where, why, and what the sender can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// The step that refused.
     pub stage: Stage,
     pub code: Code,
     /// At most `MESSAGE_CHARS_MAX` characters, free of control characters.

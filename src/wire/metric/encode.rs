@@ -1,5 +1,5 @@
-//! A valid metric to one COPY tuple, or one for each of its values, appended to the caller's buffer. Dimensions and unknown
-//! fields are copied as they were sent.
+//! A valid metric to one COPY tuple, or one for each of its values, appended to the caller's buffer. Dimensions and
+//! unknown fields are copied as they were sent.
 
 use super::fields::{DIMENSIONS, EXTRA, Envelope, Field, Member};
 use super::measure::{Measure, Summary};

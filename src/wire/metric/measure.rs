@@ -9,8 +9,8 @@ use crate::wire::item::check::{missing, wrong_type};
 use crate::wire::item::reject::{Code, Rejection, excerpt};
 use crate::wire::item::scan::{Field as _, JsonType};
 
-/// How far a summary's numbers may be from fitting each other, relative to the largest: its sender added up doubles, or
-/// floats.
+/// How far a summary's numbers may be from fitting each other, relative to the largest: its sender added up doubles,
+/// or floats.
 const TOLERANCE: f64 = 1e-6;
 
 const VALUE: Range = Range { min: METRIC_VALUE_MIN, max: METRIC_VALUE_MAX };

@@ -1,7 +1,7 @@
 //! Metrics: a request body in, COPY tuples and rejections out. Pure: no runtime, no sockets, no database.
 //!
-//! An item is one raw sample (`value`), several raw samples of one moment (`values`, a row each), or the summary of many
-//! (`count`, `sum`, `min`, `max` and, where its sender knew the spread, `sumsq` or `stddev`).
+//! An item is one raw sample (`value`), several raw samples of one moment (`values`, a row each), or the summary of
+//! many (`count`, `sum`, `min`, `max` and, where its sender knew the spread, `sumsq` or `stddev`).
 //!
 //! - `fields` has the names by which a metric's fields are known.
 //! - `number` makes doubles of JSON numbers, and refuses those that a double cannot hold as they are written.

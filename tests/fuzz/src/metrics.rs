@@ -1,4 +1,5 @@
-//! What must hold of whatever a body of metrics is decoded to, and of each row beside an independent reading by serde_json.
+//! What must hold of whatever a body of metrics is decoded to, and of each row beside an independent reading by
+//! serde_json.
 
 use std::collections::BTreeMap;
 

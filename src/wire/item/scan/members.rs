@@ -7,15 +7,16 @@ use crate::wire::item::reject::Code;
 /// Nested objects of an item whose members are noted as well, at most.
 pub(crate) const NESTS_MAX: usize = 2;
 
-/// The names by which the members of one kind of item are known. The scanner is made for each kind by itself, so that none
-/// of this is decided while it runs.
+/// The names by which the members of one kind of item are known. The scanner is made for each kind by itself, so that
+/// none of this is decided while it runs.
 pub(crate) trait Field: Copy + Eq + Debug {
     /// No field; kept as it is.
     const UNKNOWN: Self;
     /// How many of the fields that come first can be text or a number.
     const SCALARS: usize;
 
-    /// The field that a key names, and the rank of that name: 0 for the canonical one, then the aliases in their order.
+    /// The field that a key names, and the rank of that name: 0 for the canonical one, then the aliases in their
+    /// order.
     fn lookup(name: &[u8]) -> (Self, u8);
 
     /// Its place in an envelope; from `SLOTS_MAX` on it has none.

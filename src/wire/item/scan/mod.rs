@@ -39,8 +39,8 @@ pub(crate) struct Scanned {
     pub poison: Option<Poison>,
 }
 
-/// The scanner, with buffers that items share. After a scan, `members` are the item's own, `nested` those of its fields
-/// that have a list there, where they are objects.
+/// The scanner, with buffers that items share. After a scan, `members` are the item's own, `nested` those of its
+/// fields that have a list there, where they are objects.
 #[derive(Debug)]
 pub(crate) struct Scanner<F> {
     pub members: Vec<Member<F>>,
