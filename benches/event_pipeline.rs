@@ -7,7 +7,8 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tidegate::limits::MIB;
 use tidegate::load::{Format, SampleGenerator};
-use tidegate::wire::event::{BodyForm, Decoder, Defaults, Origin, Window};
+use tidegate::wire::event::{Decoder, Defaults};
+use tidegate::wire::item::{BodyForm, Origin, TimeBounds};
 use tidegate::wire::metric;
 use uuid::Uuid;
 
@@ -22,7 +23,10 @@ fn origin() -> Origin<'static> {
         api_key_id: Uuid::from_u128(1),
         receipt: Uuid::from_u128(2),
         received_at_us: RECEIVED_AT_US,
-        window: Window { oldest_us: RECEIVED_AT_US - 31_536_000_000_000, newest_us: RECEIVED_AT_US + 604_800_000_000 },
+        bounds: TimeBounds {
+            oldest_us: RECEIVED_AT_US - 31_536_000_000_000,
+            newest_us: RECEIVED_AT_US + 604_800_000_000,
+        },
         item_bytes_max: 16 * MIB,
     }
 }

@@ -8,8 +8,9 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use tidegate::limits::MIB;
 use tidegate::load::{Format, Generator};
 use tidegate::tenancy::ApiKey;
-use tidegate::wire::event::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
-use tidegate::wire::event::{BodyForm, Decoded, Decoder, Defaults, Origin, Window};
+use tidegate::wire::event::{Decoder, Defaults};
+use tidegate::wire::item::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
+use tidegate::wire::item::{BodyForm, Decoded, Origin, TimeBounds};
 use uuid::Uuid;
 
 const ITEMS: usize = 1000;
@@ -23,7 +24,10 @@ fn origin() -> Origin<'static> {
         api_key_id: Uuid::from_u128(1),
         receipt: Uuid::from_u128(2),
         received_at_us: RECEIVED_AT_US,
-        window: Window { oldest_us: RECEIVED_AT_US - 31_536_000_000_000, newest_us: RECEIVED_AT_US + 604_800_000_000 },
+        bounds: TimeBounds {
+            oldest_us: RECEIVED_AT_US - 31_536_000_000_000,
+            newest_us: RECEIVED_AT_US + 604_800_000_000,
+        },
         item_bytes_max: 16 * MIB,
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use futures_util::SinkExt;
 use tidegate::model::Relation;
 use tidegate::storage::{Layout, Store};
-use tidegate::wire::event::pgcopy::COPY_COLUMNS;
+use tidegate::wire::event::COPY_COLUMNS;
 use tokio_postgres::{Client, Statement};
 
 use super::analytics::Filled;

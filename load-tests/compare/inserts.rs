@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tidegate::wire::event::pgcopy::{COPY_COLUMN_COUNT, COPY_COLUMNS};
+use tidegate::wire::event::{COPY_COLUMN_COUNT, COPY_COLUMNS};
 use tokio_postgres::Client;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type};
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::SinkExt;
-use tidegate::wire::event::pgcopy::COPY_COLUMNS;
+use tidegate::wire::event::COPY_COLUMNS;
 use tokio_postgres::Client;
 use uuid::Uuid;
 

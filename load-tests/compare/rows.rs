@@ -4,8 +4,10 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use tidegate::wire::event::pgcopy::{COPY_COLUMN_COUNT, COPY_HEADER, COPY_TRAILER, stamp};
-use tidegate::wire::event::{BodyForm, Decoder, Defaults, Origin, Window};
+use tidegate::wire::event::COPY_COLUMN_COUNT;
+use tidegate::wire::event::{Decoder, Defaults};
+use tidegate::wire::item::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
+use tidegate::wire::item::{BodyForm, Origin, TimeBounds};
 use uuid::Uuid;
 
 use super::Result;
@@ -70,7 +72,7 @@ impl Encoder {
             api_key_id: Uuid::now_v7(),
             receipt: Uuid::now_v7(),
             received_at_us: now_us,
-            window: Window { oldest_us: now_us - DAY_US, newest_us: now_us + DAY_US },
+            bounds: TimeBounds { oldest_us: now_us - DAY_US, newest_us: now_us + DAY_US },
             item_bytes_max: 1 << 20,
         };
         let decoded = self.decoder.decode(&self.body, BodyForm::Ndjson, &Defaults::default(), &origin)?;
@@ -100,7 +102,7 @@ pub fn batches(templates: &[Template], tenants: &[String]) -> Result<Vec<Batch>>
 #[cfg(test)]
 mod tests {
     use tidegate::load::Generator;
-    use tidegate::wire::event::pgcopy::COPY_COLUMNS;
+    use tidegate::wire::event::COPY_COLUMNS;
 
     use super::super::bodies::templates;
     use super::*;

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use bytes::Bytes;
-use tidegate::wire::event::pgcopy::COPY_COLUMNS;
+use tidegate::wire::event::COPY_COLUMNS;
 use uuid::Uuid;
 
 use super::Result;

@@ -5,7 +5,8 @@ use std::io::Write;
 
 use bytes::Bytes;
 use tidegate::load::Generator;
-use tidegate::wire::event::pgcopy::{COPY_COLUMN_COUNT, COPY_HEADER, COPY_TRAILER};
+use tidegate::wire::event::COPY_COLUMN_COUNT;
+use tidegate::wire::item::pgcopy::{COPY_HEADER, COPY_TRAILER};
 use uuid::Uuid;
 
 use super::bodies::templates;

@@ -6,7 +6,7 @@ WITH closed AS (
     SELECT s.source, coalesce(min(l.closed_until), 'infinity') AS until
     FROM (VALUES ('metrics'), ('events')) s (source)
     LEFT JOIN rollup_levels l
-        ON (l.level LIKE 'metrics%') = (s.source = 'metrics') AND l.level = ANY ($3::text[]) AND isfinite(l.closed_until)
+        ON l.source = s.source AND l.level = ANY ($3::text[]) AND isfinite(l.closed_until)
     GROUP BY s.source
 )
 SELECT f.source, f.tenant_id, least(f.floor, c.until) AS floor

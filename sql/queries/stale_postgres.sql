@@ -4,7 +4,7 @@
 -- What was written is noted in the queue by its own transaction, then as a bucket that is dirty, and a bucket is clean again
 -- in the transaction that makes it anew. One statement sees one moment of both.
 WITH level AS (
-    SELECT level, width, CASE WHEN level LIKE 'metrics%' THEN 'metrics' ELSE 'events' END AS kind
+    SELECT level, width, source AS kind
     FROM rollup_levels WHERE level = $1
 ), noted AS (
     SELECT d.bucket AS at FROM level l JOIN rollup_dirty d USING (level) WHERE d.tenant_id = $4

@@ -20,7 +20,7 @@ WITH taken AS (
     INSERT INTO rollup_dirty (level, bucket, tenant_id)
     SELECT DISTINCT l.level, b.bucket, m.tenant_id
     FROM minutes m
-    JOIN rollup_levels l ON (l.level LIKE 'metrics%') = (m.kind = 'metrics')
+    JOIN rollup_levels l ON l.source = m.kind
     CROSS JOIN LATERAL (
         SELECT date_bin(l.width, to_timestamp(m.minute::bigint * 60), TIMESTAMPTZ '1970-01-01 00:00:00+00') AS bucket
     ) b

@@ -2,12 +2,15 @@
 
 use hyper::StatusCode;
 use hyper::body::Incoming;
+use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::{Api, body, quota};
 use crate::ingest::{self, Refusal, Unanswered};
 use crate::model::{Kind, Relation};
 use crate::protocols::{Answer, Code, Head, ItemError, Outcome, Problem, Protocol, Verdict};
 use crate::tenancy::{Limit, Limited, Principal};
+use crate::wire::item::BodyError;
 
 pub async fn post(
     api: &Api,
@@ -23,13 +26,18 @@ pub async fn post(
     let unpaid = |problem| quota::unpaid(problem, &charge);
     let blank = sent.iter().all(u8::is_ascii_whitespace);
     let request = ingest::Request {
-        kind,
-        tenant_id: principal.tenant_id.clone(),
-        api_key_id: principal.key_id,
-        keep_days: principal.keeps.days(Relation::Raw(kind)),
-        body: protocol.items(head, sent.clone()).map_err(unpaid)?,
-        form: reading.form,
-        defaults: reading.defaults,
+        received: ingest::Received {
+            tenant_id: principal.tenant_id.clone(),
+            api_key_id: principal.key_id,
+            keep_days: principal.keeps.days(Relation::Raw(kind)),
+            receipt: Uuid::now_v7(),
+            received_at_us: Timestamp::now().as_microsecond(),
+            route: head.route.name.into(),
+            kind,
+            form: reading.form,
+            defaults: reading.defaults,
+            body: protocol.items(head, sent.clone()).map_err(unpaid)?,
+        },
         idempotency_key: reading.idempotency_key,
         dedupe_body: reading.dedupe_body,
         ack_spooled: reading.ack_spooled,
@@ -44,7 +52,7 @@ pub async fn post(
 
 /// An outcome as protocols know it.
 fn told(outcome: &ingest::Outcome) -> Outcome<'_> {
-    let errors = outcome.errors.iter();
+    let error = |(index, code, message)| ItemError { index, code, message };
     Outcome {
         verdict: match outcome.http_status {
             400 => Verdict::NotJson,
@@ -57,23 +65,21 @@ fn told(outcome: &ingest::Outcome) -> Outcome<'_> {
         rejected: outcome.rejected,
         duplicates: outcome.duplicates,
         replayed: outcome.replayed,
-        errors: errors
-            .map(|error| ItemError { index: error.index, code: &error.code, message: &error.message })
-            .collect(),
+        errors: outcome.rejections.all().map(error).collect(),
     }
 }
 
 fn problem(unanswered: Unanswered, kind: Kind, blank: bool) -> Problem {
     match unanswered {
-        Unanswered::Empty if blank => {
+        Unanswered::Unreadable(BodyError::Empty) if blank => {
             let one = one_of(kind);
             Problem::bad_request(Code::EmptyBody, format!("the body is empty; send {one} or an array of them"))
         }
-        Unanswered::Empty => {
+        Unanswered::Unreadable(BodyError::Empty) => {
             let detail = format!("the request does not hold {}", one_of(kind));
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Code::NothingAccepted, detail)
         }
-        Unanswered::TooManyItems(max) => Problem::new(
+        Unanswered::Unreadable(BodyError::TooManyItems { max }) => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             Code::TooManyItems,
             match kind {

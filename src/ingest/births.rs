@@ -1,11 +1,12 @@
 //! Which chunks are known to be in the columnstore: a chunk must be born there.
 //!
-//! TimescaleDB (2.28.3, tried) loses sight of rows when the first direct-compress COPY into a chunk overlaps with a plain
-//! one: the plain COPY sees a chunk without a columnstore and does not flag it as partial, the direct one commits the
-//! columnstore, and from then on readers skip the rows beside it. So whoever does not know that a chunk is in the
-//! columnstore takes the lock of its time slice and writes directly, however few its rows; who knows writes either way,
-//! without a lock. Known is what this process wrote directly and committed. A day has 4 chunks of events and 8 of metrics,
-//! so that a process takes a day's lock that many times at most, however many tenants and assets there are.
+//! TimescaleDB (2.28.3, tried) loses sight of rows when the first direct-compress COPY into a chunk overlaps with a
+//! plain one: the plain COPY sees a chunk without a columnstore and does not flag it as partial, the direct one
+//! commits the columnstore, and from then on readers skip the rows beside it. So a writer that does not know that a
+//! chunk is in the columnstore takes the lock of its time slice and writes directly, however few its rows; one that
+//! knows writes either way, without a lock. Known is what this process wrote directly and committed. A day has 4
+//! chunks of events and 8 of metrics, so that a process takes a day's lock that many times at most, however many
+//! tenants and assets there are.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Mutex;
@@ -61,8 +62,8 @@ impl Births {
     }
 }
 
-/// Takes the locks of the slices, for the transaction. In order, and before any COPY, so that nobody who holds one waits
-/// for a chunk that another holder of one has.
+/// Takes the locks of the slices, for the transaction. In order, and before any COPY, so that nobody who holds one
+/// waits for a chunk that another holder of one has.
 pub async fn lock(client: &Client, kind: Kind, chunks: &BTreeSet<Chunk>) -> Result<(), tokio_postgres::Error> {
     let mut slices: Vec<i64> = chunks.iter().map(|chunk| chunk.slice).collect();
     slices.dedup();
@@ -77,8 +78,8 @@ pub async fn lock(client: &Client, kind: Kind, chunks: &BTreeSet<Chunk>) -> Resu
 /// Texts of every length around the hash's steps, and beyond ASCII.
 const PROBES: [&str; 6] = ["", "gpt-4", "host-0001", "abcdefghijkl", "0123456789abcdefghijklmnopq", "Zürich 😀"];
 
-/// Proves that rows are where [`partition`] says: on a server that hashes otherwise, what is known of one chunk would be
-/// believed of another.
+/// Proves that rows are where [`partition`] says: on a server that hashes otherwise, what is known of one chunk would
+/// be believed of another.
 pub async fn prove(database: &Database) -> Result<(), StorageError> {
     let spread = Kind::ALL.iter().any(|kind| database.chunks.of(kind.table()).partitions > 1);
     if !database.installed.layout.direct_compress() || !spread {

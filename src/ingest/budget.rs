@@ -1,7 +1,7 @@
 //! The byte budget of all requests held at once: taken before bytes are read, given back when the answer is out.
 //!
-//! A tenant may hold a share of it and no more, so that one tenant's stalled or large bodies leave room for the others'.
-//! One short lock a reservation; only tenants that hold something are remembered.
+//! A tenant may hold a share of it and no more, so that one tenant's stalled or large bodies leave room for the
+//! others'. One short lock a reservation; only tenants that hold something are remembered.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -18,18 +18,15 @@ pub struct Counts {
     pub received: u64,
     /// Items read back from the spool after a restart.
     pub recovered: u64,
-    /// Events in the database.
     pub committed: u64,
-    /// Items in dead letters.
     pub dead_lettered: u64,
     /// Items that were there already: replayed requests, and duplicate ids (rowstore).
     pub deduplicated: u64,
     /// Items of requests answered 4xx or 5xx: their sender still has them.
     pub refused: u64,
     /// Items between being received and being answered. Signed, as is `spooled`: the drain may settle a request before
-    /// whoever appended it has booked it, and the sum is right all the same.
+    /// its append has been booked, and the sum is right all the same.
     pub in_flight: i64,
-    /// Items in the spool.
     pub spooled: i64,
 }
 
@@ -43,6 +40,12 @@ pub struct Settled {
     /// Items that were there already.
     pub deduplicated: u64,
     pub refused: u64,
+}
+
+impl Settled {
+    fn items(&self) -> u64 {
+        self.committed + self.dead_lettered + self.deduplicated + self.refused
+    }
 }
 
 impl Counts {
@@ -68,10 +71,9 @@ impl Counts {
     }
 
     fn settle(&mut self, from: Account, settled: Settled) {
-        let items = settled.committed + settled.dead_lettered + settled.deduplicated + settled.refused;
         match from {
-            Account::InFlight => self.in_flight -= signed(items),
-            Account::Spooled => self.spooled -= signed(items),
+            Account::InFlight => self.in_flight -= signed(settled.items()),
+            Account::Spooled => self.spooled -= signed(settled.items()),
         }
         self.committed += settled.committed;
         self.dead_lettered += settled.dead_lettered;
@@ -148,7 +150,8 @@ impl Conservation {
         self.held(tenant_id, items, Account::InFlight)
     }
 
-    /// Books `items` that an earlier process left in the spool, in the total; whose they are is known once they are read.
+    /// Books `items` that an earlier process left in the spool, in the total; whose they are is known once they are
+    /// read.
     pub fn recover(&self, items: u64) {
         self.books.lock().expect("no code panics while holding it").total.recover(items);
     }
@@ -181,8 +184,7 @@ impl Held {
 
     /// Books where the items ended; they must be all of them.
     pub fn settle(mut self, settled: Settled) {
-        let sum = settled.committed + settled.dead_lettered + settled.deduplicated + settled.refused;
-        assert_eq!(sum, self.items, "every item of a request ends in exactly one account");
+        assert_eq!(settled.items(), self.items, "every item of a request ends in exactly one account");
         self.book(settled);
     }
 
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_drain_may_be_faster_than_whoever_appended() {
+    fn the_drain_may_be_faster_than_the_books() {
         let conservation = Arc::new(Conservation::default());
         let tenant: Arc<str> = "a".into();
         let appended = conservation.receive(&tenant, 10);

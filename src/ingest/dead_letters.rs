@@ -7,15 +7,12 @@ use serde_json::Value;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::request::Submission;
+use super::submission::Submission;
 use crate::limits::DEAD_LETTER_KEYS_MAX;
 use crate::recent::Recent;
 use crate::wire::item::RejectedItem;
 
-const INSERT: &str = "INSERT INTO dead_letter_events \
-     (tenant_id, id, stage, code, reason, raw, route, content_type, parameters, item_index, event_id, receipt, api_key_id) \
-     SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[], \
-     $9::jsonb[], $10::integer[], $11::uuid[], $12::uuid[], $13::uuid[])";
+const INSERT: &str = include_str!("../../sql/queries/dead_letters_insert.sql");
 
 /// Rows of one INSERT: far from the statement timeout, whatever their size.
 const INSERT_ROWS_MAX: usize = 5000;
@@ -23,7 +20,7 @@ const INSERT_ROWS_MAX: usize = 5000;
 /// The ids under which the rejected items of these submissions are kept: the same in every attempt, so that an unknown
 /// COMMIT can be looked up by them.
 pub fn id(submission: &Submission, item_index: u32) -> Uuid {
-    Uuid::new_v5(&submission.receipt, &item_index.to_be_bytes())
+    Uuid::new_v5(&submission.received.receipt, &item_index.to_be_bytes())
 }
 
 /// Writes the rejected items of the submissions named by `written`, a bounded number at a time.
@@ -41,22 +38,22 @@ pub async fn insert(
 }
 
 async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -> Result<(), tokio_postgres::Error> {
-    let tenants: Vec<&str> = items.iter().map(|(submission, _)| &*submission.tenant_id).collect();
+    let tenants: Vec<&str> = items.iter().map(|(submission, _)| &*submission.received.tenant_id).collect();
     let ids: Vec<Uuid> = items.iter().map(|(submission, item)| id(submission, item.index)).collect();
     let stages: Vec<&str> = items.iter().map(|(_, item)| item.rejection.stage.as_str()).collect();
     let codes: Vec<&str> = items.iter().map(|(_, item)| item.rejection.code.as_str()).collect();
     let reasons: Vec<&str> = items.iter().map(|(_, item)| item.rejection.message.as_str()).collect();
     let raw: Vec<&[u8]> = items
         .iter()
-        .map(|(submission, item)| &submission.body[item.raw.start as usize..item.raw.end as usize])
+        .map(|(submission, item)| &submission.received.body[item.raw.start as usize..item.raw.end as usize])
         .collect();
-    let routes: Vec<&str> = items.iter().map(|(submission, _)| submission.source.kind.route()).collect();
-    let types: Vec<&str> = items.iter().map(|(submission, _)| submission.source.form.media_type()).collect();
-    let parameters: Vec<Value> = items.iter().map(|(submission, _)| submission.source.parameters()).collect();
+    let routes: Vec<&str> = items.iter().map(|(submission, _)| &*submission.received.route).collect();
+    let types: Vec<&str> = items.iter().map(|(submission, _)| submission.received.form.media_type()).collect();
+    let parameters: Vec<Value> = items.iter().map(|(submission, _)| submission.received.parameters()).collect();
     let indexes: Vec<i32> = items.iter().map(|(_, item)| i32::try_from(item.index).unwrap_or(i32::MAX)).collect();
     let event_ids: Vec<Option<Uuid>> = items.iter().map(|(_, item)| item.event_id).collect();
-    let receipts: Vec<Uuid> = items.iter().map(|(submission, _)| submission.receipt).collect();
-    let keys: Vec<Uuid> = items.iter().map(|(submission, _)| submission.source.api_key_id).collect();
+    let receipts: Vec<Uuid> = items.iter().map(|(submission, _)| submission.received.receipt).collect();
+    let keys: Vec<Uuid> = items.iter().map(|(submission, _)| submission.received.api_key_id).collect();
     client
         .execute(
             INSERT,
@@ -80,8 +77,8 @@ async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -
     Ok(())
 }
 
-/// Dead-letter bytes of each key in the current UTC day, on this node: junk must not fill the disk. Memory is bounded by
-/// the keys that sent some lately.
+/// Dead-letter bytes of each key in the current UTC day, on this node: junk must not fill the disk. Memory is bounded
+/// by the keys that sent some lately.
 #[derive(Debug)]
 pub struct Quota {
     bytes_per_day: u64,

@@ -4,23 +4,26 @@
 //! planning and the same ledger as live ones, those without a key under a key made of their receipt; whatever was
 //! written before a crash is thus recognised. The spool forgets a request only once it is settled.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Object;
 use tokio::sync::watch;
 
+use super::attempts::{TransactionId, Unwritten, Verdict};
+use super::connect::ask;
 use super::conservation::{Conservation, Settled};
-use super::intake::{Intake, Source};
+use super::intake::Intake;
+use super::lanes::Traffic;
 use super::ledger::{self, Claim};
-use super::request::{Idempotency, Outcome, Submission};
-use super::settle::{committed_before, settle};
-use super::shelter::Health;
+use super::outcome::Outcome;
+use super::received::Idempotency;
+use super::settle::{committed, settle};
+use super::shelter::{Health, possibly_committed};
 use super::spool::{Entry, KeepError, PossiblyCommitted, Spool, SpooledRequest};
-use super::transaction::{TransactionId, Verdict};
-use super::writer::{Traffic, Unwritten, Writer, connection, silent};
+use super::submission::Submission;
+use super::writer::Writer;
 use crate::limits::{DRAIN_BYTES, WRITE_DEADLINE};
-use crate::model::Kind;
 use crate::storage::{Fate, StorageError};
 use crate::wire::item::{Code, Rejection, Stage};
 
@@ -96,13 +99,13 @@ impl Drainer {
         }
     }
 
-    /// Tries as many requests together as went in before, all of the kind of the first; what does not go in waits behind the
-    /// others, so that it does not hold them up, and is tried again in smaller company. So do those of the other kind, which
-    /// are next.
+    /// Tries as many requests together as went in before, all of the kind of the first; what does not go in waits
+    /// behind the others, so that it does not hold them up, and is tried again in smaller company. So do those of the
+    /// other kind, which are next.
     async fn write_some(&mut self, pending: Vec<Pending>) -> Vec<Pending> {
-        let kind = pending[0].submission.source.kind;
+        let kind = pending[0].submission.received.kind;
         let (mut pending, mut rest): (Vec<Pending>, Vec<Pending>) =
-            pending.into_iter().partition(|one| one.submission.source.kind == kind);
+            pending.into_iter().partition(|one| one.submission.received.kind == kind);
         rest.extend(pending.split_off(self.together.min(pending.len())));
         let left = self.write(pending).await;
         if left.is_empty() {
@@ -118,7 +121,8 @@ impl Drainer {
     async fn acknowledge(&self, last: &Entry) {
         while let Err(error) = self.spool.acknowledge(last.sequence).await {
             if matches!(error, KeepError::Io(_)) {
-                // It counts in this process and is saved with the next one; a crash reads them again, and the ledger knows.
+                // It counts in this process and is saved with the next one; a crash reads them again, and the ledger
+                // knows.
                 tracing::error!(%error, "the spool's cursor cannot be written");
                 return;
             }
@@ -142,47 +146,20 @@ impl Drainer {
     }
 
     fn submission(&self, request: SpooledRequest, entry: &Entry, recovered: bool) -> Result<Pending, String> {
-        let kind = Kind::of_route(&request.route).ok_or_else(|| format!("its route {} is not known", request.route))?;
-        let tenant_id: Arc<str> = request.tenant_id.into();
-        let source = Source {
-            tenant_id: Arc::clone(&tenant_id),
-            api_key_id: request.api_key_id,
-            receipt: request.receipt,
-            keep_days: request.keep_days,
-            received_at_us: request.received_at_us,
-            kind,
-            form: request.form,
-            defaults: request.defaults,
-        };
-        let (decoded, not_json) = self
-            .intake
-            .decode(&source, &request.body)
-            .map_err(|error| format!("the body cannot be read: {error:?}"))?;
-        if decoded.items != request.items {
-            return Err(format!("it holds {} items and held {} when it was taken", decoded.items, request.items));
+        let SpooledRequest { received, idempotency, items, attempt, .. } = request;
+        let decoded = self.intake.decode(&received).map_err(|error| error.to_string())?;
+        if decoded.items != items {
+            return Err(format!("it holds {} items and held {items} when it was taken", decoded.items));
         }
-        let idempotency = match request.idempotency_key.zip(request.sha256) {
-            Some((key, sha256)) => Idempotency { key, sha256 },
-            None => Idempotency { key: own_key(request.receipt), sha256: source.sha256(&request.body) },
-        };
+        let own = || Idempotency { key: own_key(received.receipt), sha256: received.sha256() };
+        let idempotency = Some(idempotency.unwrap_or_else(own));
         if recovered {
-            self.conservation.recover_of(&tenant_id, request.items.into());
+            self.conservation.recover_of(&received.tenant_id, items.into());
         }
-        let held = self.conservation.in_spool(&tenant_id, request.items.into());
-        let submission = Submission {
-            tenant_id,
-            receipt: request.receipt,
-            source,
-            idempotency: Some(idempotency),
-            body: request.body,
-            decoded,
-            not_json,
-            arrived: Instant::now(),
-            held,
-            reservation: None,
-            reply: None,
-        };
-        Ok(Pending { submission, attempt: request.attempt, entry: entry.clone(), tries: 0 })
+        let held = self.conservation.in_spool(&received.tenant_id, items.into());
+        let arrived = Instant::now();
+        let submission = Submission { received, idempotency, decoded, arrived, held, reservation: None, reply: None };
+        Ok(Pending { submission, attempt, entry: entry.clone(), tries: 0 })
     }
 
     /// Writes what can be written; gives back what is to be tried again, in order.
@@ -219,7 +196,7 @@ impl Drainer {
                 }
                 Ok(true) => {
                     let outcome = one.submission.outcome(0);
-                    tracing::info!(receipt = %one.submission.receipt, "a spooled request had been committed before");
+                    tracing::info!(receipt = %one.submission.received.receipt, "a spooled request had been committed before");
                     one.submission.finish(Ok(outcome));
                 }
                 Err(error) => {
@@ -234,23 +211,18 @@ impl Drainer {
 
     async fn written_before(&self, one: &Pending) -> Result<bool, StorageError> {
         let Some(attempt) = &one.attempt else { return Ok(false) };
-        let client = connection(&self.writer.database, Instant::now() + WRITE_DEADLINE).await?;
-        let ask = async {
+        ask(&self.writer.database, WRITE_DEADLINE, async |client| {
             let server_start = jiff::Timestamp::from_microsecond(attempt.server_start_us)
                 .map_err(|_| StorageError::fatal("a spooled request names an impossible time"))?;
-            settle(&client, &TransactionId { xid: attempt.xid.clone(), server_start }).await?;
-            let before = committed_before(&client, &one.submission, &attempt.batch_ids).await?;
+            settle(client, &TransactionId { xid: attempt.xid.clone(), server_start }).await?;
+            let before = committed(client, from_ref(&one.submission), &attempt.batch_ids).await?;
             if before {
-                let outcome = one.submission.outcome(0);
-                ledger::remember_receipt(&client, &one.submission, &own_key(one.submission.receipt), &outcome).await?;
+                let key = own_key(one.submission.received.receipt);
+                ledger::remember_receipt(client, &one.submission, &key, one.submission.outcome(0)).await?;
             }
             Ok(before)
-        };
-        let answer = tokio::time::timeout(WRITE_DEADLINE, ask).await.unwrap_or_else(|_elapsed| Err(silent()));
-        if answer.is_err() {
-            drop(Object::take(client));
-        }
-        answer
+        })
+        .await
     }
 
     /// Settles a batch that committed; gives back what was not written in it.
@@ -287,26 +259,22 @@ impl Drainer {
     }
 
     async fn alias(&self, submission: &Submission, outcome: &Outcome) -> Result<(), StorageError> {
-        if outcome.receipt == submission.receipt {
+        let receipt = submission.received.receipt;
+        if outcome.receipt == receipt {
             return Ok(());
         }
-        let client = connection(&self.writer.database, Instant::now() + WRITE_DEADLINE).await?;
-        let outcome = Outcome { receipt: submission.receipt, ..outcome.clone() };
-        let key = own_key(submission.receipt);
-        let write =
-            async { Ok::<_, StorageError>(ledger::remember_receipt(&client, submission, &key, &outcome).await?) };
-        let answer = tokio::time::timeout(WRITE_DEADLINE, write).await.unwrap_or_else(|_elapsed| Err(silent()));
-        if answer.is_err() {
-            drop(Object::take(client));
-        }
-        answer
+        let outcome = Outcome { receipt, ..outcome.clone() };
+        ask(&self.writer.database, WRITE_DEADLINE, async |client| {
+            Ok(ledger::remember_receipt(client, submission, &own_key(receipt), outcome).await?)
+        })
+        .await
     }
 
     /// What to do about a batch that was not written: wait for the database, or find out which request is to blame.
     async fn again(&self, batch: Vec<Submission>, tickets: Vec<Ticket>, unwritten: Unwritten) -> Vec<Pending> {
         let Unwritten { error, attempts, .. } = unwritten;
         let unconfirmed = attempts.unconfirmed.is_some();
-        let attempt = super::shelter::possibly_committed(&attempts);
+        let attempt = possibly_committed(&attempts);
         // What was found to be claimed was not written, whatever became of the others.
         let verdicts = attempts.unconfirmed.unwrap_or_default();
         let attempted = |index: usize| !matches!(verdicts.get(index), Some(Verdict::Claimed(_)));
@@ -330,7 +298,7 @@ impl Drainer {
         }
         let Some(mut one) = pending.pop() else { return pending };
         one.tries += 1;
-        tracing::error!(%error, receipt = %one.submission.receipt, tries = one.tries, "a spooled request was not written");
+        tracing::error!(%error, receipt = %one.submission.received.receipt, tries = one.tries, "a spooled request was not written");
         if one.tries < TRIES_MAX && error.fate() != Fate::EncoderBug {
             return vec![one];
         }
@@ -354,7 +322,7 @@ fn own_key(receipt: uuid::Uuid) -> String {
 
 /// Whether a request goes under the key of its receipt.
 fn own(submission: &Submission) -> bool {
-    submission.idempotency.as_ref().is_some_and(|idempotency| idempotency.key == own_key(submission.receipt))
+    submission.idempotency.as_ref().is_some_and(|idempotency| idempotency.key == own_key(submission.received.receipt))
 }
 
 /// Entries in order, cut so that none of the groups decodes to very many items.
@@ -377,7 +345,7 @@ fn refuse_reused(mut submission: Submission) -> Submission {
     let message = "another request with the same Idempotency-Key was written while this one was in the spool";
     submission.decoded.reject_all(&Rejection::new(Stage::Write, Code::IdempotencyKeyReused, message));
     if let Some(idempotency) = &mut submission.idempotency {
-        idempotency.key = own_key(submission.receipt);
+        idempotency.key = own_key(submission.received.receipt);
     }
     submission
 }

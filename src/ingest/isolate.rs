@@ -1,13 +1,14 @@
-//! Finds the rows that PostgreSQL refuses when its error names no line, or when too many rows of one batch are poisoned to
-//! cut them out one by one. Everything happens in a transaction that is rolled back, and as row inserts: whether a row is
-//! refused does not depend on how it is stored.
+//! Finds the rows that PostgreSQL refuses when its error names no line, or when too many rows of one batch are
+//! poisoned to cut them out one by one. Everything happens in a transaction that is rolled back, and as row inserts:
+//! whether a row is refused does not depend on how it is stored.
 
 use tokio_postgres::Client;
 
+use super::connect::silent;
+use super::copy::{copy_sql, send, set_direct_compress};
 use super::plan::{Place, Plan, PlanConfig, trial_stream};
-use super::request::Submission;
-use super::transaction::{BEGIN, copy_sql, send, set_direct_compress};
-use super::writer::silent;
+use super::submission::Submission;
+use super::transaction::BEGIN;
 use crate::limits::WRITE_DEADLINE;
 use crate::storage::{Fate, StorageError};
 
@@ -47,7 +48,7 @@ async fn search(
     places: &[Place],
     refused: &mut Vec<(Place, String)>,
 ) -> Result<(), StorageError> {
-    let kind = batch[0].source.kind;
+    let kind = batch[0].received.kind;
     let sql = copy_sql(kind.table(), kind);
     // A stack instead of recursion; the first slice on top.
     let mut waiting: Vec<&[Place]> = places.chunks(SLICE_ROWS).rev().collect();

@@ -1,7 +1,7 @@
 //! A lane: submissions go in as requests come, batches come out as writers ask.
 //!
-//! The state is [`Lanes`]; here is what makes it wait and wake. There are two: the live lane, and the late one for rows
-//! of closed chunks or of very many chunks, whose COPYs may meet compression and must delay nobody else.
+//! The state is [`Queues`]; here is what makes it wait and wake. There are two: the live lane, and the late one for
+//! rows of closed chunks or of very many chunks, whose COPYs may meet compression and must delay nobody else.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use super::lanes::{Lanes, Load, Next, Seal};
-use super::request::Submission;
+use super::queues::{Load, Next, Queues, Seal};
+use super::submission::Submission;
 use crate::limits::{QUEUE_REQUESTS_MAX, QUEUE_REQUESTS_PER_TENANT_MAX};
 
 /// A lane of submissions.
@@ -21,13 +21,13 @@ pub struct Lane {
 }
 
 struct State {
-    lanes: Lanes<Submission>,
+    queues: Queues<Submission>,
     closed: bool,
 }
 
 impl Lane {
     pub fn new(seal: Seal) -> Self {
-        let state = State { lanes: Lanes::new(seal), closed: false };
+        let state = State { queues: Queues::new(seal), closed: false };
         Self { state: Mutex::new(state), work: Notify::new(), idle: AtomicUsize::new(0) }
     }
 
@@ -37,13 +37,13 @@ impl Lane {
     pub fn send(&self, submission: Submission) -> Result<(), Submission> {
         let now = Instant::now();
         let mut state = self.state.lock().expect("no code panics while holding it");
-        let lanes = &mut state.lanes;
-        let filled =
-            lanes.len() >= QUEUE_REQUESTS_MAX || lanes.len_of(&submission.tenant_id) >= QUEUE_REQUESTS_PER_TENANT_MAX;
+        let queues = &mut state.queues;
+        let filled = queues.len() >= QUEUE_REQUESTS_MAX
+            || queues.len_of(&submission.received.tenant_id) >= QUEUE_REQUESTS_PER_TENANT_MAX;
         if state.closed || filled {
             return Err(submission);
         }
-        let look = state.lanes.push(submission, now);
+        let look = state.queues.push(submission, now);
         drop(state);
         if look {
             self.work.notify_one();
@@ -66,12 +66,12 @@ impl Lane {
                 let closed = state.closed;
                 // The writer that asks is counted among the idle ones.
                 let idle = self.idle.load(Ordering::Relaxed).saturating_sub(1);
-                match state.lanes.next(Instant::now(), closed, idle) {
+                match state.queues.next(Instant::now(), closed, idle) {
                     Next::Batch(batch) => {
-                        let more = state.lanes.len() > 0 || closed;
+                        let more = state.queues.len() > 0 || closed;
                         drop(state);
                         if more {
-                            // One call may have stood for several: whoever takes a batch passes the word on.
+                            // One call may have stood for several: a writer that takes a batch wakes the next.
                             self.work.notify_one();
                         }
                         return Some(batch);
@@ -100,16 +100,15 @@ impl Lane {
         self.work.notify_one();
     }
 
-    /// Submissions and bytes that wait.
-    pub fn waiting(&self) -> (usize, usize) {
-        let state = self.state.lock().expect("no code panics while holding it");
-        (state.lanes.len(), state.lanes.bytes())
+    /// Submissions that wait.
+    pub fn waiting(&self) -> usize {
+        self.state.lock().expect("no code panics while holding it").queues.len()
     }
 }
 
 impl Load for Submission {
     fn tenant_id(&self) -> &std::sync::Arc<str> {
-        &self.tenant_id
+        &self.received.tenant_id
     }
 
     /// Rejected items become rows as well, of dead letters.

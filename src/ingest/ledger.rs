@@ -1,9 +1,9 @@
 //! The ledger of idempotency keys: claim, look up, remember; all within the batch's transaction.
 //!
 //! A key is claimed by an advisory lock of the transaction, tried and never waited for: a key that another transaction
-//! holds costs its own request a 409 and delays nobody. Only under the lock is the ledger read, so that what a committed
-//! transaction wrote is seen. (INSERT ... ON CONFLICT would wait, and two batches with the same keys in opposite order
-//! would deadlock.)
+//! holds costs its own request a 409 and delays nobody. Only under the lock is the ledger read, so that what a
+//! committed transaction wrote is seen. (INSERT ... ON CONFLICT would wait, and two batches with the same keys in
+//! opposite order would deadlock.)
 
 use std::collections::HashSet;
 
@@ -12,7 +12,9 @@ use tokio_postgres::types::{Json, ToSql};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use super::request::{Idempotency, ItemError, Outcome, Submission};
+use super::outcome::{Outcome, Refusal, Reply};
+use super::rejections::{ItemError, Rejections};
+use super::submission::Submission;
 
 /// What a keyed submission meets in the ledger.
 #[derive(Debug, Clone)]
@@ -27,17 +29,24 @@ pub enum Claim {
     Reused,
 }
 
+impl Claim {
+    /// The answer to a request that was not to be written.
+    pub fn reply(self) -> Reply {
+        match self {
+            Self::Replay(outcome) => Ok(outcome),
+            Self::InFlight | Self::New => Err(Refusal::KeyInFlight),
+            Self::Reused => Err(Refusal::KeyReused),
+        }
+    }
+}
+
 const CLAIM: &str = "SELECT pg_try_advisory_xact_lock(hashtextextended(k.tenant_id || chr(31) || k.key, 1)) \
      FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (tenant_id, key, n) ORDER BY k.n";
 
-const LOOK_UP: &str = "SELECT k.n, l.request_sha256, l.receipt, l.http_status, l.accepted, l.rejected, l.errors, l.duplicates \
-     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (tenant_id, key, n) \
-     JOIN ingest_ledger l ON l.tenant_id = k.tenant_id AND l.idempotency_key = k.key";
-
-const REMEMBER: &str = "INSERT INTO ingest_ledger \
-     (tenant_id, idempotency_key, request_sha256, route, receipt, http_status, accepted, rejected, errors, duplicates) \
-     SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::uuid[], $6::smallint[], $7::integer[], \
-     $8::integer[], $9::jsonb[], $10::integer[])";
+const LOOK_UP: &str = include_str!("../../sql/queries/ledger_look_up.sql");
+const REMEMBER: &str = include_str!("../../sql/queries/ledger_remember.sql");
+const REMEMBER_UNLESS_KNOWN: &str =
+    concat!(include_str!("../../sql/queries/ledger_remember.sql"), "ON CONFLICT DO NOTHING");
 
 /// The statements of the ledger, prepared once a connection.
 pub struct Statements {
@@ -57,8 +66,8 @@ impl Statements {
     }
 }
 
-/// Claims the keys of a batch; one claim per submission, `New` for those without a key. Everything is sent when this is
-/// first polled.
+/// Claims the keys of a batch; one claim per submission, `New` for those without a key. Everything is sent when this
+/// is first polled.
 pub async fn claim(
     client: &Object,
     statements: &Statements,
@@ -69,7 +78,7 @@ pub async fn claim(
     let mut seen = HashSet::new();
     for (index, submission) in batch.iter().enumerate() {
         let Some(idempotency) = &submission.idempotency else { continue };
-        let key = (&*submission.tenant_id, idempotency.key.as_str());
+        let key = (&*submission.received.tenant_id, idempotency.key.as_str());
         // The lock is ours for a second request of this batch as well; it is in flight all the same.
         if seen.insert(key) {
             keyed.push((index, key.0, key.1));
@@ -110,7 +119,7 @@ fn known(row: &Row, submission: &Submission) -> Claim {
     if !same {
         return Claim::Reused;
     }
-    let Json(errors) = row.get::<_, Json<Vec<ItemError>>>(6);
+    let Json(listed) = row.get::<_, Json<Vec<ItemError<'_>>>>(6);
     let count = |column: usize| u32::try_from(row.get::<_, i32>(column)).unwrap_or(0);
     Claim::Replay(Outcome {
         http_status: u16::try_from(row.get::<_, i16>(3)).unwrap_or(200),
@@ -120,86 +129,77 @@ fn known(row: &Row, submission: &Submission) -> Claim {
         rejected: count(5),
         duplicates: count(7),
         replayed: true,
-        errors,
+        rejections: Rejections::decode(row.get(8), listed),
     })
 }
 
-/// What is to be remembered of a batch, column by column.
+/// An outcome to be remembered, and the key under which it is.
 pub struct Remembered<'a> {
-    keyed: Vec<(&'a Submission, &'a Idempotency, Outcome)>,
+    submission: &'a Submission,
+    key: &'a str,
+    sha256: &'a [u8],
+    outcome: Outcome,
 }
 
-impl<'a> Remembered<'a> {
-    /// The outcomes of the keyed submissions among `written`.
-    pub fn of(batch: &'a [Submission], written: &[(usize, Outcome)]) -> Self {
-        let keyed = |(index, outcome): &(usize, Outcome)| {
-            let submission = &batch[*index];
-            Some((submission, submission.idempotency.as_ref()?, outcome.clone()))
-        };
-        Self { keyed: written.iter().filter_map(keyed).collect() }
-    }
-
-    /// Writes it; nothing is sent when there is nothing.
-    pub async fn insert(&self, client: &Object, statements: &Statements) -> Result<(), tokio_postgres::Error> {
-        if self.keyed.is_empty() {
-            return Ok(());
-        }
-        let tenants: Vec<&str> = self.keyed.iter().map(|(submission, ..)| &*submission.tenant_id).collect();
-        let keys: Vec<&str> = self.keyed.iter().map(|(_, idempotency, _)| idempotency.key.as_str()).collect();
-        let hashes: Vec<&[u8]> = self.keyed.iter().map(|(_, idempotency, _)| idempotency.sha256.as_slice()).collect();
-        let routes: Vec<&str> = self.keyed.iter().map(|(submission, ..)| submission.source.kind.route()).collect();
-        let outcomes = || self.keyed.iter().map(|(.., outcome)| outcome);
-        let receipts: Vec<Uuid> = outcomes().map(|outcome| outcome.receipt).collect();
-        let statuses: Vec<i16> = outcomes().map(|outcome| i16::try_from(outcome.http_status).unwrap_or(200)).collect();
-        let count = |of: fn(&Outcome) -> u32| -> Vec<i32> {
-            outcomes().map(|outcome| i32::try_from(of(outcome)).unwrap_or(i32::MAX)).collect()
-        };
-        let accepted = count(|outcome| outcome.accepted);
-        let rejected = count(|outcome| outcome.rejected);
-        let duplicates = count(|outcome| outcome.duplicates);
-        let errors: Vec<Json<&[ItemError]>> = outcomes().map(|outcome| Json(outcome.errors.as_slice())).collect();
-        client
-            .execute(
-                &statements.remember,
-                &[&tenants, &keys, &hashes, &routes, &receipts, &statuses, &accepted, &rejected, &errors, &duplicates],
-            )
-            .await?;
-        Ok(())
-    }
+/// The outcomes of the keyed submissions among `written`.
+pub fn remembered<'a>(batch: &'a [Submission], written: &[(usize, Outcome)]) -> Vec<Remembered<'a>> {
+    let keyed = |(index, outcome): &(usize, Outcome)| {
+        let submission = &batch[*index];
+        let idempotency = submission.idempotency.as_ref()?;
+        let (key, sha256, outcome) = (idempotency.key.as_str(), &idempotency.sha256[..], outcome.clone());
+        Some(Remembered { submission, key, sha256, outcome })
+    };
+    written.iter().filter_map(keyed).collect()
 }
 
-const REMEMBER_RECEIPT: &str = "INSERT INTO ingest_ledger \
-     (tenant_id, idempotency_key, request_sha256, route, receipt, http_status, accepted, rejected, errors, duplicates) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
+/// Remembers outcomes; nothing is sent when there are none.
+pub async fn remember(
+    client: &Object,
+    statements: &Statements,
+    rows: &[Remembered<'_>],
+) -> Result<(), tokio_postgres::Error> {
+    if rows.is_empty() { Ok(()) } else { insert(client, &statements.remember, rows).await }
+}
 
 /// Remembers the receipt of a spooled request that turned out to have been written already, under a key of its own.
 pub async fn remember_receipt(
     client: &Object,
     submission: &Submission,
     key: &str,
-    outcome: &Outcome,
+    outcome: Outcome,
 ) -> Result<(), tokio_postgres::Error> {
+    let statement = client.prepare_cached(REMEMBER_UNLESS_KNOWN).await?;
     let sha256 = submission.idempotency.as_ref().map_or(&[][..], |idempotency| &idempotency.sha256);
-    let status = i16::try_from(outcome.http_status).unwrap_or(200);
-    let count = |items: u32| i32::try_from(items).unwrap_or(i32::MAX);
-    let statement = client.prepare_cached(REMEMBER_RECEIPT).await?;
-    let errors = Json(outcome.errors.as_slice());
-    client
-        .execute(
-            &statement,
-            &[
-                &&*submission.tenant_id,
-                &key,
-                &sha256,
-                &submission.source.kind.route(),
-                &submission.receipt,
-                &status,
-                &count(outcome.accepted),
-                &count(outcome.rejected),
-                &errors,
-                &count(outcome.duplicates),
-            ],
-        )
-        .await?;
-    Ok(())
+    insert(client, &statement, &[Remembered { submission, key, sha256, outcome }]).await
+}
+
+async fn insert(client: &Object, statement: &Statement, rows: &[Remembered<'_>]) -> Result<(), tokio_postgres::Error> {
+    let tenants: Vec<&str> = rows.iter().map(|row| &*row.submission.received.tenant_id).collect();
+    let keys: Vec<&str> = rows.iter().map(|row| row.key).collect();
+    let hashes: Vec<&[u8]> = rows.iter().map(|row| row.sha256).collect();
+    let routes: Vec<&str> = rows.iter().map(|row| &*row.submission.received.route).collect();
+    let receipts: Vec<Uuid> = rows.iter().map(|row| row.outcome.receipt).collect();
+    let statuses: Vec<i16> = rows.iter().map(|row| i16::try_from(row.outcome.http_status).unwrap_or(200)).collect();
+    let count = |of: fn(&Outcome) -> u32| -> Vec<i32> {
+        rows.iter().map(|row| i32::try_from(of(&row.outcome)).unwrap_or(i32::MAX)).collect()
+    };
+    let accepted = count(|outcome| outcome.accepted);
+    let rejected = count(|outcome| outcome.rejected);
+    let duplicates = count(|outcome| outcome.duplicates);
+    let listed: Vec<_> = rows.iter().map(|row| Json(row.outcome.rejections.listed())).collect();
+    let rejections: Vec<_> = rows.iter().map(|row| row.outcome.rejections.encode()).collect();
+    let columns: [&(dyn ToSql + Sync); 11] = [
+        &tenants,
+        &keys,
+        &hashes,
+        &routes,
+        &receipts,
+        &statuses,
+        &accepted,
+        &rejected,
+        &listed,
+        &duplicates,
+        &rejections,
+    ];
+    client.execute(statement, &columns).await.map(|_rows| ())
 }

@@ -1,4 +1,4 @@
-//! The manifests: one row for what a transaction writes for one (tenant, stream), for whoever reads batches in order; and
+//! The manifests: one row for what a transaction writes for one (tenant, stream), for readers of batches in order; and
 //! for the jobs that derive something from rows, which minutes of a tenant it touched.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,18 +10,7 @@ use tokio_postgres::Statement;
 
 use super::plan::Manifest;
 
-/// One row for each element of the arrays. Arrays of arrays must be rectangular in PostgreSQL, so that hours and minutes
-/// travel as text.
-pub const INSERT: &str = "WITH noted AS ( \
-         INSERT INTO touched (kind, tenant_id, minutes) \
-         SELECT $8, t.tenant_id, string_to_array(t.minutes, ',')::integer[] \
-         FROM unnest($9::text[], $10::text[]) AS t (tenant_id, minutes)) \
-     INSERT INTO ingest_batches \
-     (kind, tenant_id, batch_id, stream, event_count, min_timestamp, max_timestamp, touched_hours) \
-     SELECT $8, m.tenant_id, m.batch_id, m.stream, m.event_count, m.min_timestamp, m.max_timestamp, \
-            ARRAY(SELECT to_timestamp(hour::double precision) FROM unnest(string_to_array(m.hours, ',')) AS hour) \
-     FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::timestamptz[], $6::timestamptz[], $7::text[]) \
-     AS m (tenant_id, batch_id, stream, event_count, min_timestamp, max_timestamp, hours)";
+pub const INSERT: &str = include_str!("../../sql/queries/manifests_insert.sql");
 
 /// Writes the manifests of rows of one kind; nothing is sent when there are none.
 pub async fn insert(

@@ -1,7 +1,7 @@
 //! The plan of one transaction: which rows go in, in which order, in which COPY, under which batch ids.
 //!
-//! Pure: no runtime, no database. Rows go by chunk, the one order in which every transaction takes chunks; two that took
-//! them in opposite orders would deadlock. Rows of tenants with enough of them in a chunk go into the columnstore
+//! Pure: no runtime, no database. Rows go by chunk, the one order in which every transaction takes chunks; two that
+//! took them in opposite orders would deadlock. Rows of tenants with enough of them in a chunk go into the columnstore
 //! directly, the rest as rows, so that segments stay dense; one chunk holds both.
 
 use std::collections::{BTreeSet, HashMap};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::births::{Births, Chunk, partition};
-use super::request::Submission;
+use super::submission::Submission;
 use crate::limits::DIRECT_COMPRESS_ROWS_MIN;
 use crate::wire::item::RowRef;
 use crate::wire::item::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
@@ -45,9 +45,7 @@ impl PlanConfig {
 /// A row of the batch: submission and row within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// Index of the submission in the batch.
     pub submission: usize,
-    /// Index of the row in the submission.
     pub row: usize,
 }
 
@@ -117,8 +115,8 @@ pub struct Plan {
     pub births: BTreeSet<Chunk>,
 }
 
-/// Plans the rows of the submissions named by `taking`. `births` says which chunks are in the columnstore; `new_batch_id`
-/// is called once per (tenant, stream).
+/// Plans the rows of the submissions named by `taking`. `births` says which chunks are in the columnstore;
+/// `new_batch_id` is called once per (tenant, stream).
 pub fn plan(
     batch: &[Submission],
     taking: &[usize],
@@ -130,7 +128,8 @@ pub fn plan(
     let mut manifest_of: HashMap<(&Arc<str>, &str), usize> = HashMap::new();
     let mut runs: Vec<((Chunk, &Arc<str>), Run)> = Vec::new();
     for &index in taking {
-        let Submission { tenant_id, decoded, .. } = &batch[index];
+        let Submission { received, decoded, .. } = &batch[index];
+        let tenant_id = &received.tenant_id;
         let rows = &decoded.rows.rows;
         // Rows of metrics change chunks all the time, and streams never.
         let mut last: Option<(u16, usize)> = None;
@@ -227,8 +226,8 @@ impl Manifest {
 }
 
 impl Plan {
-    /// Begins a COPY where the way of writing changes, or where the rows of one tenant and chunk would be torn: each part
-    /// would become a segment of its own.
+    /// Begins a COPY where the way of writing changes, or where the rows of one tenant and chunk would be torn: each
+    /// part would become a segment of its own.
     fn begin(&mut self, rows: usize, direct: bool, rows_max: usize) {
         let fits = |copy: &Copy| copy.direct == direct && copy.rows + rows.min(rows_max) <= rows_max;
         if !self.copies.last().is_some_and(fits) {

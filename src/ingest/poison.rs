@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::connect::connection;
 use super::isolate;
 use super::plan::{Place, Plan, PlanConfig};
-use super::request::Submission;
-use super::writer::connection;
+use super::submission::Submission;
 use crate::limits::{MESSAGE_CHARS_MAX, WRITE_DEADLINE};
 use crate::storage::{Database, StorageError};
 use crate::wire::item::{Code, Rejection, Stage};

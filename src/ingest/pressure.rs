@@ -51,8 +51,8 @@ impl Pressure {
         Self { state: Mutex::new(state) }
     }
 
-    /// A batch of `rows` and `bytes` (of the budget) is written, `took` after its writer began with it. The database is
-    /// there.
+    /// A batch of `rows` and `bytes` (of the budget) is written, `took` after its writer began with it. The database
+    /// is there.
     pub fn settled(&self, rows: usize, bytes: usize, took: Duration, now: Instant) {
         let mut state = self.state();
         state.away_since = None;
@@ -87,8 +87,8 @@ impl Pressure {
         self.state().drain()
     }
 
-    /// Seconds for Retry-After of a request that finds `waiting_bytes` before it: until they are gone, or half as long as
-    /// the database has been away already. At least 1, and jittered.
+    /// Seconds for Retry-After of a request that finds `waiting_bytes` before it: until they are gone, or half as long
+    /// as the database has been away already. At least 1, and jittered.
     pub fn retry_after(&self, waiting_bytes: usize, now: Instant) -> u32 {
         let mut state = self.state();
         let wait = match state.away_since {

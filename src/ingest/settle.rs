@@ -6,9 +6,9 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
+use super::attempts::TransactionId;
 use super::dead_letters;
-use super::request::Submission;
-use super::transaction::{Attempts, TransactionId};
+use super::submission::Submission;
 use crate::storage::StorageError;
 
 /// For the transaction to come to its end, and between two looks at it.
@@ -44,36 +44,17 @@ pub async fn settle(client: &Client, transaction: &TransactionId) -> Result<(), 
     }
 }
 
-/// Whether the attempt that is remembered in `attempts` committed; called when no transaction of it is open any more.
-pub async fn committed(client: &Client, batch: &[Submission], attempts: &Attempts) -> Result<bool, StorageError> {
-    let marks = batch.iter().map(|submission| (&*submission.tenant_id, submission.receipt));
-    let letters = batch
-        .iter()
-        .flat_map(|submission| submission.decoded.rejected.iter().map(|item| dead_letters::id(submission, item.index)));
-    left_marks(client, &attempts.batch_ids(), marks, letters.collect()).await
-}
-
-/// Whether a transaction left any of its marks: manifests with these ids, dead letters, ledger rows of these receipts.
-async fn left_marks<'a>(
-    client: &Client,
-    batch_ids: &[i64],
-    receipts: impl Iterator<Item = (&'a str, Uuid)>,
-    letters: Vec<Uuid>,
-) -> Result<bool, StorageError> {
-    let (tenants, receipts): (Vec<&str>, Vec<Uuid>) = receipts.unzip();
+/// Whether an attempt to write these submissions as `batch_ids` committed: whether it left manifests, dead letters or
+/// ledger rows. Called when no transaction of it is open any more.
+pub async fn committed(client: &Client, batch: &[Submission], batch_ids: &[i64]) -> Result<bool, StorageError> {
+    let letters_of = |submission: &Submission| -> Vec<Uuid> {
+        submission.decoded.rejected.iter().map(|item| dead_letters::id(submission, item.index)).collect()
+    };
+    let letters: Vec<Uuid> = batch.iter().flat_map(letters_of).collect();
+    let marks = batch.iter().map(|submission| (&*submission.received.tenant_id, submission.received.receipt));
+    let (tenants, receipts): (Vec<&str>, Vec<Uuid>) = marks.unzip();
     let sql = "SELECT EXISTS (SELECT FROM ingest_batches WHERE kind IN ('events', 'metrics') AND batch_id = ANY ($1)) \
                OR EXISTS (SELECT FROM dead_letter_events WHERE tenant_id = ANY ($3) AND id = ANY ($2)) \
                OR EXISTS (SELECT FROM ingest_ledger WHERE tenant_id = ANY ($3) AND receipt = ANY ($4))";
     Ok(client.query_one(sql, &[&batch_ids, &letters, &tenants, &receipts]).await?.get(0))
-}
-
-/// Whether the earlier attempt of one spooled submission committed.
-pub async fn committed_before(
-    client: &Client,
-    submission: &Submission,
-    batch_ids: &[i64],
-) -> Result<bool, StorageError> {
-    let letters = submission.decoded.rejected.iter().map(|item| dead_letters::id(submission, item.index)).collect();
-    let mark = (&*submission.tenant_id, submission.receipt);
-    left_marks(client, batch_ids, std::iter::once(mark), letters).await
 }

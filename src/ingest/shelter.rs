@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
+use super::attempts::{Attempts, TransactionId, Unwritten, Verdict};
 use super::budget::Budget;
+use super::connect::ask;
+use super::outcome::Refusal;
 use super::pressure::Pressure;
-use super::request::{Refusal, Submission};
 use super::spool::{AppendError, Entry, Payload, PossiblyCommitted, Spool, SpooledRequest};
-use super::transaction::{Attempts, TransactionId, Verdict};
-use super::writer::{Unwritten, claimed, connection, silent};
+use super::submission::Submission;
 use crate::limits::{SPOOL_AFTER, SPOOL_AFTER_ERROR, WRITE_DEADLINE};
 use crate::storage::{Database, Fate, StorageError};
 
@@ -46,7 +47,6 @@ pub struct Shelter {
 }
 
 impl Shelter {
-    /// With a spool or without.
     pub fn new(spool: Option<Arc<Spool>>, pressure: Arc<Pressure>, budget: Arc<Budget>) -> Self {
         metrics::gauge!("tidegate_database_available").set(1.0);
         let health = watch::Sender::new(Health::Available);
@@ -66,8 +66,8 @@ impl Shelter {
         self.spool.as_ref()
     }
 
-    /// Whether there is a spool, and it took the last request. A refusal is believed for a while only: whoever hears of
-    /// it sends nothing more, and so nothing that could prove the contrary.
+    /// Whether there is a spool, and it took the last request. A refusal is believed for a while only: senders that
+    /// hear of it send nothing more, and so nothing that could prove the contrary.
     pub fn spools(&self) -> bool {
         let refused_at = *self.refused_at.lock().expect("no code panics while holding it");
         self.spool.is_some() && refused_at.is_none_or(|at| at.elapsed() > REFUSAL_BELIEVED)
@@ -93,8 +93,8 @@ impl Shelter {
         if self.spool.is_some() { SPOOL_AFTER } else { WRITE_DEADLINE }
     }
 
-    /// Finds a place for a batch that could not be written: quarantine for what can never be, the spool for what may be
-    /// later, and otherwise the sender keeps it.
+    /// Finds a place for a batch that could not be written: quarantine for what can never be, the spool for what may
+    /// be later, and otherwise the sender keeps it.
     pub async fn give_up(&self, batch: Vec<Submission>, unwritten: Unwritten) {
         let Unwritten { error, mut attempts, crowded } = unwritten;
         let unconfirmed = attempts.unconfirmed.is_some();
@@ -149,18 +149,18 @@ impl Shelter {
         }
     }
 
-    /// Keeps submissions that no server will ever take, for somebody to look at: our own encoder wrote what PostgreSQL cannot
-    /// read.
+    /// Keeps submissions that no server will ever take, for somebody to look at: our own encoder wrote what PostgreSQL
+    /// cannot read.
     async fn quarantine(&self, spool: &Spool, batch: Vec<Submission>, error: &StorageError) {
         for submission in batch {
-            tracing::error!(%error, receipt = %submission.receipt, "a request is put into quarantine; this is a bug");
+            tracing::error!(%error, receipt = %submission.received.receipt, "a request is put into quarantine; this is a bug");
             let record = record(&submission, None);
             let Payload { head, body } = record.encode();
             // It was never in a segment, so it has no sequence.
             let entry = Entry {
                 sequence: 0,
                 meta: record.meta(),
-                appended_us: submission.source.received_at_us,
+                appended_us: submission.received.received_at_us,
                 payload: [head, body].concat().into(),
             };
             match spool.quarantine(&entry, &error.to_string()).await {
@@ -248,17 +248,14 @@ impl Shelter {
 
 /// Whether the writers' connection leads to a server that takes writes.
 async fn probe(database: &Database) -> Result<(), StorageError> {
-    let client = connection(database, Instant::now() + PROBE_TIMEOUT).await?;
-    let ask = client.query_one("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean", &[]);
-    let error = match tokio::time::timeout(PROBE_TIMEOUT, ask).await {
-        Ok(Ok(row)) if !row.get::<_, bool>(0) => return Ok(()),
-        Ok(Ok(_)) => StorageError::retryable("the database is read-only"),
-        Ok(Err(error)) => error.into(),
-        Err(_elapsed) => silent(),
-    };
-    // It leads to a standby, or nowhere: the next one may not.
-    drop(deadpool_postgres::Object::take(client));
-    Err(error)
+    ask(database, PROBE_TIMEOUT, async |client| {
+        let sql = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean";
+        match client.query_one(sql, &[]).await?.get(0) {
+            false => Ok(()),
+            true => Err(StorageError::retryable("the database is read-only")),
+        }
+    })
+    .await
 }
 
 /// Answers those whose fate does not depend on the COMMIT that was lost; returns the others, whose verdicts are left.
@@ -267,7 +264,7 @@ fn answer_claimed(batch: Vec<Submission>, verdicts: Option<&mut Vec<Verdict>>) -
     let mut rest = Vec::new();
     for (submission, verdict) in batch.into_iter().zip(std::mem::take(verdicts)) {
         match verdict {
-            Verdict::Claimed(claim) => submission.finish(claimed(claim)),
+            Verdict::Claimed(claim) => submission.finish(claim.reply()),
             written => {
                 rest.push(submission);
                 verdicts.push(written);
@@ -289,23 +286,12 @@ pub fn possibly_committed(attempts: &Attempts) -> Option<PossiblyCommitted> {
 
 /// What is needed to write the submission later, and to know whether it was written before.
 fn record(submission: &Submission, attempt: Option<PossiblyCommitted>) -> SpooledRequest {
-    let source = &submission.source;
     SpooledRequest {
-        tenant_id: submission.tenant_id.to_string(),
-        api_key_id: source.api_key_id,
-        keep_days: source.keep_days,
-        receipt: submission.receipt,
-        idempotency_key: submission.idempotency.as_ref().map(|idempotency| idempotency.key.clone()),
-        sha256: submission.idempotency.as_ref().map(|idempotency| idempotency.sha256),
-        route: source.kind.route().to_owned(),
-        content_type: source.form.media_type().to_owned(),
-        form: source.form,
-        defaults: source.defaults.clone(),
-        received_at_us: source.received_at_us,
+        received: submission.received.clone(),
+        idempotency: submission.idempotency.clone(),
         items: submission.decoded.items,
         accepted: submission.decoded.accepted(),
         rejected: submission.decoded.items - submission.decoded.accepted(),
         attempt,
-        body: submission.body.clone(),
     }
 }

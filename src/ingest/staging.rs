@@ -1,15 +1,15 @@
 //! The way round a unique index (rowstore profile): COPY into a staging table, then insert what is not there yet.
 //!
-//! Of events alone, metrics have no key. Taken only after an ordinary COPY met a duplicate key: a duplicate event is no
-//! poison row, its neighbours go in and the answer says how many were there already.
+//! Of events alone, metrics have no key. Taken only after an ordinary COPY met a duplicate key: a duplicate event is
+//! no poison row, its neighbours go in and the answer says how many were there already.
 
 use tokio_postgres::Client;
 
+use super::copy::{copy_sql, send};
 use super::plan::Plan;
-use super::request::Submission;
-use super::transaction::{copy_sql, send};
+use super::submission::Submission;
 use crate::model::Kind;
-use crate::wire::event::pgcopy::COPY_COLUMNS;
+use crate::wire::event::COPY_COLUMNS;
 
 const CREATE: &str = "CREATE TEMP TABLE IF NOT EXISTS events_staging (LIKE events) ON COMMIT DELETE ROWS";
 

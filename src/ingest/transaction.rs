@@ -5,66 +5,33 @@
 //! together wherever one does not need the answer of another: BEGIN with the claims, and the last COPY with all that
 //! follows. COMMIT counts only when every reply before it was a success: after a failed statement it rolls back.
 
-use std::collections::BTreeMap;
-use std::pin::Pin;
-use std::sync::Arc;
-
-use bytes::Bytes;
 use deadpool_postgres::Object;
-use futures_util::SinkExt;
-use jiff::Timestamp;
-use tokio_postgres::{Client, CopyInSink, Statement};
+use tokio_postgres::{Client, Statement};
 
+use super::attempts::{Attempts, TransactionId, Verdict};
 use super::births::{self as births_lock, Births};
+use super::copy::{copy, copy_sql, finish};
 use super::ledger::{self, Claim};
+use super::outcome::Outcome;
 use super::plan::{Plan, PlanConfig, plan};
-use super::request::{Outcome, Submission};
+use super::submission::Submission;
 use super::{dead_letters, manifests, staging};
 use crate::model::{Kind, Relation};
 use crate::storage::{StorageError, Store};
-
-/// What a batch keeps from one attempt to the next.
-#[derive(Default)]
-pub struct Attempts {
-    /// Batch ids already drawn: an attempt that may have committed is looked up by them.
-    batch_ids: BTreeMap<(Arc<str>, String), i64>,
-    /// A unique index was hit (rowstore profile): go through the staging table.
-    pub staged: bool,
-    /// The last attempt's transaction, until it is known to be over.
-    pub transaction: Option<TransactionId>,
-    /// What the last attempt answers if its COMMIT, whose reply did not come, did happen.
-    pub unconfirmed: Option<Vec<Verdict>>,
-}
-
-/// A transaction, and the run of the server that it belongs to: after a crash the number can be given out again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TransactionId {
-    /// Its number with epoch, as text.
-    pub xid: String,
-    /// When the server started.
-    pub server_start: Timestamp,
-}
 
 /// READ COMMITTED whatever the database's default: the ledger must be read as it is once the key's lock is held.
 pub const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 const BIRTH_LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '200ms'";
 const IDENTIFY: &str = "SELECT pg_current_xact_id()::text, pg_postmaster_start_time()";
 
-/// How one submission fared in a committed attempt.
-#[derive(Debug, Clone)]
-pub enum Verdict {
-    Written(Outcome),
-    /// Written before, or not to be written.
-    Claimed(Claim),
-}
-
 /// Why an attempt failed.
 pub struct Failure {
     pub error: StorageError,
     /// The transaction is over and the connection as good as new: COMMIT was answered, with a rollback.
     pub over: bool,
-    /// Replies of the connection can no longer be told apart: a COPY that is refused before it begins is answered twice
-    /// (tokio-postgres 0.7.18 ends it with a Sync of its own). It must not be used again, not even for a ROLLBACK.
+    /// Replies of the connection can no longer be told apart: a COPY that is refused before it begins is answered
+    /// twice (tokio-postgres 0.7.18 ends it with a Sync of its own). It must not be used again, not even for a
+    /// ROLLBACK.
     pub out_of_step: bool,
     /// The plan whose rows met the error, and which of its COPYs, if it was one: only then is an error's line a row.
     pub copy: Option<(Plan, Option<usize>)>,
@@ -86,13 +53,6 @@ impl From<tokio_postgres::Error> for Failure {
 impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
         Self { error, over: false, out_of_step: false, copy: None }
-    }
-}
-
-impl Attempts {
-    /// The batch ids of attempts so far.
-    pub fn batch_ids(&self) -> Vec<i64> {
-        self.batch_ids.values().copied().collect()
     }
 }
 
@@ -184,11 +144,12 @@ pub async fn attempt(
     let claims = claims?;
     let taking: Vec<usize> = (0..batch.len()).filter(|index| matches!(claims[*index], Claim::New)).collect();
     let mut plan = plan(batch, &taking, means.config, means.births, |tenant_id, stream| {
-        *attempts.batch_ids.entry((Arc::clone(tenant_id), stream.to_owned())).or_insert_with(|| ids.draw())
+        attempts.batch_id(tenant_id, stream, || ids.draw())
     });
     births_lock::lock(client, means.kind, &plan.births).await?;
     if !plan.births.is_empty() && means.lock_timeout.is_some() {
-        // Live batches may wait for the locks of these births: whoever has them does not wait for a closed chunk.
+        // Live batches may wait for the locks of these births: a transaction that has them must not wait for a closed
+        // chunk.
         client.batch_execute(BIRTH_LOCK_TIMEOUT).await?;
     }
     means.store.ensure(Relation::Raw(means.kind), plan.timestamps_us(batch)).await?;
@@ -211,7 +172,7 @@ pub async fn attempt(
     let written: Vec<(usize, Outcome)> =
         taking.iter().map(|&index| (index, batch[index].outcome(duplicates[index]))).collect();
     let mut verdicts: Vec<Verdict> = claims.into_iter().map(Verdict::Claimed).collect();
-    let remembered = ledger::Remembered::of(batch, &written);
+    let remembered = ledger::remembered(batch, &written);
     for (index, outcome) in written {
         verdicts[index] = Verdict::Written(outcome);
     }
@@ -220,7 +181,7 @@ pub async fn attempt(
     let (copied, remembered, noted, committed) = tokio::join!(
         biased;
         finish(open),
-        remembered.insert(client, &statements.ledger),
+        ledger::remember(client, &statements.ledger, &remembered),
         manifests::insert(client, &statements.manifests, means.kind.table(), &plan.manifests),
         client.batch_execute("COMMIT"),
     );
@@ -251,61 +212,4 @@ pub async fn attempt(
     }
     let copy = in_copy.then(|| plan.copies.len().checked_sub(1)).flatten().map(|last| (plan, Some(last)));
     Err(Failure { error, over: over && rolled_back, out_of_step: false, copy })
-}
-
-type Sink = Pin<Box<CopyInSink<Bytes>>>;
-
-/// Sends the COPYs one behind the other; the last one is left to be finished together with what follows it. On failure
-/// it says which one failed.
-async fn copy(
-    client: &Client,
-    statement: &Statement,
-    batch: &[Submission],
-    plan: &Plan,
-    config: PlanConfig,
-) -> Result<Option<Sink>, (usize, tokio_postgres::Error)> {
-    let mut open = None;
-    // The session's own setting is on.
-    let mut direct = true;
-    for (index, part) in plan.copies.iter().enumerate() {
-        let stream = plan.stream(batch, part);
-        let change = config.direct_compress && part.direct != direct;
-        direct = part.direct;
-        let change = async { if change { set_direct_compress(client, direct).await } else { Ok(()) } };
-        let before = index.saturating_sub(1);
-        let (done, changed, begun) = tokio::join!(biased; finish(open), change, client.copy_in(statement));
-        done.map_err(|error| (before, error))?;
-        changed.map_err(|error| (index, error))?;
-        let mut sink = Box::pin(begun.map_err(|error| (index, error))?);
-        sink.send(stream).await.map_err(|error| (index, error))?;
-        open = Some(sink);
-    }
-    Ok(open)
-}
-
-async fn finish(open: Option<Sink>) -> Result<(), tokio_postgres::Error> {
-    match open {
-        Some(mut sink) => sink.as_mut().finish().await.map(|_rows| ()),
-        None => Ok(()),
-    }
-}
-
-/// The COPY of rows of a kind into `table`.
-pub fn copy_sql(table: &str, kind: Kind) -> String {
-    let columns = kind.copy_columns();
-    format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary)")
-}
-
-/// Chooses, for the rest of the transaction, whether COPY goes into the columnstore.
-pub async fn set_direct_compress(client: &Client, on: bool) -> Result<(), tokio_postgres::Error> {
-    let value = if on { "on" } else { "off" };
-    client.batch_execute(&format!("SET LOCAL timescaledb.enable_direct_compress_copy = {value}")).await
-}
-
-/// Runs one COPY whose whole stream is at hand: a COPY that waits for data holds its locks for as long as it likes, and
-/// no timeout of PostgreSQL ends it.
-pub async fn send(client: &Client, sql: &str, stream: Bytes) -> Result<(), tokio_postgres::Error> {
-    let mut sink: Sink = Box::pin(client.copy_in(sql).await?);
-    sink.send(stream).await?;
-    finish(Some(sink)).await
 }

@@ -1,17 +1,19 @@
 //! What runs beside the requests: the writers of each kind, the drain of the spool, the watch over the database.
 
+use std::iter;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::Ingest;
 use super::conservation::Conservation;
-use super::drain::{self, Drainer};
-use super::lanes::Seal;
+use super::drain::Drainer;
+use super::lanes::{Lanes, Traffic};
 use super::plan::PlanConfig;
+use super::queues::Seal;
+use super::shelter::Shelter;
 use super::spool::{Disk, Spool, SpoolConfig, Totals};
-use super::writer::{Traffic, Writer};
+use super::writer::Writer;
 use crate::config::Config;
 use crate::limits::JOINED_BATCHES_MAX;
 use crate::model::{Kind, PerKind};
@@ -19,7 +21,7 @@ use crate::storage::{Database, StorageError};
 
 /// What runs beside the requests, in the order in which it ends.
 pub struct Workers {
-    /// The writers; they end once [`Ingest::close`] was called and everything that waited is written or spooled.
+    /// The writers; they end once the lanes are closed and everything that waited is written or spooled.
     pub writers: Vec<JoinHandle<()>>,
     drain: Option<JoinHandle<()>>,
     watch: JoinHandle<()>,
@@ -28,43 +30,24 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts everything; `recovered` is how many requests of an earlier process the spool holds.
-    pub(super) fn start(ingest: &Arc<Ingest>, database: &Database, config: &Config, recovered: u64) -> Self {
-        let writer = Arc::new(Writer {
-            database: database.clone(),
-            config: PerKind::new(|kind| PlanConfig {
-                rows_max: config.batch.rows,
-                slice_us: ingest.lanes.of(kind).slice_us,
-                partitions: database.chunks.of(kind.table()).partitions,
-                direct_compress: database.installed.layout.direct_compress(),
-            }),
-            births: PerKind::default(),
-            ids: tokio::sync::Mutex::default(),
-            shelter: Arc::clone(&ingest.shelter),
-        });
-        let mut writers = Vec::new();
-        for kind in Kind::ALL {
-            let live = (0..config.database.writers).map(|_| Traffic::Live);
-            writers.extend(
-                live.chain([Traffic::Late])
-                    .map(|traffic| tokio::spawn(keep_writing(Arc::clone(&writer), Arc::clone(ingest), kind, traffic))),
-            );
-        }
+    /// Starts `writers` live writers and a late one of each kind, the drain if there is a spool, and the watch.
+    pub(super) fn start(
+        lanes: &Arc<PerKind<Lanes>>,
+        writer: &Arc<Writer>,
+        drain: Option<Drainer>,
+        writers: usize,
+    ) -> Self {
+        let traffic = || iter::repeat_n(Traffic::Live, writers).chain([Traffic::Late]);
+        let each = Kind::ALL.into_iter().flat_map(|kind| traffic().map(move |traffic| (kind, traffic)));
+        let keep = |(kind, traffic)| tokio::spawn(keep_writing(Arc::clone(writer), Arc::clone(lanes), kind, traffic));
         let (stop, stopped) = watch::channel(false);
-        let spool = ingest.spool().cloned();
-        let drain = spool.clone().map(|spool| {
-            let drain = Drainer {
-                spool,
-                writer,
-                intake: Arc::clone(&ingest.intake),
-                conservation: Arc::clone(&ingest.conservation),
-                recovered,
-                together: drain::TOGETHER_MAX,
-            };
-            tokio::spawn(drain.run(stopped))
-        });
-        let watch = tokio::spawn(Arc::clone(&ingest.shelter).watch(database.clone()));
-        Self { writers, drain, watch, stop, spool }
+        Self {
+            writers: each.map(keep).collect(),
+            spool: drain.as_ref().map(|drain| Arc::clone(&drain.spool)),
+            drain: drain.map(|drain| tokio::spawn(drain.run(stopped))),
+            watch: tokio::spawn(Arc::clone(&writer.shelter).watch(writer.database.clone())),
+            stop,
+        }
     }
 
     /// Ends the drain and closes the spool; called once the writers have ended.
@@ -81,10 +64,26 @@ impl Workers {
     }
 }
 
+/// What every writer of these lanes works with.
+pub fn writer(lanes: &PerKind<Lanes>, shelter: &Arc<Shelter>, database: &Database, config: &Config) -> Arc<Writer> {
+    Arc::new(Writer {
+        database: database.clone(),
+        config: PerKind::new(|kind| PlanConfig {
+            rows_max: config.batch.rows,
+            slice_us: lanes.of(kind).slice_us,
+            partitions: database.chunks.of(kind.table()).partitions,
+            direct_compress: database.installed.layout.direct_compress(),
+        }),
+        births: PerKind::default(),
+        ids: tokio::sync::Mutex::default(),
+        shelter: Arc::clone(shelter),
+    })
+}
+
 /// Runs a writer to the lane's end. One that panics loses its batch, whose senders are told to retry, and is replaced:
 /// with every writer gone, requests would wait for nobody.
-async fn keep_writing(writer: Arc<Writer>, ingest: Arc<Ingest>, kind: Kind, traffic: Traffic) {
-    let run = || Arc::clone(&writer).run(Arc::clone(&ingest), kind, traffic);
+async fn keep_writing(writer: Arc<Writer>, lanes: Arc<PerKind<Lanes>>, kind: Kind, traffic: Traffic) {
+    let run = || Arc::clone(&writer).run(Arc::clone(&lanes), kind, traffic);
     while let Err(error) = tokio::spawn(run()).await {
         metrics::counter!("tidegate_writer_panics_total").increment(1);
         tracing::error!(%error, "a writer failed and is replaced; this is a bug");
@@ -92,7 +91,7 @@ async fn keep_writing(writer: Arc<Writer>, ingest: Arc<Ingest>, kind: Kind, traf
 }
 
 /// When batches are sealed.
-pub(super) fn seal(config: &Config) -> Seal {
+pub fn seal(config: &Config) -> Seal {
     Seal {
         rows: config.batch.rows,
         bytes: config.batch.bytes,
@@ -101,9 +100,9 @@ pub(super) fn seal(config: &Config) -> Seal {
     }
 }
 
-/// Opens the spool, if there is to be one, and books what an earlier process left in it; returns how many requests that
-/// is.
-pub(super) async fn open_spool(
+/// Opens the spool, if there is to be one, and books what an earlier process left in it; returns how many requests
+/// that is.
+pub async fn open_spool(
     config: &Config,
     conservation: &Conservation,
 ) -> Result<Option<(Arc<Spool>, u64)>, StorageError> {

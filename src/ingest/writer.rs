@@ -2,8 +2,8 @@
 //!
 //! What a failure means is asked of the error: a refused row becomes a dead letter and the rest goes in, a missing
 //! partition is made, a database that is away is waited for. When a COMMIT's reply is lost, the transaction is first
-//! brought to an end and then looked up; only if it did not commit is the batch run again. What cannot be written in time
-//! is left to the [`Shelter`].
+//! brought to an end and then looked up; only if it did not commit is the batch run again. What cannot be written in
+//! time is left to the [`Shelter`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,16 +11,17 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::Object;
 use tokio::sync::Mutex;
 
-use super::Ingest;
+use super::attempts::{Attempts, Unwritten, Verdict};
 use super::births::Births;
-use super::lanes::Load;
-use super::ledger::Claim;
+use super::connect::{connection, silent};
+use super::lanes::{Lanes, Traffic};
 use super::plan::PlanConfig;
 use super::poison;
-use super::request::{Refusal, Reply, Submission};
+use super::queues::Load;
 use super::settle::{committed, settle};
 use super::shelter::Shelter;
-use super::transaction::{Attempts, BatchIds, Failure, Means, Verdict, attempt};
+use super::submission::Submission;
+use super::transaction::{BatchIds, Failure, Means, attempt};
 use crate::limits::POISON_ROUNDS_MAX;
 use crate::model::{Kind, PerKind};
 use crate::storage::{Database, Fate, StorageError};
@@ -48,24 +49,6 @@ pub struct Writer {
     pub shelter: Arc<Shelter>,
 }
 
-/// Which traffic a transaction carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Traffic {
-    /// Rows for the chunks of now.
-    Live,
-    /// Rows that may meet compression: waits for locks are short.
-    Late,
-}
-
-/// A batch that was not written.
-pub struct Unwritten {
-    pub error: StorageError,
-    /// What was tried; its `unconfirmed` says whether COMMIT may have happened.
-    pub attempts: Attempts,
-    /// Others were in the way, or there was no time left: nothing is said about the database.
-    pub crowded: bool,
-}
-
 /// How often each remedy was tried for a batch.
 #[derive(Default)]
 struct Rounds {
@@ -75,8 +58,8 @@ struct Rounds {
 
 impl Writer {
     /// Writes batches until the lane ends.
-    pub async fn run(self: Arc<Self>, ingest: Arc<Ingest>, kind: Kind, traffic: Traffic) {
-        let lane = ingest.lanes.of(kind).of(traffic);
+    pub async fn run(self: Arc<Self>, lanes: Arc<PerKind<Lanes>>, kind: Kind, traffic: Traffic) {
+        let lane = lanes.of(kind).of(traffic);
         while let Some(batch) = lane.next_batch().await {
             let rows: usize = batch.iter().map(|submission| submission.decoded.rows.rows.len()).sum();
             let started = Instant::now();
@@ -123,8 +106,8 @@ impl Writer {
         }
     }
 
-    /// Writes a batch of one kind in one transaction, trying until the deadline what waiting may mend. A row that PostgreSQL refuses
-    /// is moved to the rejected items of its submission.
+    /// Writes a batch of one kind in one transaction, trying until the deadline what waiting may mend. A row that
+    /// PostgreSQL refuses is moved to the rejected items of its submission.
     pub async fn write_joined(
         &self,
         batch: &mut [Submission],
@@ -132,8 +115,8 @@ impl Writer {
         mut deadline: Instant,
     ) -> Result<Vec<Verdict>, Unwritten> {
         let patience = deadline.saturating_duration_since(Instant::now());
-        let kind = batch[0].source.kind;
-        debug_assert!(batch.iter().all(|submission| submission.source.kind == kind));
+        let kind = batch[0].received.kind;
+        debug_assert!(batch.iter().all(|submission| submission.received.kind == kind));
         let (mut failing, mut crowded) = (false, false);
         let mut rounds = Rounds::default();
         let mut attempts = Attempts::default();
@@ -184,7 +167,8 @@ impl Writer {
         }
     }
 
-    /// One attempt on a connection of the pool, given up at the deadline: a server that hangs runs no timeout of its own.
+    /// One attempt on a connection of the pool, given up at the deadline: a server that hangs runs no timeout of its
+    /// own.
     async fn try_once(
         &self,
         batch: &[Submission],
@@ -231,7 +215,7 @@ impl Writer {
             settle(client, transaction).await?;
         }
         if attempts.unconfirmed.is_some() {
-            let happened = committed(client, batch, attempts).await?;
+            let happened = committed(client, batch, &attempts.batch_ids()).await?;
             tracing::info!(happened, "the COMMIT whose reply was lost has been looked up");
             let verdicts = attempts.unconfirmed.take();
             if let (true, Some(verdicts)) = (happened, verdicts) {
@@ -245,7 +229,7 @@ impl Writer {
             ids.refill(client, needed).await?;
             ids.take(needed)
         };
-        let kind = batch[0].source.kind;
+        let kind = batch[0].received.kind;
         let means = Means {
             kind,
             config: *self.config.of(kind),
@@ -257,30 +241,9 @@ impl Writer {
     }
 }
 
-impl Unwritten {
-    /// A batch that no writer came to in time.
-    fn overdue() -> Self {
-        let error = StorageError::retryable("requests waited too long for a writer");
-        Self { error, attempts: Attempts::default(), crowded: true }
-    }
-}
-
-/// A connection of the writers' pool. The pool's own timeouts do not cover the settings of a new session.
-pub async fn connection(database: &Database, deadline: Instant) -> Result<Object, StorageError> {
-    match tokio::time::timeout_at(deadline.into(), database.writer.get()).await {
-        Ok(client) => client.map_err(StorageError::from),
-        Err(_elapsed) => Err(silent()),
-    }
-}
-
 /// Whether writing the requests one by one may save some.
 fn may_be_split(batch: &[Submission], error: &StorageError, attempts: &Attempts) -> bool {
     batch.len() > 1 && !error.is_retryable() && attempts.unconfirmed.is_none()
-}
-
-/// The database gave no answer before the deadline.
-pub fn silent() -> StorageError {
-    StorageError::retryable("the database did not answer in time")
 }
 
 async fn rolled_back(client: &Object) -> bool {
@@ -291,16 +254,7 @@ fn answer(batch: Vec<Submission>, verdicts: Vec<Verdict>) {
     for (submission, verdict) in batch.into_iter().zip(verdicts) {
         submission.finish(match verdict {
             Verdict::Written(outcome) => Ok(outcome),
-            Verdict::Claimed(claim) => claimed(claim),
+            Verdict::Claimed(claim) => claim.reply(),
         });
-    }
-}
-
-/// The answer to a request that was not to be written.
-pub fn claimed(claim: Claim) -> Reply {
-    match claim {
-        Claim::Replay(outcome) => Ok(outcome),
-        Claim::InFlight | Claim::New => Err(Refusal::KeyInFlight),
-        Claim::Reused => Err(Refusal::KeyReused),
     }
 }

@@ -1,4 +1,4 @@
-//! What a request holds: everything about ingestion that differs between events and metrics is asked of this.
+//! The kinds of items, and the facts by which ingestion tells them apart.
 
 use crate::wire::{event, metric};
 
@@ -10,53 +10,52 @@ pub enum Kind {
     Metrics,
 }
 
+struct Facts {
+    table: &'static str,
+    copy_columns: &'static str,
+    margin_us: i64,
+    chunk_lock: &'static str,
+}
+
+const EVENTS: Facts =
+    Facts { table: "events", copy_columns: event::COPY_COLUMNS, margin_us: 0, chunk_lock: "tidegate.chunk." };
+
+const METRICS: Facts = Facts {
+    table: "metrics",
+    copy_columns: metric::COPY_COLUMNS,
+    // The day's bucket of the rollups is made from all of its rows or not at all.
+    margin_us: 86_400_000_000,
+    chunk_lock: "tidegate.chunk.metrics.",
+};
+
 impl Kind {
     pub const ALL: [Self; 2] = [Self::Events, Self::Metrics];
 
-    /// Its route, as kept with dead letters, in the ledger and in the spool.
-    pub const fn route(self) -> &'static str {
+    const fn facts(self) -> &'static Facts {
         match self {
-            Self::Events => "/v1/events",
-            Self::Metrics => "/v1/metrics",
+            Self::Events => &EVENTS,
+            Self::Metrics => &METRICS,
         }
     }
 
-    /// The kind of a route.
-    pub fn of_route(route: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.route() == route)
-    }
-
-    /// Its table, which is also its name in the database.
+    /// Its table, which is also its name in the database and in the spool.
     pub const fn table(self) -> &'static str {
-        match self {
-            Self::Events => "events",
-            Self::Metrics => "metrics",
-        }
+        self.facts().table
     }
 
     /// The columns of its COPY tuples.
     pub const fn copy_columns(self) -> &'static str {
-        match self {
-            Self::Events => event::pgcopy::COPY_COLUMNS,
-            Self::Metrics => metric::COPY_COLUMNS,
-        }
+        self.facts().copy_columns
     }
 
-    /// How long before its rows expire an item is no longer taken, in microseconds. A sample's day: the day's bucket of the
-    /// rollups is made from all of its rows or not at all.
+    /// How long before its rows expire an item is no longer taken, in microseconds.
     pub const fn margin_us(self) -> i64 {
-        match self {
-            Self::Events => 0,
-            Self::Metrics => 86_400_000_000,
-        }
+        self.facts().margin_us
     }
 
     /// What the advisory locks of its chunks are called; of events as in every version before.
     pub const fn chunk_lock(self) -> &'static str {
-        match self {
-            Self::Events => "tidegate.chunk.",
-            Self::Metrics => "tidegate.chunk.metrics.",
-        }
+        self.facts().chunk_lock
     }
 }
 
@@ -82,18 +81,5 @@ impl<T> PerKind<T> {
     /// Both, one after the other.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         [&self.events, &self.metrics].into_iter()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_route_names_its_kind() {
-        for kind in Kind::ALL {
-            assert_eq!(Kind::of_route(kind.route()), Some(kind));
-        }
-        assert_eq!(Kind::of_route("/v1/event"), None);
     }
 }

@@ -30,8 +30,9 @@ mod tests {
                 assert_eq!(shape(one), shape(other), "{}", one.route.name);
             }
         }
-        for kind in Kind::ALL {
-            assert!(doors().any(|door| (door.route.name, door.route.kind) == (kind.route(), kind)));
+        // As every version before called them in ledgers and spools.
+        for (name, kind) in [("/v1/events", Kind::Events), ("/v1/metrics", Kind::Metrics)] {
+            assert!(doors().any(|door| (door.route.name, door.route.kind) == (name, kind)));
         }
     }
 }

@@ -53,6 +53,8 @@ pub const MIGRATIONS: &[Migration] = &[
     each!("0010_correlations"),
     common!("0011_derived"),
     common!("0012_lifecycle"),
+    common!("0013_rejections"),
+    common!("0014_level_sources"),
 ];
 
 impl Migration {

@@ -5,14 +5,14 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::config::SpoolConfig;
 use super::cursor::Cursor;
 use super::error::AppendError;
 use super::fs::{File, Fs};
 use super::index::Index;
 use super::quarantine;
-use super::record::{HEAD_BYTES, HEADER_BYTES, Head, Header, Kind, Meta, Payload, fits, segment_name};
-use super::state::{Segment, Shared};
-use super::{Sequence, SpoolConfig};
+use super::record::{HEAD_BYTES, HEADER_BYTES, Head, Header, Meta, Payload, RecordType, Sequence, fits, segment_name};
+use super::state::{Segment, Shared, Totals};
 
 /// A record on its way into the spool.
 pub struct Pending {
@@ -89,7 +89,7 @@ impl Keeper {
         let mut heads = Vec::with_capacity(chosen.len());
         for (sequence, at) in (next..).zip(chosen) {
             let Pending { payload, meta } = &group[*at];
-            heads.push(Head::new(active.marker, sequence, Kind::Request, now_us, *meta, payload));
+            heads.push(Head::new(active.marker, sequence, RecordType::Request, now_us, *meta, payload));
         }
         let encoded: Vec<_> = heads.iter().map(Head::encode).collect();
         let mut parts: Vec<_> = encoded
@@ -115,15 +115,15 @@ impl Keeper {
             offset += head.bytes;
         }
         (segment.end, segment.disk_bytes, segment.next) = (active.end, active.end, next_sequence);
-        state.undrained.records += heads.len() as u64;
-        state.undrained.items += heads.iter().map(|head| u64::from(head.meta.items)).sum::<u64>();
-        state.undrained.bytes += bytes;
+        let items = heads.iter().map(|head| u64::from(head.meta.items)).sum();
+        state.undrained += Totals { records: heads.len() as u64, items, bytes };
         drop(state);
         self.shared.announce();
         Ok(next)
     }
 
-    /// After a failed write: cuts off what it left. The file was not synced since, so a sync of the cut can be believed.
+    /// After a failed write: cuts off what it left. The file was not synced since, so a sync of the cut can be
+    /// believed.
     fn undo_write(&mut self, error: &io::Error) -> AppendError {
         tracing::error!(%error, "the spool could not be written; requests are answered 503");
         let Some(active) = &self.active else { return AppendError::Failed(error.to_string()) };
@@ -154,8 +154,8 @@ impl Keeper {
         }
     }
 
-    /// Makes the segment whose first record will be `first`, durably and in one step. It may take the place of a segment
-    /// in which nothing was ever acknowledged.
+    /// Makes the segment whose first record will be `first`, durably and in one step. It may take the place of a
+    /// segment in which nothing was ever acknowledged.
     fn begin_segment(&mut self, first: u64) -> io::Result<()> {
         let header = Header { first, marker: self.fs.random()?, made_us: self.fs.now_us() };
         let path = self.config.dir.join(segment_name(first));

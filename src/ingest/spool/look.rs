@@ -33,12 +33,9 @@ pub fn look(fs: &dyn Fs, dir: &Path) -> io::Result<Option<Look>> {
     };
     let mut oldest_us = None;
     for surveyed in &survey.segments {
-        let Stats { undrained, segments, disk_bytes, .. } = &mut look.stats;
-        undrained.records += surveyed.undrained.records;
-        undrained.items += surveyed.undrained.items;
-        undrained.bytes += surveyed.undrained.bytes;
-        *segments += 1;
-        *disk_bytes += surveyed.segment.disk_bytes;
+        look.stats.undrained += surveyed.undrained;
+        look.stats.segments += 1;
+        look.stats.disk_bytes += surveyed.segment.disk_bytes;
         look.damages += surveyed.damage.len() as u64 + u64::from(surveyed.unreadable.is_some());
         let from = surveyed.undrained_from;
         oldest_us = oldest_us.or_else(|| surveyed.segment.index.appended_us(from?.offset));

@@ -1,17 +1,12 @@
-//! A segment in memory: recovery over any bytes, for fuzzing, and the place of a file that need not be opened.
+//! A file in memory, which can only be read: bytes to be recovered, and the place of a file that need not be opened.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
-use std::sync::Arc;
 
 use super::fs::File;
-use super::read::Taken;
-use super::record::{HEADER_BYTES, Header};
-use super::state::{Place, Shared, State, Totals};
-use super::survey::survey_file;
 
 /// A file that can only be read.
 #[derive(Default)]
-pub struct InMemory(Vec<u8>);
+pub struct InMemory(pub Vec<u8>);
 
 impl File for InMemory {
     fn write_at(&self, _: &mut [IoSlice<'_>], _: u64) -> Result<()> {
@@ -36,44 +31,4 @@ impl File for InMemory {
     fn bytes(&self) -> Result<u64> {
         Ok(self.0.len() as u64)
     }
-}
-
-/// Recovers any bytes as if they were the file of the last segment of a spool, and reads what was recovered. Returns the
-/// records and their payloads' bytes.
-///
-/// # Panics
-///
-/// If reading gives anything else than recovery counted, or sequences do not ascend: a bug, for a fuzzer to find.
-pub fn recover_bytes(bytes: &[u8]) -> Totals {
-    let first = Header::decode(bytes).map_or(1, |header| header.first);
-    let file = Arc::new(InMemory(bytes.to_vec()));
-    let surveyed = survey_file(file, first, bytes.len() as u64, u64::MAX, 0);
-    let (counted, next) = (surveyed.undrained, surveyed.segment.next);
-    let begin = Place { first, offset: HEADER_BYTES as u64, sequence: first };
-    let shared = Shared::new(State {
-        segments: [surveyed.segment].into(),
-        next,
-        read: surveyed.undrained_from.unwrap_or(begin),
-        delivered: Default::default(),
-        undrained: counted,
-        quarantined: Default::default(),
-        closed: false,
-    });
-    let (mut read, mut last) = (Totals::default(), None);
-    loop {
-        let entries = match shared.take(shared.look(4096)) {
-            Taken::Entries(entries) => entries,
-            Taken::Again => continue,
-            Taken::Nothing => break,
-        };
-        for entry in entries {
-            assert!(last < Some(entry.sequence), "sequences ascend");
-            last = Some(entry.sequence);
-            read.records += 1;
-            read.items += u64::from(entry.meta.items);
-            read.bytes += entry.payload.len() as u64;
-        }
-    }
-    assert_eq!((read.records, read.items), (counted.records, counted.items), "what was counted is read");
-    read
 }

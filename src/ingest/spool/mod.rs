@@ -6,48 +6,50 @@
 //!
 //! # Files
 //!
-//! `lock`, `cursor`, `NNNNNNNNNNNNNNNNNNNN.seg` (the name is the sequence of the first record), `quarantine/`. The format is
-//! in [`record`]. A segment is made as `.tmp`, synced, renamed, and its folder synced, before a record goes into it.
-//! No segment of an earlier process is written to again. A segment is removed only after the cursor that passed it is
-//! durable, oldest first, each durably before the next.
+//! `lock`, `cursor`, `NNNNNNNNNNNNNNNNNNNN.seg` (the name is the sequence of the first record), `quarantine/`. The
+//! format is in [`record`]. A segment is made as `.tmp`, synced, renamed, and its folder synced, before a record goes
+//! into it. No segment of an earlier process is written to again. A segment is removed only after the cursor that
+//! passed it is durable, oldest first, each durably before the next.
 //!
 //! # Where a segment ends
 //!
 //! Sequences are given out without a gap, and those of an append that failed are given to the next one. So a segment
-//! holds the sequences from its own name up to its successor's, and **the successor's name says where it ends**: a record
-//! beyond was never acknowledged, and is not read, however whole it looks.
+//! holds the sequences from its own name up to its successor's, and **the successor's name says where it ends**: a
+//! record beyond was never acknowledged, and is not read, however whole it looks.
 //!
-//! That matters when a sync fails. What was written may be on disk or not, now or later; the kernel may drop it, call the
-//! pages clean, and let the next sync of that file succeed. So the file is never synced again, and cutting it is worth
-//! nothing, since the cut could not be synced. But its senders are told that it failed, they may send again, without a
-//! key, and then nobody could tell the copies apart. So before they are told, the successor is made durable under the
-//! sequence that the first of their records had: from then on these records are void, in this process and in any later
-//! one. A segment in which nothing was acknowledged yet is replaced by a successor of the same name, in one rename. If
-//! even that cannot be made, the answer is [`AppendError::Unsettled`]; nobody can promise more on a disk that
-//! takes nothing.
+//! That matters when a sync fails. What was written may be on disk or not, now or later; the kernel may drop it, call
+//! the pages clean, and let the next sync of that file succeed. So the file is never synced again, and cutting it is
+//! worth nothing, since the cut could not be synced. But its senders are told that it failed, they may send again,
+//! without a key, and then nobody could tell the copies apart. So before they are told, the successor is made durable
+//! under the sequence that the first of their records had: from then on these records are void, in this process and in
+//! any later one. A segment in which nothing was acknowledged yet is replaced by a successor of the same name, in one
+//! rename. If even that cannot be made, the answer is [`AppendError::Unsettled`]; nobody can promise more on a disk
+//! that takes nothing.
 //!
 //! After a failed write (a full disk, mostly) nothing was synced since, so the torn record is cut off and the cut
 //! synced, which can be believed; the segment then goes on when there is room.
 //!
 //! # Damage
 //!
-//! Only the last segment can end in the middle of a record, since every other has a successor: there it is what a crash
-//! left of an append that was never answered, and is passed over. Anything else that is no record is damage: it is
-//! skipped up to the next place where the segment's marker (64 bits drawn by chance, which no sender can put into a body), a
+//! Only the last segment can end in the middle of a record, since every other has a successor: there it is what a
+//! crash left of an append that was never answered, and is passed over. Anything else that is no record is damage: it
+//! is skipped up to the next place where the segment's marker (64 random bits, which no sender can put into a body), a
 //! fitting sequence and the CRC agree; the rest is delivered, the file is kept in the quarantine, and
 //! `tidegate_spool_quarantined_total` rises. A lost cursor means that everything still there is drained again.
 //!
 //! # Why no crate
 //!
 //! Looked at: raft-engine (panics when a sync fails), okaywal (calls itself not for production; last release 2023),
-//! open-wal (by its documentation, corruption in the middle of the log is fatal at open), persistent-queue (sits on sled or
-//! redb). Of yaque, walogs and wal-db only the pages of their documentation were read. In none of them was it found that
-//! damage is skipped and the rest goes on, or that a record whose sync failed is kept void.
+//! open-wal (by its documentation, corruption in the middle of the log is fatal at open), persistent-queue (sits on
+//! sled or redb). Of yaque, walogs and wal-db only the pages of their documentation were read. In none of them was it
+//! found that damage is skipped and the rest goes on, or that a record whose sync failed is kept void.
 
+mod config;
 mod cursor;
 mod disk;
 mod error;
 pub mod fs;
+mod fuzz;
 mod index;
 mod keeper;
 mod look;
@@ -76,10 +78,11 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
+pub use config::SpoolConfig;
 pub use disk::Disk;
 pub use error::{AppendError, KeepError, SpoolError};
+pub use fuzz::recover_bytes;
 pub use look::{Look, look};
-pub use memory::recover_bytes;
 pub use read::Entry;
 pub use record::{Meta, Payload};
 pub use recover::Recovery;
@@ -87,37 +90,17 @@ pub use request::{PossiblyCommitted, SpooledRequest, Summary};
 pub use state::{Quarantined, Totals};
 pub use stats::Stats;
 
-use crate::limits::{SPOOL_QUEUE_BYTES, SPOOL_SEGMENT_BYTES};
+use crate::limits::SPOOL_QUEUE_BYTES;
 use fs::Fs;
 use keeper::Pending;
 use read::Taken;
-use record::fits;
+use record::{Sequence, fits};
 use request::SUMMARY_BYTES_MAX;
 use state::Shared;
 use thread::Command;
 
-/// The number of a record; each is one more than the one before, but for what was lost.
-pub type Sequence = u64;
-
 /// Permits of the queue are so many bytes each.
 const PERMIT_BYTES: usize = 1024;
-
-/// Where a spool is and how large it may be.
-#[derive(Debug, Clone)]
-pub struct SpoolConfig {
-    pub dir: PathBuf,
-    /// Bytes of all its segments, the quarantine aside.
-    pub max_bytes: u64,
-    /// Bytes at which a segment ends.
-    pub segment_bytes: u64,
-}
-
-impl SpoolConfig {
-    /// The spool of a data directory.
-    pub fn of(data_dir: &std::path::Path, max_bytes: u64) -> Self {
-        Self { dir: data_dir.join("spool"), max_bytes, segment_bytes: SPOOL_SEGMENT_BYTES }
-    }
-}
 
 pub struct Spool {
     dir: PathBuf,
@@ -157,8 +140,8 @@ impl Spool {
         answer.await.unwrap_or(Err(AppendError::Closed))
     }
 
-    /// The records after those already read, up to `bytes_max` bytes, but one at least; waits until there is one. Empty
-    /// only when the spool is closed. If the future is dropped, nothing counts as read.
+    /// The records after those already read, up to `bytes_max` bytes, but one at least; waits until there is one.
+    /// Empty only when the spool is closed. If the future is dropped, nothing counts as read.
     pub async fn next(&self, bytes_max: usize) -> Vec<Entry> {
         let mut changed = self.shared.changed.subscribe();
         loop {

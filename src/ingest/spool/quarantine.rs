@@ -1,5 +1,5 @@
-//! The quarantine: what could not be delivered or written is kept in a folder of its own for people to look at, outside
-//! of `spool.max_bytes`. Nothing in it is read again by Tidegate.
+//! The quarantine: what could not be delivered or written is kept in a folder of its own for people to look at,
+//! outside of `spool.max_bytes`. Nothing in it is read again by Tidegate.
 
 use std::io::{self, IoSlice};
 use std::path::Path;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::fs::Fs;
 use super::read::Entry;
-use super::record::{Head, Header, Kind, Meta, Payload, segment_name};
+use super::record::{Head, Header, Meta, Payload, RecordType, segment_name};
 use super::state::{Quarantined, Segment};
 use super::survey::QUARANTINE;
 
@@ -55,10 +55,11 @@ pub fn keep_record(fs: &dyn Fs, dir: &Path, entry: &Entry, reason: &str) -> io::
     let new = path.with_extension("tmp");
     let payload = Payload::from(entry.payload.clone());
     let record =
-        Head::new(header.marker, entry.sequence, Kind::Request, entry.appended_us, entry.meta, &payload).encode();
+        Head::new(header.marker, entry.sequence, RecordType::Request, entry.appended_us, entry.meta, &payload).encode();
     let note = Payload::from(reason.as_bytes().to_vec());
     let nothing = Meta { receipt: Uuid::nil(), items: 0 };
-    let note_head = Head::new(header.marker, entry.sequence + 1, Kind::Note, header.made_us, nothing, &note).encode();
+    let note_head =
+        Head::new(header.marker, entry.sequence + 1, RecordType::Note, header.made_us, nothing, &note).encode();
     let header = header.encode();
     let parts: [&[u8]; 5] = [&header, &record, &payload.body, &note_head, &note.body];
     let file = fs.create_new(&new)?;

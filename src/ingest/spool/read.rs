@@ -4,16 +4,15 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::fs::File;
-use super::record::{HEAD_BYTES, Head, Meta};
+use super::record::{HEAD_BYTES, Head, Meta, Sequence};
 use super::scan::{Found, Scanner};
-use super::state::{Delivered, Place, Shared};
+use super::state::{Delivered, Position, Shared};
 use super::window::{Window, read_or_zeros};
 
 /// A record to be drained.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Its sequence; they ascend.
-    pub sequence: super::Sequence,
+    pub sequence: Sequence,
     /// What was said about it when it was appended.
     pub meta: Meta,
     /// When it was appended, in unix microseconds.
@@ -31,11 +30,11 @@ struct Run {
 
 /// What was seen at the place where reading stands; nothing has moved yet.
 pub struct Seen {
-    place: Place,
+    place: Position,
     segment: u64,
     /// The segment was sealed when it was looked at.
     sealed: bool,
-    next: Place,
+    next: Position,
     damage: Option<(u64, u64)>,
     delivered: Vec<Delivered>,
     entries: Vec<Entry>,
@@ -51,8 +50,8 @@ pub enum Taken {
 }
 
 impl Shared {
-    /// Reads up to `bytes_max` of records, but one at least. Blocks on the disk; moves nothing, so that what is read for
-    /// a caller that went away is read again. None: there is no segment.
+    /// Reads up to `bytes_max` of records, but one at least. Blocks on the disk; moves nothing, so that what is read
+    /// for a caller that went away is read again. None: there is no segment.
     pub fn look(&self, bytes_max: usize) -> Option<Seen> {
         let (segment, start, place, sealed) = {
             let state = self.lock();
@@ -67,16 +66,16 @@ impl Shared {
             place,
             segment: first,
             sealed,
-            next: Place { first, offset: scanner.offset, sequence: segment.next },
+            next: Position { first, offset: scanner.offset, sequence: segment.next },
             damage,
             delivered: Vec::new(),
             entries: Vec::new(),
         };
         let Some(run) = run else { return Some(seen) };
-        seen.next = Place { first, offset: run.to, sequence: scanner.expected };
+        seen.next = Position { first, offset: run.to, sequence: scanner.expected };
         let mut offset = run.from;
         for head in &run.heads {
-            let place = Place { first, offset, sequence: head.sequence };
+            let place = Position { first, offset, sequence: head.sequence };
             let (bytes, items, appended_us) = (head.bytes, head.meta.items, head.appended_us);
             seen.delivered.push(Delivered { place, bytes, items, appended_us });
             offset += bytes;
@@ -105,7 +104,7 @@ impl Shared {
         }
         if seen.sealed {
             // Later appends go into later segments.
-            state.read = Place::behind(seen.segment, seen.next.sequence);
+            state.read = Position::behind(seen.segment, seen.next.sequence);
             return Taken::Again;
         }
         Taken::Nothing

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `length` counts what follows the CRC. The CRC is CRC32C over everything of the record but itself. The marker is
-//! drawn by chance for each segment: where a record is damaged, the next one is looked for by it. A sender cannot know
+//! drawn at random for each segment: where a record is damaged, the next one is looked for by it. A sender cannot know
 //! it, so nothing inside a body can pass for a record.
 
 use bytes::Bytes;
@@ -15,7 +15,6 @@ use uuid::Uuid;
 
 use crate::limits::SPOOL_RECORD_BYTES_MAX;
 
-/// The version of the format.
 pub const VERSION: u32 = 1;
 /// Bytes of a segment's header.
 pub const HEADER_BYTES: usize = 40;
@@ -25,10 +24,12 @@ pub const HEAD_BYTES: usize = 53;
 const UNCOUNTED_BYTES: usize = 25;
 const MAGIC: &[u8; 8] = b"TGSPOOL\0";
 
+/// The number of a record; each is one more than the one before, but for what was lost.
+pub type Sequence = u64;
+
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A request to be written.
+pub enum RecordType {
     Request = 1,
     /// Text for people, in files of the quarantine.
     Note = 2,
@@ -126,7 +127,7 @@ pub struct Head {
     /// Bytes of head and payload.
     pub bytes: u64,
     pub sequence: u64,
-    pub kind: Kind,
+    pub kind: RecordType,
     pub crc: u32,
     pub appended_us: i64,
     pub meta: Meta,
@@ -134,7 +135,7 @@ pub struct Head {
 
 impl Head {
     /// The head of a record with this payload, which [`fits`] a record.
-    pub fn new(marker: u64, sequence: u64, kind: Kind, appended_us: i64, meta: Meta, payload: &Payload) -> Self {
+    pub fn new(marker: u64, sequence: u64, kind: RecordType, appended_us: i64, meta: Meta, payload: &Payload) -> Self {
         let bytes = (HEAD_BYTES + payload.len()) as u64;
         let mut head = Self { marker, bytes, sequence, kind, crc: 0, appended_us, meta };
         let encoded = head.encode();
@@ -161,8 +162,8 @@ impl Head {
         let bytes = bytes.first_chunk::<HEAD_BYTES>()?;
         let fields = Fields(bytes);
         let kind = match bytes[20] {
-            1 => Kind::Request,
-            2 => Kind::Note,
+            1 => RecordType::Request,
+            2 => RecordType::Note,
             _ => return None,
         };
         let whole = UNCOUNTED_BYTES as u64 + u64::from(fields.u32(8));

@@ -6,14 +6,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::SpoolConfig;
+use super::config::SpoolConfig;
 use super::cursor::Saved;
 use super::error::SpoolError;
 use super::fs::{Fs, LockError, LockGuard};
 use super::keeper::Keeper;
 use super::quarantine;
 use super::record::HEADER_BYTES;
-use super::state::{Place, Shared, State, Totals};
+use super::state::{Position, Shared, State, Totals};
 use super::survey::{QUARANTINE, Survey, survey};
 
 /// What was found when a spool was opened.
@@ -64,7 +64,7 @@ pub fn open(config: SpoolConfig, fs: Arc<dyn Fs>) -> Result<Opened, SpoolError> 
     }
     let Survey { segments, drained, cursor, saved, next, .. } = survey;
     let saved = if let Saved::At(saved) = saved { saved } else { 0 };
-    let behind = Place { first: next, offset: HEADER_BYTES as u64, sequence: next };
+    let behind = Position { first: next, offset: HEADER_BYTES as u64, sequence: next };
     let mut state = State {
         segments: Default::default(),
         next,
@@ -98,9 +98,7 @@ fn report(survey: &Survey) -> Recovery {
         ..Recovery::default()
     };
     for surveyed in &survey.segments {
-        recovery.undrained.records += surveyed.undrained.records;
-        recovery.undrained.items += surveyed.undrained.items;
-        recovery.undrained.bytes += surveyed.undrained.bytes;
+        recovery.undrained += surveyed.undrained;
         recovery.torn_bytes += surveyed.torn_bytes;
         recovery.damaged_stretches += surveyed.damage.len() as u64;
         recovery.unreadable_segments += u64::from(surveyed.unreadable.is_some());
@@ -115,7 +113,7 @@ fn report(survey: &Survey) -> Recovery {
         );
     }
     for name in &survey.strangers {
-        tracing::warn!(file = %Path::new(name).display(), "a file in the spool's folder is none of the spool's");
+        tracing::warn!(file = %Path::new(name).display(), "a file in the spool's folder does not belong to it");
     }
     recovery
 }

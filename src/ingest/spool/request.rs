@@ -4,13 +4,14 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::super::received::{Idempotency, Received};
 use super::record::{Meta, Payload};
+use crate::model::Kind;
 use crate::wire::event::Defaults;
 use crate::wire::item::BodyForm;
 
-const VERSION: u8 = 2;
-/// The first one, which knew nothing of what organizations keep.
-const VERSION_1: u8 = 1;
+/// Version 2 kept no kind, and 1 nothing of what organizations keep; both are still read.
+const VERSION: u8 = 3;
 /// Stands for the length of a text that is absent.
 const ABSENT: u32 = u32::MAX;
 /// Bytes of an encoded request within which its summary lies: names of tenants are short.
@@ -19,25 +20,9 @@ pub const SUMMARY_BYTES_MAX: usize = 2048;
 /// A request that was accepted into the spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpooledRequest {
-    /// The tenant of the key.
-    pub tenant_id: String,
-    pub api_key_id: Uuid,
-    /// Days that the organization kept such items for when it was received; None: as long as everybody.
-    pub keep_days: Option<i32>,
-    pub receipt: Uuid,
-    /// The sender's idempotency key.
-    pub idempotency_key: Option<String>,
-    /// What the key stands for: SHA-256 of route, parameters and body.
-    pub sha256: Option<[u8; 32]>,
-    pub route: String,
-    /// The content type, as kept with dead letters.
-    pub content_type: String,
-    /// How the body is to be read.
-    pub form: BodyForm,
-    /// What the query string says of absent fields.
-    pub defaults: Defaults,
-    /// When it was received, in unix microseconds.
-    pub received_at_us: i64,
+    pub received: Received,
+    /// Of the sender.
+    pub idempotency: Option<Idempotency>,
     pub items: u32,
     /// Items that will be stored, as answered.
     pub accepted: u32,
@@ -45,7 +30,6 @@ pub struct SpooledRequest {
     pub rejected: u32,
     /// An attempt to write it whose outcome was not known.
     pub attempt: Option<PossiblyCommitted>,
-    pub body: Bytes,
 }
 
 /// A transaction that may have committed: before the request is written again, this is looked up.
@@ -77,9 +61,7 @@ pub struct Summary {
 /// Why bytes are no request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecodeError {
-    /// A field goes past the end.
     Short,
-    /// A version that this one does not know.
     Version(u8),
     /// A text is not UTF-8, or a choice is none of those known.
     Invalid(&'static str),
@@ -100,32 +82,34 @@ impl std::error::Error for DecodeError {}
 impl SpooledRequest {
     /// What the spool itself needs to know.
     pub fn meta(&self) -> Meta {
-        Meta { receipt: self.receipt, items: self.items }
+        Meta { receipt: self.received.receipt, items: self.items }
     }
 
     /// Its form in the spool; the body is shared, not copied.
     pub fn encode(&self) -> Payload {
+        let Received { tenant_id, api_key_id, keep_days, receipt, received_at_us, route, kind, form, defaults, body } =
+            &self.received;
         let mut head = Vec::with_capacity(256);
         head.push(VERSION);
-        put_text(&mut head, Some(&self.tenant_id));
-        head.extend_from_slice(self.receipt.as_bytes());
-        head.extend_from_slice(&self.received_at_us.to_le_bytes());
+        put_text(&mut head, Some(tenant_id));
+        head.extend_from_slice(receipt.as_bytes());
+        head.extend_from_slice(&received_at_us.to_le_bytes());
         for count in [self.items, self.accepted, self.rejected] {
             head.extend_from_slice(&count.to_le_bytes());
         }
-        head.extend_from_slice(self.api_key_id.as_bytes());
-        head.push(self.keep_days.is_some().into());
-        head.extend_from_slice(self.keep_days.map(i32::to_le_bytes).as_ref().map_or(&[][..], |days| days));
-        put_text(&mut head, self.idempotency_key.as_deref());
-        head.push(self.sha256.is_some().into());
-        head.extend_from_slice(self.sha256.as_ref().map_or(&[][..], |hash| hash));
-        put_text(&mut head, Some(&self.route));
-        put_text(&mut head, Some(&self.content_type));
-        head.push(form_number(self.form));
-        for text in [&self.defaults.event_type, &self.defaults.source_module, &self.defaults.stream] {
+        head.extend_from_slice(api_key_id.as_bytes());
+        head.push(keep_days.is_some().into());
+        head.extend_from_slice(keep_days.map(i32::to_le_bytes).as_ref().map_or(&[][..], |days| days));
+        put_text(&mut head, self.idempotency.as_ref().map(|idempotency| idempotency.key.as_str()));
+        head.push(self.idempotency.is_some().into());
+        head.extend_from_slice(self.idempotency.as_ref().map_or(&[][..], |idempotency| &idempotency.sha256));
+        put_text(&mut head, Some(route));
+        put_text(&mut head, Some(kind.table()));
+        head.push(form_number(*form));
+        for text in [&defaults.event_type, &defaults.source_module, &defaults.stream] {
             put_text(&mut head, text.as_deref());
         }
-        head.push(self.defaults.wrap.into());
+        head.push(defaults.wrap.into());
         head.push(self.attempt.is_some().into());
         if let Some(attempt) = &self.attempt {
             put_text(&mut head, Some(&attempt.xid));
@@ -135,21 +119,25 @@ impl SpooledRequest {
                 head.extend_from_slice(&id.to_le_bytes());
             }
         }
-        Payload { head: head.into(), body: self.body.clone() }
+        Payload { head: head.into(), body: body.clone() }
     }
 
     /// Reads an encoded request; the body is a slice of `bytes`.
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
         let mut from = Reader(bytes);
         let Summary { tenant_id, receipt, received_at_us, items, accepted, rejected } = summary(&mut from)?;
+        let version = bytes[0];
         let api_key_id = Uuid::from_bytes(from.array()?);
-        let knows_days = bytes.first() != Some(&VERSION_1);
         let keep_days =
-            if knows_days && from.flag("retention")? { Some(i32::from_le_bytes(from.array()?)) } else { None };
-        let idempotency_key = from.text("idempotency key")?;
+            if version > 1 && from.flag("retention")? { Some(i32::from_le_bytes(from.array()?)) } else { None };
+        let key = from.text("idempotency key")?;
         let sha256 = if from.flag("hash")? { Some(from.array()?) } else { None };
         let route = from.required("route")?;
-        let content_type = from.required("content type")?;
+        let kind = from.required("kind")?;
+        // Before version 3 the route told the kind, and the content type stood in its place.
+        let kind = if version > 2 { Some(&*kind) } else { route.strip_prefix("/v1/") };
+        let kind = Kind::ALL.into_iter().find(|known| Some(known.table()) == kind);
+        let kind = kind.ok_or(DecodeError::Invalid("kind"))?;
         let form = form_of(from.array::<1>()?[0]).ok_or(DecodeError::Invalid("form"))?;
         let defaults = Defaults {
             event_type: from.text("event_type")?,
@@ -157,37 +145,24 @@ impl SpooledRequest {
             stream: from.text("stream")?,
             wrap: from.flag("wrap")?,
         };
-        let attempt = if from.flag("attempt")? {
-            let xid = from.required("xid")?;
-            let server_start_us = i64::from_le_bytes(from.array()?);
-            let count = from.u32()?;
-            // Collected from bytes that are there: no length is believed before.
-            let ids = from.bytes(u64::from(count) * 8)?.chunks_exact(8);
-            let batch_ids = ids.map(|id| i64::from_le_bytes(id.try_into().expect("8 bytes"))).collect();
-            Some(PossiblyCommitted { xid, server_start_us, batch_ids })
-        } else {
-            None
-        };
+        let attempt = if from.flag("attempt")? { Some(attempt(&mut from)?) } else { None };
         let body = bytes.slice(bytes.len() - from.0.len()..);
-        Ok(Self {
-            tenant_id,
-            api_key_id,
-            keep_days,
-            receipt,
-            idempotency_key,
-            sha256,
-            route,
-            content_type,
-            form,
-            defaults,
-            received_at_us,
-            items,
-            accepted,
-            rejected,
-            attempt,
-            body,
-        })
+        let (tenant_id, route) = (tenant_id.into(), route.into());
+        let received =
+            Received { tenant_id, api_key_id, keep_days, receipt, received_at_us, route, kind, form, defaults, body };
+        let idempotency = key.zip(sha256).map(|(key, sha256)| Idempotency { key, sha256 });
+        Ok(Self { received, idempotency, items, accepted, rejected, attempt })
     }
+}
+
+fn attempt(from: &mut Reader<'_>) -> Result<PossiblyCommitted, DecodeError> {
+    let xid = from.required("xid")?;
+    let server_start_us = i64::from_le_bytes(from.array()?);
+    let count = from.u32()?;
+    // Collected from bytes that are there: no length is believed before.
+    let ids = from.bytes(u64::from(count) * 8)?.chunks_exact(8);
+    let batch_ids = ids.map(|id| i64::from_le_bytes(id.try_into().expect("8 bytes"))).collect();
+    Ok(PossiblyCommitted { xid, server_start_us, batch_ids })
 }
 
 impl Summary {
@@ -199,7 +174,7 @@ impl Summary {
 
 fn summary(from: &mut Reader<'_>) -> Result<Summary, DecodeError> {
     match from.array::<1>()?[0] {
-        VERSION_1 | VERSION => {}
+        1..=VERSION => {}
         other => return Err(DecodeError::Version(other)),
     }
     Ok(Summary {

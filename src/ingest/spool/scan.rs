@@ -11,8 +11,8 @@ use super::fs::File;
 use super::record::{HEAD_BYTES, HEADER_BYTES, Head, Header, HeaderError};
 use super::window::{WINDOW_BYTES, Window};
 
-/// Bytes whose CRC may be reckoned in vain while looking for the next record of a damaged segment; past it the rest
-/// counts as damaged. Only a file made for it comes near.
+/// Bytes whose CRC may be computed without a match while looking for the next record of a damaged segment; past it the
+/// rest counts as damaged. Only a file made for it comes near.
 const VAIN_BYTES_MAX: u64 = 4 << 30;
 
 /// What stands at a place of a segment.

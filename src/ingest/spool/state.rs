@@ -2,6 +2,7 @@
 //! read, and how far they are drained.
 
 use std::collections::VecDeque;
+use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
@@ -31,13 +32,13 @@ pub struct Segment {
 
 /// A place in the spool: in which segment, at which byte, and which sequence is there or next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     pub first: u64,
     pub offset: u64,
     pub sequence: u64,
 }
 
-impl Place {
+impl Position {
     /// The beginning of whatever segment comes after this one.
     pub fn behind(segment: u64, sequence: u64) -> Self {
         Self { first: segment + 1, offset: HEADER_BYTES as u64, sequence }
@@ -47,7 +48,7 @@ impl Place {
 /// A record that was read and is not acknowledged.
 #[derive(Debug, Clone, Copy)]
 pub struct Delivered {
-    pub place: Place,
+    pub place: Position,
     pub bytes: u64,
     pub items: u32,
     pub appended_us: i64,
@@ -63,11 +64,18 @@ pub struct Totals {
     pub bytes: u64,
 }
 
+impl AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.records += other.records;
+        self.items += other.items;
+        self.bytes += other.bytes;
+    }
+}
+
 /// Files of the quarantine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quarantined {
     pub files: u64,
-    /// Their bytes.
     pub bytes: u64,
 }
 
@@ -77,7 +85,7 @@ pub struct State {
     /// The sequence of the next append.
     pub next: u64,
     /// What is read next.
-    pub read: Place,
+    pub read: Position,
     pub delivered: VecDeque<Delivered>,
     /// Durable and not drained.
     pub undrained: Totals,
@@ -87,7 +95,7 @@ pub struct State {
 
 impl State {
     /// The first record not acknowledged.
-    pub fn drained(&self) -> Place {
+    pub fn drained(&self) -> Position {
         self.delivered.front().map_or(self.read, |delivered| delivered.place)
     }
 
@@ -120,13 +128,13 @@ impl State {
     }
 
     /// The segment that holds the place, or the first behind it, with the place moved there.
-    pub fn segment_at(&self, place: Place) -> Option<(&Segment, Place)> {
+    pub fn segment_at(&self, place: Position) -> Option<(&Segment, Position)> {
         let at = self.segments.partition_point(|segment| segment.first < place.first);
         let segment = self.segments.get(at)?;
         // What was lost before it leaves a gap in the sequences.
         let sequence = place.sequence.max(segment.first);
         let offset = if segment.first == place.first { place.offset } else { HEADER_BYTES as u64 };
-        Some((segment, Place { first: segment.first, offset, sequence }))
+        Some((segment, Position { first: segment.first, offset, sequence }))
     }
 
     /// When the oldest record not drained was appended (or one shortly before it), in unix microseconds.
@@ -140,7 +148,7 @@ impl State {
             if at.offset < segment.end {
                 return segment.index.appended_us(at.offset);
             }
-            place = Place::behind(segment.first, segment.next);
+            place = Position::behind(segment.first, segment.next);
         }
     }
 }

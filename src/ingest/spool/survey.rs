@@ -11,7 +11,7 @@ use super::index::Index;
 use super::memory::InMemory;
 use super::record::{HEAD_BYTES, HEADER_BYTES, first_of_name, segment_name};
 use super::scan::{Beginning, Found, Scanner, beginning};
-use super::state::{Place, Segment, Totals};
+use super::state::{Position, Segment, Totals};
 
 /// Folder of what was set aside, within the spool's.
 pub const QUARANTINE: &str = "quarantine";
@@ -20,7 +20,7 @@ pub const QUARANTINE: &str = "quarantine";
 pub struct Surveyed {
     pub segment: Segment,
     /// Its first record that is not drained.
-    pub undrained_from: Option<Place>,
+    pub undrained_from: Option<Position>,
     pub undrained: Totals,
     /// Stretches that are no records, and were not left by a write that was cut short.
     pub damage: Vec<(u64, u64)>,
@@ -58,7 +58,7 @@ pub struct Survey {
     pub next: u64,
     /// Places where sequences are missing between segments.
     pub gaps: u64,
-    /// Files that are none of the spool's.
+    /// Files that do not belong to the spool.
     pub strangers: Vec<String>,
 }
 
@@ -140,11 +140,9 @@ fn read_through(surveyed: &mut Surveyed, limit: u64, drained_to: u64) {
                 segment.end = scanner.offset;
                 segment.next = scanner.expected;
                 if head.sequence >= drained_to {
-                    let place = Place { first: segment.first, offset, sequence: head.sequence };
+                    let place = Position { first: segment.first, offset, sequence: head.sequence };
                     undrained_from.get_or_insert(place);
-                    undrained.records += 1;
-                    undrained.items += u64::from(head.meta.items);
-                    undrained.bytes += head.bytes;
+                    *undrained += Totals { records: 1, items: head.meta.items.into(), bytes: head.bytes };
                 }
             }
         }

@@ -1,5 +1,5 @@
-//! The thread that writes a spool: while one sync is under way the appends that arrive wait, and the next write and sync
-//! make all of them safe together.
+//! The thread that writes a spool: while one sync is under way the appends that arrive wait, and the next write and
+//! sync make all of them safe together.
 
 use std::io;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::Sequence;
 use super::error::AppendError;
 use super::fs::LockGuard;
 use super::keeper::{Keeper, Pending};
+use super::record::Sequence;
 use super::state::Shared;
 use crate::limits::SPOOL_GROUP_BYTES;
 

@@ -1,5 +1,5 @@
-//! A file seen through one buffer of bounded size. What cannot be read looks like zeros, so that a bad sector costs the
-//! records on it and not the start of the process.
+//! A file seen through one buffer of bounded size. What cannot be read looks like zeros, so that a bad sector costs
+//! the records on it and not the start of the process.
 
 use super::fs::File;
 

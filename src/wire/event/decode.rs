@@ -2,17 +2,17 @@
 
 use uuid::Uuid;
 
+use super::defaults::Defaults;
 use super::encode::{encode, server_metadata};
 use super::fields::Field;
 use super::ids::{IdSource, foreign_id};
 use super::validate::{Rules, validate, validate_wrapped};
-use super::{BodyError, BodyForm, Code, Decoded, Defaults, Origin, Rejection, RowRef, Rows, Stage};
 use crate::limits::FOREIGN_ID_CHARS_MAX;
-use crate::wire::item::StreamIndex;
 use crate::wire::item::decode::{Accepted, Items, decode, span};
 use crate::wire::item::envelope::{Envelope, Scratch};
-use crate::wire::item::scan::{Kind, Scanner, Shape};
+use crate::wire::item::scan::{JsonType, Scanner, Shape};
 use crate::wire::item::space::space;
+use crate::wire::item::{BodyError, BodyForm, Code, Decoded, Origin, Rejection, RowRef, Rows, Stage, StreamIndex};
 
 /// Decodes request bodies. Holds scratch buffers only: one is kept per thread and used for one body after another.
 pub struct Decoder {
@@ -24,12 +24,6 @@ pub struct Decoder {
 impl Default for Decoder {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl std::fmt::Debug for Decoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Decoder").finish_non_exhaustive()
     }
 }
 
@@ -48,7 +42,7 @@ impl Decoder {
         origin: &Origin<'_>,
     ) -> Result<Decoded, BodyError> {
         self.streams.clear();
-        let mut request = Request {
+        let mut request = Body {
             rules: Rules {
                 origin,
                 defaults,
@@ -66,7 +60,7 @@ impl Decoder {
 }
 
 /// What the events of a body share.
-struct Request<'b> {
+struct Body<'b> {
     rules: Rules<'b>,
     ids: IdSource,
     server_metadata: String,
@@ -76,7 +70,7 @@ struct Request<'b> {
     streams: &'b mut StreamIndex,
 }
 
-impl Items<Field> for Request<'_> {
+impl Items<Field> for Body<'_> {
     const BYTES_USUAL: usize = 256;
     const ROW_OVERHEAD_BYTES: usize = 256;
 
@@ -108,8 +102,8 @@ impl Items<Field> for Request<'_> {
 
     fn id(&self, scanner: &Scanner<Field>, item: &[u8]) -> Option<Uuid> {
         let members = scanner.members.iter();
-        let ids = members.filter(|member| member.field == Field::Id && member.kind != Kind::Null);
-        let member = ids.min_by_key(|member| member.rank).filter(|member| member.kind == Kind::String)?;
+        let ids = members.filter(|member| member.field == Field::Id && member.kind != JsonType::Null);
+        let member = ids.min_by_key(|member| member.rank).filter(|member| member.kind == JsonType::String)?;
         if member.escaped {
             return None;
         }

@@ -1,12 +1,13 @@
-//! A valid event to one COPY tuple, appended to the caller's buffer. Payload, metadata and unknown fields are copied as
-//! they were sent; only the braces around them, and what the server adds, are written here.
+//! A valid event to one COPY tuple, appended to the caller's buffer. Payload, metadata and unknown fields are copied
+//! as they were sent; only the braces around them, and what the server adds, are written here.
 
-use super::Origin;
-use super::fields::{CONTEXT, Field, METADATA};
-use super::pgcopy::COPY_COLUMN_COUNT;
-use super::validate::{DATA_BASE64, Envelope, Member, Payload, ValidEvent};
+use super::fields::{CONTEXT, Envelope, Field, METADATA, Member};
+use super::validate::{DATA_BASE64, Payload, ValidEvent};
+use crate::wire::item::Origin;
 use crate::wire::item::object::Object;
-use crate::wire::item::pgcopy::{put_head, put_i32, put_jsonb, put_text, put_text_or_null, put_uuid, put_uuid_or_null};
+use crate::wire::item::pgcopy::{
+    column_count, put_head, put_i32, put_jsonb, put_text, put_text_or_null, put_uuid, put_uuid_or_null,
+};
 use crate::wire::item::scan::Field as _;
 use crate::wire::item::time::format_rfc3339;
 
@@ -24,6 +25,11 @@ pub(super) fn server_metadata(origin: &Origin<'_>) -> String {
         origin.receipt.hyphenated()
     )
 }
+
+/// The columns of a tuple, in the order of [`encode`], for `COPY events (...) FROM STDIN (FORMAT binary)`.
+pub const COPY_COLUMNS: &str = "batch_id, batch_seq, timestamp, created_at, id, tenant_id, stream, source_module, \
+event_type, event_version, severity, environment, asset_id, correlation_id, parent_event_id, trace_id, payload, metadata";
+pub const COPY_COLUMN_COUNT: i16 = column_count(COPY_COLUMNS);
 
 /// Appends the event's tuple.
 pub(super) fn encode(event: &ValidEvent<'_>, origin: &Origin<'_>, server_metadata: &str, out: &mut Vec<u8>) {

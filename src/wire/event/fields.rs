@@ -2,7 +2,10 @@
 
 use crate::wire::item::Code;
 use crate::wire::item::envelope::{SLOTS_MAX, TEXTS_MAX};
-use crate::wire::item::scan::{self, Kind};
+use crate::wire::item::scan::{self, JsonType};
+
+pub(super) type Envelope<'a> = crate::wire::item::envelope::Envelope<'a, Field>;
+pub(super) type Member = scan::Member<Field>;
 
 /// The list that the scanner notes members of `context` in, and that of `metadata`.
 pub(super) const CONTEXT: usize = 0;
@@ -102,8 +105,8 @@ impl scan::Field for Field {
     }
 
     #[inline]
-    fn may_be(self, kind: Kind) -> bool {
-        self != Self::Context || kind == Kind::Object
+    fn may_be(self, kind: JsonType) -> bool {
+        self != Self::Context || kind == JsonType::Object
     }
 }
 

@@ -2,19 +2,17 @@
 
 use uuid::Uuid;
 
-use super::fields::Field;
+use super::defaults::Defaults;
+use super::fields::{Envelope, Field, Member};
 use super::ids::{IdSource, foreign_id};
-use super::{Defaults, Origin};
 use crate::limits::{
     ASSET_ID_CHARS_MAX, ENVIRONMENT_CHARS_MAX, EVENT_TYPE_CHARS_MAX, FOREIGN_ID_CHARS_MAX, SEVERITY_CHARS_MAX,
     SOURCE_MODULE_CHARS_MAX, STREAM_CHARS_MAX, TRACE_ID_CHARS_MAX,
 };
 use crate::wire::item::check::{check_length, check_tenant, empty, missing, optional, string, timestamp, wrong_type};
-use crate::wire::item::reject::{Code, Rejection, excerpt};
-use crate::wire::item::scan::{Field as _, Kind};
-
-pub(super) type Envelope<'a> = crate::wire::item::envelope::Envelope<'a, Field>;
-pub(super) type Member = crate::wire::item::scan::Member<Field>;
+use crate::wire::item::reject::excerpt;
+use crate::wire::item::scan::{Field as _, JsonType};
+use crate::wire::item::{Code, Origin, Rejection};
 
 /// What bounds an event's age.
 const RETENTION: &str =
@@ -95,7 +93,7 @@ pub(super) fn validate<'a>(
     let event_version = event_version(&envelope)?;
     let timestamp_us = timestamp(&envelope, Field::Timestamp, origin, RETENTION)?;
     let payload = payload(&envelope, rules.cloud_event)?;
-    if let Some(metadata) = envelope.member(Field::Metadata).filter(|member| member.kind != Kind::Object) {
+    if let Some(metadata) = envelope.member(Field::Metadata).filter(|member| member.kind != JsonType::Object) {
         return Err(wrong_type(Field::Metadata, metadata, "an object"));
     }
     Ok(ValidEvent {
@@ -165,10 +163,10 @@ fn check_cloud_event(envelope: &Envelope<'_>) -> Result<(), Rejection> {
     for (name, field, rank) in [("id", Field::Id, 0), ("source", Field::SourceModule, 1), ("type", Field::EventType, 1)]
     {
         let found = envelope.members().iter().find(|member| (member.field, member.rank) == (field, rank));
-        let Some(member) = found.filter(|member| member.kind != Kind::Null) else {
+        let Some(member) = found.filter(|member| member.kind != JsonType::Null) else {
             return Err(missing(name, "a CloudEvent needs specversion, id, source and type"));
         };
-        if member.kind != Kind::String {
+        if member.kind != JsonType::String {
             return Err(wrong_type(field, member, "a string"));
         }
         if envelope.raw(member.value) == "\"\"" {
@@ -231,7 +229,7 @@ fn default_text(field: Field, text: Option<&str>, chars_max: usize) -> Result<&s
 fn event_version(envelope: &Envelope<'_>) -> Result<i32, Rejection> {
     let Some(member) = envelope.member(Field::EventVersion) else { return Ok(1) };
     let expected = "a whole number from 1 to 2147483647";
-    if member.kind != Kind::Number {
+    if member.kind != JsonType::Number {
         return Err(wrong_type(Field::EventVersion, member, expected));
     }
     let number = envelope.raw(member.value);
@@ -248,7 +246,7 @@ fn payload<'a>(envelope: &Envelope<'a>, cloud_event: bool) -> Result<Payload<'a>
     if let Some(member) = member {
         let raw = envelope.raw(member.value);
         return match member.kind {
-            Kind::Object => Ok(Payload::Object(raw)),
+            JsonType::Object => Ok(Payload::Object(raw)),
             _ if cloud_event => Ok(Payload::Member("data", raw)),
             _ => Err(wrong_type(Field::Payload, member, "an object")),
         };

@@ -2,10 +2,10 @@
 
 use std::fmt::Display;
 
-use super::Origin;
 use super::envelope::Envelope;
+use super::origin::{Origin, TimeBounds};
 use super::reject::{Code, Rejection, excerpt};
-use super::scan::{Field, Kind, Member};
+use super::scan::{Field, JsonType, Member};
 use super::time::{format_rfc3339, parse_epoch, parse_rfc3339};
 
 /// An item may name its tenant, as long as it is the key's.
@@ -35,7 +35,8 @@ pub(crate) fn optional<'a, F: Field>(
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// The item's time, by default that of its request, in unix microseconds. `retention` names what bounds it and for whom.
+/// The item's time, by default that of its request, in unix microseconds. `retention` names what bounds it and for
+/// whom.
 pub(crate) fn timestamp<F: Field>(
     envelope: &Envelope<'_, F>,
     field: F,
@@ -46,8 +47,8 @@ pub(crate) fn timestamp<F: Field>(
     let raw = envelope.raw(member.value);
     let text = envelope.text(field).unwrap_or(raw);
     let parsed = match member.kind {
-        Kind::String => parse_rfc3339(text),
-        Kind::Number => Some(parse_epoch(raw)),
+        JsonType::String => parse_rfc3339(text),
+        JsonType::Number => Some(parse_epoch(raw)),
         _ => return Err(wrong_type(field, member, "an RFC 3339 string or an epoch number")),
     };
     let Some(at_us) = parsed else {
@@ -61,12 +62,12 @@ pub(crate) fn timestamp<F: Field>(
             ),
         ));
     };
-    let window = origin.window;
-    if (window.oldest_us..=window.newest_us).contains(&at_us) {
+    let TimeBounds { oldest_us, newest_us } = origin.bounds;
+    if (oldest_us..=newest_us).contains(&at_us) {
         return Ok(at_us);
     }
-    let (oldest, newest) = (format_rfc3339(window.oldest_us), format_rfc3339(window.newest_us));
-    let advice = if at_us < window.oldest_us { retention } else { "check the sender's clock and the number's unit" };
+    let (oldest, newest) = (format_rfc3339(oldest_us), format_rfc3339(newest_us));
+    let advice = if at_us < oldest_us { retention } else { "check the sender's clock and the number's unit" };
     let message = format!("timestamp {} is outside {oldest} to {newest}; {advice}", excerpt(text));
     Err(Rejection::validate(Code::OutOfWindow, message))
 }

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use uuid::Uuid;
 
+use super::origin::{BodyForm, Origin};
 use super::reject::{BodyError, Code, RejectedItem, Rejection, Stage};
-use super::rows::Rows;
+use super::rows::{Decoded, Rows};
 use super::scan::{Field, Poison, Scanner, Shape, Syntax};
 use super::split::{Item, Splitter};
-use super::{BodyForm, Decoded, Origin};
 use crate::limits::{ITEMS_PER_REQUEST_MAX, JSON_DEPTH_MAX, NUMBER_DIGITS_MAX};
 
 /// Largest body that can be decoded: rows and items are found by 32-bit positions, and a tuple may be some times as
@@ -50,7 +50,7 @@ pub(crate) fn decode<F: Field, I: Items<F>>(
     if body.len() > BODY_BYTES_CEILING {
         let message = format!("the body is over {BODY_BYTES_CEILING} bytes; split it into several requests");
         let rejection = Rejection::new(Stage::Decode, Code::InvalidJson, message);
-        return Err(BodyError::NotJson { rejection });
+        return Ok(not_json(body, rejection));
     }
     let items_usual = (body.len() / I::BYTES_USUAL + 1).min(ITEMS_PER_REQUEST_MAX);
     let mut rows = Rows::default();
@@ -80,11 +80,19 @@ pub(crate) fn decode<F: Field, I: Items<F>>(
     if rows.rows.len() > ITEMS_PER_REQUEST_MAX {
         return Err(BodyError::TooManyItems { max: ITEMS_PER_REQUEST_MAX });
     }
-    match rejected.first() {
-        None if count == 0 => Err(BodyError::Empty),
-        Some(first) if !any_json => Err(BodyError::NotJson { rejection: first.rejection.clone() }),
-        _ => Ok(Decoded { rows, rejected, items: position(count) }),
+    if count == 0 {
+        return Err(BodyError::Empty);
     }
+    if !any_json {
+        return Ok(not_json(body, rejected.swap_remove(0).rejection));
+    }
+    Ok(Decoded { rows, rejected, items: position(count), not_json: false })
+}
+
+/// A body without an item that is JSON: kept as a whole, as one rejected item.
+fn not_json(body: &[u8], rejection: Rejection) -> Decoded {
+    let whole = RejectedItem { index: 0, raw: span(0, body.len()), event_id: None, rejection };
+    Decoded { rows: Rows::default(), rejected: vec![whole], items: 1, not_json: true }
 }
 
 /// The item as text, if nothing is wrong with it; of several things the first is named.

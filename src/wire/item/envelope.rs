@@ -3,13 +3,14 @@
 //! A string without a backslash reads exactly as it is written, so it is borrowed from the body. Any other is decoded
 //! by simd-json, all those of an item in one small document.
 //!
-//! Measured with `benches/event_pipeline.rs` (375-byte events, seven strings in the envelope, one core of an AMD EPYC):
-//! when the two were compared, the pipeline did 1.47 M events/s so, and 1.18 M with every string through simd-json.
+//! Measured with `benches/event_pipeline.rs` (375-byte events, seven strings in the envelope, one core of an AMD
+//! EPYC): when the two were compared, the pipeline did 1.47 M events/s so, and 1.18 M with every string through
+//! simd-json.
 
 use simd_json::{Buffers, Node, Tape};
 
 use super::reject::{Code, Rejection, Stage};
-use super::scan::{Field, Kind, Member, Scanner, Span};
+use super::scan::{Field, JsonType, Member, Scanner, Span};
 
 /// Fields of a kind at most.
 pub(crate) const SLOTS_MAX: usize = 18;
@@ -45,7 +46,7 @@ impl<'a, F: Field> Envelope<'a, F> {
         let document = &mut scratch.document;
         document.clear();
         let chosen = || slots.iter().take(F::SCALARS).enumerate().filter_map(|(n, slot)| Some((n, (*slot)?)));
-        for (n, member) in chosen().filter(|(_, member)| member.kind == Kind::String) {
+        for (n, member) in chosen().filter(|(_, member)| member.kind == JsonType::String) {
             let value = member.value;
             if member.escaped {
                 document.push(if document.is_empty() { b'[' } else { b',' });
@@ -62,7 +63,7 @@ impl<'a, F: Field> Envelope<'a, F> {
             })?;
             let mut decoded =
                 tape.0.iter().filter_map(|node| if let Node::String(text) = node { Some(*text) } else { None });
-            for (n, _) in chosen().filter(|(_, member)| member.kind == Kind::String && member.escaped) {
+            for (n, _) in chosen().filter(|(_, member)| member.kind == JsonType::String && member.escaped) {
                 texts[n] = decoded.next();
             }
             scratch.tape = tape.reset();
@@ -97,21 +98,23 @@ impl<'a, F: Field> Envelope<'a, F> {
 
     /// Whether another member stands for this one's field, or none can.
     pub(crate) fn loses(&self, member: &Member<F>) -> bool {
-        member.kind != Kind::Null && self.member(member.field).is_none_or(|chosen| !std::ptr::eq(chosen, member))
+        member.kind != JsonType::Null && self.member(member.field).is_none_or(|chosen| !std::ptr::eq(chosen, member))
     }
 }
 
 /// Canonical names before aliases, aliases in their order, all before what is nested.
 fn choose<F: Field>(scanner: &Scanner<F>) -> [Option<&Member<F>>; SLOTS_MAX] {
     let mut slots: [Option<&Member<F>>; SLOTS_MAX] = [None; SLOTS_MAX];
-    for member in scanner.members.iter().filter(|member| member.kind != Kind::Null) {
+    for member in scanner.members.iter().filter(|member| member.kind != JsonType::Null) {
         // What is unknown has no slot.
         let Some(slot) = slots.get_mut(member.field.position()) else { continue };
         if member.field.may_be(member.kind) && slot.is_none_or(|chosen| member.rank < chosen.rank) {
             *slot = Some(member);
         }
     }
-    for member in scanner.nested[0].iter().filter(|member| member.field.is_read_nested() && member.kind != Kind::Null) {
+    for member in
+        scanner.nested[0].iter().filter(|member| member.field.is_read_nested() && member.kind != JsonType::Null)
+    {
         slots[member.field.position()].get_or_insert(member);
     }
     slots

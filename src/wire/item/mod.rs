@@ -18,6 +18,7 @@ pub(crate) mod check;
 pub(crate) mod decode;
 pub(crate) mod envelope;
 pub(crate) mod object;
+mod origin;
 pub mod pgcopy;
 pub(crate) mod reject;
 mod rows;
@@ -25,56 +26,11 @@ pub(crate) mod scan;
 pub mod space;
 mod split;
 pub(crate) mod time;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+pub(crate) mod tuple;
 
+pub use origin::{BodyForm, Origin, TimeBounds};
 pub use reject::{BodyError, Code, RejectedItem, Rejection, Stage};
 pub(crate) use rows::StreamIndex;
 pub use rows::{Decoded, RowRef, Rows};
-
-use uuid::Uuid;
-
-/// How a body holds its items.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyForm {
-    /// One object, or an array of items.
-    Json,
-    /// One item a line.
-    Ndjson,
-    /// One CloudEvent in structured mode.
-    CloudEvent,
-    /// An array of CloudEvents; one alone is taken as a batch of one.
-    CloudEventBatch,
-}
-
-impl BodyForm {
-    /// The media type that stands for it.
-    pub const fn media_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Ndjson => "application/x-ndjson",
-            Self::CloudEvent => "application/cloudevents+json",
-            Self::CloudEventBatch => "application/cloudevents-batch+json",
-        }
-    }
-}
-
-/// Where a request comes from, and what holds for all of its items.
-#[derive(Debug, Clone, Copy)]
-pub struct Origin<'a> {
-    /// The tenant of the key.
-    pub tenant_id: &'a str,
-    pub api_key_id: Uuid,
-    pub receipt: Uuid,
-    /// When the request was received, in unix microseconds.
-    pub received_at_us: i64,
-    /// Which timestamps are accepted.
-    pub window: Window,
-    /// Most bytes of an item, numbers expanded.
-    pub item_bytes_max: usize,
-}
-
-/// The timestamps accepted, both ends included, in unix microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    pub oldest_us: i64,
-    pub newest_us: i64,
-}

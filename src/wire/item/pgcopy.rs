@@ -1,6 +1,6 @@
-//! PostgreSQL's binary COPY format, as far as it is needed: header, trailer, and the fields of one tuple appended to the
-//! caller's buffer. Every tuple begins with `batch_id, batch_seq, timestamp, created_at`; the first two only the writer
-//! knows, so that [`stamp`] can fill them in place.
+//! PostgreSQL's binary COPY format, as far as it is needed: header, trailer, and the fields of one tuple appended to
+//! the caller's buffer. Every tuple begins with `batch_id, batch_seq, timestamp, created_at`; the first two only the
+//! writer knows, so that [`stamp`] can fill them in place.
 
 use uuid::Uuid;
 
@@ -27,6 +27,16 @@ const BATCH_SEQ_AT: usize = 18;
 pub fn stamp(tuple: &mut [u8], batch_id: i64, batch_seq: i32) {
     tuple[BATCH_ID_AT..BATCH_ID_AT + 8].copy_from_slice(&batch_id.to_be_bytes());
     tuple[BATCH_SEQ_AT..BATCH_SEQ_AT + 4].copy_from_slice(&batch_seq.to_be_bytes());
+}
+
+/// How many columns a comma-separated list names.
+pub(crate) const fn column_count(columns: &str) -> i16 {
+    let (mut count, mut at) = (1, 0);
+    while at < columns.len() {
+        count += (columns.as_bytes()[at] == b',') as i16;
+        at += 1;
+    }
+    count
 }
 
 /// A tuple's beginning: how many columns it has, then `batch_id` (0), `batch_seq` (0), `timestamp` and `created_at`.

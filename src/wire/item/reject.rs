@@ -20,7 +20,6 @@ pub enum Stage {
     Validate,
     /// The item could not be routed to a stream.
     Package,
-    /// PostgreSQL refused the row.
     Write,
 }
 
@@ -36,98 +35,89 @@ impl Stage {
     }
 }
 
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+/// Codes, each with its number and its name.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $code:ident = $number:literal, $name:literal;)*) => {
+        /// The reason for which an item was refused.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Code {
+            $($(#[$doc])* $code = $number,)*
+        }
+
+        impl Code {
+            pub const ALL: &[Self] = &[$(Self::$code),*];
+
+            /// The stable name, as answered to senders and stored with a dead letter.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$code => $name,)*
+                }
+            }
+        }
+    };
 }
 
-/// The reason for which an item was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Code {
+// Numbers are stored in the ledger and never given to another code.
+codes! {
     /// The item breaks the JSON grammar.
-    InvalidJson,
-    /// The item is not UTF-8.
-    InvalidUtf8,
+    InvalidJson = 1, "invalid_json";
+    InvalidUtf8 = 2, "invalid_utf8";
     /// The item is JSON, but not an object.
-    NotAnObject,
+    NotAnObject = 3, "not_an_object";
     /// An object holds the same key twice; jsonb would keep only the last.
-    DuplicateKey,
+    DuplicateKey = 4, "duplicate_key";
     /// Nested deeper than `JSON_DEPTH_MAX`.
-    TooDeep,
+    TooDeep = 5, "too_deep";
     /// A number, or all numbers of the item together, expand too far once stored.
-    NumberTooLarge,
+    NumberTooLarge = 6, "number_too_large";
     /// `\u0000` in the payload.
-    PayloadNul,
+    PayloadNul = 7, "payload_nul";
     /// `\u0000` in metadata, context, dimensions, or an unknown field.
-    MetadataNul,
+    MetadataNul = 8, "metadata_nul";
     /// `\u0000` in a named text field.
-    FieldNul,
+    FieldNul = 9, "field_nul";
     /// Half of a UTF-16 surrogate pair, written as an escape.
-    LoneSurrogate,
-    /// A required field is absent.
-    MissingField,
+    LoneSurrogate = 10, "lone_surrogate";
+    MissingField = 11, "missing_field";
     /// A field has the wrong type or a value outside its domain.
-    InvalidField,
+    InvalidField = 12, "invalid_field";
     /// A text field has too many characters.
-    FieldTooLong,
+    FieldTooLong = 13, "field_too_long";
     /// The timestamp cannot be read.
-    InvalidTimestamp,
+    InvalidTimestamp = 14, "invalid_timestamp";
     /// The timestamp is older or newer than what is accepted.
-    OutOfWindow,
+    OutOfWindow = 15, "out_of_window";
     /// The item names another tenant than the key's.
-    TenantMismatch,
+    TenantMismatch = 16, "tenant_mismatch";
     /// A metric's value is NaN or an infinity.
-    MetricNotFinite,
+    MetricNotFinite = 17, "metric_not_finite";
     /// A metric's value is too large, or too near to zero, for sums of squares.
-    MetricOutOfRange,
+    MetricOutOfRange = 18, "metric_out_of_range";
     /// The values of a metric's item make too many bytes of rows.
-    ItemTooLarge,
+    ItemTooLarge = 19, "item_too_large";
     /// PostgreSQL refused the row; reported by the writer.
-    RowRefused,
-    /// Acknowledged and in the spool, but its idempotency key went to another request meanwhile; reported by the drain.
-    IdempotencyKeyReused,
+    RowRefused = 20, "row_refused";
+    /// Acknowledged and in the spool, but its idempotency key went to another request meanwhile; reported by the
+    /// drain.
+    IdempotencyKeyReused = 21, "idempotency_key_reused";
 }
 
 impl Code {
-    /// The stable name, as answered to senders and stored with a dead letter.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidJson => "invalid_json",
-            Self::InvalidUtf8 => "invalid_utf8",
-            Self::NotAnObject => "not_an_object",
-            Self::DuplicateKey => "duplicate_key",
-            Self::TooDeep => "too_deep",
-            Self::NumberTooLarge => "number_too_large",
-            Self::PayloadNul => "payload_nul",
-            Self::MetadataNul => "metadata_nul",
-            Self::FieldNul => "field_nul",
-            Self::LoneSurrogate => "lone_surrogate",
-            Self::MissingField => "missing_field",
-            Self::InvalidField => "invalid_field",
-            Self::FieldTooLong => "field_too_long",
-            Self::InvalidTimestamp => "invalid_timestamp",
-            Self::OutOfWindow => "out_of_window",
-            Self::TenantMismatch => "tenant_mismatch",
-            Self::MetricNotFinite => "metric_not_finite",
-            Self::MetricOutOfRange => "metric_out_of_range",
-            Self::ItemTooLarge => "item_too_large",
-            Self::RowRefused => "row_refused",
-            Self::IdempotencyKeyReused => "idempotency_key_reused",
-        }
+    /// The code of a number in the ledger; None: a later version's.
+    pub fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| *code as u8 == number)
     }
-}
 
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+    /// The code of a stable name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == name)
     }
 }
 
 /// A refusal: where, why, and what the sender can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// The step that refused.
     pub stage: Stage,
     pub code: Code,
     /// At most `MESSAGE_CHARS_MAX` characters, free of control characters.
@@ -157,16 +147,11 @@ pub struct RejectedItem {
     pub rejection: Rejection,
 }
 
-/// Why a body as a whole yields nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a body yields nothing, not even a rejected item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyError {
     /// Not one item: empty, white space, or `[]`.
     Empty,
-    /// Not one item is JSON; the body is to be kept as one dead letter.
-    NotJson {
-        /// The rejection of the first item.
-        rejection: Rejection,
-    },
     /// More items, or rows that its items make, than a request may hold.
     TooManyItems {
         /// How many it may hold.
@@ -178,7 +163,6 @@ impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("the body holds no item"),
-            Self::NotJson { rejection } => write!(f, "the body is not JSON: {}", rejection.message),
             Self::TooManyItems { max } => {
                 write!(f, "the body holds more than {max} items or values; split it into several requests")
             }
@@ -206,6 +190,14 @@ fn clean(text: &str, chars_max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_code_is_found_by_its_number_and_by_its_name() {
+        for &code in Code::ALL {
+            assert_eq!((Code::of_number(code as u8), Code::of_name(code.as_str())), (Some(code), Some(code)));
+        }
+        assert_eq!((Code::of_number(0), Code::of_name("")), (None, None));
+    }
 
     #[test]
     fn messages_are_cut_and_never_hold_control_characters() {

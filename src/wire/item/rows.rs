@@ -53,6 +53,8 @@ pub struct Decoded {
     pub rejected: Vec<RejectedItem>,
     /// How many items the body holds; each is rejected, or makes one row or more.
     pub items: u32,
+    /// Not one item is JSON: the body as a whole is the one item, rejected.
+    pub not_json: bool,
 }
 
 impl Decoded {

@@ -1,7 +1,7 @@
 //! Splits a body into items and scans each. A broken item costs itself where its end can be found, and otherwise the
 //! rest of the body, which then is one item; what came before it stands.
 
-use super::BodyForm;
+use super::origin::BodyForm;
 use super::scan::{Field, Poison, Scanner, Shape, Syntax, end_of_value};
 
 /// What some editors put before UTF-8 text.

@@ -2,7 +2,6 @@
 
 use uuid::Uuid;
 
-use super::STREAM;
 use super::encode::{encode, repeat};
 use super::fields::Field;
 use super::measure::Measure;
@@ -13,6 +12,9 @@ use crate::wire::item::envelope::{Envelope, Scratch};
 use crate::wire::item::scan::{Scanner, Shape};
 use crate::wire::item::space::space;
 use crate::wire::item::{BodyError, BodyForm, Code, Decoded, Origin, Rejection, RowRef, Rows};
+
+/// The one stream of metrics.
+const STREAM: &str = "metrics";
 
 /// Decodes request bodies. Holds scratch buffers only: one is kept per thread and used for one body after another.
 pub struct Decoder {
@@ -27,12 +29,6 @@ impl Default for Decoder {
     }
 }
 
-impl std::fmt::Debug for Decoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Decoder").finish_non_exhaustive()
-    }
-}
-
 impl Decoder {
     /// A decoder with empty buffers.
     pub fn new() -> Self {
@@ -41,7 +37,7 @@ impl Decoder {
 
     /// Decodes, validates and encodes a body. A bad item is among the rejected ones and costs no other.
     pub fn decode(&mut self, body: &[u8], form: BodyForm, origin: &Origin<'_>) -> Result<Decoded, BodyError> {
-        let mut request = Request { origin, scratch: &mut self.scratch, samples: &mut self.samples, repeated_bytes: 0 };
+        let mut request = Body { origin, scratch: &mut self.scratch, samples: &mut self.samples, repeated_bytes: 0 };
         let mut decoded = decode(body, form, Shape::Envelope, origin, &mut self.scanner, &mut request)?;
         if !decoded.rows.rows.is_empty() {
             decoded.rows.streams.push(STREAM.to_owned());
@@ -51,7 +47,7 @@ impl Decoder {
 }
 
 /// What the metrics of a body share.
-struct Request<'b> {
+struct Body<'b> {
     origin: &'b Origin<'b>,
     scratch: &'b mut Scratch,
     samples: &'b mut Vec<f64>,
@@ -59,7 +55,7 @@ struct Request<'b> {
     repeated_bytes: usize,
 }
 
-impl Items<Field> for Request<'_> {
+impl Items<Field> for Body<'_> {
     const BYTES_USUAL: usize = 128;
     const ROW_OVERHEAD_BYTES: usize = 128;
 

@@ -1,13 +1,19 @@
-//! A valid metric to one COPY tuple, or one for each of its values, appended to the caller's buffer. Dimensions and unknown
-//! fields are copied as they were sent.
+//! A valid metric to one COPY tuple, or one for each of its values, appended to the caller's buffer. Dimensions and
+//! unknown fields are copied as they were sent.
 
-use super::COPY_COLUMN_COUNT;
-use super::fields::{DIMENSIONS, EXTRA, Field};
+use super::fields::{DIMENSIONS, EXTRA, Envelope, Field, Member};
 use super::measure::{Measure, Summary};
-use super::validate::{Envelope, Member, ValidMetric};
+use super::validate::ValidMetric;
 use crate::wire::item::Origin;
 use crate::wire::item::object::Object;
-use crate::wire::item::pgcopy::{put_f64, put_f64_or_null, put_head, put_i64, put_jsonb, put_null, put_text};
+use crate::wire::item::pgcopy::{
+    column_count, put_f64, put_f64_or_null, put_head, put_i64, put_jsonb, put_null, put_text,
+};
+
+/// The columns of a tuple, in the order of [`encode`], for `COPY metrics (...) FROM STDIN (FORMAT binary)`.
+pub const COPY_COLUMNS: &str = "batch_id, batch_seq, timestamp, created_at, tenant_id, asset_id, metric_type, metric_name, \
+value_count, value_sum, value_min, value_max, value_sumsq, dimensions";
+pub const COPY_COLUMN_COUNT: i16 = column_count(COPY_COLUMNS);
 
 /// Appends the metric's first tuple; returns where `value_sum` is in it, for [`repeat`].
 pub(super) fn encode(metric: &ValidMetric<'_>, first: f64, origin: &Origin<'_>, out: &mut Vec<u8>) -> usize {

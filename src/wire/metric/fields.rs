@@ -4,6 +4,9 @@ use crate::wire::item::Code;
 use crate::wire::item::envelope::{SLOTS_MAX, TEXTS_MAX};
 use crate::wire::item::scan;
 
+pub(super) type Envelope<'a> = crate::wire::item::envelope::Envelope<'a, Field>;
+pub(super) type Member = scan::Member<Field>;
+
 /// The list that the scanner notes members of `dimensions` in.
 pub(super) const DIMENSIONS: usize = 0;
 

@@ -1,17 +1,16 @@
 //! What an item measures: the three forms, told apart, and the rules for their numbers.
 
-use super::fields::Field;
+use super::fields::{Envelope, Field, Member};
 use super::number::{Range, double};
-use super::validate::{Envelope, Member};
 use crate::limits::{
     METRIC_COUNT_MAX, METRIC_SUMSQ_MAX, METRIC_SUMSQ_MIN, METRIC_VALUE_MAX, METRIC_VALUE_MIN, METRIC_VALUES_MAX,
 };
 use crate::wire::item::check::{missing, wrong_type};
 use crate::wire::item::reject::{Code, Rejection, excerpt};
-use crate::wire::item::scan::{Field as _, Kind};
+use crate::wire::item::scan::{Field as _, JsonType};
 
-/// How far a summary's numbers may be from fitting each other, relative to the largest: its sender added up doubles, or
-/// floats.
+/// How far a summary's numbers may be from fitting each other, relative to the largest: its sender added up doubles,
+/// or floats.
 const TOLERANCE: f64 = 1e-6;
 
 const VALUE: Range = Range { min: METRIC_VALUE_MIN, max: METRIC_VALUE_MAX };
@@ -125,7 +124,7 @@ fn read_summary(envelope: &Envelope<'_>) -> Result<Measure, Rejection> {
         let message = format!("the squares of the values add up to more than {METRIC_SUMSQ_MAX:e}");
         return Err(Rejection::validate(Code::MetricOutOfRange, message));
     }
-    // One value is a raw sample, whoever summarised it.
+    // One value is a raw sample, also when its sender summarised it.
     Ok(if count == 1 { Measure::Sample(sum) } else { Measure::Summary(Summary { count, sum, min, max, sumsq }) })
 }
 
@@ -151,8 +150,8 @@ fn as_double(count: i64) -> f64 {
 fn number(name: &str, envelope: &Envelope<'_>, member: &Member, range: Range) -> Result<f64, Rejection> {
     let raw = envelope.raw(member.value);
     match member.kind {
-        Kind::Number => double(raw, range).ok_or_else(|| out_of_range(name, raw, range)),
-        Kind::String if is_not_finite(raw) => Err(not_finite(name, raw)),
+        JsonType::Number => double(raw, range).ok_or_else(|| out_of_range(name, raw, range)),
+        JsonType::String if is_not_finite(raw) => Err(not_finite(name, raw)),
         _ => Err(wrong_type(member.field, member, "a number")),
     }
 }
@@ -161,7 +160,7 @@ fn number(name: &str, envelope: &Envelope<'_>, member: &Member, range: Range) ->
 fn values(envelope: &Envelope<'_>, member: &Member, samples: &mut Vec<f64>) -> Result<(), Rejection> {
     samples.clear();
     let expected = format!("an array of 1 to {METRIC_VALUES_MAX} numbers");
-    if member.kind != Kind::Array {
+    if member.kind != JsonType::Array {
         return Err(wrong_type(Field::Values, member, expected));
     }
     let raw = envelope.raw(member.value);

@@ -1,12 +1,7 @@
 //! Metrics: a request body in, COPY tuples and rejections out. Pure: no runtime, no sockets, no database.
 //!
-//! ```text
-//! body -> item (split, scan, envelope) -> validate -> encode -> Rows
-//!                                   \         \--------------> RejectedItem
-//! ```
-//!
-//! An item is one raw sample (`value`), several raw samples of one moment (`values`, a row each), or the summary of many
-//! (`count`, `sum`, `min`, `max` and, where its sender knew the spread, `sumsq` or `stddev`).
+//! An item is one raw sample (`value`), several raw samples of one moment (`values`, a row each), or the summary of
+//! many (`count`, `sum`, `min`, `max` and, where its sender knew the spread, `sumsq` or `stddev`).
 //!
 //! - `fields` has the names by which a metric's fields are known.
 //! - `number` makes doubles of JSON numbers, and refuses those that a double cannot hold as they are written.
@@ -24,13 +19,4 @@ mod validate;
 mod tests;
 
 pub use decode::Decoder;
-
-/// The columns of a tuple, in order, for `COPY metrics (...) FROM STDIN (FORMAT binary)`.
-pub const COPY_COLUMNS: &str = "batch_id, batch_seq, timestamp, created_at, tenant_id, asset_id, metric_type, metric_name, \
-value_count, value_sum, value_min, value_max, value_sumsq, dimensions";
-
-/// How many columns a tuple has.
-pub const COPY_COLUMN_COUNT: i16 = 14;
-
-/// The one stream of metrics.
-pub const STREAM: &str = "metrics";
+pub use encode::{COPY_COLUMN_COUNT, COPY_COLUMNS};

@@ -7,8 +7,8 @@ pub(super) struct Range {
     pub max: f64,
 }
 
-/// The double that a JSON number (its grammar already checked) stands for; None when its magnitude is out of range, also
-/// because it is nearer to zero than any double, or farther.
+/// The double that a JSON number (its grammar already checked) stands for; None when its magnitude is out of range,
+/// also because it is nearer to zero than any double, or farther.
 pub(super) fn double(text: &str, range: Range) -> Option<f64> {
     let value: f64 = text.parse().expect("the scanner has checked its grammar");
     let zero = value == 0.0 && mantissa(text).all(|digit| digit == b'0');

@@ -1,14 +1,11 @@
 //! The rules for metrics. [`ValidMetric`] can only be made here, so what is encoded has passed them.
 
-use super::fields::Field;
+use super::fields::{Envelope, Field};
 use super::measure::{Measure, measure};
 use crate::limits::{ASSET_ID_CHARS_MAX, METRIC_NAME_CHARS_MAX, METRIC_TYPE_CHARS_MAX};
 use crate::wire::item::check::{check_length, check_tenant, empty, missing, optional, string, timestamp, wrong_type};
-use crate::wire::item::scan::{Field as _, Kind};
+use crate::wire::item::scan::{Field as _, JsonType};
 use crate::wire::item::{Origin, Rejection};
-
-pub(super) type Envelope<'a> = crate::wire::item::envelope::Envelope<'a, Field>;
-pub(super) type Member = crate::wire::item::scan::Member<Field>;
 
 /// What bounds a sample's age.
 const RETENTION: &str = "raise retention.metrics, or the organization's own (tidegate orgs retention), to take older samples (until a day before it)";
@@ -39,7 +36,7 @@ pub(super) fn validate<'a>(
     let metric_name = required(&envelope, Field::MetricName, METRIC_NAME_CHARS_MAX)?;
     let metric_type = optional(&envelope, Field::MetricType, METRIC_TYPE_CHARS_MAX)?.unwrap_or(DEFAULT_TYPE);
     let timestamp_us = timestamp(&envelope, Field::Timestamp, origin, RETENTION)?;
-    if let Some(member) = envelope.member(Field::Dimensions).filter(|member| member.kind != Kind::Object) {
+    if let Some(member) = envelope.member(Field::Dimensions).filter(|member| member.kind != JsonType::Object) {
         return Err(wrong_type(Field::Dimensions, member, "an object"));
     }
     let measure = measure(&envelope, samples)?;

@@ -2,6 +2,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tidegate::wire::event::BodyForm;
+use tidegate::wire::item::BodyForm;
 
 fuzz_target!(|input: &[u8]| tidegate_fuzz::decoded::check(input, &[BodyForm::Ndjson]));

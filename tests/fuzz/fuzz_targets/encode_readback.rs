@@ -7,8 +7,10 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use futures_util::SinkExt;
 use libfuzzer_sys::fuzz_target;
-use tidegate::wire::event::pgcopy::{COPY_COLUMNS, COPY_HEADER, COPY_TRAILER};
-use tidegate::wire::event::{BodyForm, Decoded, Decoder};
+use tidegate::wire::event::COPY_COLUMNS;
+use tidegate::wire::event::Decoder;
+use tidegate::wire::item::pgcopy::{COPY_HEADER, COPY_TRAILER};
+use tidegate::wire::item::{BodyForm, Decoded};
 use tidegate_fuzz::tuple::{self, Tuple};
 use tidegate_fuzz::{decoded, defaults, origin, server};
 use tokio::runtime::Runtime;
@@ -62,7 +64,7 @@ async fn copy(client: &Client, decoded: &mut Decoded) {
     let mut stream = COPY_HEADER.to_vec();
     for (n, row) in decoded.rows.rows.iter().enumerate() {
         let tuple = &mut decoded.rows.bytes[row.bytes.start as usize..row.bytes.end as usize];
-        tidegate::wire::event::pgcopy::stamp(tuple, 7, i32::try_from(n).expect("few rows"));
+        tidegate::wire::item::pgcopy::stamp(tuple, 7, i32::try_from(n).expect("few rows"));
         stream.extend_from_slice(tuple);
     }
     stream.extend_from_slice(&COPY_TRAILER);

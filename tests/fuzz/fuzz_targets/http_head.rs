@@ -56,7 +56,8 @@ fn head(bytes: &[u8]) -> Option<&[u8]> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|end| &bytes[..end])
 }
 
-/// How many fields a head has; 0 when its lines do not end as they should, since then others may see another end of it.
+/// How many fields a head has; 0 when its lines do not end as they should, since then others may see another end of
+/// it.
 fn fields(head: &[u8]) -> usize {
     let lines = head.split(|byte| *byte == b'\n').count();
     let ends = head.windows(2).filter(|pair| pair == b"\r\n").count();

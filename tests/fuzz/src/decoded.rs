@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use tidegate::wire::event::{BodyForm, Decoded, Decoder, RowRef};
+use tidegate::wire::event::Decoder;
+use tidegate::wire::item::{BodyForm, Decoded, RowRef};
 
 use crate::tuple::{self, Tuple};
 use crate::{defaults, origin};
@@ -37,7 +38,7 @@ pub fn item<'b>(row: &RowRef, body: &'b [u8]) -> &'b str {
     std::str::from_utf8(&body[row.raw.start as usize..row.raw.end as usize]).expect("an accepted item is UTF-8")
 }
 
-/// Every item is a row or a rejection, in order, within the body; every row's tuple follows the one before.
+/// Every item is a row or a rejection, in order, within the body.
 fn conserves(decoded: &Decoded, body: &[u8]) {
     assert_eq!(decoded.rows.rows.len() + decoded.rejected.len(), decoded.items as usize);
     assert!(decoded.items > 0);
@@ -50,6 +51,11 @@ fn conserves(decoded: &Decoded, body: &[u8]) {
         assert!(end <= raw.start && raw.start <= raw.end && raw.end as usize <= body.len());
         end = raw.end;
     }
+    is_tidy(decoded);
+}
+
+/// Every row's tuple follows the one before, and every message can be stored.
+pub fn is_tidy(decoded: &Decoded) {
     let mut end = 0;
     for row in &decoded.rows.rows {
         assert_eq!(row.bytes.start, end);

@@ -5,7 +5,8 @@ pub mod metrics;
 pub mod server;
 pub mod tuple;
 
-use tidegate::wire::event::{Defaults, Origin, Window};
+use tidegate::wire::event::Defaults;
+use tidegate::wire::item::{Origin, TimeBounds};
 use uuid::Uuid;
 
 /// 2025-11-21T00:00:00Z.
@@ -20,7 +21,10 @@ pub fn origin() -> Origin<'static> {
         api_key_id: Uuid::from_u128(1),
         receipt: Uuid::from_u128(2),
         received_at_us: RECEIVED_AT_US,
-        window: Window { oldest_us: RECEIVED_AT_US - 31_536_000_000_000, newest_us: RECEIVED_AT_US + 604_800_000_000 },
+        bounds: TimeBounds {
+            oldest_us: RECEIVED_AT_US - 31_536_000_000_000,
+            newest_us: RECEIVED_AT_US + 604_800_000_000,
+        },
         item_bytes_max: ITEM_BYTES_MAX,
     }
 }

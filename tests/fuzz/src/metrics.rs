@@ -1,13 +1,15 @@
-//! What must hold of whatever a body of metrics is decoded to, and of each row beside an independent reading by serde_json.
+//! What must hold of whatever a body of metrics is decoded to, and of each row beside an independent reading by
+//! serde_json.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use tidegate::wire::event::{BodyForm, Decoded};
+use tidegate::wire::item::{BodyForm, Decoded};
 use tidegate::wire::metric::{COPY_COLUMN_COUNT, Decoder};
 
-use crate::decoded::item;
+use crate::decoded::{is_tidy, item};
 use crate::origin;
+use crate::tuple::columns;
 
 /// A tuple's columns by their place in `COPY_COLUMNS`; None is NULL.
 struct Tuple<'a>(Vec<Option<&'a [u8]>>);
@@ -24,18 +26,7 @@ const DIMENSIONS: usize = 13;
 
 impl<'a> Tuple<'a> {
     fn read(bytes: &'a [u8]) -> Self {
-        let (count, mut rest) = bytes.split_first_chunk::<2>().expect("a tuple has a count");
-        assert_eq!(i16::from_be_bytes(*count), COPY_COLUMN_COUNT);
-        let columns = (0..COPY_COLUMN_COUNT).map(|_| {
-            let (length, after) = rest.split_first_chunk::<4>().expect("a column has a length");
-            rest = after;
-            let length = usize::try_from(i32::from_be_bytes(*length)).ok()?;
-            let (value, after) = rest.split_at(length);
-            rest = after;
-            Some(value)
-        });
-        let tuple = Self(columns.collect());
-        assert!(rest.is_empty(), "bytes after the last column");
+        let tuple = Self(columns(bytes, COPY_COLUMN_COUNT));
         assert!(tuple.0[..MIN].iter().all(Option::is_some), "a column that is NULL");
         tuple
     }
@@ -64,7 +55,7 @@ pub fn check(input: &[u8]) {
     }
 }
 
-/// Every item is rejected or has rows of its own, in order; every row's tuple follows the one before.
+/// Every item is rejected or has rows of its own, in order.
 fn conserves(decoded: &Decoded) {
     let mut items: Vec<u32> = decoded.rows.rows.iter().map(|row| row.item).collect();
     assert!(items.is_sorted());
@@ -72,16 +63,7 @@ fn conserves(decoded: &Decoded) {
     items.extend(decoded.rejected.iter().map(|item| item.index));
     items.sort_unstable();
     assert!(items.into_iter().eq(0..decoded.items), "an item is in neither account, or in both");
-    let mut end = 0;
-    for row in &decoded.rows.rows {
-        assert_eq!(row.bytes.start, end);
-        end = row.bytes.end;
-    }
-    assert_eq!(end as usize, decoded.rows.bytes.len());
-    for item in &decoded.rejected {
-        let message = &item.rejection.message;
-        assert!(!message.is_empty() && !message.contains(char::is_control), "{message:?}");
-    }
+    is_tidy(decoded);
 }
 
 /// Reads the item a second time, by other means.

@@ -1,5 +1,5 @@
-//! The private server that `scripts/fuzz` starts for those targets that need one, and an instance of Tidegate inside of
-//! the fuzzer, so that its code is seen by the coverage.
+//! The private server that `scripts/fuzz` starts for those targets that need one, and an instance of Tidegate inside
+//! of the fuzzer, so that its code is seen by the coverage.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

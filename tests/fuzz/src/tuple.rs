@@ -1,6 +1,6 @@
 //! Reads a COPY tuple back, strictly.
 
-use tidegate::wire::event::pgcopy::COPY_COLUMN_COUNT;
+use tidegate::wire::event::COPY_COLUMN_COUNT;
 
 /// A tuple's columns in the order of `COPY_COLUMNS`; None is NULL.
 pub struct Tuple<'a>(Vec<Option<&'a [u8]>>);
@@ -19,22 +19,27 @@ const FIXED: [(usize, usize); 8] =
 pub const PAYLOAD: usize = 16;
 pub const METADATA: usize = 17;
 
+/// A tuple's columns; panics when they are not exactly as many as `count`.
+pub fn columns(bytes: &[u8], count: i16) -> Vec<Option<&[u8]>> {
+    let (counted, mut rest) = bytes.split_first_chunk::<2>().expect("a tuple has a count");
+    assert_eq!(i16::from_be_bytes(*counted), count);
+    let column = |_| {
+        let (length, after) = rest.split_first_chunk::<4>().expect("a column has a length");
+        rest = after;
+        let length = usize::try_from(i32::from_be_bytes(*length)).ok()?;
+        let (value, after) = rest.split_at(length);
+        rest = after;
+        Some(value)
+    };
+    let columns = (0..count).map(column).collect();
+    assert!(rest.is_empty(), "bytes after the last column");
+    columns
+}
+
 impl<'a> Tuple<'a> {
     /// Panics when the bytes are not exactly one well-formed tuple of `events`.
     pub fn read(bytes: &'a [u8]) -> Self {
-        let (count, mut rest) = bytes.split_first_chunk::<2>().expect("a tuple has a count");
-        assert_eq!(i16::from_be_bytes(*count), COPY_COLUMN_COUNT);
-        let columns: Vec<Option<&[u8]>> = (0..COPY_COLUMN_COUNT)
-            .map(|_| {
-                let (length, after) = rest.split_first_chunk::<4>().expect("a column has a length");
-                rest = after;
-                let length = usize::try_from(i32::from_be_bytes(*length)).ok()?;
-                let (value, after) = rest.split_at(length);
-                rest = after;
-                Some(value)
-            })
-            .collect();
-        assert!(rest.is_empty(), "bytes after the last column");
+        let columns = columns(bytes, COPY_COLUMN_COUNT);
         for (n, column) in columns.iter().enumerate() {
             assert!(column.is_some() || NULLABLE.contains(&n), "column {n} is NULL");
         }

@@ -6,11 +6,29 @@ use proptest::option;
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use crate::ingest::received::{Idempotency, Received};
 use crate::ingest::spool::request::{DecodeError, SUMMARY_BYTES_MAX};
 use crate::ingest::spool::{PossiblyCommitted, SpooledRequest, Summary, recover_bytes};
 use crate::limits::TENANT_ID_CHARS_MAX;
+use crate::model::Kind;
 use crate::wire::event::Defaults;
 use crate::wire::item::BodyForm;
+
+/// A request as it comes in.
+pub fn received(tenant_id: &str, body: &'static str) -> Received {
+    Received {
+        tenant_id: tenant_id.into(),
+        api_key_id: Uuid::now_v7(),
+        keep_days: None,
+        receipt: Uuid::now_v7(),
+        received_at_us: 1,
+        route: "/v1/events".into(),
+        kind: Kind::Events,
+        form: BodyForm::Json,
+        defaults: Defaults::default(),
+        body: Bytes::from_static(body.as_bytes()),
+    }
+}
 
 fn request() -> impl Strategy<Value = SpooledRequest> {
     let form = prop_oneof![
@@ -23,27 +41,30 @@ fn request() -> impl Strategy<Value = SpooledRequest> {
     let defaults = (text(), text(), text(), any::<bool>());
     let attempt = option::of(("[0-9]{1,20}", any::<i64>(), vec(any::<i64>(), 0..20)));
     let counts = (any::<i64>(), any::<u32>(), any::<u32>(), any::<u32>());
-    let names = ("\\PC{0,60}", "\\PC{0,60}", "\\PC{0,60}", option::of("\\PC{0,60}"));
+    let kind = prop_oneof![Just(Kind::Events), Just(Kind::Metrics)];
+    let names = ("\\PC{0,60}", "\\PC{0,60}", kind, option::of(("\\PC{0,60}", any::<[u8; 32]>())));
     let ids = (any::<u128>(), any::<u128>(), option::of(any::<i32>()));
-    let rest = (ids, option::of(any::<[u8; 32]>()), vec(any::<u8>(), 0..300));
+    let rest = (ids, vec(any::<u8>(), 0..300));
     (names, rest, form, defaults, counts, attempt).prop_map(
-        |(names, ((api_key_id, receipt, keep_days), sha256, body), form, defaults, counts, attempt)| SpooledRequest {
-            tenant_id: names.0,
-            api_key_id: Uuid::from_u128(api_key_id),
-            keep_days,
-            receipt: Uuid::from_u128(receipt),
-            idempotency_key: names.3,
-            sha256,
-            route: names.1,
-            content_type: names.2,
-            form,
-            defaults: Defaults {
-                event_type: defaults.0,
-                source_module: defaults.1,
-                stream: defaults.2,
-                wrap: defaults.3,
+        |(names, ((api_key_id, receipt, keep_days), body), form, defaults, counts, attempt)| SpooledRequest {
+            received: Received {
+                tenant_id: names.0.into(),
+                api_key_id: Uuid::from_u128(api_key_id),
+                keep_days,
+                receipt: Uuid::from_u128(receipt),
+                received_at_us: counts.0,
+                route: names.1.into(),
+                kind: names.2,
+                form,
+                defaults: Defaults {
+                    event_type: defaults.0,
+                    source_module: defaults.1,
+                    stream: defaults.2,
+                    wrap: defaults.3,
+                },
+                body: body.into(),
             },
-            received_at_us: counts.0,
+            idempotency: names.3.map(|(key, sha256)| Idempotency { key, sha256 }),
             items: counts.1,
             accepted: counts.2,
             rejected: counts.3,
@@ -52,7 +73,6 @@ fn request() -> impl Strategy<Value = SpooledRequest> {
                 server_start_us,
                 batch_ids,
             }),
-            body: body.into(),
         },
     )
 }
@@ -69,16 +89,17 @@ proptest! {
         let read = SpooledRequest::decode(&bytes).unwrap();
         prop_assert_eq!(&read, &request);
         // The body is not copied.
-        prop_assert!(request.body.is_empty() || bytes.as_ptr_range().contains(&read.body.as_ptr()));
+        let body = &read.received.body;
+        prop_assert!(body.is_empty() || bytes.as_ptr_range().contains(&body.as_ptr()));
         let summary = Summary::decode(&bytes).unwrap();
-        prop_assert_eq!((summary.tenant_id, summary.receipt), (request.tenant_id, request.receipt));
+        prop_assert_eq!((&*summary.tenant_id, summary.receipt), (&*request.received.tenant_id, request.received.receipt));
         prop_assert_eq!((summary.items, summary.accepted), (request.items, request.accepted));
     }
 
     #[test]
     fn a_request_cut_short_is_refused(request in request(), part in 0.0..1.0) {
         let bytes = encoded(&request);
-        let head = bytes.len() - request.body.len();
+        let head = bytes.len() - request.received.body.len();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let cut = (head as f64 * part) as usize;
         prop_assert_eq!(SpooledRequest::decode(&bytes.slice(..cut)), Err(DecodeError::Short));
@@ -100,6 +121,33 @@ proptest! {
     fn any_bytes_are_recovered_from(bytes in vec(any::<u8>(), 0..2000)) {
         prop_assert_eq!(recover_bytes(&bytes).records, 0);
     }
+}
+
+/// As versions 2 and 1 wrote it: with a content type where the kind is, and version 1 without the days.
+#[test]
+fn records_of_earlier_versions_are_read() {
+    for (route, kind) in [("/v1/events", Kind::Events), ("/v1/metrics", Kind::Metrics)] {
+        let received = Received { route: route.into(), kind, ..received("acme", "{}") };
+        let request = SpooledRequest { received, idempotency: None, items: 1, accepted: 1, rejected: 0, attempt: None };
+        let bytes = encoded(&request);
+        let text = |text: &str| [&u32::try_from(text.len()).unwrap().to_le_bytes(), text.as_bytes()].concat();
+        let kind_text = text(kind.table());
+        let at = bytes.windows(kind_text.len()).position(|window| window == kind_text).unwrap();
+        let second = [&[2], &bytes[1..at], &text("application/json"), &bytes[at + kind_text.len()..]].concat();
+        // Behind version, tenant, receipt, time, three counts and the key's id.
+        let days_at = 1 + 8 + 16 + 8 + 12 + 16;
+        let first = [&[1], &second[1..days_at], &second[days_at + 1..]].concat();
+        for bytes in [second, first] {
+            assert_eq!(SpooledRequest::decode(&bytes.into()), Ok(request.clone()));
+        }
+    }
+    let unknown = Received { route: "/v1/other".into(), ..received("acme", "{}") };
+    let request =
+        SpooledRequest { received: unknown, idempotency: None, items: 1, accepted: 1, rejected: 0, attempt: None };
+    let mut bytes = encoded(&request).to_vec();
+    assert_eq!(SpooledRequest::decode(&bytes.clone().into()), Ok(request));
+    bytes[0] = 2;
+    assert_eq!(SpooledRequest::decode(&bytes.into()), Err(DecodeError::Invalid("kind")));
 }
 
 #[test]

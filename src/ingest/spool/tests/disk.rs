@@ -7,11 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::codec::received;
 use crate::ingest::spool::{
     AppendError, Disk, KeepError, Meta, Spool, SpoolConfig, SpoolError, SpooledRequest, Stats, Totals,
 };
-use crate::wire::event::Defaults;
-use crate::wire::item::BodyForm;
 
 fn config(dir: &Path) -> SpoolConfig {
     SpoolConfig { dir: dir.join("data/spool"), max_bytes: 1 << 20, segment_bytes: 4096 }
@@ -27,22 +26,12 @@ fn meta() -> Meta {
 
 fn request(tenant_id: &str, body: &'static str) -> SpooledRequest {
     SpooledRequest {
-        tenant_id: tenant_id.into(),
-        api_key_id: Uuid::now_v7(),
-        keep_days: None,
-        receipt: Uuid::now_v7(),
-        idempotency_key: None,
-        sha256: None,
-        route: "/v1/events".into(),
-        content_type: "application/json".into(),
-        form: BodyForm::Json,
-        defaults: Defaults::default(),
-        received_at_us: 1,
+        received: received(tenant_id, body),
+        idempotency: None,
         items: 3,
         accepted: 2,
         rejected: 1,
         attempt: None,
-        body: Bytes::from_static(body.as_bytes()),
     }
 }
 
@@ -157,17 +146,17 @@ async fn a_receipt_is_found_by_its_tenant_until_it_is_drained() {
         spool.append(request.encode(), request.meta()).await.unwrap();
     }
     for request in &requests {
-        let found = spool.find(&request.tenant_id, request.receipt).await.unwrap();
+        let found = spool.find(&request.received.tenant_id, request.received.receipt).await.unwrap();
         assert_eq!((found.items, found.accepted, found.rejected), (3, 2, 1));
-        assert_eq!(spool.find("c", request.receipt).await, None);
+        assert_eq!(spool.find("c", request.received.receipt).await, None);
     }
     assert_eq!(spool.find("a", Uuid::now_v7()).await, None);
     let entries = spool.next(1 << 20).await;
     let first = SpooledRequest::decode(&entries[0].payload).unwrap();
     assert_eq!(first, requests[0]);
     spool.acknowledge(entries[0].sequence).await.unwrap();
-    assert_eq!(spool.find("a", first.receipt).await, None);
-    assert!(spool.find("b", requests[1].receipt).await.is_some());
+    assert_eq!(spool.find("a", first.received.receipt).await, None);
+    assert!(spool.find("b", requests[1].received.receipt).await.is_some());
     spool.close().await;
 }
 

@@ -141,7 +141,7 @@ fn escaped_text_is_decoded() {
 
 #[test]
 fn the_window_includes_its_ends() {
-    let Window { oldest_us, newest_us } = origin().window;
+    let TimeBounds { oldest_us, newest_us } = origin().bounds;
     for (at, inside) in [(oldest_us, true), (oldest_us - 1, false), (newest_us, true), (newest_us + 1, false)] {
         let decoded = decode(event(&format!(r#","timestamp":{at}"#)));
         assert_eq!(decoded.rows.rows.first().map(|row| row.timestamp_us), inside.then_some(at));

@@ -42,11 +42,11 @@ fn each_poison_costs_one_item_of_a_thousand() {
         let array = [b"[".as_slice(), &body(&bad, b","), b"]"].concat();
         for (body, form) in [(array, BodyForm::Json), (body(&bad, b"\n"), BodyForm::Ndjson)] {
             let decoded = decode_as(&body, form).unwrap();
-            assert_eq!((decoded.items as usize, decoded.rejected.len()), (ITEMS, 1), "{expected}");
+            assert_eq!((decoded.items as usize, decoded.rejected.len()), (ITEMS, 1), "{expected:?}");
             let item = &decoded.rejected[0];
             assert_eq!((item.index as usize, item.rejection.code), (BAD, expected));
-            assert_eq!(&body[item.raw.start as usize..item.raw.end as usize], bad, "{expected}");
-            let rows = rows(&decoded);
+            assert_eq!(&body[item.raw.start as usize..item.raw.end as usize], bad, "{expected:?}");
+            let rows = Row::all(COPY_COLUMNS, &decoded);
             assert_eq!(rows.len(), ITEMS - 1);
             for (row, at) in rows.iter().zip(&decoded.rows.rows) {
                 assert_eq!(row.text("asset_id"), format!("asset-{}", at.item));
@@ -74,5 +74,8 @@ fn valid_neighbours_of_invalid_utf8_keep_their_text() {
     let body = [b"[".as_slice(), good.as_bytes(), b",{\"a\":\"\xff\"},", good.as_bytes(), b"]"].concat();
     let decoded = decode(&body);
     assert_eq!(decoded.rejected[0].rejection.code, Code::InvalidUtf8);
-    assert_eq!(rows(&decoded).iter().map(|row| row.text("asset_id")).collect::<Vec<_>>(), ["größe", "größe"]);
+    assert_eq!(
+        Row::all(COPY_COLUMNS, &decoded).iter().map(|row| row.text("asset_id")).collect::<Vec<_>>(),
+        ["größe", "größe"]
+    );
 }

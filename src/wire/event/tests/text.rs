@@ -15,8 +15,9 @@ fn numbers_and_spaces_are_kept_to_the_letter() {
 fn ten_megabytes_of_brackets() {
     let brackets = "[".repeat(10 * MIB);
     for body in [brackets.clone(), format!("{{\"payload\":{brackets}"), "{\"a\":".repeat(2 * MIB)] {
-        assert!(matches!(decode_as(&body, BodyForm::Json), Err(BodyError::NotJson { .. })));
-        assert!(matches!(decode_as(&body, BodyForm::Ndjson), Err(BodyError::NotJson { .. })));
+        for form in [BodyForm::Json, BodyForm::Ndjson] {
+            assert!(decode_as(&body, form).is_ok_and(|decoded| decoded.not_json));
+        }
     }
     let closed = format!("[{},{{\"payload\":{brackets}{}}},{}]", event(""), "]".repeat(10 * MIB), event(""));
     let decoded = decode(&closed);
@@ -70,11 +71,12 @@ fn a_decoder_forgets_the_body_before() {
     let good = event(r#","stream":"a\\b","metadata":{"extra":1},"context":{"asset_id":"x","y":1},"z":1"#);
     let stripped = |mut decoded: Decoded| {
         decoded.rows.rows.iter_mut().for_each(|row| row.id = Uuid::nil());
-        let rows = rows(&decoded).into_iter().map(|row| row.json("metadata").to_owned()).collect::<Vec<_>>();
+        let rows =
+            Row::all(COPY_COLUMNS, &decoded).into_iter().map(|row| row.json("metadata").to_owned()).collect::<Vec<_>>();
         (decoded.rows.rows, decoded.rows.streams, decoded.rejected, rows)
     };
     let first = stripped(decode(&good).unwrap());
     decode(&format!("[{},{{\"a\":[1}},5]", event(r#","stream":"other","metadata":{"receipt":1}"#))).unwrap();
-    decode("nonsense").unwrap_err();
+    assert!(decode("nonsense").unwrap().not_json);
     assert_eq!(stripped(decode(&good).unwrap()), first);
 }

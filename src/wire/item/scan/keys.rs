@@ -1,8 +1,12 @@
 //! Finds keys that occur twice in one object. Small objects are compared as they are read, larger ones sorted once
 //! they are complete, so that no object costs more than n log n.
 
-use super::MAX_OPEN;
 use super::text::unescape;
+use crate::limits::JSON_DEPTH_MAX;
+
+/// Most containers open at once: the item itself, and a field's value at its greatest depth.
+pub(super) const MAX_OPEN: usize = JSON_DEPTH_MAX + 1;
+const _: () = assert!(MAX_OPEN < u128::BITS as usize, "one bit of a u128 for each open container");
 
 /// Up to this many keys every new one is compared with those before it.
 const LINEAR_MAX: usize = 16;

@@ -2,20 +2,21 @@
 
 use std::fmt::Debug;
 
-use crate::wire::item::Code;
+use crate::wire::item::reject::Code;
 
 /// Nested objects of an item whose members are noted as well, at most.
 pub(crate) const NESTS_MAX: usize = 2;
 
-/// The names by which the members of one kind of item are known. The scanner is made for each kind by itself, so that none
-/// of this is decided while it runs.
+/// The names by which the members of one kind of item are known. The scanner is made for each kind by itself, so that
+/// none of this is decided while it runs.
 pub(crate) trait Field: Copy + Eq + Debug {
     /// No field; kept as it is.
     const UNKNOWN: Self;
     /// How many of the fields that come first can be text or a number.
     const SCALARS: usize;
 
-    /// The field that a key names, and the rank of that name: 0 for the canonical one, then the aliases in their order.
+    /// The field that a key names, and the rank of that name: 0 for the canonical one, then the aliases in their
+    /// order.
     fn lookup(name: &[u8]) -> (Self, u8);
 
     /// Its place in an envelope; from `SLOTS_MAX` on it has none.
@@ -35,7 +36,7 @@ pub(crate) trait Field: Copy + Eq + Debug {
     }
 
     /// Whether a value of this type makes a member the field; one that is not is like an unknown one.
-    fn may_be(self, _kind: Kind) -> bool {
+    fn may_be(self, _kind: JsonType) -> bool {
         true
     }
 }
@@ -48,7 +49,7 @@ pub(crate) struct Span {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum JsonType {
     Null,
     Bool,
     Number,
@@ -57,7 +58,7 @@ pub(crate) enum Kind {
     Array,
 }
 
-impl Kind {
+impl JsonType {
     /// The type's name with its article, for messages.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -80,7 +81,7 @@ pub(crate) struct Member<F> {
     pub key: Span,
     /// With its quotes or brackets.
     pub value: Span,
-    pub kind: Kind,
+    pub kind: JsonType,
     /// A string with a backslash in it.
     pub escaped: bool,
 }
@@ -91,7 +92,7 @@ impl<F: Field> Member<F> {
         rank: 0,
         key: Span { start: 0, end: 0 },
         value: Span { start: 0, end: 0 },
-        kind: Kind::Null,
+        kind: JsonType::Null,
         escaped: false,
     };
 }

@@ -6,17 +6,14 @@ mod keys;
 mod members;
 mod text;
 
-pub(crate) use members::{Field, Kind, Member, NESTS_MAX, Span};
+pub(crate) use members::{Field, JsonType, Member, NESTS_MAX, Span};
+pub(crate) use text::Syntax;
 
-use keys::Keys;
-use text::{next_special, number, string};
+use keys::{Keys, MAX_OPEN};
+use text::{Flaw, next_special, number, string};
 
 use super::reject::Code;
 use crate::limits::JSON_DEPTH_MAX;
-
-/// Most containers open at once: the item itself, and a field's value at its greatest depth.
-const MAX_OPEN: usize = JSON_DEPTH_MAX + 1;
-const _: () = assert!(MAX_OPEN < u128::BITS as usize, "one bit of a u128 for each open container");
 
 /// What an item's members mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,26 +24,11 @@ pub(crate) enum Shape {
     Wrapped,
 }
 
-/// Where the grammar is broken.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Syntax {
-    /// Byte position within the item.
-    pub at: usize,
-    pub expected: &'static str,
-}
-
 /// What makes a grammatical item unacceptable.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Poison {
     pub code: Code,
     pub at: usize,
-}
-
-/// What cannot be stored in a string.
-#[derive(Debug, Clone, Copy)]
-enum Flaw {
-    Nul { at: usize },
-    LoneSurrogate { at: usize },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -57,8 +39,8 @@ pub(crate) struct Scanned {
     pub poison: Option<Poison>,
 }
 
-/// The scanner, with buffers that items share. After a scan, `members` are the item's own, `nested` those of its fields
-/// that have a list there, where they are objects.
+/// The scanner, with buffers that items share. After a scan, `members` are the item's own, `nested` those of its
+/// fields that have a list there, where they are objects.
 #[derive(Debug)]
 pub(crate) struct Scanner<F> {
     pub members: Vec<Member<F>>,
@@ -157,9 +139,9 @@ impl<F: Field> Walk<'_, '_, F> {
     fn value(&mut self) -> Result<bool, Syntax> {
         let start = self.at;
         let (kind, escaped) = match self.peek() {
-            Some(b'"') => (Kind::String, self.string()?),
+            Some(b'"') => (JsonType::String, self.string()?),
             Some(open @ (b'{' | b'[')) => {
-                let kind = if open == b'{' { Kind::Object } else { Kind::Array };
+                let kind = if open == b'{' { JsonType::Object } else { JsonType::Array };
                 self.note_start(start, kind, false);
                 return self.container(open == b'{');
             }
@@ -170,11 +152,11 @@ impl<F: Field> Walk<'_, '_, F> {
                 if number.too_large {
                     self.poison(Code::NumberTooLarge, start);
                 }
-                (Kind::Number, false)
+                (JsonType::Number, false)
             }
-            Some(b't') => (Kind::Bool, self.word(b"true")?),
-            Some(b'f') => (Kind::Bool, self.word(b"false")?),
-            Some(b'n') => (Kind::Null, self.word(b"null")?),
+            Some(b't') => (JsonType::Bool, self.word(b"true")?),
+            Some(b'f') => (JsonType::Bool, self.word(b"false")?),
+            Some(b'n') => (JsonType::Null, self.word(b"null")?),
             _ => return Err(self.expected("a value")),
         };
         self.note_start(start, kind, escaped);
@@ -248,7 +230,7 @@ impl<F: Field> Walk<'_, '_, F> {
     }
 
     #[inline]
-    fn note_start(&mut self, start: usize, kind: Kind, escaped: bool) {
+    fn note_start(&mut self, start: usize, kind: JsonType, escaped: bool) {
         if self.open != 0 && self.open <= self.records {
             let member = &mut self.current[self.open - 1];
             (member.value.start, member.kind, member.escaped) = (start, kind, escaped);

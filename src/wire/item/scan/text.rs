@@ -1,7 +1,21 @@
 //! JSON strings and numbers: their grammar, and what PostgreSQL would refuse in them.
 
-use super::{Flaw, Syntax};
 use crate::limits::NUMBER_DIGITS_MAX;
+
+/// Where the grammar is broken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Syntax {
+    /// Byte position within the item.
+    pub at: usize,
+    pub expected: &'static str,
+}
+
+/// What cannot be stored in a string.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Flaw {
+    Nul { at: usize },
+    LoneSurrogate { at: usize },
+}
 
 pub(super) struct StringEnd {
     /// Just past the closing quote.

@@ -47,7 +47,7 @@ fn values_are_rows_of_their_own() {
         format!("[{},{}]", metric(r#","values":[ 1 , -2.5,3e2 ],"dimensions":{"k":"v"}"#), metric(",\"value\":9"));
     let decoded = decode(&body);
     assert_eq!((decoded.items, decoded.accepted(), decoded.rejected.len()), (2, 2, 0));
-    let rows = rows(&decoded);
+    let rows = Row::all(COPY_COLUMNS, &decoded);
     assert_eq!(rows.iter().map(|row| row.double("value_sum").unwrap()).collect::<Vec<_>>(), [1.0, -2.5, 300.0, 9.0]);
     assert!(rows[..3].iter().all(|row| row.dimensions() == Some(r#"{"k":"v"}"#) && row.int("value_count") == 1));
     let of_items: Vec<u32> = decoded.rows.rows.iter().map(|row| row.item).collect();

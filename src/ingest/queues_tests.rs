@@ -23,8 +23,8 @@ impl Load for Item {
 
 const LINGER: Duration = Duration::from_millis(5);
 
-fn lanes(joined_max: usize) -> Lanes<Item> {
-    Lanes::new(Seal { rows: 1000, bytes: 1 << 20, linger: LINGER, joined_max })
+fn queues(joined_max: usize) -> Queues<Item> {
+    Queues::new(Seal { rows: 1000, bytes: 1 << 20, linger: LINGER, joined_max })
 }
 
 fn item(tenant: &str, rows: usize, number: u32) -> Item {
@@ -46,38 +46,38 @@ fn tenants(batch: &[Item]) -> Vec<&str> {
 
 #[test]
 fn a_full_tenant_leaves_at_once_and_alone() {
-    let (mut lanes, now) = (lanes(1), Instant::now());
-    assert!(lanes.push(item("small", 10, 0), now), "the first one starts the linger");
-    assert!(lanes.push(item("big", 600, 1), now));
-    assert_eq!(lanes.next(now, false, 0), Next::Wait(now + LINGER));
-    assert!(lanes.push(item("big", 600, 2), now), "full");
-    let first = batch(lanes.next(now, false, 0));
+    let (mut queues, now) = (queues(1), Instant::now());
+    assert!(queues.push(item("small", 10, 0), now), "the first one starts the linger");
+    assert!(queues.push(item("big", 600, 1), now));
+    assert_eq!(queues.next(now, false, 0), Next::Wait(now + LINGER));
+    assert!(queues.push(item("big", 600, 2), now), "full");
+    let first = batch(queues.next(now, false, 0));
     assert_eq!(first.iter().map(|item| item.number).collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(lanes.next(now, false, 0), Next::Wait(now + LINGER));
-    assert_eq!(tenants(&batch(lanes.next(now + LINGER, false, 0))), ["small"]);
-    assert_eq!(lanes.next(now, false, 0), Next::Idle);
-    assert_eq!((lanes.len(), lanes.bytes()), (0, 0));
+    assert_eq!(queues.next(now, false, 0), Next::Wait(now + LINGER));
+    assert_eq!(tenants(&batch(queues.next(now + LINGER, false, 0))), ["small"]);
+    assert_eq!(queues.next(now, false, 0), Next::Idle);
+    assert_eq!((queues.len(), queues.rows), (0, 0));
 }
 
 #[test]
 fn bytes_seal_as_well_as_rows() {
-    let (mut lanes, now) = (lanes(1), Instant::now());
-    lanes.seal.bytes = 4000;
-    lanes.push(item("a", 10, 0), now);
-    lanes.push(item("a", 1, 1), now);
-    assert_eq!(batch(lanes.next(now, false, 0)).len(), 1);
-    assert_eq!(lanes.next(now, false, 0), Next::Wait(now + LINGER));
+    let (mut queues, now) = (queues(1), Instant::now());
+    queues.seal.bytes = 4000;
+    queues.push(item("a", 10, 0), now);
+    queues.push(item("a", 1, 1), now);
+    assert_eq!(batch(queues.next(now, false, 0)).len(), 1);
+    assert_eq!(queues.next(now, false, 0), Next::Wait(now + LINGER));
 }
 
 #[test]
 fn small_tenants_share_a_batch_of_bounded_size() {
-    let (mut lanes, now) = (lanes(4), Instant::now());
+    let (mut queues, now) = (queues(4), Instant::now());
     for number in 0..10_000 {
-        lanes.push(item(&format!("t{number}"), 10, number), now);
+        queues.push(item(&format!("t{number}"), 10, number), now);
     }
     let mut taken = 0;
-    while lanes.len() > 0 {
-        let batch = batch(lanes.next(now + LINGER, false, 0));
+    while queues.len() > 0 {
+        let batch = batch(queues.next(now + LINGER, false, 0));
         assert_eq!(batch.iter().map(|item| item.rows).sum::<usize>(), 1000);
         taken += batch.len();
     }
@@ -86,14 +86,14 @@ fn small_tenants_share_a_batch_of_bounded_size() {
 
 #[test]
 fn a_huge_tenant_fills_many_batches_and_delays_nobody() {
-    let (mut lanes, now) = (lanes(1), Instant::now());
+    let (mut queues, now) = (queues(1), Instant::now());
     for number in 0..100 {
-        lanes.push(item("huge", 1000, number), now);
+        queues.push(item("huge", 1000, number), now);
     }
-    lanes.push(item("other", 1000, 0), now);
-    lanes.push(item("small", 1, 0), now);
+    queues.push(item("other", 1000, 0), now);
+    queues.push(item("small", 1, 0), now);
     let later = now + LINGER;
-    let order: Vec<String> = (0..4).map(|_| tenants(&batch(lanes.next(later, false, 3)))[0].to_owned()).collect();
+    let order: Vec<String> = (0..4).map(|_| tenants(&batch(queues.next(later, false, 3)))[0].to_owned()).collect();
     assert_eq!(order, ["huge", "small", "other", "huge"]);
 }
 
@@ -101,20 +101,20 @@ fn a_huge_tenant_fills_many_batches_and_delays_nobody() {
 fn batches_share_a_transaction_only_when_writers_are_short() {
     let now = Instant::now();
     let count = |idle: usize| {
-        let mut lanes = lanes(4);
+        let mut queues = queues(4);
         for number in 0..5 {
-            lanes.push(item(&format!("t{number}"), 1000, number), now);
+            queues.push(item(&format!("t{number}"), 1000, number), now);
         }
-        batch(lanes.next(now, false, idle)).len()
+        batch(queues.next(now, false, idle)).len()
     };
     assert_eq!([count(0), count(3), count(4), count(9)], [4, 2, 1, 1]);
 }
 
 #[test]
 fn closing_makes_everything_due() {
-    let (mut lanes, now) = (lanes(1), Instant::now());
-    lanes.push(item("a", 1, 0), now);
-    assert_eq!(batch(lanes.next(now, true, 0)).len(), 1);
+    let (mut queues, now) = (queues(1), Instant::now());
+    queues.push(item("a", 1, 0), now);
+    assert_eq!(batch(queues.next(now, true, 0)).len(), 1);
 }
 
 /// Random traffic: everything comes out once, each tenant's in order, and nobody is passed over for long.
@@ -128,7 +128,7 @@ fn a_random_run_loses_and_reorders_nothing() {
             state ^= state << 17;
             state % below
         };
-        let mut lanes = lanes(1 + usize::try_from(random(4)).expect("small"));
+        let mut queues = queues(1 + usize::try_from(random(4)).expect("small"));
         let mut now = Instant::now();
         let mut sent: BTreeMap<String, u32> = BTreeMap::new();
         let mut seen: BTreeMap<String, u32> = BTreeMap::new();
@@ -143,11 +143,11 @@ fn a_random_run_loses_and_reorders_nothing() {
                 let rows = usize::try_from(1 + random(rows_max)).expect("small");
                 let number = sent.entry(tenant.clone()).or_default();
                 waiting_since.insert((tenant.clone(), *number), picks);
-                lanes.push(item(&tenant, rows, *number), now);
+                queues.push(item(&tenant, rows, *number), now);
                 *number += 1;
             } else {
                 now += Duration::from_micros(random(4000));
-                if let Next::Batch(batch) = lanes.next(now, draining, usize::try_from(random(5)).expect("small")) {
+                if let Next::Batch(batch) = queues.next(now, draining, usize::try_from(random(5)).expect("small")) {
                     picks += 1;
                     assert!(!batch.is_empty(), "seed {seed}");
                     for item in batch {
@@ -160,14 +160,14 @@ fn a_random_run_loses_and_reorders_nothing() {
                     }
                 }
             }
-            assert_eq!(lanes.len(), waiting_since.len(), "seed {seed}");
+            assert_eq!(queues.len(), waiting_since.len(), "seed {seed}");
         }
-        while let Next::Batch(batch) = lanes.next(now, true, 0) {
+        while let Next::Batch(batch) = queues.next(now, true, 0) {
             for item in batch {
                 *seen.entry(item.tenant_id.to_string()).or_default() += 1;
             }
         }
         assert_eq!(sent, seen, "seed {seed}");
-        assert_eq!((lanes.len(), lanes.bytes(), lanes.tenants.len()), (0, 0, 0), "seed {seed}: memory");
+        assert_eq!((queues.len(), queues.rows, queues.tenants.len()), (0, 0, 0), "seed {seed}: memory");
     }
 }

@@ -1,0 +1,79 @@
+//! A submission: a request decoded and on its way into the database, and how it is answered.
+
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::budget::Reservation;
+use super::conservation::{Held, Settled};
+use super::outcome::{Outcome, Reply};
+use super::received::{Idempotency, Received};
+use super::rejections::Rejections;
+use crate::wire::item::Decoded;
+
+/// A request, decoded and waiting to be written.
+pub struct Submission {
+    pub received: Received,
+    /// The sender's idempotency key, if it sent one.
+    pub idempotency: Option<Idempotency>,
+    /// Its rows and the items rejected so far.
+    pub decoded: Decoded,
+    /// When it was handed over; it is written, spooled or refused within a deadline counted from this.
+    pub arrived: Instant,
+    /// Its items in the books.
+    pub held: Held,
+    /// Its bytes in the budget; None for what was read back from the spool.
+    #[expect(dead_code, reason = "held until the request is answered, for its Drop")]
+    pub reservation: Option<Reservation>,
+    /// Where its answer goes; nobody listens once the sender is gone, but it is written all the same.
+    pub reply: Option<oneshot::Sender<Reply>>,
+}
+
+impl Submission {
+    /// What it takes of the budget, in bytes: body, encoded rows, rejections.
+    pub fn held_bytes(&self) -> usize {
+        self.received.body.len() + self.decoded.rows.bytes.len() + self.decoded.rejected_bytes()
+    }
+
+    /// The outcome if the batch commits now, with `duplicates` of its rows already there.
+    pub fn outcome(&self, duplicates: u32) -> Outcome {
+        let accepted = self.decoded.accepted();
+        let http_status = match accepted {
+            0 if self.decoded.not_json => 400,
+            0 => 422,
+            _ => 200,
+        };
+        Outcome {
+            http_status,
+            spooled: false,
+            receipt: self.received.receipt,
+            accepted: accepted - duplicates,
+            rejected: self.decoded.items - accepted,
+            duplicates,
+            replayed: false,
+            rejections: Rejections::of(&self.decoded.rejected),
+        }
+    }
+
+    /// Books its items and answers.
+    pub fn finish(self, reply: Reply) {
+        let items = self.held.items();
+        self.held.settle(match &reply {
+            Ok(outcome) => outcome.settled(items),
+            Err(_) => Settled { refused: items, ..Settled::default() },
+        });
+        // A sender that hung up does not hear the answer; its retry will.
+        let _ = self.reply.map(|sender| sender.send(reply));
+    }
+
+    /// Books its items as safe on disk and answers so.
+    pub fn finish_spooled(self) {
+        let mut outcome = self.outcome(0);
+        outcome.spooled = true;
+        if outcome.http_status == 200 {
+            outcome.http_status = 202;
+        }
+        self.held.spooled();
+        let _ = self.reply.map(|sender| sender.send(Ok(outcome)));
+    }
+}
