@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tidegate::limits::MIB;
 use tidegate::load::{Format, SampleGenerator};
 use tidegate::wire::event::{Decoder, Defaults};
-use tidegate::wire::item::{BodyForm, Origin, TimeBounds};
+use tidegate::wire::item::{BodyForm, ItemContext, TimeBounds};
 use tidegate::wire::metric;
 use uuid::Uuid;
 
@@ -17,8 +17,8 @@ const SEED: u64 = 0x7469_6465_6761_7465;
 /// 2025-11-21T00:00:00Z.
 const RECEIVED_AT_US: i64 = 1_763_683_200_000_000;
 
-fn origin() -> Origin<'static> {
-    Origin {
+fn origin() -> ItemContext<'static> {
+    ItemContext {
         tenant_id: "acme",
         api_key_id: Uuid::from_u128(1),
         receipt: Uuid::from_u128(2),

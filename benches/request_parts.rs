@@ -10,7 +10,7 @@ use tidegate::load::{Format, Generator};
 use tidegate::tenancy::ApiKey;
 use tidegate::wire::event::{Decoder, Defaults};
 use tidegate::wire::item::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
-use tidegate::wire::item::{BodyForm, Decoded, Origin, TimeBounds};
+use tidegate::wire::item::{BodyForm, Decoded, ItemContext, TimeBounds};
 use uuid::Uuid;
 
 const ITEMS: usize = 1000;
@@ -18,8 +18,8 @@ const GENERATOR: Generator = Generator { seed: 0x7469_6465, assets: 2000 };
 /// 2025-11-21T00:00:00Z.
 const RECEIVED_AT_US: i64 = 1_763_683_200_000_000;
 
-fn origin() -> Origin<'static> {
-    Origin {
+fn origin() -> ItemContext<'static> {
+    ItemContext {
         tenant_id: "acme",
         api_key_id: Uuid::from_u128(1),
         receipt: Uuid::from_u128(2),

@@ -16,8 +16,8 @@ use crate::correlate::{Anomalies, Correlations};
 use crate::http::{self, Api, Readiness};
 use crate::inferred::Inferred;
 use crate::ingest::{Ingest, Workers};
-use crate::jobs::minutes::Queues;
-use crate::jobs::{Running, Spread, start};
+use crate::jobs::minutes::MinuteQueues;
+use crate::jobs::{RunningJob, Spread, start};
 use crate::lifecycle::{Lifecycle, LifecycleView};
 use crate::limits::SHUTDOWN_DEADLINE;
 use crate::query::Reads;
@@ -43,15 +43,15 @@ pub struct App {
     /// What to tell the operator.
     pub welcome: Welcome,
     location: Location,
-    work: Work,
+    work: Stoppable,
 }
 
 /// What has to be stopped before the database.
-struct Work {
+struct Stoppable {
     database: Database,
     ingest: Arc<Ingest>,
     workers: Workers,
-    jobs: Vec<Running>,
+    jobs: Vec<RunningJob>,
     upkeep: JoinHandle<()>,
     readiness: watch::Sender<Readiness>,
     stop_serving: watch::Sender<bool>,
@@ -137,7 +137,7 @@ impl App {
         let serving = tokio::spawn(http::serve(listener, Arc::new(api), stop, SHUTDOWN_DEADLINE * 2 / 3));
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         let welcome = Welcome { url: format!("{scheme}://{listen}"), psql: location.psql.clone(), engine };
-        let work = Work { database, ingest, workers, jobs, upkeep, readiness, stop_serving, serving };
+        let work = Stoppable { database, ingest, workers, jobs, upkeep, readiness, stop_serving, serving };
         Ok(Self { welcome, location, work })
     }
 
@@ -174,7 +174,7 @@ impl App {
     }
 }
 
-impl Work {
+impl Stoppable {
     async fn stop(self) -> bool {
         tokio::time::timeout(SHUTDOWN_DEADLINE, self.stop_in_order()).await.unwrap_or_else(|_| {
             tracing::error!(deadline_s = SHUTDOWN_DEADLINE.as_secs(), "not everything stopped in time");
@@ -212,9 +212,9 @@ impl Work {
 }
 
 /// The list of background jobs: everything that works on what is stored, beside the requests.
-fn start_jobs(database: &Database, config: &Config) -> Vec<Running> {
+fn start_jobs(database: &Database, config: &Config) -> Vec<RunningJob> {
     let (store, kept) = (&database.store, config.retention.correlations);
-    let mut queues = Queues::default();
+    let mut queues = MinuteQueues::default();
     let correlations = Correlations::new(&mut queues, store, kept);
     let anomalies = Anomalies::new(&mut queues, store, kept);
     let inferred = Inferred::new(&mut queues);

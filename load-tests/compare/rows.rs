@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tidegate::wire::event::COPY_COLUMN_COUNT;
 use tidegate::wire::event::{Decoder, Defaults};
 use tidegate::wire::item::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
-use tidegate::wire::item::{BodyForm, Origin, TimeBounds};
+use tidegate::wire::item::{BodyForm, ItemContext, TimeBounds};
 use uuid::Uuid;
 
 use super::Result;
@@ -67,7 +67,7 @@ impl Encoder {
         self.body.clear();
         template.append_now(&mut self.body, 0);
         let now_us = jiff::Timestamp::now().as_microsecond();
-        let origin = Origin {
+        let origin = ItemContext {
             tenant_id,
             api_key_id: Uuid::now_v7(),
             receipt: Uuid::now_v7(),

@@ -10,7 +10,7 @@ mod storage;
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
-use finding::{Finding, State, bad, expect, ok};
+use finding::{Finding, FindingState, bad, expect, ok};
 
 use super::output::{Exit, print_json, print_table};
 use crate::app::owner_client;
@@ -38,7 +38,7 @@ pub async fn run(config: &Config, Args { json }: Args) -> Exit {
         Ok(found) => findings.extend(found),
         Err(error) => findings.push(bad(
             "database",
-            State::Failed,
+            FindingState::Failed,
             error.to_string(),
             "check database_url, that the server runs, and its log",
         )),
@@ -47,9 +47,9 @@ pub async fn run(config: &Config, Args { json }: Args) -> Exit {
         print_json(&findings);
     } else {
         let state = |finding: &Finding| match finding.state {
-            State::Ok => "ok",
-            State::Warning => "WARNING",
-            State::Failed => "FAILED",
+            FindingState::Ok => "ok",
+            FindingState::Warning => "WARNING",
+            FindingState::Failed => "FAILED",
         };
         print_table(
             ["CHECK", "STATE", "FOUND"],
@@ -61,7 +61,7 @@ pub async fn run(config: &Config, Args { json }: Args) -> Exit {
             }
         }
     }
-    let healthy = findings.iter().all(|finding| finding.state != State::Failed);
+    let healthy = findings.iter().all(|finding| finding.state != FindingState::Failed);
     if healthy { Exit::Ok } else { Exit::Failed }
 }
 
@@ -91,7 +91,7 @@ async fn server(client: &Client) -> Result<Vec<Finding>, StorageError> {
     let version = if supported {
         ok("PostgreSQL", version)
     } else {
-        bad("PostgreSQL", State::Failed, version, format!("upgrade to {POSTGRES_MAJOR_MIN} or newer"))
+        bad("PostgreSQL", FindingState::Failed, version, format!("upgrade to {POSTGRES_MAJOR_MIN} or newer"))
     };
     let extension = client
         .query_opt(
@@ -128,7 +128,7 @@ async fn settings(client: &Client) -> Result<Vec<Finding>, StorageError> {
     let mib = |bytes: i64| format!("{} MiB", bytes >> 20);
     let lost = "an event answered 200 can be lost in a crash; set it to on";
     let durable = |check, value: &str, right: bool| {
-        if right { ok(check, value) } else { bad(check, State::Failed, value, lost) }
+        if right { ok(check, value) } else { bad(check, FindingState::Failed, value, lost) }
     };
     Ok(vec![
         durable("synchronous_commit", &commit, commit != "off"),
@@ -181,7 +181,7 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
         let detected = detect(location.owner(), &config.database).await?;
         let found =
             format!("not installed yet; the engine would be {} ({})", detected.layout.engine(), detected.reason);
-        return Ok(vec![bad("schema", State::Warning, found, "run tidegate migrate, or serve")]);
+        return Ok(vec![bad("schema", FindingState::Warning, found, "run tidegate migrate, or serve")]);
     };
     let standing = migrations::standing(client, layout).await?;
     let schema = if standing.is_current() {
@@ -189,7 +189,7 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
     } else {
         bad(
             "schema",
-            State::Failed,
+            FindingState::Failed,
             format!("{standing:?}"),
             "tidegate migrate applies what is pending; altered or unknown migrations need the Tidegate version that applied them",
         )
@@ -199,7 +199,7 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
         findings.push(match prove_direct_compress(location.writer(), layout).await {
             Ok(()) if layout.direct_compress() => ok("direct compress", "COPY goes straight into the columnstore"),
             Ok(()) => ok("direct compress", "not used: the profile is rowstore"),
-            Err(error) => bad("direct compress", State::Failed, error.to_string(), "see the message"),
+            Err(error) => bad("direct compress", FindingState::Failed, error.to_string(), "see the message"),
         });
         findings.push(hidden_rows(client).await?);
     }
@@ -247,7 +247,7 @@ async fn hidden_rows(client: &Client) -> Result<Finding, StorageError> {
     }
     Ok(bad(
         "hidden rows",
-        State::Failed,
+        FindingState::Failed,
         hidden.join(", "),
         "these chunks hold committed rows that readers skip; nothing is lost. A plain INSERT into a chunk flags it as \
          partial, and its rows are seen again: insert one row of the chunk's day that nothing else is like, then delete \

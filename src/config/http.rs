@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ConfigError;
-use super::value::Reader;
+use super::value::ConfigReader;
 
 /// How long peers may take for what.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ pub struct TlsConfig {
 }
 
 impl HttpConfig {
-    pub(super) fn read(read: &Reader<'_>) -> Result<Self, ConfigError> {
+    pub(super) fn read(read: &ConfigReader<'_>) -> Result<Self, ConfigError> {
         let bounded = |key: &str| {
             let span = read.duration(key)?;
             if (Duration::from_millis(50)..=Duration::from_secs(86_400)).contains(&span) {
@@ -56,7 +56,7 @@ impl HttpConfig {
 
 impl TlsConfig {
     /// None when neither is set; one without the other is refused.
-    pub(super) fn read(read: &Reader<'_>) -> Result<Option<Self>, ConfigError> {
+    pub(super) fn read(read: &ConfigReader<'_>) -> Result<Option<Self>, ConfigError> {
         let [cert, key] = ["tls.cert", "tls.key"].map(|key| (key, read.text(key)));
         let missing = |(set, _): (&str, String), (unset, _): (&str, String)| {
             let what = format!("is set, but `{unset}` is not; set both, or neither for plain HTTP");

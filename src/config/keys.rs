@@ -7,7 +7,7 @@ use crate::model::{Keep, LEVELS};
 
 /// One key: its dotted path, its default (None: unset) and what it means.
 #[derive(Debug, Clone)]
-pub struct Key {
+pub struct ConfigKey {
     /// Dotted path, as in `tidegate.toml`.
     pub path: &'static str,
     pub default: Option<&'static str>,
@@ -15,34 +15,34 @@ pub struct Key {
     pub help: Cow<'static, str>,
 }
 
-impl Key {
+impl ConfigKey {
     /// The environment variable of this key.
     pub fn variable(&self) -> String {
         format!("TIDEGATE_{}", self.path.replace('.', "_").to_uppercase())
     }
 }
 
-const fn key(path: &'static str, default: Option<&'static str>, help: &'static str) -> Key {
-    Key { path, default, help: Cow::Borrowed(help) }
+const fn key(path: &'static str, default: Option<&'static str>, help: &'static str) -> ConfigKey {
+    ConfigKey { path, default, help: Cow::Borrowed(help) }
 }
 
 /// Every key that this version understands: these, and those of the levels of the rollups.
-pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| FIXED.iter().cloned().chain(of_levels()).collect());
+pub static KEYS: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| FIXED.iter().cloned().chain(of_levels()).collect());
 
 /// `retention.rollups.*`
-fn of_levels() -> Vec<Key> {
-    let mut keys: Vec<Key> = Vec::new();
+fn of_levels() -> Vec<ConfigKey> {
+    let mut keys: Vec<ConfigKey> = Vec::new();
     for level in &LEVELS {
         let Keep::Configured { key: path, default } = level.keep else { continue };
         match keys.iter_mut().find(|key| key.path == path) {
             Some(key) => key.help = format!("{} and {}", key.help, level.name).into(),
-            None => keys.push(Key { path, default, help: format!("buckets of {}", level.name).into() }),
+            None => keys.push(ConfigKey { path, default, help: format!("buckets of {}", level.name).into() }),
         }
     }
     keys
 }
 
-const FIXED: &[Key] = &[
+const FIXED: &[ConfigKey] = &[
     key("database_url", None, "owner's connection, for migrations and jobs; unset: a private embedded PostgreSQL"),
     key("writer_url", None, "connection of the ingest path; unset: the owner's"),
     key("reader_url", None, "connection of the query path; unset: the owner's"),
@@ -85,7 +85,7 @@ const FIXED: &[Key] = &[
 ];
 
 /// The key with this path.
-pub fn find(path: &str) -> Option<&'static Key> {
+pub fn find(path: &str) -> Option<&'static ConfigKey> {
     KEYS.iter().find(|key| key.path == path)
 }
 
@@ -96,7 +96,7 @@ pub fn nearest(path: &str) -> Option<String> {
 
 /// The variable nearest to a mistyped one.
 pub fn nearest_variable(name: &str) -> Option<String> {
-    nearest_of(name, KEYS.iter().map(Key::variable))
+    nearest_of(name, KEYS.iter().map(ConfigKey::variable))
 }
 
 fn nearest_of(text: &str, known: impl Iterator<Item = String>) -> Option<String> {

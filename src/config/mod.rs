@@ -12,7 +12,7 @@ mod value;
 
 pub use error::ConfigError;
 pub use http::{HttpConfig, TlsConfig};
-pub use keys::{KEYS, Key};
+pub use keys::{ConfigKey, KEYS};
 pub use source::{Layers, Origin};
 pub use value::{ParseError, parse_bytes, parse_duration};
 
@@ -206,7 +206,7 @@ pub struct LogConfig {
 impl Config {
     /// Builds the configuration from its layers, refusing unknown keys, malformed values and impossible relations.
     pub fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {
-        let read = value::Reader::new(layers);
+        let read = value::ConfigReader::new(layers);
         let (body_bytes, memory_bytes) = (read.bytes("limits.body_bytes")?, read.bytes("limits.memory_bytes")?);
         let config = Self {
             database: DatabaseConfig {
@@ -275,7 +275,7 @@ impl Config {
         Ok(config)
     }
 
-    fn check_relations(&self, read: &value::Reader<'_>) -> Result<(), ConfigError> {
+    fn check_relations(&self, read: &value::ConfigReader<'_>) -> Result<(), ConfigError> {
         use crate::limits::{FUTURE_DAYS_MAX, KIB, MIB, SPOOL_BODIES_MIN, WINDOW_CHUNKS_MAX};
         let refuse = |key: &str, what: String| Err(ConfigError(format!("{}: {what}", read.whereabouts(key))));
         let hour = Duration::from_secs(3600);
@@ -357,7 +357,7 @@ impl Config {
 }
 
 /// `retention.rollups.*`: how long each level keeps its buckets.
-fn rollup_retention(read: &value::Reader<'_>) -> Result<PerLevel<Option<Duration>>, ConfigError> {
+fn rollup_retention(read: &value::ConfigReader<'_>) -> Result<PerLevel<Option<Duration>>, ConfigError> {
     let keep = |level: &Level| match level.keep {
         Keep::Fixed(keep) => Ok(Some(keep)),
         Keep::Configured { key, default: None } if !read.is_set(key) => Ok(None),
@@ -373,7 +373,7 @@ fn rollup_retention(read: &value::Reader<'_>) -> Result<PerLevel<Option<Duration
 }
 
 /// `rollups.levels`: which levels are kept.
-fn rollup_levels(read: &value::Reader<'_>) -> Result<RollupsConfig, ConfigError> {
+fn rollup_levels(read: &value::ConfigReader<'_>) -> Result<RollupsConfig, ConfigError> {
     let key = "rollups.levels";
     if !read.is_set(key) {
         return Ok(PerLevel::new(|_| true));

@@ -135,7 +135,7 @@ fn durations_and_sizes() {
 
 #[test]
 fn every_key_has_a_distinct_variable() {
-    let mut names: Vec<String> = KEYS.iter().map(super::keys::Key::variable).collect();
+    let mut names: Vec<String> = KEYS.iter().map(super::keys::ConfigKey::variable).collect();
     names.sort();
     names.dedup();
     assert_eq!(names.len(), KEYS.len());

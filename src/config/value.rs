@@ -47,11 +47,11 @@ pub fn parse_bytes(text: &str) -> Result<usize, ParseError> {
 }
 
 /// Reads typed values from the layers.
-pub struct Reader<'a> {
+pub struct ConfigReader<'a> {
     layers: &'a Layers,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ConfigReader<'a> {
     pub fn new(layers: &'a Layers) -> Self {
         Self { layers }
     }

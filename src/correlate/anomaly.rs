@@ -14,7 +14,7 @@ use super::kept::KeptPairs;
 use super::pairs::{self, CorrelationType, Pair, Side};
 use super::robust::{self, Score};
 use super::summary::ERRORS;
-use crate::jobs::minutes::{Queue, Queues, Range, Tally, Work, Worker, minute_at};
+use crate::jobs::minutes::{MinuteQueue, MinuteQueues, MinuteRange, Tally, Work, Worker, minute_at};
 use crate::jobs::{Counts, Job};
 use crate::limits::{
     ANOMALY_ASSETS_PER_SLICE, ANOMALY_EVENTS_MAX, ANOMALY_HISTORY_HOURS, ANOMALY_HISTORY_HOURS_MIN,
@@ -29,7 +29,7 @@ pub struct Anomalies(Worker<Hours>);
 
 impl Anomalies {
     /// Pairs are kept for `kept`: older ones are not made.
-    pub fn new(queues: &mut Queues, store: &Store, kept: Duration) -> Self {
+    pub fn new(queues: &mut MinuteQueues, store: &Store, kept: Duration) -> Self {
         Self(queues.worker(Hours(KeptPairs { store: store.clone(), kept })))
     }
 }
@@ -54,7 +54,7 @@ impl Job for Anomalies {
 struct Hours(KeptPairs);
 
 /// A series of a tenant: asset, metric type, metric name.
-type Series = (String, String, String);
+type SeriesKey = (String, String, String);
 
 /// Stands behind every metric of an asset, in the order of bytes.
 const BEYOND: &str = "\u{10FFFF}";
@@ -66,25 +66,25 @@ const STATISTICS: [&str; 3] = ["avg", "min", "max"];
 
 /// A series whose hour is an outlier.
 struct Outlier {
-    series: Series,
+    series: SeriesKey,
     statistic: &'static str,
     value: f64,
     score: Score,
     buckets: usize,
 }
 
-const QUEUES: &[Queue] = &[Queue::of(Kind::Metrics, "anomalies"), Queue::noted("error_hours")];
+const QUEUES: &[MinuteQueue] = &[MinuteQueue::of(Kind::Metrics, "anomalies"), MinuteQueue::noted("error_hours")];
 
 impl Work for Hours {
     const BLOCK_MINUTES: i32 = 60;
     const WHOLE_BLOCKS: bool = true;
     const SETTLED_AFTER: Duration = ROLLUPS_SETTLED_AFTER;
 
-    fn queues(&self) -> &'static [Queue] {
+    fn queues(&self) -> &'static [MinuteQueue] {
         QUEUES
     }
 
-    async fn prepare(&self, range: &Range) -> Result<(), StorageError> {
+    async fn prepare(&self, range: &MinuteRange) -> Result<(), StorageError> {
         let (from, to) = near(range);
         let ends = [from, range.starts_at(), range.ends_at(), to];
         self.0.make_partitions_at(range, ends.into_iter().map(Timestamp::as_microsecond)).await
@@ -93,7 +93,7 @@ impl Work for Hours {
     async fn slice(
         &self,
         transaction: &Transaction<'_>,
-        range: &Range,
+        range: &MinuteRange,
         position: Option<&Value>,
         tally: &mut Tally,
     ) -> Result<Option<Value>, StorageError> {
@@ -106,7 +106,7 @@ impl Work for Hours {
             tally.add("hours_without_samples", 1);
             return Ok(None);
         }
-        let after: Series =
+        let after: SeriesKey =
             position.and_then(|position| serde_json::from_value(position.clone()).ok()).unwrap_or_default();
         let assets = assets(transaction, range, &after).await?;
         let Some(last) = assets.last() else { return Ok(None) };
@@ -126,12 +126,16 @@ impl Work for Hours {
 }
 
 /// The time in which errors are near an hour.
-fn near(range: &Range) -> (Timestamp, Timestamp) {
+fn near(range: &MinuteRange) -> (Timestamp, Timestamp) {
     (minute_at(range.from_minute - ANOMALY_NEAR_MINUTES), minute_at(range.to_minute + ANOMALY_NEAR_MINUTES))
 }
 
 /// The next assets with errors in or near the hour.
-async fn assets(transaction: &Transaction<'_>, range: &Range, after: &Series) -> Result<Vec<String>, StorageError> {
+async fn assets(
+    transaction: &Transaction<'_>,
+    range: &MinuteRange,
+    after: &SeriesKey,
+) -> Result<Vec<String>, StorageError> {
     // Those of which there may be series left.
     let sql = "SELECT asset_id FROM asset_errors WHERE tenant_id = $1 AND hour = $2 \
                AND (asset_id COLLATE \"C\" > $3 OR (asset_id = $3 AND $4 <> $5)) ORDER BY asset_id COLLATE \"C\" LIMIT $6";
@@ -144,10 +148,10 @@ async fn assets(transaction: &Transaction<'_>, range: &Range, after: &Series) ->
 
 async fn series(
     transaction: &Transaction<'_>,
-    range: &Range,
+    range: &MinuteRange,
     assets: &[String],
-    after: &Series,
-) -> Result<Vec<(Series, Values)>, StorageError> {
+    after: &SeriesKey,
+) -> Result<Vec<(SeriesKey, Values)>, StorageError> {
     let statement = transaction.prepare_cached(include_str!("../../sql/queries/anomaly_series.sql")).await?;
     let (from, to) = (range.starts_at(), range.ends_at());
     let parameters: [&(dyn ToSql + Sync); 8] =
@@ -158,8 +162,8 @@ async fn series(
 
 async fn outliers(
     transaction: &Transaction<'_>,
-    range: &Range,
-    series: Vec<(Series, Values)>,
+    range: &MinuteRange,
+    series: Vec<(SeriesKey, Values)>,
 ) -> Result<Vec<Outlier>, StorageError> {
     let assets: Vec<&str> = series.iter().map(|(series, _)| series.0.as_str()).collect();
     let types: Vec<&str> = series.iter().map(|(series, _)| series.1.as_str()).collect();
@@ -186,7 +190,7 @@ async fn outliers(
 }
 
 /// The statistic that is farthest from its history, when it is an outlier: the average tells a shift, the extremes a spike.
-fn outlier(series: Series, values: Values, history: &[Vec<f64>; 3]) -> Option<Outlier> {
+fn outlier(series: SeriesKey, values: Values, history: &[Vec<f64>; 3]) -> Option<Outlier> {
     let buckets = history[0].len();
     if buckets < ANOMALY_HISTORY_HOURS_MIN {
         return None;
@@ -201,7 +205,11 @@ fn outlier(series: Series, values: Values, history: &[Vec<f64>; 3]) -> Option<Ou
 }
 
 /// The earliest error event of the asset, with each of them.
-async fn pairs(transaction: &Transaction<'_>, range: &Range, outliers: &[Outlier]) -> Result<Vec<Pair>, StorageError> {
+async fn pairs(
+    transaction: &Transaction<'_>,
+    range: &MinuteRange,
+    outliers: &[Outlier],
+) -> Result<Vec<Pair>, StorageError> {
     let mut assets: Vec<&str> = outliers.iter().map(|outlier| outlier.series.0.as_str()).collect();
     assets.dedup();
     if assets.is_empty() {
@@ -225,7 +233,7 @@ async fn pairs(transaction: &Transaction<'_>, range: &Range, outliers: &[Outlier
     Ok(pairs)
 }
 
-fn pair(outlier: &Outlier, range: &Range, primary: Side, related: Side) -> Pair {
+fn pair(outlier: &Outlier, range: &MinuteRange, primary: Side, related: Side) -> Pair {
     let (asset_id, metric_type, metric_name) = &outlier.series;
     let bucket = range.starts_at();
     Pair {
@@ -254,9 +262,9 @@ fn pair(outlier: &Outlier, range: &Range, primary: Side, related: Side) -> Pair 
 /// Takes away what the hour gave before and does not give now, of the series of this slice.
 async fn prune(
     transaction: &Transaction<'_>,
-    range: &Range,
-    after: &Series,
-    until: &Series,
+    range: &MinuteRange,
+    after: &SeriesKey,
+    until: &SeriesKey,
     pairs: &[Pair],
 ) -> Result<usize, StorageError> {
     let ids: Vec<Uuid> = pairs.iter().map(|pair| pair.id(&range.tenant_id)).collect();
@@ -273,7 +281,7 @@ async fn prune(
 mod tests {
     use super::*;
 
-    fn series() -> Series {
+    fn series() -> SeriesKey {
         ("a".into(), "t".into(), "n".into())
     }
 

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::chain::{self, Edge, Known, Neighbour, Point};
+use super::chain::{self, ChainEvent, Edge, Known, Neighbour};
 use super::pairs::{self, CorrelationType, Pair, Side};
 use crate::jobs::minutes::{minute_at, minute_of};
 use crate::limits::{CHAIN_GAP_MINUTES, GROUP_EDGES_MINUTES, GROUPS_LOOKED_UP_MINUTES, NEIGHBOURS_ONE_BY_ONE_MAX};
@@ -26,7 +26,7 @@ const GAP_MINUTES: i32 = CHAIN_GAP_MINUTES + 1;
 /// A slice: its groups, and whether it begins or ends within a minute.
 pub(super) struct Slice {
     /// The events of each correlation id in order, each once.
-    pub groups: BTreeMap<Uuid, Vec<Point>>,
+    pub groups: BTreeMap<Uuid, Vec<ChainEvent>>,
     /// The minute that the slice before it ended in.
     pub cut_from: Option<i32>,
     /// The minute in which it ends before the minute does.
@@ -34,9 +34,9 @@ pub(super) struct Slice {
 }
 
 /// A group with what was found out about it.
-struct Group<'a> {
+struct CorrelationGroup<'a> {
     correlation_id: Uuid,
-    events: &'a [Point],
+    events: &'a [ChainEvent],
     before: Neighbour,
     after: Neighbour,
 }
@@ -59,7 +59,7 @@ pub(super) async fn relate(
     let mut known = edges(transaction, tenant_id, slice).await?;
     hours(transaction, tenant_id, groups_relation, slice, (first, last), &mut known).await?;
     let none = Known::default();
-    let mut groups: Vec<Group<'_>> = slice
+    let mut groups: Vec<CorrelationGroup<'_>> = slice
         .groups
         .iter()
         .map(|(correlation_id, events)| {
@@ -75,7 +75,7 @@ pub(super) async fn relate(
     Ok((written, deleted))
 }
 
-fn group<'a>(slice: &Slice, correlation_id: Uuid, events: &'a [Point], known: &Known) -> Group<'a> {
+fn group<'a>(slice: &Slice, correlation_id: Uuid, events: &'a [ChainEvent], known: &Known) -> CorrelationGroup<'a> {
     let (first, last) = (&events[0], &events[events.len() - 1]);
     let (first_minute, last_minute) = (minute_of(first.at), minute_of(last.at));
     let cut = slice.cut_from == Some(first_minute);
@@ -84,7 +84,7 @@ fn group<'a>(slice: &Slice, correlation_id: Uuid, events: &'a [Point], known: &K
     let cut = slice.cut_to == Some(last_minute);
     let clear_until = if cut { last.at } else { minute_at(last_minute + 1) };
     let after = chain::after(last, clear_until, cut, known);
-    Group { correlation_id, events, before, after }
+    CorrelationGroup { correlation_id, events, before, after }
 }
 
 async fn stored(
@@ -107,10 +107,10 @@ async fn edges(
     slice: &Slice,
 ) -> Result<HashMap<Uuid, Known>, StorageError> {
     let ids: Vec<Uuid> = slice.groups.keys().copied().collect();
-    let minutes = |of: fn(&[Point]) -> Option<&Point>| -> Vec<i32> {
+    let minutes = |of: fn(&[ChainEvent]) -> Option<&ChainEvent>| -> Vec<i32> {
         slice.groups.values().filter_map(|events| of(events)).map(|point| minute_of(point.at)).collect()
     };
-    let (first_minutes, last_minutes) = (minutes(<[Point]>::first), minutes(<[Point]>::last));
+    let (first_minutes, last_minutes) = (minutes(<[ChainEvent]>::first), minutes(<[ChainEvent]>::last));
     let statement = transaction.prepare_cached(include_str!("../../sql/queries/chain_edges.sql")).await?;
     let rows = transaction.query(&statement, &[&tenant_id, &ids, &first_minutes, &last_minutes, &GAP_MINUTES]).await?;
     let mut known = HashMap::new();
@@ -166,7 +166,11 @@ async fn hours(
 }
 
 /// Looks for the neighbours that are somewhere within a stretch of time.
-async fn look(transaction: &Transaction<'_>, tenant_id: &str, groups: &mut [Group<'_>]) -> Result<(), StorageError> {
+async fn look(
+    transaction: &Transaction<'_>,
+    tenant_id: &str,
+    groups: &mut [CorrelationGroup<'_>],
+) -> Result<(), StorageError> {
     let mut asked: [Vec<(usize, Timestamp, Timestamp)>; 2] = Default::default();
     for (index, group) in groups.iter_mut().enumerate() {
         for (asked, neighbour) in asked.iter_mut().zip([&mut group.before, &mut group.after]) {
@@ -213,10 +217,10 @@ struct Changes {
     stale: Vec<(Uuid, Timestamp, Option<Uuid>)>,
 }
 
-fn changes(groups: &[Group<'_>], stored: &Stored) -> Changes {
+fn changes(groups: &[CorrelationGroup<'_>], stored: &Stored) -> Changes {
     let mut changes = Changes::default();
     for group in groups {
-        let mut link = |earlier: Option<&Point>, later: &Point, unseen: bool| {
+        let mut link = |earlier: Option<&ChainEvent>, later: &ChainEvent, unseen: bool| {
             let earlier = earlier.filter(|earlier| chain::is_pair(earlier, later));
             let before = stored.get(&(later.id, later.at));
             let keep = earlier.map(|earlier| earlier.id);
@@ -244,7 +248,7 @@ fn changes(groups: &[Group<'_>], stored: &Stored) -> Changes {
     changes
 }
 
-fn pair(correlation_id: Uuid, earlier: &Point, later: &Point) -> Pair {
+fn pair(correlation_id: Uuid, earlier: &ChainEvent, later: &ChainEvent) -> Pair {
     let gap_ms = later.at.duration_since(earlier.at).as_millis();
     Pair {
         kind: CorrelationType::Causal,
@@ -279,15 +283,16 @@ async fn delete(
 
 /// Notes the ends of each group and minute for those who come later.
 async fn remember(transaction: &Transaction<'_>, tenant_id: &str, slice: &Slice) -> Result<(), StorageError> {
-    let mut ends: BTreeMap<(Uuid, i32), (&Point, &Point)> = BTreeMap::new();
+    let mut ends: BTreeMap<(Uuid, i32), (&ChainEvent, &ChainEvent)> = BTreeMap::new();
     for (correlation_id, events) in &slice.groups {
         for event in events {
             ends.entry((*correlation_id, minute_of(event.at))).or_insert((event, event)).1 = event;
         }
     }
     let (ids, minutes): (Vec<Uuid>, Vec<i32>) = ends.keys().copied().unzip();
-    let times = |of: fn(&(&Point, &Point)) -> Timestamp| -> Vec<Timestamp> { ends.values().map(of).collect() };
-    let event_ids = |of: fn(&(&Point, &Point)) -> Uuid| -> Vec<Uuid> { ends.values().map(of).collect() };
+    let times =
+        |of: fn(&(&ChainEvent, &ChainEvent)) -> Timestamp| -> Vec<Timestamp> { ends.values().map(of).collect() };
+    let event_ids = |of: fn(&(&ChainEvent, &ChainEvent)) -> Uuid| -> Vec<Uuid> { ends.values().map(of).collect() };
     let first_modules: Vec<&str> = ends.values().map(|(first, _)| first.module.as_str()).collect();
     let last_modules: Vec<&str> = ends.values().map(|(_, last)| last.module.as_str()).collect();
     let statement = transaction.prepare_cached(include_str!("../../sql/queries/chain_edges_write.sql")).await?;
@@ -307,9 +312,9 @@ async fn remember(transaction: &Transaction<'_>, tenant_id: &str, slice: &Slice)
 }
 
 /// Time, id and module from three columns, where they are not null.
-fn point(row: &Row, column: usize) -> Option<Point> {
+fn point(row: &Row, column: usize) -> Option<ChainEvent> {
     let at: Option<Timestamp> = row.get(column);
-    at.map(|at| Point { at, id: row.get(column + 1), module: row.get(column + 2) })
+    at.map(|at| ChainEvent { at, id: row.get(column + 1), module: row.get(column + 2) })
 }
 
 /// The index that WITH ORDINALITY counts from 1, in the first column.

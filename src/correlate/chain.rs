@@ -11,13 +11,13 @@ use crate::limits::CHAIN_GAP_MAX;
 
 /// An event of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Point {
+pub(super) struct ChainEvent {
     pub at: Timestamp,
     pub id: Uuid,
     pub module: String,
 }
 
-impl Point {
+impl ChainEvent {
     /// The order of a chain.
     pub fn key(&self) -> (Timestamp, Uuid) {
         (self.at, self.id)
@@ -27,21 +27,21 @@ impl Point {
 /// First and last event of a group in some minute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Edge {
-    pub first: Point,
-    pub last: Point,
+    pub first: ChainEvent,
+    pub last: ChainEvent,
 }
 
 /// What is known around a group's events of a slice.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// Of the nearest minute with events before the first event's, the last.
-    pub before: Option<Point>,
+    pub before: Option<ChainEvent>,
     /// The first event's own minute.
     pub first_minute: Option<Edge>,
     /// The last event's own minute.
     pub last_minute: Option<Edge>,
     /// Of the nearest minute with events after the last event's, the first.
-    pub after: Option<Point>,
+    pub after: Option<ChainEvent>,
     /// First and last time of hours with events.
     pub hours: Vec<(Timestamp, Timestamp)>,
 }
@@ -50,21 +50,21 @@ pub(super) struct Known {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Neighbour {
     None,
-    Is(Point),
+    Is(ChainEvent),
     /// To be looked for between these times, both included.
     Within(Timestamp, Timestamp),
 }
 
 impl Neighbour {
     /// The neighbour, where it is known.
-    pub fn event(&self) -> Option<&Point> {
+    pub fn event(&self) -> Option<&ChainEvent> {
         if let Self::Is(point) = self { Some(point) } else { None }
     }
 }
 
 /// The neighbour right before `first`. Nothing lies between `clear_from` and it, since the slice holds all events from there
 /// on; `cut` when the slice begins within the first event's minute, and `clear_from` is nothing but its own time.
-pub(super) fn before(first: &Point, clear_from: Timestamp, cut: bool, known: &Known) -> Neighbour {
+pub(super) fn before(first: &ChainEvent, clear_from: Timestamp, cut: bool, known: &Known) -> Neighbour {
     let mut exact = known.before.as_ref();
     let mut look: Option<(Timestamp, Timestamp)> = None;
     if cut && let Some(own) = &known.first_minute {
@@ -90,7 +90,7 @@ pub(super) fn before(first: &Point, clear_from: Timestamp, cut: bool, known: &Kn
 }
 
 /// The neighbour right after `last`; the mirror image of [`before`]. The slice holds all events before `clear_until`.
-pub(super) fn after(last: &Point, clear_until: Timestamp, cut: bool, known: &Known) -> Neighbour {
+pub(super) fn after(last: &ChainEvent, clear_until: Timestamp, cut: bool, known: &Known) -> Neighbour {
     let mut exact = known.after.as_ref();
     let mut look: Option<(Timestamp, Timestamp)> = None;
     if cut && let Some(own) = &known.last_minute {
@@ -115,21 +115,21 @@ pub(super) fn after(last: &Point, clear_until: Timestamp, cut: bool, known: &Kno
 }
 
 /// Whether two neighbours of a group are a pair: near enough, and not one event that was sent twice.
-pub(super) fn is_pair(earlier: &Point, later: &Point) -> bool {
+pub(super) fn is_pair(earlier: &ChainEvent, later: &ChainEvent) -> bool {
     earlier.id != later.id && gap_s(earlier, later) <= CHAIN_GAP_MAX.as_secs_f64()
 }
 
 /// Strength of a pair that shares a correlation id: from 1 when they are at once towards 1/2 when they are minutes apart.
-pub(super) fn strength(earlier: &Point, later: &Point) -> f64 {
+pub(super) fn strength(earlier: &ChainEvent, later: &ChainEvent) -> f64 {
     0.5 + 0.5 * (-gap_s(earlier, later) / 60.0).exp()
 }
 
 /// Confidence of such a pair: an id that two modules share was handed on; within one module it may be any constant.
-pub(super) fn confidence(earlier: &Point, later: &Point) -> f64 {
+pub(super) fn confidence(earlier: &ChainEvent, later: &ChainEvent) -> f64 {
     if earlier.module == later.module { 0.8 } else { 1.0 }
 }
 
-fn gap_s(earlier: &Point, later: &Point) -> f64 {
+fn gap_s(earlier: &ChainEvent, later: &ChainEvent) -> f64 {
     later.at.duration_since(earlier.at).as_secs_f64()
 }
 
@@ -141,8 +141,8 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + second).expect("a valid time")
     }
 
-    fn point(second: i64) -> Point {
-        Point { at: at(second), id: Uuid::from_u128(second.unsigned_abs().into()), module: "m".into() }
+    fn point(second: i64) -> ChainEvent {
+        ChainEvent { at: at(second), id: Uuid::from_u128(second.unsigned_abs().into()), module: "m".into() }
     }
 
     fn edge(first: i64, last: i64) -> Option<Edge> {
@@ -205,10 +205,10 @@ mod tests {
         assert!((strength(&point(0), &point(60)) - (0.5 + 0.5 / std::f64::consts::E)).abs() < 1e-12);
         assert!((strength(&point(0), &point(86_400)) - 0.5).abs() < 1e-12);
         assert!(is_pair(&point(0), &point(86_400)) && !is_pair(&point(0), &point(86_401)));
-        let again = Point { at: at(9), ..point(0) };
+        let again = ChainEvent { at: at(9), ..point(0) };
         assert!(!is_pair(&point(0), &again), "one event that was sent twice");
         assert!((confidence(&point(0), &point(1)) - 0.8).abs() < f64::EPSILON);
-        let other = Point { module: "other".into(), ..point(1) };
+        let other = ChainEvent { module: "other".into(), ..point(1) };
         assert!((confidence(&point(0), &other) - 1.0).abs() < f64::EPSILON);
     }
 }

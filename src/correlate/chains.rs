@@ -10,12 +10,12 @@ use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
 use super::causal::{self, Slice};
-use super::chain::Point;
+use super::chain::ChainEvent;
 use super::kept::KeptPairs;
 use super::pairs::Side;
 use super::parents::{self, Child};
-use super::summary::Summary;
-use crate::jobs::minutes::{Queue, Range, Tally, Work, minute_of};
+use super::summary::MinutesSummary;
+use crate::jobs::minutes::{MinuteQueue, MinuteRange, Tally, Work, minute_of};
 use crate::limits::{EVENT_BLOCK_MINUTES, RELATED_EVENTS_PER_SLICE};
 use crate::model::{CORRELATION_GROUPS, Kind};
 use crate::storage::StorageError;
@@ -27,13 +27,13 @@ pub(super) struct Chains {
 }
 
 /// How far a range is.
-enum Position {
+enum Progress {
     /// There are more orphans that wait for its events.
     Orphans,
     After(Side),
 }
 
-impl Position {
+impl Progress {
     fn parse(value: &Value) -> Option<Self> {
         if value == "orphans" {
             return Some(Self::Orphans);
@@ -50,23 +50,23 @@ impl Position {
     }
 }
 
-const QUEUES: &[Queue] = &[Queue::of(Kind::Events, "correlations")];
+const QUEUES: &[MinuteQueue] = &[MinuteQueue::of(Kind::Events, "correlations")];
 
 impl Work for Chains {
     const BLOCK_MINUTES: i32 = EVENT_BLOCK_MINUTES;
 
-    fn queues(&self) -> &'static [Queue] {
+    fn queues(&self) -> &'static [MinuteQueue] {
         QUEUES
     }
 
-    async fn prepare(&self, range: &Range) -> Result<(), StorageError> {
+    async fn prepare(&self, range: &MinuteRange) -> Result<(), StorageError> {
         self.pairs.make_partitions(range).await
     }
 
     async fn slice(
         &self,
         transaction: &Transaction<'_>,
-        range: &Range,
+        range: &MinuteRange,
         position: Option<&Value>,
         tally: &mut Tally,
     ) -> Result<Option<Value>, StorageError> {
@@ -75,19 +75,19 @@ impl Work for Chains {
             return Ok(None);
         }
         // A position that cannot be read is of another version: from the start.
-        let after = match position.and_then(Position::parse) {
-            Some(Position::After(side)) => Some(side),
-            Some(Position::Orphans) => {
+        let after = match position.and_then(Progress::parse) {
+            Some(Progress::After(side)) => Some(side),
+            Some(Progress::Orphans) => {
                 if parents::resolve(transaction, range, tally).await? {
-                    return Ok(Some(Position::Orphans.value()));
+                    return Ok(Some(Progress::Orphans.value()));
                 }
                 None
             }
             None => {
-                let summary = Summary::of(transaction, range).await?;
+                let summary = MinutesSummary::of(transaction, range).await?;
                 summary.remember(transaction, range, tally).await?;
                 if parents::resolve(transaction, range, tally).await? {
-                    return Ok(Some(Position::Orphans.value()));
+                    return Ok(Some(Progress::Orphans.value()));
                 }
                 if !summary.has_related() {
                     return Ok(None);
@@ -114,7 +114,7 @@ impl Chains {
     async fn events(
         &self,
         transaction: &Transaction<'_>,
-        range: &Range,
+        range: &MinuteRange,
         after: Option<Side>,
         tally: &mut Tally,
     ) -> Result<Option<Value>, StorageError> {
@@ -126,7 +126,7 @@ impl Chains {
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
             [tenant_id, &from, &range.ends_at(), &start.at, &start.id, &RELATED_EVENTS_PER_SLICE];
         let rows = transaction.query(&statement, &parameters).await?;
-        let mut groups: BTreeMap<Uuid, Vec<Point>> = BTreeMap::new();
+        let mut groups: BTreeMap<Uuid, Vec<ChainEvent>> = BTreeMap::new();
         let mut children = Vec::new();
         for row in &rows {
             let event = Side { id: row.get(0), at: row.get(1) };
@@ -134,7 +134,7 @@ impl Chains {
                 let group = groups.entry(correlation_id).or_default();
                 // The same event stored twice is one.
                 if group.last().is_none_or(|last| last.key() != (event.at, event.id)) {
-                    group.push(Point { at: event.at, id: event.id, module: row.get(4) });
+                    group.push(ChainEvent { at: event.at, id: event.id, module: row.get(4) });
                 }
             }
             if let Some(parent_id) = row.get::<_, Option<Uuid>>(3).filter(|parent_id| *parent_id != event.id) {
@@ -155,6 +155,6 @@ impl Chains {
         tally.add("pairs", written);
         tally.add("pairs_taken_away", taken_away);
         parents::relate(transaction, tenant_id, &children, tally).await?;
-        Ok(next.map(|side| Position::After(side).value()))
+        Ok(next.map(|side| Progress::After(side).value()))
     }
 }

@@ -9,7 +9,7 @@ use super::chains::Chains;
 use super::kept::KeptPairs;
 use super::temporal::Temporal;
 use super::{parents, upkeep};
-use crate::jobs::minutes::{Queues, Tally, Worker};
+use crate::jobs::minutes::{MinuteQueues, Tally, Worker};
 use crate::jobs::{Counts, Job};
 use crate::storage::{StorageError, Store};
 
@@ -27,7 +27,7 @@ pub struct Correlations {
 
 impl Correlations {
     /// Pairs are kept for `kept`: older ones are not made.
-    pub fn new(queues: &mut Queues, store: &Store, kept: Duration) -> Self {
+    pub fn new(queues: &mut MinuteQueues, store: &Store, kept: Duration) -> Self {
         let pairs = KeptPairs { store: store.clone(), kept };
         Self {
             chains: queues.worker(Chains::new(pairs.clone())),

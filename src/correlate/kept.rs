@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::jobs::minutes::Range;
+use crate::jobs::minutes::MinuteRange;
 use crate::limits::CHAIN_GAP_MAX;
 use crate::model::Relation;
 use crate::storage::{StorageError, Store};
@@ -28,7 +28,7 @@ impl KeptPairs {
 
     /// Makes the partitions in which pairs of a range may lie: those of its own time, and of a day after it, when one of its
     /// events turns out to be the earlier one.
-    pub async fn make_partitions(&self, range: &Range) -> Result<(), StorageError> {
+    pub async fn make_partitions(&self, range: &MinuteRange) -> Result<(), StorageError> {
         let from_us = range.starts_at().as_microsecond();
         let hours = i64::try_from(CHAIN_GAP_MAX.as_secs() / 3600).unwrap_or(0) + 1;
         self.make_partitions_at(range, (0..=hours).map(|hour| from_us + hour * HOUR_US)).await
@@ -37,7 +37,7 @@ impl KeptPairs {
     /// Makes the partitions of pairs of a range that lie at these times, in microseconds since 1970.
     pub async fn make_partitions_at(
         &self,
-        range: &Range,
+        range: &MinuteRange,
         at_us: impl Iterator<Item = i64>,
     ) -> Result<(), StorageError> {
         if !self.keeps(range.ends_at()) {

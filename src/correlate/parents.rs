@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::kept::KeptPairs;
 use super::pairs::{self, CorrelationType, Pair, Side};
-use crate::jobs::minutes::{Range, Tally};
+use crate::jobs::minutes::{MinuteRange, Tally};
 use crate::limits::{
     ORPHANS_KEPT, ORPHANS_PER_PARENT_STEP, ORPHANS_PER_STEP, PARENT_AFTER_MAX, PARENT_BEFORE_MAX, PARENT_NEAR,
 };
@@ -95,7 +95,7 @@ fn nearest(candidates: &[Timestamp], child_at: Timestamp) -> Option<Timestamp> {
 /// Gives orphans to the parents that a range holds; true when there may be more of them.
 pub(super) async fn resolve(
     transaction: &Transaction<'_>,
-    range: &Range,
+    range: &MinuteRange,
     tally: &mut Tally,
 ) -> Result<bool, StorageError> {
     let any = transaction.prepare_cached("SELECT EXISTS (SELECT FROM orphans WHERE tenant_id = $1)").await?;

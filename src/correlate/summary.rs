@@ -7,7 +7,7 @@ use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::jobs::minutes::{Range, Tally, minute_of};
+use crate::jobs::minutes::{MinuteRange, Tally, minute_of};
 use crate::limits::{ANOMALY_NEAR_MINUTES, LIFT_LATE_MINUTES_MAX, TYPES_PER_MINUTE_MAX};
 use crate::storage::StorageError;
 
@@ -18,7 +18,7 @@ pub(super) const ERRORS: [&str; 5] = ["error", "critical", "fatal", "emergency",
 type TypeKey = (i32, String, String);
 
 #[derive(Default)]
-pub(super) struct Summary {
+pub(super) struct MinutesSummary {
     /// Events with a correlation id or a parent.
     related: i64,
     /// Of each type its events and its first time.
@@ -27,8 +27,8 @@ pub(super) struct Summary {
     errors: Vec<(i32, String)>,
 }
 
-impl Summary {
-    pub async fn of(transaction: &Transaction<'_>, range: &Range) -> Result<Self, StorageError> {
+impl MinutesSummary {
+    pub async fn of(transaction: &Transaction<'_>, range: &MinuteRange) -> Result<Self, StorageError> {
         let statement = transaction.prepare_cached(include_str!("../../sql/queries/minutes_summary.sql")).await?;
         let rows = transaction
             .query(&statement, &[&range.tenant_id, &range.starts_at(), &range.ends_at(), &ERRORS.as_slice()])
@@ -56,7 +56,7 @@ impl Summary {
     pub async fn remember(
         &self,
         transaction: &Transaction<'_>,
-        range: &Range,
+        range: &MinuteRange,
         tally: &mut Tally,
     ) -> Result<(), StorageError> {
         let oldest = minute_of(Timestamp::now()) - LIFT_LATE_MINUTES_MAX;
@@ -78,7 +78,7 @@ impl Summary {
         Ok(())
     }
 
-    async fn remember_types(&self, transaction: &Transaction<'_>, range: &Range) -> Result<(), StorageError> {
+    async fn remember_types(&self, transaction: &Transaction<'_>, range: &MinuteRange) -> Result<(), StorageError> {
         let types = self.frequent();
         let modules: Vec<&str> = types.iter().map(|(key, _)| key.1.as_str()).collect();
         let names: Vec<&str> = types.iter().map(|(key, _)| key.2.as_str()).collect();
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_minute_keeps_its_most_frequent_types() {
-        let mut summary = Summary::default();
+        let mut summary = MinutesSummary::default();
         for minute in 0..2 {
             for n in 0..1_500_i64 {
                 summary.types.insert((minute, "m".into(), format!("t{n:04}")), (n / 2, Timestamp::UNIX_EPOCH));

@@ -11,30 +11,30 @@ use uuid::Uuid;
 use super::kept::KeptPairs;
 use super::lift::{self, Lift};
 use super::pairs::{self, CorrelationType, Pair, Side};
-use crate::jobs::minutes::{Queue, Range, Tally, Work, minute_at};
+use crate::jobs::minutes::{MinuteQueue, MinuteRange, Tally, Work, minute_at};
 use crate::limits::{LIFT_PAIRS_MAX, LIFT_TYPES_MAX, LIFT_WINDOW_MINUTES};
 use crate::storage::StorageError;
 
 /// Works through minutes whose types changed.
 pub(super) struct Temporal(pub KeptPairs);
 
-const QUEUES: &[Queue] = &[Queue::noted("temporal")];
+const QUEUES: &[MinuteQueue] = &[MinuteQueue::noted("temporal")];
 
 impl Work for Temporal {
     const BLOCK_MINUTES: i32 = 10;
 
-    fn queues(&self) -> &'static [Queue] {
+    fn queues(&self) -> &'static [MinuteQueue] {
         QUEUES
     }
 
-    async fn prepare(&self, range: &Range) -> Result<(), StorageError> {
+    async fn prepare(&self, range: &MinuteRange) -> Result<(), StorageError> {
         self.0.make_partitions(range).await
     }
 
     async fn slice(
         &self,
         transaction: &Transaction<'_>,
-        range: &Range,
+        range: &MinuteRange,
         _position: Option<&Value>,
         tally: &mut Tally,
     ) -> Result<Option<Value>, StorageError> {

@@ -14,12 +14,12 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Api;
 use super::deadline::timed_out;
-use super::decompress::{Decoder, Refused, Sink};
+use super::decompress::{BodySink, Decompressor, Refused};
 use super::quota::{self, Memory};
 use crate::config::HttpConfig;
 use crate::ingest::Reservation;
 use crate::limits::{KIB, MIB};
-use crate::protocols::{Code, Encoding, Problem};
+use crate::protocols::{Encoding, Problem, ProblemCode};
 use crate::tenancy::{Charge, Principal};
 
 /// Taken from the budget, at most, before a body is read.
@@ -78,8 +78,8 @@ async fn receive(
     // What is only announced takes no memory from others; a body that comes takes it as it comes.
     let first = announced.map_or(FIRST_RESERVATION_BYTES, |bytes| bytes.min(FIRST_RESERVATION_BYTES));
     let reservation = memory.reserve(first)?;
-    let sink = Sink::new(first, bytes_max, reservation);
-    let mut decoder = Decoder::new(encoding, sink).map_err(|error| undecodable(&error))?;
+    let sink = BodySink::new(first, bytes_max, reservation);
+    let mut decoder = Decompressor::new(encoding, sink).map_err(|error| undecodable(&error))?;
     let mut pace = Pace::new(timeouts);
     let mut timer = pin!(sleep_until(pace.due()));
     loop {
@@ -184,7 +184,7 @@ pub async fn drain(incoming: &mut Incoming) {
 fn too_large(bytes_max: usize) -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
-        Code::BodyTooLarge,
+        ProblemCode::BodyTooLarge,
         format!(
             "the body is larger than limits.body_bytes, {bytes_max} bytes after decompression; send smaller batches"
         ),
@@ -193,20 +193,20 @@ fn too_large(bytes_max: usize) -> Problem {
 
 fn too_slow(how: String) -> Problem {
     let detail = format!("the body {how}; send smaller batches, or over a faster connection");
-    Problem::new(StatusCode::REQUEST_TIMEOUT, Code::BodyTimeout, detail)
+    Problem::new(StatusCode::REQUEST_TIMEOUT, ProblemCode::BodyTimeout, detail)
 }
 
 fn incomplete(error: &hyper::Error) -> Problem {
     let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     match source.map(io::Error::kind) {
         Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Problem::bad_request(
-            Code::AmbiguousFraming,
+            ProblemCode::AmbiguousFraming,
             "where the body ends is not clear: the framing of its chunks is wrong",
         ),
-        _ => Problem::bad_request(Code::BodyIncomplete, format!("the body could not be read: {error}")),
+        _ => Problem::bad_request(ProblemCode::BodyIncomplete, format!("the body could not be read: {error}")),
     }
 }
 
 fn undecodable(error: &io::Error) -> Problem {
-    Problem::bad_request(Code::UndecodableBody, format!("the body is not what Content-Encoding says: {error}"))
+    Problem::bad_request(ProblemCode::UndecodableBody, format!("the body is not what Content-Encoding says: {error}"))
 }

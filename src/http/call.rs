@@ -31,7 +31,7 @@ pub enum Handler {
 }
 
 /// A line of the table of routes.
-pub struct Route {
+pub struct Endpoint {
     pub method: Method,
     /// Its pattern, parameters in braces.
     pub path: &'static str,

@@ -25,14 +25,14 @@ pub enum Refused {
 }
 
 /// Where decompressed bytes go.
-pub struct Sink {
+pub struct BodySink {
     bytes: Vec<u8>,
     bytes_max: usize,
     reservation: Reservation,
     refused: Option<Refused>,
 }
 
-impl Sink {
+impl BodySink {
     /// A buffer with room for `first` bytes, which `reservation` holds.
     pub fn new(first: usize, bytes_max: usize, reservation: Reservation) -> Self {
         Self { bytes: Vec::with_capacity(first), bytes_max, reservation, refused: None }
@@ -44,7 +44,7 @@ impl Sink {
     }
 }
 
-impl Write for Sink {
+impl Write for BodySink {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         let size = self.bytes.len() + data.len();
         if size > self.bytes_max {
@@ -75,11 +75,11 @@ pub struct ZstdDecoder {
     step: Vec<u8>,
     /// True between two frames, and at the end of the last.
     complete: bool,
-    sink: Sink,
+    sink: BodySink,
 }
 
 impl ZstdDecoder {
-    fn new(sink: Sink) -> io::Result<Self> {
+    fn new(sink: BodySink) -> io::Result<Self> {
         let mut decoder = raw::Decoder::new()?;
         decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))?;
         Ok(Self { decoder, step: vec![0; ZSTD_STEP_BYTES], complete: false, sink })
@@ -104,15 +104,15 @@ impl ZstdDecoder {
 }
 
 /// A body on its way in.
-pub enum Decoder {
-    Identity(Sink),
-    Gzip(Box<MultiGzDecoder<Sink>>),
+pub enum Decompressor {
+    Identity(BodySink),
+    Gzip(Box<MultiGzDecoder<BodySink>>),
     Zstd(Box<ZstdDecoder>),
 }
 
-impl Decoder {
+impl Decompressor {
     /// A decoder into `sink`.
-    pub fn new(encoding: Encoding, sink: Sink) -> io::Result<Self> {
+    pub fn new(encoding: Encoding, sink: BodySink) -> io::Result<Self> {
         Ok(match encoding {
             Encoding::Identity => Self::Identity(sink),
             Encoding::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(sink))),
@@ -139,7 +139,7 @@ impl Decoder {
     }
 
     /// The whole body; an error when it was cut short.
-    pub fn finish(self) -> io::Result<Sink> {
+    pub fn finish(self) -> io::Result<BodySink> {
         match self {
             Self::Identity(sink) => Ok(sink),
             Self::Gzip(decoder) => decoder.finish(),
@@ -155,9 +155,9 @@ mod tests {
     use super::*;
     use crate::ingest::Budget;
 
-    fn decoder(encoding: Encoding, bytes_max: usize) -> Decoder {
+    fn decoder(encoding: Encoding, bytes_max: usize) -> Decompressor {
         let reservation = Budget::new(64 << 20, 64 << 20).reserve(&"t".into(), 16).unwrap();
-        Decoder::new(encoding, Sink::new(16, bytes_max, reservation)).unwrap()
+        Decompressor::new(encoding, BodySink::new(16, bytes_max, reservation)).unwrap()
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::Api;
 use super::head::{self, Fault};
 use super::response::{Body, full};
 use super::router::{self, Answered, Peer};
-use crate::protocols::Code;
+use crate::protocols::ProblemCode;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id taken over from a caller, in bytes.
@@ -50,7 +50,7 @@ fn finish(answered: Answered, method: &'static str, request_id: HeaderValue, ela
         method,
         route,
         status,
-        code = code.map(Code::as_str),
+        code = code.map(ProblemCode::as_str),
         request_id = request_id.to_str().unwrap_or_default(),
         elapsed_ms = elapsed.as_secs_f64() * 1000.0,
         "request"

@@ -60,7 +60,7 @@ pub struct Gate {
     wire: Wire,
     /// Read and not yet handed on: a head, or what came behind a request.
     held: BytesMut,
-    state: State,
+    state: GateState,
     seen: Arc<Seen>,
     patience: Patience,
     /// For the head that is waited for.
@@ -69,7 +69,7 @@ pub struct Gate {
     first: bool,
 }
 
-enum State {
+enum GateState {
     /// Waiting for a whole head, of which so many bytes of `held` were looked at.
     Head { searched: usize },
     /// Bytes of a request pass.
@@ -85,7 +85,7 @@ impl Gate {
     pub fn new(wire: Wire, patience: Patience) -> Self {
         let mut due = Deadline::default();
         due.set(patience.head);
-        let state = State::Head { searched: 0 };
+        let state = GateState::Head { searched: 0 };
         Self { wire, held: BytesMut::new(), state, seen: Arc::default(), patience, due, first: true }
     }
 
@@ -119,7 +119,7 @@ impl Gate {
 
     /// Lets everything pass: HTTP/2.
     pub fn open(&mut self) {
-        self.state = State::Passing(Extent::fixed(u64::MAX));
+        self.state = GateState::Passing(Extent::fixed(u64::MAX));
         self.due.clear();
     }
 
@@ -129,14 +129,14 @@ impl Gate {
             Ok(Some(request)) => {
                 self.first = false;
                 self.due.clear();
-                self.state = State::Passing(request);
+                self.state = GateState::Passing(request);
             }
             Ok(None) => {
                 // The first head of a connection has been waited for since it was accepted.
                 if searched == 0 && !self.first {
                     self.due.set(self.patience.head);
                 }
-                self.state = State::Head { searched: self.held.len() };
+                self.state = GateState::Head { searched: self.held.len() };
             }
             Err(fault) => self.refuse(fault),
         }
@@ -145,7 +145,7 @@ impl Gate {
     fn refuse(&mut self, fault: Fault) {
         let _ = self.seen.refused.set(fault);
         self.held = BytesMut::from(REFUSED);
-        self.state = State::Passing(Extent::fixed(REFUSED.len() as u64));
+        self.state = GateState::Passing(Extent::fixed(REFUSED.len() as u64));
     }
 
     /// Nothing has come: has it been too long?
@@ -158,7 +158,7 @@ impl Gate {
         }
         if self.held.is_empty() {
             timed_out("idle");
-            self.state = State::Closed;
+            self.state = GateState::Closed;
         } else {
             timed_out("head");
             self.refuse(Fault::TooSlow);
@@ -168,7 +168,7 @@ impl Gate {
 
     /// Lets what belongs to the request pass from what is held, or else from the wire, and holds the rest.
     fn pass(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let State::Passing(request) = &mut self.state else { return Poll::Ready(Ok(())) };
+        let GateState::Passing(request) = &mut self.state else { return Poll::Ready(Ok(())) };
         let follow = if self.held.is_empty() {
             let start = buffer.filled().len();
             ready!(Pin::new(&mut self.wire).poll_read(cx, buffer))?;
@@ -189,9 +189,9 @@ impl Gate {
         }
         match follow {
             Follow::More => {}
-            Follow::Done if self.seen.refused().is_some() => self.state = State::Closed,
-            Follow::Done => self.state = State::Head { searched: 0 },
-            Follow::Wrong => self.state = State::Broken,
+            Follow::Done if self.seen.refused().is_some() => self.state = GateState::Closed,
+            Follow::Done => self.state = GateState::Head { searched: 0 },
+            Follow::Wrong => self.state = GateState::Broken,
         }
         Poll::Ready(Ok(()))
     }
@@ -206,30 +206,30 @@ impl AsyncRead for Gate {
         }
         loop {
             match me.state {
-                State::Head { searched } if searched < me.held.len() => me.judge(searched),
-                State::Head { .. } => match Pin::new(&mut me.wire).poll_read(cx, buffer) {
+                GateState::Head { searched } if searched < me.held.len() => me.judge(searched),
+                GateState::Head { .. } => match Pin::new(&mut me.wire).poll_read(cx, buffer) {
                     Poll::Pending => ready!(me.wait(cx)),
                     Poll::Ready(result) => {
                         result?;
                         me.held.extend_from_slice(&buffer.filled()[start..]);
                         if buffer.filled().len() == start {
-                            me.state = State::Closed;
+                            me.state = GateState::Closed;
                         }
                         buffer.set_filled(start);
                     }
                 },
-                State::Passing(_) => {
+                GateState::Passing(_) => {
                     ready!(me.pass(cx, buffer))?;
                     // Nothing passed: the framing is wrong, or the peer ended in the middle of its body.
-                    if buffer.filled().len() > start || !matches!(me.state, State::Broken) {
+                    if buffer.filled().len() > start || !matches!(me.state, GateState::Broken) {
                         return Poll::Ready(Ok(()));
                     }
                 }
-                State::Broken => {
+                GateState::Broken => {
                     let error = io::Error::new(io::ErrorKind::InvalidData, "the framing of the chunks is wrong");
                     return Poll::Ready(Err(error));
                 }
-                State::Closed => return Poll::Ready(Ok(())),
+                GateState::Closed => return Poll::Ready(Ok(())),
             }
         }
     }
@@ -251,7 +251,7 @@ impl AsyncWrite for Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        let unread = matches!(self.state, State::Passing(_) | State::Broken);
+        let unread = matches!(self.state, GateState::Passing(_) | GateState::Broken);
         self.seen.unread.store(unread, Ordering::Relaxed);
     }
 }

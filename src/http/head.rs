@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use hyper::{HeaderMap, StatusCode, Uri};
 
 use super::extent::Extent;
-use super::problem::{Code, Problem};
+use super::problem::{Problem, ProblemCode};
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
 /// Digits of a Content-Length; more than an exbibyte is no length.
@@ -36,22 +36,22 @@ impl Fault {
         let oversized = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         match self {
             Self::Malformed(what) => {
-                Problem::bad_request(Code::MalformedHead, format!("this is no HTTP/1.1 request: {what}"))
+                Problem::bad_request(ProblemCode::MalformedHead, format!("this is no HTTP/1.1 request: {what}"))
             }
             Self::Framing(what) => {
-                Problem::bad_request(Code::AmbiguousFraming, format!("where the body ends is not clear: {what}"))
+                Problem::bad_request(ProblemCode::AmbiguousFraming, format!("where the body ends is not clear: {what}"))
             }
             Self::TooLarge => {
                 let detail = format!("request line and headers are larger than {HEAD_BYTES_MAX} bytes");
-                Problem::new(oversized, Code::HeadTooLarge, detail)
+                Problem::new(oversized, ProblemCode::HeadTooLarge, detail)
             }
             Self::TooManyFields => {
                 let detail = format!("the request has more than {HEADERS_MAX} header fields");
-                Problem::new(oversized, Code::TooManyHeaders, detail)
+                Problem::new(oversized, ProblemCode::TooManyHeaders, detail)
             }
             Self::TooSlow => {
                 let detail = "the head of the request did not arrive within http.head_timeout";
-                Problem::new(StatusCode::REQUEST_TIMEOUT, Code::HeadTimeout, detail)
+                Problem::new(StatusCode::REQUEST_TIMEOUT, ProblemCode::HeadTimeout, detail)
             }
         }
     }

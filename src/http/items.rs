@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Api, body, quota};
 use crate::ingest::{self, Refusal, Unanswered};
 use crate::model::{Kind, Relation};
-use crate::protocols::{Answer, Code, Head, ItemError, Outcome, Problem, Protocol, Verdict};
+use crate::protocols::{Answer, Ending, Head, ItemError, Problem, ProblemCode, Protocol, Report};
 use crate::tenancy::{Limit, Limited, Principal};
 use crate::wire::item::BodyError;
 
@@ -51,14 +51,14 @@ pub async fn post(
 }
 
 /// An outcome as protocols know it.
-fn told(outcome: &ingest::Outcome) -> Outcome<'_> {
+fn told(outcome: &ingest::Outcome) -> Report<'_> {
     let error = |(index, code, message)| ItemError { index, code, message };
-    Outcome {
+    Report {
         verdict: match outcome.http_status {
-            400 => Verdict::NotJson,
-            422 => Verdict::NothingAccepted,
-            _ if outcome.spooled => Verdict::Spooled,
-            _ => Verdict::Committed,
+            400 => Ending::NotJson,
+            422 => Ending::NothingAccepted,
+            _ if outcome.spooled => Ending::Spooled,
+            _ => Ending::Committed,
         },
         receipt: outcome.receipt,
         accepted: outcome.accepted,
@@ -73,15 +73,15 @@ fn problem(unanswered: Unanswered, kind: Kind, blank: bool) -> Problem {
     match unanswered {
         Unanswered::Unreadable(BodyError::Empty) if blank => {
             let one = one_of(kind);
-            Problem::bad_request(Code::EmptyBody, format!("the body is empty; send {one} or an array of them"))
+            Problem::bad_request(ProblemCode::EmptyBody, format!("the body is empty; send {one} or an array of them"))
         }
         Unanswered::Unreadable(BodyError::Empty) => {
             let detail = format!("the request does not hold {}", one_of(kind));
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Code::NothingAccepted, detail)
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, ProblemCode::NothingAccepted, detail)
         }
         Unanswered::Unreadable(BodyError::TooManyItems { max }) => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            Code::TooManyItems,
+            ProblemCode::TooManyItems,
             match kind {
                 Kind::Events => format!("a request holds at most {max} events; send smaller batches"),
                 Kind::Metrics => format!("a request holds at most {max} metrics or values; send smaller batches"),
@@ -89,13 +89,13 @@ fn problem(unanswered: Unanswered, kind: Kind, blank: bool) -> Problem {
         ),
         Unanswered::Refused(Refusal::KeyInFlight) => Problem::new(
             StatusCode::CONFLICT,
-            Code::IdempotencyKeyInFlight,
+            ProblemCode::IdempotencyKeyInFlight,
             "a request with this Idempotency-Key is being written at the moment; send it again to hear its outcome",
         )
         .retry_after(1),
         Unanswered::Refused(Refusal::KeyReused) => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
-            Code::IdempotencyKeyReused,
+            ProblemCode::IdempotencyKeyReused,
             "this Idempotency-Key stands for another request (other body, route or parameters); use a new key",
         ),
         Unanswered::Refused(Refusal::DeadLetterQuota) => quota::dead_letters(),
@@ -104,7 +104,7 @@ fn problem(unanswered: Unanswered, kind: Kind, blank: bool) -> Problem {
             quota::rate_limited(Limited { limit: Limit::Events, retry_after_s })
         }
         Unanswered::Refused(Refusal::Unavailable { retry_after_s, reason }) => {
-            Problem::unavailable(Code::Unavailable, reason, retry_after_s)
+            Problem::unavailable(ProblemCode::Unavailable, reason, retry_after_s)
         }
     }
 }

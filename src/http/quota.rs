@@ -10,7 +10,7 @@ use hyper::StatusCode;
 use jiff::Timestamp;
 
 use crate::ingest::{Admit, Ingest, NoRoom, Reservation};
-use crate::protocols::{Code, Problem};
+use crate::protocols::{Problem, ProblemCode};
 use crate::tenancy::{Charge, Limit, Limited};
 
 /// Longest wait that a used up day is answered with, in seconds: the sender may have been mended meanwhile.
@@ -35,7 +35,7 @@ impl Memory<'_> {
             NoRoom::Tenant => tenant_memory(retry_after_s),
             NoRoom::All => {
                 let detail = "requests that are being received or written fill the memory set aside for them";
-                Problem::unavailable(Code::Overloaded, detail, retry_after_s)
+                Problem::unavailable(ProblemCode::Overloaded, detail, retry_after_s)
             }
         }
     }
@@ -65,14 +65,14 @@ pub fn rate_limited(limited: Limited) -> Problem {
         "the key has used up the {what} that it may send for now; nothing of this request was stored; send it again after \
          Retry-After"
     );
-    refused(reason, Code::RateLimited, detail, limited.retry_after_s)
+    refused(reason, ProblemCode::RateLimited, detail, limited.retry_after_s)
 }
 
 /// 429: the tenant's own requests hold its share of the memory.
 pub fn tenant_memory(retry_after_s: u32) -> Problem {
     let detail = "requests of this tenant that are being received or written hold all the memory that one tenant may have \
                   (limits.tenant_memory_bytes); send fewer at once; nothing of this request was stored";
-    refused("tenant_memory", Code::TenantMemory, detail, retry_after_s)
+    refused("tenant_memory", ProblemCode::TenantMemory, detail, retry_after_s)
 }
 
 /// 429: the key's dead letters of the UTC day are used up.
@@ -81,16 +81,16 @@ pub fn dead_letters() -> Problem {
     let retry_after_s = u32::try_from(until_tomorrow_s.min(DAY_RETRY_AFTER_S_MAX)).unwrap_or(1);
     let detail = "this key has used up its dead letters of the day; mend what it sends (GET /v1/dead-letters says what is \
                   wrong); nothing of this request was stored";
-    refused("dead_letters", Code::DeadLetterQuota, detail, retry_after_s)
+    refused("dead_letters", ProblemCode::DeadLetterQuota, detail, retry_after_s)
 }
 
 /// 429: too many keys are being tried.
 pub fn key_lookups(retry_after_s: u32) -> Problem {
     let detail = "too many unknown keys are being tried, from this address or from all";
-    refused("key_lookups", Code::KeyLookups, detail, retry_after_s)
+    refused("key_lookups", ProblemCode::KeyLookups, detail, retry_after_s)
 }
 
-fn refused(reason: &'static str, code: Code, detail: impl Into<String>, retry_after_s: u32) -> Problem {
+fn refused(reason: &'static str, code: ProblemCode, detail: impl Into<String>, retry_after_s: u32) -> Problem {
     metrics::counter!("tidegate_quota_refusals_total", "reason" => reason).increment(1);
     Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail).retry_after(retry_after_s)
 }

@@ -14,7 +14,7 @@ use super::call::{Call, Handler};
 use super::response::{Body, full};
 use super::routes::ROUTES;
 use super::{Api, body, items, quota};
-use crate::protocols::{self, Answer, Code, Door, Head, Params, Problem, Segments, credential};
+use crate::protocols::{self, Answer, Door, Head, Params, Problem, ProblemCode, Segments, credential};
 use crate::tenancy::{KeyError, Principal, Scope};
 
 /// Who a connection is from; put into each of its requests by the accept loop.
@@ -25,7 +25,7 @@ pub struct Peer(pub IpAddr);
 pub struct Answered {
     /// The pattern of the route: a bounded set.
     pub route: &'static str,
-    pub code: Option<Code>,
+    pub code: Option<ProblemCode>,
     pub response: Response<Body>,
 }
 
@@ -83,7 +83,7 @@ pub async fn dispatch(api: &Api, request: Request<Incoming>) -> Answered {
     };
     let code = answered.as_ref().err().map(|(code, _)| *code);
     // Who waits for 100 Continue has not begun to send, and reading would ask it to; who is too slow stays it.
-    if code.is_some_and(|code| code != Code::BodyTimeout) && !parts.headers.contains_key(EXPECT) {
+    if code.is_some_and(|code| code != ProblemCode::BodyTimeout) && !parts.headers.contains_key(EXPECT) {
         body::drain(&mut incoming).await;
     }
     let response = answered.unwrap_or_else(|(_, answer)| answer.map(full));
@@ -108,7 +108,7 @@ async fn take(
     path: &Segments,
     parts: &Parts,
     incoming: &mut Incoming,
-) -> Result<Response<Body>, (Code, Answer)> {
+) -> Result<Response<Body>, (ProblemCode, Answer)> {
     let head = Head { route: door.route, path, query: parts.uri.query(), headers: &parts.headers };
     let taken = async {
         let key = door.protocol.credential(&head)?;
@@ -124,7 +124,7 @@ async fn take(
 fn find(method: &Method, path: &str, headers: &HeaderMap) -> Result<(&'static Target, Segments), Problem> {
     let found = TARGETS.at(path).map_err(|_| {
         let detail = "there is no such path; /openapi.json lists what there is";
-        Problem::new(StatusCode::NOT_FOUND, Code::NotFound, detail)
+        Problem::new(StatusCode::NOT_FOUND, ProblemCode::NotFound, detail)
     })?;
     let takers = || found.value.iter().filter(|target| target.takes(method));
     let Some(target) = takers().find(|target| target.speaks(headers)).or_else(|| takers().next_back()) else {
@@ -143,7 +143,7 @@ async fn authorize(api: &Api, parts: &Parts, key: &str, scopes: &[Scope]) -> Res
         ),
         KeyError::TooMany { retry_after_s } => quota::key_lookups(retry_after_s),
         KeyError::Unavailable(_) => Problem::unavailable(
-            Code::DatabaseUnavailable,
+            ProblemCode::DatabaseUnavailable,
             "the key cannot be verified at the moment",
             api.ingest.retry_after_s(),
         ),
@@ -152,7 +152,7 @@ async fn authorize(api: &Api, parts: &Parts, key: &str, scopes: &[Scope]) -> Res
         return Ok(principal);
     }
     let detail = format!("this needs the scope {}; the key has `{}`", listed(scopes), principal.scopes);
-    Err(Problem::new(StatusCode::FORBIDDEN, Code::Forbidden, detail))
+    Err(Problem::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail))
 }
 
 fn listed(scopes: &[Scope]) -> String {

@@ -2,7 +2,7 @@
 
 use hyper::Method;
 
-use super::call::{Answering, Call, Handler, Route};
+use super::call::{Answering, Call, Endpoint, Handler};
 use super::{Api, lifecycle, operation, reads};
 use crate::tenancy::Scope;
 
@@ -12,7 +12,7 @@ const READ_OR_INGEST: &[Scope] = &[Scope::Read, Scope::Ingest];
 const ADMIN: &[Scope] = &[Scope::Admin];
 
 /// Every other route. Literal segments of a pattern count before parameters, in whatever order they stand here.
-pub const ROUTES: &[Route] = &[
+pub const ROUTES: &[Endpoint] = &[
     get("/v1/events", READ, |c| Box::pin(reads::events(c.api, c.principal, c.parts, c.params))),
     get("/v1/events/counts", READ, |c| Box::pin(reads::counts(c.api, c.principal, c.parts, c.params))),
     get("/v1/events/{id}", READ, |c| Box::pin(reads::event(c.api, c.principal, c.path.get("id"), c.params))),
@@ -37,10 +37,10 @@ pub const ROUTES: &[Route] = &[
     open("/", |_| Box::pin(async { Ok(operation::console()) })),
 ];
 
-const fn get(path: &'static str, scopes: &'static [Scope], handler: for<'a> fn(Call<'a>) -> Answering<'a>) -> Route {
-    Route { method: Method::GET, path, handler: Handler::Keyed(scopes, handler) }
+const fn get(path: &'static str, scopes: &'static [Scope], handler: for<'a> fn(Call<'a>) -> Answering<'a>) -> Endpoint {
+    Endpoint { method: Method::GET, path, handler: Handler::Keyed(scopes, handler) }
 }
 
-const fn open(path: &'static str, handler: for<'a> fn(&'a Api) -> Answering<'a>) -> Route {
-    Route { method: Method::GET, path, handler: Handler::Open(handler) }
+const fn open(path: &'static str, handler: for<'a> fn(&'a Api) -> Answering<'a>) -> Endpoint {
+    Endpoint { method: Method::GET, path, handler: Handler::Open(handler) }
 }

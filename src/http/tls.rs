@@ -26,12 +26,12 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 pub struct Tls {
     files: TlsConfig,
     current: RwLock<Arc<ServerConfig>>,
-    loaded: Pair,
+    loaded: KeyPair,
 }
 
 /// The bytes of both files.
 #[derive(Clone, PartialEq, Eq)]
-struct Pair {
+struct KeyPair {
     cert: Vec<u8>,
     key: Vec<u8>,
 }
@@ -39,7 +39,7 @@ struct Pair {
 impl Tls {
     /// Reads and checks the files.
     pub fn load(files: &TlsConfig) -> Result<Self, ConfigError> {
-        let pair = Pair::read(files)?;
+        let pair = KeyPair::read(files)?;
         let current = RwLock::new(Arc::new(pair.server_config(files)?));
         Ok(Self { files: files.clone(), current, loaded: pair })
     }
@@ -60,7 +60,7 @@ impl Tls {
             tokio::time::sleep(LOOK).await;
             let files = self.files.clone();
             // A file may be on a disk that hangs.
-            let read = tokio::task::spawn_blocking(move || Pair::read(&files)).await;
+            let read = tokio::task::spawn_blocking(move || KeyPair::read(&files)).await;
             let pair = match read.unwrap_or_else(|error| Err(ConfigError(error.to_string()))) {
                 Ok(pair) => pair,
                 Err(error) => {
@@ -94,7 +94,7 @@ impl Tls {
     }
 }
 
-impl Pair {
+impl KeyPair {
     fn read(files: &TlsConfig) -> Result<Self, ConfigError> {
         let read = |key: &str, path: &Path| {
             std::fs::read(path).map_err(|error| {

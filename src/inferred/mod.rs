@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Object;
 
-use crate::jobs::minutes::{Queues, Tally, Worker};
+use crate::jobs::minutes::{MinuteQueues, Tally, Worker};
 use crate::jobs::{Counts, Job};
 use crate::storage::StorageError;
 use table::Table;
@@ -21,7 +21,7 @@ const TABLES: &[Table] = &[assets::TABLE, series::TABLE];
 pub struct Inferred(Vec<Worker<Table>>);
 
 impl Inferred {
-    pub fn new(queues: &mut Queues) -> Self {
+    pub fn new(queues: &mut MinuteQueues) -> Self {
         Self(TABLES.iter().map(|table| queues.worker(*table)).collect())
     }
 }

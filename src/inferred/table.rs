@@ -4,7 +4,7 @@ use deadpool_postgres::Transaction;
 use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
 
-use crate::jobs::minutes::{Queue, Range, Tally, Work};
+use crate::jobs::minutes::{MinuteQueue, MinuteRange, Tally, Work};
 use crate::limits::{EVENT_BLOCK_MINUTES, SEEN_PER_SLICE};
 use crate::storage::StorageError;
 
@@ -13,7 +13,7 @@ use crate::storage::StorageError;
 #[derive(Clone, Copy)]
 pub(super) struct Table {
     /// One, by the name of which what was written is counted.
-    pub queues: &'static [Queue],
+    pub queues: &'static [MinuteQueue],
     /// Takes tenant, from, to, the three texts of the key that the slice before ended with, and how many rows to take;
     /// returns how many were found and written, and the key of the last.
     pub sql: &'static str,
@@ -22,14 +22,14 @@ pub(super) struct Table {
 impl Work for Table {
     const BLOCK_MINUTES: i32 = EVENT_BLOCK_MINUTES;
 
-    fn queues(&self) -> &'static [Queue] {
+    fn queues(&self) -> &'static [MinuteQueue] {
         self.queues
     }
 
     async fn slice(
         &self,
         transaction: &Transaction<'_>,
-        range: &Range,
+        range: &MinuteRange,
         position: Option<&Value>,
         tally: &mut Tally,
     ) -> Result<Option<Value>, StorageError> {

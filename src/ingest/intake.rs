@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use super::received::Received;
 use crate::limits::FUTURE_DAYS_MAX;
 use crate::model::{Kind, PerKind};
-use crate::wire::item::{BodyError, Decoded, Origin, TimeBounds};
+use crate::wire::item::{BodyError, Decoded, ItemContext, TimeBounds};
 use crate::wire::{event, metric};
 
 const DAY_US: i64 = 86_400_000_000;
@@ -41,7 +41,7 @@ impl Intake {
     /// The rows and rejections of a body.
     pub fn decode(&self, received: &Received) -> Result<Decoded, BodyError> {
         let Received { received_at_us, form, body, .. } = received;
-        let origin = Origin {
+        let origin = ItemContext {
             tenant_id: &received.tenant_id,
             api_key_id: received.api_key_id,
             receipt: received.receipt,

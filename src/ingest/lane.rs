@@ -15,19 +15,19 @@ use crate::limits::{QUEUE_REQUESTS_MAX, QUEUE_REQUESTS_PER_TENANT_MAX};
 
 /// A lane of submissions.
 pub struct Lane {
-    state: Mutex<State>,
+    state: Mutex<LaneState>,
     work: Notify,
     idle: AtomicUsize,
 }
 
-struct State {
+struct LaneState {
     queues: Queues<Submission>,
     closed: bool,
 }
 
 impl Lane {
     pub fn new(seal: Seal) -> Self {
-        let state = State { queues: Queues::new(seal), closed: false };
+        let state = LaneState { queues: Queues::new(seal), closed: false };
         Self { state: Mutex::new(state), work: Notify::new(), idle: AtomicUsize::new(0) }
     }
 

@@ -51,7 +51,7 @@ pub struct Place {
 
 /// Rows that follow each other in a submission, of one chunk and one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Run {
+struct RowRun {
     submission: usize,
     rows: Range<usize>,
     manifest: usize,
@@ -59,7 +59,7 @@ struct Run {
     first_seq: i32,
 }
 
-impl Run {
+impl RowRun {
     /// Cuts it after `rows` rows; returns the rest.
     fn split_off(&mut self, rows: usize) -> Self {
         let at = self.rows.start + rows;
@@ -72,7 +72,7 @@ impl Run {
 
 #[derive(Debug)]
 pub struct Copy {
-    runs: Vec<Run>,
+    runs: Vec<RowRun>,
     rows: usize,
     /// Straight into the columnstore, or as rows.
     pub direct: bool,
@@ -126,7 +126,7 @@ pub fn plan(
 ) -> Plan {
     let mut plan = Plan::default();
     let mut manifest_of: HashMap<(&Arc<str>, &str), usize> = HashMap::new();
-    let mut runs: Vec<((Chunk, &Arc<str>), Run)> = Vec::new();
+    let mut runs: Vec<((Chunk, &Arc<str>), RowRun)> = Vec::new();
     for &index in taking {
         let Submission { received, decoded, .. } = &batch[index];
         let tenant_id = &received.tenant_id;
@@ -156,7 +156,7 @@ pub fn plan(
             };
             last = Some((first.stream, manifest));
             let first_seq = plan.manifests[manifest].count(&rows[start..start + len]);
-            let run = Run { submission: index, rows: start..start + len, manifest, first_seq };
+            let run = RowRun { submission: index, rows: start..start + len, manifest, first_seq };
             runs.push(((chunk, tenant_id), run));
             start += len;
         }
@@ -164,7 +164,7 @@ pub fn plan(
     // Stable, so that rows of one tenant and chunk stay as they came.
     runs.sort_by(|a, b| a.0.cmp(&b.0));
     // The rows of one chunk and tenant go one way.
-    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut groups: Vec<ChunkGroup<'_>> = Vec::new();
     for runs in runs.chunk_by(|a, b| a.0 == b.0) {
         let (chunk, _) = runs[0].0;
         let rows: usize = runs.iter().map(|(_, run)| run.rows.len()).sum();
@@ -173,7 +173,7 @@ pub fn plan(
             plan.births.insert(chunk);
         }
         let direct = config.direct_compress && (rows >= DIRECT_COMPRESS_ROWS_MIN || !known);
-        groups.push(Group { chunk, direct, rows, runs });
+        groups.push(ChunkGroup { chunk, direct, rows, runs });
     }
     // Each chunk begins in the way in which the one before ended, so that the way changes once a chunk at most.
     let mut way = true;
@@ -190,11 +190,11 @@ pub fn plan(
 }
 
 /// The rows of one chunk and tenant.
-struct Group<'a> {
+struct ChunkGroup<'a> {
     chunk: Chunk,
     direct: bool,
     rows: usize,
-    runs: &'a [((Chunk, &'a Arc<str>), Run)],
+    runs: &'a [((Chunk, &'a Arc<str>), RowRun)],
 }
 
 impl Manifest {
@@ -236,7 +236,7 @@ impl Plan {
     }
 
     /// Adds a run to the COPY that was begun, and to further ones once that is full.
-    fn append(&mut self, mut run: Run, rows_max: usize) {
+    fn append(&mut self, mut run: RowRun, rows_max: usize) {
         loop {
             let copy = self.copies.last_mut().expect("begin() was called");
             let rest = run.split_off(run.rows.len().min(rows_max - copy.rows));
@@ -255,7 +255,7 @@ impl Plan {
 
     /// The COPY stream of these rows, header to trailer, each tuple stamped with its batch id and ordinal.
     pub fn stream(&self, batch: &[Submission], copy: &Copy) -> Bytes {
-        let rows_of = |run: &Run| &batch[run.submission].decoded.rows.rows[run.rows.clone()];
+        let rows_of = |run: &RowRun| &batch[run.submission].decoded.rows.rows[run.rows.clone()];
         let size: usize =
             copy.runs.iter().flat_map(rows_of).map(|row| (row.bytes.end - row.bytes.start) as usize).sum();
         let mut stream = Vec::with_capacity(COPY_HEADER.len() + size + COPY_TRAILER.len());
@@ -282,7 +282,7 @@ impl Plan {
 
     /// The submission that a written row came from.
     pub fn submission_of(&self, batch_id: i64, batch_seq: i32) -> Option<usize> {
-        let holds = |run: &&Run| {
+        let holds = |run: &&RowRun| {
             let rows = i32::try_from(run.rows.len()).expect("items of a request are limited");
             self.manifests[run.manifest].batch_id == batch_id
                 && (run.first_seq..run.first_seq + rows).contains(&batch_seq)

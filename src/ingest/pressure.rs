@@ -17,7 +17,7 @@ const BUSY_MIN: Duration = Duration::from_micros(100);
 /// How fast batches leave, and whether they do.
 #[derive(Debug)]
 pub struct Pressure {
-    state: Mutex<State>,
+    state: Mutex<PressureState>,
 }
 
 /// Rows and bytes that leave in a second.
@@ -30,7 +30,7 @@ pub struct Drain {
 }
 
 #[derive(Debug)]
-struct State {
+struct PressureState {
     rows: f64,
     bytes: f64,
     /// Busy seconds that `rows` and `bytes` stand for, weighted as they are.
@@ -47,7 +47,7 @@ impl Pressure {
     }
 
     fn with(rng: Rng) -> Self {
-        let state = State { rows: 0.0, bytes: 0.0, busy_s: 0.0, settled_at: None, away_since: None, rng };
+        let state = PressureState { rows: 0.0, bytes: 0.0, busy_s: 0.0, settled_at: None, away_since: None, rng };
         Self { state: Mutex::new(state) }
     }
 
@@ -102,7 +102,7 @@ impl Pressure {
         state.rng.retry_after_s(wait.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PressureState> {
         self.state.lock().expect("no code panics while holding it")
     }
 }
@@ -113,7 +113,7 @@ impl Default for Pressure {
     }
 }
 
-impl State {
+impl PressureState {
     fn drain(&self) -> Drain {
         if self.busy_s > 0.0 {
             Drain { rows_per_s: self.rows / self.busy_s, bytes_per_s: self.bytes / self.busy_s }

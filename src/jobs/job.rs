@@ -30,12 +30,12 @@ pub trait Job: Send + Sync + 'static {
     fn run_once(&self, client: &mut Object) -> impl Future<Output = Result<Counts, StorageError>> + Send;
 }
 
-pub struct Running {
+pub struct RunningJob {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
-impl Running {
+impl RunningJob {
     /// Ends the job, and a run that is under way with it.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
@@ -44,7 +44,7 @@ impl Running {
 }
 
 /// Runs a job now and then at its interval, on whichever node holds its lock.
-pub fn start<J: Job>(job: J, database: &Database) -> Running {
+pub fn start<J: Job>(job: J, database: &Database) -> RunningJob {
     let (owner, store) = (database.owner.clone(), database.store.clone());
     let (stop, mut stopped) = watch::channel(false);
     let job = Arc::new(job);
@@ -66,7 +66,7 @@ pub fn start<J: Job>(job: J, database: &Database) -> Running {
             }
         }
     });
-    Running { stop, task }
+    RunningJob { stop, task }
 }
 
 /// Runs a job once, as soon as no node is at it; for commands.

@@ -19,7 +19,7 @@ use crate::storage::StorageError;
 
 /// Consecutive minutes of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Range {
+pub struct MinuteRange {
     pub tenant_id: String,
     /// In minutes since 1970, the first.
     pub from_minute: i32,
@@ -27,7 +27,7 @@ pub struct Range {
     pub to_minute: i32,
 }
 
-impl Range {
+impl MinuteRange {
     pub fn starts_at(&self) -> Timestamp {
         minute_at(self.from_minute)
     }
@@ -63,13 +63,13 @@ impl Tally {
 
 /// A queue of minutes.
 #[derive(Debug, Clone, Copy)]
-pub struct Queue {
+pub struct MinuteQueue {
     pub name: &'static str,
     /// The rows whose minutes are noted in it as they are written; None: another job notes them.
     pub rows: Option<Kind>,
 }
 
-impl Queue {
+impl MinuteQueue {
     /// Of minutes as rows of a kind are written.
     pub const fn of(rows: Kind, name: &'static str) -> Self {
         Self { name, rows: Some(rows) }
@@ -84,9 +84,9 @@ impl Queue {
 /// The queues that somebody works through. Minutes are spread into these and no others, and only a [`Worker`] works through
 /// one: what is worked through is filled.
 #[derive(Debug, Default)]
-pub struct Queues(Vec<Queue>);
+pub struct MinuteQueues(Vec<MinuteQueue>);
 
-impl Queues {
+impl MinuteQueues {
     /// Takes the queues of a work in.
     pub fn worker<W: Work>(&mut self, work: W) -> Worker<W> {
         self.0.extend(work.queues());
@@ -109,7 +109,7 @@ fn names(work: &impl Work) -> Vec<&'static str> {
 /// What is done with touched minutes.
 pub trait Work: Send + Sync + 'static {
     /// Where minutes are noted for it; passes go by the name of the first.
-    fn queues(&self) -> &'static [Queue];
+    fn queues(&self) -> &'static [MinuteQueue];
     /// Width of a block: as many minutes at most are one range.
     const BLOCK_MINUTES: i32;
     /// Whether a block is due only when it is over, and then as a whole.
@@ -118,7 +118,7 @@ pub trait Work: Send + Sync + 'static {
     const SETTLED_AFTER: Duration = Duration::ZERO;
 
     /// What must not happen within a transaction: partitions are made on another connection.
-    fn prepare(&self, _range: &Range) -> impl Future<Output = Result<(), StorageError>> + Send {
+    fn prepare(&self, _range: &MinuteRange) -> impl Future<Output = Result<(), StorageError>> + Send {
         async { Ok(()) }
     }
 
@@ -126,7 +126,7 @@ pub trait Work: Send + Sync + 'static {
     fn slice(
         &self,
         transaction: &Transaction<'_>,
-        range: &Range,
+        range: &MinuteRange,
         position: Option<&Value>,
         tally: &mut Tally,
     ) -> impl Future<Output = Result<Option<Value>, StorageError>> + Send;
@@ -177,7 +177,7 @@ async fn pass<W: Work>(work: &W, client: &mut Object, tally: &mut Tally) -> Resu
                 ORDER BY turn LIMIT 1";
     let next = client.prepare_cached(next).await?;
     let Some(row) = client.query_opt(&next, &[&job]).await? else { return Ok(false) };
-    let range = Range { tenant_id: row.get(0), from_minute: row.get(1), to_minute: row.get(2) };
+    let range = MinuteRange { tenant_id: row.get(0), from_minute: row.get(1), to_minute: row.get(2) };
     let (block, position, again): (i32, Option<Value>, bool) = (row.get(3), row.get(4), row.get(5));
     work.prepare(&range).await?;
     let transaction = client.transaction().await?;
@@ -212,7 +212,7 @@ async fn blocks<W: Work>(
     let rows = client.query(&due, &[&queue, &W::BLOCK_MINUTES, &limit, &W::WHOLE_BLOCKS, &settled_s]).await?;
     let due: Vec<(String, i32)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     for (tenant_id, block) in &due {
-        let range = Range {
+        let range = MinuteRange {
             tenant_id: tenant_id.clone(),
             from_minute: *block,
             to_minute: block.saturating_add(W::BLOCK_MINUTES),
@@ -232,9 +232,9 @@ async fn blocks<W: Work>(
         let (Some(from_minute), Some(to_minute)) = (from, to) else { continue };
         let since: Timestamp = row.get(2);
         let range = if W::WHOLE_BLOCKS {
-            Range { tenant_id, from_minute: block, to_minute: block.saturating_add(W::BLOCK_MINUTES) }
+            MinuteRange { tenant_id, from_minute: block, to_minute: block.saturating_add(W::BLOCK_MINUTES) }
         } else {
-            Range { tenant_id, from_minute, to_minute }
+            MinuteRange { tenant_id, from_minute, to_minute }
         };
         taken.push((range, block, since));
     }
@@ -250,7 +250,7 @@ async fn blocks<W: Work>(
 async fn begin<W: Work>(
     work: &W,
     transaction: &Transaction<'_>,
-    range: &Range,
+    range: &MinuteRange,
     block: i32,
     since: Timestamp,
     tally: &mut Tally,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Object;
 
-use super::minutes::Queues;
+use super::minutes::MinuteQueues;
 use super::{Counts, Job};
 use crate::storage::StorageError;
 
@@ -24,7 +24,7 @@ pub struct Spread {
 
 impl Spread {
     /// Into the queues that somebody works through.
-    pub fn into(queues: &Queues) -> Self {
+    pub fn into(queues: &MinuteQueues) -> Self {
         Self { wanted: queues.of_rows() }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::Object;
 use jiff::Timestamp;
 
-use super::plan::{self, Due, Kept};
+use super::plan::{self, ChunkPlan, Due};
 use super::run::Run;
 use super::tenants::Tenants;
 use super::{chunks, partitions, rows, samples};
@@ -21,7 +21,7 @@ pub struct Lifecycle {
     store: Store,
     retention: RetentionConfig,
     rollups: RollupsConfig,
-    plan: Vec<Kept>,
+    plan: Vec<ChunkPlan>,
     tenants: Tenants,
     /// When a chunk was last put in order, by its name.
     recompressed: Mutex<HashMap<String, Instant>>,

@@ -10,7 +10,7 @@ use crate::storage::{Layout, StoredChunk};
 
 /// What the lifecycle keeps to for one relation.
 #[derive(Debug, Clone, Copy)]
-pub struct Kept {
+pub struct ChunkPlan {
     pub relation: Relation,
     /// Age from which a chunk goes, counted from its end; None: never.
     pub keep: Option<Duration>,
@@ -19,8 +19,8 @@ pub struct Kept {
 }
 
 /// The plan of every relation that is kept in chunks.
-pub fn plan(layout: Layout, config: &Config) -> Vec<Kept> {
-    let kept = |relation| Kept {
+pub fn plan(layout: Layout, config: &Config) -> Vec<ChunkPlan> {
+    let kept = |relation| ChunkPlan {
         relation,
         keep: config.retention.of(relation),
         compress_after: config.compress_after.of(relation).filter(|_| layout.has_hypertables()),
@@ -48,7 +48,7 @@ fn is_older(chunk: &StoredChunk, age: Duration, now_us: i64) -> bool {
     now_us.saturating_sub(micros(age)) >= chunk.to_us
 }
 
-impl Kept {
+impl ChunkPlan {
     /// Age from which a chunk goes: longer than it is kept by a grace.
     fn drop_after(&self) -> Option<Duration> {
         self.keep.map(|keep| keep.saturating_add(self.relation.grace()))
@@ -97,8 +97,8 @@ mod tests {
 
     const EVENTS: Relation = Relation::Raw(Kind::Events);
 
-    fn kept() -> Kept {
-        Kept { relation: EVENTS, keep: Some(48 * HOUR), compress_after: Some(24 * HOUR) }
+    fn kept() -> ChunkPlan {
+        ChunkPlan { relation: EVENTS, keep: Some(48 * HOUR), compress_after: Some(24 * HOUR) }
     }
 
     /// A chunk that ended so long ago.
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(due(48 * HOUR, 1), None);
         assert_eq!(due(48 * HOUR + RAW_EXPIRY_GRACE, 1), Some(Due::Drop));
         let (chunk, now_us) = chunk(48_000 * HOUR, 1);
-        assert_eq!(Kept { keep: None, ..kept() }.due(&chunk, now_us, i64::MAX), None);
+        assert_eq!(ChunkPlan { keep: None, ..kept() }.due(&chunk, now_us, i64::MAX), None);
         assert_eq!(kept().due(&chunk, now_us, chunk.to_us), Some(Due::Drop));
         assert_eq!(kept().due(&chunk, now_us, chunk.to_us - 1), None, "the rollups still look at it");
     }

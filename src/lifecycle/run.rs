@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::plan::{Due, Kept};
+use super::plan::{ChunkPlan, Due};
 use crate::jobs::Counts;
 use crate::limits::LIFECYCLE_RUN_MAX;
 use crate::model::Relation;
@@ -13,7 +13,7 @@ use crate::storage::{StorageError, StoredChunk};
 
 /// What one run works on and has to say.
 pub struct Run<'a> {
-    pub plan: &'a [Kept],
+    pub plan: &'a [ChunkPlan],
     /// Chunks and partitions as the run found them, without those that it dropped.
     pub chunks: Vec<StoredChunk>,
     /// Before them raw rows may go: the rollups look no further back.
@@ -28,7 +28,7 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub fn new(plan: &'a [Kept], now: Timestamp) -> Self {
+    pub fn new(plan: &'a [ChunkPlan], now: Timestamp) -> Self {
         Self {
             plan,
             chunks: Vec::new(),

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::{GenericClient, Row};
 
-use super::plan::{Due, Kept, is_open, plan};
+use super::plan::{ChunkPlan, Due, is_open, plan};
 use super::samples;
 use crate::config::Config;
 use crate::limits::READ_TIMEOUT;
@@ -99,7 +99,7 @@ pub struct RollupStatus {
 pub struct LifecycleView {
     pool: Pool,
     layout: Layout,
-    plan: Vec<Kept>,
+    plan: Vec<ChunkPlan>,
 }
 
 impl LifecycleView {
@@ -128,7 +128,11 @@ impl LifecycleStatus {
     }
 }
 
-async fn look(client: &impl GenericClient, layout: Layout, plan: &[Kept]) -> Result<LifecycleStatus, StorageError> {
+async fn look(
+    client: &impl GenericClient,
+    layout: Layout,
+    plan: &[ChunkPlan],
+) -> Result<LifecycleStatus, StorageError> {
     let found = layout.list(client).await?;
     let bytes = samples::bytes(client, &found).await?;
     let now_us = Timestamp::now().as_microsecond();
@@ -157,7 +161,7 @@ async fn look(client: &impl GenericClient, layout: Layout, plan: &[Kept]) -> Res
     Ok(LifecycleStatus { engine: layout.engine(), relations, jobs, rollups: rollups(client).await? })
 }
 
-fn relation(kept: &Kept, chunks: &[(&StoredChunk, i64)], now_us: i64) -> RelationStatus {
+fn relation(kept: &ChunkPlan, chunks: &[(&StoredChunk, i64)], now_us: i64) -> RelationStatus {
     let mut status = RelationStatus {
         relation: kept.relation.name(),
         keep_s: kept.keep.map(|keep| keep.as_secs()),

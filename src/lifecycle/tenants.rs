@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::Object;
 
 use super::chunks::begin;
-use super::plan::{Kept, micros};
+use super::plan::{ChunkPlan, micros};
 use super::rows::DELETE_ROWS;
 use super::run::Run;
 use crate::model::Relation;
@@ -62,7 +62,7 @@ impl Tenants {
         &self,
         client: &Object,
         run: &Run<'_>,
-        kept: &Kept,
+        kept: &ChunkPlan,
         column: &str,
     ) -> Result<Vec<Tier>, StorageError> {
         let relation = kept.relation;

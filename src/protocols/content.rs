@@ -3,7 +3,7 @@
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::{HeaderMap, StatusCode};
 
-use super::problem::{Code, Problem};
+use super::problem::{Problem, ProblemCode};
 
 /// How a body is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Encoding {
         found.ok_or_else(|| {
             let names: Vec<&str> = taken.iter().map(|encoding| encoding.names()[0]).collect();
             let detail = format!("Content-Encoding must be one of {}, and only one of them", names.join(", "));
-            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::UnsupportedEncoding, detail)
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ProblemCode::UnsupportedEncoding, detail)
         })
     }
 }

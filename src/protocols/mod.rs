@@ -1,23 +1,23 @@
 //! The protocols in which items may be sent. Pure: no runtime, no sockets, no database.
 //!
 //! A [`Protocol`] finds the key in a head, says how the body is read, turns it into Tidegate's own items, and turns an
-//! [`Outcome`] or a [`Problem`] into its own answer. Everything behind the door (quotas, spool, ledger, dead letters,
+//! [`Report`] or a [`Problem`] into its own answer. Everything behind the door (quotas, spool, ledger, dead letters,
 //! replay) knows Tidegate's items alone. A new protocol is a folder here and a line in [`ALL`].
 
 mod cloudevents;
 mod content;
 pub mod credential;
 mod native;
-mod outcome;
 pub mod params;
 pub mod problem;
 mod protocol;
+mod report;
 mod table;
 
 pub use content::Encoding;
 pub use native::Native;
-pub use outcome::{ItemError, Outcome, Verdict};
 pub use params::{Params, Segments};
-pub use problem::{Answer, Code, Problem};
+pub use problem::{Answer, Problem, ProblemCode};
 pub use protocol::{Head, Protocol, Reading, Route};
+pub use report::{Ending, ItemError, Report};
 pub use table::{ALL, Door, doors};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
-use super::problem::{Code, Problem};
+use super::problem::{Problem, ProblemCode};
 use crate::config::parse_duration;
 
 /// The parameters of a request.
@@ -95,7 +95,7 @@ impl Segments {
 /// 400 for one parameter.
 pub fn invalid(name: &str, what: &str) -> Problem {
     let shown: String = name.chars().take(100).collect();
-    Problem::bad_request(Code::InvalidParameter, format!("query parameter `{shown}` {what}"))
+    Problem::bad_request(ProblemCode::InvalidParameter, format!("query parameter `{shown}` {what}"))
 }
 
 fn decode(text: &str) -> Result<String, Problem> {

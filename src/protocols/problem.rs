@@ -16,11 +16,11 @@ macro_rules! codes {
         /// The stable code of a problem. docs/HTTP.md says what each means. The names are a contract with
         /// senders; a code is never renamed.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Code {
+        pub enum ProblemCode {
             $($code,)+
         }
 
-        impl Code {
+        impl ProblemCode {
             #[cfg(test)]
             const ALL: &[Self] = &[$(Self::$code,)+];
 
@@ -73,7 +73,7 @@ codes! {
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
-    code: Code,
+    code: ProblemCode,
     detail: String,
     retry_after_s: Option<u32>,
     allow: Option<String>,
@@ -91,33 +91,33 @@ pub struct Details<'a> {
 
 impl Problem {
     /// A problem with this status, stable code and explanation.
-    pub fn new(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
+    pub fn new(status: StatusCode, code: ProblemCode, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), retry_after_s: None, allow: None }
     }
 
     /// 400: the request itself is wrong.
-    pub fn bad_request(code: Code, detail: impl Into<String>) -> Self {
+    pub fn bad_request(code: ProblemCode, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
     /// 401: no usable key.
     pub fn unauthorized(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, detail)
+        Self::new(StatusCode::UNAUTHORIZED, ProblemCode::Unauthorized, detail)
     }
 
     /// 404: not there, or not this tenant's; the two look the same.
     pub fn not_found(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, Code::NotFound, format!("there is no such {what}"))
+        Self::new(StatusCode::NOT_FOUND, ProblemCode::NotFound, format!("there is no such {what}"))
     }
 
     /// 405, with the methods that the path takes.
     pub fn method_not_allowed(allow: String) -> Self {
         let detail = format!("this path takes {allow}");
-        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed, detail) }
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, ProblemCode::MethodNotAllowed, detail) }
     }
 
     /// 503: try again after so many seconds.
-    pub fn unavailable(code: Code, detail: impl Into<String>, retry_after_s: u32) -> Self {
+    pub fn unavailable(code: ProblemCode, detail: impl Into<String>, retry_after_s: u32) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(retry_after_s)
     }
 
@@ -137,7 +137,7 @@ impl Problem {
         self.status
     }
 
-    pub fn code(&self) -> Code {
+    pub fn code(&self) -> ProblemCode {
         self.code
     }
 
@@ -185,7 +185,7 @@ mod tests {
     fn every_code_is_described() {
         let document: serde_json::Value = serde_json::from_str(OPENAPI).expect("openapi.json is JSON");
         let described = &document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"];
-        let mut names: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        let mut names: Vec<&str> = ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
         names.sort_unstable();
         assert_eq!(*described, serde_json::json!(names), "those that are answered, in order");
         let (_, table) = include_str!("../../docs/HTTP.md").split_once("## Problems").expect("a chapter");

@@ -7,9 +7,9 @@ use hyper::{HeaderMap, Method};
 
 use super::content::Encoding;
 use super::credential;
-use super::outcome::Outcome;
 use super::params::Segments;
 use super::problem::{Answer, Problem};
+use super::report::Report;
 use crate::model::Kind;
 use crate::wire::event::Defaults;
 use crate::wire::item::BodyForm;
@@ -75,7 +75,7 @@ pub trait Protocol: Sync {
     }
 
     /// The answer to a request that was written or spooled; `sent` is its decompressed body.
-    fn answer(&self, head: &Head<'_>, sent: &[u8], outcome: &Outcome<'_>) -> Answer;
+    fn answer(&self, head: &Head<'_>, sent: &[u8], report: &Report<'_>) -> Answer;
 
     /// The answer to a request of which nothing was stored, whether its body was read or not.
     fn refusal(&self, _head: &Head<'_>, problem: &Problem) -> Answer {

@@ -25,12 +25,12 @@ pub enum CursorError {
 }
 
 /// What a cursor belongs to.
-pub struct Scope {
+pub struct CursorScope {
     tenant: [u8; TAG_BYTES],
     query: [u8; TAG_BYTES],
 }
 
-impl Scope {
+impl CursorScope {
     /// The scope of a listing: its tenant, and a text that says what is listed.
     pub fn new(tenant_id: &str, query: &str) -> Self {
         Self { tenant: tag(&[tenant_id]), query: tag(&[tenant_id, query]) }
@@ -78,14 +78,14 @@ mod tests {
 
     #[test]
     fn a_cursor_belongs_to_one_tenant_and_query() {
-        let text = Scope::new("a", "events").encode(&(1, -2, i64::MAX, "a,grüße"));
-        let decode = |tenant: &str, query: &str, text: &str| Scope::new(tenant, query).decode(text);
+        let text = CursorScope::new("a", "events").encode(&(1, -2, i64::MAX, "a,grüße"));
+        let decode = |tenant: &str, query: &str, text: &str| CursorScope::new(tenant, query).decode(text);
         assert_eq!(decode("a", "events", &text), Ok((1, -2, i64::MAX, "a,grüße".to_owned())));
         assert_eq!(decode("b", "events", &text), Err(CursorError::NotFound));
         assert_eq!(decode("a", "events?x", &text), Err(CursorError::OtherQuery));
         assert_eq!(decode("a", "events", "!"), Err(CursorError::Malformed));
         assert_eq!(decode("a", "events", ""), Err(CursorError::Malformed));
         assert_eq!(decode("a", "events", &text[..text.len() - 3]), Err(CursorError::Malformed));
-        assert_eq!(Scope::new("a", "events").decode::<(i64, i64)>(&text), Err(CursorError::Malformed));
+        assert_eq!(CursorScope::new("a", "events").decode::<(i64, i64)>(&text), Err(CursorError::Malformed));
     }
 }

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use tokio_postgres::Row;
 
 use super::columns::Columns;
-use super::cursor::{CursorError, Scope};
+use super::cursor::{CursorError, CursorScope};
 use super::error::ReadError;
 use super::reads::{FoundRows, Reads};
 use crate::limits::{PAGE_ROWS_DEFAULT, STREAM_PAGE_ROWS};
@@ -23,8 +23,8 @@ impl PageRequest {
     /// What the list's cursors belong to, and the position behind which the page starts. `what` says all that is
     /// asked for but bounds of time: `-1h` means another time on every page, and the position bounds the page from
     /// above.
-    pub(super) fn start<P: DeserializeOwned>(&self, what: &str) -> Result<(Scope, Option<P>), CursorError> {
-        let scope = Scope::new(&self.tenant_id, what);
+    pub(super) fn start<P: DeserializeOwned>(&self, what: &str) -> Result<(CursorScope, Option<P>), CursorError> {
+        let scope = CursorScope::new(&self.tenant_id, what);
         let after = self.cursor.as_ref().map(|cursor| scope.decode(cursor)).transpose()?;
         Ok((scope, after))
     }

@@ -12,10 +12,10 @@ use super::sql::Sql;
 use super::windows::Window;
 
 /// An event's id and timestamp.
-pub type Key = (Uuid, Timestamp);
+pub type EventKey = (Uuid, Timestamp);
 
 /// The key of a row that has id and timestamp.
-pub fn key(row: &Row) -> Result<Key, ReadError> {
+pub fn key(row: &Row) -> Result<EventKey, ReadError> {
     Ok((row.try_get("id")?, row.try_get("timestamp")?))
 }
 
@@ -46,8 +46,8 @@ impl Reads {
         &self,
         tenant_id: &str,
         select: &str,
-        keys: impl IntoIterator<Item = Key>,
-    ) -> Result<(HashMap<Key, Row>, bool), ReadError> {
+        keys: impl IntoIterator<Item = EventKey>,
+    ) -> Result<(HashMap<EventKey, Row>, bool), ReadError> {
         let groups = grouped(keys.into_iter().collect());
         if groups.is_empty() {
             return Ok((HashMap::new(), false));
@@ -66,7 +66,7 @@ impl Reads {
 }
 
 /// Each key once, in the order of time, in groups without a gap.
-fn grouped(keys: Vec<Key>) -> Vec<Vec<(Timestamp, Uuid)>> {
+fn grouped(keys: Vec<EventKey>) -> Vec<Vec<(Timestamp, Uuid)>> {
     let mut keys: Vec<(Timestamp, Uuid)> = keys.into_iter().map(|(id, at)| (at, id)).collect();
     keys.sort_unstable();
     keys.dedup();

@@ -40,6 +40,6 @@ pub use listing::{Listing, Page, PageRequest};
 pub use metrics::{Point, PointsQuery};
 pub use reads::Reads;
 pub use receipts::Receipt;
-pub use related::{Related, RelatedQuery, Relation};
+pub use related::{Related, RelatedBy, RelatedQuery};
 pub use samples::{Sample, SamplesQuery};
 pub use windows::Window;

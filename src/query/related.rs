@@ -11,7 +11,7 @@ use super::columns::{StoredRow, columns};
 use super::error::ReadError;
 use super::events::Event;
 use super::listing::{Listing, Page, PageRequest};
-use super::lookup::{Key, key};
+use super::lookup::{EventKey, key};
 use super::reads::Reads;
 use super::sql::Sql;
 use super::windows::{Density, Window};
@@ -28,7 +28,7 @@ pub struct RelatedQuery {
 /// How events are related; of two ways that are equally strong, the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Relation {
+pub enum RelatedBy {
     /// It is the event's `parent_event_id`.
     Parent,
     /// Its `parent_event_id` is the event.
@@ -40,7 +40,7 @@ pub enum Relation {
 columns! {
     /// An event, and how it is related.
     pub struct Related {
-        pub relation: Relation,
+        pub relation: RelatedBy,
         /// 0 to 1; 1 for parent and child, which say so themselves.
         pub strength: f64,
         pub confidence: f64,
@@ -52,8 +52,8 @@ columns! {
 
 /// A [`Related`] whose event is still to be read.
 struct Candidate {
-    key: Key,
-    relation: Relation,
+    key: EventKey,
+    relation: RelatedBy,
     strength: f64,
     confidence: f64,
     correlation_type: String,
@@ -62,7 +62,7 @@ struct Candidate {
 type Rank = (u64, Timestamp, Uuid);
 
 impl Candidate {
-    fn said(key: Key, relation: Relation) -> Self {
+    fn said(key: EventKey, relation: RelatedBy) -> Self {
         Self { key, relation, strength: 1.0, confidence: 1.0, correlation_type: "causal".to_owned() }
     }
 
@@ -122,23 +122,23 @@ impl Reads {
         if let Some(parent) = origin.parent_event_id
             && let Some(key) = self.parent(tenant_id, parent, origin.timestamp).await?
         {
-            found.push(Candidate::said(key, Relation::Parent));
+            found.push(Candidate::said(key, RelatedBy::Parent));
         }
         let children = self.children(tenant_id, origin).await?;
-        found.extend(children.into_iter().map(|key| Candidate::said(key, Relation::Child)));
+        found.extend(children.into_iter().map(|key| Candidate::said(key, RelatedBy::Child)));
         found.extend(self.correlated(tenant_id, origin).await?);
         found.retain(|candidate| candidate.key.0 != origin.id);
         Ok(strongest(found))
     }
 
-    async fn parent(&self, tenant_id: &str, id: Uuid, child_at: Timestamp) -> Result<Option<Key>, ReadError> {
+    async fn parent(&self, tenant_id: &str, id: Uuid, child_at: Timestamp) -> Result<Option<EventKey>, ReadError> {
         let whole =
             Window { from: child_at.checked_sub(RELATED_AGE).ok(), to: child_at.checked_add(RELATED_SKEW).ok() };
         let windows = whole.pieces(child_at, Density::Few);
         self.event_within(KEYS, tenant_id, id, windows).await?.as_ref().map(key).transpose()
     }
 
-    async fn children(&self, tenant_id: &str, origin: &Event) -> Result<Vec<Key>, ReadError> {
+    async fn children(&self, tenant_id: &str, origin: &Event) -> Result<Vec<EventKey>, ReadError> {
         let at = origin.timestamp;
         let window = Window { from: at.checked_sub(RELATED_SKEW).ok(), to: at.checked_add(RELATED_AGE).ok() };
         let mut sql = Sql::of_tenant(KEYS, tenant_id);
@@ -154,7 +154,7 @@ impl Reads {
         let candidate = |row: &Row| {
             Ok(Candidate {
                 key: key(row)?,
-                relation: Relation::Correlated,
+                relation: RelatedBy::Correlated,
                 strength: row.try_get("strength")?,
                 confidence: row.try_get("confidence")?,
                 correlation_type: row.try_get("correlation_type")?,
@@ -168,7 +168,7 @@ impl Reads {
 mod tests {
     use super::*;
 
-    fn candidate(id: u128, at_us: i64, strength: f64, relation: Relation) -> Candidate {
+    fn candidate(id: u128, at_us: i64, strength: f64, relation: RelatedBy) -> Candidate {
         let at = Timestamp::from_microsecond(at_us).expect("in range");
         Candidate {
             key: (Uuid::from_u128(id), at),
@@ -182,12 +182,12 @@ mod tests {
     #[test]
     fn the_strongest_first_then_the_newest() {
         let mut all = [
-            candidate(1, 5, 0.0, Relation::Correlated),
-            candidate(2, 5, 1.0, Relation::Child),
-            candidate(u128::MAX, 5, 1.0, Relation::Child),
-            candidate(3, 6, 1.0, Relation::Parent),
-            candidate(4, 9, 0.999, Relation::Correlated),
-            candidate(5, -9, 0.25, Relation::Correlated),
+            candidate(1, 5, 0.0, RelatedBy::Correlated),
+            candidate(2, 5, 1.0, RelatedBy::Child),
+            candidate(u128::MAX, 5, 1.0, RelatedBy::Child),
+            candidate(3, 6, 1.0, RelatedBy::Parent),
+            candidate(4, 9, 0.999, RelatedBy::Correlated),
+            candidate(5, -9, 0.25, RelatedBy::Correlated),
         ];
         all.sort_unstable_by_key(|one| Reverse(one.rank()));
         assert_eq!(all.map(|one| one.key.0.as_u128()), [3, u128::MAX, 2, 4, 5, 1]);
@@ -196,12 +196,12 @@ mod tests {
     #[test]
     fn what_an_event_says_itself_beats_what_was_found() {
         let found = strongest(vec![
-            candidate(1, 0, 1.0, Relation::Correlated),
-            candidate(2, 0, 0.6, Relation::Correlated),
-            candidate(1, 0, 1.0, Relation::Parent),
-            candidate(2, 0, 0.7, Relation::Correlated),
+            candidate(1, 0, 1.0, RelatedBy::Correlated),
+            candidate(2, 0, 0.6, RelatedBy::Correlated),
+            candidate(1, 0, 1.0, RelatedBy::Parent),
+            candidate(2, 0, 0.7, RelatedBy::Correlated),
         ]);
         let said: Vec<_> = found.iter().map(|one| (one.key.0.as_u128(), one.strength, one.relation)).collect();
-        assert_eq!(said, [(1, 1.0, Relation::Parent), (2, 0.7, Relation::Correlated)]);
+        assert_eq!(said, [(1, 1.0, RelatedBy::Parent), (2, 0.7, RelatedBy::Correlated)]);
     }
 }

@@ -30,7 +30,7 @@ pub struct Late {
 
 /// Buckets of a tenant that are read together.
 #[derive(Debug, PartialEq, Eq)]
-struct Stretch {
+struct BucketRange {
     tenant_id: String,
     buckets: Vec<Timestamp>,
 }
@@ -139,10 +139,10 @@ async fn replace(
     transaction: &Transaction<'_>,
     level: &Level,
     table: &str,
-    stretch: &Stretch,
+    stretch: &BucketRange,
 ) -> Result<(), StorageError> {
     let width_us = level.width_us();
-    let Stretch { tenant_id, buckets } = stretch;
+    let BucketRange { tenant_id, buckets } = stretch;
     let (from, last) = (buckets[0], buckets[buckets.len() - 1]);
     let to = Timestamp::from_microsecond(last.as_microsecond() + width_us)
         .map_err(|_| StorageError::fatal(format!("no bucket ends after {last}")))?;
@@ -159,23 +159,23 @@ async fn replace(
 }
 
 /// Puts together what lies near each other.
-fn stretches(waiting: Waiting, width: Duration) -> Vec<Stretch> {
+fn stretches(waiting: Waiting, width: Duration) -> Vec<BucketRange> {
     let width_us = i64::try_from(width.as_micros()).expect("buckets are at most a day wide");
     let mut of_tenants: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
     for (tenant_id, bucket) in waiting {
         of_tenants.entry(tenant_id).or_default().push(bucket);
     }
-    let mut stretches: Vec<Stretch> = Vec::new();
+    let mut stretches: Vec<BucketRange> = Vec::new();
     for (tenant_id, mut buckets) in of_tenants {
         buckets.sort_unstable();
-        let mut stretch = Stretch { tenant_id, buckets: Vec::new() };
+        let mut stretch = BucketRange { tenant_id, buckets: Vec::new() };
         for bucket in buckets {
             let apart = |other: &Timestamp| (bucket.as_microsecond() - other.as_microsecond()) / width_us;
             let near = stretch.buckets.last().is_none_or(|last| apart(last) <= GAP_BUCKETS)
                 && stretch.buckets.first().is_none_or(|first| apart(first) < STRETCH_BUCKETS);
             if !near {
                 let buckets = std::mem::take(&mut stretch.buckets);
-                stretches.push(Stretch { tenant_id: stretch.tenant_id.clone(), buckets });
+                stretches.push(BucketRange { tenant_id: stretch.tenant_id.clone(), buckets });
             }
             stretch.buckets.push(bucket);
         }
@@ -196,7 +196,7 @@ mod tests {
     fn buckets_near_each_other_are_read_together() {
         let minutes = [("b", 7), ("a", 40), ("a", 3), ("a", 4), ("a", 36), ("a", 73), ("a", 5000)];
         let waiting = minutes.map(|(tenant, minute)| (tenant.to_owned(), at(minute))).to_vec();
-        let stretch = |tenant: &str, minutes: &[i64]| Stretch {
+        let stretch = |tenant: &str, minutes: &[i64]| BucketRange {
             tenant_id: tenant.to_owned(),
             buckets: minutes.iter().map(|minute| at(*minute)).collect(),
         };

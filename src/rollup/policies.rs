@@ -73,7 +73,7 @@ pub(super) async fn standing(client: &Object) -> Result<Vec<Standing>, StorageEr
 
 /// What a level's policy has to be.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Wanted {
+struct WantedPolicy {
     start_offset_s: f64,
     end_offset_s: f64,
 }
@@ -87,7 +87,7 @@ impl Policy {
     }
 }
 
-impl Wanted {
+impl WantedPolicy {
     /// For rows that are whole for this long.
     fn of(level: &Level, whole_s: f64) -> Self {
         let start_offset_s = whole_s + seconds(REFRESH_SLACK);
@@ -120,7 +120,7 @@ pub(super) async fn follow(
     let mut changes = Vec::new();
     for standing in standing(client).await? {
         let ages = ages[standing.level.source().table()].at_most(retention.recomputed_back(standing.level));
-        let wanted = Wanted::of(standing.level, ages.everybody_s);
+        let wanted = WantedPolicy::of(standing.level, ages.everybody_s);
         let change = match &standing.policy {
             None if *rollups.of(standing.level) => Change::Introduce,
             None => continue,
@@ -159,7 +159,7 @@ async fn make(
     client: &mut Object,
     standing: &Standing,
     ages: Ages,
-    wanted: Wanted,
+    wanted: WantedPolicy,
     change: Change,
 ) -> Result<(), StorageError> {
     let level = standing.level;
@@ -231,7 +231,7 @@ async fn refresh(client: &Object, level: &Level, from: Timestamp, to: Timestamp)
 }
 
 /// Sets a policy in place of the one that there may be. Removing one ends a run of it that is under way.
-async fn set(client: &mut Object, level: &Level, wanted: Wanted) -> Result<(), StorageError> {
+async fn set(client: &mut Object, level: &Level, wanted: WantedPolicy) -> Result<(), StorageError> {
     let transaction = client.transaction().await?;
     let name = format!("tidegate.{}", level.name);
     transaction
@@ -297,7 +297,7 @@ mod tests {
     fn every_window_has_room_for_two_buckets() {
         for level in &LEVELS {
             for days in [2.0, 3.0, 90.0] {
-                let wanted = Wanted::of(level, days * 86_400.0);
+                let wanted = WantedPolicy::of(level, days * 86_400.0);
                 assert!(wanted.start_offset_s - wanted.end_offset_s >= 2.0 * seconds(level.width), "{level:?} {days}");
                 assert!(wanted.end_offset_s >= 0.0, "{level:?} {days}");
             }

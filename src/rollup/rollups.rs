@@ -22,12 +22,12 @@ pub struct Rollups {
     store: Store,
     retention: RetentionConfig,
     rollups: RollupsConfig,
-    done: Mutex<Done>,
+    done: Mutex<LastDone>,
 }
 
 /// When this process last did what it does not do in every run.
 #[derive(Debug, Clone, Copy, Default)]
-struct Done {
+struct LastDone {
     followed: Option<Instant>,
     lag: Option<Instant>,
 }
@@ -42,11 +42,11 @@ impl Rollups {
         Self { store: store.clone(), retention, rollups, done: Mutex::default() }
     }
 
-    fn done(&self) -> Done {
+    fn done(&self) -> LastDone {
         *self.done.lock().expect("no code panics while holding it")
     }
 
-    fn note(&self, change: impl FnOnce(&mut Done)) {
+    fn note(&self, change: impl FnOnce(&mut LastDone)) {
         change(&mut self.done.lock().expect("no code panics while holding it"));
     }
 }

@@ -89,7 +89,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Where a database stands against this version of Tidegate.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct SchemaStanding {
     /// Versions not applied yet.
     pub pending: Vec<i32>,
     /// Applied versions whose file differs from the one embedded here.
@@ -98,7 +98,7 @@ pub struct Standing {
     pub unknown: Vec<i32>,
 }
 
-impl Standing {
+impl SchemaStanding {
     /// Nothing to do and nothing wrong.
     pub fn is_current(&self) -> bool {
         *self == Self::default()
@@ -106,15 +106,18 @@ impl Standing {
 }
 
 /// Compares what is applied with what is embedded; reads only.
-pub async fn standing(client: &Client, layout: Layout) -> Result<Standing, StorageError> {
+pub async fn standing(client: &Client, layout: Layout) -> Result<SchemaStanding, StorageError> {
     let exists: bool =
         client.query_one("SELECT to_regclass('tidegate.schema_migrations') IS NOT NULL", &[]).await?.get(0);
     if !exists {
-        return Ok(Standing { pending: MIGRATIONS.iter().map(|m| m.version).collect(), ..Standing::default() });
+        return Ok(SchemaStanding {
+            pending: MIGRATIONS.iter().map(|m| m.version).collect(),
+            ..SchemaStanding::default()
+        });
     }
     let rows = client.query("SELECT version, checksum FROM tidegate.schema_migrations ORDER BY version", &[]).await?;
     let applied: Vec<(i32, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let mut standing = Standing::default();
+    let mut standing = SchemaStanding::default();
     for migration in MIGRATIONS {
         match applied.iter().find(|(version, _)| *version == migration.version) {
             None => standing.pending.push(migration.version),

@@ -75,7 +75,7 @@ struct Buckets {
 }
 
 #[derive(Debug)]
-struct State {
+struct KeyState {
     keys: Recent<Uuid, Buckets>,
     rng: Rng,
 }
@@ -83,7 +83,7 @@ struct State {
 /// The buckets of the keys used lately.
 #[derive(Debug)]
 pub struct Limiter {
-    state: Mutex<State>,
+    state: Mutex<KeyState>,
 }
 
 /// What one request has taken of its key's limits.
@@ -103,7 +103,7 @@ impl Limiter {
     }
 
     fn with(keys_max: usize, rng: Rng) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { keys: Recent::new(keys_max), rng }) })
+        Arc::new(Self { state: Mutex::new(KeyState { keys: Recent::new(keys_max), rng }) })
     }
 
     /// Begins a request of a key: takes the bytes that its head announces, unless one of the buckets is empty.
@@ -134,7 +134,7 @@ impl Limiter {
 
     fn with_key<T>(&self, key_id: Uuid, work: impl FnOnce(&mut Buckets, &mut Rng) -> T) -> T {
         let mut state = self.state.lock().expect("no code panics while holding it");
-        let State { keys, rng } = &mut *state;
+        let KeyState { keys, rng } = &mut *state;
         work(keys.get_or_insert_with(key_id, Buckets::default), rng)
     }
 }

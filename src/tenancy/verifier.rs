@@ -70,7 +70,7 @@ struct Record {
     expires_at: Option<Timestamp>,
 }
 
-struct Entry {
+struct CachedKey {
     /// None: no such key, or one that is no longer good.
     record: Option<Record>,
     checked_at: Instant,
@@ -85,11 +85,11 @@ pub struct Verifier {
 }
 
 struct Cache {
-    entries: HashMap<Uuid, Entry>,
+    entries: HashMap<Uuid, CachedKey>,
     lookups: Lookups,
 }
 
-enum Found {
+enum FoundKey {
     Fresh(Option<Record>),
     /// A good key: ask the database; the old answer serves if it cannot be asked and is not too old.
     Refresh(Option<Record>),
@@ -115,10 +115,10 @@ impl Verifier {
         let asked_at = Instant::now();
         let found = self.cache().find(key.id, peer, asked_at);
         let (old, limited) = match found {
-            Found::Fresh(record) => return accept(record, &key),
-            Found::TooMany(retry_after_s) => return Err(KeyError::TooMany { retry_after_s }),
-            Found::Refresh(old) => (old, false),
-            Found::LookUp => (None, true),
+            FoundKey::Fresh(record) => return accept(record, &key),
+            FoundKey::TooMany(retry_after_s) => return Err(KeyError::TooMany { retry_after_s }),
+            FoundKey::Refresh(old) => (old, false),
+            FoundKey::LookUp => (None, true),
         };
         let answer = self.look_up(key.id).await;
         let mut cache = self.cache();
@@ -186,29 +186,29 @@ impl Cache {
         Self { entries: HashMap::new(), lookups: Lookups::new(rng, Instant::now()) }
     }
 
-    fn find(&mut self, id: Uuid, peer: IpAddr, now: Instant) -> Found {
+    fn find(&mut self, id: Uuid, peer: IpAddr, now: Instant) -> FoundKey {
         if let Some(entry) = self.entries.get_mut(&id) {
             let age = now.duration_since(entry.checked_at);
             let asked = entry.refreshing_since.is_some_and(|since| now.duration_since(since) < REFRESH_GRACE);
             if age < KEY_CACHE_TTL || (asked && age < KEY_CACHE_TTL + REFRESH_GRACE) {
-                return Found::Fresh(entry.record.clone());
+                return FoundKey::Fresh(entry.record.clone());
             }
             if entry.record.is_some() && age < KEY_STALE_MAX && entry.is_paused(now) {
-                return Found::Fresh(entry.record.clone());
+                return FoundKey::Fresh(entry.record.clone());
             }
             // One that did not exist counts again each time it is asked for, or trying the same ones would be free.
             if entry.record.is_some() {
                 entry.refreshing_since = Some(now);
-                return Found::Refresh(entry.record.clone().filter(|_| age < KEY_STALE_MAX));
+                return FoundKey::Refresh(entry.record.clone().filter(|_| age < KEY_STALE_MAX));
             }
         }
         match self.lookups.begin(peer, now) {
-            Err(retry_after_s) => Found::TooMany(retry_after_s),
+            Err(retry_after_s) => FoundKey::TooMany(retry_after_s),
             Ok(()) => {
                 if let Some(entry) = self.entries.get_mut(&id) {
                     entry.refreshing_since = Some(now);
                 }
-                Found::LookUp
+                FoundKey::LookUp
             }
         }
     }
@@ -220,7 +220,7 @@ impl Cache {
                 self.entries.clear();
             }
         }
-        self.entries.insert(id, Entry { record, checked_at, refreshing_since: None, unanswered_at: None });
+        self.entries.insert(id, CachedKey { record, checked_at, refreshing_since: None, unanswered_at: None });
     }
 
     fn unanswered(&mut self, id: Uuid, now: Instant) {
@@ -230,7 +230,7 @@ impl Cache {
     }
 }
 
-impl Entry {
+impl CachedKey {
     /// While the database does not answer, one request asks it now and then, and no other waits for that: a server that
     /// hangs would cost every request the whole time-out.
     fn is_paused(&self, now: Instant) -> bool {
@@ -273,16 +273,16 @@ mod tests {
         cache.store(good, Some(record(good)), now);
         cache.store(bad, None, now);
         let flood: Vec<Uuid> = (0..1000).map(|_| Uuid::now_v7()).collect();
-        let stopped = flood.iter().find(|id| !matches!(cache.find(**id, PEER, now), Found::LookUp));
-        assert!(stopped.is_some_and(|id| matches!(cache.find(*id, PEER, now), Found::TooMany(1..=2))));
-        assert!(matches!(cache.find(good, PEER, now), Found::Fresh(Some(_))));
-        assert!(matches!(cache.find(bad, PEER, now), Found::Fresh(None)));
+        let stopped = flood.iter().find(|id| !matches!(cache.find(**id, PEER, now), FoundKey::LookUp));
+        assert!(stopped.is_some_and(|id| matches!(cache.find(*id, PEER, now), FoundKey::TooMany(1..=2))));
+        assert!(matches!(cache.find(good, PEER, now), FoundKey::Fresh(Some(_))));
+        assert!(matches!(cache.find(bad, PEER, now), FoundKey::Fresh(None)));
         let later = now + KEY_CACHE_TTL;
-        assert!(matches!(cache.find(good, PEER, later), Found::Refresh(Some(_))), "a good key is not limited");
-        while matches!(cache.find(Uuid::now_v7(), PEER, later), Found::LookUp) {}
-        assert!(matches!(cache.find(bad, PEER, later), Found::TooMany(_)), "a bad one is, each time");
+        assert!(matches!(cache.find(good, PEER, later), FoundKey::Refresh(Some(_))), "a good key is not limited");
+        while matches!(cache.find(Uuid::now_v7(), PEER, later), FoundKey::LookUp) {}
+        assert!(matches!(cache.find(bad, PEER, later), FoundKey::TooMany(_)), "a bad one is, each time");
         let other = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        assert!(matches!(cache.find(Uuid::now_v7(), other, later), Found::LookUp), "others look up new keys");
+        assert!(matches!(cache.find(Uuid::now_v7(), other, later), FoundKey::LookUp), "others look up new keys");
     }
 
     #[test]
@@ -294,9 +294,9 @@ mod tests {
         cache.store(bad, None, now);
         let later = now + KEY_CACHE_TTL;
         for id in [good, bad] {
-            assert!(matches!(cache.find(id, PEER, later), Found::Refresh(_) | Found::LookUp));
-            assert!(matches!(cache.find(id, PEER, later + Duration::from_millis(10)), Found::Fresh(_)));
-            assert!(matches!(cache.find(id, PEER, later + REFRESH_GRACE), Found::Refresh(_) | Found::LookUp));
+            assert!(matches!(cache.find(id, PEER, later), FoundKey::Refresh(_) | FoundKey::LookUp));
+            assert!(matches!(cache.find(id, PEER, later + Duration::from_millis(10)), FoundKey::Fresh(_)));
+            assert!(matches!(cache.find(id, PEER, later + REFRESH_GRACE), FoundKey::Refresh(_) | FoundKey::LookUp));
         }
     }
 
@@ -306,18 +306,18 @@ mod tests {
         let (good, now) = (Uuid::now_v7(), Instant::now());
         cache.store(good, Some(record(good)), now);
         let asked = now + KEY_CACHE_TTL;
-        assert!(matches!(cache.find(good, PEER, asked), Found::Refresh(Some(_))));
+        assert!(matches!(cache.find(good, PEER, asked), FoundKey::Refresh(Some(_))));
         let failed = asked + LOOKUP_TIMEOUT;
         cache.unanswered(good, failed);
-        assert!(matches!(cache.find(good, PEER, failed), Found::Fresh(Some(_))));
+        assert!(matches!(cache.find(good, PEER, failed), FoundKey::Fresh(Some(_))));
         let again = failed + RETRY_PAUSE;
-        assert!(matches!(cache.find(good, PEER, again), Found::Refresh(Some(_))));
-        assert!(matches!(cache.find(good, PEER, again + RETRY_PAUSE), Found::Fresh(Some(_))), "one asks");
-        assert!(matches!(cache.find(good, PEER, again + RETRY_MAX), Found::Refresh(Some(_))), "it was given up");
+        assert!(matches!(cache.find(good, PEER, again), FoundKey::Refresh(Some(_))));
+        assert!(matches!(cache.find(good, PEER, again + RETRY_PAUSE), FoundKey::Fresh(Some(_))), "one asks");
+        assert!(matches!(cache.find(good, PEER, again + RETRY_MAX), FoundKey::Refresh(Some(_))), "it was given up");
         // An answer ends it: the next one is asked for as usual.
         cache.store(good, Some(record(good)), again);
-        assert!(matches!(cache.find(good, PEER, again + KEY_CACHE_TTL), Found::Refresh(Some(_))));
+        assert!(matches!(cache.find(good, PEER, again + KEY_CACHE_TTL), FoundKey::Refresh(Some(_))));
         cache.unanswered(good, again + KEY_CACHE_TTL);
-        assert!(matches!(cache.find(good, PEER, again + KEY_STALE_MAX), Found::Refresh(None)));
+        assert!(matches!(cache.find(good, PEER, again + KEY_STALE_MAX), FoundKey::Refresh(None)));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::finding::{Finding, State, bad, expect};
+use super::finding::{Finding, FindingState, bad, expect};
 use crate::config::Config;
 
 /// Free disk below which to warn.
@@ -20,7 +20,7 @@ pub fn finding(config: &Config) -> Finding {
                 "make room: a full disk stops ingestion (nothing is lost, senders get 503)",
             )
         }
-        Err(error) => bad("disk", State::Warning, error.to_string(), "check that data_dir can be reached"),
+        Err(error) => bad("disk", FindingState::Warning, error.to_string(), "check that data_dir can be reached"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 
-use super::finding::{Finding, State, bad, expect, ok};
+use super::finding::{Finding, FindingState, bad, expect, ok};
 use crate::config::Config;
 use crate::lifecycle::{LifecycleStatus, waited};
 use crate::model::LEVELS;
@@ -66,7 +66,7 @@ async fn jobs(client: &Client, status: &LifecycleStatus) -> Result<Finding, Stor
     if !failing.is_empty() {
         return Ok(bad(
             "jobs",
-            State::Warning,
+            FindingState::Warning,
             failing.join("; "),
             "a job is tried again by itself; if the error stays, it says what to mend",
         ));
@@ -135,7 +135,7 @@ async fn workers(client: &Client) -> Result<Finding, StorageError> {
     Ok(if workers < needed {
         bad(
             "workers",
-            State::Warning,
+            FindingState::Warning,
             found,
             format!(
                 "set timescaledb.max_background_workers to {needed} or more and restart: policies wait for each other"

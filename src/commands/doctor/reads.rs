@@ -2,7 +2,7 @@
 
 use tokio_postgres::{Client, Config as PgConfig};
 
-use super::finding::{Finding, State, bad, ok};
+use super::finding::{Finding, FindingState, bad, ok};
 use crate::storage::{Location, StorageError};
 
 /// Mean time from which a read is slow, in milliseconds: twice what seed ADR-002 allows an aggregate.
@@ -42,7 +42,7 @@ pub async fn finding(client: &Client, location: &Location) -> Result<Finding, St
     } else {
         bad(
             "slow reads",
-            State::Warning,
+            FindingState::Warning,
             slow.join("; "),
             "bound them in time (from, to), name an asset or a metric, and read counts and aggregates from the rollups; \
              EXPLAIN (ANALYZE, BUFFERS) shows how many chunks one reads; see also `chunks` and `shared_buffers`",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::disk::{free_bytes, gib};
-use super::finding::{Finding, State, bad, expect, ok};
+use super::finding::{Finding, FindingState, bad, expect, ok};
 use crate::config::Config;
 use crate::ingest::spool::{Disk, Look, SpoolConfig, look};
 
@@ -15,7 +15,7 @@ pub fn findings(config: &Config) -> Vec<Finding> {
         Ok(seen) => seen,
         Err(error) => {
             let advice = "see that the folder can be read by this user; it belongs to the one that serve runs as";
-            return vec![bad("spool", State::Warning, format!("{dir}: {error}"), advice)];
+            return vec![bad("spool", FindingState::Warning, format!("{dir}: {error}"), advice)];
         }
     };
     let mut findings = vec![match &seen {
@@ -51,7 +51,7 @@ fn waiting(spool: &SpoolConfig, enabled: bool, seen: &Look) -> Finding {
     } else {
         "they are safe, but spool.enabled is false: start serve once with spool.enabled = true to have them written"
     };
-    bad("spool", State::Warning, found, advice)
+    bad("spool", FindingState::Warning, found, advice)
 }
 
 fn quarantine(spool: &SpoolConfig, seen: &Look) -> Finding {
@@ -81,7 +81,7 @@ fn room(config: &Config, spool: &SpoolConfig, used: u64) -> Finding {
             format!("it may grow by {:.2} GiB, {:.2} GiB are free", gib(growth), gib(free)),
             "make room, or lower spool.max_bytes: on a full disk requests are answered 503 before the spool is full",
         ),
-        Err(error) => bad("spool room", State::Warning, error.to_string(), "check that data_dir can be reached"),
+        Err(error) => bad("spool room", FindingState::Warning, error.to_string(), "check that data_dir can be reached"),
     }
 }
 
@@ -111,17 +111,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = config(dir.path());
         let state = |nth: usize| findings(&config)[nth].state;
-        assert_eq!((state(0), findings(&config).len()), (State::Ok, 2), "there is none yet");
+        assert_eq!((state(0), findings(&config).len()), (FindingState::Ok, 2), "there is none yet");
         let spool = SpoolConfig::of(dir.path(), config.spool.max_bytes);
         let (spool, _) = Spool::open(spool, Arc::new(Disk)).unwrap();
-        assert_eq!((state(0), state(1)), (State::Ok, State::Ok), "there is nothing in it");
+        assert_eq!((state(0), state(1)), (FindingState::Ok, FindingState::Ok), "there is nothing in it");
         spool.append(vec![1; 100], Meta { receipt: Uuid::now_v7(), items: 7 }).await.unwrap();
         let waiting = findings(&config).remove(0);
-        assert_eq!(waiting.state, State::Warning);
+        assert_eq!(waiting.state, FindingState::Warning);
         assert!(waiting.found.contains("1 requests (7 items"), "{}", waiting.found);
         let entry = spool.next(1).await.remove(0);
         spool.quarantine(&entry, "a test").await.unwrap();
-        assert_eq!(state(1), State::Warning);
+        assert_eq!(state(1), FindingState::Warning);
         spool.close().await;
     }
 }

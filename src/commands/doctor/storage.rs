@@ -5,7 +5,7 @@ use std::path::Path;
 use tokio_postgres::Client;
 
 use super::disk::{free_bytes, gib};
-use super::finding::{Finding, State, bad, expect, ok};
+use super::finding::{Finding, FindingState, bad, expect, ok};
 use crate::config::Config;
 use crate::lifecycle::LifecycleStatus;
 use crate::storage::StorageError;
@@ -113,7 +113,7 @@ async fn indexes(client: &Client) -> Result<Finding, StorageError> {
     } else {
         bad(
             "indexes",
-            State::Warning,
+            FindingState::Warning,
             format!("not read since statistics began: {}", unread.join(", ")),
             "Tidegate makes them for its own reads; if yours are others and writing is what counts, they can be dropped, and \
              are not made again",

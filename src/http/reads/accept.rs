@@ -4,10 +4,10 @@ use hyper::header::ACCEPT;
 use hyper::{HeaderMap, StatusCode};
 
 use crate::http::export::Form;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{Problem, ProblemCode};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum ListForm {
     /// One JSON document with a cursor.
     Page,
     /// A stream of all that matches.
@@ -16,14 +16,14 @@ pub enum Wanted {
 
 /// What there is, and the media ranges that it is asked for by, the most exact first; of those that are liked
 /// equally, the first.
-const FORMS: [(Wanted, &[&str]); 3] = [
-    (Wanted::Page, &["application/json", "application/*", "*/*"]),
-    (Wanted::Stream(Form::Ndjson), &["application/x-ndjson", "application/ndjson", "application/*", "*/*"]),
-    (Wanted::Stream(Form::Csv), &["text/csv", "text/*", "*/*"]),
+const FORMS: [(ListForm, &[&str]); 3] = [
+    (ListForm::Page, &["application/json", "application/*", "*/*"]),
+    (ListForm::Stream(Form::Ndjson), &["application/x-ndjson", "application/ndjson", "application/*", "*/*"]),
+    (ListForm::Stream(Form::Csv), &["text/csv", "text/*", "*/*"]),
 ];
 
 /// The form that is liked best: by quality, which the most exact range tells; then in the order of the ranges.
-pub fn wanted(headers: &HeaderMap) -> Result<Wanted, Problem> {
+pub fn wanted(headers: &HeaderMap) -> Result<ListForm, Problem> {
     let lines: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok()).collect();
     // Media types and names of parameters are compared without case.
     let accept = lines.join(",").to_ascii_lowercase();
@@ -39,7 +39,7 @@ pub fn wanted(headers: &HeaderMap) -> Result<Wanted, Problem> {
     best.map(|(_, _, wanted)| wanted).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_ACCEPTABLE,
-            Code::NotAcceptable,
+            ProblemCode::NotAcceptable,
             "Accept must allow application/json, application/x-ndjson or text/csv",
         )
     })
@@ -58,11 +58,11 @@ fn range(text: &str) -> (&str, f32) {
 mod tests {
     use super::*;
 
-    const JSON: Option<Wanted> = Some(Wanted::Page);
-    const LINES: Option<Wanted> = Some(Wanted::Stream(Form::Ndjson));
-    const CSV: Option<Wanted> = Some(Wanted::Stream(Form::Csv));
+    const JSON: Option<ListForm> = Some(ListForm::Page);
+    const LINES: Option<ListForm> = Some(ListForm::Stream(Form::Ndjson));
+    const CSV: Option<ListForm> = Some(ListForm::Stream(Form::Csv));
 
-    fn of(lines: &[&'static str]) -> Option<Wanted> {
+    fn of(lines: &[&'static str]) -> Option<ListForm> {
         let headers = lines.iter().map(|line| (ACCEPT, hyper::header::HeaderValue::from_static(line))).collect();
         wanted(&headers).ok()
     }

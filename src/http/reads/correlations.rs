@@ -4,7 +4,7 @@ use hyper::http::request::Parts;
 use jiff::Timestamp;
 
 use super::events::event_id;
-use super::list::{Answer, ListRequest, window};
+use super::list::{ListAnswer, ListRequest, window};
 use super::metrics::FROM_DEFAULT;
 use crate::http::Api;
 use crate::http::params::{Params, invalid};
@@ -14,7 +14,7 @@ use crate::tenancy::Principal;
 
 const TYPES: [&str; 3] = ["causal", "temporal", "anomaly"];
 
-pub async fn correlations(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> Answer {
+pub async fn correlations(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> ListAnswer {
     let request = ListRequest::take(principal, parts, &mut params)?;
     let now = Timestamp::now();
     let types = params.take_list("type")?;

@@ -3,16 +3,16 @@
 use hyper::http::request::Parts;
 use jiff::Timestamp;
 
-use super::accept::Wanted;
+use super::accept::ListForm;
 use super::events::filter;
-use super::list::{Answer, ListRequest, window};
+use super::list::{ListAnswer, ListRequest, window};
 use crate::http::Api;
 use crate::http::params::{Params, invalid};
 use crate::model::Level;
 use crate::query::{CountsQuery, FilterField};
 use crate::tenancy::Principal;
 
-pub async fn counts(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> Answer {
+pub async fn counts(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> ListAnswer {
     let request = ListRequest::take(principal, parts, &mut params)?;
     let bucket = match params.take("bucket") {
         None => None,
@@ -33,6 +33,6 @@ pub async fn counts(api: &Api, principal: &Principal, parts: &Parts, mut params:
     let filter = filter(&mut params, &principal.tenant_id)?;
     let window = window(&mut params, Timestamp::now())?;
     // Who did not ask for a part is not given one: where it would not be said, or is not expected.
-    let whole = request.limit.is_none() && (request.cursor.is_none() || request.wanted != Wanted::Page);
+    let whole = request.limit.is_none() && (request.cursor.is_none() || request.wanted != ListForm::Page);
     request.answer(api, params, CountsQuery { filter, window, bucket, group_by, whole }).await
 }

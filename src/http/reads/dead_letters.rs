@@ -5,7 +5,7 @@ use hyper::http::request::Parts;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::list::{Answer, ListRequest, problem, window};
+use super::list::{ListAnswer, ListRequest, problem, window};
 use crate::http::Api;
 use crate::http::params::Params;
 use crate::http::problem::Problem;
@@ -13,7 +13,7 @@ use crate::http::response::json;
 use crate::query::DeadLettersQuery;
 use crate::tenancy::Principal;
 
-pub async fn dead_letters(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> Answer {
+pub async fn dead_letters(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> ListAnswer {
     let request = ListRequest::take(principal, parts, &mut params)?;
     let query = DeadLettersQuery {
         stages: params.take_list("stage")?,
@@ -23,7 +23,7 @@ pub async fn dead_letters(api: &Api, principal: &Principal, parts: &Parts, mut p
     request.answer(api, params, query).await
 }
 
-pub async fn dead_letter(api: &Api, principal: &Principal, id: &str, params: Params) -> Answer {
+pub async fn dead_letter(api: &Api, principal: &Principal, id: &str, params: Params) -> ListAnswer {
     params.finish()?;
     let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("dead letter")) };
     let found = api.reads.dead_letter(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::list::{Answer, ListRequest, problem, window};
+use super::list::{ListAnswer, ListRequest, problem, window};
 use crate::http::Api;
 use crate::http::params::{Params, invalid};
 use crate::http::problem::Problem;
@@ -17,7 +17,7 @@ use crate::query::{EventsQuery, Filter, FilterField, RelatedQuery};
 use crate::tenancy::Principal;
 use crate::wire::event::foreign_id;
 
-pub async fn events(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> Answer {
+pub async fn events(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> ListAnswer {
     let request = ListRequest::take(principal, parts, &mut params)?;
     let filter = filter(&mut params, &principal.tenant_id)?;
     let query = EventsQuery { filter, window: window(&mut params, Timestamp::now())? };
@@ -25,7 +25,7 @@ pub async fn events(api: &Api, principal: &Principal, parts: &Parts, mut params:
 }
 
 /// GET /v1/events/{id}: an id that is no UUID is looked for under the UUIDv5 that it was stored as.
-pub async fn event(api: &Api, principal: &Principal, id: &str, params: Params) -> Answer {
+pub async fn event(api: &Api, principal: &Principal, id: &str, params: Params) -> ListAnswer {
     params.finish()?;
     let id = event_id(&principal.tenant_id, id);
     let event = api.reads.event(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
@@ -33,7 +33,7 @@ pub async fn event(api: &Api, principal: &Principal, id: &str, params: Params) -
 }
 
 /// GET /v1/events/{id}/related
-pub async fn related(api: &Api, principal: &Principal, id: &str, parts: &Parts, mut params: Params) -> Answer {
+pub async fn related(api: &Api, principal: &Principal, id: &str, parts: &Parts, mut params: Params) -> ListAnswer {
     let request = ListRequest::take(principal, parts, &mut params)?;
     request.answer(api, params, RelatedQuery { id: event_id(&principal.tenant_id, id) }).await
 }

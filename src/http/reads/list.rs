@@ -5,21 +5,21 @@ use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use jiff::Timestamp;
 
-use super::accept::{Wanted, wanted};
+use super::accept::{ListForm, wanted};
 use crate::http::Api;
 use crate::http::export;
 use crate::http::params::{Params, invalid};
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{Problem, ProblemCode};
 use crate::http::response::{Body, json};
 use crate::limits::PAGE_ROWS_MAX;
 use crate::query::{CursorError, Listing, PageRequest, ReadError, Window};
 use crate::tenancy::Principal;
 
-pub type Answer = Result<Response<Body>, Problem>;
+pub type ListAnswer = Result<Response<Body>, Problem>;
 
 /// A list as a reader asks for it, whatever it is a list of.
 pub struct ListRequest {
-    pub wanted: Wanted,
+    pub wanted: ListForm,
     tenant_id: String,
     pub limit: Option<usize>,
     pub cursor: Option<String>,
@@ -37,13 +37,13 @@ impl ListRequest {
 
     /// A page of `limit` or so many rows, or a stream of all there are, up to `limit`; `params` are those that nobody
     /// took.
-    pub async fn answer<L: Listing>(self, api: &Api, params: Params, query: L) -> Answer {
+    pub async fn answer<L: Listing>(self, api: &Api, params: Params, query: L) -> ListAnswer {
         params.finish()?;
         let Self { wanted, tenant_id, limit, cursor } = self;
         let request = PageRequest { tenant_id, limit: limit.unwrap_or(L::ROWS_DEFAULT), cursor };
         match wanted {
-            Wanted::Page => query.page(&api.reads, &request).await.map(|page| json(StatusCode::OK, &page)),
-            Wanted::Stream(form) => export::streamed(&api.reads, query, request, limit, form).await,
+            ListForm::Page => query.page(&api.reads, &request).await.map(|page| json(StatusCode::OK, &page)),
+            ListForm::Stream(form) => export::streamed(&api.reads, query, request, limit, form).await,
         }
         .map_err(|error| problem(api, error))
     }
@@ -62,25 +62,29 @@ pub fn problem(api: &Api, error: ReadError) -> Problem {
         ReadError::Cursor(CursorError::NotFound) => Problem::not_found("cursor"),
         ReadError::NotFound(what) => Problem::not_found(what),
         ReadError::Timeout => Problem::unavailable(
-            Code::QueryTimeout,
+            ProblemCode::QueryTimeout,
             "the query took too long; narrow from and to, or filter by asset_id or correlation_id",
             5,
         ),
-        ReadError::Unbounded(advice) => Problem::bad_request(Code::UnboundedQuery, advice),
+        ReadError::Unbounded(advice) => Problem::bad_request(ProblemCode::UnboundedQuery, advice),
         ReadError::TooManyGroups => Problem::bad_request(
-            Code::TooManyGroups,
+            ProblemCode::TooManyGroups,
             format!(
                 "the counts have more than {PAGE_ROWS_MAX} groups; narrow from and to, use wider buckets or fewer fields, or \
                  read them page by page, as JSON with limit and cursor"
             ),
         ),
         ReadError::Value(reason) => {
-            Problem::bad_request(Code::InvalidParameter, format!("a query parameter's value: {reason}"))
+            Problem::bad_request(ProblemCode::InvalidParameter, format!("a query parameter's value: {reason}"))
         }
         ReadError::Storage(error) => {
             tracing::warn!(%error, "a read failed");
             let retry_after_s = api.ingest.retry_after_s();
-            Problem::unavailable(Code::DatabaseUnavailable, "the database cannot be asked at the moment", retry_after_s)
+            Problem::unavailable(
+                ProblemCode::DatabaseUnavailable,
+                "the database cannot be asked at the moment",
+                retry_after_s,
+            )
         }
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use hyper::http::request::Parts;
 use jiff::Timestamp;
 
-use super::list::{Answer, ListRequest, window};
+use super::list::{ListAnswer, ListRequest, window};
 use crate::http::Api;
 use crate::http::params::{Params, invalid};
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{Problem, ProblemCode};
 use crate::model::Level;
 use crate::query::{CatalogQuery, PointsQuery, Resolution, SamplesQuery, SeriesFilter, Window};
 use crate::tenancy::Principal;
@@ -16,7 +16,7 @@ use crate::tenancy::Principal;
 /// How far back a reader looks who does not say.
 pub(super) const FROM_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 
-pub async fn metrics(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> Answer {
+pub async fn metrics(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> ListAnswer {
     let request = ListRequest::take(principal, parts, &mut params)?;
     let series = series(&mut params)?;
     let resolution = match params.take("resolution") {
@@ -31,7 +31,7 @@ pub async fn metrics(api: &Api, principal: &Principal, parts: &Parts, mut params
     let (from, to) = (from.unwrap_or(now - FROM_DEFAULT), to.unwrap_or(now));
     if series.metric_names.is_empty() && series.asset_ids.is_empty() {
         return Err(Problem::bad_request(
-            Code::UnboundedQuery,
+            ProblemCode::UnboundedQuery,
             "say which series: give metric_name, asset_id or both; GET /v1/metrics/catalog lists them",
         ));
     }
@@ -43,7 +43,7 @@ pub async fn metrics(api: &Api, principal: &Principal, parts: &Parts, mut params
 }
 
 /// GET /v1/metrics/catalog
-pub async fn catalog(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> Answer {
+pub async fn catalog(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> ListAnswer {
     let request = ListRequest::take(principal, parts, &mut params)?;
     let search = params.take("search");
     if search.as_ref().is_some_and(String::is_empty) {

@@ -3,16 +3,16 @@
 use hyper::StatusCode;
 use uuid::Uuid;
 
-use super::list::{Answer, problem};
+use super::list::{ListAnswer, problem};
 use crate::http::Api;
 use crate::http::params::Params;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{Problem, ProblemCode};
 use crate::http::response::json;
 use crate::ingest::spool::Summary;
 use crate::tenancy::Principal;
 
 /// GET /v1/receipts/{id}
-pub async fn receipt(api: &Api, principal: &Principal, id: &str, params: Params) -> Answer {
+pub async fn receipt(api: &Api, principal: &Principal, id: &str, params: Params) -> ListAnswer {
     params.finish()?;
     let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("receipt")) };
     // First the spool: whatever leaves it is in the database by then.
@@ -28,7 +28,7 @@ pub async fn receipt(api: &Api, principal: &Principal, id: &str, params: Params)
     found.map(|receipt| json(StatusCode::OK, &receipt)).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,
-            Code::NotFound,
+            ProblemCode::NotFound,
             "there is no such receipt; receipts are kept for retention.ledger, of requests with an Idempotency-Key and of those that were spooled",
         )
     })

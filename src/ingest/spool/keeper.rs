@@ -15,7 +15,7 @@ use super::record::{HEAD_BYTES, HEADER_BYTES, Head, Header, Meta, Payload, Recor
 use super::state::{Segment, Shared, Totals};
 
 /// A record on its way into the spool.
-pub struct Pending {
+pub struct PendingAppend {
     pub payload: Payload,
     pub meta: Meta,
 }
@@ -44,7 +44,7 @@ impl Keeper {
     }
 
     /// Appends what there is room for with one write and one sync; an answer for each, in order.
-    pub fn commit(&mut self, group: &[Pending]) -> Vec<Result<Sequence, AppendError>> {
+    pub fn commit(&mut self, group: &[PendingAppend]) -> Vec<Result<Sequence, AppendError>> {
         let mut answers = vec![Err(AppendError::Full); group.len()];
         let mut chosen = self.choose(group);
         if chosen.len() < group.len() && self.retire_drained() {
@@ -61,7 +61,7 @@ impl Keeper {
     }
 
     /// Those of the group that `max_bytes` has room for.
-    fn choose(&self, group: &[Pending]) -> Vec<usize> {
+    fn choose(&self, group: &[PendingAppend]) -> Vec<usize> {
         let mut room = self.config.max_bytes.saturating_sub(self.shared.lock().disk_bytes() + HEADER_BYTES as u64);
         let mut chosen = Vec::new();
         for (at, pending) in group.iter().enumerate() {
@@ -75,7 +75,7 @@ impl Keeper {
     }
 
     /// Writes the chosen ones; the sequence of the first.
-    fn write(&mut self, group: &[Pending], chosen: &[usize]) -> Result<Sequence, AppendError> {
+    fn write(&mut self, group: &[PendingAppend], chosen: &[usize]) -> Result<Sequence, AppendError> {
         let bytes: u64 = chosen.iter().map(|at| record_bytes(&group[*at])).sum();
         let next = self.shared.lock().next;
         let full = |active: &Active| active.end > HEADER_BYTES as u64 && active.end + bytes > self.segment_bytes();
@@ -88,7 +88,7 @@ impl Keeper {
         let now_us = self.fs.now_us();
         let mut heads = Vec::with_capacity(chosen.len());
         for (sequence, at) in (next..).zip(chosen) {
-            let Pending { payload, meta } = &group[*at];
+            let PendingAppend { payload, meta } = &group[*at];
             heads.push(Head::new(active.marker, sequence, RecordType::Request, now_us, *meta, payload));
         }
         let encoded: Vec<_> = heads.iter().map(Head::encode).collect();
@@ -265,7 +265,7 @@ fn remove(fs: &dyn Fs, dir: &Path, first: u64) -> io::Result<()> {
     fs.sync_dir(dir)
 }
 
-fn record_bytes(pending: &Pending) -> u64 {
+fn record_bytes(pending: &PendingAppend) -> u64 {
     (HEAD_BYTES + pending.payload.len()) as u64
 }
 

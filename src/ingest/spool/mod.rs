@@ -92,7 +92,7 @@ pub use stats::Stats;
 
 use crate::limits::SPOOL_QUEUE_BYTES;
 use fs::Fs;
-use keeper::Pending;
+use keeper::PendingAppend;
 use read::Taken;
 use record::{Sequence, fits};
 use request::SUMMARY_BYTES_MAX;
@@ -135,7 +135,7 @@ impl Spool {
         let permits = u32::try_from(permits).expect("the queue has few permits");
         let queued = Arc::clone(&self.queue).acquire_many_owned(permits).await.map_err(|_| AppendError::Closed)?;
         let (appender, answer) = oneshot::channel();
-        let pending = Pending { payload, meta };
+        let pending = PendingAppend { payload, meta };
         self.commands.send(Command::Append { pending, appender, queued }).map_err(|_| AppendError::Closed)?;
         answer.await.unwrap_or(Err(AppendError::Closed))
     }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::fs::File;
 use super::record::{HEAD_BYTES, Head, Meta, Sequence};
-use super::scan::{Found, Scanner};
+use super::scan::{Found, SegmentScanner};
 use super::state::{Delivered, Position, Shared};
 use super::window::{Window, read_or_zeros};
 
@@ -60,7 +60,8 @@ impl Shared {
             (segment.clone(), start, state.read, sealed)
         };
         let (first, file) = (segment.first, &*segment.file);
-        let mut scanner = Scanner::new(file, segment.marker, start.offset, segment.end, start.sequence, segment.next);
+        let mut scanner =
+            SegmentScanner::new(file, segment.marker, start.offset, segment.end, start.sequence, segment.next);
         let (run, damage) = next_run(&mut scanner, bytes_max);
         let mut seen = Seen {
             place,
@@ -155,7 +156,7 @@ impl Shared {
 }
 
 /// The next records without a gap, and the damage before them.
-fn next_run(scanner: &mut Scanner<'_>, bytes_max: usize) -> (Option<Run>, Option<(u64, u64)>) {
+fn next_run(scanner: &mut SegmentScanner<'_>, bytes_max: usize) -> (Option<Run>, Option<(u64, u64)>) {
     let mut damage = None;
     let mut run: Option<Run> = None;
     loop {

@@ -30,7 +30,7 @@ pub enum Found {
 }
 
 /// Goes through the records of a segment.
-pub struct Scanner<'a> {
+pub struct SegmentScanner<'a> {
     window: Window<'a>,
     marker: u64,
     /// Where the next record is.
@@ -42,7 +42,7 @@ pub struct Scanner<'a> {
     vain_bytes: u64,
 }
 
-impl<'a> Scanner<'a> {
+impl<'a> SegmentScanner<'a> {
     /// Begins at the record at `offset`, with sequence `expected`; looks at nothing from byte `end` or sequence
     /// `limit` on.
     pub fn new(file: &'a dyn File, marker: u64, offset: u64, end: u64, expected: u64, limit: u64) -> Self {
@@ -109,7 +109,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-impl Iterator for Scanner<'_> {
+impl Iterator for SegmentScanner<'_> {
     type Item = Found;
 
     fn next(&mut self) -> Option<Found> {
@@ -160,7 +160,7 @@ pub fn beginning(file: &dyn File, first: u64, end: u64) -> Beginning {
         return Beginning::Unreadable(error);
     };
     // No sender has a say in what stands at this place, so its marker can be believed if all the rest fits.
-    let mut scanner = Scanner::new(file, head.marker, HEADER_BYTES as u64, end, first, first.saturating_add(1));
+    let mut scanner = SegmentScanner::new(file, head.marker, HEADER_BYTES as u64, end, first, first.saturating_add(1));
     if scanner.check(HEADER_BYTES as u64).is_some() {
         Beginning::Mended(Header { first, marker: head.marker, made_us: 0 })
     } else {

@@ -10,7 +10,7 @@ use super::fs::{File, Fs};
 use super::index::Index;
 use super::memory::InMemory;
 use super::record::{HEAD_BYTES, HEADER_BYTES, first_of_name, segment_name};
-use super::scan::{Beginning, Found, Scanner, beginning};
+use super::scan::{Beginning, Found, SegmentScanner, beginning};
 use super::state::{Position, Segment, Totals};
 
 /// Folder of what was set aside, within the spool's.
@@ -131,7 +131,7 @@ fn read_through(surveyed: &mut Surveyed, limit: u64, drained_to: u64) {
     let Surveyed { segment, undrained_from, undrained, damage, torn_bytes, .. } = surveyed;
     let bytes = segment.disk_bytes;
     let file = Arc::clone(&segment.file);
-    let mut scanner = Scanner::new(&*file, segment.marker, HEADER_BYTES as u64, bytes, segment.first, limit);
+    let mut scanner = SegmentScanner::new(&*file, segment.marker, HEADER_BYTES as u64, bytes, segment.first, limit);
     while let Some(found) = scanner.next() {
         match found {
             Found::Damage { from, to } => damage.push((from, to)),

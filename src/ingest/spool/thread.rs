@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::error::AppendError;
 use super::fs::LockGuard;
-use super::keeper::{Keeper, Pending};
+use super::keeper::{Keeper, PendingAppend};
 use super::record::Sequence;
 use super::state::Shared;
 use crate::limits::SPOOL_GROUP_BYTES;
@@ -22,7 +22,7 @@ type Settler = oneshot::Sender<io::Result<()>>;
 
 /// What the thread is asked to do.
 pub enum Command {
-    Append { pending: Pending, appender: Appender, queued: OwnedSemaphorePermit },
+    Append { pending: PendingAppend, appender: Appender, queued: OwnedSemaphorePermit },
     Settle(Settler),
     Close,
 }

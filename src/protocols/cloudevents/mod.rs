@@ -5,9 +5,9 @@ use hyper::{HeaderMap, Method};
 
 use super::content::media_type;
 use super::native;
-use super::outcome::Outcome;
 use super::problem::{Answer, Problem};
 use super::protocol::{Head, Protocol, Reading, Route};
+use super::report::Report;
 use crate::model::Kind;
 use crate::wire::item::BodyForm;
 
@@ -28,8 +28,8 @@ impl Protocol for CloudEvents {
         native::options(head, form(head.headers).unwrap_or(BodyForm::CloudEvent))
     }
 
-    fn answer(&self, _head: &Head<'_>, _sent: &[u8], outcome: &Outcome<'_>) -> Answer {
-        native::answer(outcome)
+    fn answer(&self, _head: &Head<'_>, _sent: &[u8], report: &Report<'_>) -> Answer {
+        native::answer(report)
     }
 }
 

@@ -5,7 +5,7 @@ use hyper::HeaderMap;
 use crate::limits::{EVENT_TYPE_CHARS_MAX, IDEMPOTENCY_KEY_BYTES_MAX, SOURCE_MODULE_CHARS_MAX, STREAM_CHARS_MAX};
 use crate::model::Kind;
 use crate::protocols::params::{Params, invalid};
-use crate::protocols::problem::{Code, Problem};
+use crate::protocols::problem::{Problem, ProblemCode};
 use crate::protocols::protocol::{Head, Reading};
 use crate::wire::event::Defaults;
 use crate::wire::item::BodyForm;
@@ -64,7 +64,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     match value.to_str().ok().map(str::trim).filter(visible) {
         Some(text) if text.len() <= IDEMPOTENCY_KEY_BYTES_MAX && named.next().is_none() => Ok(Some(text.to_owned())),
         _ => Err(Problem::bad_request(
-            Code::InvalidIdempotencyKey,
+            ProblemCode::InvalidIdempotencyKey,
             format!(
                 "Idempotency-Key must be sent once and have 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters, no blanks"
             ),

@@ -6,9 +6,9 @@ use super::options::options;
 use super::receipt;
 use crate::model::Kind;
 use crate::protocols::content::media_type;
-use crate::protocols::outcome::Outcome;
-use crate::protocols::problem::{Answer, Code, Problem};
+use crate::protocols::problem::{Answer, Problem, ProblemCode};
 use crate::protocols::protocol::{Head, Protocol, Reading, Route};
+use crate::protocols::report::Report;
 use crate::wire::item::BodyForm;
 
 pub struct Native;
@@ -26,8 +26,8 @@ impl Protocol for Native {
         options(head, form(head.route.kind, head.headers)?)
     }
 
-    fn answer(&self, _head: &Head<'_>, _sent: &[u8], outcome: &Outcome<'_>) -> Answer {
-        receipt::answer(outcome)
+    fn answer(&self, _head: &Head<'_>, _sent: &[u8], report: &Report<'_>) -> Answer {
+        receipt::answer(report)
     }
 }
 
@@ -41,7 +41,7 @@ fn form(kind: Kind, headers: &HeaderMap) -> Result<BodyForm, Problem> {
         }
         _ => Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Code::UnsupportedMediaType,
+            ProblemCode::UnsupportedMediaType,
             match kind {
                 Kind::Events => {
                     "Content-Type must be application/json, application/x-ndjson, application/cloudevents+json or \

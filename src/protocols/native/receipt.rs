@@ -5,8 +5,8 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::limits::ERRORS_LISTED_MAX;
-use crate::protocols::outcome::{ItemError, Outcome, Verdict};
-use crate::protocols::problem::{Answer, Code, Details, PROBLEM_JSON, Problem};
+use crate::protocols::problem::{Answer, Details, PROBLEM_JSON, Problem, ProblemCode};
+use crate::protocols::report::{Ending, ItemError, Report};
 
 #[derive(Serialize)]
 struct Receipt<'a> {
@@ -31,28 +31,28 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-pub fn answer(outcome: &Outcome<'_>) -> Answer {
-    let (http_status, said) = match outcome.verdict {
-        Verdict::Committed => (StatusCode::OK, Ok("committed")),
-        Verdict::Spooled => (StatusCode::ACCEPTED, Ok("spooled")),
-        Verdict::NothingAccepted => {
+pub fn answer(report: &Report<'_>) -> Answer {
+    let (http_status, said) = match report.verdict {
+        Ending::Committed => (StatusCode::OK, Ok("committed")),
+        Ending::Spooled => (StatusCode::ACCEPTED, Ok("spooled")),
+        Ending::NothingAccepted => {
             let detail = "no item of the request was accepted; each is kept as a dead letter";
-            (StatusCode::UNPROCESSABLE_ENTITY, Err((Code::NothingAccepted, detail)))
+            (StatusCode::UNPROCESSABLE_ENTITY, Err((ProblemCode::NothingAccepted, detail)))
         }
-        Verdict::NotJson => {
+        Ending::NotJson => {
             let detail = "the body is not JSON; it is kept as a dead letter";
-            (StatusCode::BAD_REQUEST, Err((Code::BodyNotJson, detail)))
+            (StatusCode::BAD_REQUEST, Err((ProblemCode::BodyNotJson, detail)))
         }
     };
     let problem = said.err().map(|(code, detail)| Problem::new(http_status, code, detail));
     let receipt = Receipt {
-        receipt: outcome.receipt,
+        receipt: report.receipt,
         status: said.ok(),
-        accepted: outcome.accepted,
-        rejected: outcome.rejected,
-        duplicate: outcome.replayed,
-        duplicates: outcome.duplicates,
-        errors: &outcome.errors[..outcome.errors.len().min(ERRORS_LISTED_MAX)],
+        accepted: report.accepted,
+        rejected: report.rejected,
+        duplicate: report.replayed,
+        duplicates: report.duplicates,
+        errors: &report.errors[..report.errors.len().min(ERRORS_LISTED_MAX)],
         problem: problem.as_ref().map(Problem::details),
     };
     let body = serde_json::to_vec(&receipt).expect("a receipt is made of plain values");
@@ -60,7 +60,7 @@ pub fn answer(outcome: &Outcome<'_>) -> Answer {
     *response.status_mut() = http_status;
     let content_type = if problem.is_some() { PROBLEM_JSON } else { HeaderValue::from_static("application/json") };
     response.headers_mut().insert(CONTENT_TYPE, content_type);
-    if outcome.replayed {
+    if report.replayed {
         response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     }
     response

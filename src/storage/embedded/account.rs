@@ -17,14 +17,14 @@ const ENVIRONMENT_KEPT: [&str; 4] = ["PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_
 
 /// Who runs the server and owns its files.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Account {
+pub(super) struct ServerAccount {
     uid: u32,
     gid: u32,
     /// Tidegate is root, and becomes this account for every program that it starts.
     switch: bool,
 }
 
-impl Account {
+impl ServerAccount {
     /// The account for a new cluster.
     pub fn for_new_cluster() -> Result<Self, EmbeddedError> {
         if !geteuid().is_root() {

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
-use super::account::Account;
+use super::account::ServerAccount;
 use super::config::EmbeddedConfig;
 use super::error::EmbeddedError;
 use super::install::{self, Installation};
@@ -31,7 +31,7 @@ pub fn has_cluster(data_dir: &Path) -> bool {
 pub(super) struct Cluster {
     /// Absolute and free of links, as the server's own `/proc/<pid>/cwd` shows it.
     pub dir: PathBuf,
-    pub account: Account,
+    pub account: ServerAccount,
     pub installation: Installation,
 }
 
@@ -52,7 +52,7 @@ async fn open(place: &Path, config: &EmbeddedConfig) -> Result<Cluster, Embedded
         EmbeddedError::new(format!("{} does not hold a PostgreSQL major version", version_file.display()))
     })?;
     let installation = install::choose(Some(major), config.preload_timescaledb).await?;
-    let account = Account::of_cluster(&dir)?;
+    let account = ServerAccount::of_cluster(&dir)?;
     if !account.can_enter(&dir, &installation.program("postgres")).await {
         return Err(EmbeddedError::new(format!(
             "user id {}, which runs PostgreSQL, cannot reach {} or run {}: make every directory above them searchable \
@@ -67,7 +67,7 @@ async fn open(place: &Path, config: &EmbeddedConfig) -> Result<Cluster, Embedded
 
 async fn create(place: &Path, config: &EmbeddedConfig) -> Result<Cluster, EmbeddedError> {
     let installation = install::choose(None, config.preload_timescaledb).await?;
-    let account = Account::for_new_cluster()?;
+    let account = ServerAccount::for_new_cluster()?;
     let data_dir = place.parent().unwrap_or(Path::new("/"));
     let postgres = installation.program("postgres");
     if !account.can_enter(Path::new("/"), &postgres).await {
@@ -106,7 +106,7 @@ async fn set_aside(dir: &Path) -> Result<(), EmbeddedError> {
 
 async fn initdb(
     target: &Path,
-    account: &Account,
+    account: &ServerAccount,
     installation: &Installation,
     durable: bool,
 ) -> Result<(), EmbeddedError> {
@@ -142,7 +142,7 @@ async fn initdb(
     Err(EmbeddedError::new(format!("{} could not create {}: {complaint}", program.display(), target.display())))
 }
 
-fn publish(unfinished: &Path, target: &Path, account: &Account) -> Result<(), EmbeddedError> {
+fn publish(unfinished: &Path, target: &Path, account: &ServerAccount) -> Result<(), EmbeddedError> {
     let conf = unfinished.join("postgresql.conf");
     let finish = || {
         OpenOptions::new().append(true).open(&conf)?.write_all(settings::INCLUDE_LINE.as_bytes())?;
@@ -166,7 +166,7 @@ fn remove_unfinished(parent: &Path, prefix: &str) {
 
 /// The directory of the server's Unix socket, made if need be: inside the cluster, or under the temporary directory
 /// when that path is too long for a socket.
-pub(super) fn socket_dir(cluster: &Path, account: &Account, port: u16) -> Result<PathBuf, EmbeddedError> {
+pub(super) fn socket_dir(cluster: &Path, account: &ServerAccount, port: u16) -> Result<PathBuf, EmbeddedError> {
     let fits = |dir: &Path| dir.join(format!(".s.PGSQL.{port}")).as_os_str().len() <= SOCKET_PATH_BYTES_MAX;
     let short = format!("tidegate-{}", short_hash(cluster));
     let dir = [cluster.join("run"), std::env::temp_dir().join(&short), Path::new("/tmp").join(&short)]
@@ -184,7 +184,7 @@ pub(super) fn socket_dir(cluster: &Path, account: &Account, port: u16) -> Result
 }
 
 /// Anybody may make names in a temporary directory; a socket must not lie in somebody else's.
-fn refuse_foreign(dir: &Path, account: &Account) -> Result<(), EmbeddedError> {
+fn refuse_foreign(dir: &Path, account: &ServerAccount) -> Result<(), EmbeddedError> {
     let found = std::fs::symlink_metadata(dir).map_err(|e| EmbeddedError::io("read", dir, e))?;
     if found.is_dir() && found.uid() == account.uid() {
         return Ok(());

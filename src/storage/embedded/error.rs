@@ -7,13 +7,13 @@ use std::path::Path;
 /// Why the embedded PostgreSQL could not be started, prepared or stopped.
 #[derive(Debug)]
 pub struct EmbeddedError {
-    kind: Kind,
+    kind: Cause,
     message: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Cause {
     Locked,
     NotInstalled,
     Failed,
@@ -21,21 +21,25 @@ pub(super) enum Kind {
 
 impl EmbeddedError {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Failed, message: message.into(), source: None }
+        Self { kind: Cause::Failed, message: message.into(), source: None }
     }
 
-    pub(super) fn of_kind(kind: Kind, message: impl Into<String>) -> Self {
+    pub(super) fn of_kind(kind: Cause, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 
     /// An operation on a path that failed: "cannot create /x: permission denied".
     pub(super) fn io(what: &str, path: &Path, error: std::io::Error) -> Self {
-        Self { kind: Kind::Failed, message: format!("cannot {what} {}", path.display()), source: Some(Box::new(error)) }
+        Self {
+            kind: Cause::Failed,
+            message: format!("cannot {what} {}", path.display()),
+            source: Some(Box::new(error)),
+        }
     }
 
     pub(super) fn database(what: &str, error: tokio_postgres::Error) -> Self {
         Self {
-            kind: Kind::Failed,
+            kind: Cause::Failed,
             message: format!("embedded PostgreSQL: cannot {what}"),
             source: Some(Box::new(error)),
         }
@@ -43,12 +47,12 @@ impl EmbeddedError {
 
     /// Another process holds the data directory.
     pub fn is_locked(&self) -> bool {
-        self.kind == Kind::Locked
+        self.kind == Cause::Locked
     }
 
     /// No PostgreSQL installation on this machine can run the data directory.
     pub fn is_not_installed(&self) -> bool {
-        self.kind == Kind::NotInstalled
+        self.kind == Cause::NotInstalled
     }
 }
 

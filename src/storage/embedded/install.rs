@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use super::error::{EmbeddedError, Kind};
+use super::error::{Cause, EmbeddedError};
 use crate::limits::POSTGRES_MAJOR_MIN;
 
 /// One PostgreSQL on this machine.
@@ -63,7 +63,7 @@ fn not_installed(found: &[Installation], cluster_major: Option<u32>) -> Embedded
     };
     let package = cluster_major.map_or("postgresql".to_owned(), |major| format!("postgresql-{major}"));
     EmbeddedError::of_kind(
-        Kind::NotInstalled,
+        Cause::NotInstalled,
         format!(
             "{need}, but {seen}; install it (Debian, Ubuntu: apt-get install {package}; `make run` does it), \
              or set database_url to use a server of your own"

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
-use super::error::{EmbeddedError, Kind};
+use super::error::{Cause, EmbeddedError};
 
 const LOCK_FILE: &str = "tidegate.lock";
 const ENDPOINT_FILE: &str = "postgres.endpoint.json";
@@ -71,7 +71,7 @@ fn held_by(data_dir: &Path, file: &mut File) -> EmbeddedError {
         _ => "another process".to_owned(),
     };
     EmbeddedError::of_kind(
-        Kind::Locked,
+        Cause::Locked,
         format!(
             "the data directory {} is in use by {holder}: stop that tidegate first, or give this one its own data_dir",
             data_dir.display()

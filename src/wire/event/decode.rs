@@ -12,7 +12,7 @@ use crate::wire::item::decode::{Accepted, Items, decode, span};
 use crate::wire::item::envelope::{Envelope, Scratch};
 use crate::wire::item::scan::{JsonType, Scanner, Shape};
 use crate::wire::item::space::space;
-use crate::wire::item::{BodyError, BodyForm, Code, Decoded, Origin, Rejection, RowRef, Rows, Stage, StreamIndex};
+use crate::wire::item::{BodyError, BodyForm, Code, Decoded, ItemContext, Rejection, RowRef, Rows, Stage, StreamIndex};
 
 /// Decodes request bodies. Holds scratch buffers only: one is kept per thread and used for one body after another.
 pub struct Decoder {
@@ -39,7 +39,7 @@ impl Decoder {
         body: &[u8],
         form: BodyForm,
         defaults: &Defaults,
-        origin: &Origin<'_>,
+        origin: &ItemContext<'_>,
     ) -> Result<Decoded, BodyError> {
         self.streams.clear();
         let mut request = Body {

@@ -3,7 +3,7 @@
 
 use super::fields::{CONTEXT, Envelope, Field, METADATA, Member};
 use super::validate::{DATA_BASE64, Payload, ValidEvent};
-use crate::wire::item::Origin;
+use crate::wire::item::ItemContext;
 use crate::wire::item::object::Object;
 use crate::wire::item::pgcopy::{
     column_count, put_head, put_i32, put_jsonb, put_text, put_text_or_null, put_uuid, put_uuid_or_null,
@@ -17,7 +17,7 @@ const EXTRA: &str = "extra";
 const ORIGINALS: [&str; 3] = ["original_id", "original_correlation_id", "original_parent_event_id"];
 
 /// What the server adds to the metadata of all of a request's events, as JSON members.
-pub(super) fn server_metadata(origin: &Origin<'_>) -> String {
+pub(super) fn server_metadata(origin: &ItemContext<'_>) -> String {
     let received_at = format_rfc3339(origin.received_at_us);
     format!(
         "\"api_key_id\":\"{}\",\"receipt\":\"{}\",\"received_at\":\"{received_at}\"",
@@ -32,7 +32,7 @@ event_type, event_version, severity, environment, asset_id, correlation_id, pare
 pub const COPY_COLUMN_COUNT: i16 = column_count(COPY_COLUMNS);
 
 /// Appends the event's tuple.
-pub(super) fn encode(event: &ValidEvent<'_>, origin: &Origin<'_>, server_metadata: &str, out: &mut Vec<u8>) {
+pub(super) fn encode(event: &ValidEvent<'_>, origin: &ItemContext<'_>, server_metadata: &str, out: &mut Vec<u8>) {
     put_head(out, COPY_COLUMN_COUNT, event.timestamp_us, origin.received_at_us);
     put_uuid(out, event.id);
     put_text(out, origin.tenant_id);

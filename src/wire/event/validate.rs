@@ -12,7 +12,7 @@ use crate::limits::{
 use crate::wire::item::check::{check_length, check_tenant, empty, missing, optional, string, timestamp, wrong_type};
 use crate::wire::item::reject::excerpt;
 use crate::wire::item::scan::{Field as _, JsonType};
-use crate::wire::item::{Code, Origin, Rejection};
+use crate::wire::item::{Code, ItemContext, Rejection};
 
 /// What bounds an event's age.
 const RETENTION: &str =
@@ -61,7 +61,7 @@ pub(super) enum Payload<'a> {
 /// Who sent the item, and what it is to be read as.
 #[derive(Clone, Copy)]
 pub(super) struct Rules<'a> {
-    pub origin: &'a Origin<'a>,
+    pub origin: &'a ItemContext<'a>,
     pub defaults: &'a Defaults,
     pub cloud_event: bool,
 }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::envelope::Envelope;
-use super::origin::{Origin, TimeBounds};
+use super::origin::{ItemContext, TimeBounds};
 use super::reject::{Code, Rejection, excerpt};
 use super::scan::{Field, JsonType, Member};
 use super::time::{format_rfc3339, parse_epoch, parse_rfc3339};
@@ -40,7 +40,7 @@ pub(crate) fn optional<'a, F: Field>(
 pub(crate) fn timestamp<F: Field>(
     envelope: &Envelope<'_, F>,
     field: F,
-    origin: &Origin<'_>,
+    origin: &ItemContext<'_>,
     retention: &'static str,
 ) -> Result<i64, Rejection> {
     let Some(member) = envelope.member(field) else { return Ok(origin.received_at_us) };

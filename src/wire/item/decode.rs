@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use uuid::Uuid;
 
-use super::origin::{BodyForm, Origin};
+use super::origin::{BodyForm, ItemContext};
 use super::reject::{BodyError, Code, RejectedItem, Rejection, Stage};
 use super::rows::{Decoded, Rows};
 use super::scan::{Field, Poison, Scanner, Shape, Syntax};
@@ -43,7 +43,7 @@ pub(crate) fn decode<F: Field, I: Items<F>>(
     body: &[u8],
     form: BodyForm,
     shape: Shape,
-    origin: &Origin<'_>,
+    origin: &ItemContext<'_>,
     scanner: &mut Scanner<F>,
     items: &mut I,
 ) -> Result<Decoded, BodyError> {
@@ -96,7 +96,12 @@ fn not_json(body: &[u8], rejection: Rejection) -> Decoded {
 }
 
 /// The item as text, if nothing is wrong with it; of several things the first is named.
-fn readable<'b>(body: &'b [u8], text: Option<&'b str>, item: &Item, origin: &Origin<'_>) -> Result<&'b str, Rejection> {
+fn readable<'b>(
+    body: &'b [u8],
+    text: Option<&'b str>,
+    item: &Item,
+    origin: &ItemContext<'_>,
+) -> Result<&'b str, Rejection> {
     let poison = item.scan.map_err(|syntax| syntax_rejection(syntax, item.start))?;
     let text = match text {
         Some(body) => Ok(&body[item.start..item.end]),
@@ -119,7 +124,7 @@ fn syntax_rejection(syntax: Syntax, item_start: usize) -> Rejection {
     Rejection::new(Stage::Decode, Code::InvalidJson, message)
 }
 
-fn poison_rejection(poison: Poison, origin: &Origin<'_>) -> Rejection {
+fn poison_rejection(poison: Poison, origin: &ItemContext<'_>) -> Rejection {
     let what = match poison.code {
         Code::InvalidUtf8 => "bytes that are not UTF-8; encode the text as UTF-8".to_owned(),
         Code::NotAnObject => "a value that is not an object; send each item as an object".to_owned(),

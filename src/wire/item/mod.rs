@@ -30,7 +30,7 @@ pub(crate) mod time;
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 pub(crate) mod tuple;
 
-pub use origin::{BodyForm, Origin, TimeBounds};
+pub use origin::{BodyForm, ItemContext, TimeBounds};
 pub use reject::{BodyError, Code, RejectedItem, Rejection, Stage};
 pub(crate) use rows::StreamIndex;
 pub use rows::{Decoded, RowRef, Rows};

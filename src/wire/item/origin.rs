@@ -29,7 +29,7 @@ impl BodyForm {
 
 /// Where a request comes from, and what holds for all of its items.
 #[derive(Debug, Clone, Copy)]
-pub struct Origin<'a> {
+pub struct ItemContext<'a> {
     /// The tenant of the key.
     pub tenant_id: &'a str,
     pub api_key_id: Uuid,

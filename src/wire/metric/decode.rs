@@ -11,7 +11,7 @@ use crate::wire::item::decode::{Accepted, Items, decode, span};
 use crate::wire::item::envelope::{Envelope, Scratch};
 use crate::wire::item::scan::{Scanner, Shape};
 use crate::wire::item::space::space;
-use crate::wire::item::{BodyError, BodyForm, Code, Decoded, Origin, Rejection, RowRef, Rows};
+use crate::wire::item::{BodyError, BodyForm, Code, Decoded, ItemContext, Rejection, RowRef, Rows};
 
 /// The one stream of metrics.
 const STREAM: &str = "metrics";
@@ -36,7 +36,7 @@ impl Decoder {
     }
 
     /// Decodes, validates and encodes a body. A bad item is among the rejected ones and costs no other.
-    pub fn decode(&mut self, body: &[u8], form: BodyForm, origin: &Origin<'_>) -> Result<Decoded, BodyError> {
+    pub fn decode(&mut self, body: &[u8], form: BodyForm, origin: &ItemContext<'_>) -> Result<Decoded, BodyError> {
         let mut request = Body { origin, scratch: &mut self.scratch, samples: &mut self.samples, repeated_bytes: 0 };
         let mut decoded = decode(body, form, Shape::Envelope, origin, &mut self.scanner, &mut request)?;
         if !decoded.rows.rows.is_empty() {
@@ -48,7 +48,7 @@ impl Decoder {
 
 /// What the metrics of a body share.
 struct Body<'b> {
-    origin: &'b Origin<'b>,
+    origin: &'b ItemContext<'b>,
     scratch: &'b mut Scratch,
     samples: &'b mut Vec<f64>,
     /// Bytes of rows made of `values` so far.

@@ -4,7 +4,7 @@
 use super::fields::{DIMENSIONS, EXTRA, Envelope, Field, Member};
 use super::measure::{Measure, Summary};
 use super::validate::ValidMetric;
-use crate::wire::item::Origin;
+use crate::wire::item::ItemContext;
 use crate::wire::item::object::Object;
 use crate::wire::item::pgcopy::{
     column_count, put_f64, put_f64_or_null, put_head, put_i64, put_jsonb, put_null, put_text,
@@ -16,7 +16,7 @@ value_count, value_sum, value_min, value_max, value_sumsq, dimensions";
 pub const COPY_COLUMN_COUNT: i16 = column_count(COPY_COLUMNS);
 
 /// Appends the metric's first tuple; returns where `value_sum` is in it, for [`repeat`].
-pub(super) fn encode(metric: &ValidMetric<'_>, first: f64, origin: &Origin<'_>, out: &mut Vec<u8>) -> usize {
+pub(super) fn encode(metric: &ValidMetric<'_>, first: f64, origin: &ItemContext<'_>, out: &mut Vec<u8>) -> usize {
     let raw = |value| Summary { count: 1, sum: value, min: 0.0, max: 0.0, sumsq: None };
     let (row, bounds, sumsq) = match metric.measure {
         Measure::Sample(value) => (raw(value), None, None),

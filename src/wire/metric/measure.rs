@@ -1,7 +1,7 @@
 //! What an item measures: the three forms, told apart, and the rules for their numbers.
 
 use super::fields::{Envelope, Field, Member};
-use super::number::{Range, double};
+use super::number::{Magnitude, double};
 use crate::limits::{
     METRIC_COUNT_MAX, METRIC_SUMSQ_MAX, METRIC_SUMSQ_MIN, METRIC_VALUE_MAX, METRIC_VALUE_MIN, METRIC_VALUES_MAX,
 };
@@ -13,10 +13,10 @@ use crate::wire::item::scan::{Field as _, JsonType};
 /// or floats.
 const TOLERANCE: f64 = 1e-6;
 
-const VALUE: Range = Range { min: METRIC_VALUE_MIN, max: METRIC_VALUE_MAX };
-const SUMSQ: Range = Range { min: METRIC_SUMSQ_MIN, max: METRIC_SUMSQ_MAX };
+const VALUE: Magnitude = Magnitude { min: METRIC_VALUE_MIN, max: METRIC_VALUE_MAX };
+const SUMSQ: Magnitude = Magnitude { min: METRIC_SUMSQ_MIN, max: METRIC_SUMSQ_MAX };
 /// Of a count, which has a rule of its own.
-const ANY: Range = Range { min: 0.0, max: f64::MAX };
+const ANY: Magnitude = Magnitude { min: 0.0, max: f64::MAX };
 
 const FORMS: &str = "send value, or values, or count with sum, min and max";
 
@@ -63,12 +63,12 @@ pub(super) fn measure(envelope: &Envelope<'_>, samples: &mut Vec<f64>) -> Result
 }
 
 fn read_summary(envelope: &Envelope<'_>) -> Result<Measure, Rejection> {
-    let required = |field: Field, range: Range| {
+    let required = |field: Field, range: Magnitude| {
         let member = envelope.member(field);
         let member = member.ok_or_else(|| missing(field.name(), "a summary needs count, sum, min and max"))?;
         number(field.name(), envelope, member, range)
     };
-    let optional = |field: Field, range: Range| {
+    let optional = |field: Field, range: Magnitude| {
         envelope.member(field).map(|member| number(field.name(), envelope, member, range)).transpose()
     };
     let count = count(envelope, required(Field::Count, ANY)?)?;
@@ -147,7 +147,7 @@ fn as_double(count: i64) -> f64 {
     count as f64
 }
 
-fn number(name: &str, envelope: &Envelope<'_>, member: &Member, range: Range) -> Result<f64, Rejection> {
+fn number(name: &str, envelope: &Envelope<'_>, member: &Member, range: Magnitude) -> Result<f64, Rejection> {
     let raw = envelope.raw(member.value);
     match member.kind {
         JsonType::Number => double(raw, range).ok_or_else(|| out_of_range(name, raw, range)),
@@ -205,7 +205,7 @@ fn not_finite(name: &str, raw: &str) -> Rejection {
     Rejection::validate(Code::MetricNotFinite, message)
 }
 
-fn out_of_range(name: &str, raw: &str, Range { min, max }: Range) -> Rejection {
+fn out_of_range(name: &str, raw: &str, Magnitude { min, max }: Magnitude) -> Rejection {
     let message = format!(
         "{name} is {}; its magnitude may be zero, or from {min:e} to {max:e}: send it in another unit",
         excerpt(raw)

@@ -2,14 +2,14 @@
 
 /// Magnitudes that are stored besides zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Range {
+pub(super) struct Magnitude {
     pub min: f64,
     pub max: f64,
 }
 
 /// The double that a JSON number (its grammar already checked) stands for; None when its magnitude is out of range,
 /// also because it is nearer to zero than any double, or farther.
-pub(super) fn double(text: &str, range: Range) -> Option<f64> {
+pub(super) fn double(text: &str, range: Magnitude) -> Option<f64> {
     let value: f64 = text.parse().expect("the scanner has checked its grammar");
     let zero = value == 0.0 && mantissa(text).all(|digit| digit == b'0');
     // Adding zero makes zero of minus zero.
@@ -26,7 +26,7 @@ mod tests {
 
     use super::*;
 
-    const RANGE: Range = Range { min: 1e-100, max: 1e140 };
+    const RANGE: Magnitude = Magnitude { min: 1e-100, max: 1e140 };
 
     #[test]
     fn numbers_are_read_as_everywhere() {
@@ -66,7 +66,7 @@ mod tests {
         ] {
             assert_eq!(double(text, RANGE), None, "{text}");
         }
-        assert_eq!(double("1e280", Range { min: 0.0, max: 1e280 }), Some(1e280));
+        assert_eq!(double("1e280", Magnitude { min: 0.0, max: 1e280 }), Some(1e280));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::measure::{Measure, measure};
 use crate::limits::{ASSET_ID_CHARS_MAX, METRIC_NAME_CHARS_MAX, METRIC_TYPE_CHARS_MAX};
 use crate::wire::item::check::{check_length, check_tenant, empty, missing, optional, string, timestamp, wrong_type};
 use crate::wire::item::scan::{Field as _, JsonType};
-use crate::wire::item::{Origin, Rejection};
+use crate::wire::item::{ItemContext, Rejection};
 
 /// What bounds a sample's age.
 const RETENTION: &str = "raise retention.metrics, or the organization's own (tidegate orgs retention), to take older samples (until a day before it)";
@@ -28,7 +28,7 @@ pub(super) struct ValidMetric<'a> {
 /// Checks an item's envelope against the rules; `samples` is filled with its `values`.
 pub(super) fn validate<'a>(
     envelope: Envelope<'a>,
-    origin: &Origin<'_>,
+    origin: &ItemContext<'_>,
     samples: &mut Vec<f64>,
 ) -> Result<ValidMetric<'a>, Rejection> {
     check_tenant(&envelope, Field::TenantId, origin.tenant_id)?;

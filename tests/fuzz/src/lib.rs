@@ -6,7 +6,7 @@ pub mod server;
 pub mod tuple;
 
 use tidegate::wire::event::Defaults;
-use tidegate::wire::item::{Origin, TimeBounds};
+use tidegate::wire::item::{ItemContext, TimeBounds};
 use uuid::Uuid;
 
 /// 2025-11-21T00:00:00Z.
@@ -15,8 +15,8 @@ pub const RECEIVED_AT_US: i64 = 1_763_683_200_000_000;
 const ITEM_BYTES_MAX: usize = 1 << 20;
 
 /// Where every request of a fuzzer comes from.
-pub fn origin() -> Origin<'static> {
-    Origin {
+pub fn origin() -> ItemContext<'static> {
+    ItemContext {
         tenant_id: "acme",
         api_key_id: Uuid::from_u128(1),
         receipt: Uuid::from_u128(2),

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::rng::Rng;
 use super::sim::Sim;
-use crate::ingest::spool::keeper::Pending;
+use crate::ingest::spool::keeper::PendingAppend;
 use crate::ingest::spool::record::{HEADER_BYTES, Meta, segment_name};
 use crate::ingest::spool::recover::{self, Opened};
 use crate::ingest::spool::{SpoolConfig, look, recover_bytes};
@@ -22,7 +22,7 @@ fn filled(seed: u64) -> (Sim, SpoolConfig) {
     let mut keeper = open(&sim, &config).keeper;
     for n in 1..=RECORDS {
         let meta = Meta { receipt: Uuid::from_u128(n.into()), items: 1 };
-        let pending = Pending { payload: payload(n).into(), meta };
+        let pending = PendingAppend { payload: payload(n).into(), meta };
         assert_eq!(keeper.commit(&[pending])[0], Ok(n));
     }
     (sim, config)
@@ -101,7 +101,8 @@ fn the_last_segment_cut_at_every_byte() {
         assert_eq!((recovery.torn_bytes, recovery.damaged_stretches, recovery.gaps), (torn as u64, 0, 0));
         // It goes on behind what is there, and the next start reads both.
         let meta = Meta { receipt: Uuid::nil(), items: 1 };
-        let next = opened.keeper.commit(&[Pending { payload: b"after".to_vec().into(), meta }])[0].clone().unwrap();
+        let next =
+            opened.keeper.commit(&[PendingAppend { payload: b"after".to_vec().into(), meta }])[0].clone().unwrap();
         assert!(next > 8 + whole as u64);
         let opened = open(&sim, &config);
         assert_eq!(opened.keeper.shared.read(100)[0].sequence, next);
@@ -116,7 +117,7 @@ fn a_torn_last_segment_stays_quiet_once_it_has_a_successor() {
     let mut opened = open(&sim, &config);
     assert_eq!(opened.recovery.torn_bytes, 70);
     let meta = Meta { receipt: Uuid::nil(), items: 1 };
-    let pending = Pending { payload: payload(12).into(), meta };
+    let pending = PendingAppend { payload: payload(12).into(), meta };
     assert_eq!(opened.keeper.commit(&[pending])[0], Ok(12), "the torn record's sequence is given out again");
     let (read, opened) = drain(&sim, &config);
     assert_eq!(read, all_but(&[]));
@@ -237,7 +238,7 @@ fn a_body_that_looks_like_a_record_is_none() {
     let mut keeper = open(&sim, &config).keeper;
     let meta = Meta { receipt: Uuid::nil(), items: 1 };
     for payload in [forged, payload(2)] {
-        keeper.commit(&[Pending { payload: payload.into(), meta }])[0].clone().unwrap();
+        keeper.commit(&[PendingAppend { payload: payload.into(), meta }])[0].clone().unwrap();
     }
     sim.alter(&path(&config, 1), |bytes| bytes[HEADER_BYTES] ^= 1);
     let (read, _) = drain(&sim, &config);

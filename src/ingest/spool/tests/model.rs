@@ -14,7 +14,7 @@ use super::rng::Rng;
 use super::sim::Sim;
 use crate::ingest::spool::SpoolConfig;
 use crate::ingest::spool::error::AppendError;
-use crate::ingest::spool::keeper::{Keeper, Pending};
+use crate::ingest::spool::keeper::{Keeper, PendingAppend};
 use crate::ingest::spool::read::Entry;
 use crate::ingest::spool::record::Meta;
 use crate::ingest::spool::recover;
@@ -102,7 +102,7 @@ impl Model {
             .map(|id| {
                 let length = if self.rng.chance(5) { 700 } else { self.rng.below(120) };
                 let meta = Meta { receipt: receipt(id), items: u32::try_from(id % 5).unwrap() };
-                Pending { payload: payload(id, length).into(), meta }
+                PendingAppend { payload: payload(id, length).into(), meta }
             })
             .collect();
         let answers = self.keeper.commit(&group);

@@ -130,7 +130,7 @@ fn numbers_that_only_together_expand_too_far_are_refused() {
     let many = format!(r#"{{"a":[{}0]}}"#, "1e1000,".repeat(100));
     let item = payload(&many);
     let with_limit = |item_bytes_max| {
-        let origin = Origin { item_bytes_max, ..origin() };
+        let origin = ItemContext { item_bytes_max, ..origin() };
         Decoder::new().decode(item.as_bytes(), BodyForm::Json, &Defaults::default(), &origin).unwrap()
     };
     // 1e1000 is 6 bytes sent and 1,001 stored.

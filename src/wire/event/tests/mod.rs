@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::*;
 use crate::limits::MIB;
 use crate::wire::item::tuple::Row;
-use crate::wire::item::{BodyError, BodyForm, Code, Decoded, Origin, RejectedItem, Rejection, Stage, TimeBounds};
+use crate::wire::item::{BodyError, BodyForm, Code, Decoded, ItemContext, RejectedItem, Rejection, Stage, TimeBounds};
 
 const RECEIVED_AT_US: i64 = 1_763_683_200_000_000;
 const DAY_US: i64 = 86_400_000_000;
@@ -24,8 +24,8 @@ const TENANT: &str = "acme";
 const API_KEY_ID: Uuid = Uuid::from_u128(0xa11ce);
 const RECEIPT: Uuid = Uuid::from_u128(0x5ec1e7);
 
-fn origin() -> Origin<'static> {
-    Origin {
+fn origin() -> ItemContext<'static> {
+    ItemContext {
         tenant_id: TENANT,
         api_key_id: API_KEY_ID,
         receipt: RECEIPT,

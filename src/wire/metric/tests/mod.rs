@@ -10,13 +10,13 @@ use uuid::Uuid;
 use super::*;
 use crate::limits::MIB;
 use crate::wire::item::tuple::Row;
-use crate::wire::item::{BodyError, BodyForm, Code, Decoded, Origin, Rejection, TimeBounds};
+use crate::wire::item::{BodyError, BodyForm, Code, Decoded, ItemContext, Rejection, TimeBounds};
 
 const RECEIVED_AT_US: i64 = 1_763_683_200_000_000;
 const DAY_US: i64 = 86_400_000_000;
 
-fn origin() -> Origin<'static> {
-    Origin {
+fn origin() -> ItemContext<'static> {
+    ItemContext {
         tenant_id: "acme",
         api_key_id: Uuid::from_u128(0xa11ce),
         receipt: Uuid::from_u128(0x5ec1e7),

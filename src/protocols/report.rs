@@ -4,7 +4,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Ending {
     /// At least one item is in the database.
     Committed,
     /// Safe on disk, and not yet in the database.
@@ -16,8 +16,8 @@ pub enum Verdict {
 }
 
 /// What was written for a request.
-pub struct Outcome<'a> {
-    pub verdict: Verdict,
+pub struct Report<'a> {
+    pub verdict: Ending,
     /// A replay carries the first one's.
     pub receipt: Uuid,
     pub accepted: u32,
