@@ -4,16 +4,15 @@
 use std::time::Instant;
 
 use jiff::Timestamp;
+use tidegate::model::Kind;
 use tokio_postgres::Client;
 
-use super::analytics::{Derived, LevelMade};
+use super::common::{DAY_US, Result, as_f64, per_row};
 use super::dataset::{Dataset, Span};
-use super::fill::{Kind, Progress, make_partitions};
-use super::rows::DAY_US;
+use super::figures::Figures;
+use super::fill::make_partitions;
 use super::target::Target;
-use super::{Result, as_f64};
 
-/// A rollup.
 pub struct Level {
     /// The relation that is read.
     pub name: &'static str,
@@ -37,7 +36,6 @@ const fn level(name: &'static str, width_s: u32, of: Kind, kept_days: Option<u32
     Level { name, width_s, option: None, of, kept_days, compressed: false }
 }
 
-/// All of them.
 pub const LEVELS: [Level; 6] = [
     fine("metrics_1m", 60, "1m"),
     fine("metrics_5m", 300, "5m"),
@@ -63,8 +61,14 @@ const ASSETS: &str = "INSERT INTO asset_metadata (tenant_id, asset_id, asset_nam
      SELECT tenant_id, asset_id, asset_id, min(timestamp), max(timestamp) FROM events WHERE asset_id IS NOT NULL GROUP BY 1, 2";
 
 /// Makes a level over the whole data set, `window_days` at a time.
-pub async fn make_level(target: &Target, level: &Level, dataset: &Dataset, window_days: u32) -> Result<LevelMade> {
-    let mut span = level.of.span(dataset);
+pub async fn make_level(
+    target: &Target,
+    level: &Level,
+    dataset: Dataset,
+    window_days: u32,
+    figures: &mut Figures,
+) -> Result<()> {
+    let mut span = dataset.span(level.of);
     if let Some(days) = level.kept_days {
         let first_us = span.from_us.max(span.to_us - i64::from(days) * DAY_US);
         let rows = span.numbers(first_us, span.to_us);
@@ -77,14 +81,12 @@ pub async fn make_level(target: &Target, level: &Level, dataset: &Dataset, windo
         target.owner.batch_execute(&format!("TRUNCATE {}_closed", level.name)).await?;
     }
     let (started, mut compressing_s) = (Instant::now(), 0.0);
-    let mut progress = Progress::new(level.name, windows.len() as u64);
     for (from_us, to_us) in windows {
         let (from, to) = (Timestamp::from_microsecond(from_us)?, Timestamp::from_microsecond(to_us)?);
         target.owner.batch_execute(&make_sql(target, level, from, to)).await?;
         if level.compressed && target.is_timescale() {
             compressing_s += compress_old(&target.owner, level.name).await?;
         }
-        progress.done(1);
     }
     if !target.is_timescale() {
         let closed = "UPDATE rollup_levels SET closed_until = $2 WHERE level = $1 AND closed_until < $2";
@@ -92,14 +94,17 @@ pub async fn make_level(target: &Target, level: &Level, dataset: &Dataset, windo
     }
     let elapsed_s = started.elapsed().as_secs_f64();
     let (relation, rows) = (relation(target, level.name), span.per_tenant * dataset.tenants as u64);
-    Ok(LevelMade {
-        level: level.name.to_owned(),
-        rows,
-        buckets: target.count(&format!("SELECT count(*) FROM {relation}")).await?,
-        elapsed_s,
-        compressing_s,
-        bytes: target.bytes_of(&relation).await?,
-    })
+    let buckets = target.count(&format!("SELECT count(*) FROM {relation}")).await?;
+    let values = [
+        ("of rows", as_f64(rows)),
+        ("buckets", as_f64(buckets)),
+        ("s", elapsed_s),
+        ("s, compressing", compressing_s),
+        ("us/row", per_row(elapsed_s * 1e6, rows)),
+        ("bytes/bucket", per_row(target.bytes_of(&relation).await?, buckets)),
+    ];
+    figures.add_all(level.name, &values);
+    Ok(())
 }
 
 /// Where closed buckets are; on the timescale engine the continuous aggregate, which has no other name.
@@ -147,25 +152,22 @@ async fn compress_old(owner: &Client, level: &str) -> Result<f64> {
 
 /// Makes the other derived tables, each by one statement; and statistics, as autovacuum has made them by the time that
 /// somebody asks.
-pub async fn make_others(target: &Target, dataset: &Dataset) -> Result<Vec<Derived>> {
+pub async fn make_others(target: &Target, dataset: Dataset, figures: &mut Figures) -> Result<()> {
     if !target.is_timescale() {
         make_partitions(target, "correlations", dataset.events.to_us - DAY_US, dataset.events.to_us).await?;
     }
-    let mut made = Vec::new();
     for (table, sql) in [("correlations", CORRELATIONS), ("metric_catalog", CATALOG), ("asset_metadata", ASSETS)] {
         target.owner.batch_execute(&format!("TRUNCATE {table}")).await?;
         let started = Instant::now();
         let rows = target.owner.execute(sql, &[]).await?;
-        let elapsed_s = started.elapsed().as_secs_f64();
-        println!("    {table}: {rows} rows in {elapsed_s:.1} s, {:.0}/s", as_f64(rows) / elapsed_s);
-        made.push(Derived { table: table.to_owned(), rows, elapsed_s });
+        figures.add_all(table, &[("rows", as_f64(rows)), ("s", started.elapsed().as_secs_f64())]);
     }
     let tables = ["events", "metrics", "correlations", "metric_catalog", "asset_metadata"].map(str::to_owned);
     for table in tables.into_iter().chain(LEVELS.iter().map(|level| relation(target, level.name))) {
         let analyze = if target.is_timescale() { "ANALYZE" } else { "VACUUM (ANALYZE)" };
         target.owner.batch_execute(&format!("{analyze} {}", storage(target, &table).await?)).await?;
     }
-    Ok(made)
+    Ok(())
 }
 
 /// The table behind a name: a continuous aggregate is a view.
