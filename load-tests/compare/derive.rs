@@ -18,22 +18,21 @@ pub struct Level {
     pub name: &'static str,
     /// Seconds of a bucket.
     pub width_s: u32,
-    /// As `rollups.levels` has it; none: always there.
+    /// As `rollups.levels` has it; none: always there. Of those that may be absent chunks are compressed twelve hours after
+    /// their end (timescale engine).
     pub option: Option<&'static str>,
     /// What it is made of.
     pub of: Kind,
     /// Days that it is kept, where that is fewer than a data set may have.
     kept_days: Option<u32>,
-    /// Chunks of it are compressed twelve hours after their end (timescale engine).
-    compressed: bool,
 }
 
 const fn fine(name: &'static str, width_s: u32, option: &'static str) -> Level {
-    Level { name, width_s, option: Some(option), of: Kind::Metrics, kept_days: Some(7), compressed: true }
+    Level { name, width_s, option: Some(option), of: Kind::Metrics, kept_days: Some(7) }
 }
 
 const fn level(name: &'static str, width_s: u32, of: Kind, kept_days: Option<u32>) -> Level {
-    Level { name, width_s, option: None, of, kept_days, compressed: false }
+    Level { name, width_s, option: None, of, kept_days }
 }
 
 pub const LEVELS: [Level; 6] = [
@@ -84,7 +83,7 @@ pub async fn make_level(
     for (from_us, to_us) in windows {
         let (from, to) = (Timestamp::from_microsecond(from_us)?, Timestamp::from_microsecond(to_us)?);
         target.owner.batch_execute(&make_sql(target, level, from, to)).await?;
-        if level.compressed && target.is_timescale() {
+        if level.option.is_some() && target.is_timescale() {
             compressing_s += compress_old(&target.owner, level.name).await?;
         }
     }
@@ -162,20 +161,8 @@ pub async fn make_others(target: &Target, dataset: Dataset, figures: &mut Figure
         let rows = target.owner.execute(sql, &[]).await?;
         figures.add_all(table, &[("rows", as_f64(rows)), ("s", started.elapsed().as_secs_f64())]);
     }
-    let tables = ["events", "metrics", "correlations", "metric_catalog", "asset_metadata"].map(str::to_owned);
-    for table in tables.into_iter().chain(LEVELS.iter().map(|level| relation(target, level.name))) {
-        let analyze = if target.is_timescale() { "ANALYZE" } else { "VACUUM (ANALYZE)" };
-        target.owner.batch_execute(&format!("{analyze} {}", storage(target, &table).await?)).await?;
-    }
-    Ok(())
-}
-
-/// The table behind a name: a continuous aggregate is a view.
-async fn storage(target: &Target, name: &str) -> Result<String> {
-    let sql = "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) \
-               FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'tidegate' AND view_name = $1";
-    let behind = if target.is_timescale() { target.owner.query_opt(sql, &[&name]).await? } else { None };
-    Ok(behind.map_or_else(|| name.to_owned(), |row| row.get(0)))
+    let statistics = if target.is_timescale() { "ANALYZE" } else { "VACUUM (ANALYZE)" };
+    Ok(target.owner.batch_execute(statistics).await?)
 }
 
 #[cfg(test)]

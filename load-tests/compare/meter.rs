@@ -35,9 +35,8 @@ impl Usage {
     pub fn add(&self, figures: &mut Figures, name: &str, of: &str, rows: u64) {
         figures.add(name, &format!("{of}s"), as_f64(rows));
         figures.add(name, &format!("{of}s/s"), self.rate(rows));
-        let parts =
-            [("Tidegate", self.tidegate_cpu_s), ("PostgreSQL", self.postgres_cpu_s), ("sender", self.sender_cpu_s)];
-        for (process, seconds) in parts {
+        let seconds = [self.tidegate_cpu_s, self.postgres_cpu_s, self.sender_cpu_s];
+        for (process, seconds) in ["Tidegate", "PostgreSQL", "sender"].into_iter().zip(seconds) {
             figures.add(name, &format!("{process} us/{of}"), per_row(seconds * 1e6, rows));
         }
         figures.add(name, "MiB at most", self.tidegate_peak_mib);

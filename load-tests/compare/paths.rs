@@ -82,7 +82,7 @@ async fn measure(target: &Target, path: Path, options: &Options, made: Vec<Templ
 
 /// Sends all of a feed, which must be committed and not spooled.
 pub async fn over_http(target: &Target, feed: Feed, connections: usize) -> Result<Usage> {
-    let sender = Sender::new(target, Kind::Events)?;
+    let sender = Sender::new(target, Kind::Events, &target.keys)?;
     let meter = Meter::start(target);
     let sent = sender.send(feed, connections).await?;
     let usage = meter.stop(target);

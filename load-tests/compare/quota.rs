@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use tidegate::model::Kind;
+
 use super::common::{Result, as_f64};
 use super::feed::{Feed, Until};
 use super::figures::Figures;
@@ -31,7 +33,8 @@ pub async fn run(target: &mut Target, length: Duration, figures: &mut Figures) -
     let key = target.add_limited(LIMIT, BURST_S).await?;
     let feed = Feed::in_turn(templates(200, BATCH), 1, Until::Elapsed(length)).paced(OFFERED);
     let started = Instant::now();
-    let greedy = tokio::spawn(Sender::that_takes_no(target, &key)?.send(feed, GREEDY_CONNECTIONS));
+    let greedy =
+        tokio::spawn(Sender::new(target, Kind::Events, &[key])?.that_takes_no().send(feed, GREEDY_CONNECTIONS));
     let during = Run::of(target, honest(), HONEST_CONNECTIONS).await?;
     let greedy = greedy.await??;
     let elapsed_s = started.elapsed().as_secs_f64();

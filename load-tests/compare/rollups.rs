@@ -94,7 +94,7 @@ async fn ingest(
 ) -> Result<Ingested> {
     let sample_feed = Feed::in_turn(bodies(dataset), TENANTS, Until::Elapsed(length)).paced(samples);
     let event_feed = Feed::pool(BATCH_ROWS, Until::Elapsed(length)).paced(events);
-    let senders = (Sender::new(target, Kind::Metrics)?, Sender::new(target, Kind::Events)?);
+    let senders = (Sender::new(target, Kind::Metrics, &target.keys)?, Sender::new(target, Kind::Events, &target.keys)?);
     let watch = Watch::start(target).await?;
     let meter = Meter::start(target);
     let (samples, events) =

@@ -38,7 +38,7 @@ pub struct Run {
 impl Run {
     /// Sends a feed of events and measures it.
     pub async fn of(target: &Target, feed: Feed, connections: usize) -> Result<Self> {
-        let sender = Sender::new(target, Kind::Events)?;
+        let sender = Sender::new(target, Kind::Events, &target.keys)?;
         let sampler = Sampler::start(target.pid(), SAMPLE, Arc::clone(&sender.safe));
         let meter = Meter::start(target);
         let sent = sender.send(feed, connections).await?;

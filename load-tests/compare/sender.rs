@@ -14,7 +14,7 @@ use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Uri};
 use serde::Deserialize;
-use tidegate::load::{Connection, Latencies, Reply};
+use tidegate::load::{Connection, Endpoint, Latencies, Reply};
 use tidegate::model::Kind;
 use uuid::Uuid;
 
@@ -57,37 +57,31 @@ struct Answer {
 
 /// What a sender needs to know of the server.
 pub struct Sender {
-    endpoint: Arc<tidegate::load::Endpoint>,
+    endpoint: Arc<Endpoint>,
     path: Uri,
     authorizations: Vec<HeaderValue>,
     run: String,
-    /// What is refused for the moment is not sent again.
     takes_no: bool,
     /// Events answered so far: what others watch while it runs.
     pub safe: Arc<AtomicU64>,
 }
 
 impl Sender {
-    /// For the tenants of `target`, whose numbers are those of the feed.
-    pub fn new(target: &Target, kind: Kind) -> Result<Self> {
-        Self::with(target, kind, &target.keys, false)
-    }
-
-    /// Of events with one key; it takes no for an answer: what is refused is not sent again, nor counted but by its status.
-    pub fn that_takes_no(target: &Target, key: &str) -> Result<Self> {
-        Self::with(target, Kind::Events, &[key.to_owned()], true)
-    }
-
-    fn with(target: &Target, kind: Kind, keys: &[String], takes_no: bool) -> Result<Self> {
-        let authorization = |key: &String| bearer(key);
+    /// Of the tenants with these keys, whose numbers are those of the feed.
+    pub fn new(target: &Target, kind: Kind, keys: &[String]) -> Result<Self> {
         Ok(Self {
             endpoint: Arc::clone(&target.endpoint),
             path: target.endpoint.path(kind.route())?,
-            authorizations: keys.iter().map(authorization).collect::<Result<_>>()?,
+            authorizations: keys.iter().map(|key| bearer(key)).collect::<Result<_>>()?,
             run: Uuid::now_v7().simple().to_string(),
-            takes_no,
+            takes_no: false,
             safe: Arc::default(),
         })
+    }
+
+    /// What is refused is not sent again, nor counted but by its status.
+    pub fn that_takes_no(self) -> Self {
+        Self { takes_no: true, ..self }
     }
 
     /// Sends all of `feed` on `connections` connections.
@@ -211,20 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_entered_where_they_belong() {
+    fn answers_are_entered_where_they_belong_and_none_may_leave_events_out() {
         let mut sent = Sent::default();
-        let committed = reply(200, r#"{"status":"committed","accepted":9,"rejected":1}"#);
-        let spooled = reply(202, r#"{"status":"spooled","accepted":10,"rejected":0}"#);
-        assert_eq!(sent.count(10, &committed).expect("ten"), 9);
-        assert_eq!(sent.count(10, &spooled).expect("ten"), 10);
+        let mut count = |status, body| sent.count(10, &reply(status, body));
+        assert_eq!(count(200, r#"{"status":"committed","accepted":9,"rejected":1}"#).expect("ten"), 9);
+        assert_eq!(count(202, r#"{"status":"spooled","accepted":10,"rejected":0}"#).expect("ten"), 10);
+        assert!(count(200, r#"{"status":"committed","accepted":9,"rejected":0}"#).is_err());
+        assert!(count(401, r#"{"status":401,"code":"unauthorized"}"#).is_err());
         assert_eq!((sent.committed, sent.spooled, sent.rejected, sent.accepted()), (9, 10, 1, 19));
-    }
-
-    #[test]
-    fn an_answer_that_leaves_events_out_ends_the_measurement() {
-        let mut sent = Sent::default();
-        assert!(sent.count(10, &reply(200, r#"{"status":"committed","accepted":9,"rejected":0}"#)).is_err());
-        assert!(sent.count(10, &reply(401, r#"{"status":401,"code":"unauthorized"}"#)).is_err());
-        assert_eq!(sent.accepted(), 0);
     }
 }
