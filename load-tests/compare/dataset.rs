@@ -2,27 +2,50 @@
 //! days. Every row is a function of its number, so that nothing is kept, whoever loads can make any row at any time, and
 //! whoever reads knows ids that exist.
 
+use std::io::Write;
 use std::ops::Range;
+use std::sync::LazyLock;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tidegate::load::{Format, Generator};
+use tidegate::model::Kind;
 use uuid::Uuid;
 
-use super::rows::DAY_US;
+use super::common::{ASSETS, DAY_US, SEED, as_f64};
+
+/// The events of all measurements.
+pub const GENERATOR: Generator = Generator { seed: SEED, assets: ASSETS };
 
 /// Metrics that assets have, with their types: the first of an asset is its number's, the others follow.
-pub const METRICS: [(&str, &str); 5] =
+const METRICS: [(&str, &str); 5] =
     [("latency", "gauge"), ("cpu", "gauge"), ("memory", "gauge"), ("requests", "counter"), ("queue_depth", "gauge")];
 
 /// An odd prime: steps through a tenant's series in no order that a cache or an index would like.
 const STEP: u64 = 7919;
-/// Events of a block, which is two correlation groups of 3 to 7 events each: 5 on average.
-const BLOCK: u64 = 10;
-const GROUP_EVENTS_MIN: u64 = 3;
-const GROUP_EVENTS_SPREAD: u64 = 5;
+/// Events of a group that follow each other.
+const GROUP_EVENTS: u64 = 5;
 /// Of a hundred groups so many have a correlation id; the events of the others have none.
 const CORRELATED_PERCENT: u64 = 60;
-/// Largest value, in thousandths: the smaller of two draws, so that most are small.
-const VALUE_MILLIS_MAX: u64 = 250_000;
+/// Values are below this; the smaller of two draws, so that most are small.
+const VALUE_MAX: f64 = 250.0;
+/// Distinct events of the generator: so many that the thousand of a segment hardly repeat each other.
+const SHAPES_COUNT: u64 = 65_536;
+
+/// What an event says besides its ids, asset and times: the members of the generator's; and whether it has a trace.
+static SHAPES: LazyLock<Vec<(String, bool)>> = LazyLock::new(|| {
+    let mut body = Vec::new();
+    GENERATOR.append(&mut body, Format::Ndjson, 0, SHAPES_COUNT, 0);
+    let events = serde_json::Deserializer::from_slice(&body).into_iter::<serde_json::Map<_, _>>();
+    let shape = |event: serde_json::Result<serde_json::Map<String, serde_json::Value>>| {
+        let mut event = event.expect("the generator writes JSON objects");
+        let has_trace = event.remove("trace_id").is_some();
+        event.retain(|name, _| !matches!(name.as_str(), "timestamp" | "asset_id" | "correlation_id"));
+        let text = serde_json::to_string(&event).expect("plain values");
+        (text[1..].to_owned(), has_trace)
+    };
+    events.map(shape).collect()
+});
 
 /// Rows of one kind: so many of each tenant, evenly over time.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -31,14 +54,13 @@ pub struct Span {
     pub from_us: i64,
     /// No row's timestamp.
     pub to_us: i64,
-    /// Rows of a tenant.
     pub per_tenant: u64,
 }
 
 impl Span {
     /// The `days` days up to now.
     pub fn last_days(days: u32, per_tenant: u64) -> Self {
-        let to_us = jiff::Timestamp::now().as_microsecond();
+        let to_us = Timestamp::now().as_microsecond();
         Self { from_us: to_us - i64::from(days) * DAY_US, to_us, per_tenant }
     }
 
@@ -50,13 +72,12 @@ impl Span {
 
     /// The rows from `from_us` up to `to_us`.
     pub fn numbers(&self, from_us: i64, to_us: i64) -> Range<u64> {
-        self.first_from(from_us)..self.first_from(to_us)
-    }
-
-    fn first_from(&self, at_us: i64) -> u64 {
-        let after_us = u128::try_from(at_us.clamp(self.from_us, self.to_us) - self.from_us).expect("clamped");
-        let length_us = u128::try_from(self.to_us - self.from_us).expect("a span ends behind its begin");
-        u64::try_from((after_us * u128::from(self.per_tenant)).div_ceil(length_us.max(1))).expect("at most per_tenant")
+        let first_from = |at_us: i64| {
+            let after_us = i128::from(at_us.clamp(self.from_us, self.to_us) - self.from_us).unsigned_abs();
+            let length_us = i128::from(self.to_us - self.from_us).unsigned_abs().max(1);
+            u64::try_from((after_us * u128::from(self.per_tenant)).div_ceil(length_us)).expect("at most per_tenant")
+        };
+        first_from(from_us)..first_from(to_us)
     }
 
     /// The UTC days that it touches, from the oldest on.
@@ -66,52 +87,30 @@ impl Span {
     }
 }
 
-/// The whole.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Dataset {
-    /// How many tenants.
     pub tenants: usize,
     /// Assets of each.
     pub assets: u32,
     /// Series of an asset: one for each metric.
     pub metrics_per_asset: u32,
-    /// Events.
     pub events: Span,
-    /// Metric samples.
     pub samples: Span,
 }
 
-/// An event; what is not here is of its template.
-pub struct Event {
-    pub at_us: i64,
-    pub id: Uuid,
-    pub asset: u32,
-    pub correlation: Option<Uuid>,
-    pub parent: Option<Uuid>,
-    /// Chooses the template and the trace id.
-    pub random: u64,
-}
-
-/// A raw sample.
-pub struct Sample {
-    pub at_us: i64,
-    pub asset: u32,
-    pub metric: (&'static str, &'static str),
-    pub value: f64,
-}
-
 impl Dataset {
-    /// Events of all tenants.
-    pub fn event_count(&self) -> u64 {
-        self.events.per_tenant * self.tenants as u64
+    pub fn span(&self, kind: Kind) -> Span {
+        match kind {
+            Kind::Events => self.events,
+            Kind::Metrics => self.samples,
+        }
     }
 
-    /// Samples of all tenants.
-    pub fn sample_count(&self) -> u64 {
-        self.samples.per_tenant * self.tenants as u64
+    /// Rows of all tenants.
+    pub fn rows(&self, kind: Kind) -> u64 {
+        self.span(kind).per_tenant * self.tenants as u64
     }
 
-    /// Series of a tenant.
     fn series(&self) -> u64 {
         u64::from(self.assets) * u64::from(self.metrics_per_asset)
     }
@@ -121,59 +120,72 @@ impl Dataset {
         self.series().min(self.samples.per_tenant) * self.tenants as u64
     }
 
-    /// Event `number` of a tenant.
-    pub fn event(&self, tenant: usize, number: u64) -> Event {
-        let random = mix(Salt::Event, tenant, number);
-        let group = self.group(tenant, number);
-        let correlation = self.correlation(tenant, group);
-        let child = correlation.is_some() && number != group && random & 1 == 0;
-        Event {
-            at_us: self.events.at_us(number),
-            id: self.event_id(tenant, number),
-            asset: below(mix(Salt::Asset, tenant, number), self.assets),
-            correlation,
-            parent: child.then(|| self.event_id(tenant, group)),
-            random,
-        }
-    }
-
     /// A version 7 UUID of the event's time, as the server would have made it.
     pub fn event_id(&self, tenant: usize, number: u64) -> Uuid {
         let at_ms = u64::try_from(self.events.at_us(number) / 1000).expect("after 1970");
-        let (high, low) = (mix(Salt::IdHigh, tenant, number), mix(Salt::IdLow, tenant, number));
+        let (high, low) = (random(1, tenant, number), random(2, tenant, number));
         Uuid::from_u64_pair(at_ms << 16 | 0x7000 | (high & 0x0FFF), low >> 2 | 1 << 63)
     }
 
-    /// The correlation id of the group that begins with event `group`; some groups have none.
-    pub fn correlation(&self, tenant: usize, group: u64) -> Option<Uuid> {
-        let some = mix(Salt::Correlated, tenant, group) % 100 < CORRELATED_PERCENT;
-        let (high, low) = (mix(Salt::CorrelationHigh, tenant, group), mix(Salt::CorrelationLow, tenant, group));
+    /// The correlation id of the group of an event; some groups have none.
+    pub fn correlation(&self, tenant: usize, number: u64) -> Option<Uuid> {
+        let group = number - number % GROUP_EVENTS;
+        let (high, low) = (random(3, tenant, group), random(4, tenant, group));
+        let some = random(5, tenant, group) % 100 < CORRELATED_PERCENT;
         some.then(|| Uuid::from_u64_pair(high & !0xF000 | 0x4000, low >> 2 | 1 << 63))
     }
 
-    /// The first event of the group of an event.
-    pub fn group(&self, tenant: usize, number: u64) -> u64 {
-        let block = number / BLOCK;
-        let first = GROUP_EVENTS_MIN + mix(Salt::Group, tenant, block) % GROUP_EVENTS_SPREAD;
-        block * BLOCK + if number % BLOCK < first { 0 } else { first }
+    /// The id of the event that caused this one, which is the first of its group: half of the correlated others name it.
+    pub fn parent(&self, tenant: usize, number: u64) -> Option<Uuid> {
+        let (first, named) = (number - number % GROUP_EVENTS, random(6, tenant, number) & 1 == 0);
+        let child = first != number && named && self.correlation(tenant, number).is_some();
+        child.then(|| self.event_id(tenant, first))
     }
 
-    /// Sample `number` of a tenant: each series has its turn.
-    pub fn sample(&self, tenant: usize, number: u64) -> Sample {
+    /// These rows of a tenant as lines of JSON.
+    pub fn body(&self, kind: Kind, tenant: usize, numbers: Range<u64>) -> Vec<u8> {
+        let mut out = Vec::new();
+        for number in numbers {
+            let at = self.span(kind).at_us(number);
+            let at = Timestamp::from_microsecond(at).expect("a data set is of this century");
+            write!(out, r#"{{"timestamp":"{at:.6}","#).expect("a Vec takes everything");
+            match kind {
+                Kind::Events => self.append_event(&mut out, tenant, number),
+                Kind::Metrics => self.append_sample(&mut out, tenant, number),
+            }
+            .expect("a Vec takes everything");
+        }
+        out
+    }
+
+    fn append_event(&self, out: &mut Vec<u8>, tenant: usize, number: u64) -> std::io::Result<()> {
+        let draw = random(7, tenant, number);
+        let asset = asset_name(tenant, below(random(8, tenant, number), self.assets));
+        write!(out, r#""id":"{}","asset_id":"{asset}","#, self.event_id(tenant, number))?;
+        if let Some(id) = self.correlation(tenant, number) {
+            write!(out, r#""correlation_id":"{id}","#)?;
+        }
+        if let Some(id) = self.parent(tenant, number) {
+            write!(out, r#""parent_event_id":"{id}","#)?;
+        }
+        let (members, has_trace) = &SHAPES[below(draw, u32::try_from(SHAPES.len()).expect("few")) as usize];
+        if *has_trace {
+            write!(out, r#""trace_id":"{draw:016x}{:016x}","#, random(9, tenant, number))?;
+        }
+        writeln!(out, "{members}")
+    }
+
+    fn append_sample(&self, out: &mut Vec<u8>, tenant: usize, number: u64) -> std::io::Result<()> {
+        // Each series has its turn.
         let series = self.series();
         let one = (number % series) * STEP % series;
         let asset = u32::try_from(one / u64::from(self.metrics_per_asset)).expect("below the assets");
-        let random = mix(Salt::Value, tenant, number);
-        let millis = ((random >> 32).min(random & 0xFFFF_FFFF) * VALUE_MILLIS_MAX) >> 32;
-        Sample {
-            at_us: self.samples.at_us(number),
-            asset,
-            metric: metric(
-                asset,
-                u32::try_from(one % u64::from(self.metrics_per_asset)).expect("below a number of metrics"),
-            ),
-            value: super::as_f64(millis) / 1000.0,
-        }
+        let (name, of_type) = metric(asset, below_number(one, self.metrics_per_asset));
+        let draw = random(10, tenant, number);
+        let value = VALUE_MAX * as_f64((draw >> 32).min(draw & 0xFFFF_FFFF)) / 4_294_967_296.0;
+        let asset = asset_name(tenant, asset);
+        let names = format!(r#""asset_id":"{asset}","metric_type":"{of_type}","metric_name":"{name}""#);
+        writeln!(out, r#"{names},"value":{value:.6}}}"#)
     }
 }
 
@@ -187,23 +199,9 @@ pub fn asset_name(tenant: usize, asset: u32) -> String {
     format!("t{tenant:02}-asset-{asset:05}")
 }
 
-/// What a random number is for.
-#[derive(Clone, Copy)]
-enum Salt {
-    Event = 1,
-    Asset,
-    IdHigh,
-    IdLow,
-    Group,
-    Correlated,
-    CorrelationHigh,
-    CorrelationLow,
-    Value,
-}
-
-/// A random number that depends on nothing but its arguments (splitmix64's finish).
-fn mix(salt: Salt, tenant: usize, number: u64) -> u64 {
-    let seed = number ^ (tenant as u64) << 40 ^ (salt as u64) << 56;
+/// A random number that depends on nothing but its arguments, of which `what` says what it is for (splitmix64's finish).
+fn random(what: u64, tenant: usize, number: u64) -> u64 {
+    let seed = number ^ (tenant as u64) << 40 ^ what << 56;
     let mut z = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -215,16 +213,29 @@ pub fn below(random: u64, bound: u32) -> u32 {
     u32::try_from(((random >> 32) * u64::from(bound)) >> 32).expect("below a 32-bit bound")
 }
 
+/// `value` modulo a 32-bit number.
+pub fn below_number(value: u64, number: u32) -> u32 {
+    u32::try_from(value % u64::from(number)).expect("below a 32-bit number")
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
 
     use super::*;
 
+    const FROM_US: i64 = 1_769_862_896_999_990;
+
     fn dataset() -> Dataset {
-        let span =
-            Span { from_us: 1_769_862_896_999_990, to_us: 1_769_862_896_999_990 + 3 * DAY_US, per_tenant: 10_000 };
+        let span = Span { from_us: FROM_US, to_us: FROM_US + 3 * DAY_US, per_tenant: 10_000 };
         Dataset { tenants: 40, assets: 200, metrics_per_asset: 2, events: span, samples: span }
+    }
+
+    fn rows(kind: Kind, numbers: Range<u64>) -> Vec<Value> {
+        let body = dataset().body(kind, 3, numbers);
+        serde_json::Deserializer::from_slice(&body).into_iter().collect::<Result<_, _>>().expect("JSON")
     }
 
     #[test]
@@ -242,42 +253,28 @@ mod tests {
 
     #[test]
     fn groups_share_an_id_and_parents_come_first() {
-        let dataset = dataset();
-        let (mut groups, mut ids) = (BTreeMap::<Uuid, Vec<u64>>::new(), BTreeSet::new());
-        let mut children = 0;
-        for number in 0..10_000 {
-            let event = dataset.event(3, number);
-            ids.insert(event.id);
-            assert_eq!((event.id.get_version_num(), event.asset < 200), (7, true));
-            if let Some(id) = event.correlation {
-                assert_eq!(id.get_version_num(), 4);
-                groups.entry(id).or_default().push(number);
-            }
-            if let Some(parent) = event.parent {
-                assert!(ids.contains(&parent) && event.correlation.is_some());
+        let (mut ids, mut correlated, mut children) = (BTreeSet::new(), 0, 0);
+        let events = rows(Kind::Events, 0..5000);
+        for (event, number) in events.iter().zip(0..) {
+            ids.insert(event["id"].as_str().expect("an id"));
+            correlated += usize::from(event["correlation_id"].is_string());
+            let first = &events[number - number % 5];
+            assert_eq!(event["correlation_id"], first["correlation_id"]);
+            if let Some(parent) = event["parent_event_id"].as_str() {
+                assert!(first["id"] == parent && event["correlation_id"].is_string() && event["id"] != parent);
                 children += 1;
             }
         }
-        let correlated: usize = groups.values().map(Vec::len).sum();
-        assert_eq!(ids.len(), 10_000);
-        assert!((5500..6500).contains(&correlated) && (2000..3000).contains(&children), "{correlated} {children}");
-        assert!(
-            (4.8..5.2).contains(&(super::super::as_f64(correlated as u64) / super::super::as_f64(groups.len() as u64)))
-        );
-        assert!(groups.values().all(|group| (3..=7).contains(&group.len()) && dataset.group(3, group[1]) == group[0]));
-        assert!(groups.keys().all(|id| dataset.event(4, 7).correlation != Some(*id)), "tenants share none");
+        assert_eq!(ids.len(), 5000);
+        assert!((2700..3300).contains(&correlated) && (1000..1400).contains(&children), "{correlated} {children}");
+        assert_ne!(dataset().event_id(3, 7), dataset().event_id(4, 7));
     }
 
     #[test]
     fn every_series_has_its_turn() {
-        let dataset = dataset();
-        let turn: BTreeSet<_> = (400..800)
-            .map(|number| dataset.sample(1, number))
-            .map(|sample| (sample.asset, sample.metric.0, sample.value >= 0.0 && sample.value < 250.0))
-            .collect();
-        assert_eq!((turn.len(), dataset.series_count()), (400, 16_000));
-        assert!(
-            turn.iter().all(|&(asset, name, good)| good && (metric(asset, 0).0 == name || metric(asset, 1).0 == name))
-        );
+        let samples = rows(Kind::Metrics, 400..800);
+        let turn: BTreeSet<_> = samples.iter().map(|s| (s["asset_id"].as_str(), s["metric_name"].as_str())).collect();
+        assert_eq!((turn.len(), dataset().series_count()), (400, 16_000));
+        assert!(samples.iter().all(|sample| (0.0..250.0).contains(&sample["value"].as_f64().expect("a number"))));
     }
 }

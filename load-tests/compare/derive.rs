@@ -4,48 +4,24 @@
 use std::time::Instant;
 
 use jiff::Timestamp;
+use tidegate::config::parse_duration;
+use tidegate::model::{Keep, Level};
 use tokio_postgres::Client;
 
-use super::analytics::{Derived, LevelMade};
+use super::common::{DAY_US, Result, as_f64, per_row};
 use super::dataset::{Dataset, Span};
-use super::fill::{Kind, Progress, make_partitions};
-use super::rows::DAY_US;
+use super::figures::Figures;
+use super::fill::make_partitions;
 use super::target::Target;
-use super::{Result, as_f64};
 
-/// A rollup.
-pub struct Level {
-    /// The relation that is read.
-    pub name: &'static str,
-    /// Seconds of a bucket.
-    pub width_s: u32,
-    /// As `rollups.levels` has it; none: always there.
-    pub option: Option<&'static str>,
-    /// What it is made of.
-    pub of: Kind,
-    /// Days that it is kept, where that is fewer than a data set may have.
-    kept_days: Option<u32>,
-    /// Chunks of it are compressed twelve hours after their end (timescale engine).
-    compressed: bool,
+/// Days that a level is kept where nothing is configured; None: longer than a data set.
+fn kept_days(level: &Level) -> Option<u32> {
+    let keep = match level.keep {
+        Keep::Fixed(keep) => keep,
+        Keep::Configured { default, .. } => parse_duration(default?).ok()?,
+    };
+    u32::try_from(keep.as_secs() / 86_400).ok()
 }
-
-const fn fine(name: &'static str, width_s: u32, option: &'static str) -> Level {
-    Level { name, width_s, option: Some(option), of: Kind::Metrics, kept_days: Some(7), compressed: true }
-}
-
-const fn level(name: &'static str, width_s: u32, of: Kind, kept_days: Option<u32>) -> Level {
-    Level { name, width_s, option: None, of, kept_days, compressed: false }
-}
-
-/// All of them.
-pub const LEVELS: [Level; 6] = [
-    fine("metrics_1m", 60, "1m"),
-    fine("metrics_5m", 300, "5m"),
-    level("metrics_hourly", 3600, Kind::Metrics, None),
-    level("metrics_daily", 86_400, Kind::Metrics, None),
-    level("event_counts_hourly", 3600, Kind::Events, None),
-    level("correlation_groups", 3600, Kind::Events, Some(8)),
-];
 
 const OLD_CHUNKS: &str = "SELECT c::text FROM public.show_chunks($1::text::regclass, older_than => now() - INTERVAL '12 hours') c \
      WHERE NOT (SELECT is_compressed FROM timescaledb_information.chunks WHERE format('%I.%I', chunk_schema, chunk_name)::regclass = c)";
@@ -63,72 +39,73 @@ const ASSETS: &str = "INSERT INTO asset_metadata (tenant_id, asset_id, asset_nam
      SELECT tenant_id, asset_id, asset_id, min(timestamp), max(timestamp) FROM events WHERE asset_id IS NOT NULL GROUP BY 1, 2";
 
 /// Makes a level over the whole data set, `window_days` at a time.
-pub async fn make_level(target: &Target, level: &Level, dataset: &Dataset, window_days: u32) -> Result<LevelMade> {
-    let mut span = level.of.span(dataset);
-    if let Some(days) = level.kept_days {
+pub async fn make_level(
+    target: &Target,
+    level: &Level,
+    dataset: Dataset,
+    window_days: u32,
+    figures: &mut Figures,
+) -> Result<()> {
+    let mut span = dataset.span(level.source());
+    if let Some(days) = kept_days(level) {
         let first_us = span.from_us.max(span.to_us - i64::from(days) * DAY_US);
         let rows = span.numbers(first_us, span.to_us);
         span = Span { from_us: first_us, per_tenant: rows.end - rows.start, ..span };
     }
-    let windows = windows(&span, level.width_s, window_days);
+    let windows = windows(&span, level.width_us(), window_days);
     let to_us = windows.last().map_or(span.from_us, |window| window.1);
     if !target.is_timescale() {
-        make_partitions(target, &format!("{}_closed", level.name), span.from_us, to_us).await?;
-        target.owner.batch_execute(&format!("TRUNCATE {}_closed", level.name)).await?;
+        make_partitions(target, level.closed, span.from_us, to_us).await?;
+        target.owner.batch_execute(&format!("TRUNCATE {}", level.closed)).await?;
     }
     let (started, mut compressing_s) = (Instant::now(), 0.0);
-    let mut progress = Progress::new(level.name, windows.len() as u64);
     for (from_us, to_us) in windows {
         let (from, to) = (Timestamp::from_microsecond(from_us)?, Timestamp::from_microsecond(to_us)?);
         target.owner.batch_execute(&make_sql(target, level, from, to)).await?;
-        if level.compressed && target.is_timescale() {
+        if level.compress_after.is_some() && target.is_timescale() {
             compressing_s += compress_old(&target.owner, level.name).await?;
         }
-        progress.done(1);
     }
     if !target.is_timescale() {
         let closed = "UPDATE rollup_levels SET closed_until = $2 WHERE level = $1 AND closed_until < $2";
         target.owner.execute(closed, &[&level.name, &Timestamp::from_microsecond(to_us)?]).await?;
     }
     let elapsed_s = started.elapsed().as_secs_f64();
-    let (relation, rows) = (relation(target, level.name), span.per_tenant * dataset.tenants as u64);
-    Ok(LevelMade {
-        level: level.name.to_owned(),
-        rows,
-        buckets: target.count(&format!("SELECT count(*) FROM {relation}")).await?,
-        elapsed_s,
-        compressing_s,
-        bytes: target.bytes_of(&relation).await?,
-    })
+    let (relation, rows) = (relation(target, level), span.per_tenant * dataset.tenants as u64);
+    let buckets = target.count(&format!("SELECT count(*) FROM {relation}")).await?;
+    let values = [
+        ("of rows", as_f64(rows)),
+        ("buckets", as_f64(buckets)),
+        ("s", elapsed_s),
+        ("s, compressing", compressing_s),
+        ("us/row", per_row(elapsed_s * 1e6, rows)),
+        ("bytes/bucket", per_row(target.bytes_of(relation).await?, buckets)),
+    ];
+    figures.add_all(level.name, &values);
+    Ok(())
 }
 
 /// Where closed buckets are; on the timescale engine the continuous aggregate, which has no other name.
-fn relation(target: &Target, level: &str) -> String {
-    if target.is_timescale() { level.to_owned() } else { format!("{level}_closed") }
+fn relation(target: &Target, level: &Level) -> &'static str {
+    if target.is_timescale() { level.name } else { level.closed }
 }
 
 /// The continuous aggregate's refresh, or the INSERT of the portable rollup.
 fn make_sql(target: &Target, level: &Level, from: Timestamp, to: Timestamp) -> String {
-    let (name, width_s) = (level.name, level.width_s);
+    let (from, to) = (format!("TIMESTAMPTZ '{from}'"), format!("TIMESTAMPTZ '{to}'"));
     if target.is_timescale() {
         // A window at once: by default it is done ten buckets at a time, which is a hundred times as much work for minutes.
         return format!(
-            "CALL public.refresh_continuous_aggregate('tidegate.{name}', TIMESTAMPTZ '{from}', TIMESTAMPTZ '{to}', \
-             options => '{{\"buckets_per_batch\": 0}}')"
+            "CALL public.refresh_continuous_aggregate('tidegate.{}', {from}, {to}, \
+             options => '{{\"buckets_per_batch\": 0}}')",
+            level.name
         );
     }
-    let bounds = format!("TIMESTAMPTZ '{from}', TIMESTAMPTZ '{to}'");
-    let buckets = match name {
-        "event_counts_hourly" => format!("event_counts_rollup({bounds})"),
-        "correlation_groups" => format!("correlation_groups_rollup({bounds})"),
-        _ => format!("metrics_rollup(INTERVAL '{width_s} seconds', {bounds})"),
-    };
-    format!("INSERT INTO {name}_closed SELECT * FROM {buckets}")
+    format!("INSERT INTO {} SELECT * FROM {}", level.closed, level.computed(&from, &to))
 }
 
 /// From the day of the first row to the last bucket that is over, in steps of whole days.
-fn windows(span: &Span, width_s: u32, window_days: u32) -> Vec<(i64, i64)> {
-    let width_us = i64::from(width_s) * 1_000_000;
+fn windows(span: &Span, width_us: i64, window_days: u32) -> Vec<(i64, i64)> {
     let to_us = span.to_us.div_euclid(width_us) * width_us;
     let first_us = span.from_us.div_euclid(DAY_US) * DAY_US;
     let step_us = i64::from(window_days) * DAY_US;
@@ -147,33 +124,18 @@ async fn compress_old(owner: &Client, level: &str) -> Result<f64> {
 
 /// Makes the other derived tables, each by one statement; and statistics, as autovacuum has made them by the time that
 /// somebody asks.
-pub async fn make_others(target: &Target, dataset: &Dataset) -> Result<Vec<Derived>> {
+pub async fn make_others(target: &Target, dataset: Dataset, figures: &mut Figures) -> Result<()> {
     if !target.is_timescale() {
         make_partitions(target, "correlations", dataset.events.to_us - DAY_US, dataset.events.to_us).await?;
     }
-    let mut made = Vec::new();
     for (table, sql) in [("correlations", CORRELATIONS), ("metric_catalog", CATALOG), ("asset_metadata", ASSETS)] {
         target.owner.batch_execute(&format!("TRUNCATE {table}")).await?;
         let started = Instant::now();
         let rows = target.owner.execute(sql, &[]).await?;
-        let elapsed_s = started.elapsed().as_secs_f64();
-        println!("    {table}: {rows} rows in {elapsed_s:.1} s, {:.0}/s", as_f64(rows) / elapsed_s);
-        made.push(Derived { table: table.to_owned(), rows, elapsed_s });
+        figures.add_all(table, &[("rows", as_f64(rows)), ("s", started.elapsed().as_secs_f64())]);
     }
-    let tables = ["events", "metrics", "correlations", "metric_catalog", "asset_metadata"].map(str::to_owned);
-    for table in tables.into_iter().chain(LEVELS.iter().map(|level| relation(target, level.name))) {
-        let analyze = if target.is_timescale() { "ANALYZE" } else { "VACUUM (ANALYZE)" };
-        target.owner.batch_execute(&format!("{analyze} {}", storage(target, &table).await?)).await?;
-    }
-    Ok(made)
-}
-
-/// The table behind a name: a continuous aggregate is a view.
-async fn storage(target: &Target, name: &str) -> Result<String> {
-    let sql = "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) \
-               FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'tidegate' AND view_name = $1";
-    let behind = if target.is_timescale() { target.owner.query_opt(sql, &[&name]).await? } else { None };
-    Ok(behind.map_or_else(|| name.to_owned(), |row| row.get(0)))
+    let statistics = if target.is_timescale() { "ANALYZE" } else { "VACUUM (ANALYZE)" };
+    Ok(target.owner.batch_execute(statistics).await?)
 }
 
 #[cfg(test)]
@@ -183,7 +145,7 @@ mod tests {
     #[test]
     fn windows_follow_each_other_up_to_the_last_bucket_that_is_over() {
         let span = Span { from_us: DAY_US + 5, to_us: 3 * DAY_US + 3_600_000_001, per_tenant: 1 };
-        assert_eq!(windows(&span, 86_400, 1), [(DAY_US, 2 * DAY_US), (2 * DAY_US, 3 * DAY_US)]);
-        assert_eq!(windows(&span, 3600, 2), [(DAY_US, 3 * DAY_US), (3 * DAY_US, 3 * DAY_US + 3_600_000_000)]);
+        assert_eq!(windows(&span, DAY_US, 1), [(DAY_US, 2 * DAY_US), (2 * DAY_US, 3 * DAY_US)]);
+        assert_eq!(windows(&span, 3_600_000_000, 2), [(DAY_US, 3 * DAY_US), (3 * DAY_US, 3 * DAY_US + 3_600_000_000)]);
     }
 }

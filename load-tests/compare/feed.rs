@@ -3,7 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::bodies::Template;
+use super::common::{TENANTS, as_f64};
+use super::templates::{Template, templates};
+
+/// Events of a pool.
+const POOL_EVENTS: u64 = 200_000;
 
 /// When a measurement is over.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +21,7 @@ pub enum Until {
 /// The requests of one measurement.
 pub struct Feed {
     templates: Vec<Template>,
-    /// Template and tenant of each request; begun anew at its end.
+    /// Template and tenant of each request; begun again at its end.
     plan: Vec<(u32, u32)>,
     until: Until,
     /// Between two requests, when they are sent by the clock and not as soon as a connection is free.
@@ -33,7 +37,7 @@ pub struct Shot<'a> {
     pub template: &'a Template,
     /// Its tenant, an index.
     pub tenant: usize,
-    /// How often the plan was begun anew.
+    /// How often the plan was begun again.
     pub round: u32,
     /// When it is to be sent, counted from the start; none: at once.
     pub due: Option<Duration>,
@@ -47,6 +51,11 @@ impl Feed {
         Self::planned(templates, plan, until)
     }
 
+    /// Bodies of `batch` events for the tenants in turn, sent again and again with new timestamps and correlations.
+    pub fn pool(batch: u64, until: Until) -> Self {
+        Self::in_turn(templates((POOL_EVENTS / batch).max(TENANTS as u64), batch), TENANTS, until)
+    }
+
     /// As `plan` says.
     pub fn planned(templates: Vec<Template>, plan: Vec<(u32, u32)>, until: Until) -> Self {
         assert!(!plan.is_empty(), "a plan has requests");
@@ -55,7 +64,7 @@ impl Feed {
 
     /// Sends by the clock: so many events a second, all templates being of one size.
     pub fn paced(mut self, events_per_second: f64) -> Self {
-        let events = super::as_f64(self.templates[0].events);
+        let events = as_f64(self.templates[0].events);
         self.every = Some(Duration::from_secs_f64(events / events_per_second.max(1.0)));
         self
     }
@@ -63,7 +72,7 @@ impl Feed {
     /// The next request; none when the measurement, begun at `started`, is over.
     pub fn take(&self, started: Instant) -> Option<Shot<'_>> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let due = self.every.map(|every| every.mul_f64(super::as_f64(number)));
+        let due = self.every.map(|every| every.mul_f64(as_f64(number)));
         match self.until {
             Until::Requests(count) if number >= count => return None,
             Until::Elapsed(length) if due.unwrap_or_else(|| started.elapsed()) >= length => return None,
@@ -78,27 +87,19 @@ impl Feed {
 
 #[cfg(test)]
 mod tests {
-    use tidegate::load::Generator;
-
-    use super::super::bodies::templates;
     use super::*;
 
     fn feed(until: Until) -> Feed {
-        Feed::in_turn(templates(&Generator { seed: 1, assets: 5 }, 8, 10), 4, until)
+        Feed::in_turn(templates(8, 10), 4, until)
     }
 
     #[test]
-    fn requests_are_counted_and_tenants_take_turns() {
-        let (feed, started) = (feed(Until::Requests(5)), Instant::now());
-        let shots: Vec<_> = std::iter::from_fn(|| feed.take(started)).map(|shot| (shot.number, shot.tenant)).collect();
-        assert_eq!(shots, [(0, 0), (1, 1), (2, 2), (3, 3), (4, 0)]);
-    }
-
-    #[test]
-    fn a_plan_that_begins_anew_is_another_round() {
+    fn tenants_take_turns_and_a_plan_that_begins_again_is_another_round() {
         let (feed, started) = (feed(Until::Requests(9)), Instant::now());
-        let rounds: Vec<_> = std::iter::from_fn(|| feed.take(started)).map(|shot| shot.round).collect();
-        assert_eq!(rounds, [0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        let shot = |shot: Shot<'_>| (shot.number, shot.tenant, shot.round);
+        let shots: Vec<_> = std::iter::from_fn(|| feed.take(started)).map(shot).collect();
+        assert_eq!(shots[..5], [(0, 0, 0), (1, 1, 0), (2, 2, 0), (3, 3, 0), (4, 0, 0)]);
+        assert_eq!(shots[8..], [(8, 0, 1)]);
     }
 
     #[test]

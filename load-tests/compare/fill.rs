@@ -1,64 +1,28 @@
-//! Loads a data set as the ingest path would have left it, without HTTP and JSON: COPYs of one tenant's rows, day by day from
-//! old to new, on the columnstore nothing but direct compress.
+//! Loads a data set as the ingest path would have left it, without HTTP: COPYs of one tenant's rows, day by day from old to
+//! new, on the columnstore nothing but direct compress.
 //!
 //! The first COPY of each tenant into a day goes alone, on one connection: it makes the chunks, and two transactions that
 //! made several chunks at once could wait for each other. Afterwards several connections write.
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::SinkExt;
-use tidegate::model::Relation;
+use tidegate::model::{Kind, Relation};
 use tidegate::storage::{Layout, Store};
-use tidegate::wire::event::COPY_COLUMNS;
 use tokio_postgres::{Client, Statement};
 
-use super::analytics::Filled;
+use super::common::{CONNECTIONS, DAY_US, Result};
 use super::dataset::{Dataset, Span};
+use super::figures::Figures;
 use super::meter::Meter;
-use super::rows::DAY_US;
+use super::rows::Encoder;
 use super::target::Target;
-use super::tuples::{SAMPLE_COLUMNS, Tuples};
-use super::{CONNECTIONS, Result, as_f64};
 
 /// COPYs of one transaction: COMMIT is no part of what is measured here, and each COPY is a batch of its own all the same.
 const COPIES_PER_COMMIT: usize = 8;
-const PROGRESS: Duration = Duration::from_secs(10);
-
-/// What is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Events,
-    Metrics,
-}
-
-impl Kind {
-    /// The relation.
-    pub fn table(self) -> &'static str {
-        match self {
-            Self::Events => "events",
-            Self::Metrics => "metrics",
-        }
-    }
-
-    /// Its rows in a data set.
-    pub fn span(self, dataset: &Dataset) -> Span {
-        match self {
-            Self::Events => dataset.events,
-            Self::Metrics => dataset.samples,
-        }
-    }
-
-    /// How many of all tenants.
-    pub fn rows(self, dataset: &Dataset) -> u64 {
-        match self {
-            Self::Events => dataset.event_count(),
-            Self::Metrics => dataset.sample_count(),
-        }
-    }
-}
 
 /// One COPY: rows of one tenant that follow each other in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,53 +32,46 @@ struct Piece {
 }
 
 /// Loads the rows of one kind, `copy_rows` a COPY.
-pub async fn fill(target: &Target, kind: Kind, dataset: Dataset, copy_rows: u64) -> Result<Filled> {
-    let tuples = Arc::new(Tuples::new(dataset, &target.tenants)?);
-    let span = kind.span(&dataset);
+pub async fn fill(target: &Target, kind: Kind, dataset: Dataset, copy_rows: u64, figures: &mut Figures) -> Result<()> {
+    let span = dataset.span(kind);
     // What a run that was interrupted left.
     target.owner.batch_execute(&format!("TRUNCATE {}", kind.table())).await?;
     if !target.is_timescale() {
         make_partitions(target, kind.table(), span.from_us, span.to_us).await?;
     }
+    let tenants: Arc<[String]> = target.tenants.clone().into();
     let mut writers = Vec::new();
     for _ in 0..CONNECTIONS {
-        writers.push(Arc::new(Writer::new(target, kind, &tuples).await?));
+        writers.push(Writer::new(target, kind, dataset, &tenants).await?);
     }
     let meter = Meter::start(target);
-    let mut progress = Progress::new(kind.table(), kind.rows(&dataset));
-    let batch_ids = Arc::new(AtomicU64::new(1));
-    for day in span.days() {
-        let pieces = pieces(&span, dataset.tenants, &day, copy_rows);
+    let days = span.days();
+    for (day, number) in days.iter().zip(1..) {
+        let pieces: Arc<[Piece]> = pieces(&span, dataset.tenants, day, copy_rows).into();
         // As many as there are tenants with rows: the first of each.
         let firsts = pieces.iter().take_while(|piece| piece.numbers.start == pieces[0].numbers.start).count();
-        let rows: u64 = pieces.iter().map(|piece| piece.numbers.end - piece.numbers.start).sum();
         for first in pieces[..firsts].chunks(COPIES_PER_COMMIT) {
-            writers[0].write(first, &batch_ids).await?;
+            writers[0].write(first).await?;
         }
-        let (rest, next) = (Arc::new(pieces), Arc::new(AtomicUsize::new(firsts)));
-        let mut tasks = tokio::task::JoinSet::new();
-        for writer in &writers {
-            let (writer, rest, next, ids) =
-                (Arc::clone(writer), Arc::clone(&rest), Arc::clone(&next), Arc::clone(&batch_ids));
-            tasks.spawn(async move {
-                loop {
-                    let at = next.fetch_add(COPIES_PER_COMMIT, Ordering::Relaxed);
-                    let Some(some) = rest.get(at..(at + COPIES_PER_COMMIT).min(rest.len())) else { return Ok(()) };
-                    if some.is_empty() {
-                        return Ok::<(), Box<dyn std::error::Error + Send + Sync>>(());
-                    }
-                    writer.write(some, &ids).await?;
-                }
-            });
+        let (next, mut tasks) = (Arc::new(AtomicUsize::new(firsts)), tokio::task::JoinSet::new());
+        for mut writer in writers.drain(..) {
+            let (pieces, next) = (Arc::clone(&pieces), Arc::clone(&next));
+            tasks.spawn(async move { writer.write_from(&pieces, &next).await.map(|()| writer) });
         }
-        while let Some(task) = tasks.join_next().await {
-            task??;
+        while let Some(writer) = tasks.join_next().await {
+            writers.push(writer??);
         }
-        progress.done(rows);
+        println!("    {}: day {number} of {}", kind.table(), days.len());
     }
     let usage = meter.stop(target);
-    target.check_stored_in(kind.table(), kind.rows(&dataset)).await?;
-    Ok(Filled { table: kind.table().to_owned(), rows: kind.rows(&dataset), usage })
+    target.check_stored(kind.table(), dataset.rows(kind)).await?;
+    usage.add(figures, &loaded(kind), "row", dataset.rows(kind));
+    Ok(())
+}
+
+/// The name of the figures of loading.
+pub fn loaded(kind: Kind) -> String {
+    format!("loading {}", kind.table())
 }
 
 /// Makes the partitions of a relation with the product's own code: its jobs make them only around now.
@@ -139,61 +96,44 @@ fn pieces(span: &Span, tenants: usize, day: &Range<i64>, copy_rows: u64) -> Vec<
 struct Writer {
     client: Client,
     copy: Statement,
+    encoder: Encoder,
     kind: Kind,
-    tuples: Arc<Tuples>,
+    dataset: Dataset,
+    tenants: Arc<[String]>,
 }
 
 impl Writer {
-    async fn new(target: &Target, kind: Kind, tuples: &Arc<Tuples>) -> Result<Self> {
+    async fn new(target: &Target, kind: Kind, dataset: Dataset, tenants: &Arc<[String]>) -> Result<Self> {
         let client = target.writer(true).await?;
-        let columns = match kind {
-            Kind::Events => COPY_COLUMNS,
-            Kind::Metrics => SAMPLE_COLUMNS,
-        };
-        let copy = client.prepare(&format!("COPY {} ({columns}) FROM STDIN (FORMAT binary)", kind.table())).await?;
-        Ok(Self { client, copy, kind, tuples: Arc::clone(tuples) })
+        let (table, columns) = (kind.table(), kind.copy_columns());
+        let copy = client.prepare(&format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary)")).await?;
+        Ok(Self { client, copy, encoder: Encoder::default(), kind, dataset, tenants: Arc::clone(tenants) })
     }
 
-    async fn write(&self, pieces: &[Piece], batch_ids: &AtomicU64) -> Result<()> {
+    /// The pieces from `next` on, as long as there are some.
+    async fn write_from(&mut self, pieces: &[Piece], next: &AtomicUsize) -> Result<()> {
+        loop {
+            let at = next.fetch_add(COPIES_PER_COMMIT, Ordering::Relaxed);
+            match pieces.get(at..(at + COPIES_PER_COMMIT).min(pieces.len())) {
+                Some(some) if !some.is_empty() => self.write(some).await?,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn write(&mut self, pieces: &[Piece]) -> Result<()> {
         self.client.batch_execute("BEGIN").await?;
-        for piece in pieces {
-            let batch_id = i64::try_from(batch_ids.fetch_add(1, Ordering::Relaxed))?;
-            let stream = match self.kind {
-                Kind::Events => self.tuples.events(piece.tenant, piece.numbers.clone(), batch_id),
-                Kind::Metrics => self.tuples.samples(piece.tenant, piece.numbers.clone(), batch_id),
-            };
+        for Piece { tenant, numbers } in pieces {
+            let body = self.dataset.body(self.kind, *tenant, numbers.clone());
+            let received_us = self.dataset.span(self.kind).at_us(numbers.end);
+            // No two of a tenant are alike.
+            let batch_id = i64::try_from(numbers.start << 16 | *tenant as u64)?;
+            let stream = self.encoder.stream(self.kind, batch_id, &body, &self.tenants[*tenant], received_us)?;
             let mut sink = Box::pin(self.client.copy_in(&self.copy).await?);
             sink.send(stream).await?;
             sink.as_mut().finish().await?;
         }
-        self.client.batch_execute("COMMIT").await?;
-        Ok(())
-    }
-}
-
-/// Says now and then how far something that takes minutes has come.
-pub struct Progress {
-    what: String,
-    total: u64,
-    sum: u64,
-    started: Instant,
-    said: Instant,
-}
-
-impl Progress {
-    /// Of `total` things.
-    pub fn new(what: &str, total: u64) -> Self {
-        Self { what: what.to_owned(), total, sum: 0, started: Instant::now(), said: Instant::now() }
-    }
-
-    /// So many more are done.
-    pub fn done(&mut self, more: u64) {
-        self.sum += more;
-        if self.said.elapsed() > PROGRESS || self.sum == self.total {
-            let rate = as_f64(self.sum) / self.started.elapsed().as_secs_f64();
-            println!("    {}: {} of {}, {rate:.0}/s", self.what, self.sum, self.total);
-            self.said = Instant::now();
-        }
+        Ok(self.client.batch_execute("COMMIT").await?)
     }
 }
 

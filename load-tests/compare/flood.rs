@@ -1,23 +1,32 @@
 //! Memory under a flood: bombs and oversized bodies, ten gigabytes a minute and more, beside an honest sender.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures_util::StreamExt;
+use futures_util::stream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::Request;
+use hyper::body::Frame;
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use tidegate::load::{Connection, Endpoint};
 
-use super::feed::Until;
-use super::http::{Connection, address, head};
-use super::report::Flood;
+use super::common::{GIB, Result, as_f64};
+use super::feed::{Feed, Until};
+use super::figures::Figures;
+use super::runs::{Run, measure};
+use super::sender::{TIMEOUT, bearer};
 use super::target::Target;
-use super::{Result, as_f64, runs};
 
 const MIB: usize = 1 << 20;
-const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 /// Of a bomb, once decompressed: four times what a server with default limits takes.
 const BOMB_BYTES: usize = 64 * MIB;
 /// `limits.body_bytes` as it is by default: so much is decompressed, or read, before a body is refused.
@@ -25,7 +34,7 @@ const BODY_BYTES_MAX: usize = 16 * MIB;
 /// Announced by Content-Length, and never sent.
 const ANNOUNCED_BYTES: u64 = 1 << 30;
 /// Bodies a second of each kind: 12 bombs of each encoding are 24 GiB a minute of decompressed bytes at 16 MiB each.
-const EACH_PER_SECOND: u64 = 6;
+const EACH_PER_SECOND: u32 = 6;
 /// The honest sender.
 const HONEST_RATE: f64 = 20_000.0;
 const HONEST_BATCH: u64 = 100;
@@ -34,106 +43,115 @@ const HONEST_CONNECTIONS: usize = 16;
 /// A kind of body that is to be refused.
 struct Kind {
     name: &'static str,
-    request: Vec<u8>,
+    header: Option<(HeaderName, String)>,
+    /// Sent one after the other; then, where the length is announced, nothing more.
+    chunks: Vec<Bytes>,
+    stalls: bool,
     /// Bytes that reach memory or a decoder before it is refused.
     taken: usize,
-    /// Bytes that it would have been.
-    announced: u64,
 }
 
-fn kinds(host: &str, key: &str) -> Result<Vec<Kind>> {
-    let post = |headers: &str, body: &[u8]| {
-        let head = head("POST", "/v1/events", host, key);
-        [format!("{head}Content-Type: application/json\r\n{headers}\r\n").as_bytes(), body].concat()
-    };
-    let packed = |name: &str, body: &[u8]| {
-        post(&format!("Content-Encoding: {name}\r\nContent-Length: {}\r\n", body.len()), body)
-    };
-    // Spaces before an array that never comes: valid JSON so far.
-    let plain = vec![b' '; BOMB_BYTES];
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-    gzip.write_all(&plain)?;
-    let bomb = |name, request| Kind { name, request, taken: BODY_BYTES_MAX, announced: BOMB_BYTES as u64 };
-    // One chunk more than the server takes, without a length to refuse it by.
-    let chunk = [format!("{MIB:x}\r\n").as_bytes(), &plain[..MIB], b"\r\n"].concat();
-    let chunked = chunk.repeat(BODY_BYTES_MAX / MIB + 1);
-    Ok(vec![
-        bomb("gzip bomb", packed("gzip", &gzip.finish()?)),
-        bomb("zstd bomb", packed("zstd", &zstd::encode_all(plain.as_slice(), 3)?)),
-        Kind {
-            name: "oversized, chunked",
-            request: post("Transfer-Encoding: chunked\r\n", &chunked),
-            taken: BODY_BYTES_MAX,
-            announced: chunked.len() as u64,
-        },
-        Kind {
-            name: "oversized, announced",
-            request: post(&format!("Content-Length: {ANNOUNCED_BYTES}\r\n"), &plain[..64 * 1024]),
-            taken: 0,
-            announced: ANNOUNCED_BYTES,
-        },
-    ])
+impl Kind {
+    fn all() -> Result<[Self; 4]> {
+        // Spaces before an array that never comes: valid JSON so far.
+        let plain = vec![b' '; BOMB_BYTES];
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(&plain)?;
+        let bomb = |name, encoding: &str, packed: Vec<u8>| {
+            let header = Some((CONTENT_ENCODING, encoding.to_owned()));
+            Self { name, header, chunks: vec![packed.into()], stalls: false, taken: BODY_BYTES_MAX }
+        };
+        let chunk = Bytes::copy_from_slice(&plain[..MIB]);
+        Ok([
+            bomb("gzip bomb", "gzip", gzip.finish()?),
+            bomb("zstd bomb", "zstd", zstd::encode_all(plain.as_slice(), 3)?),
+            Self {
+                name: "oversized, chunked",
+                header: None,
+                // One chunk more than the server takes, without a length to refuse it by.
+                chunks: vec![chunk.clone(); BODY_BYTES_MAX / MIB + 1],
+                stalls: false,
+                taken: BODY_BYTES_MAX,
+            },
+            Self {
+                name: "oversized, announced",
+                header: Some((CONTENT_LENGTH, ANNOUNCED_BYTES.to_string())),
+                chunks: vec![chunk.slice(..64 * 1024)],
+                stalls: true,
+                taken: 0,
+            },
+        ])
+    }
+
+    fn request(&self, endpoint: &Endpoint, key: &HeaderValue) -> Result<Request<UnsyncBoxBody<Bytes, Infallible>>> {
+        let frames = self.chunks.clone().into_iter().map(|chunk| Ok(Frame::data(chunk)));
+        let sent = stream::iter(frames);
+        let body = if self.stalls {
+            StreamBody::new(sent.chain(stream::pending())).boxed_unsync()
+        } else {
+            StreamBody::new(sent).boxed_unsync()
+        };
+        let mut request = Request::post(endpoint.path("/v1/events")?).header(AUTHORIZATION, key);
+        request = request.header(CONTENT_TYPE, "application/json");
+        if let Some((name, value)) = &self.header {
+            request = request.header(name, value);
+        }
+        Ok(request.body(body)?)
+    }
 }
 
 /// Measures an honest sender for `length` alone, and for `length` beside the flood.
-pub async fn run(target: &mut Target, length: Duration) -> Result<Flood> {
-    target.fresh().await?;
-    let honest = || runs::pool(HONEST_BATCH, Until::Elapsed(length)).paced(HONEST_RATE);
-    let before = runs::run(target, honest(), HONEST_BATCH, HONEST_CONNECTIONS, 0).await?;
-    let (address, host) = (address(&target.url)?, target.url.trim_start_matches("http://"));
+pub async fn run(target: &mut Target, length: Duration, figures: &mut Figures) -> Result<()> {
+    let honest = || Feed::pool(HONEST_BATCH, Until::Elapsed(length)).paced(HONEST_RATE);
+    let before = measure(target, honest(), HONEST_CONNECTIONS, figures, "honest sender, before").await?;
     // The last tenant is not spared: the honest sender sends as it, too.
-    let kinds: Vec<Arc<Kind>> = kinds(host, target.keys.last().ok_or("no key")?)?.into_iter().map(Arc::new).collect();
+    let key = bearer(target.keys.last().ok_or("no key")?)?;
     let (over, started) = (Arc::new(AtomicBool::new(false)), Instant::now());
     let mut floods = tokio::task::JoinSet::new();
-    for (kind, lane) in kinds.iter().flat_map(|kind| (0..EACH_PER_SECOND).map(move |lane| (kind, lane))) {
-        floods.spawn(pour(address, Arc::clone(kind), lane, Arc::clone(&over), started));
-    }
-    let stored = before.sent.accepted();
-    let during = runs::run(target, honest(), HONEST_BATCH, HONEST_CONNECTIONS, stored).await;
-    over.store(true, Ordering::Relaxed);
-    let mut answers: BTreeMap<String, BTreeMap<u16, u64>> = BTreeMap::new();
-    while let Some(poured) = floods.join_next().await {
-        let (name, statuses) = poured?;
-        let of_kind = answers.entry(name.to_owned()).or_default();
-        for (status, count) in statuses {
-            *of_kind.entry(status).or_default() += count;
+    for kind in Kind::all()?.map(Arc::new) {
+        for lane in 0..EACH_PER_SECOND {
+            let (endpoint, key) = (Arc::clone(&target.endpoint), key.clone());
+            floods.spawn(pour(endpoint, key, Arc::clone(&kind), lane, Arc::clone(&over)));
         }
     }
-    let length_s = started.elapsed().as_secs_f64();
-    // What was refused for want of memory (503) or by a closed connection (0) was not taken.
-    let count = |kind: &Kind, status: Option<u16>| -> u64 {
-        let of_kind = answers.get(kind.name).into_iter().flatten();
-        of_kind.filter(|(answered, _)| status.is_none_or(|status| **answered == status)).map(|(_, count)| count).sum()
-    };
-    let per_minute = |bytes: f64| bytes / GIB * 60.0 / length_s;
-    let taken = kinds.iter().map(|kind| as_f64(count(kind, Some(413)) * kind.taken as u64)).sum::<f64>();
-    let announced = kinds.iter().map(|kind| as_f64(count(kind, None) * kind.announced)).sum::<f64>();
-    Ok(Flood {
-        length_s,
-        taken_gib_per_minute: per_minute(taken),
-        announced_gib_per_minute: per_minute(announced),
-        answers,
-        before,
-        during: during?,
-    })
+    let during = Run::of(target, honest(), HONEST_CONNECTIONS).await;
+    over.store(true, Ordering::Relaxed);
+    let (mut answers, mut taken) = (BTreeMap::<(&str, u16), u64>::new(), 0);
+    while let Some(poured) = floods.join_next().await {
+        let (kind, statuses) = poured?;
+        for (status, count) in statuses {
+            *answers.entry((kind.name, status)).or_default() += count;
+            // What was refused for want of memory (503) or by a closed connection (0) was not taken.
+            taken += if status == 413 { count * kind.taken as u64 } else { 0 };
+        }
+    }
+    let during = during?;
+    let minutes = started.elapsed().as_secs_f64() / 60.0;
+    target.check_stored("events", before.sent.accepted() + during.sent.accepted()).await?;
+    during.add(figures, "honest sender, during");
+    figures.add("sent or decompressed before it was refused", "GiB/min", as_f64(taken) / as_f64(GIB) / minutes);
+    for ((name, status), count) in answers {
+        figures.add(&format!("{name}, answered {status}"), "times", as_f64(count));
+    }
+    Ok(())
 }
 
-/// Sends one body a second, each on a new connection, until it is over.
+/// Sends one body a second, each on a new connection, until it is over; 0 stands for no answer.
 async fn pour(
-    address: SocketAddr,
+    endpoint: Arc<Endpoint>,
+    key: HeaderValue,
     kind: Arc<Kind>,
-    lane: u64,
+    lane: u32,
     over: Arc<AtomicBool>,
-    started: Instant,
-) -> (&'static str, BTreeMap<u16, u64>) {
+) -> (Arc<Kind>, BTreeMap<u16, u64>) {
     let mut statuses = BTreeMap::new();
-    let offset = Duration::from_secs(1).mul_f64(as_f64(lane) / as_f64(EACH_PER_SECOND));
-    let mut ticks = tokio::time::interval_at((started + offset).into(), Duration::from_secs(1));
+    let first = tokio::time::Instant::now() + Duration::from_secs(1) * lane / EACH_PER_SECOND;
+    let mut ticks = tokio::time::interval_at(first, Duration::from_secs(1));
     while !over.load(Ordering::Relaxed) {
         ticks.tick().await;
-        let answered = async { Connection::open(address).await?.exchange_refused(&kind.request).await };
-        let status = answered.await.map_or(0, |reply| reply.status);
-        *statuses.entry(status).or_default() += 1;
+        let request = kind.request(&endpoint, &key).expect("every part is a constant or was checked");
+        let answered = Connection::new(Arc::clone(&endpoint)).send(request, TIMEOUT).await;
+        *statuses.entry(answered.map_or(0, |reply| reply.status.as_u16())).or_default() += 1;
     }
-    (kind.name, statuses)
+    (kind, statuses)
 }

@@ -1,20 +1,18 @@
 //! How far rollups are behind while something is measured: now against what is materialized, level by level.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
-use super::Result;
-use super::analytics::Lag;
-use super::derive::LEVELS;
+use super::bounds::LAG_BUCKETS_MAX;
+use super::common::{Result, as_f64};
 use super::target::Target;
+use tidegate::model::LEVELS;
 
 const EVERY: Duration = Duration::from_secs(1);
-/// One sample in so many is kept for the report.
-const KEPT: usize = 10;
 
 /// Level, and the end of what is materialized, in microseconds since 1970.
 const WATERMARKS_TIMESCALE: &str = "SELECT ca.view_name::text, _timescaledb_functions.cagg_watermark(h.id) \
@@ -23,6 +21,26 @@ const WATERMARKS_TIMESCALE: &str = "SELECT ca.view_name::text, _timescaledb_func
      AND h.table_name = ca.materialization_hypertable_name WHERE ca.view_schema = 'tidegate'";
 const WATERMARKS_POSTGRES: &str = "SELECT level, CASE WHEN isfinite(closed_until) \
      THEN (extract(epoch FROM closed_until) * 1000000)::bigint ELSE -210866803200000000 END FROM rollup_levels";
+
+/// How far a rollup was behind.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lag {
+    /// Width of a bucket, in seconds.
+    bucket_s: f64,
+    /// The most that now was ahead of what is materialized, in seconds.
+    max_s: f64,
+    /// At the end.
+    last_s: f64,
+}
+
+impl Lag {
+    /// The most and the last, in buckets; none of a run that was too short: a level that stands still must come to be too
+    /// late in it.
+    pub fn buckets(&self, elapsed_s: f64) -> Option<(f64, f64)> {
+        let told = elapsed_s >= self.bucket_s * (LAG_BUCKETS_MAX + 1.0);
+        told.then(|| (self.max_s / self.bucket_s, self.last_s / self.bucket_s))
+    }
+}
 
 /// Watches until it is stopped.
 pub struct Watch(JoinHandle<Result<BTreeMap<String, Lag>>>, oneshot::Sender<()>);
@@ -45,29 +63,25 @@ impl Watch {
 }
 
 async fn watch(client: Client, sql: &str, mut stopped: oneshot::Receiver<()>) -> Result<BTreeMap<String, Lag>> {
-    let (started, began_us) = (Instant::now(), jiff::Timestamp::now().as_microsecond());
+    let began_us = jiff::Timestamp::now().as_microsecond();
     let mut lags = BTreeMap::<String, Lag>::new();
     let mut ticks = tokio::time::interval(EVERY);
-    for number in 0.. {
+    loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            _ = &mut stopped => break,
+            _ = &mut stopped => return Ok(lags),
         }
         let now_us = jiff::Timestamp::now().as_microsecond();
         for row in client.query(sql, &[]).await? {
             let (name, watermark_us): (String, i64) = (row.get(0), row.get(1));
             let Some(level) = LEVELS.iter().find(|level| level.name == name) else { continue };
-            let lag_s = behind_s(now_us, watermark_us, began_us, i64::from(level.width_s) * 1_000_000);
+            let lag_s = behind_s(now_us, watermark_us, began_us, level.width_us());
             let lag = lags.entry(name).or_default();
-            lag.bucket_s = f64::from(level.width_s);
+            lag.bucket_s = level.width.as_secs_f64();
             lag.max_s = lag.max_s.max(lag_s);
             lag.last_s = lag_s;
-            if number % KEPT == 0 {
-                lag.over_time.push((started.elapsed().as_secs_f64(), lag_s));
-            }
         }
     }
-    Ok(lags)
 }
 
 /// Seconds from the end of what is materialized up to now; of a level that has nothing yet, from the start of the bucket in
@@ -75,7 +89,7 @@ async fn watch(client: Client, sql: &str, mut stopped: oneshot::Receiver<()>) ->
 fn behind_s(now_us: i64, watermark_us: i64, began_us: i64, width_us: i64) -> f64 {
     let first_us = began_us.div_euclid(width_us) * width_us;
     let behind_us = u64::try_from(now_us - watermark_us.max(first_us)).unwrap_or(0);
-    super::as_f64(behind_us) / 1e6
+    as_f64(behind_us) / 1e6
 }
 
 #[cfg(test)]
@@ -90,5 +104,11 @@ mod tests {
         assert!((behind_s(now, i64::MIN, began, minute) - 105.0).abs() < 1e-9);
         assert!((behind_s(now, 101 * minute, began, minute) - 45.0).abs() < 1e-9);
         assert!(behind_s(now, 102 * minute, began, minute) < 1e-9);
+    }
+
+    #[test]
+    fn a_short_run_tells_nothing_of_hours() {
+        let lag = |bucket_s| Lag { bucket_s, max_s: 90.0, last_s: 30.0 };
+        assert_eq!((lag(60.0).buckets(200.0), lag(3600.0).buckets(200.0)), (Some((1.5, 0.5)), None));
     }
 }

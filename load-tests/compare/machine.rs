@@ -1,16 +1,13 @@
 //! What figures depend on and are never told without: the machine, the server and its durability, the commit.
 
-use std::collections::BTreeMap;
 use std::process::Command;
 
-use serde::{Deserialize, Serialize};
-
-use super::Result;
+use super::common::{GIB, Result};
 use super::proc::parse_kib;
 use super::target::Target;
 
 /// Left free on the disk: for WAL, and for everybody else.
-pub const FREE_BYTES_MIN: u64 = 10 << 30;
+const FREE_BYTES_MIN: u64 = 10 * GIB;
 
 /// Settings that decide what a COMMIT promises, and what it costs.
 const SETTINGS: [&str; 12] = [
@@ -28,68 +25,34 @@ const SETTINGS: [&str; 12] = [
     "jit",
 ];
 
-/// The machine.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Machine {
-    /// Of the first core.
-    pub cpu: String,
-    /// That this process may use.
-    pub cores: usize,
-    /// In GiB.
-    pub memory_gib: f64,
-    /// Name and release.
-    pub kernel: String,
-    /// Load of the last minute when the run began: whether somebody else was at work.
-    pub load_before: String,
+/// Cores, memory and kernel of this machine, and its load before, which says whether somebody else was at work.
+pub fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let (cpuinfo, load) = (read("/proc/cpuinfo"), read("/proc/loadavg"));
+    let cpu = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!(
+        "{cores} cores ({}) that hold PostgreSQL, Tidegate and the load generator together, {:.1} GiB, Linux {}; load before {}",
+        cpu.map_or("unknown", |(_, name)| name),
+        parse_kib(&read("/proc/meminfo"), "MemTotal:") / 1_048_576.0,
+        read("/proc/sys/kernel/osrelease").trim(),
+        load.split(' ').next().unwrap_or_default()
+    )
 }
 
-/// The database server of one engine.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Server {
-    /// `version()`
-    pub postgres: String,
-    /// Version of TimescaleDB, on its engine.
-    pub timescaledb: Option<String>,
-    /// Settings by name.
-    pub settings: BTreeMap<String, String>,
-}
-
-impl Machine {
-    /// Of this machine.
-    pub fn here() -> Self {
-        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let cpuinfo = read("/proc/cpuinfo");
-        let cpu = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-        let load = read("/proc/loadavg");
-        Self {
-            cpu: cpu.map_or_else(|| "unknown".to_owned(), |(_, name)| name.to_owned()),
-            cores: std::thread::available_parallelism().map_or(0, usize::from),
-            memory_gib: (parse_kib(&read("/proc/meminfo"), "MemTotal:") / 1024.0 / 102.4).round() / 10.0,
-            kernel: format!("{} {}", read("/proc/sys/kernel/ostype").trim(), read("/proc/sys/kernel/osrelease").trim()),
-            load_before: load.split(' ').next().unwrap_or_default().to_owned(),
-        }
-    }
-}
-
-impl Server {
-    /// Of a running target.
-    pub async fn of(target: &Target) -> Result<Self> {
-        let postgres: String = target.owner.query_one("SELECT version()", &[]).await?.get(0);
+/// Versions and settings of a database server.
+pub async fn server(target: &Target) -> Result<String> {
+    let postgres: String = target.owner.query_one("SELECT version()", &[]).await?.get(0);
+    let mut text = postgres.split(" on ").next().unwrap_or_default().to_owned();
+    if target.is_timescale() {
         let extension = "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'";
-        let timescaledb = target.owner.query_opt(extension, &[]).await?.map(|row| row.get(0));
-        let mut settings = BTreeMap::new();
-        for name in SETTINGS {
-            settings.insert(name.to_owned(), target.setting(name).await?);
-        }
-        let timescaledb = timescaledb.filter(|_| target.is_timescale());
-        Ok(Self { postgres: postgres.split(" on ").next().unwrap_or_default().to_owned(), timescaledb, settings })
+        text += &format!(" with TimescaleDB {}", target.owner.query_one(extension, &[]).await?.get::<_, &str>(0));
     }
-
-    /// `fsync on, synchronous_commit on, ...`
-    pub fn durability(&self) -> String {
-        let settings: Vec<String> = self.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        settings.join(", ")
+    for name in SETTINGS {
+        let value = target.owner.query_one("SELECT current_setting($1)", &[&name]).await?;
+        text += &format!(", {name} {}", value.get::<_, &str>(0));
     }
+    Ok(text)
 }
 
 /// The commit that is measured, with `+changes` when files differ from it.
@@ -103,7 +66,9 @@ pub fn commit() -> String {
     if changed { format!("{head}+changes") } else { head }
 }
 
-/// Bytes free where measurements put their databases.
-pub fn free_bytes() -> u64 {
-    nix::sys::statvfs::statvfs(&std::env::temp_dir()).map_or(0, |stat| stat.blocks_available() * stat.fragment_size())
+/// Bytes that measurements may put where their databases are, and no more than `disk_bytes`.
+pub fn room_bytes(disk_bytes: u64) -> u64 {
+    let stat = nix::sys::statvfs::statvfs(&std::env::temp_dir());
+    let free = stat.map_or(0, |stat| stat.blocks_available() * stat.fragment_size());
+    disk_bytes.min(free.saturating_sub(FREE_BYTES_MIN))
 }

@@ -1,15 +1,18 @@
-//! What a measurement costs: time, processor time of each process, memory; and samples of a value while it runs.
+//! What a measurement costs: time, processor time of each process, memory; and samples of progress and memory while it runs.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
+use super::common::{Result, as_f64, per_row};
+use super::figures::Figures;
 use super::proc;
 use super::target::Target;
 
 /// What one measurement cost.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Usage {
     /// From the first request to the last answer, in seconds.
     pub elapsed_s: f64,
@@ -18,70 +21,77 @@ pub struct Usage {
     /// Of all PostgreSQL processes, those that ended included.
     pub postgres_cpu_s: f64,
     /// Of this process: the generator, or the client of the raw paths.
-    pub generator_cpu_s: f64,
+    pub sender_cpu_s: f64,
     /// Largest resident memory of the tidegate process meanwhile, in MiB.
     pub tidegate_peak_mib: f64,
+}
+
+impl Usage {
+    pub fn rate(&self, rows: u64) -> f64 {
+        as_f64(rows) / self.elapsed_s
+    }
+
+    /// Its figures; `of` is what a row is called.
+    pub fn add(&self, figures: &mut Figures, name: &str, of: &str, rows: u64) {
+        figures.add(name, &format!("{of}s"), as_f64(rows));
+        figures.add(name, &format!("{of}s/s"), self.rate(rows));
+        let seconds = [self.tidegate_cpu_s, self.postgres_cpu_s, self.sender_cpu_s];
+        for (process, seconds) in ["Tidegate", "PostgreSQL", "sender"].into_iter().zip(seconds) {
+            figures.add(name, &format!("{process} us/{of}"), per_row(seconds * 1e6, rows));
+        }
+        figures.add(name, "MiB at most", self.tidegate_peak_mib);
+    }
 }
 
 /// A running measurement.
 pub struct Meter {
     started: Instant,
-    tidegate_cpu_s: f64,
-    postgres_cpu_s: f64,
-    generator_cpu_s: f64,
+    before: [f64; 3],
 }
 
 impl Meter {
     /// Starts the clock.
     pub fn start(target: &Target) -> Self {
         proc::reset_peak(target.pid());
-        Self {
-            tidegate_cpu_s: proc::cpu_seconds(target.pid()),
-            postgres_cpu_s: target.postgres_cpu_s(),
-            generator_cpu_s: proc::cpu_seconds(std::process::id()),
-            started: Instant::now(),
-        }
+        Self { before: cpu_seconds(target), started: Instant::now() }
     }
 
-    /// Stops it.
     pub fn stop(&self, target: &Target) -> Usage {
-        Usage {
-            elapsed_s: self.started.elapsed().as_secs_f64(),
-            tidegate_cpu_s: proc::cpu_seconds(target.pid()) - self.tidegate_cpu_s,
-            postgres_cpu_s: target.postgres_cpu_s() - self.postgres_cpu_s,
-            generator_cpu_s: proc::cpu_seconds(std::process::id()) - self.generator_cpu_s,
-            tidegate_peak_mib: proc::peak_mib(target.pid()),
-        }
+        let elapsed_s = self.started.elapsed().as_secs_f64();
+        let now = cpu_seconds(target);
+        let [tidegate_cpu_s, postgres_cpu_s, sender_cpu_s] = std::array::from_fn(|n| now[n] - self.before[n]);
+        let tidegate_peak_mib = proc::peak_mib(target.pid());
+        Usage { elapsed_s, tidegate_cpu_s, postgres_cpu_s, sender_cpu_s, tidegate_peak_mib }
     }
 }
 
-/// A value at a time.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// Of Tidegate, PostgreSQL and this process so far.
+fn cpu_seconds(target: &Target) -> [f64; 3] {
+    [proc::cpu_seconds(target.pid()), target.postgres_cpu_s(), proc::cpu_seconds(std::process::id())]
+}
+
+/// Takes samples of resident memory until it is stopped.
+pub struct Sampler(JoinHandle<Vec<Sample>>, tokio::sync::oneshot::Sender<()>);
+
+#[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// Since the start of the measurement, in seconds.
-    pub at_s: f64,
+    pub at: Duration,
     /// Events answered so far.
-    pub events: f64,
-    /// Resident memory of the tidegate process, in MiB.
+    pub events: u64,
     pub resident_mib: f64,
 }
 
-/// Takes samples until it is stopped.
-pub struct Sampler(JoinHandle<Vec<Sample>>, tokio::sync::oneshot::Sender<()>);
-
 impl Sampler {
-    /// Every `every`; `events` tells how many events were answered.
-    pub fn start(pid: u32, every: Duration, events: impl Fn() -> u64 + Send + 'static) -> Self {
+    /// Every `every`; `safe` counts the events that were answered.
+    pub fn start(pid: u32, every: Duration, safe: Arc<AtomicU64>) -> Self {
         let (stop, mut stopped) = tokio::sync::oneshot::channel();
         let task = tokio::spawn(async move {
-            let started = Instant::now();
-            let mut ticks = tokio::time::interval(every);
-            let mut samples = Vec::new();
+            let (started, mut ticks, mut samples) = (Instant::now(), tokio::time::interval(every), Vec::new());
             loop {
                 tokio::select! {
                     _ = ticks.tick() => samples.push(Sample {
-                        at_s: started.elapsed().as_secs_f64(),
-                        events: super::as_f64(events()),
+                        at: started.elapsed(),
+                        events: safe.load(Ordering::Relaxed),
                         resident_mib: proc::resident_mib(pid),
                     }),
                     _ = &mut stopped => return samples,
@@ -91,8 +101,7 @@ impl Sampler {
         Self(task, stop)
     }
 
-    /// What was sampled.
-    pub async fn stop(self) -> super::Result<Vec<Sample>> {
+    pub async fn stop(self) -> Result<Vec<Sample>> {
         // It has ended by itself only when it panicked, which the join says.
         let _ = self.1.send(());
         Ok(self.0.await?)
@@ -101,57 +110,43 @@ impl Sampler {
 
 /// Fewer samples say nothing about flatness.
 const SAMPLES_MIN: usize = 8;
+/// Pools fill, and the allocator finds its size, in this time.
+const WARM_UP: Duration = Duration::from_secs(15);
 
-/// Resident memory of the samples after the first `warm_up`, in which pools and buffers fill; none when they are few.
-fn steady(samples: &[Sample], warm_up: Duration) -> Option<Vec<f64>> {
-    let steady = samples.iter().filter(|sample| sample.at_s >= warm_up.as_secs_f64());
-    let sizes: Vec<f64> = steady.map(|sample| sample.resident_mib).collect();
-    (sizes.len() >= SAMPLES_MIN).then_some(sizes)
-}
-
-/// How flat memory was: the largest distance of any sample from the median of all, as a part of the median.
-pub fn unevenness(samples: &[Sample], warm_up: Duration) -> Option<f64> {
-    let mut sizes = steady(samples, warm_up)?;
-    sizes.sort_by(f64::total_cmp);
-    let median = *sizes.get(sizes.len() / 2)?;
-    let farthest = (median - sizes.first()?).max(sizes.last()? - median);
-    (median > 0.0).then_some(farthest / median)
-}
-
-/// Whether memory grew: the highest sample of the later half against the highest of the earlier half, less 1.
-pub fn growth(samples: &[Sample], warm_up: Duration) -> Option<f64> {
-    let sizes = steady(samples, warm_up)?;
+/// How flat memory was after the warm-up, where there are samples enough to tell: the largest distance of any from their
+/// median, as a part of it; and its growth, the highest of the later half against the highest of the earlier, less 1.
+pub fn flatness(samples: &[Sample]) -> Option<(f64, f64)> {
+    let steady = samples.iter().filter(|sample| sample.at >= WARM_UP);
+    let mut sizes: Vec<f64> = steady.map(|sample| sample.resident_mib).collect();
+    if sizes.len() < SAMPLES_MIN {
+        return None;
+    }
     let (early, late) = sizes.split_at(sizes.len() / 2);
-    let highest = |sizes: &[f64]| sizes.iter().copied().reduce(f64::max);
-    Some(highest(late)? / highest(early)? - 1.0)
+    let highest = |sizes: &[f64]| sizes.iter().copied().fold(0.0, f64::max);
+    let growth = highest(late) / highest(early) - 1.0;
+    sizes.sort_by(f64::total_cmp);
+    let (median, lowest, highest) = (sizes[sizes.len() / 2], sizes[0], highest(&sizes));
+    Some(((median - lowest).max(highest - median) / median, growth))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn samples(sizes: &[f64]) -> Vec<Sample> {
-        let sample =
-            |(resident_mib, at): (&f64, u32)| Sample { at_s: f64::from(at), events: 0.0, resident_mib: *resident_mib };
-        sizes.iter().zip(0..).map(sample).collect()
-    }
-
     #[test]
-    fn flat_is_measured_from_the_median_after_the_warm_up() {
-        let samples = samples(&[10.0, 100.0, 95.0, 108.0, 100.0, 100.0, 100.0, 101.0, 99.0]);
-        let unevenness = |warm_up_s| unevenness(&samples, Duration::from_secs(warm_up_s));
-        assert!((unevenness(1).expect("eight samples") - 0.08).abs() < 1e-9);
-        assert!(unevenness(0).expect("nine samples") > 0.8);
-        assert_eq!(unevenness(2), None, "too few");
-    }
-
-    #[test]
-    fn growth_is_of_the_later_half() {
-        let growth = |last| {
-            let sizes = [50.0, 100.0, 60.0, 60.0, 60.0, 70.0, 70.0, last];
-            growth(&samples(&sizes), Duration::ZERO).expect("eight samples")
+    fn flat_is_measured_from_the_median_after_the_warm_up_and_growth_is_of_the_later_half() {
+        let of = |sizes: &[f64], first_s| {
+            let at = |(resident_mib, at_s): (&f64, u64)| Sample {
+                at: Duration::from_secs(at_s),
+                events: 0,
+                resident_mib: *resident_mib,
+            };
+            flatness(&sizes.iter().zip(first_s..).map(at).collect::<Vec<_>>())
         };
-        assert!((growth(120.0) - 0.2).abs() < 1e-9);
-        assert!(growth(99.0) < 0.0);
+        let sizes = [10.0, 100.0, 95.0, 108.0, 100.0, 100.0, 100.0, 101.0, 99.0];
+        let near = |one: f64, other: f64| (one - other).abs() < 1e-9;
+        assert!(of(&sizes, 14).is_some_and(|(uneven, growth)| near(uneven, 0.08) && near(growth, 101.0 / 108.0 - 1.0)));
+        assert!(of(&sizes, 15).is_some_and(|(uneven, _)| uneven > 0.8));
+        assert!(of(&sizes, 13).is_none(), "too few");
     }
 }

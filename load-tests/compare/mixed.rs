@@ -1,15 +1,11 @@
-//! A thousand tenants with one to ten rows a request beside four busy ones with a thousand: over HTTP, and the same
-//! rows, joined to batches as they come, by plain COPY and by nothing but direct compress.
+//! A thousand tenants with one to ten rows a request beside four busy ones with a thousand.
 
-use tidegate::load::Generator;
-
-use super::bodies::Template;
+use super::common::{BATCH_ROWS, Result};
 use super::feed::{Feed, Until};
-use super::figure::{Begun, over_http};
-use super::report::Figure;
-use super::rows::Encoder;
+use super::figures::Figures;
+use super::paths::{Begun, HTTP, over_http};
 use super::target::Target;
-use super::{ASSETS, BATCH_ROWS, CONNECTIONS, Result, SEED, raw};
+use super::templates::Template;
 
 const SMALL_TENANTS: usize = 1000;
 const BUSY_TENANTS: usize = 4;
@@ -28,7 +24,6 @@ struct Mix {
 
 impl Mix {
     fn new(rounds: usize) -> Self {
-        let generator = Generator { seed: SEED, assets: ASSETS };
         let (mut templates, mut tenants) = (Vec::new(), Vec::new());
         let small_between = SMALL_TENANTS / (BUSY_TENANTS * BUSY_REQUESTS);
         for round in 0..rounds {
@@ -40,7 +35,7 @@ impl Mix {
                 // Another size in each round, and all sizes equally often.
                 let small = (tenant + round) as u64 % SMALL_ROWS_MAX + 1;
                 let events = if tenant < BUSY_TENANTS { BATCH_ROWS } else { small };
-                templates.push(Template::new(&generator, number, events));
+                templates.push(Template::new(number, events));
             }
         }
         Self { templates, tenants }
@@ -57,47 +52,14 @@ impl Mix {
         let plan = self.tenants.iter().enumerate().map(|(n, &tenant)| (index(n), index(tenant))).collect();
         Feed::planned(self.templates, plan, requests)
     }
-
-    /// COPY streams of about `BATCH_ROWS` rows each, requests joined in their order, a tenant's rows together.
-    fn streams(&self, names: &[String]) -> Result<Vec<bytes::Bytes>> {
-        let mut encoder = Encoder::default();
-        let (mut streams, mut waiting, mut rows) = (Vec::new(), Vec::new(), 0);
-        for (number, (template, &tenant)) in self.templates.iter().zip(&self.tenants).enumerate() {
-            waiting.push((tenant, template));
-            rows += template.events;
-            if rows >= BATCH_ROWS || number + 1 == self.templates.len() {
-                waiting.sort_by_key(|&(tenant, _)| tenant);
-                let (mut tuples, mut seq, batch_id) = (Vec::new(), 0, i64::try_from(streams.len())?);
-                for (tenant, template) in waiting.drain(..) {
-                    seq += encoder.append(&mut tuples, template, &names[tenant], batch_id, seq)?;
-                }
-                streams.push(super::rows::Batch { tuples: tuples.into(), rows: seq }.stream());
-                rows = 0;
-            }
-        }
-        Ok(streams)
-    }
 }
 
-/// Measures the three ways; direct compress only where there is a columnstore.
-pub async fn run(target: &mut Target, rounds: usize) -> Result<Vec<Figure>> {
+pub async fn run(target: &mut Target, rounds: usize, figures: &mut Figures) -> Result<()> {
     target.add_tenants(BUSY_TENANTS + SMALL_TENANTS).await?;
-    let mut figures = Vec::new();
-    let events = Mix::new(rounds).events();
-    let plain: &[(&str, bool)] = &[("mixed: plain COPY", false), ("mixed: nothing but direct compress", true)];
-    let begun = Begun::new(target).await?;
-    let usage = over_http(target, Mix::new(rounds).feed(), HTTP_CONNECTIONS).await?;
-    figures.push(begun.figure(target, "mixed: Tidegate over HTTP", events, HTTP_CONNECTIONS, usage).await?);
-    for &(name, direct) in plain {
-        if direct && !target.is_timescale() {
-            continue;
-        }
-        let begun = Begun::new(target).await?;
-        let streams = Mix::new(rounds).streams(&target.tenants)?;
-        let usage = raw::run(target, streams, CONNECTIONS, direct).await?;
-        figures.push(begun.figure(target, name, events, CONNECTIONS, usage).await?);
-    }
-    Ok(figures)
+    let mix = Mix::new(rounds);
+    let (events, begun) = (mix.events(), Begun::new(target).await?);
+    let usage = over_http(target, mix.feed(), HTTP_CONNECTIONS).await?;
+    begun.figures(target, figures, HTTP, events, &usage).await
 }
 
 #[cfg(test)]

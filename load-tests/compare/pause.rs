@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 
-use super::Result;
+use super::common::Result;
 use super::target::Target;
 
 /// What is held back.
@@ -31,7 +31,7 @@ const LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('tidegate.job.' || 
 
 const POLL: Duration = Duration::from_millis(200);
 
-/// Held back for as long as this lives; policies until they are set anew.
+/// Held back for as long as this lives; policies until they are set again.
 pub struct Paused {
     _locks: Client,
 }

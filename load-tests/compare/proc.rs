@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::as_f64;
+use super::common::as_f64;
 
 /// USER_HZ, which is 100 on every Linux that matters.
 const TICKS_PER_SECOND: f64 = 100.0;

@@ -10,7 +10,7 @@ use tidegate::wire::event::COPY_COLUMNS;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::Result;
+use super::common::Result;
 use super::meter::{Meter, Usage};
 use super::target::Target;
 
@@ -18,9 +18,9 @@ const LEDGER: &str = "INSERT INTO ingest_ledger (tenant_id, idempotency_key, req
      http_status, accepted, rejected) VALUES ('raw', $1, decode(repeat('00', 32), 'hex'), 'raw', $2, 200, 1000, 0)";
 
 /// Sends all streams on `connections` connections.
-pub async fn run(target: &Target, streams: Vec<Bytes>, connections: usize, direct: bool) -> Result<Usage> {
+pub async fn run(target: &Target, streams: Vec<Bytes>, connections: usize) -> Result<Usage> {
     let streams: Arc<[Bytes]> = streams.into();
-    each(target, connections, direct, streams.len(), move |client, numbers| {
+    each(target, connections, true, streams.len(), move |client, numbers| {
         let streams = Arc::clone(&streams);
         async move { copy(&client, &streams, &numbers).await }
     })
@@ -29,15 +29,21 @@ pub async fn run(target: &Target, streams: Vec<Bytes>, connections: usize, direc
 
 async fn copy(client: &Client, streams: &[Bytes], numbers: &Numbers) -> Result<()> {
     let ledger = client.prepare(LEDGER).await?;
-    let copy = client.prepare(&format!("COPY events ({COPY_COLUMNS}) FROM STDIN (FORMAT binary)")).await?;
     while let Some(number) = numbers.take() {
         client.batch_execute("BEGIN").await?;
         client.execute(&ledger, &[&number.to_string(), &Uuid::now_v7()]).await?;
-        let mut sink = Box::pin(client.copy_in(&copy).await?);
-        sink.send(streams[number].clone()).await?;
-        sink.as_mut().finish().await?;
+        copy_into(client, "events", streams[number].clone()).await?;
         client.batch_execute("COMMIT").await?;
     }
+    Ok(())
+}
+
+/// Writes a stream of events.
+pub async fn copy_into(client: &Client, table: &str, stream: Bytes) -> Result<()> {
+    let sql = format!("COPY {table} ({COPY_COLUMNS}) FROM STDIN (FORMAT binary)");
+    let mut sink = Box::pin(client.copy_in(&sql).await?);
+    sink.send(stream).await?;
+    sink.as_mut().finish().await?;
     Ok(())
 }
 

@@ -1,125 +1,115 @@
-//! Reads of a table of several million rows, as a dashboard asks them: over HTTP, and the seed's first pattern in SQL.
+//! What dashboards ask: each kind of read as a path, for another tenant and another asset each time, all of
+//! which exist.
 
-use std::time::{Duration, Instant};
+use super::common::{ASSETS, TENANTS};
+use super::dataset::{Dataset, Span, asset_name, below, below_number, metric};
 
-use tokio_postgres::SimpleQueryMessage;
-
-use super::http::{Connection, address, head};
-use super::report::Read;
-use super::sender::percentile;
-use super::target::Target;
-use super::{ASSETS, Result, TENANTS};
-
-/// Each kind of read is asked this often, or for so long.
-const COUNT: usize = 200;
-const LENGTH: Duration = Duration::from_secs(15);
-
-/// An odd number larger than there are tenants and assets: steps through both in no order that a cache would like.
-const STEP: usize = 7919;
-
-enum Kind {
-    Http { query: &'static str, path: fn(usize) -> String },
-    Sql { query: &'static str, sql: fn(usize) -> String },
+/// A kind of read.
+pub struct Read {
+    /// As the report calls it.
+    pub name: &'static str,
+    /// The path for a tenant, from a random number.
+    pub path: fn(&Dataset, usize, u64) -> String,
 }
 
-fn asset(number: usize) -> String {
-    format!("asset-{:05}", (number * STEP) % ASSETS as usize)
-}
+const NEWEST: Read = Read { name: "newest 100 of a tenant", path: |_, _, _| "/v1/events?limit=100".into() };
 
-const KINDS: [Kind; 4] = [
-    Kind::Http {
-        query: "GET /v1/events?asset_id=...&from=-24h&limit=1000",
-        path: |n| format!("/v1/events?asset_id={}&from=-24h&limit=1000", asset(n)),
+/// Reads of a data set.
+pub const READS: [Read; 9] = [
+    Read { name: "recent events of an asset, 24 h", path: recent_of_an_asset },
+    Read { name: "hourly aggregate of a series, 7 days", path: hourly_aggregate },
+    NEWEST,
+    Read { name: "events of a correlation id", path: correlated },
+    Read {
+        name: "counts by type and hour, 24 h",
+        path: |_, _, _| "/v1/events/counts?group_by=event_type&bucket=1h&from=-24h".into(),
     },
-    Kind::Sql {
-        query: "seed's pattern 1 in SQL: an asset of all tenants, 24 h, LIMIT 1000",
-        sql: |n| {
-            format!(
-                "SELECT * FROM events WHERE asset_id = '{}' AND timestamp >= NOW() - INTERVAL '24 hours' \
-                 ORDER BY timestamp DESC LIMIT 1000",
-                asset(n)
-            )
-        },
+    Read {
+        name: "counts by type and hour, 7 days",
+        path: |_, _, _| "/v1/events/counts?group_by=event_type&bucket=1h&from=-7d".into(),
     },
-    Kind::Http { query: "GET /v1/events?from=-24h&limit=100", path: |_| "/v1/events?from=-24h&limit=100".into() },
-    Kind::Http {
-        query: "GET /v1/events/counts?bucket=1h&from=-7d",
-        path: |_| "/v1/events/counts?bucket=1h&from=-7d".into(),
+    Read { name: "related events", path: related },
+    Read {
+        name: "correlations of an hour, strength from 0.8",
+        path: |_, _, _| "/v1/correlations?from=-1h&min_strength=0.8&limit=100".into(),
+    },
+    Read { name: "catalog of metrics", path: |_, _, _| "/v1/metrics/catalog?limit=100".into() },
+];
+
+/// Reads of a day that is being written, of the generator's events.
+pub const OPEN_DAY: [Read; 4] = [
+    Read {
+        name: "recent events of an asset, 24 h",
+        path: |_, _, random| format!("/v1/events?asset_id=asset-{:05}&from=-24h&limit=100", below(random, ASSETS)),
+    },
+    NEWEST,
+    Read { name: "newest 500 of a tenant", path: |_, _, _| "/v1/events?limit=500".into() },
+    Read {
+        name: "counts by type of the open hour",
+        path: |_, _, _| "/v1/events/counts?group_by=event_type&bucket=1h&from=-1h".into(),
     },
 ];
 
-/// Where the table takes the figure "recent events of an asset" from.
-pub fn is_recent_of_an_asset(read: &Read) -> bool {
-    read.query.starts_with("GET /v1/events?asset_id=")
+/// The data set of those that ask for nothing in particular.
+pub fn no_dataset() -> Dataset {
+    let span = Span { from_us: 0, to_us: 1, per_tenant: 1 };
+    Dataset { tenants: TENANTS, assets: 1, metrics_per_asset: 1, events: span, samples: span }
 }
 
-/// Asks every kind, one after another on one connection; `state` says how the table is.
-pub async fn run(target: &Target, state: &str) -> Result<Vec<Read>> {
-    let mut reads = Vec::new();
-    for kind in &KINDS {
-        let (query, times, rows) = match kind {
-            Kind::Http { query, path } => {
-                let (times, rows) = over_http(target, *path).await?;
-                (query, times, rows)
+fn recent_of_an_asset(data: &Dataset, tenant: usize, random: u64) -> String {
+    format!("/v1/events?asset_id={}&from=-24h&limit=100", asset_name(tenant, below(random, data.assets)))
+}
+
+fn hourly_aggregate(data: &Dataset, tenant: usize, random: u64) -> String {
+    let asset = below(random, data.assets);
+    let (name, _) = metric(asset, below_number(random, data.metrics_per_asset));
+    let asset = asset_name(tenant, asset);
+    format!("/v1/metrics?metric_name={name}&asset_id={asset}&resolution=1h&from=-7d")
+}
+
+fn correlated(data: &Dataset, tenant: usize, random: u64) -> String {
+    let events = data.events.per_tenant;
+    let mut numbers = (0..events).map(|n| (random % events + n) % events);
+    // Some have none.
+    let id = numbers.find_map(|number| data.correlation(tenant, number)).unwrap_or_default();
+    format!("/v1/events?correlation_id={id}")
+}
+
+/// Of an event that names its parent: a quarter of all do.
+fn related(data: &Dataset, tenant: usize, random: u64) -> String {
+    let mut number = random % data.events.per_tenant;
+    while data.parent(tenant, number).is_none() {
+        number = (number + 1) % data.events.per_tenant;
+    }
+    format!("/v1/events/{}/related", data.event_id(tenant, number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_asks_for_what_is_there() {
+        let span = Span::last_days(7, 1000);
+        let dataset = Dataset { tenants: 3, assets: 20, metrics_per_asset: 2, events: span, samples: span };
+        let ids: Vec<String> = (0..1000).map(|n| dataset.event_id(1, n).to_string()).collect();
+        let correlations: Vec<String> =
+            (0..1000).filter_map(|n| Some(dataset.correlation(1, n)?.to_string())).collect();
+        for random in [0, 1, 7, u64::MAX, 0x9E37_79B9_7F4A_7C15, 1 << 40] {
+            for read in &READS {
+                let text = (read.path)(&dataset, 1, random);
+                let named = |after: &str| {
+                    text.split(after).nth(1).map(|rest| rest.split(['&', '/']).next().unwrap_or_default())
+                };
+                assert!(
+                    named("correlation_id=").is_none_or(|id| correlations.iter().any(|there| there == id)),
+                    "{text}"
+                );
+                let event = named("/v1/events/").filter(|_| read.name == "related events");
+                assert!(event.is_none_or(|id| ids.iter().any(|there| there == id)), "{text}");
+                let asset = named("asset_id=");
+                assert!(asset.is_none_or(|asset| asset.starts_with("t01-asset-000")), "{text}");
             }
-            Kind::Sql { query, sql } => {
-                let (times, rows) = in_sql(target, *sql).await?;
-                (query, times, rows)
-            }
-        };
-        reads.push(summary(query, state, times, rows));
-    }
-    Ok(reads)
-}
-
-fn summary(query: &str, state: &str, mut times_ms: Vec<f64>, mut rows: Vec<usize>) -> Read {
-    times_ms.sort_by(f64::total_cmp);
-    rows.sort_unstable();
-    let time = |permille| percentile(&times_ms, permille).unwrap_or(0.0);
-    Read {
-        query: query.to_owned(),
-        state: state.to_owned(),
-        count: times_ms.len(),
-        rows: percentile(&rows, 500).unwrap_or(0),
-        p50_ms: time(500),
-        p95_ms: time(950),
-    }
-}
-
-async fn over_http(target: &Target, path: fn(usize) -> String) -> Result<(Vec<f64>, Vec<usize>)> {
-    let host = target.url.trim_start_matches("http://");
-    let mut connection = Connection::open(address(&target.url)?).await?;
-    let (mut times, mut rows, started) = (Vec::new(), Vec::new(), Instant::now());
-    for number in 0..COUNT {
-        let key = &target.keys[number % TENANTS];
-        let request = head("GET", &path(number), host, key) + "\r\n";
-        let asked = Instant::now();
-        let reply = connection.exchange(request.as_bytes()).await?;
-        times.push(asked.elapsed().as_secs_f64() * 1000.0);
-        if reply.status != 200 {
-            let said = String::from_utf8_lossy(&reply.body);
-            return Err(format!("{} answered {}: {said}", path(number), reply.status).into());
-        }
-        let answer: serde_json::Value = serde_json::from_slice(&reply.body)?;
-        rows.push(answer["data"].as_array().map_or(0, Vec::len));
-        if started.elapsed() > LENGTH {
-            break;
         }
     }
-    Ok((times, rows))
-}
-
-async fn in_sql(target: &Target, sql: fn(usize) -> String) -> Result<(Vec<f64>, Vec<usize>)> {
-    let client = target.reader().await?;
-    let (mut times, mut rows, started) = (Vec::new(), Vec::new(), Instant::now());
-    for number in 0..COUNT {
-        let asked = Instant::now();
-        let answer = client.simple_query(&sql(number)).await?;
-        times.push(asked.elapsed().as_secs_f64() * 1000.0);
-        rows.push(answer.iter().filter(|message| matches!(message, SimpleQueryMessage::Row(_))).count());
-        if started.elapsed() > LENGTH {
-            break;
-        }
-    }
-    Ok((times, rows))
 }

@@ -1,15 +1,15 @@
-//! Everything that was measured, as it is written to the JSON report.
+//! The report of a run: what it depends on and its figures, as JSON, and as Markdown that reads well on a terminal and goes
+//! into docs/PERFORMANCE.md as it is.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::analytics::{Dashboards, Rollups};
-use super::as_f64;
-use super::machine::{Machine, Server};
-use super::meter::{Sample, Usage};
-use super::sender::Sent;
-use super::table::Line;
+use super::bounds::{BOUNDS, Bound};
+use super::common::Result;
+use super::figures::{Figure, Figures, text};
 
 /// The whole report.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -22,235 +22,197 @@ pub struct Report {
     pub arguments: Vec<String>,
     /// Made with `--quick`: its figures say nothing but that it works.
     pub quick: bool,
-    /// The machine.
-    pub machine: Machine,
-    /// Decode, validate and encode on one core, from the criterion bench, in events a second.
-    pub decode_events_per_second: Option<f64>,
-    /// By engine.
-    pub engines: BTreeMap<String, Measured>,
-    /// The table of figures: must, aim, measured.
-    pub table: Vec<Line>,
-}
-
-/// What was measured on one engine; a part that did not run is empty.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Measured {
-    /// The database server.
-    pub server: Server,
-    /// All paths, round by round.
-    pub compare: Vec<Figure>,
-    /// Full load for a minute.
-    pub sustained: Option<Run>,
-    /// Bytes of an event in that table.
-    pub stored: Option<Stored>,
-    /// Reads of that table.
-    pub reads: Vec<Read>,
-    /// Acknowledgement latency at half the maximum rate.
-    pub latency: Option<Latency>,
-    /// Many connections, few events a request.
-    pub small: Option<Run>,
-    /// A thousand small tenants beside four busy ones.
-    pub mixed: Vec<Figure>,
-    /// Bombs and oversized bodies beside an honest sender.
-    pub flood: Option<Flood>,
-    /// A tenant at ten times its quota beside others.
-    pub quota: Option<Quota>,
-    /// A hundred million rows.
-    pub long: Option<Long>,
-    /// Reads of a week.
-    #[serde(default)]
-    pub dashboards: Option<Dashboards>,
-    /// The same of a year of daily chunks.
-    #[serde(default)]
-    pub year: Option<Dashboards>,
-    /// Ingestion with rollups and without.
-    #[serde(default)]
-    pub rollups: Option<Rollups>,
-    /// Parts that failed, and why.
+    pub machine: String,
+    /// The database servers, by engine.
+    pub servers: BTreeMap<String, String>,
+    pub figures: Vec<Figure>,
     pub failures: Vec<String>,
 }
 
-/// One measurement of one path.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Figure {
-    /// What was measured.
-    pub path: String,
-    /// Events.
-    pub events: u64,
-    /// Rows of a transaction, as offered; Tidegate joins requests by itself.
-    pub batch: u64,
-    /// Connections of the sender.
-    pub connections: usize,
-    /// Time, processors, memory.
-    pub usage: Usage,
-    /// On disk afterwards, with indexes.
-    pub bytes_per_event: f64,
-    /// Of WAL, an event.
-    pub wal_bytes_per_event: f64,
-}
-
-/// One measurement over HTTP.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Run {
-    /// Events a request.
-    pub batch: u64,
-    /// Connections.
-    pub connections: usize,
-    /// The books.
-    pub sent: Sent,
-    /// Time, processors, memory.
-    pub usage: Usage,
-    /// 50th percentile of the requests' latency, in milliseconds.
-    pub p50_ms: f64,
-    /// 99th percentile.
-    pub p99_ms: f64,
-    /// Progress and memory.
-    pub samples: Vec<Sample>,
-    /// Largest distance of resident memory from its median after a warm-up, as a part of the median.
-    pub memory_unevenness: Option<f64>,
-    /// The highest of the later half of those samples against that of the earlier half, less 1: what grows shows here.
-    pub memory_growth: Option<f64>,
-    /// Mean rows of the batches that Tidegate wrote, by its own metrics.
-    pub rows_per_batch: Option<f64>,
-}
-
-/// Latency at a given rate.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Latency {
-    /// The maximum that the rate is half of, in events a second.
-    pub maximum: f64,
-    /// The rate asked for.
-    pub rate: f64,
-    /// The run.
-    pub run: Run,
-}
-
-/// Room on disk.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Stored {
-    /// Events in the table.
-    pub events: u64,
-    /// Bytes an event as written.
-    pub hot: f64,
-    /// The same when every chunk was compacted; none on the engine that does not compact.
-    pub compacted: Option<f64>,
-    /// How long compacting all chunks took, in seconds.
-    pub compacting_s: Option<f64>,
-}
-
-/// One kind of read.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Read {
-    /// What was asked.
-    pub query: String,
-    /// `hot` or `compacted`.
-    pub state: String,
-    /// How often.
-    pub count: usize,
-    /// Rows of the answer, median.
-    pub rows: usize,
-    /// Milliseconds.
-    pub p50_ms: f64,
-    /// Milliseconds.
-    pub p95_ms: f64,
-}
-
-/// The flood.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Flood {
-    /// Seconds.
-    pub length_s: f64,
-    /// GiB a minute that were sent, or came out of decompression, before a body was refused.
-    pub taken_gib_per_minute: f64,
-    /// GiB a minute that all bodies together would have been.
-    pub announced_gib_per_minute: f64,
-    /// Answers to the flood by kind of body and status; 0 stands for none.
-    pub answers: BTreeMap<String, BTreeMap<u16, u64>>,
-    /// The honest sender, before.
-    pub before: Run,
-    /// The honest sender, during.
-    pub during: Run,
-}
-
-/// A tenant at ten times its quota.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Quota {
-    /// What its key may, in events a second.
-    pub limit: f64,
-    /// What it sent, in events a second.
-    pub offered: f64,
-    /// What was accepted of that.
-    pub greedy_events_per_second: f64,
-    /// Its answers by status.
-    pub answers: BTreeMap<u16, u64>,
-    /// The others, before.
-    pub before: Run,
-    /// The others, during.
-    pub during: Run,
-}
-
-/// The long run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Long {
-    /// The run, memory sampled every 5 s.
-    pub run: Run,
-    /// Events a second of each million.
-    pub millions: Vec<f64>,
-    /// The last five millions against the first five; none of fewer than ten.
-    pub last_to_first: Option<f64>,
-    /// Bytes of an event at the end.
-    pub bytes_per_event: f64,
-    /// Why it ended before its count, if it did.
-    pub stopped_early: Option<String>,
-}
-
 impl Report {
-    /// What is measured of an engine.
-    pub fn of(&mut self, engine: &str) -> &mut Measured {
-        self.engines.entry(engine.to_owned()).or_default()
+    /// Takes the figures of an earlier report of the same commit, to be replaced part by part.
+    pub fn merge(&mut self, path: &Path) -> Result<()> {
+        let old: Self = serde_json::from_slice(&std::fs::read(path)?)?;
+        if old.commit != self.commit {
+            let (old, new, path) = (&old.commit, &self.commit, path.display());
+            return Err(format!("{path} is of commit {old}, this is {new}: measure again without --merge").into());
+        }
+        (self.figures, self.servers) = (old.figures, old.servers);
+        Ok(())
+    }
+
+    /// Replaces the figures of a part on an engine.
+    pub fn enter(&mut self, engine: &str, part: &str, figures: Figures) {
+        self.figures.retain(|figure| figure.engine != engine || figure.part != part);
+        self.figures.extend(figures.list);
+        self.failures.extend(figures.failures.into_iter().map(|what| format!("{engine}, {part}: {what}")));
+    }
+
+    pub fn find(&self, engine: &str, part: &str, name: &str, unit: &str) -> Option<&Figure> {
+        let wanted = (engine, part, name, unit);
+        let is = |figure: &&Figure| (&*figure.engine, &*figure.part, &*figure.name, &*figure.unit) == wanted;
+        self.figures.iter().find(is)
+    }
+
+    /// Writes the JSON, and the Markdown beside it; returns the latter.
+    pub fn save(&self, path: &Path) -> Result<String> {
+        let text = self.render();
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::write(path, serde_json::to_vec_pretty(self)?)?;
+        std::fs::write(path.with_extension("md"), &text)?;
+        Ok(text)
+    }
+
+    fn render(&self) -> String {
+        let mut out = format!("Commit {}, {}; {}.\n", self.commit, self.at, self.machine);
+        out += &format!("Arguments: {}\n", self.arguments.join(" "));
+        if self.quick {
+            out += "\nMade with --quick: whether it works, not how fast it is.\n";
+        }
+        for (engine, server) in &self.servers {
+            out += &format!("\n{engine}: {server}\n");
+        }
+        out += &self.contract();
+        for engine in self.servers.keys() {
+            out += &self.details(engine);
+        }
+        for failure in &self.failures {
+            out += &format!("\nNot measured: {failure}\n");
+        }
+        out
+    }
+
+    /// The figures that have bounds, one a line.
+    fn contract(&self) -> String {
+        let engines: Vec<&String> = self.servers.keys().collect();
+        let head = ["part", "figure", "unit", "must", "aim"].into_iter();
+        let mut rows = vec![head.chain(engines.iter().map(|engine| engine.as_str())).map(str::to_owned).collect()];
+        for bounds in BOUNDS.iter().filter(|bounds| engines.iter().any(|engine| bounds.are_of(engine))) {
+            let value = |bound: Option<Bound>| bound.map_or_else(|| "-".to_owned(), |bound| text(bound.value()));
+            let mut row = [bounds.part, bounds.name, bounds.unit].map(str::to_owned).to_vec();
+            row.extend([value(Some(bounds.must)), value(bounds.aim)]);
+            row.extend(engines.iter().map(|engine| match self.find(engine, bounds.part, bounds.name, bounds.unit) {
+                _ if !bounds.are_of(engine) => "-".to_owned(),
+                Some(figure) => judged(figure),
+                None => "not measured".to_owned(),
+            }));
+            rows.push(row);
+        }
+        table(&rows)
+    }
+
+    /// All figures of an engine: a part's are a table, or several, with a row a name and a column a unit.
+    fn details(&self, engine: &str) -> String {
+        let mut out = String::new();
+        let mut names: Vec<(&str, &str, Vec<&Figure>)> = Vec::new();
+        for figure in self.figures.iter().filter(|figure| figure.engine == engine) {
+            match names.iter_mut().find(|(part, name, _)| (*part, *name) == (&*figure.part, &*figure.name)) {
+                Some((.., figures)) => figures.push(figure),
+                None => names.push((&figure.part, &figure.name, vec![figure])),
+            }
+        }
+        let units = |figures: &[&Figure]| figures.iter().map(|figure| figure.unit.clone()).collect::<Vec<_>>();
+        for alike in names.chunk_by(|(part, _, one), (next, _, other)| part == next && units(one) == units(other)) {
+            let (part, _, first) = &alike[0];
+            let mut rows = vec![[vec![format!("{engine}, {part}")], units(first)].concat()];
+            rows.extend(alike.iter().map(|(_, name, figures)| {
+                let values = figures.iter().map(|figure| text(figure.value)).collect();
+                [vec![(*name).to_owned()], values].concat()
+            }));
+            out += &table(&rows);
+        }
+        out
     }
 }
 
-impl Figure {
-    /// Events a second.
-    pub fn rate(&self) -> f64 {
-        as_f64(self.events) / self.usage.elapsed_s
-    }
+/// A value, and whether its bounds are met.
+fn judged(figure: &Figure) -> String {
+    let met = |bound: Option<Bound>| bound.is_some_and(|bound| bound.is_met(figure.value));
+    let judgement = match (met(figure.must), met(figure.aim)) {
+        (true, true) => "aim met",
+        (true, false) => "must met",
+        (false, _) => "**missed**",
+    };
+    format!("{}, {judgement}", text(figure.value))
 }
 
-impl Run {
-    /// Events a second that were committed.
-    pub fn rate(&self) -> f64 {
-        as_f64(self.sent.committed) / self.usage.elapsed_s
+/// A table whose columns are aligned; the first row is its head.
+fn table(rows: &[Vec<String>]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    let mut out = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        for (cell, width) in row.iter().zip(&widths) {
+            // A String takes every write.
+            let _ = write!(out, "| {cell:<width$} ");
+        }
+        out += "|\n";
+        if number == 0 {
+            widths.iter().for_each(|width| out += &format!("|{}", "-".repeat(width + 2)));
+            out += "|\n";
+        }
     }
+    format!("\n{out}")
 }
 
-impl Measured {
-    /// Mean rate of a path over its rounds.
-    pub fn mean_rate(&self, path: &str) -> Option<f64> {
-        mean(self.compare.iter().filter(|figure| figure.path == path).map(Figure::rate))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(ratio: f64) -> Report {
+        let mut figures = Figures::of("timescale", "compare");
+        figures.add_all("raw COPY, round 1", &[("events/s", 178_000.0), ("bytes/event", 83.0)]);
+        figures.add_all("Tidegate over HTTP, round 1", &[("events/s", 139_778.0), ("bytes/event", 83.4)]);
+        figures.add("over HTTP / raw COPY", "ratio", ratio);
+        figures.fail("UNNEST: no answer".into());
+        let servers = ["postgres", "timescale"];
+        let servers = servers.map(|engine| (engine.to_owned(), String::new())).into();
+        let mut report = Report { servers, ..Report::default() };
+        report.enter("timescale", "compare", figures);
+        report
     }
 
-    /// Mean of Tidegate's processor time an event over its rounds, in microseconds.
-    pub fn tidegate_us(&self) -> Option<f64> {
-        let over_http = self.compare.iter().filter(|figure| figure.path == super::rounds::HTTP);
-        mean(over_http.map(|figure| figure.usage.tidegate_cpu_s * 1e6 / as_f64(figure.events)))
+    /// The cells of the line that begins with these.
+    fn line(text: &str, begin: &str) -> Vec<String> {
+        let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = text.lines().map(squeezed).find(|line| line.starts_with(begin)).expect("a line");
+        line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
     }
 
-    /// Largest resident memory of Tidegate at full load, in MiB.
-    pub fn peak_mib(&self) -> Option<f64> {
-        let rounds =
-            self.compare.iter().filter(|figure| figure.path == super::rounds::HTTP).map(|figure| &figure.usage);
-        let runs = [&self.sustained, &self.long.as_ref().map(|long| long.run.clone())];
-        let peaks = rounds.map(|usage| usage.tidegate_peak_mib);
-        let all: Vec<f64> =
-            peaks.chain(runs.iter().filter_map(|run| Some(run.as_ref()?.usage.tidegate_peak_mib))).collect();
-        all.into_iter().reduce(f64::max)
+    #[test]
+    fn bounds_are_met_or_not_and_count_for_their_engine() {
+        let judged =
+            |ratio| line(&report(ratio).render(), "| compare | over HTTP / raw COPY | ratio | 0.600")[5..].to_owned();
+        assert_eq!(judged(0.9), ["-", "0.900, aim met"]);
+        assert_eq!(judged(0.7), ["-", "0.700, must met"]);
+        assert_eq!(judged(0.5), ["-", "0.500, **missed**"]);
+        let small = line(&report(0.9).render(), "| small |");
+        assert_eq!(small[5..], ["not measured", "not measured"]);
     }
-}
 
-/// The mean; none of nothing.
-pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let values: Vec<f64> = values.collect();
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / as_f64(values.len() as u64))
+    #[test]
+    fn names_are_rows_and_units_are_columns() {
+        let text = report(0.9).render();
+        assert_eq!(line(&text, "| timescale, compare | events/s"), ["timescale, compare", "events/s", "bytes/event"]);
+        assert_eq!(line(&text, "| Tidegate over HTTP, round 1"), ["Tidegate over HTTP, round 1", "139778", "83.4"]);
+        assert!(text.contains("Not measured: timescale, compare: UNNEST: no answer"), "{text}");
+    }
+
+    #[test]
+    fn a_part_that_is_measured_again_replaces_its_figures_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("report.json");
+        report(0.9).save(&path).expect("written");
+        let mut again = Report { commit: "other".into(), ..Report::default() };
+        assert!(again.merge(&path).is_err(), "of another commit");
+        again.commit.clear();
+        again.merge(&path).expect("of this commit");
+        let mut figures = Figures::of("postgres", "compare");
+        figures.add("over HTTP / raw COPY", "ratio", 1.0);
+        again.enter("postgres", "compare", figures);
+        again.enter("timescale", "compare", Figures::of("timescale", "compare"));
+        assert_eq!((again.figures.len(), again.figures[0].engine.as_str()), (1, "postgres"));
+    }
 }

@@ -2,71 +2,64 @@
 //! without, the rate rising until the rollups fall behind or take too much.
 
 use std::time::Duration;
+use tidegate::model::Kind;
 
-use super::analytics::{Ingested, Rollups, Step};
-use super::bodies::Template;
+use super::bounds::{LAG_BUCKETS_MAX, ROLLUPS_RATIO_MIN};
+use super::common::{BATCH_ROWS, Result, TENANTS};
 use super::dataset::{Dataset, Span};
 use super::feed::{Feed, Until};
+use super::figures::Figures;
 use super::lag::Watch;
-use super::machine::Server;
 use super::meter::Meter;
+use super::options::Options;
 use super::pause::{What, pause};
 use super::sender::Sender;
 use super::target::Target;
-use super::{BATCH_ROWS, Result, TENANTS, as_f64, runs};
+use super::templates::Template;
 
 /// Of each kind: more than are needed, so that waiting for a connection is no limit.
 const CONNECTIONS: usize = 8;
 /// Only what cannot be left out.
 const WITHOUT: &str = "rollups.levels=1h,1d";
 
-/// What is sent.
-pub struct Plan {
-    /// Samples a second at rate 1.
-    pub samples_per_second: f64,
-    /// Events a second at rate 1.
-    pub events_per_second: f64,
-    /// Multiples of these, rising.
-    pub rates: Vec<f64>,
-    /// Series of all tenants.
-    pub series: u64,
-    /// Of each run.
-    pub length: Duration,
-}
-
-/// Measures into `found`, rate by rate.
-pub async fn run(engine: &str, plan: &Plan, server: &mut Server, found: &mut Rollups) -> Result<()> {
-    let dataset = dataset(plan.series);
-    *found = Rollups { series: dataset.series_count(), length_s: plan.length.as_secs_f64(), steps: Vec::new() };
-    let mut target = Target::start(engine, TENANTS).await?;
-    *server = Server::of(&target).await?;
-    for rate in &plan.rates {
-        let (samples, events) = (plan.samples_per_second * rate, plan.events_per_second * rate);
+/// Measures rate by rate, until one is not kept up. The bounds are those of the highest that is, or of the first.
+pub async fn run(target: &mut Target, options: &Options, figures: &mut Figures) -> Result<()> {
+    let (dataset, length) = (dataset(options.rollup_series), options.rollup_length);
+    for (number, step) in options.rollup_steps.iter().enumerate() {
+        let samples = f64::from(options.rollup_rate) * step;
+        let rates = [samples, samples / 2.0];
+        let name = format!("{samples:.0} samples/s of {} series and half as many events", dataset.series_count());
         target.settings = vec![WITHOUT.to_owned()];
         target.fresh().await?;
-        let paused = pause(&target, What::Refreshes).await?;
-        let without = ingest(&target, &dataset, samples, events, plan.length).await?;
+        let paused = pause(target, What::Refreshes).await?;
+        let without = ingest(target, &dataset, rates, length, figures, &name, "without").await?;
         drop(paused);
-        // Its start sets the policies anew.
+        // Its start sets the policies again.
         target.settings.clear();
         target.fresh().await?;
-        let active = ingest(&target, &dataset, samples, events, plan.length).await?;
-        let step = Step { samples_per_second: samples, events_per_second: events, without, active };
-        println!(
-            "    {samples:.0} samples/s and {events:.0} events/s: {:.0} rows/s with rollups, {:.0} without, ratio {:.2}; \
-             lag up to {} buckets",
-            step.active.rate(),
-            step.without.rate(),
-            step.ratio(),
-            step.lag_buckets().map_or_else(|| "an unknown number of".to_owned(), |lag| format!("{lag:.2}"))
-        );
-        let good = step.is_good();
-        found.steps.push(step);
+        let with = ingest(target, &dataset, rates, length, figures, &name, "with all").await?;
+        let (ratio, lag) = (with.rate / without.rate, with.lag_buckets);
+        let good = ratio >= ROLLUPS_RATIO_MIN && lag.is_some_and(|lag| lag <= LAG_BUCKETS_MAX);
+        if good || number == 0 {
+            figures.add("with all rollups / without", "ratio", ratio);
+            figures.add("the same, at", "samples/s", samples);
+            if let Some(lag) = lag {
+                figures.add("lag of the slowest level", "buckets", lag);
+            }
+        }
         if !good {
             break;
         }
     }
-    target.stop()
+    Ok(())
+}
+
+/// What went in.
+struct Ingested {
+    /// Samples and events committed a second.
+    rate: f64,
+    /// The worst of any level; none when the run was too short for any to be told.
+    lag_buckets: Option<f64>,
 }
 
 /// The series that are sent; times and values are of the moment.
@@ -90,10 +83,18 @@ fn bodies(dataset: &Dataset) -> Vec<Template> {
         .collect()
 }
 
-async fn ingest(target: &Target, dataset: &Dataset, samples: f64, events: f64, length: Duration) -> Result<Ingested> {
+async fn ingest(
+    target: &Target,
+    dataset: &Dataset,
+    [samples, events]: [f64; 2],
+    length: Duration,
+    figures: &mut Figures,
+    name: &str,
+    rollups: &str,
+) -> Result<Ingested> {
     let sample_feed = Feed::in_turn(bodies(dataset), TENANTS, Until::Elapsed(length)).paced(samples);
-    let event_feed = runs::pool(BATCH_ROWS, Until::Elapsed(length)).paced(events);
-    let senders = (Sender::to(target, "/v1/metrics")?, Sender::new(target)?);
+    let event_feed = Feed::pool(BATCH_ROWS, Until::Elapsed(length)).paced(events);
+    let senders = (Sender::new(target, Kind::Metrics, &target.keys)?, Sender::new(target, Kind::Events, &target.keys)?);
     let watch = Watch::start(target).await?;
     let meter = Meter::start(target);
     let (samples, events) =
@@ -101,25 +102,24 @@ async fn ingest(target: &Target, dataset: &Dataset, samples: f64, events: f64, l
     let usage = meter.stop(target);
     let lags = watch.stop().await?;
     let (samples, events) = (samples?, events?);
-    target.check_stored_in("metrics", samples.accepted()).await?;
-    target.check_stored(events.accepted()).await?;
+    target.check_stored("metrics", samples.accepted()).await?;
+    target.check_stored("events", events.accepted()).await?;
     if samples.rejected + events.rejected > 0 {
         return Err(format!("{} samples and {} events were rejected", samples.rejected, events.rejected).into());
     }
-    println!(
-        "      {:.1} us of Tidegate and {:.1} us of PostgreSQL a row; p99 {:.1} and {:.1} ms",
-        usage.tidegate_cpu_s * 1e6 / as_f64(samples.events + events.events),
-        usage.postgres_cpu_s * 1e6 / as_f64(samples.events + events.events),
-        samples.latency_ms(990),
-        events.latency_ms(990)
-    );
-    Ok(Ingested {
-        rows: samples.committed + events.committed,
-        usage,
-        samples_p99_ms: samples.latency_ms(990),
-        events_p99_ms: events.latency_ms(990),
-        lags,
-    })
+    let (rows, run) = (samples.committed + events.committed, format!("{name}, {rollups}"));
+    usage.add(figures, &run, "row", rows);
+    let p99s = [("p99 ms, samples", samples.latencies.ms().p99), ("p99 ms, events", events.latencies.ms().p99)];
+    figures.add_all(&run, &p99s);
+    let mut worst: Option<f64> = None;
+    for (level, lag) in lags {
+        if let Some((most, last)) = lag.buckets(usage.elapsed_s) {
+            let values = [("buckets behind, at most", most), ("buckets behind, at the end", last)];
+            figures.add_all(&format!("{run}: {level}"), &values);
+            worst = Some(worst.unwrap_or(0.0).max(most));
+        }
+    }
+    Ok(Ingested { rate: usage.rate(rows), lag_buckets: worst })
 }
 
 #[cfg(test)]

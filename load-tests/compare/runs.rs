@@ -1,24 +1,25 @@
 //! Measurements over HTTP alone: full load for a while, latency at a rate, many small senders.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tidegate::load::Generator;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use tidegate::load::Connection;
+use tidegate::model::Kind;
 
-use super::bodies::templates;
+use super::ask::ask;
+use super::common::{BATCH_ROWS, Result, as_f64};
+use super::compact::compact;
 use super::feed::{Feed, Until};
-use super::http::{Connection, address};
-use super::meter::{Meter, Sampler, growth, unevenness};
-use super::report::{Latency, Run};
-use super::sender::Sender;
+use super::figures::Figures;
+use super::meter::{Meter, Sample, Sampler, Usage, flatness};
+use super::options::Options;
+use super::reads::{OPEN_DAY, no_dataset};
+use super::sender::{Sender, Sent, TIMEOUT};
 use super::target::Target;
-use super::{ASSETS, BATCH_ROWS, Result, SEED, TENANTS};
 
-/// Events of the bodies that are sent again and again with new timestamps and correlations.
-const POOL_EVENTS: u64 = 200_000;
-/// Pools fill, and the allocator finds its size, in this time.
-const WARM_UP: Duration = Duration::from_secs(15);
 /// Between two samples of memory and progress.
 const SAMPLE: Duration = Duration::from_secs(1);
 const LATENCY_BATCH: u64 = 100;
@@ -27,68 +28,110 @@ const LATENCY_CONNECTIONS: usize = 64;
 const SMALL_BATCH: u64 = 10;
 const SMALL_CONNECTIONS: usize = 200;
 
-/// Bodies of `batch` events for the tenants in turn.
-pub fn pool(batch: u64, until: Until) -> Feed {
-    let count = (POOL_EVENTS / batch).max(TENANTS as u64);
-    Feed::in_turn(templates(&Generator { seed: SEED, assets: ASSETS }, count, batch), TENANTS, until)
+/// One measurement over HTTP.
+pub struct Run {
+    pub sent: Sent,
+    pub usage: Usage,
+    pub samples: Vec<Sample>,
 }
 
-/// Sends a feed and measures it. Every event is looked for afterwards, besides the `before` that were there.
-pub async fn run(target: &Target, feed: Feed, batch: u64, connections: usize, before: u64) -> Result<Run> {
-    let run = send(target, feed, batch, connections).await?;
-    target.check_stored(before + run.sent.accepted()).await?;
+impl Run {
+    /// Sends a feed of events and measures it.
+    pub async fn of(target: &Target, feed: Feed, connections: usize) -> Result<Self> {
+        let sender = Sender::new(target, Kind::Events, &target.keys)?;
+        let sampler = Sampler::start(target.pid(), SAMPLE, Arc::clone(&sender.safe));
+        let meter = Meter::start(target);
+        let sent = sender.send(feed, connections).await?;
+        let usage = meter.stop(target);
+        Ok(Self { sent, usage, samples: sampler.stop().await? })
+    }
+
+    /// Events a second that were committed.
+    pub fn rate(&self) -> f64 {
+        self.usage.rate(self.sent.committed)
+    }
+
+    pub fn add(&self, figures: &mut Figures, name: &str) {
+        self.usage.add(figures, name, "event", self.sent.committed);
+        let ms = self.sent.latencies.ms();
+        figures.add_all(name, &[("p50 ms", ms.p50), ("p99 ms", ms.p99)]);
+        let (spooled, retries) = (as_f64(self.sent.spooled), as_f64(self.sent.retries));
+        figures.add_all(name, &[("spooled", spooled), ("retries", retries)]);
+        if let Some((farthest, growth)) = flatness(&self.samples) {
+            figures.add_all(name, &[("memory, farthest from median", farthest), ("memory, growth", growth)]);
+        }
+    }
+}
+
+/// Sends a feed to fresh tables and measures it; every event is looked for afterwards.
+pub async fn measure(
+    target: &mut Target,
+    feed: Feed,
+    connections: usize,
+    figures: &mut Figures,
+    name: &str,
+) -> Result<Run> {
+    target.fresh().await?;
+    let run = Run::of(target, feed, connections).await?;
+    target.check_stored("events", run.sent.accepted()).await?;
+    run.add(figures, name);
+    if let Some(rows) = rows_per_batch(target).await {
+        figures.add(name, "rows/batch", rows);
+    }
     Ok(run)
 }
 
-/// The same for a caller that looks for the events itself.
-pub async fn send(target: &Target, feed: Feed, batch: u64, connections: usize) -> Result<Run> {
-    let sender = Sender::new(target)?;
-    let safe = Arc::clone(&sender.safe);
-    let sampler = Sampler::start(target.pid(), SAMPLE, move || safe.load(Ordering::Relaxed));
-    let meter = Meter::start(target);
-    let sent = sender.send(feed, connections).await?;
-    let usage = meter.stop(target);
-    let samples = sampler.stop().await?;
-    Ok(Run {
-        batch,
-        connections,
-        p50_ms: sent.latency_ms(500),
-        p99_ms: sent.latency_ms(990),
-        sent,
-        usage,
-        memory_unevenness: unevenness(&samples, WARM_UP),
-        memory_growth: growth(&samples, WARM_UP),
-        samples,
-        rows_per_batch: rows_per_batch(target).await,
-    })
+/// Full load in batches of a thousand; then what its table takes and answers, as written and compacted.
+pub async fn sustained(target: &mut Target, options: &Options, figures: &mut Figures) -> Result<()> {
+    let feed = Feed::pool(BATCH_ROWS, Until::Elapsed(options.sustained));
+    let events = measure(target, feed, options.connections, figures, "full load").await?.sent.accepted();
+    for state in ["hot", "compacted"] {
+        if state == "compacted" {
+            if !target.is_timescale() {
+                break;
+            }
+            compact(target, Kind::Events, figures).await?;
+            target.check_stored("events", events).await?;
+        }
+        figures.add(&format!("stored, {state}"), "bytes/event", target.bytes_per_event(events).await?);
+        for read in &OPEN_DAY {
+            ask(target, no_dataset(), read, state, 1, options.reads(), figures).await?;
+        }
+    }
+    Ok(())
 }
 
-/// Full load in batches of a thousand for `length`, on fresh tables.
-pub async fn sustained(target: &mut Target, length: Duration, connections: usize) -> Result<Run> {
-    target.fresh().await?;
-    run(target, pool(BATCH_ROWS, Until::Elapsed(length)), BATCH_ROWS, connections, 0).await
+/// Batches of a hundred at half of `maximum` events a second; where that is unknown, full load finds it.
+pub async fn latency(
+    target: &mut Target,
+    options: &Options,
+    maximum: Option<f64>,
+    figures: &mut Figures,
+) -> Result<()> {
+    let length = options.short();
+    let maximum = match maximum {
+        Some(maximum) => maximum,
+        None => {
+            let feed = Feed::pool(BATCH_ROWS, Until::Elapsed(length));
+            measure(target, feed, options.connections, figures, "the maximum rate").await?.rate()
+        }
+    };
+    let feed = Feed::pool(LATENCY_BATCH, Until::Elapsed(length)).paced(maximum / 2.0);
+    measure(target, feed, LATENCY_CONNECTIONS, figures, "half the maximum rate").await?;
+    Ok(())
 }
 
-/// Batches of a hundred at half of `maximum` events a second.
-pub async fn latency(target: &mut Target, maximum: f64, length: Duration) -> Result<Latency> {
-    target.fresh().await?;
-    let rate = maximum / 2.0;
-    let feed = pool(LATENCY_BATCH, Until::Elapsed(length)).paced(rate);
-    Ok(Latency { maximum, rate, run: run(target, feed, LATENCY_BATCH, LATENCY_CONNECTIONS, 0).await? })
-}
-
-/// Two hundred connections, ten events a request.
-pub async fn small(target: &mut Target, length: Duration) -> Result<Run> {
-    target.fresh().await?;
-    let feed = pool(SMALL_BATCH, Until::Elapsed(length));
-    run(target, feed, SMALL_BATCH, SMALL_CONNECTIONS, 0).await
+pub async fn small(target: &mut Target, length: Duration, figures: &mut Figures) -> Result<()> {
+    let feed = Feed::pool(SMALL_BATCH, Until::Elapsed(length));
+    measure(target, feed, SMALL_CONNECTIONS, figures, "200 connections, 10 events a request").await?;
+    Ok(())
 }
 
 /// Mean of the histogram `tidegate_batch_rows`; none when there is no such metric.
 async fn rows_per_batch(target: &Target) -> Option<f64> {
-    let mut connection = Connection::open(address(&target.url).ok()?).await.ok()?;
-    let reply = connection.exchange(b"GET /metrics HTTP/1.1\r\nHost: tidegate\r\n\r\n").await.ok()?;
-    let text = String::from_utf8(reply.body).ok()?;
+    let request = Request::get(target.endpoint.path("/metrics").ok()?).body(Full::<Bytes>::default()).ok()?;
+    let reply = Connection::new(Arc::clone(&target.endpoint)).send(request, TIMEOUT).await.ok()?;
+    let text = std::str::from_utf8(&reply.body).ok()?;
     let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
     Some(value("tidegate_batch_rows_sum")? / value("tidegate_batch_rows_count")?)
 }

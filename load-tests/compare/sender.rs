@@ -9,26 +9,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::{Request, Uri};
+use serde::Deserialize;
+use tidegate::load::{Connection, Endpoint, Latencies, Reply};
+use tidegate::model::Kind;
 use uuid::Uuid;
 
+use super::common::Result;
 use super::feed::{Feed, Shot};
-use super::http::{Connection, Reply, address, head};
 use super::target::Target;
-use super::{Result, as_f64};
 
 /// Attempts of one request; a server that refuses longer than this is not measured.
 const ATTEMPTS_MAX: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Retry-After is obeyed up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Longer than any deadline of the server.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The books of one measurement.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Sent {
-    /// Requests answered for good.
-    pub requests: u64,
-    /// Events in them.
+    /// Events in requests that were answered for good.
     pub events: u64,
     /// Events that were in the database when the answer came.
     pub committed: u64,
@@ -40,9 +45,7 @@ pub struct Sent {
     pub retries: u64,
     /// Answers by status.
     pub statuses: BTreeMap<u16, u64>,
-    /// Latency of every request, in microseconds, sorted.
-    #[serde(skip)]
-    pub latencies_us: Vec<u64>,
+    pub latencies: Latencies,
 }
 
 #[derive(Deserialize)]
@@ -54,42 +57,31 @@ struct Answer {
 
 /// What a sender needs to know of the server.
 pub struct Sender {
-    address: std::net::SocketAddr,
-    heads: Vec<String>,
+    endpoint: Arc<Endpoint>,
+    path: Uri,
+    authorizations: Vec<HeaderValue>,
     run: String,
-    /// What is refused for the moment is not sent again.
     takes_no: bool,
     /// Events answered so far: what others watch while it runs.
     pub safe: Arc<AtomicU64>,
 }
 
 impl Sender {
-    /// Of events, for the tenants of `target`, whose numbers are those of the feed.
-    pub fn new(target: &Target) -> Result<Self> {
-        Self::to(target, "/v1/events")
-    }
-
-    /// The same of what `path` takes.
-    pub fn to(target: &Target, path: &str) -> Result<Self> {
-        Self::with(target, path, &target.keys, false)
-    }
-
-    /// Of events with one key; it takes no for an answer: what is refused is not sent again, nor counted but by its status.
-    pub fn that_takes_no(target: &Target, key: &str) -> Result<Self> {
-        Self::with(target, "/v1/events", &[key.to_owned()], true)
-    }
-
-    fn with(target: &Target, path: &str, keys: &[String], takes_no: bool) -> Result<Self> {
-        let host = target.url.trim_start_matches("http://");
-        let head =
-            |key: &String| head("POST", path, host, key) + "Content-Type: application/x-ndjson\r\nIdempotency-Key: ";
+    /// Of the tenants with these keys, whose numbers are those of the feed.
+    pub fn new(target: &Target, kind: Kind, keys: &[String]) -> Result<Self> {
         Ok(Self {
-            address: address(&target.url)?,
-            heads: keys.iter().map(head).collect(),
+            endpoint: Arc::clone(&target.endpoint),
+            path: target.endpoint.path(&format!("/v1/{}", kind.table()))?,
+            authorizations: keys.iter().map(|key| bearer(key)).collect::<Result<_>>()?,
             run: Uuid::now_v7().simple().to_string(),
-            takes_no,
+            takes_no: false,
             safe: Arc::default(),
         })
+    }
+
+    /// What is refused is not sent again, nor counted but by its status.
+    pub fn that_takes_no(self) -> Self {
+        Self { takes_no: true, ..self }
     }
 
     /// Sends all of `feed` on `connections` connections.
@@ -104,61 +96,65 @@ impl Sender {
         while let Some(worker) = workers.join_next().await {
             total.merge(worker??);
         }
-        total.latencies_us.sort_unstable();
         Ok(total)
     }
 
     async fn work(&self, feed: &Feed, started: Instant) -> Result<Sent> {
-        let (mut sent, mut request) = (Sent::default(), Vec::new());
-        let mut connection = Connection::open(self.address).await?;
+        let mut sent = Sent::default();
+        let mut connection = Connection::new(Arc::clone(&self.endpoint));
         while let Some(shot) = feed.take(started) {
             if let Some(due) = shot.due {
                 tokio::time::sleep_until((started + due).into()).await;
             }
             let due = shot.due.map_or_else(Instant::now, |due| started + due);
-            self.write(&mut request, &shot);
-            let reply = self.deliver(&mut connection, &request, &mut sent).await?;
-            if self.takes_no && is_for_the_moment(reply.status) {
+            let reply = self.deliver(&mut connection, &shot, &mut sent).await?;
+            if self.takes_no && is_for_the_moment(reply.status.as_u16()) {
                 continue;
             }
-            sent.latencies_us.push(u64::try_from(due.elapsed().as_micros())?);
+            sent.latencies.record(due.elapsed());
             let safe = sent.count(shot.template.events, &reply)?;
             self.safe.fetch_add(safe, Ordering::Relaxed);
         }
         Ok(sent)
     }
 
-    fn write(&self, request: &mut Vec<u8>, shot: &Shot<'_>) {
-        request.clear();
-        request.extend_from_slice(self.heads[shot.tenant].as_bytes());
-        let (run, number, length) = (&self.run, shot.number, shot.template.len());
-        request.extend_from_slice(format!("{run}-{number}\r\nContent-Length: {length}\r\n\r\n").as_bytes());
-        shot.template.append_now(request, shot.round);
-    }
-
-    async fn deliver(&self, connection: &mut Connection, request: &[u8], sent: &mut Sent) -> Result<Reply> {
+    async fn deliver(&self, connection: &mut Connection, shot: &Shot<'_>, sent: &mut Sent) -> Result<Reply> {
+        let mut body = Vec::new();
+        shot.template.append_now(&mut body, shot.round);
+        let body = Bytes::from(body);
+        let key = format!("{}-{}", self.run, shot.number);
         let mut last = String::new();
         for attempt in 0..ATTEMPTS_MAX {
             sent.retries += u64::from(attempt > 0);
-            match connection.exchange(request).await {
+            let request = Request::post(self.path.clone())
+                .header(AUTHORIZATION, &self.authorizations[shot.tenant])
+                .header(CONTENT_TYPE, "application/x-ndjson")
+                .header("idempotency-key", &key)
+                .body(Full::new(body.clone()))?;
+            let pause = match connection.send(request, TIMEOUT).await {
                 Ok(reply) => {
-                    *sent.statuses.entry(reply.status).or_default() += 1;
-                    if self.takes_no || !is_for_the_moment(reply.status) {
+                    let status = reply.status.as_u16();
+                    *sent.statuses.entry(status).or_default() += 1;
+                    if self.takes_no || !is_for_the_moment(status) {
                         return Ok(reply);
                     }
-                    let pause = reply.retry_after_s.map_or(PAUSE, Duration::from_secs);
-                    tokio::time::sleep(pause.min(PAUSE_MAX)).await;
                     last = String::from_utf8_lossy(&reply.body).into_owned();
+                    reply.retry_after()
                 }
-                Err(error) => {
-                    last = error.to_string();
-                    tokio::time::sleep(PAUSE).await;
-                    *connection = Connection::open(self.address).await?;
+                Err(lost) => {
+                    last = lost.to_string();
+                    None
                 }
-            }
+            };
+            tokio::time::sleep(pause.unwrap_or(PAUSE).min(PAUSE_MAX)).await;
         }
         Err(format!("a request was not taken in {ATTEMPTS_MAX} attempts, at last: {last}").into())
     }
+}
+
+/// The value of Authorization.
+pub fn bearer(key: &str) -> Result<HeaderValue> {
+    Ok(HeaderValue::from_str(&format!("Bearer {key}"))?)
 }
 
 /// Whether the same request may be taken a little later.
@@ -174,7 +170,6 @@ impl Sent {
         if answer.accepted + answer.rejected != events {
             return Err(format!("{events} events sent, but {}", unexpected()).into());
         }
-        self.requests += 1;
         self.events += events;
         self.rejected += answer.rejected;
         let account = if answer.status == "spooled" { &mut self.spooled } else { &mut self.committed };
@@ -183,7 +178,6 @@ impl Sent {
     }
 
     fn merge(&mut self, other: Self) {
-        self.requests += other.requests;
         self.events += other.events;
         self.committed += other.committed;
         self.spooled += other.spooled;
@@ -192,56 +186,32 @@ impl Sent {
         for (status, count) in other.statuses {
             *self.statuses.entry(status).or_default() += count;
         }
-        self.latencies_us.extend(other.latencies_us);
+        self.latencies.merge(&other.latencies);
     }
 
     /// Events that the server promised to keep.
     pub fn accepted(&self) -> u64 {
         self.committed + self.spooled
     }
-
-    /// The latency that `permille` of all requests did not exceed, in milliseconds; 0 without requests.
-    pub fn latency_ms(&self, permille: usize) -> f64 {
-        percentile(&self.latencies_us, permille).map_or(0.0, |us| as_f64(us) / 1000.0)
-    }
-}
-
-/// The smallest of some sorted values that `permille` of them do not exceed.
-pub fn percentile<T: Copy>(sorted: &[T], permille: usize) -> Option<T> {
-    let rank = (sorted.len() * permille).div_ceil(1000).max(1);
-    sorted.get(rank - 1).copied()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn reply(status: u16, body: &str) -> Reply {
-        Reply { status, retry_after_s: None, body: body.as_bytes().to_vec() }
+    fn reply(status: u16, body: &'static str) -> Reply {
+        let status = hyper::StatusCode::from_u16(status).expect("a status");
+        Reply { status, headers: hyper::HeaderMap::new(), body: Bytes::from_static(body.as_bytes()) }
     }
 
     #[test]
-    fn answers_are_entered_where_they_belong() {
+    fn answers_are_entered_where_they_belong_and_none_may_leave_events_out() {
         let mut sent = Sent::default();
-        let committed = reply(200, r#"{"status":"committed","accepted":9,"rejected":1}"#);
-        let spooled = reply(202, r#"{"status":"spooled","accepted":10,"rejected":0}"#);
-        assert_eq!(sent.count(10, &committed).expect("ten"), 9);
-        assert_eq!(sent.count(10, &spooled).expect("ten"), 10);
+        let mut count = |status, body| sent.count(10, &reply(status, body));
+        assert_eq!(count(200, r#"{"status":"committed","accepted":9,"rejected":1}"#).expect("ten"), 9);
+        assert_eq!(count(202, r#"{"status":"spooled","accepted":10,"rejected":0}"#).expect("ten"), 10);
+        assert!(count(200, r#"{"status":"committed","accepted":9,"rejected":0}"#).is_err());
+        assert!(count(401, r#"{"status":401,"code":"unauthorized"}"#).is_err());
         assert_eq!((sent.committed, sent.spooled, sent.rejected, sent.accepted()), (9, 10, 1, 19));
-    }
-
-    #[test]
-    fn an_answer_that_leaves_events_out_ends_the_measurement() {
-        let mut sent = Sent::default();
-        assert!(sent.count(10, &reply(200, r#"{"status":"committed","accepted":9,"rejected":0}"#)).is_err());
-        assert!(sent.count(10, &reply(401, r#"{"status":401,"code":"unauthorized"}"#)).is_err());
-        assert_eq!(sent.accepted(), 0);
-    }
-
-    #[test]
-    fn percentiles_are_of_the_nearest_rank() {
-        let values: Vec<u64> = (1..=200).collect();
-        assert_eq!([1, 500, 990, 1000].map(|p| percentile(&values, p)), [1, 100, 198, 200].map(Some));
-        assert_eq!(percentile::<u64>(&[], 500), None);
     }
 }

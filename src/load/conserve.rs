@@ -6,12 +6,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
-use serde::Serialize;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::options::Kind;
-use super::report::{LoadReport, Receipt};
+use super::report::{Conservation, LoadReport, Mismatch, Receipt};
 
 /// Receipts asked for at once. Sorted by time first, so that each query reads its own few chunks of the table.
 const RECEIPTS_PER_QUERY: usize = 500;
@@ -31,37 +30,6 @@ const METRICS_SQL: &str = "SELECT count(*) FROM metrics \
 const TENANTS_SQL: &str = "SELECT DISTINCT tenant_id FROM ingest_ledger WHERE receipt = ANY($1::uuid[])";
 /// From making a receipt to noting when the request was received, at most.
 const RECEIVED_US_MAX: i64 = 1_000_000;
-
-/// What the server promised, and what the database holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Conservation {
-    /// Items accepted, over distinct receipts.
-    pub expected: u64,
-    /// Rows found of these receipts.
-    pub found: u64,
-    /// Items that the server answered as spooled and that are not in the database yet. Not an error.
-    pub still_spooled: u64,
-    /// Items rejected, over distinct receipts.
-    pub rejected_expected: u64,
-    /// Dead letters found with these receipts.
-    pub rejected_found: u64,
-    /// Everything is where it was promised to be.
-    pub ok: bool,
-    /// Receipts with too few or too many rows.
-    pub mismatched_receipts: u64,
-    /// The first of them.
-    pub mismatches: Vec<Mismatch>,
-    /// What was not checked, and why.
-    pub note: Option<String>,
-}
-
-/// A request whose rows are not as many as were accepted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Mismatch {
-    pub receipt: Uuid,
-    pub expected: u64,
-    pub found: u64,
-}
 
 /// Compares a report with the database behind the server. The client needs to see all tenants' rows. Spooled items that
 /// have not arrived yet are counted apart; ask again later until `still_spooled` is 0 for the full proof.
@@ -159,17 +127,8 @@ fn compare(receipts: &[Receipt], found: &Found, dead_letters: u64) -> Conservati
     let rejected_expected = receipts.iter().map(|receipt| receipt.rejected).sum();
     let spooled_rejections: u64 =
         receipts.iter().filter(|receipt| receipt.spooled).map(|receipt| receipt.rejected).sum();
-    let mut result = Conservation {
-        expected,
-        found: 0,
-        still_spooled: 0,
-        rejected_expected,
-        rejected_found: dead_letters,
-        ok: false,
-        mismatched_receipts: 0,
-        mismatches: Vec::new(),
-        note: None,
-    };
+    let mut result =
+        Conservation { expected, rejected_expected, rejected_found: dead_letters, ..Conservation::default() };
     let mut all_there = true;
     match found {
         Found::Each(rows) => {

@@ -12,11 +12,11 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_body_util::Full;
-use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Uri};
 use serde::Deserialize;
 
-use super::client::{Connection, Lost, Reply, Target};
+use super::client::{Connection, Endpoint, Lost, Reply};
 use super::feed::Job;
 use super::report::{Answer, Tally};
 use crate::rng::Rng;
@@ -53,7 +53,7 @@ impl Default for Policy {
 
 /// What all requests of a run have in common.
 pub(crate) struct Envelope {
-    pub(crate) target: Arc<Target>,
+    pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) path: Uri,
     /// `Authorization` values, one a tenant.
     pub(crate) authorizations: Vec<HeaderValue>,
@@ -94,7 +94,7 @@ pub(crate) struct Courier {
 
 impl Courier {
     pub(crate) fn new(envelope: Arc<Envelope>, worker: u64) -> Self {
-        let connection = Connection::new(envelope.target.clone());
+        let connection = Connection::new(envelope.endpoint.clone());
         Self { envelope, connection, jitter: Rng::new(worker) }
     }
 
@@ -134,7 +134,7 @@ impl Courier {
                         return Delivered::Counted;
                     }
                     let (code, message) = explain(&reply);
-                    (Some(status), code, message, may_retry(status, keyed), reply.retry_after)
+                    (Some(status), code, message, may_retry(status, keyed), reply.retry_after())
                 }
                 Err(Lost { maybe_sent, message }) => {
                     tally.unanswered(&message);
@@ -145,7 +145,7 @@ impl Courier {
                 tally.fail(job.events, status, &code, &message);
                 return if status.is_some() && !retry { Delivered::Refused } else { Delivered::Failed };
             }
-            tally.retries += 1;
+            tally.report.retries += 1;
             tokio::time::sleep(self.pause(attempt, retry_after)).await;
             attempt += 1;
         }
@@ -167,9 +167,8 @@ impl Envelope {
     fn request(&self, job: &Job, body: Bytes) -> Request<Full<Bytes>> {
         let tenant = usize::try_from(job.number % self.authorizations.len() as u64).expect("less than a length");
         let mut request = Request::post(self.path.clone())
-            .header(HOST, &self.target.authority)
             .header(AUTHORIZATION, &self.authorizations[tenant])
-            .header(CONTENT_TYPE, job.media.name());
+            .header(CONTENT_TYPE, job.format.media_type());
         if self.gzip {
             request = request.header(CONTENT_ENCODING, "gzip");
         }

@@ -9,22 +9,6 @@ use super::generate::Generator;
 use super::options::{Format, Kind};
 use super::samples::SampleGenerator;
 
-/// The media type of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Media {
-    Json,
-    Ndjson,
-}
-
-impl Media {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Ndjson => "application/x-ndjson",
-        }
-    }
-}
-
 /// The oldest and newest timestamp of some items, in microseconds; open when some item's time is not known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
@@ -71,7 +55,7 @@ pub(crate) struct Job {
     pub(crate) number: u64,
     pub(crate) events: u64,
     pub(crate) body: Vec<u8>,
-    pub(crate) media: Media,
+    pub(crate) format: Format,
     pub(crate) span: Span,
     /// An item of it may make several rows: a metric with `values`.
     pub(crate) spread: bool,
@@ -146,11 +130,7 @@ impl Claim {
                 let mut span = Span::default();
                 span.include(first_us);
                 span.include(first_us + length_us - 1);
-                let media = match shared.format {
-                    Format::Json => Media::Json,
-                    Format::Ndjson => Media::Ndjson,
-                };
-                Job { number, events, body: buffer, media, span, spread: false }
+                Job { number, events, body: buffer, format, span, spread: false }
             }
         }
     }

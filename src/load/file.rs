@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::feed::{Job, Media, Span};
+use super::feed::{Job, Span};
 use super::options::{Format, Kind};
 use super::shift::{Shifts, Stamp, scan};
 use crate::limits::MIB;
@@ -138,17 +138,17 @@ impl Batches {
         if events == 0 {
             return Ok(None);
         }
-        let media = if self.format == Format::Json && all_json {
+        let format = if self.format == Format::Json && all_json {
             // No line holds a line feed, so each one here ends a line.
             body.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b',');
             *body.last_mut().expect("the bracket is there") = b']';
-            Media::Json
+            Format::Json
         } else {
             // One line that is not JSON would spoil an array for all its neighbours.
             body.remove(0);
-            Media::Ndjson
+            Format::Ndjson
         };
-        let job = Job { number: self.number, events, body, media, span, spread };
+        let job = Job { number: self.number, events, body, format, span, spread };
         self.number += 1;
         self.left -= events;
         Ok(Some(job))
@@ -191,8 +191,8 @@ mod tests {
     fn arrays_where_all_lines_are_json_and_lines_where_not() {
         let content = b"{\"a\":1}\n{\"b\":2}\nnot json\n{\"c\":3}\n";
         let jobs = batches(file(content).path(), Kind::Events, Format::Json, 2, None);
-        assert_eq!((jobs[0].media, jobs[0].body.as_slice()), (Media::Json, b"[{\"a\":1},{\"b\":2}]".as_slice()));
-        assert_eq!((jobs[1].media, jobs[1].body.as_slice()), (Media::Ndjson, b"not json\n{\"c\":3}\n".as_slice()));
+        assert_eq!((jobs[0].format, jobs[0].body.as_slice()), (Format::Json, b"[{\"a\":1},{\"b\":2}]".as_slice()));
+        assert_eq!((jobs[1].format, jobs[1].body.as_slice()), (Format::Ndjson, b"not json\n{\"c\":3}\n".as_slice()));
     }
 
     #[test]

@@ -85,89 +85,93 @@ impl Generator {
     /// Appends a whole body of `events` events to `out`. Their timestamps are `first_us` and the microseconds after it.
     pub fn append(&self, out: &mut Vec<u8>, format: Format, number: u64, events: u64, first_us: i64) {
         let mut rng = Rng::for_batch(self.seed, number);
-        let mut clock = Clock::default();
         // A correlation ties together a few neighbouring events, as one user's request does.
         let mut correlation = [rng.next(), rng.next()];
-        let (open, between, close): (&[u8], &[u8], &[u8]) = match format {
-            Format::Json => (b"[", b",", b"]"),
-            Format::Ndjson => (b"", b"\n", b"\n"),
-        };
-        out.extend_from_slice(open);
-        for (at_us, index) in (first_us..).zip(0..events) {
-            if index > 0 {
-                out.extend_from_slice(between);
-            }
+        write_body(out, format, events, first_us, |out, timestamp| {
             if rng.chance(20) {
                 correlation = [rng.next(), rng.next()];
             }
-            self.append_event(out, &mut rng, clock.text(at_us), correlation);
-        }
-        out.extend_from_slice(close);
+            self.append_event(out, &mut rng, timestamp, correlation);
+        });
     }
 
     fn append_event(&self, out: &mut Vec<u8>, rng: &mut Rng, timestamp: &[u8], correlation: [u64; 2]) {
         let shape = rng.pick(&SHAPES);
         // 90 % fine, 7 % the caller's fault, 3 % ours.
-        let (severity, status): (&[u8], u32) = match rng.below(100) {
-            0..90 => (b"info", *rng.pick(&[200, 200, 200, 201, 204])),
-            90..97 => (b"warning", *rng.pick(&[400, 404, 409, 429])),
-            _ => (b"error", *rng.pick(&[500, 502, 503])),
+        let (severity, status) = match rng.below(100) {
+            0..90 => ("info", *rng.pick(&[200, 200, 200, 201, 204])),
+            90..97 => ("warning", *rng.pick(&[400, 404, 409, 429])),
+            _ => ("error", *rng.pick(&[500, 502, 503])),
         };
-        let environment: &[u8] = if rng.chance(85) { b"production" } else { b"staging" };
+        let environment = if rng.chance(85) { "production" } else { "staging" };
         out.extend_from_slice(b"{\"timestamp\":\"");
         out.extend_from_slice(timestamp);
-        out.extend_from_slice(b"\",\"source_module\":\"");
-        out.extend_from_slice(shape.source_module.as_bytes());
-        out.extend_from_slice(b"\",\"event_type\":\"");
-        out.extend_from_slice(shape.event_type.as_bytes());
-        out.extend_from_slice(b"\",\"severity\":\"");
-        out.extend_from_slice(severity);
-        out.extend_from_slice(b"\",\"environment\":\"");
-        out.extend_from_slice(environment);
-        out.extend_from_slice(b"\",\"asset_id\":\"asset-");
+        put(out, &["\",\"source_module\":\"", shape.source_module, "\",\"event_type\":\"", shape.event_type]);
+        put(out, &["\",\"severity\":\"", severity, "\",\"environment\":\"", environment]);
+        put(out, &["\",\"asset_id\":\"asset-"]);
         append_number(out, rng.below(self.assets), 5);
         if rng.chance(30) {
-            out.extend_from_slice(b"\",\"correlation_id\":\"");
+            put(out, &["\",\"correlation_id\":\""]);
             append_uuid(out, correlation);
         }
         if rng.chance(40) {
-            out.extend_from_slice(b"\",\"trace_id\":\"");
+            put(out, &["\",\"trace_id\":\""]);
             append_hex(out, rng.next(), 16);
             append_hex(out, rng.next(), 16);
         }
-        out.extend_from_slice(b"\",\"payload\":{\"method\":\"");
-        out.extend_from_slice(shape.method.as_bytes());
-        out.extend_from_slice(b"\",\"path\":\"");
-        out.extend_from_slice(shape.path.as_bytes());
+        put(out, &["\",\"payload\":{\"method\":\"", shape.method, "\",\"path\":\"", shape.path]);
         append_number(out, rng.below(1_000_000), 6);
-        out.extend_from_slice(b"\",\"status\":");
+        put(out, &["\",\"status\":"]);
         append_number(out, status, 1);
-        out.extend_from_slice(b",\"latency_ms\":");
+        put(out, &[",\"latency_ms\":"]);
         // The smaller of two draws: most are fast, a few are slow.
-        let latency_us = rng.below(250_000).min(rng.below(250_000));
-        append_number(out, latency_us / 1000, 1);
-        out.push(b'.');
-        append_number(out, latency_us % 1000, 3);
-        out.extend_from_slice(b",\"region\":\"");
-        out.extend_from_slice(rng.pick(&REGIONS).as_bytes());
-        out.extend_from_slice(b"\",\"bytes\":");
+        append_thousandths(out, rng.below(250_000).min(rng.below(250_000)));
+        let region = *rng.pick(&REGIONS);
+        put(out, &[",\"region\":\"", region, "\",\"bytes\":"]);
         append_number(out, rng.below(65_536), 1);
-        out.extend_from_slice(b",\"message\":\"");
-        out.extend_from_slice(shape.message.as_bytes());
-        out.extend_from_slice(b"\"}}");
+        put(out, &[",\"message\":\"", shape.message, "\"}}"]);
     }
+}
+
+/// Appends a body of `items` items, each written by `append`, whose timestamps are a microsecond apart.
+pub(super) fn write_body(
+    out: &mut Vec<u8>,
+    format: Format,
+    items: u64,
+    first_us: i64,
+    mut append: impl FnMut(&mut Vec<u8>, &[u8]),
+) {
+    let mut clock = Clock::default();
+    let (open, between, close): (&[u8], &[u8], &[u8]) = match format {
+        Format::Json => (b"[", b",", b"]"),
+        Format::Ndjson => (b"", b"\n", b"\n"),
+    };
+    out.extend_from_slice(open);
+    for (at_us, index) in (first_us..).zip(0..items) {
+        if index > 0 {
+            out.extend_from_slice(between);
+        }
+        append(out, clock.text(at_us));
+    }
+    out.extend_from_slice(close);
+}
+
+/// Appends some texts, one behind the other.
+pub(super) fn put(out: &mut Vec<u8>, texts: &[&str]) {
+    texts.iter().for_each(|text| out.extend_from_slice(text.as_bytes()));
 }
 
 /// The text of rising timestamps: the date is written once a second, the fraction once an event.
 #[derive(Default)]
-pub(super) struct Clock {
+pub struct Clock {
     second: Option<i64>,
     /// `2026-01-31T12:34:56.000000Z`
     text: Vec<u8>,
 }
 
 impl Clock {
-    pub(super) fn text(&mut self, at_us: i64) -> &[u8] {
+    /// `2026-01-31T12:34:56.000000Z`
+    pub fn text(&mut self, at_us: i64) -> &[u8] {
         let second = at_us.div_euclid(1_000_000);
         if self.second != Some(second) {
             let at = jiff::Timestamp::from_second(second).expect("the clock is within the years 1 to 9999");
@@ -194,6 +198,13 @@ pub(super) fn append_number(out: &mut Vec<u8>, mut value: u32, width: usize) {
         value /= 10;
     }
     out.extend_from_slice(&digits[start.min(digits.len() - width)..]);
+}
+
+/// Appends a number of thousandths as a decimal.
+pub(super) fn append_thousandths(out: &mut Vec<u8>, value: u32) {
+    append_number(out, value / 1000, 1);
+    out.push(b'.');
+    append_number(out, value % 1000, 3);
 }
 
 /// Appends the lowest `digits` hexadecimal digits of `value`.

@@ -15,7 +15,7 @@ mod deliver;
 mod feed;
 mod file;
 mod generate;
-mod histogram;
+mod latency;
 mod options;
 mod pace;
 mod progress;
@@ -28,9 +28,11 @@ mod test_server;
 #[cfg(test)]
 mod tests;
 
-pub use conserve::{Conservation, Mismatch, check_conservation};
-pub use generate::Generator;
+pub use client::{Connection, Endpoint, Lost, Reply};
+pub use conserve::check_conservation;
+pub use generate::{Clock, Generator};
+pub use latency::{Latencies, LatencyMs};
 pub use options::{ASSETS_DEFAULT, Format, Kind, LoadOptions, Rate, Source, parse_duration};
-pub use report::{ErrorSample, LatencyMs, LoadReport, Receipt};
+pub use report::{Conservation, ErrorSample, LoadReport, Mismatch, Receipt};
 pub use run::{LoadError, run};
 pub use samples::SampleGenerator;

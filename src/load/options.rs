@@ -65,14 +65,31 @@ pub enum Format {
     Ndjson,
 }
 
+impl Format {
+    pub(crate) fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Ndjson => "application/x-ndjson",
+        }
+    }
+}
+
 /// What the items are, and so where they are posted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// `POST /v1/events`
+    #[default]
     Events,
-    /// `POST /v1/metrics`
     Metrics,
+}
+
+impl Kind {
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Events => "/v1/events",
+            Self::Metrics => "/v1/metrics",
+        }
+    }
 }
 
 /// Where the items come from.

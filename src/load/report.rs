@@ -6,9 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::conserve::Conservation;
 use super::feed::{Job, Span};
-use super::histogram::Histogram;
+use super::latency::{Latencies, LatencyMs};
 use super::options::Kind;
 
 /// Different errors that a report shows; each is counted.
@@ -17,7 +16,7 @@ const ERRORS_SHOWN_MAX: usize = 10;
 const MESSAGE_CHARS_MAX: usize = 200;
 
 /// What a run did. `sent = committed + spooled + duplicates + rejected + failed_events`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct LoadReport {
     /// What the items were.
     pub kind: Kind,
@@ -68,16 +67,6 @@ pub struct LoadReport {
     pub conservation: Option<Conservation>,
 }
 
-/// Percentiles in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names say it")]
-pub struct LatencyMs {
-    pub p50: f64,
-    pub p95: f64,
-    pub p99: f64,
-    pub max: f64,
-}
-
 /// One kind of error.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ErrorSample {
@@ -106,6 +95,37 @@ pub struct Receipt {
     pub span_us: Option<(i64, i64)>,
 }
 
+/// What the server promised, and what the database holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Conservation {
+    /// Items accepted, over distinct receipts.
+    pub expected: u64,
+    /// Rows found of these receipts.
+    pub found: u64,
+    /// Items that the server answered as spooled and that are not in the database yet. Not an error.
+    pub still_spooled: u64,
+    /// Items rejected, over distinct receipts.
+    pub rejected_expected: u64,
+    /// Dead letters found with these receipts.
+    pub rejected_found: u64,
+    /// Everything is where it was promised to be.
+    pub ok: bool,
+    /// Receipts with too few or too many rows.
+    pub mismatched_receipts: u64,
+    /// The first of them.
+    pub mismatches: Vec<Mismatch>,
+    /// What was not checked, and why.
+    pub note: Option<String>,
+}
+
+/// A request whose rows are not as many as were accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mismatch {
+    pub receipt: Uuid,
+    pub expected: u64,
+    pub found: u64,
+}
+
 /// The server's answer to an accepted or wholly rejected request.
 #[derive(Deserialize)]
 pub(crate) struct Answer {
@@ -131,53 +151,40 @@ struct ItemError {
 /// One worker's part of the report.
 #[derive(Default)]
 pub(crate) struct Tally {
-    events_sent: u64,
-    committed: u64,
-    spooled: u64,
-    duplicates: u64,
-    rejected: u64,
-    failed_events: u64,
-    requests: u64,
-    failed_requests: u64,
-    pub(crate) retries: u64,
-    connection_errors: u64,
-    latency: Histogram,
-    statuses: BTreeMap<u16, u64>,
-    errors: Vec<ErrorSample>,
-    receipts: Vec<Receipt>,
+    pub(crate) report: LoadReport,
+    latencies: Latencies,
     span: Span,
-    spread: bool,
-    pub(crate) gave_up: Option<String>,
 }
 
 impl Tally {
     /// A request is about to be sent for the first time.
     pub(crate) fn begin(&mut self, job: &Job) {
-        self.requests += 1;
-        self.events_sent += job.events;
+        self.report.requests += 1;
+        self.report.events_sent += job.events;
+        self.report.spread |= job.spread;
         self.span.merge(job.span);
-        self.spread |= job.spread;
     }
 
     pub(crate) fn answered(&mut self, status: u16) {
-        *self.statuses.entry(status).or_default() += 1;
+        *self.report.statuses.entry(status).or_default() += 1;
     }
 
     pub(crate) fn unanswered(&mut self, message: &str) {
-        self.connection_errors += 1;
+        self.report.connection_errors += 1;
         self.note(None, "connection", message, 1);
     }
 
     /// Enters an answer's counts; returns how many events are safe because of it.
     pub(crate) fn count(&mut self, job: &Job, status: u16, answer: Answer, took: Duration) -> u64 {
-        self.latency.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        self.latencies.record(took);
         let spooled = answer.status == "spooled";
-        match (answer.duplicate, spooled) {
-            (true, _) => self.duplicates += answer.accepted,
-            (false, true) => self.spooled += answer.accepted,
-            (false, false) => self.committed += answer.accepted,
-        }
-        self.rejected += answer.rejected;
+        let account = match (answer.duplicate, spooled) {
+            (true, _) => &mut self.report.duplicates,
+            (false, true) => &mut self.report.spooled,
+            (false, false) => &mut self.report.committed,
+        };
+        *account += answer.accepted;
+        self.report.rejected += answer.rejected;
         for error in &answer.errors {
             self.note(Some(status), &error.code, &error.message, 1);
         }
@@ -186,7 +193,7 @@ impl Tally {
             let message = format!("{} sent, {} accepted, {} rejected", job.events, answer.accepted, answer.rejected);
             self.fail(job.events.saturating_sub(counted), Some(status), "count_mismatch", &message);
         }
-        self.receipts.push(Receipt {
+        self.report.receipts.push(Receipt {
             receipt: answer.receipt,
             accepted: answer.accepted,
             rejected: answer.rejected,
@@ -198,80 +205,55 @@ impl Tally {
 
     /// A request failed for good, and so many events with it.
     pub(crate) fn fail(&mut self, events: u64, status: Option<u16>, code: &str, message: &str) {
-        self.failed_requests += 1;
-        self.failed_events += events;
+        self.report.failed_requests += 1;
+        self.report.failed_events += events;
         self.note(status, code, message, 1);
     }
 
-    pub(crate) fn note(&mut self, status: Option<u16>, code: &str, message: &str, count: u64) {
-        if let Some(known) = self.errors.iter_mut().find(|error| error.status == status && error.code == code) {
+    fn note(&mut self, status: Option<u16>, code: &str, message: &str, count: u64) {
+        let errors = &mut self.report.errors;
+        if let Some(known) = errors.iter_mut().find(|error| error.status == status && error.code == code) {
             known.count += count;
-        } else if self.errors.len() < ERRORS_SHOWN_MAX {
+        } else if errors.len() < ERRORS_SHOWN_MAX {
             let (code, message) = (printable(code), printable(message));
-            self.errors.push(ErrorSample { status, code, message, count });
+            errors.push(ErrorSample { status, code, message, count });
         }
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
-        self.events_sent += other.events_sent;
-        self.committed += other.committed;
-        self.spooled += other.spooled;
-        self.duplicates += other.duplicates;
-        self.rejected += other.rejected;
-        self.failed_events += other.failed_events;
-        self.requests += other.requests;
-        self.failed_requests += other.failed_requests;
-        self.retries += other.retries;
-        self.connection_errors += other.connection_errors;
-        self.latency.merge(&other.latency);
-        for (status, count) in other.statuses {
-            *self.statuses.entry(status).or_default() += count;
+        let (mine, theirs) = (&mut self.report, other.report);
+        mine.events_sent += theirs.events_sent;
+        mine.committed += theirs.committed;
+        mine.spooled += theirs.spooled;
+        mine.duplicates += theirs.duplicates;
+        mine.rejected += theirs.rejected;
+        mine.failed_events += theirs.failed_events;
+        mine.requests += theirs.requests;
+        mine.failed_requests += theirs.failed_requests;
+        mine.retries += theirs.retries;
+        mine.connection_errors += theirs.connection_errors;
+        mine.receipts.extend(theirs.receipts);
+        mine.spread |= theirs.spread;
+        mine.stopped_early = mine.stopped_early.take().or(theirs.stopped_early);
+        for (status, count) in theirs.statuses {
+            *mine.statuses.entry(status).or_default() += count;
         }
-        for error in other.errors {
+        for error in theirs.errors {
             self.note(error.status, &error.code, &error.message, error.count);
         }
-        self.receipts.extend(other.receipts);
+        self.latencies.merge(&other.latencies);
         self.span.merge(other.span);
-        self.spread |= other.spread;
-        self.gave_up = self.gave_up.take().or(other.gave_up);
     }
 
-    pub(crate) fn into_report(self, kind: Kind, elapsed: Duration) -> LoadReport {
+    pub(crate) fn into_report(mut self, kind: Kind, elapsed: Duration) -> LoadReport {
         let elapsed_s = elapsed.as_secs_f64();
-        let ms = |us: u64| us as f64 / 1000.0;
-        let percentile = |permille| ms(self.latency.percentile_us(permille));
-        let latency_ms = LatencyMs {
-            p50: percentile(500),
-            p95: percentile(950),
-            p99: percentile(990),
-            max: ms(self.latency.max_us()),
-        };
-        let stored = self.committed + self.spooled;
-        LoadReport {
-            kind,
-            events_sent: self.events_sent,
-            committed: self.committed,
-            spooled: self.spooled,
-            duplicates: self.duplicates,
-            rejected: self.rejected,
-            failed_events: self.failed_events,
-            requests: self.requests,
-            failed_requests: self.failed_requests,
-            retries: self.retries,
-            connection_errors: self.connection_errors,
-            elapsed_s,
-            events_per_second: if elapsed_s > 0.0 { stored as f64 / elapsed_s } else { 0.0 },
-            latency_ms,
-            statuses: self.statuses,
-            errors: self.errors,
-            oldest_us: self.span.bounds().map(|(oldest, _)| oldest),
-            newest_us: self.span.bounds().map(|(_, newest)| newest),
-            interrupted: false,
-            stopped_early: self.gave_up,
-            receipts: self.receipts,
-            spread: self.spread,
-            conservation: None,
-        }
+        let stored = self.report.committed + self.report.spooled;
+        self.report.kind = kind;
+        self.report.elapsed_s = elapsed_s;
+        self.report.events_per_second = if elapsed_s > 0.0 { stored as f64 / elapsed_s } else { 0.0 };
+        self.report.latency_ms = self.latencies.ms();
+        (self.report.oldest_us, self.report.newest_us) = self.span.bounds().unzip();
+        self.report
     }
 }
 
@@ -299,7 +281,8 @@ mod tests {
         tally.note(Some(200), "payload_nul", "first\u{1b}[31m", 1);
         tally.note(Some(200), "payload_nul", "second", 1);
         (0..100).for_each(|n| tally.note(Some(400), &n.to_string(), "x", 1));
-        assert_eq!(tally.errors.len(), ERRORS_SHOWN_MAX);
-        assert_eq!((tally.errors[0].count, tally.errors[0].message.as_str()), (2, "first [31m"));
+        let errors = tally.report.errors;
+        assert_eq!(errors.len(), ERRORS_SHOWN_MAX);
+        assert_eq!((errors[0].count, errors[0].message.as_str()), (2, "first [31m"));
     }
 }

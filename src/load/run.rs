@@ -17,7 +17,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use uuid::Uuid;
 
-use super::client::{Target, probe};
+use super::client::Endpoint;
 use super::deliver::{Courier, Delivered, Envelope, Policy};
 use super::feed::{Feed, Generating};
 use super::file::{Batches, Lines, find_shifts};
@@ -80,7 +80,7 @@ pub(crate) async fn run_with(
     let kind = options.source.kind();
     let envelope = Arc::new(envelope(&options, policy).map_err(LoadError::Usage)?);
     let refused = |reason| LoadError::Connect(format!("cannot connect to {}: {reason}", options.url));
-    probe(&envelope.target, PROBE_TIMEOUT).await.map_err(refused)?;
+    envelope.endpoint.probe(PROBE_TIMEOUT).await.map_err(refused)?;
 
     let mut stop = pin!(stop);
     let position = Arc::new(AtomicU64::new(0));
@@ -132,7 +132,7 @@ pub(crate) async fn run_with(
                 progress.update(position, envelope.safe.load(Ordering::Relaxed), elapsed);
             }
         }
-        if interrupted || total.gave_up.is_some() {
+        if interrupted || total.report.stopped_early.is_some() {
             phase_to(&phase, Phase::Draining);
         }
         if *phase.borrow() == Phase::Draining && abandon_at.is_none() {
@@ -205,7 +205,8 @@ async fn work(feed: Feed, pacer: Arc<Pacer>, mut courier: Courier, mut watched: 
             }
         };
         if refused_in_a_row == REFUSED_IN_A_ROW_MAX {
-            tally.gave_up = Some(format!("{REFUSED_IN_A_ROW_MAX} requests in a row were refused; see the errors"));
+            let why = format!("{REFUSED_IN_A_ROW_MAX} requests in a row were refused; see the errors");
+            tally.report.stopped_early = Some(why);
             break;
         }
         buffer = job.body;
@@ -215,14 +216,13 @@ async fn work(feed: Feed, pacer: Arc<Pacer>, mut courier: Courier, mut watched: 
 
 /// Checks what all requests have in common, so that no request can fail to be built later.
 fn envelope(options: &LoadOptions, policy: Policy) -> Result<Envelope, String> {
-    let target = Arc::new(Target::parse(&options.url)?);
+    let endpoint = Arc::new(Endpoint::parse(&options.url)?);
     let authorizations = options.keys.iter().map(|key| {
         let mut value = HeaderValue::from_str(&format!("Bearer {key}"))
             .map_err(|_| "--key: a key holds characters that no header may hold".to_owned())?;
         value.set_sensitive(true);
         Ok(value)
     });
-    let kind = options.source.kind();
     let key_prefix = match &options.source {
         _ if options.no_keys => None,
         Source::File { key_prefix: Some(prefix), .. } => Some(prefix.clone()),
@@ -233,11 +233,8 @@ fn envelope(options: &LoadOptions, policy: Policy) -> Result<Envelope, String> {
         return Err("--key-prefix: only printable ASCII without spaces".into());
     }
     Ok(Envelope {
-        path: target.path(match kind {
-            super::Kind::Events => "/v1/events",
-            super::Kind::Metrics => "/v1/metrics",
-        })?,
-        target,
+        path: endpoint.path(options.source.kind().path())?,
+        endpoint,
         authorizations: authorizations.collect::<Result<_, String>>()?,
         key_prefix,
         gzip: options.gzip,

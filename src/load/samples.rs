@@ -1,6 +1,6 @@
 //! Realistic samples of metrics, made from a seed straight into a request body; as [`super::Generator`] makes events.
 
-use super::generate::{Clock, REGIONS, append_number};
+use super::generate::{REGIONS, append_number, append_thousandths, put, write_body};
 use super::options::Format;
 use crate::rng::Rng;
 
@@ -41,19 +41,7 @@ impl SampleGenerator {
     /// Appends a whole body of `samples` samples to `out`. Their timestamps are `first_us` and the microseconds after it.
     pub fn append(&self, out: &mut Vec<u8>, format: Format, number: u64, samples: u64, first_us: i64) {
         let mut rng = Rng::for_batch(self.seed, number);
-        let mut clock = Clock::default();
-        let (open, between, close): (&[u8], &[u8], &[u8]) = match format {
-            Format::Json => (b"[", b",", b"]"),
-            Format::Ndjson => (b"", b"\n", b"\n"),
-        };
-        out.extend_from_slice(open);
-        for (at_us, index) in (first_us..).zip(0..samples) {
-            if index > 0 {
-                out.extend_from_slice(between);
-            }
-            self.append_sample(out, &mut rng, clock.text(at_us));
-        }
-        out.extend_from_slice(close);
+        write_body(out, format, samples, first_us, |out, timestamp| self.append_sample(out, &mut rng, timestamp));
     }
 
     fn append_sample(&self, out: &mut Vec<u8>, rng: &mut Rng, timestamp: &[u8]) {
@@ -61,21 +49,13 @@ impl SampleGenerator {
         let asset = rng.below(self.assets);
         out.extend_from_slice(b"{\"timestamp\":\"");
         out.extend_from_slice(timestamp);
-        out.extend_from_slice(b"\",\"asset_id\":\"asset-");
+        put(out, &["\",\"asset_id\":\"asset-"]);
         append_number(out, asset, 5);
-        out.extend_from_slice(b"\",\"metric_type\":\"");
-        out.extend_from_slice(shape.metric_type.as_bytes());
-        out.extend_from_slice(b"\",\"metric_name\":\"");
-        out.extend_from_slice(shape.metric_name.as_bytes());
-        out.extend_from_slice(b"\",\"value\":");
-        let value = rng.below(shape.below);
-        append_number(out, value / 1000, 1);
-        out.push(b'.');
-        append_number(out, value % 1000, 3);
+        put(out, &["\",\"metric_type\":\"", shape.metric_type, "\",\"metric_name\":\"", shape.metric_name]);
+        put(out, &["\",\"value\":"]);
+        append_thousandths(out, rng.below(shape.below));
         // An asset stays where it is.
-        out.extend_from_slice(b",\"dimensions\":{\"region\":\"");
-        out.extend_from_slice(REGIONS[asset as usize % REGIONS.len()].as_bytes());
-        out.extend_from_slice(b"\"}}");
+        put(out, &[",\"dimensions\":{\"region\":\"", REGIONS[asset as usize % REGIONS.len()], "\"}}"]);
     }
 }
 

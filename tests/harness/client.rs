@@ -1,13 +1,25 @@
-//! A small HTTP client of our own: one connection a request, so that a test sees exactly what came back.
+//! What tests need on top of the crate's HTTP client: answers that are asserted on, and requests from code that blocks, one
+//! connection each, so that a test sees exactly what came back.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io;
+use std::sync::{Arc, LazyLock, mpsc};
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
 use serde_json::Value;
+use tidegate::load::{Connection, Endpoint, Reply};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::env::DEADLINE;
+
+/// Larger than any answer of a test.
+const ANSWER_BYTES_MAX: usize = 1 << 30;
+
+/// Where connections live: apart from the runtimes of tests, which block while they wait.
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
 
 /// An API key.
 #[derive(Debug, Clone)]
@@ -124,32 +136,36 @@ impl Client {
 
     /// One request; an error when no complete answer came.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: tidegate\r\nconnection: close\r\n");
+        let mut request = Request::builder().method(method).uri(path).header("host", "tidegate");
+        request = request.header("connection", "close");
         if let Some(key) = &self.key {
-            write!(head, "authorization: Bearer {key}\r\n").unwrap();
+            request = request.header("authorization", format!("Bearer {key}"));
         }
-        if method == "POST" {
-            write!(head, "content-length: {}\r\n", body.len()).unwrap();
+        for &(name, value) in headers {
+            request = request.header(name, value);
         }
-        for (name, value) in headers {
-            write!(head, "{name}: {value}\r\n").unwrap();
-        }
-        head.push_str("\r\n");
-        let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        stream.set_write_timeout(Some(DEADLINE))?;
-        // A server that refuses a request early may not read all of it; its answer counts.
-        let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
-        let mut bytes = Vec::new();
-        let read = stream.read_to_end(&mut bytes);
-        parse(&bytes, method).ok_or_else(|| {
-            let error = read.err().or(sent.err());
-            error.unwrap_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "no complete answer"))
-        })
+        let request = request.body(Full::new(Bytes::copy_from_slice(body))).map_err(io::Error::other)?;
+        let endpoint = Arc::new(Endpoint::parse(&self.url()).map_err(io::Error::other)?);
+        let (tell, told) = mpsc::channel();
+        RUNTIME.spawn(async move {
+            let mut connection = Connection::new(endpoint).with_answers_of(ANSWER_BYTES_MAX);
+            // Nobody waits any more where this fails.
+            drop(tell.send(connection.send(request, DEADLINE).await));
+        });
+        let reply = told.recv().expect("an answer or an error").map_err(io::Error::other)?;
+        Ok(Answer::from(reply))
     }
 }
 
-/// None when the answer is cut off.
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = reply.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+        Self { status: reply.status.as_u16(), headers, bytes: reply.body.to_vec() }
+    }
+}
+
+/// An answer to a request that a test wrote byte by byte; none when it is cut off.
 pub fn parse(bytes: &[u8], method: &str) -> Option<Answer> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;

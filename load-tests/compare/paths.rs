@@ -1,0 +1,148 @@
+//! The comparison: the raw COPY limit, Tidegate over HTTP and the three INSERT methods, one after the other on fresh
+//! tables of the same schema with the same events, all of it again in every round.
+
+use std::time::Duration;
+
+use tidegate::load::{Format, LoadOptions, Rate, Source, check_conservation, run as load};
+use tidegate::model::Kind;
+
+use super::common::{ASSETS, BATCH_ROWS, CONNECTIONS, Result, SEED, TENANTS, as_f64, mean, per_row};
+use super::feed::{Feed, Until};
+use super::figures::Figures;
+use super::inserts::{self, Method};
+use super::meter::{Meter, Usage};
+use super::options::Options;
+use super::raw;
+use super::rows::streams;
+use super::sender::Sender;
+use super::target::Target;
+use super::templates::{Template, templates};
+
+/// The path through Tidegate, as the report calls it.
+pub const HTTP: &str = "Tidegate over HTTP";
+const RAW: &str = "raw COPY";
+
+#[derive(Clone, Copy)]
+enum Path {
+    Raw,
+    Http,
+    Insert(Method),
+}
+
+impl Path {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Raw => RAW,
+            Self::Http => HTTP,
+            Self::Insert(method) => method.name(),
+        }
+    }
+}
+
+/// Measures all paths in turn, as many rounds as are asked for.
+pub async fn run(target: &mut Target, options: &Options, figures: &mut Figures) -> Result<()> {
+    let events = options.events.next_multiple_of(BATCH_ROWS);
+    let inserts = if options.without_inserts { &[][..] } else { &Method::ALL[..] };
+    let mut paths = vec![Path::Raw, Path::Http];
+    paths.extend(inserts.iter().map(|&method| Path::Insert(method)));
+    let (mut rates, mut cpu_us) = (vec![Vec::new(); paths.len()], Vec::new());
+    for round in 1..=options.rounds {
+        for (path, rates) in paths.iter().zip(&mut rates) {
+            let begun = Begun::new(target).await?;
+            let usage = measure(target, *path, options, templates(events / BATCH_ROWS, BATCH_ROWS)).await?;
+            begun.figures(target, figures, &format!("{}, round {round}", path.name()), events, &usage).await?;
+            rates.push(usage.rate(events));
+            if matches!(path, Path::Http) {
+                cpu_us.push(per_row(usage.tidegate_cpu_s * 1e6, events));
+            }
+        }
+    }
+    let means: Vec<f64> = rates.iter().map(|rates| mean(rates)).collect();
+    figures.add(HTTP, "events/s", means[1]);
+    for (path, mean) in paths.iter().zip(&means).skip(1) {
+        let name = if matches!(path, Path::Http) { "over HTTP" } else { path.name() };
+        figures.add(&format!("{name} / raw COPY"), "ratio", mean / means[0]);
+    }
+    figures.add("Tidegate's own CPU", "us/event", mean(&cpu_us));
+    Ok(())
+}
+
+async fn measure(target: &Target, path: Path, options: &Options, made: Vec<Template>) -> Result<Usage> {
+    let streams = |made: &[Template]| streams(made, &target.tenants[..TENANTS]);
+    match path {
+        Path::Raw => raw::run(target, streams(&made)?, CONNECTIONS).await,
+        Path::Http if options.live_generator => live(target, made.len() as u64 * BATCH_ROWS, options.connections).await,
+        Path::Http => {
+            let requests = Until::Requests(made.len() as u64);
+            over_http(target, Feed::in_turn(made, TENANTS, requests), options.connections).await
+        }
+        Path::Insert(method) => inserts::run(target, method, &streams(&made)?, CONNECTIONS).await,
+    }
+}
+
+/// Sends all of a feed, which must be committed and not spooled.
+pub async fn over_http(target: &Target, feed: Feed, connections: usize) -> Result<Usage> {
+    let sender = Sender::new(target, Kind::Events, &target.keys)?;
+    let meter = Meter::start(target);
+    let sent = sender.send(feed, connections).await?;
+    let usage = meter.stop(target);
+    if sent.committed != sent.events {
+        return Err(format!("{} of {} events committed: {:?}", sent.committed, sent.events, sent.statuses).into());
+    }
+    Ok(usage)
+}
+
+/// The same path with `tidegate::load`, whose processor time is part of the machine's two cores, and of the figure.
+async fn live(target: &Target, events: u64, connections: usize) -> Result<Usage> {
+    let load_options = LoadOptions {
+        url: target.url.clone(),
+        keys: target.keys[..TENANTS].to_vec(),
+        rate: Rate::Max,
+        duration: Duration::from_secs(600),
+        batch: usize::try_from(BATCH_ROWS)?,
+        connections,
+        format: Format::Ndjson,
+        gzip: false,
+        source: Source::Generate { kind: tidegate::load::Kind::Events, seed: SEED, assets: ASSETS },
+        progress: false,
+        max_events: Some(events),
+        no_keys: false,
+    };
+    let meter = Meter::start(target);
+    let report = load(load_options, std::future::pending()).await?;
+    let usage = meter.stop(target);
+    let kept = check_conservation(&report, &target.owner).await?;
+    if report.committed != events || !kept.ok {
+        return Err(format!("not conserved: {} of {events} committed, {kept:?}", report.committed).into());
+    }
+    Ok(usage)
+}
+
+/// A measurement that begins: what is compared with afterwards.
+pub struct Begun {
+    wal_bytes: f64,
+}
+
+impl Begun {
+    /// On fresh tables.
+    pub async fn new(target: &mut Target) -> Result<Self> {
+        target.fresh().await?;
+        Ok(Self { wal_bytes: target.wal_bytes().await? })
+    }
+
+    /// The figures of `events` events, every one of which is looked for.
+    pub async fn figures(
+        self,
+        target: &Target,
+        figures: &mut Figures,
+        name: &str,
+        events: u64,
+        usage: &Usage,
+    ) -> Result<()> {
+        target.check_stored("events", events).await?;
+        usage.add(figures, name, "event", events);
+        figures.add(name, "bytes/event", target.bytes_per_event(events).await?);
+        figures.add(name, "WAL bytes/event", (target.wal_bytes().await? - self.wal_bytes) / as_f64(events));
+        Ok(())
+    }
+}
