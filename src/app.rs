@@ -38,9 +38,7 @@ pub struct Welcome {
     pub engine: String,
 }
 
-/// A Tidegate that serves.
 pub struct App {
-    /// What to tell the operator.
     pub welcome: Welcome,
     location: Location,
     work: Stoppable,
@@ -148,7 +146,6 @@ impl App {
         Ok(made.map(|(organization, key)| (organization.tenant_id, key.key)))
     }
 
-    /// Where its database is.
     pub fn location(&self) -> &Location {
         &self.location
     }

@@ -9,7 +9,6 @@ use std::time::Duration;
 pub const KIB: usize = 1024;
 /// One MiB in bytes.
 pub const MIB: usize = 1024 * KIB;
-/// One day in minutes.
 const DAY: u64 = 24 * 60;
 
 const fn minutes(count: u64) -> Duration {
@@ -171,7 +170,6 @@ pub const EVENT_BLOCK_MINUTES: i32 = 10;
 pub const RELATED_EVENTS_PER_SLICE: i64 = 5_000;
 /// Longest time between two events that share a correlation id and are a pair.
 pub const CHAIN_GAP_MAX: Duration = Duration::from_secs(24 * 3600);
-/// The same in minutes.
 pub const CHAIN_GAP_MINUTES: i32 = 24 * 60;
 /// Neighbours in a group that are looked up one by one, in 1 to 2 ms each from a columnstore; more share one scan.
 pub const NEIGHBOURS_ONE_BY_ONE_MAX: usize = 32;

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-/// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     Ok,
@@ -26,7 +25,6 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Says why a command failed.
 pub fn failed(error: &dyn std::fmt::Display) -> Exit {
     eprintln!("tidegate: {error}");
     Exit::Failed

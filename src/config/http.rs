@@ -24,12 +24,9 @@ pub struct HttpConfig {
     pub write: Duration,
 }
 
-/// Where certificate and key are.
 #[derive(Debug, Clone)]
 pub struct TlsConfig {
-    /// The certificate chain, PEM.
     pub cert: PathBuf,
-    /// Its private key, PEM.
     pub key: PathBuf,
 }
 

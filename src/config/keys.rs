@@ -11,7 +11,6 @@ pub struct ConfigKey {
     /// Dotted path, as in `tidegate.toml`.
     pub path: &'static str,
     pub default: Option<&'static str>,
-    /// One line for people.
     pub help: Cow<'static, str>,
 }
 
@@ -84,7 +83,6 @@ const FIXED: &[ConfigKey] = &[
     key("log.level", Some("info"), "error | warn | info | debug | trace, or a tracing filter"),
 ];
 
-/// The key with this path.
 pub fn find(path: &str) -> Option<&'static ConfigKey> {
     KEYS.iter().find(|key| key.path == path)
 }

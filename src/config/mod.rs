@@ -25,27 +25,22 @@ use crate::model::{Keep, Kind, LEVELS, Level, PerLevel, Relation};
 /// The whole configuration of a Tidegate process.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the databases are.
     pub database: DatabaseConfig,
     /// Address to listen on.
     pub listen: SocketAddr,
     /// Folder of the embedded server and of the spool.
     pub data_dir: PathBuf,
-    /// How requests join into batches.
     pub batch: BatchConfig,
     /// Bounds on requests and memory.
     pub limits: LimitsConfig,
-    /// How long peers may take.
     pub http: HttpConfig,
     /// None: plain HTTP.
     pub tls: Option<TlsConfig>,
     /// What is kept on disk while the database cannot take it.
     pub spool: SpoolConfig,
-    /// How long data is kept.
     pub retention: RetentionConfig,
     /// Age from which chunks are compressed (timescale engine).
     pub compress_after: CompressAfterConfig,
-    /// Which rollups are kept.
     pub rollups: RollupsConfig,
     /// Width of a chunk or partition.
     pub chunk_interval: Duration,
@@ -60,7 +55,6 @@ pub struct DatabaseConfig {
     pub writer_url: Option<String>,
     /// The query path's URL; None: the owner's.
     pub reader_url: Option<String>,
-    /// Which engine to use.
     pub engine: EngineChoice,
     /// Layout of events on the timescale engine.
     pub storage_profile: StorageProfile,
@@ -99,7 +93,6 @@ impl StorageProfile {
     }
 }
 
-/// When a batch seals.
 #[derive(Debug, Clone)]
 pub struct BatchConfig {
     /// Rows that seal a batch, and the most rows of one COPY.
@@ -126,7 +119,6 @@ pub struct LimitsConfig {
 
 #[derive(Debug, Clone)]
 pub struct SpoolConfig {
-    /// Whether there is one.
     pub enabled: bool,
     /// Its size on disk, in bytes; its quarantine is not counted.
     pub max_bytes: u64,
@@ -155,7 +147,6 @@ pub struct CompressAfterConfig {
     pub metrics: Duration,
 }
 
-/// Which rollups are kept.
 pub type RollupsConfig = PerLevel<bool>;
 
 impl RetentionConfig {

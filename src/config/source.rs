@@ -9,11 +9,9 @@ use toml::de::{DeTable, DeValue};
 use super::error::ConfigError;
 use super::keys;
 
-/// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     Default,
-    /// A line of a file.
     File {
         path: PathBuf,
         /// Its line, from 1.

@@ -56,7 +56,6 @@ impl<'a> ConfigReader<'a> {
         Self { layers }
     }
 
-    /// Whether any layer sets it.
     pub fn is_set(&self, path: &str) -> bool {
         self.layers.get(path).is_some()
     }

@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use crate::limits::CHAIN_GAP_MAX;
 
-/// An event of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ChainEvent {
     pub at: Timestamp,
@@ -18,7 +17,6 @@ pub(super) struct ChainEvent {
 }
 
 impl ChainEvent {
-    /// The order of a chain.
     pub fn key(&self) -> (Timestamp, Uuid) {
         (self.at, self.id)
     }
@@ -36,9 +34,7 @@ pub(super) struct Edge {
 pub(super) struct Known {
     /// Of the nearest minute with events before the first event's, the last.
     pub before: Option<ChainEvent>,
-    /// The first event's own minute.
     pub first_minute: Option<Edge>,
-    /// The last event's own minute.
     pub last_minute: Option<Edge>,
     /// Of the nearest minute with events after the last event's, the first.
     pub after: Option<ChainEvent>,
@@ -46,7 +42,6 @@ pub(super) struct Known {
     pub hours: Vec<(Timestamp, Timestamp)>,
 }
 
-/// Where a neighbour is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Neighbour {
     None,

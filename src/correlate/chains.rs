@@ -26,7 +26,6 @@ pub(super) struct Chains {
     groups: OnceCell<String>,
 }
 
-/// How far a range is.
 enum Progress {
     /// There are more orphans that wait for its events.
     Orphans,

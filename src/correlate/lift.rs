@@ -7,7 +7,6 @@
 
 use crate::limits::{LIFT_MIN, LIFT_SUPPORT_MIN, LIFT_WINDOW_MINUTES};
 
-/// How two types co-occur.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Lift {
     pub support: u32,

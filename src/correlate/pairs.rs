@@ -51,7 +51,6 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// The later event's time.
     pub fn at(&self) -> Timestamp {
         self.primary.at.max(self.related.at)
     }

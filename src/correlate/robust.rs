@@ -9,7 +9,6 @@ const DEVIATION_PER_MEAN: f64 = 1.2533;
 /// Differences below this part of the values are the arithmetic of floating point.
 const NOISE: f64 = 1e-9;
 
-/// A value beside its history.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Score {
     pub median: f64,

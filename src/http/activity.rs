@@ -48,7 +48,6 @@ impl Activity {
         Arc::new(Self { state: Mutex::new(state), flooded: Notify::new(), write_timeout })
     }
 
-    /// A request has come.
     pub fn begin(self: &Arc<Self>) -> Underway {
         let mut state = self.lock();
         state.open += 1;

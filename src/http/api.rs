@@ -24,11 +24,9 @@ pub enum Readiness {
 pub struct Api {
     pub ingest: Arc<Ingest>,
     pub reads: Reads,
-    /// How chunks and jobs stand.
     pub lifecycle: LifecycleView,
     /// Who a request speaks for.
     pub verifier: Verifier,
-    /// What keys may send.
     pub limiter: Arc<Limiter>,
     /// Largest body, in bytes.
     pub body_bytes_max: usize,
@@ -36,12 +34,10 @@ pub struct Api {
     pub connections_max: usize,
     /// All request data held at once, in bytes.
     pub memory_bytes: usize,
-    /// How long peers may take.
     pub timeouts: HttpConfig,
     /// None: plain HTTP.
     pub tls: Option<Tls>,
     /// Renders the process's metrics, for one at a time.
     pub metrics: Mutex<PrometheusHandle>,
-    /// Whether the process is ready.
     pub readiness: watch::Receiver<Readiness>,
 }

@@ -19,7 +19,6 @@ pub struct Call<'a> {
     pub params: Params,
 }
 
-/// An answer to come.
 pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Response<Body>, Problem>> + Send + 'a>>;
 
 /// A handler, and who may ask it.
@@ -33,7 +32,6 @@ pub enum Handler {
 /// A line of the table of routes.
 pub struct Endpoint {
     pub method: Method,
-    /// Its pattern, parameters in braces.
     pub path: &'static str,
     pub handler: Handler,
 }

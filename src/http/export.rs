@@ -9,10 +9,8 @@ use serde_json::Value;
 use super::response::{self, Body, answer};
 use crate::query::{Listing, PageRequest, ReadError, Reads};
 
-/// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// One JSON object a line.
     Ndjson,
     /// RFC 4180 with a header line.
     Csv,

@@ -22,7 +22,6 @@ enum Line {
     Trailer { is_empty: bool, returned: bool },
 }
 
-/// Whether a request goes on.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Follow {
     More,

@@ -47,7 +47,6 @@ impl Seen {
     }
 }
 
-/// How long heads may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     /// From connecting, or from its first byte, to the end of a head.
@@ -71,8 +70,9 @@ pub struct Gate {
 
 enum GateState {
     /// Waiting for a whole head, of which so many bytes of `held` were looked at.
-    Head { searched: usize },
-    /// Bytes of a request pass.
+    Head {
+        searched: usize,
+    },
     Passing(Extent),
     /// The framing of a body is wrong.
     Broken,

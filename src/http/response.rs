@@ -11,7 +11,6 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-/// The body of every answer.
 pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// A body that is at hand.

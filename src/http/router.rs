@@ -29,7 +29,6 @@ pub struct Answered {
     pub response: Response<Body>,
 }
 
-/// Where a request may go.
 struct Target {
     method: &'static Method,
     path: &'static str,

@@ -26,7 +26,6 @@ pub struct Served {
     pub cut: usize,
 }
 
-/// What a connection is given.
 struct Common {
     api: Arc<Api>,
     peer: Peer,

@@ -23,7 +23,6 @@ const HALF_CLOSED_READ: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 4 * MIB;
 
-/// A shared TCP connection.
 #[derive(Clone)]
 pub struct Socket(Arc<TcpStream>);
 

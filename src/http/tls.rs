@@ -37,7 +37,6 @@ struct KeyPair {
 }
 
 impl Tls {
-    /// Reads and checks the files.
     pub fn load(files: &TlsConfig) -> Result<Self, ConfigError> {
         let pair = KeyPair::read(files)?;
         let current = RwLock::new(Arc::new(pair.server_config(files)?));

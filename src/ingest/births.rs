@@ -25,7 +25,6 @@ const CHUNKS_MAX: usize = 200_000;
 pub struct Chunk {
     /// The time slice, counted from 1970.
     pub slice: i64,
-    /// The partition in space.
     pub partition: u32,
 }
 
@@ -37,7 +36,6 @@ pub fn partition(space: u32, partitions: u32) -> u32 {
     (space / (SPACE_MAX / partitions)).min(partitions - 1)
 }
 
-/// What this process knows.
 #[derive(Debug, Default)]
 pub struct Births {
     known: Mutex<HashSet<Chunk>>,

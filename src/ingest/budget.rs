@@ -24,9 +24,7 @@ struct Held {
 /// Why bytes were not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoRoom {
-    /// The tenant holds its share.
     Tenant,
-    /// All tenants together hold everything.
     All,
 }
 
@@ -50,7 +48,6 @@ impl Budget {
         Ok(Reservation { budget: Arc::clone(self), tenant_id: Arc::clone(tenant_id), bytes })
     }
 
-    /// Bytes taken at the moment.
     pub fn used(&self) -> usize {
         self.held().bytes
     }

@@ -11,10 +11,8 @@ use crate::limits::TENANT_LABELS_MAX;
 /// Label of the tenants past the cap.
 const OTHER: &str = "other";
 
-/// One set of books.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
-    /// Items of decoded requests.
     pub received: u64,
     /// Items read back from the spool after a restart.
     pub recovered: u64,
@@ -35,9 +33,7 @@ pub struct Counts {
 pub struct Settled {
     /// Events in the database.
     pub committed: u64,
-    /// Items in dead letters.
     pub dead_lettered: u64,
-    /// Items that were there already.
     pub deduplicated: u64,
     pub refused: u64,
 }
@@ -118,13 +114,11 @@ impl Books {
     }
 }
 
-/// The books of a process.
 #[derive(Debug, Default)]
 pub struct Conservation {
     books: Mutex<Books>,
 }
 
-/// Where held items are booked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Account {
     InFlight,

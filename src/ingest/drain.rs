@@ -39,7 +39,6 @@ pub const TOGETHER_MAX: usize = 1000;
 /// Items that are decoded at once; a single request may have more.
 const DRAIN_ITEMS: u32 = 20_000;
 
-/// What the drain works with.
 pub struct Drainer {
     pub spool: Arc<Spool>,
     pub writer: Arc<Writer>,

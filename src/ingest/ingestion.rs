@@ -25,7 +25,6 @@ use crate::config::Config;
 use crate::model::{Kind, PerKind};
 use crate::storage::{Database, StorageError};
 
-/// The ingestion of a process.
 pub struct Ingest {
     lanes: Arc<PerKind<Lanes>>,
     intake: Arc<Intake>,

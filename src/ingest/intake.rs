@@ -13,7 +13,6 @@ use crate::wire::{event, metric};
 
 const DAY_US: i64 = 86_400_000_000;
 
-/// A decoder of each kind.
 #[derive(Default)]
 struct Decoders {
     events: event::Decoder,

@@ -13,7 +13,6 @@ use super::queues::{Load, Next, Queues, Seal};
 use super::submission::Submission;
 use crate::limits::{QUEUE_REQUESTS_MAX, QUEUE_REQUESTS_PER_TENANT_MAX};
 
-/// A lane of submissions.
 pub struct Lane {
     state: Mutex<LaneState>,
     work: Notify,

@@ -6,7 +6,6 @@ use super::lane::Lane;
 use crate::limits::{CHUNK_OPEN_GRACE, LIVE_SLICES_MAX};
 use crate::wire::item::RowRef;
 
-/// Which traffic a transaction carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Traffic {
     /// Rows for the chunks of now.
@@ -15,7 +14,6 @@ pub enum Traffic {
     Late,
 }
 
-/// The lanes of one kind.
 pub struct Lanes {
     pub live: Lane,
     pub late: Lane,

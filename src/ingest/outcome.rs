@@ -5,7 +5,6 @@ use uuid::Uuid;
 use super::conservation::Settled;
 use super::rejections::Rejections;
 
-/// The answer to a submission.
 pub type Reply = Result<Outcome, Refusal>;
 
 /// What was written for a request.
@@ -18,7 +17,6 @@ pub struct Outcome {
     /// The request's receipt; a replay carries the first one's.
     pub receipt: Uuid,
     pub accepted: u32,
-    /// Items in dead letters.
     pub rejected: u32,
     /// Events that were there already (rowstore profile).
     pub duplicates: u32,

@@ -105,10 +105,8 @@ pub struct Manifest {
     minute_us: Range<i64>,
 }
 
-/// What one transaction writes.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// The COPY statements, in order.
     pub copies: Vec<Copy>,
     pub manifests: Vec<Manifest>,
     /// The chunks that are not known to be in the columnstore: their rows go there directly, under a lock.

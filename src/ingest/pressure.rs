@@ -23,9 +23,7 @@ pub struct Pressure {
 /// Rows and bytes that leave in a second.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Drain {
-    /// Rows, dead letters included.
     pub rows_per_s: f64,
-    /// Bytes of the budget.
     pub bytes_per_s: f64,
 }
 
@@ -72,7 +70,6 @@ impl Pressure {
         self.state().away_since.get_or_insert(now);
     }
 
-    /// The database takes batches again.
     pub fn back(&self) {
         self.state().away_since = None;
     }

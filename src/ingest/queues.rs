@@ -13,13 +13,10 @@ use std::time::{Duration, Instant};
 /// What can wait in a lane.
 pub trait Load {
     fn tenant_id(&self) -> &Arc<str>;
-    /// Rows that writing it takes.
     fn rows(&self) -> usize;
-    /// Bytes that writing it takes.
     fn bytes(&self) -> usize;
 }
 
-/// When a batch is sealed.
 #[derive(Debug, Clone, Copy)]
 pub struct Seal {
     pub rows: usize,

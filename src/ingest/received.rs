@@ -16,7 +16,6 @@ use crate::wire::item::BodyForm;
 /// Who sent what, when, and how it is to be read. What a body means depends on nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// The tenant of the key.
     pub tenant_id: Arc<str>,
     pub api_key_id: Uuid,
     /// Days that the organization keeps what the body holds; None: as long as everybody.

@@ -19,7 +19,6 @@ pub struct Rejections {
     messages: Vec<String>,
 }
 
-/// One rejected item, as answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemError<'a> {
     /// Its ordinal in the request, from 0.

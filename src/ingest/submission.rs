@@ -20,7 +20,6 @@ pub struct Submission {
     pub decoded: Decoded,
     /// When it was handed over; it is written, spooled or refused within a deadline counted from this.
     pub arrived: Instant,
-    /// Its items in the books.
     pub held: Held,
     /// Its bytes in the budget; None for what was read back from the spool.
     #[expect(dead_code, reason = "held until the request is answered, for its Drop")]

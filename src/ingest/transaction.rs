@@ -108,7 +108,6 @@ impl Statements {
 pub struct Means<'a> {
     /// What all submissions of the batch hold.
     pub kind: Kind,
-    /// How rows are planned.
     pub config: PlanConfig,
     /// The chunks known to be in the columnstore.
     pub births: &'a Births,

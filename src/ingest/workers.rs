@@ -90,7 +90,6 @@ async fn keep_writing(writer: Arc<Writer>, lanes: Arc<PerKind<Lanes>>, kind: Kin
     }
 }
 
-/// When batches are sealed.
 pub fn seal(config: &Config) -> Seal {
     Seal {
         rows: config.batch.rows,

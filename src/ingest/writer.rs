@@ -36,10 +36,8 @@ const PARTITION_ROUNDS_MAX: usize = 3;
 /// How long a transaction with rows for closed chunks waits for a chunk that is being compressed.
 const LATE_LOCK_TIMEOUT: &str = "2s";
 
-/// What every writer needs.
 pub struct Writer {
     pub database: Database,
-    /// How rows are planned.
     pub config: PerKind<PlanConfig>,
     /// The chunks known to be in the columnstore.
     pub births: PerKind<Births>,

@@ -23,7 +23,7 @@ pub struct MinuteRange {
     pub tenant_id: String,
     /// In minutes since 1970, the first.
     pub from_minute: i32,
-    /// The one after the last.
+    /// Exclusive.
     pub to_minute: i32,
 }
 
@@ -37,7 +37,6 @@ impl MinuteRange {
     }
 }
 
-/// When a minute begins.
 pub fn minute_at(minute: i32) -> Timestamp {
     Timestamp::from_second(i64::from(minute) * 60).expect("minutes of an i32 lie within the years that jiff knows")
 }
@@ -61,7 +60,6 @@ impl Tally {
     }
 }
 
-/// A queue of minutes.
 #[derive(Debug, Clone, Copy)]
 pub struct MinuteQueue {
     pub name: &'static str,
@@ -136,7 +134,6 @@ pub trait Work: Send + Sync + 'static {
 const SETTINGS: &str = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off";
 
 impl<W: Work> Worker<W> {
-    /// What it does.
     pub fn work(&self) -> &W {
         &self.0
     }

@@ -28,7 +28,6 @@ pub fn plan(layout: Layout, config: &Config) -> Vec<ChunkPlan> {
     Relation::all().map(kept).collect()
 }
 
-/// What a chunk needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
     Drop,

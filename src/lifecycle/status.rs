@@ -14,7 +14,6 @@ use crate::config::Config;
 use crate::limits::READ_TIMEOUT;
 use crate::storage::{Layout, StorageError, StoredChunk};
 
-/// How the lifecycle stands.
 #[derive(Debug, Serialize)]
 pub struct LifecycleStatus {
     pub engine: &'static str,
@@ -22,7 +21,6 @@ pub struct LifecycleStatus {
     pub relations: Vec<RelationStatus>,
     /// Tidegate's jobs, and TimescaleDB's policies.
     pub jobs: Vec<JobStatus>,
-    /// How far the rollups are.
     pub rollups: Vec<RollupStatus>,
 }
 
@@ -47,9 +45,7 @@ pub struct RelationStatus {
     pub bytes_after_compression: Option<i64>,
     /// How many times smaller the columnstore is than its rows would be, without indexes: a sample of the newest closed chunks.
     pub compression_ratio: Option<f64>,
-    /// Where its oldest chunk begins.
     pub oldest: Option<Timestamp>,
-    /// Where its newest ends.
     pub newest: Option<Timestamp>,
     /// How long a chunk is kept after its end, in seconds; null: for ever.
     pub keep_s: Option<u64>,
@@ -64,19 +60,15 @@ pub struct JobStatus {
     pub by: String,
     /// Between two runs, in seconds.
     pub interval_s: f64,
-    /// When its last run began.
     pub last_run: Option<Timestamp>,
     pub last_finished: Option<Timestamp>,
-    /// When it runs next.
     pub next_run: Option<Timestamp>,
-    /// Whether its last run failed.
     pub failing: bool,
     /// Why a run failed, the last time that one did.
     pub last_error: Option<String>,
     pub last_error_at: Option<Timestamp>,
     pub runs: i64,
     pub failures: i64,
-    /// What the last run did.
     pub counts: serde_json::Value,
 }
 

@@ -17,7 +17,6 @@ use tokio::net::TcpStream;
 /// Largest answer that is read unless somebody says otherwise: a hundred listed errors of some hundred bytes each, with room.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
-/// Where a server is.
 #[derive(Debug)]
 pub struct Endpoint {
     host: String,
@@ -93,7 +92,6 @@ impl Reply {
     }
 }
 
-/// A request without an answer.
 #[derive(Debug)]
 pub struct Lost {
     /// Whether the server may have seen the request.
@@ -109,7 +107,6 @@ impl fmt::Display for Lost {
 
 impl std::error::Error for Lost {}
 
-/// One connection's worth of client.
 #[derive(Debug)]
 pub struct Connection<B = Full<Bytes>> {
     endpoint: Arc<Endpoint>,

@@ -69,7 +69,6 @@ pub async fn check_conservation(report: &LoadReport, client: &Client) -> Result<
     Ok(compare(&receipts, &found, dead_letters))
 }
 
-/// The rows that are there.
 enum Found {
     Each(HashMap<String, u64>),
     /// Of all; `spread`: some items make several.

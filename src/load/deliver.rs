@@ -21,7 +21,6 @@ use super::feed::Job;
 use super::report::{Answer, Tally};
 use crate::rng::Rng;
 
-/// How patient a run is.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
     /// Attempts after the first.
@@ -65,7 +64,6 @@ pub(crate) struct Envelope {
     pub(crate) safe: AtomicU64,
 }
 
-/// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivered {
     /// Its counts are in the tally.

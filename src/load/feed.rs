@@ -49,7 +49,6 @@ impl Span {
     }
 }
 
-/// One request to be sent.
 pub(crate) struct Job {
     /// Counts up from 0 in the order of the source; decides the API key and the idempotency key.
     pub(crate) number: u64,
@@ -68,7 +67,6 @@ pub(crate) enum Feed {
     File(Arc<Mutex<mpsc::Receiver<Job>>>),
 }
 
-/// Shared state of generated load.
 pub(crate) struct Generating {
     pub(crate) kind: Kind,
     pub(crate) seed: u64,

@@ -102,7 +102,6 @@ pub(crate) struct Batches {
     pub(crate) shifts: Option<Shifts>,
     /// Lines still to be sent.
     pub(crate) left: u64,
-    /// Number of the next batch.
     pub(crate) number: u64,
 }
 

@@ -73,7 +73,6 @@ pub(super) const REGIONS: [&str; 6] =
     ["eu-west-1", "eu-central-1", "us-east-1", "us-west-2", "ap-south-1", "sa-east-1"];
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// Makes batches of events.
 #[derive(Clone, Copy, Debug)]
 pub struct Generator {
     /// Equal seeds make equal events.

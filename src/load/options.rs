@@ -37,7 +37,6 @@ pub struct LoadOptions {
     pub format: Format,
     /// Compress bodies with gzip.
     pub gzip: bool,
-    /// Where events come from.
     pub source: Source,
     /// Show a progress bar when standard error is a terminal.
     pub progress: bool,
@@ -48,7 +47,6 @@ pub struct LoadOptions {
     pub no_keys: bool,
 }
 
-/// How fast events are offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rate {
     /// Each connection sends its next request as soon as the last one was answered.
@@ -61,7 +59,6 @@ pub enum Rate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Json,
-    /// One event a line.
     Ndjson,
 }
 
@@ -92,7 +89,6 @@ impl Kind {
     }
 }
 
-/// Where the items come from.
 #[derive(Clone, Debug)]
 pub enum Source {
     Generate {
@@ -106,7 +102,6 @@ pub enum Source {
     /// The lines of a file, NDJSON or gzipped NDJSON.
     File {
         path: PathBuf,
-        /// What its lines are.
         kind: Kind,
         /// Move each stream's (for metrics each series') timestamps so that its newest is now.
         shift_to_now: bool,
@@ -119,7 +114,6 @@ pub enum Source {
 }
 
 impl Source {
-    /// What the items are.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Generate { kind, .. } | Self::File { kind, .. } => *kind,

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// The bar, or nothing.
 pub(crate) struct Progress(Option<ProgressBar>);
 
 impl Progress {

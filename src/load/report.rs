@@ -18,7 +18,6 @@ const MESSAGE_CHARS_MAX: usize = 200;
 /// What a run did. `sent = committed + spooled + duplicates + rejected + failed_events`.
 #[derive(Debug, Default, Serialize)]
 pub struct LoadReport {
-    /// What the items were.
     pub kind: Kind,
     /// Items in all requests, each counted once however often it was retried.
     pub events_sent: u64,
@@ -48,7 +47,6 @@ pub struct LoadReport {
     pub latency_ms: LatencyMs,
     /// Answers by HTTP status.
     pub statuses: BTreeMap<u16, u64>,
-    /// The first few different errors.
     pub errors: Vec<ErrorSample>,
     /// Oldest timestamp sent, in microseconds since 1970, as far as known.
     pub oldest_us: Option<i64>,
@@ -67,7 +65,6 @@ pub struct LoadReport {
     pub conservation: Option<Conservation>,
 }
 
-/// One kind of error.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ErrorSample {
     /// HTTP status; none when there was no answer.
@@ -98,13 +95,10 @@ pub struct Receipt {
 /// What the server promised, and what the database holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Conservation {
-    /// Items accepted, over distinct receipts.
     pub expected: u64,
-    /// Rows found of these receipts.
     pub found: u64,
     /// Items that the server answered as spooled and that are not in the database yet. Not an error.
     pub still_spooled: u64,
-    /// Items rejected, over distinct receipts.
     pub rejected_expected: u64,
     /// Dead letters found with these receipts.
     pub rejected_found: u64,
@@ -112,7 +106,6 @@ pub struct Conservation {
     pub ok: bool,
     /// Receipts with too few or too many rows.
     pub mismatched_receipts: u64,
-    /// The first of them.
     pub mismatches: Vec<Mismatch>,
     /// What was not checked, and why.
     pub note: Option<String>,

@@ -36,11 +36,9 @@ const TICK: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// An option that cannot work.
     Usage(String),
     /// Nothing answers at the URL.
     Connect(String),
-    /// The file cannot be read.
     File(PathBuf, std::io::Error),
     /// A bug: a task of the run panicked.
     Worker(String),

@@ -28,7 +28,6 @@ const SHAPES: [Shape; 10] = [
     shape("temperature_c", "gauge", 95_000),
 ];
 
-/// Makes batches of samples.
 #[derive(Clone, Copy, Debug)]
 pub struct SampleGenerator {
     /// Equal seeds make equal samples.

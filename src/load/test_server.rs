@@ -14,7 +14,6 @@ use tokio::net::TcpListener;
 use super::deliver::Policy;
 use super::options::{Format, Kind, LoadOptions, Rate, Source};
 
-/// A request as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) path: String,
@@ -26,7 +25,6 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Items of an NDJSON body.
     pub(crate) fn lines(&self) -> u64 {
         self.body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).count() as u64
     }
@@ -88,7 +86,6 @@ async fn answer(
     script(number, &seen).ok_or_else(|| std::io::Error::other("scripted disconnect"))
 }
 
-/// An answer with counts.
 pub(crate) fn counts(status: u16, state: &str, accepted: u64, rejected: u64, duplicate: bool) -> Response<Full<Bytes>> {
     let body = serde_json::json!({
         "receipt": uuid::Uuid::now_v7(), "status": state, "accepted": accepted, "rejected": rejected,

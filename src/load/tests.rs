@@ -17,7 +17,6 @@ async fn load(options: LoadOptions) -> LoadReport {
     run_with(options, impatient(), pending()).await.expect("the run reports")
 }
 
-/// The books balance, whatever happened.
 fn assert_balanced(report: &LoadReport) {
     let ended = report.committed + report.spooled + report.duplicates + report.rejected + report.failed_events;
     assert_eq!(report.events_sent, ended, "{report:?}");

@@ -59,7 +59,6 @@ impl Kind {
     }
 }
 
-/// Something of each kind.
 #[derive(Debug, Default)]
 pub struct PerKind<T> {
     events: T,

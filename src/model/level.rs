@@ -19,7 +19,6 @@ pub enum Content {
     CorrelationGroups,
 }
 
-/// How long buckets are kept.
 #[derive(Debug, Clone, Copy)]
 pub enum Keep {
     /// As the configuration says under `key`; without a default: for ever.
@@ -31,7 +30,6 @@ pub enum Keep {
     Fixed(Duration),
 }
 
-/// A rollup.
 #[derive(Debug, Clone, Copy)]
 pub struct Level {
     /// The relation that is read: a continuous aggregate, or a view over closed and open buckets.
@@ -238,7 +236,6 @@ impl Level {
     }
 }
 
-/// Something of each level.
 #[derive(Debug, Clone)]
 pub struct PerLevel<T>([T; LEVELS.len()]);
 

@@ -5,7 +5,6 @@ use hyper::{HeaderMap, StatusCode};
 
 use super::problem::{Problem, ProblemCode};
 
-/// How a body is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     Identity,

@@ -8,7 +8,6 @@ use percent_encoding::percent_decode_str;
 use super::problem::{Problem, ProblemCode};
 use crate::config::parse_duration;
 
-/// The parameters of a request.
 #[derive(Debug, Default)]
 pub struct Params {
     values: BTreeMap<String, String>,
@@ -28,7 +27,6 @@ impl Params {
         Ok(Self { values })
     }
 
-    /// Takes a parameter out.
     pub fn take(&mut self, name: &str) -> Option<String> {
         self.values.remove(name)
     }

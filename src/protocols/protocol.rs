@@ -17,11 +17,9 @@ use crate::wire::item::BodyForm;
 /// A route of a protocol, on which items are sent.
 pub struct Route {
     pub method: Method,
-    /// Its pattern, parameters in braces.
     pub path: &'static str,
     /// What ledger, spool and the hash of a request call it: never renamed, and the same for all protocols of a path.
     pub name: &'static str,
-    /// What the items are.
     pub kind: Kind,
 }
 

@@ -21,7 +21,6 @@ pub struct Report<'a> {
     /// A replay carries the first one's.
     pub receipt: Uuid,
     pub accepted: u32,
-    /// Items in dead letters.
     pub rejected: u32,
     /// Items that were there already (rowstore profile).
     pub duplicates: u32,

@@ -5,7 +5,6 @@ use super::protocol::{Protocol, Route};
 /// Every protocol. Where several have the same route, those that know their requests by the head come first.
 pub const ALL: &[&dyn Protocol] = &[&super::cloudevents::CloudEvents, &super::native::Native];
 
-/// One route of one protocol.
 #[derive(Clone, Copy)]
 pub struct Door {
     pub protocol: &'static dyn Protocol,

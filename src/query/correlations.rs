@@ -15,7 +15,6 @@ use super::sql::Sql;
 use super::windows::{Density, Window};
 
 columns! {
-    /// A pair of events.
     pub struct Correlation from "correlations" {
         pub id: Uuid,
         /// The later of the two events' timestamps.
@@ -28,7 +27,6 @@ columns! {
         pub related_timestamp: Timestamp,
         pub strength: f64,
         pub confidence: f64,
-        /// What it was found by.
         pub metadata: Option<Json<Box<RawValue>>>,
         /// Null, like the next three, when that event has expired.
         pub primary_source_module: Option<String> = later,
@@ -40,11 +38,9 @@ columns! {
 
 #[derive(Debug, Clone)]
 pub struct CorrelationsQuery {
-    /// Any of these types.
     pub types: Vec<String>,
     pub min_strength: Option<f64>,
     pub min_confidence: Option<f64>,
-    /// One of the two events.
     pub event_id: Option<Uuid>,
     /// Without `from`: all that is kept.
     pub window: Window,

@@ -40,7 +40,6 @@ pub struct Count {
     /// Start of the bucket, when counted by time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bucket: Option<Timestamp>,
-    /// The fields grouped by.
     #[serde(flatten)]
     pub group: Map<String, Value>,
     pub count: i64,
@@ -117,7 +116,6 @@ impl CountsQuery {
         if numbers.is_empty() { String::new() } else { format!(" GROUP BY {}", numbers.join(", ")) }
     }
 
-    /// The counts of one piece.
     fn push_piece(&self, sql: &mut Sql, tenant_id: &str, stored: &str, piece: &Part) {
         let (time, count, relation) = match piece.source {
             ReadFrom::Rollup => ("bucket", "sum(count)::bigint", stored),

@@ -24,7 +24,6 @@ pub enum CursorError {
     OtherQuery,
 }
 
-/// What a cursor belongs to.
 pub struct CursorScope {
     tenant: [u8; TAG_BYTES],
     query: [u8; TAG_BYTES],
@@ -45,7 +44,6 @@ impl CursorScope {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The position of a cursor.
     pub fn decode<P: DeserializeOwned>(&self, text: &str) -> Result<P, CursorError> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
         let (head, position) = bytes.split_at_checked(1 + 2 * TAG_BYTES).ok_or(CursorError::Malformed)?;

@@ -31,7 +31,6 @@ columns! {
         pub route: String,
         pub content_type: String,
         pub parameters: Value,
-        /// Its ordinal in the request.
         pub item_index: i32,
         /// Its event id, where it got that far.
         pub event_id: Option<Uuid>,
@@ -47,9 +46,7 @@ columns! {
 
 #[derive(Debug, Clone)]
 pub struct DeadLettersQuery {
-    /// Any of these stages.
     pub stages: Vec<String>,
-    /// Any of these codes.
     pub codes: Vec<String>,
     /// Of `failed_at`.
     pub window: Window,

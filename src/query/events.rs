@@ -33,7 +33,6 @@ columns! {
         pub trace_id: Option<String>,
         pub payload: Json<Box<RawValue>>,
         pub metadata: Option<Json<Box<RawValue>>>,
-        /// When Tidegate received it.
         pub created_at: Timestamp,
     }
 }

@@ -34,7 +34,6 @@ impl FilterField {
 pub struct Filter {
     /// Any of these values, for each field named.
     pub fields: Vec<(FilterField, Vec<String>)>,
-    /// Any of these correlation ids.
     pub correlation_ids: Vec<Uuid>,
     /// The payload contains this JSON object, as text.
     pub payload: Option<String>,

@@ -11,10 +11,8 @@ use crate::model::{Level, PerLevel};
 /// Microseconds since 1970.
 pub type Micros = i64;
 
-/// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
-    /// The samples themselves.
     Raw,
     Level(&'static Level),
     /// The finest level that gives at most `POINTS_AUTO_MAX` points of a series and still keeps the range; where that has
@@ -23,7 +21,6 @@ pub enum Resolution {
 }
 
 impl Resolution {
-    /// Parses the query parameter.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "raw" => Some(Self::Raw),
@@ -33,7 +30,6 @@ impl Resolution {
     }
 }
 
-/// How long what is kept.
 #[derive(Debug, Clone)]
 pub struct Kept {
     pub metrics: Duration,
@@ -82,7 +78,6 @@ pub fn before(now: Micros, age: Duration) -> Micros {
 /// Where a part of an answer comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadFrom {
-    /// The relation of the level.
     Rollup,
     Rows,
 }

@@ -66,7 +66,6 @@ pub trait Listing: Send + Sync + Sized + 'static {
     /// Rows of a page while all of them are streamed.
     const ROWS_STREAMED: usize = STREAM_PAGE_ROWS;
 
-    /// The columns of CSV.
     fn columns(&self) -> Vec<&'static str> {
         Self::Item::names()
     }

@@ -11,7 +11,6 @@ use super::reads::{FoundRows, Reads};
 use super::sql::Sql;
 use super::windows::Window;
 
-/// An event's id and timestamp.
 pub type EventKey = (Uuid, Timestamp);
 
 /// The key of a row that has id and timestamp.

@@ -15,7 +15,6 @@ use crate::limits::{BUCKETS_MAX, POINTS_DEFAULT};
 use crate::model::Level;
 
 columns! {
-    /// A bucket of a series.
     pub struct Point from "metrics_rollup" {
         pub bucket: Timestamp,
         pub asset_id: String,

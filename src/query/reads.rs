@@ -89,7 +89,6 @@ impl Reads {
         }
     }
 
-    /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StorageError> {
         let client = tokio::time::timeout(PING_TIMEOUT, self.probe.get()).await.map_err(|_| silent())??;
         match tokio::time::timeout(PING_TIMEOUT, client.simple_query("SELECT 1")).await {

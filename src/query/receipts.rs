@@ -14,7 +14,6 @@ columns! {
         /// `committed`: the ledger row is written in the transaction of the events.
         pub status: String = "'committed'",
         pub accepted: i32,
-        /// Items in dead letters.
         pub rejected: i32,
         /// Events that were there already (rowstore profile).
         pub duplicates: i32,

@@ -28,7 +28,6 @@ impl Floors {
         self.get(source, "")
     }
 
-    /// Of one organization's rows.
     pub fn of(&self, source: Kind, tenant_id: &str) -> Option<Timestamp> {
         self.get(source, tenant_id).max(self.of_all(source))
     }
@@ -38,7 +37,6 @@ impl Floors {
     }
 }
 
-/// Reads the floors in force.
 pub async fn floors(client: &Client) -> Result<Floors, StorageError> {
     let rows = client.query("SELECT source, tenant_id, floor FROM rollup_floors", &[]).await?;
     Ok(Floors(rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect()))

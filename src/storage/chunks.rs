@@ -20,7 +20,6 @@ pub struct Chunking {
     pub partitions: u32,
 }
 
-/// Of all of them.
 #[derive(Debug, Clone)]
 pub struct Chunks {
     default: Chunking,
@@ -28,7 +27,6 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// Looks at the database.
     pub async fn read(owner: &PgConfig, layout: Layout, config: &Config) -> Result<Self, StorageError> {
         let default = Chunking { slice: config.chunk_interval, partitions: 1 };
         let mut tables = HashMap::new();

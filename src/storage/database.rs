@@ -116,12 +116,10 @@ impl Location {
         embedded::locate_running(&config.data_dir).map(|running| Self::embedded(&running, None)).transpose()
     }
 
-    /// The writer's connection settings.
     pub fn writer(&self) -> &PgConfig {
         &self.writer
     }
 
-    /// The reader's connection settings.
     pub fn reader(&self) -> &PgConfig {
         &self.reader
     }

@@ -9,7 +9,6 @@ use super::{Layout, StorageError};
 use crate::config::{DatabaseConfig, EngineChoice};
 use crate::limits::POSTGRES_MAJOR_MIN;
 
-/// What a server gives.
 #[derive(Debug, Clone)]
 pub struct Detected {
     /// How a new database is laid out on it.

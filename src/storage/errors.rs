@@ -57,7 +57,6 @@ impl StorageError {
         self
     }
 
-    /// What to do about it.
     pub fn fate(&self) -> Fate {
         self.fate
     }

@@ -13,7 +13,6 @@ use crate::model::Kind;
 /// The outcome of installing: what the database is, and why.
 #[derive(Debug, Clone)]
 pub struct Installed {
-    /// How it is laid out.
     pub layout: Layout,
     /// Why so, for the log at start and for `doctor`.
     pub reason: String,

@@ -11,7 +11,6 @@ use tokio_postgres::Client;
 
 use super::{Layout, StorageError};
 
-/// One migration as embedded.
 pub struct Migration {
     /// Its number, from 1.
     pub version: i32,
@@ -39,7 +38,6 @@ macro_rules! each {
     };
 }
 
-/// All migrations, in order.
 pub const MIGRATIONS: &[Migration] = &[
     common!("0001_control"),
     each!("0002_events"),

@@ -20,7 +20,6 @@ pub struct Organization {
     pub tenant_id: String,
     pub name: String,
     pub is_active: bool,
-    /// When it was made.
     pub created_at: Timestamp,
     /// How long its rows are kept.
     #[serde(flatten)]
@@ -32,17 +31,11 @@ pub struct Organization {
 pub struct KeyInfo {
     pub id: Uuid,
     pub tenant_id: String,
-    /// What it is for.
     pub label: String,
-    /// What it may do.
     pub scopes: Vec<String>,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
-    /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
-    /// What it may send.
     #[serde(flatten)]
     pub limits: RateLimits,
 }
@@ -130,7 +123,6 @@ pub async fn create_organization(
     }
 }
 
-/// All organizations, oldest first.
 pub async fn list_organizations(client: &Client) -> Result<Vec<Organization>, StorageError> {
     let sql = format!("SELECT {ORGANIZATION} FROM organizations ORDER BY created_at, id");
     Ok(client.query(&sql, &[]).await?.iter().map(organization).collect())

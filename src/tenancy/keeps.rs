@@ -25,7 +25,6 @@ impl OrgRetention {
         }
     }
 
-    /// Days of one relation.
     pub fn days(&self, relation: Relation) -> Option<i32> {
         match relation {
             Relation::Raw(Kind::Events) => self.events_retention_days,

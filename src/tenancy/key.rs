@@ -53,7 +53,6 @@ impl ApiKey {
         format!("{PREFIX}{}_{}{}", self.id.simple(), hex(&self.secret), hex(&self.checksum()))
     }
 
-    /// What the database keeps.
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.secret).into()
     }

@@ -51,7 +51,6 @@ impl RateLimits {
     }
 }
 
-/// Which limit of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     Events,

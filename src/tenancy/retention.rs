@@ -11,7 +11,6 @@ use crate::storage::StorageError;
 #[derive(Debug, Clone, Copy)]
 pub struct RetentionChange {
     pub events_days: Option<Option<u32>>,
-    /// Days of raw metrics.
     pub metrics_days: Option<Option<u32>>,
     pub correlations_days: Option<Option<u32>>,
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-/// One right of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Scope {
@@ -33,7 +32,6 @@ impl Scope {
     }
 }
 
-/// A set of scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Scopes(u8);
 
@@ -43,7 +41,6 @@ impl Scopes {
         self.0 & (scope as u8 | Scope::Operator as u8) != 0
     }
 
-    /// The set with one more.
     #[must_use]
     pub fn with(self, scope: Scope) -> Self {
         Self(self.0 | scope as u8)
@@ -64,7 +61,6 @@ impl Scopes {
         Ok(scopes)
     }
 
-    /// The names, in order.
     pub fn names(self) -> Vec<&'static str> {
         Scope::ALL.into_iter().filter(|scope| self.0 & *scope as u8 != 0).map(Scope::as_str).collect()
     }

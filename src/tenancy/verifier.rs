@@ -37,9 +37,7 @@ pub struct Principal {
     /// The organization's slug: the tenant of everything that the request does.
     pub tenant_id: Arc<str>,
     pub key_id: Uuid,
-    /// What it may do.
     pub scopes: Scopes,
-    /// What it may send.
     pub limits: RateLimits,
     /// How long the organization's rows are kept.
     pub keeps: OrgRetention,

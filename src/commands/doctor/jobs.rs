@@ -18,7 +18,6 @@ const SLOW_RUN_S: f64 = 180.0;
 /// Late rows show within a minute; buckets that wait for this long are behind.
 const DIRTY_MAX_S: f64 = 300.0;
 
-/// All findings of this kind.
 pub async fn findings(
     client: &Client,
     layout: Layout,

@@ -19,7 +19,6 @@ const INDEX_BYTES_MIN: i64 = 64 << 20;
 /// And only when there was time to read it.
 const INDEX_DAYS_MIN: f64 = 7.0;
 
-/// All findings of this kind.
 pub async fn findings(
     client: &Client,
     status: &LifecycleStatus,

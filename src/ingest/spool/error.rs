@@ -10,9 +10,15 @@ use super::record::HeaderError;
 #[derive(Debug)]
 pub enum SpoolError {
     /// Another process has it.
-    Locked { dir: PathBuf, holder: String },
-    /// The folder cannot be used.
-    Io { what: &'static str, path: PathBuf, error: io::Error },
+    Locked {
+        dir: PathBuf,
+        holder: String,
+    },
+    Io {
+        what: &'static str,
+        path: PathBuf,
+        error: io::Error,
+    },
 }
 
 impl SpoolError {
@@ -51,7 +57,6 @@ pub enum AppendError {
     /// The disk refused it, and also refused to note down that it is not to be kept. This process will not deliver it;
     /// if it dies before the disk takes that note, the next one may.
     Unsettled(String),
-    /// The spool is closed.
     Closed,
 }
 
@@ -75,7 +80,6 @@ pub enum KeepError {
     NotDelivered,
     /// The disk refused it. An acknowledgement counts in this process all the same, and is saved with the next one.
     Io(io::Error),
-    /// The spool is closed.
     Closed,
 }
 

@@ -9,7 +9,6 @@ use super::quarantine;
 use super::stats::Stats;
 use super::survey::survey;
 
-/// What there is to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
     /// Its figures. Of a spool in use: records that are being written may be among them.

@@ -9,7 +9,6 @@ use super::scan::{Found, SegmentScanner};
 use super::state::{Delivered, Position, Shared};
 use super::window::{Window, read_or_zeros};
 
-/// A record to be drained.
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub sequence: Sequence,
@@ -40,7 +39,6 @@ pub struct Seen {
     entries: Vec<Entry>,
 }
 
-/// What came of it.
 pub enum Taken {
     Entries(Vec<Entry>),
     /// Look again: something else moved, or this segment is at its end and there is another.

@@ -16,7 +16,6 @@ use uuid::Uuid;
 use crate::limits::SPOOL_RECORD_BYTES_MAX;
 
 pub const VERSION: u32 = 1;
-/// Bytes of a segment's header.
 pub const HEADER_BYTES: usize = 40;
 /// Bytes of a record before its payload.
 pub const HEAD_BYTES: usize = 53;
@@ -27,7 +26,6 @@ const MAGIC: &[u8; 8] = b"TGSPOOL\0";
 /// The number of a record; each is one more than the one before, but for what was lost.
 pub type Sequence = u64;
 
-/// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordType {
     Request = 1,
@@ -51,7 +49,6 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Bytes of both parts.
     pub fn len(&self) -> usize {
         self.head.len() + self.body.len()
     }
@@ -124,7 +121,6 @@ impl Header {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     pub marker: u64,
-    /// Bytes of head and payload.
     pub bytes: u64,
     pub sequence: u64,
     pub kind: RecordType,

@@ -21,7 +21,6 @@ pub const SUMMARY_BYTES_MAX: usize = 2048;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpooledRequest {
     pub received: Received,
-    /// Of the sender.
     pub idempotency: Option<Idempotency>,
     pub items: u32,
     /// Items that will be stored, as answered.
@@ -46,13 +45,11 @@ pub struct PossiblyCommitted {
 /// What is asked of a spooled request by its receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// The tenant of the key.
     pub tenant_id: String,
     pub receipt: Uuid,
     /// When it was received, in unix microseconds.
     pub received_at_us: i64,
     pub items: u32,
-    /// Items that will be stored.
     pub accepted: u32,
     /// Items that will be dead letters.
     pub rejected: u32,
@@ -217,7 +214,6 @@ fn form_of(number: u8) -> Option<BodyForm> {
         .find(|form| form_number(*form) == number)
 }
 
-/// What is left to read.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {

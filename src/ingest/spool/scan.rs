@@ -33,7 +33,6 @@ pub enum Found {
 pub struct SegmentScanner<'a> {
     window: Window<'a>,
     marker: u64,
-    /// Where the next record is.
     pub offset: u64,
     /// Its sequence, if nothing is missing.
     pub expected: u64,

@@ -58,7 +58,6 @@ pub struct Delivered {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
     pub records: u64,
-    /// Items of their requests.
     pub items: u64,
     /// Their bytes in segments.
     pub bytes: u64,
@@ -84,7 +83,6 @@ pub struct State {
     pub segments: VecDeque<Segment>,
     /// The sequence of the next append.
     pub next: u64,
-    /// What is read next.
     pub read: Position,
     pub delivered: VecDeque<Delivered>,
     /// Durable and not drained.
@@ -94,7 +92,6 @@ pub struct State {
 }
 
 impl State {
-    /// The first record not acknowledged.
     pub fn drained(&self) -> Position {
         self.delivered.front().map_or(self.read, |delivered| delivered.place)
     }

@@ -4,7 +4,6 @@ use metrics::gauge;
 
 use super::state::{Quarantined, State, Totals};
 
-/// A spool at a moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Durable and waiting to be drained.

@@ -3,7 +3,6 @@
 
 use super::fs::File;
 
-/// Bytes of the buffer.
 pub const WINDOW_BYTES: usize = 256 * 1024;
 /// What is read one by one where a larger read fails.
 const PAGE_BYTES: u64 = 4096;

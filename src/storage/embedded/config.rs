@@ -6,11 +6,9 @@ use std::time::Duration;
 /// Owns the schema: migrations and jobs.
 pub const OWNER: &str = "tidegate_owner";
 pub const WRITER: &str = "tidegate_writer";
-/// The query path, and people.
 pub const READER: &str = "tidegate_reader";
 pub const DATABASE: &str = "tidegate";
 
-/// What to start, and how.
 #[derive(Clone, Debug)]
 pub struct EmbeddedConfig {
     /// Tidegate's data directory; the cluster is `postgres` inside it.

@@ -9,7 +9,6 @@ use tokio::process::Command;
 use super::error::{Cause, EmbeddedError};
 use crate::limits::POSTGRES_MAJOR_MIN;
 
-/// One PostgreSQL on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Installation {
     pub bin_dir: PathBuf,

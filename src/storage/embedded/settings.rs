@@ -20,7 +20,6 @@ const SHARED_BUFFERS_MIN: u64 = 128 * MIB;
 /// More helps reads of a large database but not ingestion, and takes page cache from everything else on the machine.
 const SHARED_BUFFERS_MAX: u64 = 1024 * MIB;
 
-/// What the settings depend on.
 pub(super) struct Inputs<'a> {
     pub installation: &'a Installation,
     pub socket_dir: &'a Path,

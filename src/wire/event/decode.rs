@@ -28,7 +28,6 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder with empty buffers.
     pub fn new() -> Self {
         Self { scanner: Scanner::new(), scratch: Scratch::new(), streams: StreamIndex::default() }
     }

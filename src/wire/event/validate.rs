@@ -14,7 +14,6 @@ use crate::wire::item::reject::excerpt;
 use crate::wire::item::scan::{Field as _, JsonType};
 use crate::wire::item::{Code, ItemContext, Rejection};
 
-/// What bounds an event's age.
 const RETENTION: &str =
     "raise retention.events, or the organization's own (tidegate orgs retention), to take older events";
 
@@ -54,7 +53,6 @@ pub(super) enum Payload<'a> {
     Object(&'a str),
     /// A CloudEvent's data that is no object, under the name it was sent with.
     Member(&'static str, &'a str),
-    /// A CloudEvent without data.
     Empty,
 }
 

@@ -32,7 +32,6 @@ pub(crate) trait Items<F> {
 /// An item that is good JSON.
 pub(crate) struct Accepted<'b> {
     pub text: &'b str,
-    /// Its ordinal in the body.
     pub index: u32,
     /// Its bytes in the body.
     pub raw: Range<u32>,

@@ -3,7 +3,6 @@
 use super::envelope::Envelope;
 use super::scan::{Field, Member};
 
-/// A JSON object being written.
 pub(crate) struct Object<'o> {
     pub out: &'o mut Vec<u8>,
     empty: bool,

@@ -7,9 +7,7 @@ use uuid::Uuid;
 pub enum BodyForm {
     /// One object, or an array of items.
     Json,
-    /// One item a line.
     Ndjson,
-    /// One CloudEvent in structured mode.
     CloudEvent,
     /// An array of CloudEvents; one alone is taken as a batch of one.
     CloudEventBatch,
@@ -30,13 +28,11 @@ impl BodyForm {
 /// Where a request comes from, and what holds for all of its items.
 #[derive(Debug, Clone, Copy)]
 pub struct ItemContext<'a> {
-    /// The tenant of the key.
     pub tenant_id: &'a str,
     pub api_key_id: Uuid,
     pub receipt: Uuid,
     /// When the request was received, in unix microseconds.
     pub received_at_us: i64,
-    /// Which timestamps are accepted.
     pub bounds: TimeBounds,
     /// Most bytes of an item, numbers expanded.
     pub item_bytes_max: usize,

@@ -84,7 +84,6 @@ codes! {
     InvalidField = 12, "invalid_field";
     /// A text field has too many characters.
     FieldTooLong = 13, "field_too_long";
-    /// The timestamp cannot be read.
     InvalidTimestamp = 14, "invalid_timestamp";
     /// The timestamp is older or newer than what is accepted.
     OutOfWindow = 15, "out_of_window";
@@ -153,10 +152,7 @@ pub enum BodyError {
     /// Not one item: empty, white space, or `[]`.
     Empty,
     /// More items, or rows that its items make, than a request may hold.
-    TooManyItems {
-        /// How many it may hold.
-        max: usize,
-    },
+    TooManyItems { max: usize },
 }
 
 impl fmt::Display for BodyError {

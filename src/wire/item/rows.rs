@@ -46,7 +46,6 @@ pub struct Rows {
 /// A dead letter without what was sent, about, in bytes: ids, codes, reason, index entries.
 const DEAD_LETTER_BYTES: usize = 512;
 
-/// What a body came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
     pub rows: Rows,
@@ -58,7 +57,6 @@ pub struct Decoded {
 }
 
 impl Decoded {
-    /// Items that are not rejected.
     pub fn accepted(&self) -> u32 {
         self.items - u32::try_from(self.rejected.len()).expect("items of a request are limited")
     }

@@ -18,7 +18,6 @@ pub(crate) struct Item {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// One line an item.
     Lines,
     /// One value, or, where that is allowed, an array of them.
     Document {

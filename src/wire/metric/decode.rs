@@ -13,7 +13,6 @@ use crate::wire::item::scan::{Scanner, Shape};
 use crate::wire::item::space::space;
 use crate::wire::item::{BodyError, BodyForm, Code, Decoded, ItemContext, Rejection, RowRef, Rows};
 
-/// The one stream of metrics.
 const STREAM: &str = "metrics";
 
 /// Decodes request bodies. Holds scratch buffers only: one is kept per thread and used for one body after another.
@@ -30,7 +29,6 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder with empty buffers.
     pub fn new() -> Self {
         Self { scanner: Scanner::new(), scratch: Scratch::new(), samples: Vec::new() }
     }

@@ -20,7 +20,6 @@ const ANY: Magnitude = Magnitude { min: 0.0, max: f64::MAX };
 
 const FORMS: &str = "send value, or values, or count with sum, min and max";
 
-/// What an item measures.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Measure {
     Sample(f64),
@@ -30,7 +29,6 @@ pub(super) enum Measure {
     Summary(Summary),
 }
 
-/// The summary of several values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Summary {
     pub count: i64,

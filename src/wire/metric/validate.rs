@@ -7,7 +7,6 @@ use crate::wire::item::check::{check_length, check_tenant, empty, missing, optio
 use crate::wire::item::scan::{Field as _, JsonType};
 use crate::wire::item::{ItemContext, Rejection};
 
-/// What bounds a sample's age.
 const RETENTION: &str = "raise retention.metrics, or the organization's own (tidegate orgs retention), to take older samples (until a day before it)";
 
 const DEFAULT_TYPE: &str = "gauge";
@@ -19,7 +18,6 @@ pub(super) struct ValidMetric<'a> {
     pub metric_type: &'a str,
     pub metric_name: &'a str,
     pub measure: Measure,
-    /// What dimensions are made of.
     pub envelope: Envelope<'a>,
     /// Only this module makes metrics.
     _proof: (),

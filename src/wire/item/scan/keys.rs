@@ -90,7 +90,6 @@ impl Keys {
     }
 }
 
-/// A key just read.
 pub(super) struct Inserted<'a> {
     pub name: &'a [u8],
     pub duplicate: bool,

@@ -72,7 +72,6 @@ impl JsonType {
     }
 }
 
-/// One member of an object.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Member<F> {
     pub field: F,

@@ -15,10 +15,8 @@ use text::{Flaw, next_special, number, string};
 use super::reject::Code;
 use crate::limits::JSON_DEPTH_MAX;
 
-/// What an item's members mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// An envelope, with fields.
     Envelope,
     /// Payload, the item as a whole.
     Wrapped,
@@ -84,7 +82,6 @@ impl<F: Field> Scanner<F> {
     }
 }
 
-/// One pass over one item.
 struct Walk<'t, 's, F> {
     text: &'t [u8],
     at: usize,

@@ -2,7 +2,6 @@
 
 use crate::limits::NUMBER_DIGITS_MAX;
 
-/// Where the grammar is broken.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Syntax {
     /// Byte position within the item.
