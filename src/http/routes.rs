@@ -7,7 +7,7 @@ use super::{Api, lifecycle, operation, reads};
 use crate::tenancy::Scope;
 
 const READ: &[Scope] = &[Scope::Read];
-/// Whoever sends may ask where a request is; so may readers.
+/// A sender may ask where its request is; so may readers.
 const READ_OR_INGEST: &[Scope] = &[Scope::Read, Scope::Ingest];
 const ADMIN: &[Scope] = &[Scope::Admin];
 

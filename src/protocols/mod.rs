@@ -1,6 +1,6 @@
 //! The protocols in which items may be sent. Pure: no runtime, no sockets, no database.
 //!
-//! A [`Protocol`] finds the key in a head, says how the body is read, turns it into Tidegate's own items, and turns an
+//! A [`Protocol`] finds the key in a head, says how the body is read, turns it into Tidegate's own items, and turns a
 //! [`Report`] or a [`Problem`] into its own answer. Everything behind the door (quotas, spool, ledger, dead letters,
 //! replay) knows Tidegate's items alone. A new protocol is a folder here and a line in [`ALL`].
 
