@@ -283,7 +283,7 @@ pub const RATE_BURST_S_DEFAULT: u32 = 10;
 pub const RATE_BURST_S_MAX: u32 = 3600;
 /// Highest rate limit of a key, in events or bytes a second.
 pub const RATE_PER_SECOND_MAX: u64 = 1_000_000_000_000;
-/// Keys whose dead letters of the day are counted at most; past it those that sent junk longest ago begin anew.
+/// Keys whose dead letters of the day are counted at most; past it those that sent junk longest ago start from zero.
 pub const DEAD_LETTER_KEYS_MAX: usize = 100_000;
 /// Tenants that get their own metric labels; the rest are summed under `other`.
 pub const TENANT_LABELS_MAX: usize = 100;

@@ -1,4 +1,4 @@
-//! The system under measurement: the real binary with its private, durable server, started anew on emptied tables for
+//! The system under measurement: the real binary with its private, durable server, restarted on emptied tables for
 //! every measurement, so that none pays or profits from what was before.
 
 use std::io::{BufRead, BufReader};

@@ -1,5 +1,5 @@
 -- How far the rollups are: relation, width of a bucket and lag in seconds, until when they are stored, and how many stored buckets
--- are to be made anew and for how long that has been so.
+-- are to be recomputed and for how long that has been so.
 SELECT l.level, extract(epoch FROM l.width)::float8,
        CASE WHEN isfinite(l.closed_until) THEN l.closed_until END,
        CASE WHEN isfinite(l.closed_until) THEN extract(epoch FROM now() - l.closed_until)::float8 END,

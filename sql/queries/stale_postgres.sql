@@ -2,7 +2,7 @@
 -- microseconds since 1970, $4 the tenant. One row at least, its bounds null when nothing lags.
 --
 -- What was written is noted in the queue by its own transaction, then as a bucket that is dirty, and a bucket is clean again
--- in the transaction that makes it anew. One statement sees one moment of both.
+-- in the transaction that recomputes it. One statement sees one moment of both.
 WITH level AS (
     SELECT level, width, source AS kind
     FROM rollup_levels WHERE level = $1

@@ -2,7 +2,7 @@
 -- $3 the range in microseconds since 1970, $4 the tenant. One row at least, its bounds null when nothing lags.
 --
 -- TimescaleDB notes what was written below the threshold of refreshes: first for the hypertable, from where a refresh takes
--- it over for each aggregate, and while it is at work for the ranges that it makes anew. A range leaves the last of them in
+-- it over for each aggregate, and while it is at work for the ranges that it recomputes. A range leaves the last of them in
 -- the transaction that brings the buckets. One statement sees one moment of all three. What is at or above the watermark
 -- is computed from rows by the aggregate itself.
 WITH level AS (

@@ -1,5 +1,5 @@
 -- Takes up to $1 rows of the queue and notes each minute for each job that wants it ($2 kinds, $3 jobs, side by side), and
--- which buckets of the rollups are to be made anew. Those that begin after noted_before need no note: they are computed when
+-- which buckets of the rollups are to be recomputed. Those that begin after noted_before need no note: they are computed when
 -- they are read, and closed from what is committed then, or TimescaleDB looks after them.
 --
 -- A job takes its minutes away before it reads what was written in them: this INSERT then waits for that job's COMMIT, and

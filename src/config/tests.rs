@@ -141,6 +141,42 @@ fn every_key_has_a_distinct_variable() {
     assert_eq!(names.len(), KEYS.len());
 }
 
+/// As it is written, in tables as deep as its path goes, by variable and by flag.
+#[test]
+fn every_key_is_taken_in_every_layer() {
+    for key in KEYS.iter() {
+        let set_by = |layers: &Layers| layers.get(key.path).map(|(text, _)| text.to_owned());
+        let (table, name) =
+            key.path.rsplit_once('.').map_or((String::new(), key.path), |(table, name)| (format!("[{table}]\n"), name));
+        for text in [format!("{} = \"1\"\n", key.path), format!("{table}{name} = \"1\"\n")] {
+            let (_folder, layers) = with_file(&text);
+            assert_eq!(set_by(&layers.unwrap()).as_deref(), Some("1"), "{text}");
+        }
+        let mut layers = Layers::new();
+        let unknown = layers.environment([(key.variable(), "2".to_owned())].into_iter()).unwrap();
+        assert!(unknown.is_empty(), "{unknown:?}");
+        assert_eq!(set_by(&layers).as_deref(), Some("2"), "{}", key.path);
+        layers.set(key.path, "3".into(), Origin::Flag("--set".into())).unwrap();
+        assert_eq!(set_by(&layers).as_deref(), Some("3"), "{}", key.path);
+    }
+}
+
+#[test]
+fn every_key_is_documented_with_its_variable_and_default() {
+    let page = include_str!("../../docs/CONFIGURATION.md");
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.split('|').map(|cell| cell.trim().trim_matches('`')).collect())
+        .collect();
+    for key in KEYS.iter() {
+        let row = rows.iter().find(|row| row[1] == key.path).unwrap_or_else(|| panic!("{} has no row", key.path));
+        assert_eq!(row[3], key.variable());
+        // Without a default the page says in words what holds.
+        assert!(key.default.is_none_or(|default| default == row[2]), "{}: {}", key.path, row[2]);
+    }
+}
+
 #[test]
 fn what_would_lead_to_another_database_is_refused() {
     let set = |name: &str| Layers::new().environment([(name.to_owned(), "postgres://h/d".to_owned())].into_iter());

@@ -1,4 +1,4 @@
-//! A pair of events that belong together, its id, and how pairs are written: each once, whoever finds it again.
+//! A pair of events that belong together, its id, and how pairs are written: each once, however often it is found.
 
 use std::collections::BTreeMap;
 

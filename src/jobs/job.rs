@@ -1,7 +1,7 @@
 //! The one shape of a background job: start, stop, run_once returning counts, one interval, one metric set.
 //!
-//! Among several nodes the leader of a job is whoever holds its advisory lock; the lock ends with the leader's
-//! connection, so that another node takes over by itself. How a run ended is in `job_runs`, for whoever asks.
+//! Among several nodes the leader of a job is the node that holds its advisory lock; the lock ends with the leader's
+//! connection, so that another node takes over by itself. How a run ended is in `job_runs`.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -96,7 +96,7 @@ fn report<J: Job>(job: &J, run: Result<Option<Counts>, StorageError>) {
 }
 
 const TRY_LOCK: &str = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";
-/// The lock's own timeout: whoever holds it longer is not about to let it go.
+/// The lock's own timeout: a node that holds it longer is not about to let it go.
 const WAIT_FOR_LOCK: &str = "SELECT pg_advisory_lock(hashtextextended($1, 0)) IS NOT NULL";
 const LOCK_WAIT: &str = "SET lock_timeout = '300s'";
 

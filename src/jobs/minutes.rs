@@ -184,7 +184,7 @@ async fn pass<W: Work>(work: &W, client: &mut Object, tally: &mut Tally) -> Resu
     let sql = if finished {
         "DELETE FROM touched_passes WHERE job = $1 AND tenant_id = $2 AND block = $3 AND $4::jsonb IS NULL"
     } else {
-        // Without a position it begins anew, and what was noted so far is thereby looked at.
+        // Without a position it starts over, and so looks at what was noted so far.
         "UPDATE touched_passes SET position = $4, again = again AND $4::jsonb IS NOT NULL, turn = clock_timestamp() \
          WHERE job = $1 AND tenant_id = $2 AND block = $3"
     };

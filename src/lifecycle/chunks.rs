@@ -19,7 +19,7 @@ pub async fn begin(client: &mut Object) -> Result<Transaction<'_>, StorageError>
 /// Drops the chunks of one slice of time, all of one relation: its space partitions expire together.
 ///
 /// A reader of the whole table holds locks on other chunks of the slice, and may want those that are locked here already. So
-/// the first is waited for with nothing in hand, the others not at all: whoever waits for nothing is in no deadlock.
+/// the first is waited for with nothing in hand, the others not at all: a session that waits for nothing is in no deadlock.
 pub async fn drop_slice(client: &mut Object, slice: &[&StoredChunk]) -> Result<u64, StorageError> {
     let Some(first) = slice.first() else { return Ok(0) };
     let transaction = begin(client).await?;

@@ -74,89 +74,109 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 const DAY: u64 = 86_400;
 
-const METRICS_1M: Level = Level {
-    name: "metrics_1m",
-    closed: "metrics_1m_closed",
-    content: Content::Statistics,
-    resolution: Some("1m"),
-    width: seconds(MINUTE),
-    settle: seconds(10),
-    debounce: seconds(1),
-    keep: Keep::Configured { key: "retention.rollups.1m", default: Some("7d") },
-    optional: true,
-    recomputed_while_kept: true,
-    compress_after: Some(seconds(12 * HOUR)),
-    partition: seconds(DAY),
-    close_step: seconds(HOUR),
-    late_step: 2000,
-    refresh_step: 60,
-};
-
-const METRICS_HOURLY: Level = Level {
-    name: "metrics_hourly",
-    closed: "metrics_hourly_closed",
-    resolution: Some("1h"),
-    width: seconds(HOUR),
-    settle: seconds(10 * MINUTE),
-    debounce: seconds(8),
-    keep: Keep::Configured { key: "retention.rollups.hourly", default: Some("730d") },
-    optional: false,
-    recomputed_while_kept: false,
-    compress_after: None,
-    partition: seconds(30 * DAY),
-    close_step: seconds(DAY),
-    late_step: 200,
-    refresh_step: 12,
-    ..METRICS_1M
-};
-
-const EVENT_COUNTS_HOURLY: Level = Level {
-    name: "event_counts_hourly",
-    closed: "event_counts_hourly_closed",
-    content: Content::EventCounts,
-    resolution: None,
-    ..METRICS_HOURLY
-};
-
-/// All rollups, the finest of a content first.
+/// All rollups, the finest of a content first. Each row says every fact: none has a default that it could be forgotten by.
 pub const LEVELS: [Level; 6] = [
-    METRICS_1M,
+    Level {
+        name: "metrics_1m",
+        closed: "metrics_1m_closed",
+        content: Content::Statistics,
+        resolution: Some("1m"),
+        width: seconds(MINUTE),
+        settle: seconds(10),
+        debounce: seconds(1),
+        keep: Keep::Configured { key: "retention.rollups.1m", default: Some("7d") },
+        optional: true,
+        recomputed_while_kept: true,
+        compress_after: Some(seconds(12 * HOUR)),
+        partition: seconds(DAY),
+        close_step: seconds(HOUR),
+        late_step: 2000,
+        refresh_step: 60,
+    },
     Level {
         name: "metrics_5m",
         closed: "metrics_5m_closed",
+        content: Content::Statistics,
         resolution: Some("5m"),
         width: seconds(5 * MINUTE),
         settle: seconds(MINUTE),
         debounce: seconds(3),
         keep: Keep::Configured { key: "retention.rollups.5m", default: Some("7d") },
+        optional: true,
+        recomputed_while_kept: true,
+        compress_after: Some(seconds(12 * HOUR)),
+        partition: seconds(DAY),
         close_step: seconds(6 * HOUR),
         late_step: 1000,
         refresh_step: 36,
-        ..METRICS_1M
     },
-    METRICS_HOURLY,
+    Level {
+        name: "metrics_hourly",
+        closed: "metrics_hourly_closed",
+        content: Content::Statistics,
+        resolution: Some("1h"),
+        width: seconds(HOUR),
+        settle: seconds(10 * MINUTE),
+        debounce: seconds(8),
+        keep: Keep::Configured { key: "retention.rollups.hourly", default: Some("730d") },
+        optional: false,
+        recomputed_while_kept: false,
+        compress_after: None,
+        partition: seconds(30 * DAY),
+        close_step: seconds(DAY),
+        late_step: 200,
+        refresh_step: 12,
+    },
     Level {
         name: "metrics_daily",
         closed: "metrics_daily_closed",
+        content: Content::Statistics,
         resolution: Some("1d"),
         width: seconds(DAY),
         settle: seconds(2 * HOUR),
         debounce: seconds(15),
         keep: Keep::Configured { key: "retention.rollups.daily", default: None },
+        optional: false,
+        recomputed_while_kept: false,
+        compress_after: None,
         partition: seconds(365 * DAY),
+        close_step: seconds(DAY),
         late_step: 10,
         refresh_step: 1,
-        ..METRICS_HOURLY
     },
-    EVENT_COUNTS_HOURLY,
+    Level {
+        name: "event_counts_hourly",
+        closed: "event_counts_hourly_closed",
+        content: Content::EventCounts,
+        resolution: None,
+        width: seconds(HOUR),
+        settle: seconds(10 * MINUTE),
+        debounce: seconds(8),
+        keep: Keep::Configured { key: "retention.rollups.hourly", default: Some("730d") },
+        optional: false,
+        recomputed_while_kept: false,
+        compress_after: None,
+        partition: seconds(30 * DAY),
+        close_step: seconds(DAY),
+        late_step: 200,
+        refresh_step: 12,
+    },
     Level {
         name: "correlation_groups",
         closed: "correlation_groups_closed",
         content: Content::CorrelationGroups,
+        resolution: None,
+        width: seconds(HOUR),
+        settle: seconds(10 * MINUTE),
+        debounce: seconds(8),
         keep: Keep::Fixed(CORRELATION_GROUPS_KEPT),
+        optional: false,
         recomputed_while_kept: true,
+        compress_after: None,
         partition: seconds(DAY),
-        ..EVENT_COUNTS_HOURLY
+        close_step: seconds(DAY),
+        late_step: 200,
+        refresh_step: 12,
     },
 ];
 
@@ -256,7 +276,7 @@ mod tests {
 
     #[test]
     fn buckets_begin_at_multiples_of_their_width() {
-        let hour = &METRICS_HOURLY;
+        let hour = &LEVELS[2];
         let us = hour.width_us();
         assert_eq!((hour.floor(us + 1), hour.ceil(us + 1), hour.ceil(us)), (us, 2 * us, us));
         assert_eq!((hour.floor(-1), hour.ceil(-1)), (-us, 0));

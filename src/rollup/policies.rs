@@ -135,7 +135,7 @@ pub(super) async fn follow(
         changes.push((standing, ages, wanted, change));
     }
     if !changes.is_empty() {
-        // No refresh of the old windows is under way from here; whoever is at one ends it first.
+        // No refresh of the old windows is under way from here; a node that is at one ends it first.
         client.execute(&format!("SELECT pg_advisory_lock({LOCK})"), &[]).await?;
         for (standing, ages, wanted, change) in &changes {
             make(client, standing, *ages, *wanted, *change).await?;

@@ -1,5 +1,5 @@
 //! How the relations that ingestion writes are cut into chunks: in time, and on TimescaleDB in space as well. Read once, when
-//! the pools are opened; whoever changes it in the database starts Tidegate again.
+//! the pools are opened; after a change in the database, start Tidegate again.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! A token bucket that may go into debt: plain code, the clock passed in.
 //!
-//! Whoever comes while there is anything in the bucket gets all it asks for, and the bucket goes below zero. So a request
+//! A request that comes while there is anything in the bucket gets all it asks for, and the bucket goes below zero. So a request
 //! larger than the bucket is possible, and nobody is starved: the debt only makes the next one wait until it is paid.
 
 use std::time::{Duration, Instant};
@@ -131,7 +131,7 @@ mod tests {
     }
 
     proptest! {
-        /// Over any time, what was granted is at most the burst, the rate, and the last request's excess; and whoever waits
+        /// Over any time, what was granted is at most the burst, the rate, and the last request's excess; and a request that waits
         /// as long as it was told is served.
         #[test]
         fn no_more_than_the_limit_and_nobody_starves(

@@ -28,7 +28,7 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// After a look-up that the database did not answer, for the next one of the same key; meanwhile the old answer serves.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// Then another request asks, for whoever asked may be gone; under the 5 s within which a revocation takes effect.
+/// Then another request asks, for the first one may be gone; under the 5 s within which a revocation takes effect.
 const RETRY_MAX: Duration = Duration::from_secs(4);
 
 /// The holder of a verified key.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod circles;
+mod map;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};

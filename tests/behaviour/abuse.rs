@@ -295,7 +295,7 @@ fn a_stalled_body_gives_its_memory_back(env: &Env) -> TestResult {
 }
 
 fn a_peer_that_never_reads_is_cut(env: &Env) -> TestResult {
-    // One slot: whoever comes next is served only when the first is gone.
+    // One slot: the next one is served only when the first is gone.
     let tidegate = env.serve_with(&["http.write_timeout=300ms", "limits.connections=1", "http.head_timeout=10m"]);
     let requests = 20_000;
     let mut deaf = connect(&tidegate.client);

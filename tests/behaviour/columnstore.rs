@@ -96,7 +96,7 @@ fn the_open_chunk_is_left_alone(env: &Env) -> TestResult {
     for _ in 0..3 {
         tidegate.client.events(events_at(200, &at)).accepted(200, 0);
     }
-    // Whoever locks the open chunk would wait for this one, and run into its lock_timeout.
+    // A session that locks the open chunk would wait for this one, and run into its lock_timeout.
     let holder = env.sql();
     holder.run("BEGIN");
     holder.one::<i64>("SELECT count(*) FROM events");
@@ -136,7 +136,7 @@ fn one_chunk_that_fails_does_not_stop_the_others(env: &Env) -> TestResult {
             tidegate.client.events(events_at(200, &hours_from_now(-24 * days))).accepted(200, 0);
         }
     }
-    // The second one cannot be written anew: somebody else holds it in a way that no reader does.
+    // The second one cannot be rewritten: somebody else holds it in a way that no reader does.
     let holder = env.sql();
     let chunk: String = sql.one(
         "SELECT chunk::text FROM (SELECT chunk FROM public.show_chunks('tidegate.events') chunk) c OFFSET 1 LIMIT 1",

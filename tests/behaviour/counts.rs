@@ -164,7 +164,7 @@ fn the_rollup_answers_for_expired_events(env: &Env) -> TestResult {
     let client = tidegate.with(&env.key("default", "read"));
     let sql = env.sql();
     let floor = "SELECT count(*) FROM rollup_floors WHERE source = 'events' AND floor > now() - INTERVAL '31 days'";
-    until("no bucket of expired events is made anew", || (sql.one::<i64>(floor) == 1).then_some(()));
+    until("no bucket of expired events is recomputed", || (sql.one::<i64>(floor) == 1).then_some(()));
     // Old chunks expire; TimescaleDB then says that the rollup lags there, which is not so.
     match env.engine {
         crate::env::Engine::Timescale => sql.run("SELECT drop_chunks('events', now() - INTERVAL '30 days')"),

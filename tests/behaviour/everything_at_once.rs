@@ -121,7 +121,7 @@ fn nothing_deadlocks_and_nothing_is_missing(env: &Env) -> TestResult {
     let deadlocks: i64 = sql.one("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()");
     assert_eq!(deadlocks, 0);
     assert!(!tidegate.log().contains("40P01"), "{}", tidegate.log());
-    // Whoever waited for more than a second did not write to the open chunk.
+    // A session that waited for more than a second did not write to the open chunk.
     let open = open_relations(env, &sql);
     for wait in &waits(&superuser)[logged_before..] {
         let closed =

@@ -215,7 +215,7 @@ fn rotated_keys(env: &Env) -> TestResult {
 fn malformed_keys_cost_no_query(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let good = env.key("default", "read").text;
-    // Whoever asks the database now cannot be answered.
+    // A request that needs the database now cannot be answered.
     env.sql().run("REVOKE SELECT ON api_keys FROM tidegate_writer");
     let with = |text: &str| Client::new(&tidegate.client.address, Some(text));
     with(&good).get("/v1/events").problem(503, "database_unavailable");

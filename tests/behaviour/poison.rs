@@ -240,7 +240,7 @@ fn twenty_rows_that_only_postgres_refuses(env: &Env) -> TestResult {
 fn a_thousand_rows_that_only_postgres_refuses(env: &Env) -> TestResult {
     let tidegate = env.serve();
     forbid(env);
-    // The day's chunk is there: every trial of the search would otherwise make it anew, and roll it back.
+    // The day's chunk is there: every trial of the search would otherwise create it again, and roll it back.
     tidegate.client.events(event(0)).accepted(1, 0);
     let refused = tidegate.client.events(array(vec![FORBIDDEN; 1000])).problem(422, "nothing_accepted");
     assert_eq!((&refused["accepted"], &refused["rejected"]), (&json!(0), &json!(1000)));

@@ -16,7 +16,7 @@ fn a_row_committed_while_its_bucket_closes(env: &Env) -> TestResult {
     send(&tidegate.client, &[sample(-1800, "a", 1.0)]);
     right(env);
     let (sql, holder) = (env.sql(), env.sql());
-    // Whoever puts a bucket into the table has read the rows that it is made of, and waits then.
+    // The session that puts a bucket into the table has read the rows that it is made of, and waits then.
     sql.run(
         "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS \
          'BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END'",

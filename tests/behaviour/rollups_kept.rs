@@ -1,4 +1,4 @@
-//! Rollups outlive the rows that they were made of, and whoever dies meanwhile.
+//! Rollups outlive the rows that they were made of, and a node that dies meanwhile.
 
 use nix::sys::signal::Signal;
 

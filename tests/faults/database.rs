@@ -67,7 +67,7 @@ fn s04_tidegate_frozen_inside_copy(env: &Env) -> TestResult {
         let sent = scope.spawn(|| told.send(&frozen.client, &request));
         until("a writer is inside COPY", || (proxy.held() == 1 && inside_copy(env) == 1).then_some(()));
         frozen.signal(Signal::SIGSTOP);
-        // Nobody else waits for it, but for whoever sends the very same request.
+        // Nobody else waits for it, except a client that sends the very same request.
         let other = env.serve_with(&["data_dir=other"]);
         told.both(&other.client, 200);
         told.send(&other.client, &request).unwrap().problem(409, "idempotency_key_in_flight");
@@ -137,7 +137,7 @@ fn s14_class_40_is_retried_unseen(env: &Env) -> TestResult {
 
 fn s14_a_deadlock(env: &Env) -> TestResult {
     let superuser = env.sql_as(SUPERUSER);
-    // Whoever waits first finds the deadlock, and is its victim: the writer, long before the other one looks.
+    // The first one to wait finds the deadlock, and is its victim: the writer, long before the other one looks.
     superuser.run(&format!("ALTER DATABASE {} SET deadlock_timeout = '2s'", env.database()));
     let tidegate = env.serve();
     let told = Arc::new(Told::default());

@@ -45,7 +45,7 @@ impl<'a> Scene<'a> {
         assert!(missing.is_empty(), "I1: promised and lost: {missing:?}");
     }
 
-    /// The same, but returns the promised requests of which nothing is stored, for whoever knows where they must be.
+    /// The same, but returns the promised requests of which nothing is stored, for a caller that knows where they must be.
     pub fn check(&self, name: &str) -> Vec<Record> {
         let books = self.settled();
         let stored = Stored::read(self.sql);

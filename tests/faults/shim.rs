@@ -126,7 +126,7 @@ impl Shim {
         }
     }
 
-    /// Nothing is met any more; whoever waits goes on.
+    /// Nothing is met any more; what waits goes on.
     pub fn clear(&self) {
         self.arm_all(&[]);
     }

@@ -123,7 +123,7 @@ fn s32_random_keys(env: &Env) -> TestResult {
                 }
             });
         }
-        // Whoever has a key that is known does not notice.
+        // A client whose key is known does not notice.
         for _ in 0..20 {
             told.both(&tidegate.client, 200);
         }

@@ -15,7 +15,7 @@ use crate::env::{DEADLINE, Env};
 
 fn command(env: &Env, variables: &[(String, String)], arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    // Neither a tidegate.toml nor variables of whoever runs the tests may matter.
+    // Neither a tidegate.toml nor variables of the user who runs the tests may matter.
     command.current_dir(env.path()).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.envs(variables.iter().cloned()).args(arguments).stdin(Stdio::null());
     command

@@ -38,7 +38,7 @@ pub async fn related(api: &Api, principal: &Principal, id: &str, parts: &Parts, 
     request.answer(api, params, RelatedQuery { id: event_id(&principal.tenant_id, id) }).await
 }
 
-/// Whoever sent an id that is no UUID may ask by it.
+/// A client that sent an id that is no UUID may ask by it.
 pub(super) fn event_id(tenant_id: &str, id: &str) -> Uuid {
     Uuid::try_parse(id).unwrap_or_else(|_| foreign_id(tenant_id, id))
 }

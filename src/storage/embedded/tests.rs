@@ -158,7 +158,7 @@ async fn a_directory_that_the_servers_user_cannot_reach_gets_a_link() {
     assert_eq!(read_row(&server).await, 42);
     server.stop().await.expect("a server that stops");
 
-    // The data directory is deleted and made anew: the old rows must not come back, nor be destroyed.
+    // The data directory is deleted and created again: the old rows must not come back, nor be destroyed.
     std::fs::remove_file(dir.path().join("postgres")).expect("a link");
     let server = start(dir.path()).await;
     let owner = connect(&server.url(OWNER, DATABASE)).await;

@@ -1,5 +1,5 @@
 //! The hash by which TimescaleDB spreads rows over the partitions of a space dimension: PostgreSQL's hash of text (Bob
-//! Jenkins' lookup3 with PostgreSQL's beginning), without its sign. Whoever knows it knows a row's chunk before the
+//! Jenkins' lookup3 with PostgreSQL's beginning), without its sign. Knowing it is knowing a row's chunk before the
 //! database does.
 
 /// What PostgreSQL's `hashtext` begins with, beside the length.

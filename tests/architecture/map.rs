@@ -1,0 +1,84 @@
+//! What the pages name is there: modules and items of `docs/ARCHITECTURE.md`, paths of the tree in every page.
+
+use std::path::PathBuf;
+
+use crate::source::{files, root};
+
+/// What stands between backticks, with its line; blocks of code are left out.
+fn quoted(text: &str) -> Vec<(usize, String)> {
+    let mut block = false;
+    let mut found = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        if line.starts_with("```") {
+            block = !block;
+        } else if !block {
+            found.extend(line.split('`').skip(1).step_by(2).map(|quoted| (at + 1, quoted.to_owned())));
+        }
+    }
+    found
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+/// The text of the module of this path in src, and what of the path is left: names of items in it.
+fn resolve<'a>(path: &'a [&'a str]) -> Option<(String, &'a [&'a str])> {
+    let mut folder = root().join("src");
+    let mut resolved = None;
+    for (depth, name) in path.iter().enumerate() {
+        let candidates: [PathBuf; 2] = [folder.join(format!("{name}.rs")), folder.join(name).join("mod.rs")];
+        let Some(file) = candidates.iter().find(|file| file.is_file()) else { break };
+        resolved = Some((std::fs::read_to_string(file).unwrap(), &path[depth + 1..]));
+        folder.push(name);
+    }
+    resolved
+}
+
+/// `a::b::Item::method`, without the parentheses of a call.
+fn is_there(path: &str) -> bool {
+    let names: Vec<&str> = path.trim_end_matches("()").split("::").collect();
+    let Some((text, items)) = resolve(&names) else { return false };
+    let is_word = |name: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name);
+    items.iter().all(|item| is_word(item))
+}
+
+#[test]
+fn modules_that_the_map_names_are_there() {
+    let text = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    let paths: Vec<(usize, String)> = quoted(&text)
+        .into_iter()
+        .filter(|(_, quoted)| quoted.contains("::") && quoted.trim_end_matches("()").split("::").all(is_name))
+        // A type and what it does, without its module: the text before says where.
+        .filter(|(_, quoted)| quoted.starts_with(|c: char| c.is_ascii_lowercase()))
+        .collect();
+    assert!(paths.len() > 50, "the map names modules");
+    let gone: Vec<String> =
+        paths.iter().filter(|(_, path)| !is_there(path)).map(|(at, path)| format!("line {at}: {path}")).collect();
+    assert!(gone.is_empty(), "docs/ARCHITECTURE.md names what is not there:\n{}", gone.join("\n"));
+}
+
+#[test]
+fn files_that_pages_name_are_there() {
+    let mut gone = Vec::new();
+    let mut pages = files(&root().join("docs"), "md");
+    pages.push(root().join("README.md"));
+    for page in pages {
+        for (at, quoted) in quoted(&std::fs::read_to_string(&page).unwrap()) {
+            let ours = ["src/", "sql/", "tests/", "docs/", "load-tests/", "benches/", "deploy/", "scripts/"];
+            let is_path = quoted.chars().all(|c| c.is_alphanumeric() || "_-./".contains(c));
+            if is_path && ours.iter().any(|folder| quoted.starts_with(folder)) && !root().join(&quoted).exists() {
+                gone.push(format!("{}, line {at}: {quoted}", page.strip_prefix(root()).unwrap().display()));
+            }
+        }
+    }
+    assert!(gone.is_empty(), "{}", gone.join("\n"));
+}
+
+#[test]
+fn what_is_not_there_is_seen() {
+    assert!(is_there("http::server::serve") && is_there("model") && is_there("ingest::budget"));
+    assert!(!is_there("http::server::no_such_item") && !is_there("nowhere") && !is_there("http::nowhere"));
+    let text = "a `b::c` d `e`\n```\n`f`\n```\n`g`";
+    assert_eq!(quoted(text), [(1, "b::c".to_owned()), (1, "e".to_owned()), (5, "g".to_owned())]);
+}
