@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tidegate::load::{Format, LoadOptions, Rate, Source, check_conservation, run as load};
+use tidegate::load::{Format, LoadOptions, SendRate, Source, check_conservation, run as load};
 use tidegate::model::Kind;
 
 use super::common::{ASSETS, BATCH_ROWS, CONNECTIONS, Result, SEED, TENANTS, as_f64, mean, per_row};
@@ -97,13 +97,13 @@ async fn live(target: &Target, events: u64, connections: usize) -> Result<Usage>
     let load_options = LoadOptions {
         url: target.url.clone(),
         keys: target.keys[..TENANTS].to_vec(),
-        rate: Rate::Max,
+        rate: SendRate::Max,
         duration: Duration::from_secs(600),
         batch: usize::try_from(BATCH_ROWS)?,
         connections,
         format: Format::Ndjson,
         gzip: false,
-        source: Source::Generate { kind: tidegate::load::Kind::Events, seed: SEED, assets: ASSETS },
+        source: Source::Generate { kind: tidegate::load::ItemKind::Events, seed: SEED, assets: ASSETS },
         progress: false,
         max_events: Some(events),
         no_keys: false,

@@ -14,7 +14,7 @@ use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Uri};
 use serde::Deserialize;
-use tidegate::load::{Connection, Endpoint, Latencies, Reply};
+use tidegate::load::{Connection, Endpoint, HttpReply, Latencies};
 use tidegate::model::Kind;
 use uuid::Uuid;
 
@@ -118,7 +118,7 @@ impl Sender {
         Ok(sent)
     }
 
-    async fn deliver(&self, connection: &mut Connection, shot: &Shot<'_>, sent: &mut Sent) -> Result<Reply> {
+    async fn deliver(&self, connection: &mut Connection, shot: &Shot<'_>, sent: &mut Sent) -> Result<HttpReply> {
         let mut body = Vec::new();
         shot.template.append_now(&mut body, shot.round);
         let body = Bytes::from(body);
@@ -164,7 +164,7 @@ fn is_for_the_moment(status: u16) -> bool {
 
 impl Sent {
     /// Enters an answer; returns how many events are safe because of it.
-    fn count(&mut self, events: u64, reply: &Reply) -> Result<u64> {
+    fn count(&mut self, events: u64, reply: &HttpReply) -> Result<u64> {
         let unexpected = || format!("status {}: {}", reply.status, String::from_utf8_lossy(&reply.body));
         let answer: Answer = serde_json::from_slice(&reply.body).map_err(|_| unexpected())?;
         if answer.accepted + answer.rejected != events {
@@ -199,9 +199,9 @@ impl Sent {
 mod tests {
     use super::*;
 
-    fn reply(status: u16, body: &'static str) -> Reply {
+    fn reply(status: u16, body: &'static str) -> HttpReply {
         let status = hyper::StatusCode::from_u16(status).expect("a status");
-        Reply { status, headers: hyper::HeaderMap::new(), body: Bytes::from_static(body.as_bytes()) }
+        HttpReply { status, headers: hyper::HeaderMap::new(), body: Bytes::from_static(body.as_bytes()) }
     }
 
     #[test]

@@ -11,7 +11,9 @@ use super::load::print_report;
 use super::output::{Exit, failed, print_table};
 use crate::app::{App, owner_client};
 use crate::config::Config;
-use crate::load::{ASSETS_DEFAULT, Format, Kind, LoadOptions, Rate, Source, check_conservation, parse_duration};
+use crate::load::{
+    ASSETS_DEFAULT, Format, ItemKind, LoadOptions, SendRate, Source, check_conservation, parse_duration,
+};
 use crate::shutdown::Signals;
 use crate::storage::StorageError;
 
@@ -73,22 +75,22 @@ async fn show(app: &App, duration: Duration, stop: impl Future<Output = ()>) -> 
     let events = LoadOptions {
         url: app.welcome.url.clone(),
         keys: key.into_iter().collect(),
-        rate: Rate::Max,
+        rate: SendRate::Max,
         duration,
         batch: 1000,
         connections: 4,
         format: Format::Ndjson,
         gzip: false,
-        source: Source::Generate { kind: Kind::Events, seed: 1, assets: ASSETS_DEFAULT },
+        source: Source::Generate { kind: ItemKind::Events, seed: 1, assets: ASSETS_DEFAULT },
         progress: true,
         max_events: None,
         no_keys: false,
     };
     // Metrics trickle in beside the events, as in life.
     let metrics = LoadOptions {
-        rate: Rate::PerSecond(METRICS_PER_SECOND),
+        rate: SendRate::PerSecond(METRICS_PER_SECOND),
         connections: 1,
-        source: Source::Generate { kind: Kind::Metrics, seed: 1, assets: METRIC_ASSETS },
+        source: Source::Generate { kind: ItemKind::Metrics, seed: 1, assets: METRIC_ASSETS },
         progress: false,
         ..events.clone()
     };

@@ -10,7 +10,7 @@ use super::output::{Exit, failed, print_json};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::load::{
-    ASSETS_DEFAULT, Conservation, Format, Kind, LoadOptions, LoadReport, Rate, Source, check_conservation,
+    ASSETS_DEFAULT, ConservationCheck, Format, ItemKind, LoadOptions, LoadReport, SendRate, Source, check_conservation,
     parse_duration,
 };
 use crate::storage::{Location, StorageError};
@@ -30,7 +30,7 @@ pub struct Args {
     pub keys: Vec<String>,
     /// Events a second over all connections, such as 5000/s, or max
     #[arg(long, default_value = "max", value_name = "N/s|max")]
-    pub rate: Rate,
+    pub rate: SendRate,
     /// How long to send generated events
     #[arg(long, default_value = "10s", value_parser = parse_duration, conflicts_with = "file")]
     pub duration: Duration,
@@ -51,7 +51,7 @@ pub struct Args {
     pub file: Option<PathBuf>,
     /// What to send, generated or from the file: events or metrics
     #[arg(long, default_value = "events")]
-    pub kind: Kind,
+    pub kind: ItemKind,
     /// Move each stream's (for metrics each series') timestamps so that its newest is now
     #[arg(long, requires = "file")]
     pub shift_to_now: bool,
@@ -163,7 +163,7 @@ async fn conservation(
     config: &Config,
     report: &LoadReport,
     keys: &[uuid::Uuid],
-) -> Result<Result<Conservation, &'static str>, StorageError> {
+) -> Result<Result<ConservationCheck, &'static str>, StorageError> {
     let Some(location) = Location::beside(config)? else {
         return Ok(Err("no database is configured, and no server runs on this data_dir"));
     };
@@ -178,8 +178,8 @@ async fn conservation(
 /// Prints a report for people.
 pub fn print_report(report: &LoadReport, out: &mut impl Write) -> io::Result<()> {
     let what = match report.kind {
-        Kind::Events => "events",
-        Kind::Metrics => "metrics",
+        ItemKind::Events => "events",
+        ItemKind::Metrics => "metrics",
     };
     let (sent, requests) = (report.events_sent, report.requests);
     writeln!(out, "{:<14}{sent} {what} in {requests} requests, {:.1} s", "sent", report.elapsed_s)?;
@@ -221,7 +221,7 @@ pub fn print_report(report: &LoadReport, out: &mut impl Write) -> io::Result<()>
     Ok(())
 }
 
-fn print_conservation(conservation: &Conservation, out: &mut impl Write) -> io::Result<()> {
+fn print_conservation(conservation: &ConservationCheck, out: &mut impl Write) -> io::Result<()> {
     let verdict = if conservation.ok { "ok" } else { "VIOLATED" };
     write!(out, "{:<14}{verdict}: ", "conservation")?;
     write!(out, "{} of {} accepted are stored, ", conservation.found, conservation.expected)?;
@@ -264,7 +264,7 @@ mod tests {
         let options = parse(&[]).expect("the defaults work");
         assert_eq!(options.url, "http://127.0.0.1:8080");
         assert_eq!(options.keys, ["tg_env1", "tg_env2"]);
-        assert_eq!((options.rate, options.duration), (Rate::Max, Duration::from_secs(10)));
+        assert_eq!((options.rate, options.duration), (SendRate::Max, Duration::from_secs(10)));
         assert_eq!((options.batch, options.connections, options.gzip), (1000, 4, false));
         assert!(matches!(options.source, Source::Generate { assets: 2000, .. }));
     }
@@ -286,7 +286,7 @@ mod tests {
         ])
         .expect("all flags work");
         assert_eq!(options.keys, ["a", "b"]);
-        assert_eq!((options.rate, options.duration), (Rate::PerSecond(5000), Duration::from_secs(300)));
+        assert_eq!((options.rate, options.duration), (SendRate::PerSecond(5000), Duration::from_secs(300)));
         assert_eq!((options.batch, options.connections, options.format), (10, 2, Format::Json));
         assert!(options.gzip && matches!(options.source, Source::Generate { seed: 7, .. }));
     }
@@ -298,7 +298,7 @@ mod tests {
         let Source::File { kind, shift_to_now, now: Some(at), key_prefix, .. } = options.expect("good").source else {
             panic!("a file was named");
         };
-        assert_eq!((kind, shift_to_now, at.to_string().as_str()), (Kind::Metrics, true, now));
+        assert_eq!((kind, shift_to_now, at.to_string().as_str()), (ItemKind::Metrics, true, now));
         assert_eq!(key_prefix.as_deref(), Some("p"));
     }
 
@@ -323,7 +323,7 @@ mod tests {
     fn the_report_is_aligned_and_names_what_is_wrong() {
         let receipt = uuid::Uuid::nil();
         let report = LoadReport {
-            kind: Kind::Events,
+            kind: ItemKind::Events,
             events_sent: 3000,
             committed: 1990,
             spooled: 0,
@@ -345,7 +345,7 @@ mod tests {
             stopped_early: None,
             receipts: Vec::new(),
             spread: false,
-            conservation: Some(Conservation {
+            conservation: Some(ConservationCheck {
                 expected: 1990,
                 found: 1989,
                 still_spooled: 0,

@@ -15,7 +15,7 @@ use super::pairs::{self, CorrelationType, Pair, Side};
 use super::robust::{self, Score};
 use super::summary::ERRORS;
 use crate::jobs::minutes::{MinuteQueue, MinuteQueues, MinuteRange, Tally, Work, Worker, minute_at};
-use crate::jobs::{Counts, Job};
+use crate::jobs::{Job, RunCounts};
 use crate::limits::{
     ANOMALY_ASSETS_PER_SLICE, ANOMALY_EVENTS_MAX, ANOMALY_HISTORY_HOURS, ANOMALY_HISTORY_HOURS_MIN,
     ANOMALY_NEAR_MINUTES, ANOMALY_SERIES_PER_SLICE, ROLLUPS_SETTLED_AFTER,
@@ -43,7 +43,7 @@ impl Job for Anomalies {
         Duration::from_secs(5)
     }
 
-    async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
+    async fn run_once(&self, client: &mut Object) -> Result<RunCounts, StorageError> {
         let mut tally = Tally::default();
         self.0.run(client, &mut tally).await?;
         Ok(tally.into_counts())

@@ -10,7 +10,7 @@ use super::kept::KeptPairs;
 use super::temporal::Temporal;
 use super::{parents, upkeep};
 use crate::jobs::minutes::{MinuteQueues, Tally, Worker};
-use crate::jobs::{Counts, Job};
+use crate::jobs::{Job, RunCounts};
 use crate::storage::{StorageError, Store};
 
 /// Transactions of a run that look for the parents of orphans.
@@ -47,7 +47,7 @@ impl Job for Correlations {
         Duration::from_secs(1)
     }
 
-    async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
+    async fn run_once(&self, client: &mut Object) -> Result<RunCounts, StorageError> {
         let mut tally = Tally::default();
         self.chains.run(client, &mut tally).await?;
         for _ in 0..SEARCHES_PER_RUN {

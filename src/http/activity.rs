@@ -22,12 +22,12 @@ use super::wire::answer_time;
 use crate::limits::H2_ABANDONED_MAX;
 
 pub struct Activity {
-    state: Mutex<State>,
+    state: Mutex<ConnectionState>,
     flooded: Notify,
     write_timeout: Duration,
 }
 
-struct State {
+struct ConnectionState {
     /// Requests whose answer is not out.
     open: usize,
     begun: u64,
@@ -43,8 +43,14 @@ struct State {
 impl Activity {
     /// Of a connection that begins now.
     pub fn new(write_timeout: Duration) -> Arc<Self> {
-        let state =
-            State { open: 0, begun: 0, abandoned: 0, quiet_since: Instant::now(), due: BTreeMap::new(), last_piece: 0 };
+        let state = ConnectionState {
+            open: 0,
+            begun: 0,
+            abandoned: 0,
+            quiet_since: Instant::now(),
+            due: BTreeMap::new(),
+            last_piece: 0,
+        };
         Arc::new(Self { state: Mutex::new(state), flooded: Notify::new(), write_timeout })
     }
 
@@ -77,7 +83,7 @@ impl Activity {
         self.flooded.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ConnectionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

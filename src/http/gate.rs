@@ -2,7 +2,7 @@
 //!
 //! hyper answers what it cannot parse by itself, without a request id and a problem document, and is lenient about
 //! framing. So no such head reaches it: in the place of one that is refused it is given [`REFUSED`], its service finds
-//! the reason in [`Seen`], and the connection is closed. The gate follows each request to its end, so that this holds
+//! the reason in [`GateVerdict`], and the connection is closed. The gate follows each request to its end, so that this holds
 //! for every one of a connection, pipelined ones included. It also keeps the time: half a head and an idle connection
 //! end at their timeouts. What of a body does not come together with its head goes from the wire into hyper's buffer
 //! without a copy.
@@ -29,12 +29,12 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the gate has seen, for those who answer and those who close.
 #[derive(Default)]
-pub struct Seen {
+pub struct GateVerdict {
     refused: OnceLock<Fault>,
     unread: AtomicBool,
 }
 
-impl Seen {
+impl GateVerdict {
     /// Why the request that the service is called with is none. Exact: a head is released only when all before it have
     /// been parsed, and a refused one is the last.
     pub fn refused(&self) -> Option<Fault> {
@@ -60,7 +60,7 @@ pub struct Gate {
     /// Read and not yet handed on: a head, or what came behind a request.
     held: BytesMut,
     state: GateState,
-    seen: Arc<Seen>,
+    seen: Arc<GateVerdict>,
     patience: Patience,
     /// For the head that is waited for.
     due: Deadline,
@@ -89,7 +89,7 @@ impl Gate {
         Self { wire, held: BytesMut::new(), state, seen: Arc::default(), patience, due, first: true }
     }
 
-    pub fn seen(&self) -> Arc<Seen> {
+    pub fn seen(&self) -> Arc<GateVerdict> {
         Arc::clone(&self.seen)
     }
 

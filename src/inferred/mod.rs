@@ -9,7 +9,7 @@ use std::time::Duration;
 use deadpool_postgres::Object;
 
 use crate::jobs::minutes::{MinuteQueues, Tally, Worker};
-use crate::jobs::{Counts, Job};
+use crate::jobs::{Job, RunCounts};
 use crate::storage::StorageError;
 use table::Table;
 
@@ -35,7 +35,7 @@ impl Job for Inferred {
         Duration::from_secs(1)
     }
 
-    async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
+    async fn run_once(&self, client: &mut Object) -> Result<RunCounts, StorageError> {
         let mut tally = Tally::default();
         for table in &self.0 {
             table.run(client, &mut tally).await?;

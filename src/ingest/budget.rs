@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub struct Budget {
     total: usize,
     tenant_max: usize,
-    held: Mutex<Held>,
+    held: Mutex<HeldBytes>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct HeldBytes {
     bytes: usize,
     /// Never an entry of 0 bytes.
     tenants: HashMap<Arc<str>, usize>,
@@ -83,7 +83,7 @@ impl Budget {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, HeldBytes> {
         self.held.lock().expect("no code panics while holding it")
     }
 }

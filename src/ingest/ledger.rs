@@ -13,7 +13,7 @@ use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::outcome::{Outcome, Refusal, Reply};
-use super::rejections::{ItemError, Rejections};
+use super::rejections::{RejectionMessage, Rejections};
 use super::submission::Submission;
 
 /// What a keyed submission meets in the ledger.
@@ -49,13 +49,13 @@ const REMEMBER_UNLESS_KNOWN: &str =
     concat!(include_str!("../../sql/queries/ledger_remember.sql"), "ON CONFLICT DO NOTHING");
 
 /// The statements of the ledger, prepared once a connection.
-pub struct Statements {
+pub struct LedgerStatements {
     claim: Statement,
     look_up: Statement,
     remember: Statement,
 }
 
-impl Statements {
+impl LedgerStatements {
     /// From the connection's cache.
     pub async fn of(client: &Object) -> Result<Self, tokio_postgres::Error> {
         Ok(Self {
@@ -70,7 +70,7 @@ impl Statements {
 /// is first polled.
 pub async fn claim(
     client: &Object,
-    statements: &Statements,
+    statements: &LedgerStatements,
     batch: &[Submission],
 ) -> Result<Vec<Claim>, tokio_postgres::Error> {
     let mut claims: Vec<Claim> = batch.iter().map(|_| Claim::New).collect();
@@ -119,7 +119,7 @@ fn known(row: &Row, submission: &Submission) -> Claim {
     if !same {
         return Claim::Reused;
     }
-    let Json(listed) = row.get::<_, Json<Vec<ItemError<'_>>>>(6);
+    let Json(listed) = row.get::<_, Json<Vec<RejectionMessage<'_>>>>(6);
     let count = |column: usize| u32::try_from(row.get::<_, i32>(column)).unwrap_or(0);
     Claim::Replay(Outcome {
         http_status: u16::try_from(row.get::<_, i16>(3)).unwrap_or(200),
@@ -155,7 +155,7 @@ pub fn remembered<'a>(batch: &'a [Submission], written: &[(usize, Outcome)]) -> 
 /// Remembers outcomes; nothing is sent when there are none.
 pub async fn remember(
     client: &Object,
-    statements: &Statements,
+    statements: &LedgerStatements,
     rows: &[Remembered<'_>],
 ) -> Result<(), tokio_postgres::Error> {
     if rows.is_empty() { Ok(()) } else { insert(client, &statements.remember, rows).await }

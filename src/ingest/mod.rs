@@ -44,7 +44,7 @@ pub use ingestion::Ingest;
 pub use outcome::{Outcome, Refusal};
 pub use pressure::{Drain, Pressure};
 pub use received::Received;
-pub use rejections::{ItemError, Rejections};
+pub use rejections::{RejectionMessage, Rejections};
 pub use request::{Admit, Request, Unanswered};
 pub use shelter::Health;
 pub use workers::Workers;

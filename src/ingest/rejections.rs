@@ -20,7 +20,7 @@ pub struct Rejections {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ItemError<'a> {
+pub struct RejectionMessage<'a> {
     /// Its ordinal in the request, from 0.
     pub index: u32,
     #[serde(borrow)]
@@ -45,12 +45,12 @@ impl Rejections {
     }
 
     /// The first ones, with their messages.
-    pub fn listed(&self) -> Vec<ItemError<'_>> {
+    pub fn listed(&self) -> Vec<RejectionMessage<'_>> {
         let listed = self.codes.iter().zip(&self.messages);
         listed
             .map(|(&(index, code), message)| {
                 let (code, message) = (code.as_str().into(), message.as_str().into());
-                ItemError { index, code, message }
+                RejectionMessage { index, code, message }
             })
             .collect()
     }
@@ -63,7 +63,7 @@ impl Rejections {
 
     /// From the ledger, which of requests of versions before has only what was `listed`. A code of a later version is
     /// left out: this one has no name for it.
-    pub fn decode(encoded: Option<&[u8]>, listed: Vec<ItemError<'_>>) -> Self {
+    pub fn decode(encoded: Option<&[u8]>, listed: Vec<RejectionMessage<'_>>) -> Self {
         let codes: Vec<(u32, Option<Code>)> = match encoded {
             Some(bytes) => bytes.as_chunks::<ENTRY_BYTES>().0.iter().map(decode_entry).collect(),
             None => listed.iter().map(|error| (error.index, Code::of_name(&error.code))).collect(),
@@ -100,7 +100,7 @@ mod tests {
         (0..count).zip(codes).map(item).collect()
     }
 
-    fn listed_again(json: &str) -> Vec<ItemError<'_>> {
+    fn listed_again(json: &str) -> Vec<RejectionMessage<'_>> {
         serde_json::from_str(json).expect("a list of errors")
     }
 

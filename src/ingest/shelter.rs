@@ -14,7 +14,7 @@ use super::budget::Budget;
 use super::connect::ask;
 use super::outcome::Refusal;
 use super::pressure::Pressure;
-use super::spool::{AppendError, Entry, Payload, PossiblyCommitted, Spool, SpooledRequest};
+use super::spool::{AppendError, Entry, PossiblyCommitted, RecordPayload, Spool, SpooledRequest};
 use super::submission::Submission;
 use crate::limits::{SPOOL_AFTER, SPOOL_AFTER_ERROR, WRITE_DEADLINE};
 use crate::storage::{Database, Fate, StorageError};
@@ -155,7 +155,7 @@ impl Shelter {
         for submission in batch {
             tracing::error!(%error, receipt = %submission.received.receipt, "a request is put into quarantine; this is a bug");
             let record = record(&submission, None);
-            let Payload { head, body } = record.encode();
+            let RecordPayload { head, body } = record.encode();
             // It was never in a segment, so it has no sequence.
             let entry = Entry {
                 sequence: 0,

@@ -87,7 +87,7 @@ impl BatchIds {
 /// The statements of a transaction, prepared once a connection.
 struct Statements {
     identify: Statement,
-    ledger: ledger::Statements,
+    ledger: ledger::LedgerStatements,
     copy: Statement,
     manifests: Statement,
 }
@@ -96,7 +96,7 @@ impl Statements {
     async fn of(client: &Object, kind: Kind) -> Result<Self, tokio_postgres::Error> {
         Ok(Self {
             identify: client.prepare_cached(IDENTIFY).await?,
-            ledger: ledger::Statements::of(client).await?,
+            ledger: ledger::LedgerStatements::of(client).await?,
             copy: client.prepare_cached(&copy_sql(kind.table(), kind)).await?,
             manifests: client.prepare_cached(manifests::INSERT).await?,
         })

@@ -12,7 +12,7 @@ use super::lanes::{Lanes, Traffic};
 use super::plan::PlanConfig;
 use super::queues::Seal;
 use super::shelter::Shelter;
-use super::spool::{Disk, Spool, SpoolConfig, Totals};
+use super::spool::{Disk, Spool, SpoolPlace, Totals};
 use super::writer::Writer;
 use crate::config::Config;
 use crate::limits::JOINED_BATCHES_MAX;
@@ -108,7 +108,7 @@ pub async fn open_spool(
     if !config.spool.enabled {
         return Ok(None);
     }
-    let spool = SpoolConfig::of(&config.data_dir, config.spool.max_bytes);
+    let spool = SpoolPlace::of(&config.data_dir, config.spool.max_bytes);
     let opened = tokio::task::spawn_blocking(move || Spool::open(spool, Arc::new(Disk)))
         .await
         .map_err(|error| StorageError::fatal(format!("opening the spool: {error}")))?;

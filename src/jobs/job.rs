@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::storage::{Database, StorageError};
 
 /// What a run did, by name; shown in the log and counted in metrics.
-pub type Counts = Vec<(&'static str, u64)>;
+pub type RunCounts = Vec<(&'static str, u64)>;
 
 pub trait Job: Send + Sync + 'static {
     /// Its name, in logs, metrics and the advisory lock.
@@ -27,7 +27,7 @@ pub trait Job: Send + Sync + 'static {
     fn interval(&self) -> Duration;
     /// Does what is due, and no more than a bounded amount of it. `client` is the owner's connection that holds the job's
     /// lock; after an error it is closed, and an open transaction with it, and what is known of partitions is forgotten.
-    fn run_once(&self, client: &mut Object) -> impl Future<Output = Result<Counts, StorageError>> + Send;
+    fn run_once(&self, client: &mut Object) -> impl Future<Output = Result<RunCounts, StorageError>> + Send;
 }
 
 pub struct RunningJob {
@@ -70,12 +70,12 @@ pub fn start<J: Job>(job: J, database: &Database) -> RunningJob {
 }
 
 /// Runs a job once, as soon as no node is at it; for commands.
-pub async fn run_now<J: Job>(job: &J, owner: &Pool) -> Result<Counts, StorageError> {
+pub async fn run_now<J: Job>(job: &J, owner: &Pool) -> Result<RunCounts, StorageError> {
     let counts = run_as_leader(job, owner, WAIT_FOR_LOCK, &mut Noted::default()).await?;
     counts.ok_or_else(|| StorageError::retryable(format!("another process is at the job {}", job.name())))
 }
 
-fn report<J: Job>(job: &J, run: Result<Option<Counts>, StorageError>) {
+fn report<J: Job>(job: &J, run: Result<Option<RunCounts>, StorageError>) {
     match run {
         Ok(Some(counts)) => {
             metrics::counter!("tidegate_job_runs_total", "job" => job.name()).increment(1);
@@ -106,7 +106,7 @@ async fn run_as_leader<J: Job>(
     owner: &Pool,
     lock: &str,
     noted: &mut Noted,
-) -> Result<Option<Counts>, StorageError> {
+) -> Result<Option<RunCounts>, StorageError> {
     let mut client = owner.get().await?;
     let name = format!("tidegate.job.{}", job.name());
     if lock == WAIT_FOR_LOCK {
@@ -125,7 +125,7 @@ async fn run_as_leader<J: Job>(
         Err(error) => {
             // The lock ends with its connection, whatever went wrong on it; back in the pool it would keep it.
             drop(Object::take(client));
-            noted.add(&Counts::new());
+            noted.add(&RunCounts::new());
             let told =
                 async { noted.write(job, &owner.get().await?, started.elapsed(), Some(&error.to_string())).await };
             if let Err(second) = told.await {
@@ -143,7 +143,7 @@ async fn under_lock<J: Job>(
     lock: &str,
     started: Instant,
     noted: &mut Noted,
-) -> Result<Counts, StorageError> {
+) -> Result<RunCounts, StorageError> {
     let run = AssertUnwindSafe(job.run_once(client)).catch_unwind().await;
     let counts = run.unwrap_or_else(|panic| Err(StorageError::fatal(format!("panicked: {}", message(&*panic)))))?;
     noted.add(&counts);
@@ -171,7 +171,7 @@ struct Noted {
 }
 
 impl Noted {
-    fn add(&mut self, counts: &Counts) {
+    fn add(&mut self, counts: &RunCounts) {
         self.runs += 1;
         for (what, count) in counts {
             *self.counts.entry(what).or_default() += count;

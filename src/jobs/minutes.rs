@@ -12,7 +12,7 @@ use deadpool_postgres::{Object, Transaction};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::Counts;
+use super::RunCounts;
 use crate::limits::{TOUCHED_BLOCKS_PER_TRANSACTION, TOUCHED_RUN_MAX};
 use crate::model::Kind;
 use crate::storage::StorageError;
@@ -55,7 +55,7 @@ impl Tally {
         *self.0.entry(what).or_default() += count as u64;
     }
 
-    pub fn into_counts(self) -> Counts {
+    pub fn into_counts(self) -> RunCounts {
         self.0.into_iter().collect()
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use deadpool_postgres::Object;
 
 use super::minutes::MinuteQueues;
-use super::{Counts, Job};
+use super::{Job, RunCounts};
 use crate::storage::StorageError;
 
 /// Rows of the queue taken in one transaction: one for each tenant of a batch.
@@ -38,7 +38,7 @@ impl Job for Spread {
         Duration::from_secs(1)
     }
 
-    async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
+    async fn run_once(&self, client: &mut Object) -> Result<RunCounts, StorageError> {
         let statement = client.prepare_cached(include_str!("../../sql/queries/touched_spread.sql")).await?;
         let (kinds, queues) = &self.wanted;
         let mut taken = 0;

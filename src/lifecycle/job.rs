@@ -12,7 +12,7 @@ use super::run::Run;
 use super::tenants::Tenants;
 use super::{chunks, partitions, rows, samples};
 use crate::config::{Config, RetentionConfig, RollupsConfig};
-use crate::jobs::{Counts, Job};
+use crate::jobs::{Job, RunCounts};
 use crate::limits::RECOMPRESS_PAUSE;
 use crate::rollup::floors;
 use crate::storage::{StorageError, Store, StoredChunk};
@@ -36,11 +36,11 @@ impl Job for Lifecycle {
         Duration::from_secs(60)
     }
 
-    async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
+    async fn run_once(&self, client: &mut Object) -> Result<RunCounts, StorageError> {
         // Not this node's clock: of what the database has, what has expired is gone for good.
         let now: Timestamp = client.query_one("SELECT now()", &[]).await?.get(0);
         let mut run = Run::new(&self.plan, now);
-        let mut counts = Counts::new();
+        let mut counts = RunCounts::new();
         match floors(client).await {
             Ok(floors) => run.floors = floors,
             Err(error) => run.note("reading how far back the rollups look", error),

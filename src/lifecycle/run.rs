@@ -5,7 +5,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::plan::{ChunkPlan, Due};
-use crate::jobs::Counts;
+use crate::jobs::RunCounts;
 use crate::limits::LIFECYCLE_RUN_MAX;
 use crate::model::Relation;
 use crate::rollup::Floors;
@@ -89,7 +89,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    pub fn end(mut self, counts: Counts) -> Result<Counts, StorageError> {
+    pub fn end(mut self, counts: RunCounts) -> Result<RunCounts, StorageError> {
         let others = self.failures.len().saturating_sub(1);
         match self.failures.pop() {
             None => Ok(counts),

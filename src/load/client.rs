@@ -78,13 +78,13 @@ impl Endpoint {
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub struct Reply {
+pub struct HttpReply {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
 
-impl Reply {
+impl HttpReply {
     /// Retry-After, where it is a number of seconds.
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
@@ -126,7 +126,7 @@ impl<B: Body<Data: Send, Error: std::error::Error + Send + Sync> + Send + Unpin 
 
     /// Sends one request and reads its answer. After any failure, or the timeout, the connection is dropped, so that a
     /// late answer is never taken for the next request's.
-    pub async fn send(&mut self, mut request: Request<B>, timeout: Duration) -> Result<Reply, Lost> {
+    pub async fn send(&mut self, mut request: Request<B>, timeout: Duration) -> Result<HttpReply, Lost> {
         request.headers_mut().entry(HOST).or_insert_with(|| self.endpoint.authority.clone());
         let deadline = tokio::time::Instant::now() + timeout;
         let unsent = |message| Lost { maybe_sent: false, message };
@@ -164,7 +164,7 @@ async fn exchange<B: Body + 'static>(
     sender: &mut SendRequest<B>,
     request: Request<B>,
     answer_bytes_max: usize,
-) -> Result<Reply, Lost> {
+) -> Result<HttpReply, Lost> {
     let response = sender.send_request(request).await.map_err(|error| Lost {
         // Cancelled: the connection closed before the request was taken from the queue.
         maybe_sent: !error.is_canceled(),
@@ -175,7 +175,7 @@ async fn exchange<B: Body + 'static>(
         .collect()
         .await
         .map_err(|error| Lost { maybe_sent: true, message: format!("the answer broke off: {error}") })?;
-    Ok(Reply { status: head.status, headers: head.headers, body: body.to_bytes() })
+    Ok(HttpReply { status: head.status, headers: head.headers, body: body.to_bytes() })
 }
 
 #[cfg(test)]

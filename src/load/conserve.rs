@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::options::Kind;
-use super::report::{Conservation, LoadReport, Mismatch, Receipt};
+use super::options::ItemKind;
+use super::report::{ConservationCheck, LoadReport, Mismatch, Promise};
 
 /// Receipts asked for at once. Sorted by time first, so that each query reads its own few chunks of the table.
 const RECEIPTS_PER_QUERY: usize = 500;
@@ -33,7 +33,10 @@ const RECEIVED_US_MAX: i64 = 1_000_000;
 
 /// Compares a report with the database behind the server. The client needs to see all tenants' rows. Spooled items that
 /// have not arrived yet are counted apart; ask again later until `still_spooled` is 0 for the full proof.
-pub async fn check_conservation(report: &LoadReport, client: &Client) -> Result<Conservation, tokio_postgres::Error> {
+pub async fn check_conservation(
+    report: &LoadReport,
+    client: &Client,
+) -> Result<ConservationCheck, tokio_postgres::Error> {
     let receipts = distinct(&report.receipts);
     let mut rows = HashMap::new();
     let mut tenants: BTreeSet<String> = BTreeSet::new();
@@ -42,14 +45,14 @@ pub async fn check_conservation(report: &LoadReport, client: &Client) -> Result<
         let ids: Vec<Uuid> = chunk.iter().map(|receipt| receipt.receipt).collect();
         dead_letters += count(client.query_one(DEAD_LETTERS_SQL, &[&ids]).await?.try_get(0)?);
         match report.kind {
-            Kind::Events => {
+            ItemKind::Events => {
                 let texts: Vec<String> = ids.iter().map(Uuid::to_string).collect();
                 let (oldest, newest) = range(chunk);
                 for row in client.query(EVENTS_SQL, &[&oldest, &newest, &texts]).await? {
                     rows.insert(row.try_get::<_, String>(0)?, count(row.try_get(1)?));
                 }
             }
-            Kind::Metrics => {
+            ItemKind::Metrics => {
                 for row in client.query(TENANTS_SQL, &[&ids]).await? {
                     tenants.insert(row.try_get(0)?);
                 }
@@ -57,19 +60,19 @@ pub async fn check_conservation(report: &LoadReport, client: &Client) -> Result<
         }
     }
     let found = match report.kind {
-        Kind::Events => Found::Each(rows),
-        Kind::Metrics => {
+        ItemKind::Events => Presence::Each(rows),
+        ItemKind::Metrics => {
             let (oldest, newest) = range(&receipts);
             let (from, to) = received(&receipts);
             let tenants: Vec<String> = tenants.into_iter().collect();
             let row = client.query_one(METRICS_SQL, &[&oldest, &newest, &from, &to, &tenants]).await?;
-            Found::Together { rows: count(row.try_get(0)?), spread: report.spread }
+            Presence::Together { rows: count(row.try_get(0)?), spread: report.spread }
         }
     };
     Ok(compare(&receipts, &found, dead_letters))
 }
 
-enum Found {
+enum Presence {
     Each(HashMap<String, u64>),
     /// Of all; `spread`: some items make several.
     Together {
@@ -79,8 +82,8 @@ enum Found {
 }
 
 /// When the first of these requests was received, and when the last had been: a UUIDv7 begins with its time.
-fn received(receipts: &[Receipt]) -> (Timestamp, Timestamp) {
-    let received_us = |receipt: &Receipt| {
+fn received(receipts: &[Promise]) -> (Timestamp, Timestamp) {
+    let received_us = |receipt: &Promise| {
         let millis = i64::try_from(receipt.receipt.as_u128() >> 80).expect("48 bits");
         (millis * 1000).clamp(CALENDAR_US.0, CALENDAR_US.1)
     };
@@ -95,21 +98,21 @@ fn count(rows: i64) -> u64 {
 }
 
 /// One receipt of each request, oldest items first; a replayed answer names the original's.
-fn distinct(receipts: &[Receipt]) -> Vec<Receipt> {
-    let mut by_id: HashMap<Uuid, Receipt> = HashMap::with_capacity(receipts.len());
+fn distinct(receipts: &[Promise]) -> Vec<Promise> {
+    let mut by_id: HashMap<Uuid, Promise> = HashMap::with_capacity(receipts.len());
     for receipt in receipts {
         by_id
             .entry(receipt.receipt)
             .and_modify(|known| known.spooled &= receipt.spooled)
             .or_insert_with(|| receipt.clone());
     }
-    let mut receipts: Vec<Receipt> = by_id.into_values().collect();
+    let mut receipts: Vec<Promise> = by_id.into_values().collect();
     receipts.sort_by_key(|receipt| (receipt.span_us, receipt.receipt));
     receipts
 }
 
 /// The time range that holds all rows of some receipts, a second wider, since the server rounds to microseconds.
-fn range(receipts: &[Receipt]) -> (Timestamp, Timestamp) {
+fn range(receipts: &[Promise]) -> (Timestamp, Timestamp) {
     const SECOND_US: i64 = 1_000_000;
     let spans = || receipts.iter().map(|receipt| receipt.span_us.unwrap_or(CALENDAR_US));
     let oldest = spans().map(|(oldest, _)| oldest).min().unwrap_or(CALENDAR_US.0);
@@ -121,16 +124,16 @@ fn range(receipts: &[Receipt]) -> (Timestamp, Timestamp) {
     (timestamp(oldest.saturating_sub(SECOND_US)), timestamp(newest.saturating_add(SECOND_US)))
 }
 
-fn compare(receipts: &[Receipt], found: &Found, dead_letters: u64) -> Conservation {
+fn compare(receipts: &[Promise], found: &Presence, dead_letters: u64) -> ConservationCheck {
     let expected: u64 = receipts.iter().map(|receipt| receipt.accepted).sum();
     let rejected_expected = receipts.iter().map(|receipt| receipt.rejected).sum();
     let spooled_rejections: u64 =
         receipts.iter().filter(|receipt| receipt.spooled).map(|receipt| receipt.rejected).sum();
     let mut result =
-        Conservation { expected, rejected_expected, rejected_found: dead_letters, ..Conservation::default() };
+        ConservationCheck { expected, rejected_expected, rejected_found: dead_letters, ..ConservationCheck::default() };
     let mut all_there = true;
     match found {
-        Found::Each(rows) => {
+        Presence::Each(rows) => {
             result.found = rows.values().sum();
             for receipt in receipts {
                 let found = rows.get(&receipt.receipt.to_string()).copied().unwrap_or(0);
@@ -145,7 +148,7 @@ fn compare(receipts: &[Receipt], found: &Found, dead_letters: u64) -> Conservati
                 }
             }
         }
-        Found::Together { rows, spread } => {
+        Presence::Together { rows, spread } => {
             result.found = *rows;
             let spooled: u64 = receipts.iter().filter(|receipt| receipt.spooled).map(|receipt| receipt.accepted).sum();
             let missing = expected.saturating_sub(*rows);
@@ -168,13 +171,13 @@ fn compare(receipts: &[Receipt], found: &Found, dead_letters: u64) -> Conservati
 mod tests {
     use super::*;
 
-    fn receipt(n: u128, accepted: u64, rejected: u64, spooled: bool) -> Receipt {
+    fn receipt(n: u128, accepted: u64, rejected: u64, spooled: bool) -> Promise {
         let at = i64::try_from(n).expect("small") * 1_000_000;
-        Receipt { receipt: Uuid::from_u128(n), accepted, rejected, spooled, span_us: Some((at, at + 5)) }
+        Promise { receipt: Uuid::from_u128(n), accepted, rejected, spooled, span_us: Some((at, at + 5)) }
     }
 
-    fn rows(found: &[(u128, u64)]) -> Found {
-        Found::Each(found.iter().map(|&(n, rows)| (Uuid::from_u128(n).to_string(), rows)).collect())
+    fn rows(found: &[(u128, u64)]) -> Presence {
+        Presence::Each(found.iter().map(|&(n, rows)| (Uuid::from_u128(n).to_string(), rows)).collect())
     }
 
     #[test]
@@ -215,7 +218,7 @@ mod tests {
     #[test]
     fn samples_are_counted_together() {
         let receipts = [receipt(1, 10, 0, false), receipt(2, 5, 0, true)];
-        let of = |rows, spread| compare(&receipts, &Found::Together { rows, spread }, 0);
+        let of = |rows, spread| compare(&receipts, &Presence::Together { rows, spread }, 0);
         let (whole, waiting) = (of(15, false), of(12, false));
         assert!(whole.ok && whole.still_spooled == 0 && whole.found == 15);
         assert!(waiting.ok && waiting.still_spooled == 3);
@@ -226,7 +229,7 @@ mod tests {
     #[test]
     fn a_receipt_knows_when_it_was_made() {
         let made = Uuid::now_v7();
-        let receipts = [Receipt { receipt: made, ..receipt(1, 1, 0, false) }];
+        let receipts = [Promise { receipt: made, ..receipt(1, 1, 0, false) }];
         let (from, to) = received(&receipts);
         let now = Timestamp::now();
         assert!(from <= now && now < to, "{from} {now} {to}");
@@ -236,7 +239,7 @@ mod tests {
     fn the_range_covers_its_receipts_and_the_calendar_when_unknown() {
         let (oldest, newest) = range(&[receipt(100, 1, 0, false), receipt(200, 1, 0, false)]);
         assert_eq!((oldest.as_microsecond(), newest.as_microsecond()), (99_000_000, 201_000_005));
-        let unknown = Receipt { span_us: None, ..receipt(1, 1, 0, false) };
+        let unknown = Promise { span_us: None, ..receipt(1, 1, 0, false) };
         let (oldest, newest) = range(&[unknown]);
         assert_eq!((oldest.as_microsecond(), newest.as_microsecond()), CALENDAR_US);
         assert_eq!(oldest.to_string(), "0001-01-01T00:00:00Z");

@@ -16,13 +16,13 @@ use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Uri};
 use serde::Deserialize;
 
-use super::client::{Connection, Endpoint, Lost, Reply};
-use super::feed::Job;
-use super::report::{Answer, Tally};
+use super::client::{Connection, Endpoint, HttpReply, Lost};
+use super::feed::LoadRequest;
+use super::report::{AnswerCounts, WorkerTally};
 use crate::rng::Rng;
 
 #[derive(Clone, Debug)]
-pub(crate) struct Policy {
+pub(crate) struct RetryPolicy {
     /// Attempts after the first.
     pub(crate) retries_max: u32,
     /// First wait between attempts; doubled each time.
@@ -36,7 +36,7 @@ pub(crate) struct Policy {
     pub(crate) grace: Duration,
 }
 
-impl Default for Policy {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             retries_max: 50,
@@ -51,7 +51,7 @@ impl Default for Policy {
 }
 
 /// What all requests of a run have in common.
-pub(crate) struct Envelope {
+pub(crate) struct Delivery {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) path: Uri,
     /// `Authorization` values, one a tenant.
@@ -59,13 +59,13 @@ pub(crate) struct Envelope {
     /// None: no idempotency keys.
     pub(crate) key_prefix: Option<String>,
     pub(crate) gzip: bool,
-    pub(crate) policy: Policy,
+    pub(crate) policy: RetryPolicy,
     /// Events known to be safe, for the progress bar.
     pub(crate) safe: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Delivered {
+pub(crate) enum DeliveryEnd {
     /// Its counts are in the tally.
     Counted,
     /// Refused as a whole, and it would be again.
@@ -77,7 +77,7 @@ pub(crate) enum Delivered {
 /// An RFC 9457 answer, as far as it is shown.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Problem {
+struct ProblemBody {
     code: String,
     title: String,
     detail: String,
@@ -85,20 +85,20 @@ struct Problem {
 
 /// Sends one worker's requests over its connection.
 pub(crate) struct Courier {
-    envelope: Arc<Envelope>,
+    envelope: Arc<Delivery>,
     connection: Connection,
     jitter: Rng,
 }
 
 impl Courier {
-    pub(crate) fn new(envelope: Arc<Envelope>, worker: u64) -> Self {
+    pub(crate) fn new(envelope: Arc<Delivery>, worker: u64) -> Self {
         let connection = Connection::new(envelope.endpoint.clone());
         Self { envelope, connection, jitter: Rng::new(worker) }
     }
 
     /// Sends a request until it is answered for good or the retries run out. The body's buffer comes back through
     /// `job` for reuse, as far as the connection has let go of it.
-    pub(crate) async fn deliver(&mut self, job: &mut Job, tally: &mut Tally) -> Delivered {
+    pub(crate) async fn deliver(&mut self, job: &mut LoadRequest, tally: &mut WorkerTally) -> DeliveryEnd {
         tally.begin(job);
         let plain = std::mem::take(&mut job.body);
         let (body, spare) = if self.envelope.gzip { (gzip(&plain), Some(plain)) } else { (plain, None) };
@@ -112,7 +112,7 @@ impl Courier {
         delivered
     }
 
-    async fn attempts(&mut self, job: &Job, body: &Bytes, tally: &mut Tally) -> Delivered {
+    async fn attempts(&mut self, job: &LoadRequest, body: &Bytes, tally: &mut WorkerTally) -> DeliveryEnd {
         let started = Instant::now();
         let envelope = self.envelope.clone();
         let keyed = envelope.key_prefix.is_some();
@@ -125,11 +125,11 @@ impl Courier {
                     let status = reply.status.as_u16();
                     tally.answered(status);
                     if matches!(status, 200 | 202 | 422)
-                        && let Ok(answer) = serde_json::from_slice::<Answer>(&reply.body)
+                        && let Ok(answer) = serde_json::from_slice::<AnswerCounts>(&reply.body)
                     {
                         let safe = tally.count(job, status, answer, started.elapsed());
                         envelope.safe.fetch_add(safe, Ordering::Relaxed);
-                        return Delivered::Counted;
+                        return DeliveryEnd::Counted;
                     }
                     let (code, message) = explain(&reply);
                     (Some(status), code, message, may_retry(status, keyed), reply.retry_after())
@@ -141,7 +141,7 @@ impl Courier {
             };
             if !retry || attempt == envelope.policy.retries_max {
                 tally.fail(job.events, status, &code, &message);
-                return if status.is_some() && !retry { Delivered::Refused } else { Delivered::Failed };
+                return if status.is_some() && !retry { DeliveryEnd::Refused } else { DeliveryEnd::Failed };
             }
             tally.report.retries += 1;
             tokio::time::sleep(self.pause(attempt, retry_after)).await;
@@ -161,8 +161,8 @@ impl Courier {
     }
 }
 
-impl Envelope {
-    fn request(&self, job: &Job, body: Bytes) -> Request<Full<Bytes>> {
+impl Delivery {
+    fn request(&self, job: &LoadRequest, body: Bytes) -> Request<Full<Bytes>> {
         let tenant = usize::try_from(job.number % self.authorizations.len() as u64).expect("less than a length");
         let mut request = Request::post(self.path.clone())
             .header(AUTHORIZATION, &self.authorizations[tenant])
@@ -188,11 +188,11 @@ fn may_retry(status: u16, keyed: bool) -> bool {
     }
 }
 
-fn explain(reply: &Reply) -> (String, String) {
+fn explain(reply: &HttpReply) -> (String, String) {
     if reply.status.is_success() {
         return ("answer_unreadable".into(), "an answer without receipt and counts: is this a Tidegate?".into());
     }
-    let problem: Problem = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let problem: ProblemBody = serde_json::from_slice(&reply.body).unwrap_or_default();
     let message = if problem.detail.is_empty() { problem.title } else { problem.detail };
     let reason = reply.status.canonical_reason().unwrap_or("refused");
     let code = if problem.code.is_empty() { format!("http_{}", reply.status.as_u16()) } else { problem.code };

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::feed::{Job, Span};
-use super::options::{Format, Kind};
+use super::feed::{LoadRequest, TimeSpan};
+use super::options::{Format, ItemKind};
 use super::shift::{Shifts, Stamp, scan};
 use crate::limits::MIB;
 
@@ -78,7 +78,7 @@ impl Read for Counted {
 }
 
 /// The first pass: each stream's newest timestamp. Ends early, and uselessly, when cancelled.
-pub(crate) fn find_shifts(path: &Path, kind: Kind, now_us: i64, cancelled: &AtomicBool) -> io::Result<Shifts> {
+pub(crate) fn find_shifts(path: &Path, kind: ItemKind, now_us: i64, cancelled: &AtomicBool) -> io::Result<Shifts> {
     let mut lines = Lines::open(path, Arc::default())?;
     let mut shifts = Shifts::new(now_us);
     let mut stream = Vec::new();
@@ -96,7 +96,7 @@ pub(crate) fn find_shifts(path: &Path, kind: Kind, now_us: i64, cancelled: &Atom
 /// The second pass: groups lines into requests.
 pub(crate) struct Batches {
     pub(crate) lines: Lines,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ItemKind,
     pub(crate) format: Format,
     pub(crate) batch: u64,
     pub(crate) shifts: Option<Shifts>,
@@ -107,10 +107,10 @@ pub(crate) struct Batches {
 
 impl Batches {
     /// The next request body; none at the end of the file.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Job>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<LoadRequest>> {
         // The bracket is there in case this becomes an array, which is known only when all lines were seen.
         let mut body = vec![b'['];
-        let (mut events, mut all_json, mut spread, mut span) = (0, true, false, Span::default());
+        let (mut events, mut all_json, mut spread, mut span) = (0, true, false, TimeSpan::default());
         let mut stream = Vec::new();
         let batch = self.batch.min(self.left);
         while events < batch && body.len() < BODY_BYTES_MAX {
@@ -147,7 +147,7 @@ impl Batches {
             body.remove(0);
             Format::Ndjson
         };
-        let job = Job { number: self.number, events, body, format, span, spread };
+        let job = LoadRequest { number: self.number, events, body, format, span, spread };
         self.number += 1;
         self.left -= events;
         Ok(Some(job))
@@ -164,7 +164,7 @@ mod tests {
 
     use super::*;
 
-    fn batches(path: &Path, kind: Kind, format: Format, batch: u64, shifts: Option<Shifts>) -> Vec<Job> {
+    fn batches(path: &Path, kind: ItemKind, format: Format, batch: u64, shifts: Option<Shifts>) -> Vec<LoadRequest> {
         let lines = Lines::open(path, Arc::default()).expect("the file opens");
         let mut batches = Batches { lines, kind, format, batch, shifts, left: u64::MAX, number: 0 };
         std::iter::from_fn(|| batches.next().expect("the file reads")).collect()
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn lines_that_are_not_json_are_sent_as_they_are() {
         let content = b"{\"a\":1}\n\n  \r\nnot json \xff\n{\"b\":2}\r\n{\"c\":3}";
-        let jobs = batches(file(content).path(), Kind::Events, Format::Ndjson, 3, None);
+        let jobs = batches(file(content).path(), ItemKind::Events, Format::Ndjson, 3, None);
         assert_eq!(jobs.iter().map(|job| job.events).collect::<Vec<_>>(), [3, 1]);
         assert_eq!(jobs[0].body, b"{\"a\":1}\nnot json \xff\n{\"b\":2}\r\n");
         assert_eq!(jobs[1].body, b"{\"c\":3}\n");
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn arrays_where_all_lines_are_json_and_lines_where_not() {
         let content = b"{\"a\":1}\n{\"b\":2}\nnot json\n{\"c\":3}\n";
-        let jobs = batches(file(content).path(), Kind::Events, Format::Json, 2, None);
+        let jobs = batches(file(content).path(), ItemKind::Events, Format::Json, 2, None);
         assert_eq!((jobs[0].format, jobs[0].body.as_slice()), (Format::Json, b"[{\"a\":1},{\"b\":2}]".as_slice()));
         assert_eq!((jobs[1].format, jobs[1].body.as_slice()), (Format::Ndjson, b"not json\n{\"c\":3}\n".as_slice()));
     }
@@ -202,18 +202,18 @@ mod tests {
             member.write_all(line.as_bytes()).expect("a Vec takes every write");
             content.extend(member.finish().expect("a Vec takes every write"));
         }
-        let jobs = batches(file(&content).path(), Kind::Events, Format::Ndjson, 10, None);
+        let jobs = batches(file(&content).path(), ItemKind::Events, Format::Ndjson, 10, None);
         assert_eq!(jobs[0].body, b"{\"a\":1}\n{\"b\":2}\n");
-        assert!(batches(file(b"").path(), Kind::Events, Format::Ndjson, 10, None).is_empty());
+        assert!(batches(file(b"").path(), ItemKind::Events, Format::Ndjson, 10, None).is_empty());
     }
 
     #[test]
     fn the_span_of_a_batch_is_open_when_the_server_stamps_an_item() {
         let dated = br#"{"timestamp":"2026-01-01T00:00:01Z"}"#.as_slice();
-        let jobs = batches(file(&[dated, b"\n", b"x"].concat()).path(), Kind::Events, Format::Ndjson, 10, None);
+        let jobs = batches(file(&[dated, b"\n", b"x"].concat()).path(), ItemKind::Events, Format::Ndjson, 10, None);
         assert_eq!(jobs[0].span.bounds(), Some((1_767_225_601_000_000, 1_767_225_601_000_000)));
         assert!(!jobs[0].span.is_open());
-        let jobs = batches(file(&[dated, b"\n", b"{}"].concat()).path(), Kind::Events, Format::Ndjson, 10, None);
+        let jobs = batches(file(&[dated, b"\n", b"{}"].concat()).path(), ItemKind::Events, Format::Ndjson, 10, None);
         assert!(jobs[0].span.is_open());
     }
 
@@ -230,8 +230,10 @@ mod tests {
     #[test]
     fn real_files_move_to_now_and_nothing_else_changes() {
         let now_us = 1_767_225_600_000_000;
-        let files =
-            [("real-events.ndjson.gz", Kind::Events, 3, 6000), ("real-metrics.ndjson.gz", Kind::Metrics, 17, 67_740)];
+        let files = [
+            ("real-events.ndjson.gz", ItemKind::Events, 3, 6000),
+            ("real-metrics.ndjson.gz", ItemKind::Metrics, 17, 67_740),
+        ];
         for (name, kind, streams, count) in files {
             let Some(path) = real(name) else { continue };
             let shifts = find_shifts(&path, kind, now_us, &AtomicBool::new(false)).expect("first pass");

@@ -7,7 +7,7 @@ use super::options::Format;
 use crate::rng::Rng;
 
 /// One kind of event: what it is, who emits it, what it talks about.
-struct Shape {
+struct EventShape {
     event_type: &'static str,
     source_module: &'static str,
     method: &'static str,
@@ -21,11 +21,11 @@ const fn shape(
     method: &'static str,
     path: &'static str,
     message: &'static str,
-) -> Shape {
-    Shape { event_type, source_module, method, path, message }
+) -> EventShape {
+    EventShape { event_type, source_module, method, path, message }
 }
 
-const SHAPES: [Shape; 12] = [
+const SHAPES: [EventShape; 12] = [
     shape(
         "http.request.completed",
         "edge-gateway",

@@ -28,11 +28,11 @@ mod test_server;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Connection, Endpoint, Lost, Reply};
+pub use client::{Connection, Endpoint, HttpReply, Lost};
 pub use conserve::check_conservation;
 pub use generate::{Clock, Generator};
 pub use latency::{Latencies, LatencyMs};
-pub use options::{ASSETS_DEFAULT, Format, Kind, LoadOptions, Rate, Source, parse_duration};
-pub use report::{Conservation, ErrorSample, LoadReport, Mismatch, Receipt};
+pub use options::{ASSETS_DEFAULT, Format, ItemKind, LoadOptions, SendRate, Source, parse_duration};
+pub use report::{ConservationCheck, ErrorSample, LoadReport, Mismatch, Promise};
 pub use run::{LoadError, run};
 pub use samples::SampleGenerator;

@@ -27,7 +27,7 @@ pub struct LoadOptions {
     /// API keys, one tenant each; request `n` is sent with key `n mod keys`.
     pub keys: Vec<String>,
     /// How fast events are offered, over all connections together.
-    pub rate: Rate,
+    pub rate: SendRate,
     /// How long generated load runs; a file is always loaded to its end.
     pub duration: Duration,
     pub batch: usize,
@@ -48,7 +48,7 @@ pub struct LoadOptions {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rate {
+pub enum SendRate {
     /// Each connection sends its next request as soon as the last one was answered.
     Max,
     /// Events a second, over all connections.
@@ -74,13 +74,13 @@ impl Format {
 /// What the items are, and so where they are posted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum ItemKind {
     #[default]
     Events,
     Metrics,
 }
 
-impl Kind {
+impl ItemKind {
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Events => "/v1/events",
@@ -93,7 +93,7 @@ impl Kind {
 pub enum Source {
     Generate {
         /// Events, or samples of metrics.
-        kind: Kind,
+        kind: ItemKind,
         /// Same seed, same items (but for their timestamps, which are now).
         seed: u64,
         /// Number of different `asset_id`s.
@@ -102,7 +102,7 @@ pub enum Source {
     /// The lines of a file, NDJSON or gzipped NDJSON.
     File {
         path: PathBuf,
-        kind: Kind,
+        kind: ItemKind,
         /// Move each stream's (for metrics each series') timestamps so that its newest is now.
         shift_to_now: bool,
         /// What "now" is for the shift; none: the clock, read once.
@@ -114,7 +114,7 @@ pub enum Source {
 }
 
 impl Source {
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ItemKind {
         match self {
             Self::Generate { kind, .. } | Self::File { kind, .. } => *kind,
         }
@@ -127,7 +127,7 @@ impl LoadOptions {
         if self.keys.is_empty() {
             return Err("no API key: give --key (or TIDEGATE_KEY)".into());
         }
-        if self.rate == Rate::PerSecond(0) {
+        if self.rate == SendRate::PerSecond(0) {
             return Err("--rate: 0 events a second sends nothing".into());
         }
         if self.duration.is_zero() || self.duration > DURATION_MAX {
@@ -153,8 +153,8 @@ impl LoadOptions {
     /// Events a request: the batch, but never more than one second's worth, or a slow rate would send once a minute.
     pub(crate) fn events_per_request(&self) -> usize {
         match self.rate {
-            Rate::Max => self.batch,
-            Rate::PerSecond(rate) => usize::try_from(rate).map_or(self.batch, |rate| self.batch.min(rate)).max(1),
+            SendRate::Max => self.batch,
+            SendRate::PerSecond(rate) => usize::try_from(rate).map_or(self.batch, |rate| self.batch.min(rate)).max(1),
         }
     }
 }
@@ -173,7 +173,7 @@ impl fmt::Debug for LoadOptions {
     }
 }
 
-impl FromStr for Rate {
+impl FromStr for SendRate {
     type Err = String;
 
     /// `5000`, `5000/s` or `max`.
@@ -201,7 +201,7 @@ impl FromStr for Format {
     }
 }
 
-impl FromStr for Kind {
+impl FromStr for ItemKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -229,11 +229,11 @@ mod tests {
 
     #[test]
     fn rates() {
-        assert_eq!("max".parse(), Ok(Rate::Max));
-        assert_eq!("5000".parse(), Ok(Rate::PerSecond(5000)));
-        assert_eq!("5000/s".parse(), Ok(Rate::PerSecond(5000)));
+        assert_eq!("max".parse(), Ok(SendRate::Max));
+        assert_eq!("5000".parse(), Ok(SendRate::PerSecond(5000)));
+        assert_eq!("5000/s".parse(), Ok(SendRate::PerSecond(5000)));
         for bad in ["0", "0/s", "", "/s", "-1", "5k", "5000/m", "1.5"] {
-            assert!(bad.parse::<Rate>().is_err(), "{bad}");
+            assert!(bad.parse::<SendRate>().is_err(), "{bad}");
         }
     }
 
@@ -252,9 +252,9 @@ mod tests {
     fn a_slow_rate_makes_smaller_requests() {
         let mut options = crate::load::test_server::options("http://localhost:1");
         options.batch = 1000;
-        options.rate = Rate::PerSecond(50);
+        options.rate = SendRate::PerSecond(50);
         assert_eq!(options.events_per_request(), 50);
-        options.rate = Rate::Max;
+        options.rate = SendRate::Max;
         assert_eq!(options.events_per_request(), 1000);
     }
 
@@ -268,7 +268,7 @@ mod tests {
             options.validate().expect_err("must be refused")
         };
         assert!(refused(|o| o.keys.clear()).contains("--key"));
-        assert!(refused(|o| o.rate = Rate::PerSecond(0)).contains("--rate"));
+        assert!(refused(|o| o.rate = SendRate::PerSecond(0)).contains("--rate"));
         assert!(refused(|o| o.batch = 0).contains("--batch"));
         assert!(refused(|o| o.connections = 0).contains("--connections"));
         assert!(refused(|o| o.duration = Duration::ZERO).contains("--duration"));

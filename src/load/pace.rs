@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::options::Rate;
+use super::options::SendRate;
 
 /// How much of a stall may be caught up on. Without a bound, a server that was away for a minute would get a minute's
 /// load in one burst; without any, the average would stay below the rate asked for.
@@ -18,10 +18,10 @@ pub(crate) struct Pacer {
 }
 
 impl Pacer {
-    pub(crate) fn new(rate: Rate, start: Instant) -> Self {
+    pub(crate) fn new(rate: SendRate, start: Instant) -> Self {
         let events_per_second = match rate {
-            Rate::Max => None,
-            Rate::PerSecond(rate) => Some(rate.max(1)),
+            SendRate::Max => None,
+            SendRate::PerSecond(rate) => Some(rate.max(1)),
         };
         Self { events_per_second, next: Mutex::new(start) }
     }
@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn slots_follow_the_rate() {
         let start = Instant::now();
-        let pacer = Pacer::new(Rate::PerSecond(1000), start);
+        let pacer = Pacer::new(SendRate::PerSecond(1000), start);
         assert_eq!(pacer.reserve(100, start), None);
         assert_eq!(pacer.reserve(100, start), Some(start + Duration::from_millis(100)));
         assert_eq!(pacer.reserve(1, start), Some(start + Duration::from_millis(200)));
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn a_stall_is_caught_up_by_one_second_only() {
         let start = Instant::now();
-        let pacer = Pacer::new(Rate::PerSecond(1000), start);
+        let pacer = Pacer::new(SendRate::PerSecond(1000), start);
         let later = start + Duration::from_secs(60);
         let at_once = (0..100).take_while(|_| pacer.reserve(100, later).is_none()).count();
         assert_eq!(at_once, 11);
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn max_never_waits() {
-        let pacer = Pacer::new(Rate::Max, Instant::now());
+        let pacer = Pacer::new(SendRate::Max, Instant::now());
         assert!((0..1000).all(|_| pacer.reserve(1_000_000, Instant::now()).is_none()));
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-pub(crate) struct Progress(Option<ProgressBar>);
+pub(crate) struct ProgressLine(Option<ProgressBar>);
 
-impl Progress {
+impl ProgressLine {
     /// A bar up to `length` (milliseconds of a timed run, bytes of a file).
     pub(crate) fn new(wanted: bool, length: u64) -> Self {
         if !wanted || !std::io::stderr().is_terminal() {
@@ -29,7 +29,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     /// Clears the line: the report follows on it.
     fn drop(&mut self) {
         if let Self(Some(bar)) = self {

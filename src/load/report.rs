@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::feed::{Job, Span};
+use super::feed::{LoadRequest, TimeSpan};
 use super::latency::{Latencies, LatencyMs};
-use super::options::Kind;
+use super::options::ItemKind;
 
 /// Different errors that a report shows; each is counted.
 const ERRORS_SHOWN_MAX: usize = 10;
@@ -18,7 +18,7 @@ const MESSAGE_CHARS_MAX: usize = 200;
 /// What a run did. `sent = committed + spooled + duplicates + rejected + failed_events`.
 #[derive(Debug, Default, Serialize)]
 pub struct LoadReport {
-    pub kind: Kind,
+    pub kind: ItemKind,
     /// Items in all requests, each counted once however often it was retried.
     pub events_sent: u64,
     /// Accepted, and in the database when the answer came.
@@ -57,12 +57,12 @@ pub struct LoadReport {
     pub stopped_early: Option<String>,
     /// What became of each request, for the conservation check.
     #[serde(skip)]
-    pub receipts: Vec<Receipt>,
+    pub receipts: Vec<Promise>,
     /// Some items make several rows: there may be more rows than items.
     #[serde(skip)]
     pub spread: bool,
     /// The comparison with the database, when somebody made it.
-    pub conservation: Option<Conservation>,
+    pub conservation: Option<ConservationCheck>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -79,7 +79,7 @@ pub struct ErrorSample {
 
 /// What the server promised for one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
+pub struct Promise {
     /// Names the request in the database.
     pub receipt: Uuid,
     /// Items that must be in the database exactly once.
@@ -94,7 +94,7 @@ pub struct Receipt {
 
 /// What the server promised, and what the database holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Conservation {
+pub struct ConservationCheck {
     pub expected: u64,
     pub found: u64,
     /// Items that the server answered as spooled and that are not in the database yet. Not an error.
@@ -121,7 +121,7 @@ pub struct Mismatch {
 
 /// The server's answer to an accepted or wholly rejected request.
 #[derive(Deserialize)]
-pub(crate) struct Answer {
+pub(crate) struct AnswerCounts {
     receipt: Uuid,
     /// A word in an outcome, the HTTP status in a problem document.
     #[serde(default)]
@@ -131,11 +131,11 @@ pub(crate) struct Answer {
     #[serde(default)]
     duplicate: bool,
     #[serde(default)]
-    errors: Vec<ItemError>,
+    errors: Vec<ListedError>,
 }
 
 #[derive(Deserialize)]
-struct ItemError {
+struct ListedError {
     code: String,
     #[serde(default)]
     message: String,
@@ -143,15 +143,15 @@ struct ItemError {
 
 /// One worker's part of the report.
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct WorkerTally {
     pub(crate) report: LoadReport,
     latencies: Latencies,
-    span: Span,
+    span: TimeSpan,
 }
 
-impl Tally {
+impl WorkerTally {
     /// A request is about to be sent for the first time.
-    pub(crate) fn begin(&mut self, job: &Job) {
+    pub(crate) fn begin(&mut self, job: &LoadRequest) {
         self.report.requests += 1;
         self.report.events_sent += job.events;
         self.report.spread |= job.spread;
@@ -168,7 +168,7 @@ impl Tally {
     }
 
     /// Enters an answer's counts; returns how many events are safe because of it.
-    pub(crate) fn count(&mut self, job: &Job, status: u16, answer: Answer, took: Duration) -> u64 {
+    pub(crate) fn count(&mut self, job: &LoadRequest, status: u16, answer: AnswerCounts, took: Duration) -> u64 {
         self.latencies.record(took);
         let spooled = answer.status == "spooled";
         let account = match (answer.duplicate, spooled) {
@@ -186,7 +186,7 @@ impl Tally {
             let message = format!("{} sent, {} accepted, {} rejected", job.events, answer.accepted, answer.rejected);
             self.fail(job.events.saturating_sub(counted), Some(status), "count_mismatch", &message);
         }
-        self.report.receipts.push(Receipt {
+        self.report.receipts.push(Promise {
             receipt: answer.receipt,
             accepted: answer.accepted,
             rejected: answer.rejected,
@@ -238,7 +238,7 @@ impl Tally {
         self.span.merge(other.span);
     }
 
-    pub(crate) fn into_report(mut self, kind: Kind, elapsed: Duration) -> LoadReport {
+    pub(crate) fn into_report(mut self, kind: ItemKind, elapsed: Duration) -> LoadReport {
         let elapsed_s = elapsed.as_secs_f64();
         let stored = self.report.committed + self.report.spooled;
         self.report.kind = kind;
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn errors_are_counted_by_status_and_code_and_bounded() {
-        let mut tally = Tally::default();
+        let mut tally = WorkerTally::default();
         tally.note(Some(200), "payload_nul", "first\u{1b}[31m", 1);
         tally.note(Some(200), "payload_nul", "second", 1);
         (0..100).for_each(|n| tally.note(Some(400), &n.to_string(), "x", 1));

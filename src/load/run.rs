@@ -18,13 +18,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use uuid::Uuid;
 
 use super::client::Endpoint;
-use super::deliver::{Courier, Delivered, Envelope, Policy};
+use super::deliver::{Courier, Delivery, DeliveryEnd, RetryPolicy};
 use super::feed::{Feed, Generating};
 use super::file::{Batches, Lines, find_shifts};
 use super::options::{LoadOptions, Source};
 use super::pace::Pacer;
-use super::progress::Progress;
-use super::report::{LoadReport, Tally};
+use super::progress::ProgressLine;
+use super::report::{LoadReport, WorkerTally};
 
 /// Requests that one worker may see refused one after another; more of the same tells nothing new.
 const REFUSED_IN_A_ROW_MAX: u32 = 10;
@@ -66,12 +66,12 @@ enum Phase {
 /// Runs a load until its time is up, its file is loaded, or `stop` completes; either way it reports what happened.
 /// An interrupted run takes up to 20 s more for the requests in flight.
 pub async fn run(options: LoadOptions, stop: impl Future<Output = ()>) -> Result<LoadReport, LoadError> {
-    run_with(options, Policy::default(), stop).await
+    run_with(options, RetryPolicy::default(), stop).await
 }
 
 pub(crate) async fn run_with(
     options: LoadOptions,
-    policy: Policy,
+    policy: RetryPolicy,
     stop: impl Future<Output = ()>,
 ) -> Result<LoadReport, LoadError> {
     options.validate().map_err(LoadError::Usage)?;
@@ -87,7 +87,7 @@ pub(crate) async fn run_with(
         () = &mut stop => None,
     };
     let Some((feed, reader, length)) = opened else {
-        let mut report = Tally::default().into_report(kind, Duration::ZERO);
+        let mut report = WorkerTally::default().into_report(kind, Duration::ZERO);
         report.interrupted = true;
         return Ok(report);
     };
@@ -105,10 +105,10 @@ pub(crate) async fn run_with(
     // The workers hold the only handles now: when they are done, a reader that is not is told so.
     drop(feed);
 
-    let progress = Progress::new(options.progress, length);
+    let progress = ProgressLine::new(options.progress, length);
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut total = Tally::default();
+    let mut total = WorkerTally::default();
     let mut interrupted = false;
     let mut abandon_at = None;
     loop {
@@ -163,8 +163,8 @@ async fn reached(watched: &mut watch::Receiver<Phase>, phase: Phase) {
     drop(watched.wait_for(|at| *at >= phase).await);
 }
 
-async fn work(feed: Feed, pacer: Arc<Pacer>, mut courier: Courier, mut watched: watch::Receiver<Phase>) -> Tally {
-    let mut tally = Tally::default();
+async fn work(feed: Feed, pacer: Arc<Pacer>, mut courier: Courier, mut watched: watch::Receiver<Phase>) -> WorkerTally {
+    let mut tally = WorkerTally::default();
     let mut buffer = Vec::new();
     let mut refused_in_a_row = 0;
     loop {
@@ -190,8 +190,8 @@ async fn work(feed: Feed, pacer: Arc<Pacer>, mut courier: Courier, mut watched: 
             () = reached(&mut watched, Phase::Abandoning) => None,
         };
         refused_in_a_row = match delivered {
-            Some(Delivered::Refused) => refused_in_a_row + 1,
-            Some(Delivered::Counted | Delivered::Failed) => 0,
+            Some(DeliveryEnd::Refused) => refused_in_a_row + 1,
+            Some(DeliveryEnd::Counted | DeliveryEnd::Failed) => 0,
             None => {
                 tally.fail(
                     events,
@@ -213,7 +213,7 @@ async fn work(feed: Feed, pacer: Arc<Pacer>, mut courier: Courier, mut watched: 
 }
 
 /// Checks what all requests have in common, so that no request can fail to be built later.
-fn envelope(options: &LoadOptions, policy: Policy) -> Result<Envelope, String> {
+fn envelope(options: &LoadOptions, policy: RetryPolicy) -> Result<Delivery, String> {
     let endpoint = Arc::new(Endpoint::parse(&options.url)?);
     let authorizations = options.keys.iter().map(|key| {
         let mut value = HeaderValue::from_str(&format!("Bearer {key}"))
@@ -230,7 +230,7 @@ fn envelope(options: &LoadOptions, policy: Policy) -> Result<Envelope, String> {
     if key_prefix.as_ref().is_some_and(|prefix| !prefix.bytes().all(|byte| byte.is_ascii_graphic())) {
         return Err("--key-prefix: only printable ASCII without spaces".into());
     }
-    Ok(Envelope {
+    Ok(Delivery {
         path: endpoint.path(options.source.kind().path())?,
         endpoint,
         authorizations: authorizations.collect::<Result<_, String>>()?,
@@ -241,10 +241,10 @@ fn envelope(options: &LoadOptions, policy: Policy) -> Result<Envelope, String> {
     })
 }
 
-type Reader = JoinHandle<Result<(), LoadError>>;
+type FileReader = JoinHandle<Result<(), LoadError>>;
 
 /// Makes the feed; for a file also the task that reads it. The number is the length of the progress bar.
-async fn open(options: &LoadOptions, position: Arc<AtomicU64>) -> Result<(Feed, Option<Reader>, u64), LoadError> {
+async fn open(options: &LoadOptions, position: Arc<AtomicU64>) -> Result<(Feed, Option<FileReader>, u64), LoadError> {
     let batch = options.events_per_request() as u64;
     let left = options.max_events.unwrap_or(u64::MAX);
     let (path, kind, now_us) = match &options.source {
@@ -280,7 +280,7 @@ async fn open(options: &LoadOptions, position: Arc<AtomicU64>) -> Result<(Feed, 
 }
 
 /// The first pass on a thread of its own, cancelled when nobody waits for it any more.
-async fn first_pass(path: &Path, kind: super::Kind, now_us: i64) -> Result<super::shift::Shifts, LoadError> {
+async fn first_pass(path: &Path, kind: super::ItemKind, now_us: i64) -> Result<super::shift::Shifts, LoadError> {
     struct CancelOnDrop(Arc<AtomicBool>);
     impl Drop for CancelOnDrop {
         fn drop(&mut self) {
@@ -293,7 +293,7 @@ async fn first_pass(path: &Path, kind: super::Kind, now_us: i64) -> Result<super
     tokio::task::spawn_blocking(pass).await.map_err(|error| LoadError::Worker(error.to_string()))?
 }
 
-fn read(path: PathBuf, mut batches: Batches, jobs: &mpsc::Sender<super::feed::Job>) -> Result<(), LoadError> {
+fn read(path: PathBuf, mut batches: Batches, jobs: &mpsc::Sender<super::feed::LoadRequest>) -> Result<(), LoadError> {
     loop {
         match batches.next() {
             Ok(Some(job)) => {

@@ -5,17 +5,17 @@ use super::options::Format;
 use crate::rng::Rng;
 
 /// A metric that hosts report: its name, its type, and the thousandths that its value is below.
-struct Shape {
+struct MetricShape {
     metric_name: &'static str,
     metric_type: &'static str,
     below: u32,
 }
 
-const fn shape(metric_name: &'static str, metric_type: &'static str, below: u32) -> Shape {
-    Shape { metric_name, metric_type, below }
+const fn shape(metric_name: &'static str, metric_type: &'static str, below: u32) -> MetricShape {
+    MetricShape { metric_name, metric_type, below }
 }
 
-const SHAPES: [Shape; 10] = [
+const SHAPES: [MetricShape; 10] = [
     shape("cpu_utilization", "gauge", 100_000),
     shape("memory_used_mb", "gauge", 64_000_000),
     shape("disk_read_bytes", "counter", 900_000_000),

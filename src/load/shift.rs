@@ -13,14 +13,14 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::options::Kind;
+use super::options::ItemKind;
 
 /// What a metric is when it does not say, as at the server.
 const METRIC_TYPE_DEFAULT: &str = "gauge";
 
 /// The top-level fields that decide a line's time and stream. A field given twice is an error, here as at the server.
 #[derive(Deserialize)]
-struct Fields<'a> {
+struct LineFields<'a> {
     #[serde(borrow)]
     timestamp: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -57,7 +57,7 @@ pub(crate) enum Stamp {
 }
 
 /// What was found in a line.
-pub(crate) struct Line {
+pub(crate) struct ScannedLine {
     /// Valid JSON, so that it can stand in an array without spoiling its neighbours.
     pub(crate) is_json: bool,
     pub(crate) stamp: Stamp,
@@ -66,24 +66,24 @@ pub(crate) struct Line {
 }
 
 /// Looks at one line; the name of its stream or series is left in `stream`.
-pub(crate) fn scan(kind: Kind, line: &[u8], stream: &mut Vec<u8>) -> Line {
+pub(crate) fn scan(kind: ItemKind, line: &[u8], stream: &mut Vec<u8>) -> ScannedLine {
     stream.clear();
     let Ok(text) = std::str::from_utf8(line) else {
-        return Line { is_json: false, stamp: Stamp::Unreadable, spread: false };
+        return ScannedLine { is_json: false, stamp: Stamp::Unreadable, spread: false };
     };
     // An array would deserialize into the struct by position.
     let fields =
-        if text.trim_ascii_start().starts_with('{') { serde_json::from_str::<Fields>(text).ok() } else { None };
+        if text.trim_ascii_start().starts_with('{') { serde_json::from_str::<LineFields>(text).ok() } else { None };
     let Some(fields) = fields else {
         let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
-        return Line { is_json, stamp: Stamp::Unreadable, spread: false };
+        return ScannedLine { is_json, stamp: Stamp::Unreadable, spread: false };
     };
     match kind {
-        Kind::Events => {
+        ItemKind::Events => {
             let name = fields.stream.or(fields.stream_name).map_or(Cow::Borrowed("default"), plain);
             stream.extend_from_slice(name.as_bytes());
         }
-        Kind::Metrics => {
+        ItemKind::Metrics => {
             let asset_id = fields.asset_id.map_or(Cow::Borrowed(""), plain);
             let metric_type = fields.metric_type.or(fields.r#type).map_or(Cow::Borrowed(""), plain);
             let metric_type = if metric_type.is_empty() { Cow::Borrowed(METRIC_TYPE_DEFAULT) } else { metric_type };
@@ -105,7 +105,7 @@ pub(crate) fn scan(kind: Kind, line: &[u8], stream: &mut Vec<u8>) -> Line {
             }
         },
     };
-    Line { is_json: true, stamp, spread: kind == Kind::Metrics && fields.values.is_some() }
+    ScannedLine { is_json: true, stamp, spread: kind == ItemKind::Metrics && fields.values.is_some() }
 }
 
 /// A JSON string's content; anything else as written.
@@ -207,7 +207,7 @@ mod tests {
     }
 
     /// Both passes over some lines, with now at 2026-01-01.
-    fn shifted(kind: Kind, lines: &[&str]) -> Vec<String> {
+    fn shifted(kind: ItemKind, lines: &[&str]) -> Vec<String> {
         let mut shifts = Shifts::new(at("2026-01-01T00:00:00Z"));
         let mut stream = Vec::new();
         for line in lines {
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn only_the_timestamp_changes_and_each_stream_on_its_own() {
         let got = shifted(
-            Kind::Events,
+            ItemKind::Events,
             &[
                 r#"{ "x" : 1.50 ,"timestamp" : "2017-05-16T00:00:00.008Z" , "stream":"a","y":"\u00e9"}"#,
                 r#"{"stream":"\u0061","occurred_at":"2017-05-16T02:00:01.008000+02:00"}"#,
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn metrics_shift_by_series() {
         let got = shifted(
-            Kind::Metrics,
+            ItemKind::Metrics,
             &[
                 r#"{"timestamp":"2014-01-01T00:00:00Z","asset_id":"a","metric_type":"t","metric_name":"n","value":1}"#,
                 r#"{"timestamp":"2014-01-01T00:05:00Z","asset_id":"a","metric_type":"t","metric_name":"n","value":2}"#,
@@ -269,7 +269,7 @@ mod tests {
         let series = |time: &str, fields: &str| format!(r#"{{"timestamp":"{time}","asset_id":"a",{fields}}}"#);
         let moved = |fields: &str, others: &str| {
             let lines = [series(older, fields), series(newer, others)];
-            let got = shifted(Kind::Metrics, &[&lines[0], &lines[1]]);
+            let got = shifted(ItemKind::Metrics, &[&lines[0], &lines[1]]);
             assert_eq!(got[1], series("2026-01-01T00:00:00.000000Z", others));
             got[0] == series("2025-12-31T23:55:00.000000Z", fields)
         };
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn epoch_numbers_become_text() {
-        let got = shifted(Kind::Events, &[r#"{"time":1494892800,"n":2}"#, r#"{"time":1494892799999.5,"n":1}"#]);
+        let got = shifted(ItemKind::Events, &[r#"{"time":1494892800,"n":2}"#, r#"{"time":1494892799999.5,"n":1}"#]);
         assert_eq!(
             got,
             [r#"{"time":"2026-01-01T00:00:00.000000Z","n":2}"#, r#"{"time":"2025-12-31T23:59:59.999500Z","n":1}"#]
@@ -320,18 +320,18 @@ mod tests {
             r#"{"timestamp":"soon"}"#,
             r#"{"event_type":"x"}"#,
         ];
-        assert_eq!(shifted(Kind::Events, &lines), lines);
+        assert_eq!(shifted(ItemKind::Events, &lines), lines);
         let mut stream = Vec::new();
-        let json = lines.map(|line| scan(Kind::Events, line.as_bytes(), &mut stream).is_json);
+        let json = lines.map(|line| scan(ItemKind::Events, line.as_bytes(), &mut stream).is_json);
         assert_eq!(json, [false, false, true, true, true, true, true]);
-        assert_eq!(scan(Kind::Events, lines[6].as_bytes(), &mut stream).stamp, Stamp::Missing);
-        assert!(!scan(Kind::Events, b"{\"a\":\"\xff\"}", &mut stream).is_json);
+        assert_eq!(scan(ItemKind::Events, lines[6].as_bytes(), &mut stream).stamp, Stamp::Missing);
+        assert!(!scan(ItemKind::Events, b"{\"a\":\"\xff\"}", &mut stream).is_json);
     }
 
     #[test]
     fn deep_nesting_does_not_overflow_the_stack() {
         let line = format!("{{\"timestamp\":1494892800,\"payload\":{}1{}}}", "[".repeat(200_000), "]".repeat(200_000));
-        let found = scan(Kind::Events, line.as_bytes(), &mut Vec::new());
+        let found = scan(ItemKind::Events, line.as_bytes(), &mut Vec::new());
         assert!(found.is_json && found.stamp == Stamp::At { us: 1_494_892_800_000_000, span: 13..23 });
     }
 }

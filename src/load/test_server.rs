@@ -11,11 +11,11 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use super::deliver::Policy;
-use super::options::{Format, Kind, LoadOptions, Rate, Source};
+use super::deliver::RetryPolicy;
+use super::options::{Format, ItemKind, LoadOptions, SendRate, Source};
 
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct SeenRequest {
     pub(crate) path: String,
     pub(crate) key: Option<String>,
     pub(crate) authorization: String,
@@ -24,19 +24,19 @@ pub(crate) struct Seen {
     pub(crate) body: Bytes,
 }
 
-impl Seen {
+impl SeenRequest {
     pub(crate) fn lines(&self) -> u64 {
         self.body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).count() as u64
     }
 }
 
 /// What the script says to a request: an answer, or none at all, which closes the connection.
-pub(crate) type Script = Box<dyn Fn(usize, &Seen) -> Option<Response<Full<Bytes>>> + Send + Sync>;
+pub(crate) type Script = Box<dyn Fn(usize, &SeenRequest) -> Option<Response<Full<Bytes>>> + Send + Sync>;
 
 /// A running server; it ends with the test's runtime.
 pub(crate) struct Server {
     pub(crate) url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<SeenRequest>>>,
 }
 
 impl Server {
@@ -57,20 +57,20 @@ impl Server {
         Self { url, seen }
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<SeenRequest> {
         self.seen.lock().expect("no test panics while holding it").clone()
     }
 }
 
 async fn answer(
     request: Request<Incoming>,
-    log: Arc<Mutex<Vec<Seen>>>,
+    log: Arc<Mutex<Vec<SeenRequest>>>,
     script: Arc<Script>,
 ) -> Result<Response<Full<Bytes>>, std::io::Error> {
     let (head, body) = request.into_parts();
     let text = |name: &str| head.headers.get(name).map(|value| value.to_str().expect("text").to_owned());
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
-    let seen = Seen {
+    let seen = SeenRequest {
         path: head.uri.path().to_owned(),
         key: text("idempotency-key"),
         authorization: text("authorization").unwrap_or_default(),
@@ -109,13 +109,13 @@ pub(crate) fn options(url: &str) -> LoadOptions {
     LoadOptions {
         url: url.to_owned(),
         keys: vec!["tg_test_secret".into()],
-        rate: Rate::Max,
+        rate: SendRate::Max,
         duration: Duration::from_secs(60),
         batch: 10,
         connections: 1,
         format: Format::Ndjson,
         gzip: false,
-        source: Source::Generate { kind: Kind::Events, seed: 1, assets: 10 },
+        source: Source::Generate { kind: ItemKind::Events, seed: 1, assets: 10 },
         progress: false,
         max_events: Some(100),
         no_keys: false,
@@ -123,8 +123,8 @@ pub(crate) fn options(url: &str) -> LoadOptions {
 }
 
 /// Retries that do not make a test wait.
-pub(crate) fn impatient() -> Policy {
-    Policy {
+pub(crate) fn impatient() -> RetryPolicy {
+    RetryPolicy {
         retries_max: 3,
         backoff_min: Duration::from_millis(1),
         backoff_max: Duration::from_millis(2),

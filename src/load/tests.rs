@@ -23,7 +23,7 @@ fn assert_balanced(report: &LoadReport) {
 }
 
 fn file_source(path: &std::path::Path) -> Source {
-    Source::File { path: path.to_owned(), kind: Kind::Events, shift_to_now: false, now: None, key_prefix: None }
+    Source::File { path: path.to_owned(), kind: ItemKind::Events, shift_to_now: false, now: None, key_prefix: None }
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn generated_load_ends_with_its_duration() {
     let server = Server::start(Box::new(|_, seen| Some(counts(200, "committed", seen.lines(), 0, false)))).await;
     let mut options = options(&server.url);
     options.max_events = None;
-    options.rate = Rate::PerSecond(1000);
+    options.rate = SendRate::PerSecond(1000);
     options.duration = Duration::from_millis(200);
     options.connections = 2;
     let report = load(options).await;
@@ -223,7 +223,7 @@ async fn a_file_goes_through_line_by_line_with_stable_keys() {
     options.max_events = None;
     options.source = Source::File {
         path: file.path().to_owned(),
-        kind: Kind::Events,
+        kind: ItemKind::Events,
         shift_to_now: true,
         now: Some(jiff::Timestamp::UNIX_EPOCH),
         key_prefix: Some("july".into()),
@@ -248,12 +248,12 @@ async fn metrics_go_to_their_own_path() {
     let mut options = options(&server.url);
     options.source = file_source(file.path());
     if let Source::File { kind, .. } = &mut options.source {
-        *kind = Kind::Metrics;
+        *kind = ItemKind::Metrics;
     }
     let report = load(options.clone()).await;
     assert!(report.is_ok() && report.spread, "one item makes several rows: {report:?}");
     assert_eq!(server.seen()[0].path, "/v1/metrics");
-    options.source = Source::Generate { kind: Kind::Metrics, seed: 1, assets: 10 };
+    options.source = Source::Generate { kind: ItemKind::Metrics, seed: 1, assets: 10 };
     let report = load(options).await;
     assert!(report.is_ok() && !report.spread && report.events_sent == 100, "{report:?}");
     assert!(server.seen().iter().all(|seen| seen.path == "/v1/metrics"));

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::floors::seconds;
 use crate::config::{Config, RetentionConfig};
-use crate::jobs::{Counts, Job};
+use crate::jobs::{Job, RunCounts};
 use crate::limits::{REFRESH_SLACK, ROLLUP_RUN_MAX};
 use crate::model::{LEVELS, Level, Relation};
 use crate::storage::{StorageError, Store};
@@ -44,7 +44,7 @@ impl Job for Late {
         Duration::from_secs(1)
     }
 
-    async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
+    async fn run_once(&self, client: &mut Object) -> Result<RunCounts, StorageError> {
         let deadline = Instant::now() + ROLLUP_RUN_MAX;
         let (mut recomputed, mut expired) = (0, 0);
         // In turn: days of late minutes are no reason for the hours to wait.

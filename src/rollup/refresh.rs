@@ -13,7 +13,7 @@ use tokio_postgres::error::SqlState;
 use super::floors::seconds;
 use super::policies::{LOCK, Policy, Standing, standing};
 use crate::config::{Config, RetentionConfig, RollupsConfig};
-use crate::jobs::{Counts, Job};
+use crate::jobs::{Job, RunCounts};
 use crate::limits::{REFRESH_EVERY, ROLLUP_RUN_MAX};
 use crate::storage::{StorageError, Store};
 
@@ -58,7 +58,7 @@ impl Job for Refresh {
         Duration::from_secs(2)
     }
 
-    async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
+    async fn run_once(&self, client: &mut Object) -> Result<RunCounts, StorageError> {
         let deadline = Instant::now() + ROLLUP_RUN_MAX;
         let mut ran = 0;
         for standing in standing(client).await? {

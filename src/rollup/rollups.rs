@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use super::{closing, floors, policies};
 use crate::config::{Config, RetentionConfig, RollupsConfig};
-use crate::jobs::{Counts, Job};
+use crate::jobs::{Job, RunCounts};
 use crate::storage::{StorageError, Store};
 
 /// Between two looks at what retention and levels ask for.
@@ -60,8 +60,8 @@ impl Job for Rollups {
         Duration::from_secs(1)
     }
 
-    async fn run_once(&self, client: &mut Object) -> Result<Counts, StorageError> {
-        let mut counts = Counts::new();
+    async fn run_once(&self, client: &mut Object) -> Result<RunCounts, StorageError> {
+        let mut counts = RunCounts::new();
         let done = self.done();
         let follow = is_due(done.followed, FOLLOW_EVERY);
         if self.store.layout().has_hypertables() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::sys::signal::Signal;
-use tidegate::ingest::spool::{Disk, Spool, SpoolConfig};
+use tidegate::ingest::spool::{Disk, Spool, SpoolPlace};
 
 use crate::books::Books;
 use crate::client::Client;
@@ -194,7 +194,7 @@ fn s10_the_last_segment_ends_early(env: &Env) -> TestResult {
         let copy = env.path().join("cut").join("spool");
         copy_spool(&spool, &copy);
         File::options().write(true).open(copy.join(name))?.set_len(cut)?;
-        let config = SpoolConfig { dir: copy.clone(), max_bytes: 1 << 20, segment_bytes: 1 << 17 };
+        let config = SpoolPlace { dir: copy.clone(), max_bytes: 1 << 20, segment_bytes: 1 << 17 };
         let (opened, recovery) = Spool::open(config, Arc::new(Disk))?;
         let whole = ends.iter().filter(|end| **end <= cut).count();
         assert_eq!(recovery.undrained.records, whole as u64, "of a segment of {cut} bytes; records end at {ends:?}");

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
 use serde_json::Value;
-use tidegate::load::{Connection, Endpoint, Reply};
+use tidegate::load::{Connection, Endpoint, HttpReply};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::env::DEADLINE;
@@ -157,8 +157,8 @@ impl Client {
     }
 }
 
-impl From<Reply> for Answer {
-    fn from(reply: Reply) -> Self {
+impl From<HttpReply> for Answer {
+    fn from(reply: HttpReply) -> Self {
         let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = reply.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
         Self { status: reply.status.as_u16(), headers, bytes: reply.body.to_vec() }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::disk::{free_bytes, gib};
 use super::finding::{Finding, FindingState, bad, expect, ok};
 use crate::config::Config;
-use crate::ingest::spool::{Disk, Look, SpoolConfig, look};
+use crate::ingest::spool::{Disk, Look, SpoolPlace, look};
 
 /// The findings on the spool of a data directory.
 pub fn findings(config: &Config) -> Vec<Finding> {
-    let spool = SpoolConfig::of(&config.data_dir, config.spool.max_bytes);
+    let spool = SpoolPlace::of(&config.data_dir, config.spool.max_bytes);
     let dir = spool.dir.display();
     let seen = match look(&*Arc::new(Disk), &spool.dir) {
         Ok(seen) => seen,
@@ -30,7 +30,7 @@ pub fn findings(config: &Config) -> Vec<Finding> {
     findings
 }
 
-fn waiting(spool: &SpoolConfig, enabled: bool, seen: &Look) -> Finding {
+fn waiting(spool: &SpoolPlace, enabled: bool, seen: &Look) -> Finding {
     let stats = &seen.stats;
     let found = format!(
         "{}: {} requests ({} items, {:.1} MiB) wait, the oldest for {} s; {:.2} of {:.2} GiB on disk",
@@ -54,7 +54,7 @@ fn waiting(spool: &SpoolConfig, enabled: bool, seen: &Look) -> Finding {
     bad("spool", FindingState::Warning, found, advice)
 }
 
-fn quarantine(spool: &SpoolConfig, seen: &Look) -> Finding {
+fn quarantine(spool: &SpoolPlace, seen: &Look) -> Finding {
     let kept = seen.stats.quarantined;
     let mut found = format!("{} files, {:.1} MiB", kept.files, mib(kept.bytes));
     if seen.damages > 0 {
@@ -72,7 +72,7 @@ fn quarantine(spool: &SpoolConfig, seen: &Look) -> Finding {
     expect("spool quarantine", kept.files == 0 && seen.damages == 0 && !seen.cursor_lost, found, &advice)
 }
 
-fn room(config: &Config, spool: &SpoolConfig, used: u64) -> Finding {
+fn room(config: &Config, spool: &SpoolPlace, used: u64) -> Finding {
     let growth = spool.max_bytes.saturating_sub(used);
     match free_bytes(&config.data_dir) {
         Ok(free) => expect(
@@ -112,7 +112,7 @@ mod tests {
         let config = config(dir.path());
         let state = |nth: usize| findings(&config)[nth].state;
         assert_eq!((state(0), findings(&config).len()), (FindingState::Ok, 2), "there is none yet");
-        let spool = SpoolConfig::of(dir.path(), config.spool.max_bytes);
+        let spool = SpoolPlace::of(dir.path(), config.spool.max_bytes);
         let (spool, _) = Spool::open(spool, Arc::new(Disk)).unwrap();
         assert_eq!((state(0), state(1)), (FindingState::Ok, FindingState::Ok), "there is nothing in it");
         spool.append(vec![1; 100], Meta { receipt: Uuid::now_v7(), items: 7 }).await.unwrap();

@@ -8,7 +8,7 @@ use crate::http::Api;
 use crate::http::params::Params;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::response::json;
-use crate::ingest::spool::Summary;
+use crate::ingest::spool::SpooledSummary;
 use crate::tenancy::Principal;
 
 /// GET /v1/receipts/{id}
@@ -17,7 +17,7 @@ pub async fn receipt(api: &Api, principal: &Principal, id: &str, params: Params)
     let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("receipt")) };
     // First the spool: whatever leaves it is in the database by then.
     if let Some(spool) = api.ingest.spool()
-        && let Some(Summary { accepted, rejected, .. }) = spool.find(&principal.tenant_id, id).await
+        && let Some(SpooledSummary { accepted, rejected, .. }) = spool.find(&principal.tenant_id, id).await
     {
         let waiting = serde_json::json!({
             "receipt": id, "status": "spooled", "accepted": accepted, "rejected": rejected, "errors": []

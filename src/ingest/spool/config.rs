@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::limits::SPOOL_SEGMENT_BYTES;
 
 #[derive(Debug, Clone)]
-pub struct SpoolConfig {
+pub struct SpoolPlace {
     pub dir: PathBuf,
     /// Bytes of all its segments, the quarantine aside.
     pub max_bytes: u64,
@@ -13,7 +13,7 @@ pub struct SpoolConfig {
     pub segment_bytes: u64,
 }
 
-impl SpoolConfig {
+impl SpoolPlace {
     /// The spool of a data directory.
     pub fn of(data_dir: &Path, max_bytes: u64) -> Self {
         Self { dir: data_dir.join("spool"), max_bytes, segment_bytes: SPOOL_SEGMENT_BYTES }

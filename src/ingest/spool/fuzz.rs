@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::memory::InMemory;
 use super::read::Taken;
 use super::record::{HEADER_BYTES, Header};
-use super::state::{Position, Shared, State, Totals};
+use super::state::{Position, Shared, SpoolState, Totals};
 use super::survey::survey_file;
 
 /// Recovers any bytes as if they were the file of the last segment of a spool, and reads what was recovered. Returns
@@ -20,7 +20,7 @@ pub fn recover_bytes(bytes: &[u8]) -> Totals {
     let surveyed = survey_file(file, first, bytes.len() as u64, u64::MAX, 0);
     let (counted, next) = (surveyed.undrained, surveyed.segment.next);
     let begin = Position { first, offset: HEADER_BYTES as u64, sequence: first };
-    let shared = Shared::new(State {
+    let shared = Shared::new(SpoolState {
         segments: [surveyed.segment].into(),
         next,
         read: surveyed.undrained_from.unwrap_or(begin),

@@ -5,18 +5,20 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::config::SpoolConfig;
+use super::config::SpoolPlace;
 use super::cursor::Cursor;
 use super::error::AppendError;
 use super::fs::{File, Fs};
 use super::index::Index;
 use super::quarantine;
-use super::record::{HEAD_BYTES, HEADER_BYTES, Head, Header, Meta, Payload, RecordType, Sequence, fits, segment_name};
+use super::record::{
+    HEAD_BYTES, HEADER_BYTES, Header, Meta, RecordHead, RecordPayload, RecordType, Sequence, fits, segment_name,
+};
 use super::state::{Segment, Shared, Totals};
 
 /// A record on its way into the spool.
 pub struct PendingAppend {
-    pub payload: Payload,
+    pub payload: RecordPayload,
     pub meta: Meta,
 }
 
@@ -30,7 +32,7 @@ struct Active {
 
 pub struct Keeper {
     pub fs: Arc<dyn Fs>,
-    pub config: SpoolConfig,
+    pub config: SpoolPlace,
     pub shared: Arc<Shared>,
     pub cursor: Cursor,
     /// What the cursor on disk says.
@@ -39,7 +41,7 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    pub fn new(fs: Arc<dyn Fs>, config: SpoolConfig, shared: Arc<Shared>, cursor: Cursor, saved: u64) -> Self {
+    pub fn new(fs: Arc<dyn Fs>, config: SpoolPlace, shared: Arc<Shared>, cursor: Cursor, saved: u64) -> Self {
         Self { fs, config, shared, cursor, saved, active: None }
     }
 
@@ -89,9 +91,9 @@ impl Keeper {
         let mut heads = Vec::with_capacity(chosen.len());
         for (sequence, at) in (next..).zip(chosen) {
             let PendingAppend { payload, meta } = &group[*at];
-            heads.push(Head::new(active.marker, sequence, RecordType::Request, now_us, *meta, payload));
+            heads.push(RecordHead::new(active.marker, sequence, RecordType::Request, now_us, *meta, payload));
         }
-        let encoded: Vec<_> = heads.iter().map(Head::encode).collect();
+        let encoded: Vec<_> = heads.iter().map(RecordHead::encode).collect();
         let mut parts: Vec<_> = encoded
             .iter()
             .zip(chosen)

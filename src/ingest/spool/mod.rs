@@ -78,15 +78,15 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-pub use config::SpoolConfig;
+pub use config::SpoolPlace;
 pub use disk::Disk;
 pub use error::{AppendError, KeepError, SpoolError};
 pub use fuzz::recover_bytes;
 pub use look::{Look, look};
 pub use read::Entry;
-pub use record::{Meta, Payload};
+pub use record::{Meta, RecordPayload};
 pub use recover::Recovery;
-pub use request::{PossiblyCommitted, SpooledRequest, Summary};
+pub use request::{PossiblyCommitted, SpooledRequest, SpooledSummary};
 pub use state::{Quarantined, Totals};
 pub use stats::Stats;
 
@@ -97,7 +97,7 @@ use read::Taken;
 use record::{Sequence, fits};
 use request::SUMMARY_BYTES_MAX;
 use state::Shared;
-use thread::Command;
+use thread::KeeperCommand;
 
 /// Permits of the queue are so many bytes each.
 const PERMIT_BYTES: usize = 1024;
@@ -107,13 +107,13 @@ pub struct Spool {
     fs: Arc<dyn Fs>,
     shared: Arc<Shared>,
     queue: Arc<Semaphore>,
-    commands: Sender<Command>,
+    commands: Sender<KeeperCommand>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Spool {
     /// Opens the spool of a folder and starts its thread. Blocks: it reads every segment that is not drained.
-    pub fn open(config: SpoolConfig, fs: Arc<dyn Fs>) -> Result<(Arc<Self>, Recovery), SpoolError> {
+    pub fn open(config: SpoolPlace, fs: Arc<dyn Fs>) -> Result<(Arc<Self>, Recovery), SpoolError> {
         let dir = config.dir.clone();
         let opened = recover::open(config, Arc::clone(&fs))?;
         let shared = Arc::clone(&opened.keeper.shared);
@@ -126,7 +126,7 @@ impl Spool {
 
     /// Appends a record; resolves once it is durable. If the future is dropped before that, the record is either not
     /// in the spool or whole in it.
-    pub async fn append(&self, payload: impl Into<Payload>, meta: Meta) -> Result<Sequence, AppendError> {
+    pub async fn append(&self, payload: impl Into<RecordPayload>, meta: Meta) -> Result<Sequence, AppendError> {
         let payload = payload.into();
         if !fits(payload.len()) {
             return Err(AppendError::Failed(format!("{} bytes are too large for a record", payload.len())));
@@ -136,7 +136,7 @@ impl Spool {
         let queued = Arc::clone(&self.queue).acquire_many_owned(permits).await.map_err(|_| AppendError::Closed)?;
         let (appender, answer) = oneshot::channel();
         let pending = PendingAppend { payload, meta };
-        self.commands.send(Command::Append { pending, appender, queued }).map_err(|_| AppendError::Closed)?;
+        self.commands.send(KeeperCommand::Append { pending, appender, queued }).map_err(|_| AppendError::Closed)?;
         answer.await.unwrap_or(Err(AppendError::Closed))
     }
 
@@ -165,15 +165,18 @@ impl Spool {
             return Err(KeepError::NotDelivered);
         }
         let (settler, settled) = oneshot::channel();
-        self.commands.send(Command::Settle(settler)).map_err(|_| KeepError::Closed)?;
+        self.commands.send(KeeperCommand::Settle(settler)).map_err(|_| KeepError::Closed)?;
         settled.await.map_err(|_| KeepError::Closed)?.map_err(KeepError::Io)
     }
 
     /// Whether a tenant's request with this receipt waits in the spool.
-    pub async fn find(&self, tenant_id: &str, receipt: Uuid) -> Option<Summary> {
+    pub async fn find(&self, tenant_id: &str, receipt: Uuid) -> Option<SpooledSummary> {
         let shared = Arc::clone(&self.shared);
         let found = spawn_blocking(move || shared.with_receipt(receipt, SUMMARY_BYTES_MAX)).await.ok()?;
-        found.iter().filter_map(|bytes| Summary::decode(bytes).ok()).find(|summary| summary.tenant_id == tenant_id)
+        found
+            .iter()
+            .filter_map(|bytes| SpooledSummary::decode(bytes).ok())
+            .find(|summary| summary.tenant_id == tenant_id)
     }
 
     /// Keeps a record that cannot be drained in the quarantine, durably; it may then be acknowledged.
@@ -195,7 +198,7 @@ impl Spool {
     pub async fn close(&self) {
         self.queue.close();
         // Fails only if the thread is gone already.
-        let _ = self.commands.send(Command::Close);
+        let _ = self.commands.send(KeeperCommand::Close);
         let thread = self.thread.lock().expect("no code panics while holding it").take();
         if let Some(thread) = thread
             && spawn_blocking(|| thread.join()).await.is_ok_and(|joined| joined.is_err())

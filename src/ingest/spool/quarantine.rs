@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::fs::Fs;
 use super::read::Entry;
-use super::record::{Head, Header, Meta, Payload, RecordType, segment_name};
+use super::record::{Header, Meta, RecordHead, RecordPayload, RecordType, segment_name};
 use super::state::{Quarantined, Segment};
 use super::survey::QUARANTINE;
 
@@ -53,13 +53,14 @@ pub fn keep_record(fs: &dyn Fs, dir: &Path, entry: &Entry, reason: &str) -> io::
     let header = Header { first: entry.sequence, marker: fs.random()?, made_us: fs.now_us() };
     let path = quarantine.join(format!("{:020}-{}.record", entry.sequence, header.made_us));
     let new = path.with_extension("tmp");
-    let payload = Payload::from(entry.payload.clone());
+    let payload = RecordPayload::from(entry.payload.clone());
     let record =
-        Head::new(header.marker, entry.sequence, RecordType::Request, entry.appended_us, entry.meta, &payload).encode();
-    let note = Payload::from(reason.as_bytes().to_vec());
+        RecordHead::new(header.marker, entry.sequence, RecordType::Request, entry.appended_us, entry.meta, &payload)
+            .encode();
+    let note = RecordPayload::from(reason.as_bytes().to_vec());
     let nothing = Meta { receipt: Uuid::nil(), items: 0 };
     let note_head =
-        Head::new(header.marker, entry.sequence + 1, RecordType::Note, header.made_us, nothing, &note).encode();
+        RecordHead::new(header.marker, entry.sequence + 1, RecordType::Note, header.made_us, nothing, &note).encode();
     let header = header.encode();
     let parts: [&[u8]; 5] = [&header, &record, &payload.body, &note_head, &note.body];
     let file = fs.create_new(&new)?;

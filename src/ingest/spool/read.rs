@@ -4,10 +4,10 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::fs::File;
-use super::record::{HEAD_BYTES, Head, Meta, Sequence};
+use super::record::{HEAD_BYTES, Meta, RecordHead, Sequence};
 use super::scan::{Found, SegmentScanner};
 use super::state::{Delivered, Position, Shared};
-use super::window::{Window, read_or_zeros};
+use super::window::{ReadWindow, read_or_zeros};
 
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -21,14 +21,14 @@ pub struct Entry {
 }
 
 /// Records that follow each other without a gap, to be read at once.
-struct Run {
+struct ReadRun {
     from: u64,
     to: u64,
-    heads: Vec<Head>,
+    heads: Vec<RecordHead>,
 }
 
 /// What was seen at the place where reading stands; nothing has moved yet.
-pub struct Seen {
+pub struct SeenRecord {
     place: Position,
     segment: u64,
     /// The segment was sealed when it was looked at.
@@ -50,7 +50,7 @@ pub enum Taken {
 impl Shared {
     /// Reads up to `bytes_max` of records, but one at least. Blocks on the disk; moves nothing, so that what is read
     /// for a caller that went away is read again. None: there is no segment.
-    pub fn look(&self, bytes_max: usize) -> Option<Seen> {
+    pub fn look(&self, bytes_max: usize) -> Option<SeenRecord> {
         let (segment, start, place, sealed) = {
             let state = self.lock();
             let (segment, start) = state.segment_at(state.read)?;
@@ -61,7 +61,7 @@ impl Shared {
         let mut scanner =
             SegmentScanner::new(file, segment.marker, start.offset, segment.end, start.sequence, segment.next);
         let (run, damage) = next_run(&mut scanner, bytes_max);
-        let mut seen = Seen {
+        let mut seen = SeenRecord {
             place,
             segment: first,
             sealed,
@@ -84,7 +84,7 @@ impl Shared {
     }
 
     /// Moves reading behind what was seen, if it still stands where it stood.
-    pub fn take(&self, seen: Option<Seen>) -> Taken {
+    pub fn take(&self, seen: Option<SeenRecord>) -> Taken {
         let Some(seen) = seen else { return Taken::Nothing };
         let mut state = self.lock();
         if state.read != seen.place {
@@ -136,11 +136,11 @@ impl Shared {
         };
         let mut found = Vec::new();
         for (file, marker, from, to) in stretches {
-            let mut window = Window::new(&*file, to);
+            let mut window = ReadWindow::new(&*file, to);
             let mut at = from;
             while at < to {
                 // Its CRC was checked when it was written or found; where the chain breaks, the stretch ends.
-                let head = Head::decode(window.look(at, HEAD_BYTES)).filter(|head| head.marker == marker);
+                let head = RecordHead::decode(window.look(at, HEAD_BYTES)).filter(|head| head.marker == marker);
                 let Some(head) = head else { break };
                 if head.meta.receipt == receipt && head.sequence >= drained.sequence {
                     let bytes = usize::try_from(head.bytes).expect("bounded by the decoder") - HEAD_BYTES;
@@ -154,16 +154,16 @@ impl Shared {
 }
 
 /// The next records without a gap, and the damage before them.
-fn next_run(scanner: &mut SegmentScanner<'_>, bytes_max: usize) -> (Option<Run>, Option<(u64, u64)>) {
+fn next_run(scanner: &mut SegmentScanner<'_>, bytes_max: usize) -> (Option<ReadRun>, Option<(u64, u64)>) {
     let mut damage = None;
-    let mut run: Option<Run> = None;
+    let mut run: Option<ReadRun> = None;
     loop {
         let before = (scanner.offset, scanner.expected);
         match (scanner.next(), &mut run) {
             (None, _) => return (run, damage),
             (Some(Found::Damage { from, to }), None) => damage = Some((from, to)),
             (Some(Found::Record { offset, head }), None) => {
-                run = Some(Run { from: offset, to: offset + head.bytes, heads: vec![head] });
+                run = Some(ReadRun { from: offset, to: offset + head.bytes, heads: vec![head] });
             }
             (Some(Found::Record { head, .. }), Some(run)) if run.to - run.from + head.bytes <= bytes_max as u64 => {
                 run.to += head.bytes;
@@ -178,7 +178,7 @@ fn next_run(scanner: &mut SegmentScanner<'_>, bytes_max: usize) -> (Option<Run>,
     }
 }
 
-fn entries(file: &dyn File, run: &Run) -> Vec<Entry> {
+fn entries(file: &dyn File, run: &ReadRun) -> Vec<Entry> {
     let mut bytes = vec![0; usize::try_from(run.to - run.from).expect("bounded by a record or by the reader")];
     read_or_zeros(file, &mut bytes, run.from, &mut false);
     let bytes = Bytes::from(bytes);

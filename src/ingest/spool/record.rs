@@ -43,12 +43,12 @@ pub struct Meta {
 
 /// A payload in two parts, so that a body need not be copied behind its description.
 #[derive(Debug, Clone)]
-pub struct Payload {
+pub struct RecordPayload {
     pub head: Bytes,
     pub body: Bytes,
 }
 
-impl Payload {
+impl RecordPayload {
     pub fn len(&self) -> usize {
         self.head.len() + self.body.len()
     }
@@ -59,13 +59,13 @@ impl Payload {
     }
 }
 
-impl From<Bytes> for Payload {
+impl From<Bytes> for RecordPayload {
     fn from(body: Bytes) -> Self {
         Self { head: Bytes::new(), body }
     }
 }
 
-impl From<Vec<u8>> for Payload {
+impl From<Vec<u8>> for RecordPayload {
     fn from(body: Vec<u8>) -> Self {
         Bytes::from(body).into()
     }
@@ -103,7 +103,7 @@ impl Header {
 
     pub fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
         let Some(bytes) = bytes.first_chunk::<HEADER_BYTES>() else { return Err(HeaderError::Damaged) };
-        let fields = Fields(bytes);
+        let fields = FieldReader(bytes);
         if &bytes[..8] != MAGIC || fields.u32(36) != crc32c(&bytes[..36]) {
             return Err(HeaderError::Damaged);
         }
@@ -119,7 +119,7 @@ impl Header {
 
 /// A record but for its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
+pub struct RecordHead {
     pub marker: u64,
     pub bytes: u64,
     pub sequence: u64,
@@ -129,9 +129,16 @@ pub struct Head {
     pub meta: Meta,
 }
 
-impl Head {
+impl RecordHead {
     /// The head of a record with this payload, which [`fits`] a record.
-    pub fn new(marker: u64, sequence: u64, kind: RecordType, appended_us: i64, meta: Meta, payload: &Payload) -> Self {
+    pub fn new(
+        marker: u64,
+        sequence: u64,
+        kind: RecordType,
+        appended_us: i64,
+        meta: Meta,
+        payload: &RecordPayload,
+    ) -> Self {
         let bytes = (HEAD_BYTES + payload.len()) as u64;
         let mut head = Self { marker, bytes, sequence, kind, crc: 0, appended_us, meta };
         let encoded = head.encode();
@@ -156,7 +163,7 @@ impl Head {
     /// Reads a head; whether it is a record's is known only once its CRC is checked. None: it cannot be one.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.first_chunk::<HEAD_BYTES>()?;
-        let fields = Fields(bytes);
+        let fields = FieldReader(bytes);
         let kind = match bytes[20] {
             1 => RecordType::Request,
             2 => RecordType::Note,
@@ -196,9 +203,9 @@ fn crc_of_head(bytes: &[u8; HEAD_BYTES]) -> u32 {
 }
 
 /// Numbers at fixed places of bytes whose length is known.
-struct Fields<'a>(&'a [u8]);
+struct FieldReader<'a>(&'a [u8]);
 
-impl Fields<'_> {
+impl FieldReader<'_> {
     fn u32(&self, at: usize) -> u32 {
         u32::from_le_bytes(self.0[at..at + 4].try_into().expect("4 bytes"))
     }

@@ -6,14 +6,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::config::SpoolConfig;
+use super::config::SpoolPlace;
 use super::cursor::Saved;
 use super::error::SpoolError;
 use super::fs::{Fs, LockError, LockGuard};
 use super::keeper::Keeper;
 use super::quarantine;
 use super::record::HEADER_BYTES;
-use super::state::{Position, Shared, State, Totals};
+use super::state::{Position, Shared, SpoolState, Totals};
 use super::survey::{QUARANTINE, Survey, survey};
 
 /// What was found when a spool was opened.
@@ -42,7 +42,7 @@ pub struct Opened {
 }
 
 /// Opens the spool of a folder, making it if need be.
-pub fn open(config: SpoolConfig, fs: Arc<dyn Fs>) -> Result<Opened, SpoolError> {
+pub fn open(config: SpoolPlace, fs: Arc<dyn Fs>) -> Result<Opened, SpoolError> {
     let dir = config.dir.clone();
     let quarantine = dir.join(QUARANTINE);
     for folder in [&dir, &quarantine] {
@@ -65,7 +65,7 @@ pub fn open(config: SpoolConfig, fs: Arc<dyn Fs>) -> Result<Opened, SpoolError> 
     let Survey { segments, drained, cursor, saved, next, .. } = survey;
     let saved = if let Saved::At(saved) = saved { saved } else { 0 };
     let behind = Position { first: next, offset: HEADER_BYTES as u64, sequence: next };
-    let mut state = State {
+    let mut state = SpoolState {
         segments: Default::default(),
         next,
         read: segments.iter().find_map(|surveyed| surveyed.undrained_from).unwrap_or(behind),

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::super::received::{Idempotency, Received};
-use super::record::{Meta, Payload};
+use super::record::{Meta, RecordPayload};
 use crate::model::Kind;
 use crate::wire::event::Defaults;
 use crate::wire::item::BodyForm;
@@ -44,7 +44,7 @@ pub struct PossiblyCommitted {
 
 /// What is asked of a spooled request by its receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
+pub struct SpooledSummary {
     pub tenant_id: String,
     pub receipt: Uuid,
     /// When it was received, in unix microseconds.
@@ -83,7 +83,7 @@ impl SpooledRequest {
     }
 
     /// Its form in the spool; the body is shared, not copied.
-    pub fn encode(&self) -> Payload {
+    pub fn encode(&self) -> RecordPayload {
         let Received { tenant_id, api_key_id, keep_days, receipt, received_at_us, route, kind, form, defaults, body } =
             &self.received;
         let mut head = Vec::with_capacity(256);
@@ -116,13 +116,13 @@ impl SpooledRequest {
                 head.extend_from_slice(&id.to_le_bytes());
             }
         }
-        Payload { head: head.into(), body: body.clone() }
+        RecordPayload { head: head.into(), body: body.clone() }
     }
 
     /// Reads an encoded request; the body is a slice of `bytes`.
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
         let mut from = Reader(bytes);
-        let Summary { tenant_id, receipt, received_at_us, items, accepted, rejected } = summary(&mut from)?;
+        let SpooledSummary { tenant_id, receipt, received_at_us, items, accepted, rejected } = summary(&mut from)?;
         let version = bytes[0];
         let api_key_id = Uuid::from_bytes(from.array()?);
         let keep_days =
@@ -162,19 +162,19 @@ fn attempt(from: &mut Reader<'_>) -> Result<PossiblyCommitted, DecodeError> {
     Ok(PossiblyCommitted { xid, server_start_us, batch_ids })
 }
 
-impl Summary {
+impl SpooledSummary {
     /// Reads the first bytes of an encoded request.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         summary(&mut Reader(bytes))
     }
 }
 
-fn summary(from: &mut Reader<'_>) -> Result<Summary, DecodeError> {
+fn summary(from: &mut Reader<'_>) -> Result<SpooledSummary, DecodeError> {
     match from.array::<1>()?[0] {
         1..=VERSION => {}
         other => return Err(DecodeError::Version(other)),
     }
-    Ok(Summary {
+    Ok(SpooledSummary {
         tenant_id: from.required("tenant")?,
         receipt: Uuid::from_bytes(from.array()?),
         received_at_us: i64::from_le_bytes(from.array()?),

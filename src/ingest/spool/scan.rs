@@ -8,8 +8,8 @@ use crc32c::crc32c_append;
 use memchr::memmem;
 
 use super::fs::File;
-use super::record::{HEAD_BYTES, HEADER_BYTES, Head, Header, HeaderError};
-use super::window::{WINDOW_BYTES, Window};
+use super::record::{HEAD_BYTES, HEADER_BYTES, Header, HeaderError, RecordHead};
+use super::window::{ReadWindow, WINDOW_BYTES};
 
 /// Bytes whose CRC may be computed without a match while looking for the next record of a damaged segment; past it the
 /// rest counts as damaged. Only a file made for it comes near.
@@ -20,7 +20,7 @@ const VAIN_BYTES_MAX: u64 = 4 << 30;
 pub enum Found {
     Record {
         offset: u64,
-        head: Head,
+        head: RecordHead,
     },
     /// Bytes that are no record, up to the next record or to the end.
     Damage {
@@ -31,7 +31,7 @@ pub enum Found {
 
 /// Goes through the records of a segment.
 pub struct SegmentScanner<'a> {
-    window: Window<'a>,
+    window: ReadWindow<'a>,
     marker: u64,
     pub offset: u64,
     /// Its sequence, if nothing is missing.
@@ -45,7 +45,7 @@ impl<'a> SegmentScanner<'a> {
     /// Begins at the record at `offset`, with sequence `expected`; looks at nothing from byte `end` or sequence
     /// `limit` on.
     pub fn new(file: &'a dyn File, marker: u64, offset: u64, end: u64, expected: u64, limit: u64) -> Self {
-        Self { window: Window::new(file, end), marker, offset, expected, limit, vain_bytes: 0 }
+        Self { window: ReadWindow::new(file, end), marker, offset, expected, limit, vain_bytes: 0 }
     }
 
     /// Some bytes could not be read and were taken for zeros.
@@ -54,8 +54,8 @@ impl<'a> SegmentScanner<'a> {
     }
 
     /// The record at `offset` if there is a whole one with a sequence in `expected..limit` that can stand there.
-    fn check(&mut self, offset: u64) -> Option<Head> {
-        let head = Head::decode(self.window.look(offset, HEAD_BYTES))?;
+    fn check(&mut self, offset: u64) -> Option<RecordHead> {
+        let head = RecordHead::decode(self.window.look(offset, HEAD_BYTES))?;
         // Records that were lost took room: with fewer bytes lost than records, it is no record of this segment.
         let room = self.expected.saturating_add((offset - self.offset) / HEAD_BYTES as u64);
         let plausible = head.marker == self.marker
@@ -126,7 +126,7 @@ impl Iterator for SegmentScanner<'_> {
                 let next = self.resync();
                 if let Some(next) = next {
                     // Checked a moment ago; its sequence is where things go on.
-                    self.expected = Head::decode(self.window.look(next, HEAD_BYTES))?.sequence;
+                    self.expected = RecordHead::decode(self.window.look(next, HEAD_BYTES))?.sequence;
                 }
                 self.offset = next.unwrap_or(self.window.end());
                 Some(Found::Damage { from, to: self.offset })
@@ -148,14 +148,14 @@ pub enum Beginning {
 
 /// Reads the header of the segment whose name says that it begins with `first`.
 pub fn beginning(file: &dyn File, first: u64, end: u64) -> Beginning {
-    let mut window = Window::new(file, end);
+    let mut window = ReadWindow::new(file, end);
     let error = match Header::decode(window.look(0, HEADER_BYTES)) {
         Ok(header) if header.first == first => return Beginning::Whole(header),
         Ok(_) => HeaderError::Damaged,
         Err(HeaderError::Version(version)) => return Beginning::Unreadable(HeaderError::Version(version)),
         Err(error) => error,
     };
-    let Some(head) = Head::decode(window.look(HEADER_BYTES as u64, HEAD_BYTES)) else {
+    let Some(head) = RecordHead::decode(window.look(HEADER_BYTES as u64, HEAD_BYTES)) else {
         return Beginning::Unreadable(error);
     };
     // No sender has a say in what stands at this place, so its marker can be believed if all the rest fits.

@@ -78,7 +78,7 @@ pub struct Quarantined {
     pub bytes: u64,
 }
 
-pub struct State {
+pub struct SpoolState {
     /// Oldest first; the last may be the one that is written to.
     pub segments: VecDeque<Segment>,
     /// The sequence of the next append.
@@ -91,7 +91,7 @@ pub struct State {
     pub closed: bool,
 }
 
-impl State {
+impl SpoolState {
     pub fn drained(&self) -> Position {
         self.delivered.front().map_or(self.read, |delivered| delivered.place)
     }
@@ -152,16 +152,16 @@ impl State {
 
 /// The state, and a signal that it changed.
 pub struct Shared {
-    state: Mutex<State>,
+    state: Mutex<SpoolState>,
     pub changed: watch::Sender<u64>,
 }
 
 impl Shared {
-    pub fn new(state: State) -> Self {
+    pub fn new(state: SpoolState) -> Self {
         Self { state: Mutex::new(state), changed: watch::Sender::new(0) }
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, State> {
+    pub fn lock(&self) -> MutexGuard<'_, SpoolState> {
         self.state.lock().expect("no code panics while holding it")
     }
 

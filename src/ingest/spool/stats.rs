@@ -2,7 +2,7 @@
 
 use metrics::gauge;
 
-use super::state::{Quarantined, State, Totals};
+use super::state::{Quarantined, SpoolState, Totals};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -18,7 +18,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub(super) fn of(state: &State, now_us: i64) -> Self {
+    pub(super) fn of(state: &SpoolState, now_us: i64) -> Self {
         let waiting = state.undrained.records > 0;
         let oldest_us = if waiting { state.oldest_us() } else { None };
         Self {

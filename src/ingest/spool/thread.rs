@@ -21,14 +21,14 @@ type Appender = oneshot::Sender<Result<Sequence, AppendError>>;
 type Settler = oneshot::Sender<io::Result<()>>;
 
 /// What the thread is asked to do.
-pub enum Command {
+pub enum KeeperCommand {
     Append { pending: PendingAppend, appender: Appender, queued: OwnedSemaphorePermit },
     Settle(Settler),
     Close,
 }
 
 /// Starts the thread; it ends at [`Command::Close`], or when nobody can send any more, and lets go of the lock.
-pub fn start(keeper: Keeper, lock: LockGuard) -> io::Result<(Sender<Command>, JoinHandle<()>)> {
+pub fn start(keeper: Keeper, lock: LockGuard) -> io::Result<(Sender<KeeperCommand>, JoinHandle<()>)> {
     let (sender, commands) = channel();
     let work = move || {
         let _lock = lock;
@@ -49,7 +49,7 @@ impl Drop for Ended {
     }
 }
 
-fn run(mut keeper: Keeper, commands: &Receiver<Command>) {
+fn run(mut keeper: Keeper, commands: &Receiver<KeeperCommand>) {
     let mut open = true;
     // After Close only what was sent before it is done.
     while let Some(first) = if open { commands.recv().ok() } else { commands.try_recv().ok() } {
@@ -57,13 +57,13 @@ fn run(mut keeper: Keeper, commands: &Receiver<Command>) {
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
-                Command::Append { pending, appender, queued } => {
+                KeeperCommand::Append { pending, appender, queued } => {
                     bytes += pending.payload.len();
                     group.push(pending);
                     appenders.push((appender, queued));
                 }
-                Command::Settle(settler) => settlers.push(settler),
-                Command::Close => open = false,
+                KeeperCommand::Settle(settler) => settlers.push(settler),
+                KeeperCommand::Close => open = false,
             }
             next = if bytes < SPOOL_GROUP_BYTES { commands.try_recv().ok() } else { None };
         }

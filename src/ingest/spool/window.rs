@@ -10,7 +10,7 @@ const PAGE_BYTES: u64 = 4096;
 const ATTEMPTS: usize = 3;
 
 /// The window; it moves where it is asked to look.
-pub struct Window<'a> {
+pub struct ReadWindow<'a> {
     file: &'a dyn File,
     /// Nothing behind this is looked at.
     end: u64,
@@ -20,7 +20,7 @@ pub struct Window<'a> {
     pub unreadable: bool,
 }
 
-impl<'a> Window<'a> {
+impl<'a> ReadWindow<'a> {
     pub fn new(file: &'a dyn File, end: u64) -> Self {
         Self { file, end, at: 0, buffer: Vec::new(), unreadable: false }
     }

@@ -9,7 +9,7 @@ use crate::protocols::problem::{Answer, Details, PROBLEM_JSON, Problem, ProblemC
 use crate::protocols::report::{Ending, ItemError, Report};
 
 #[derive(Serialize)]
-struct Receipt<'a> {
+struct ReceiptBody<'a> {
     receipt: uuid::Uuid,
     /// None in a problem document, which has the HTTP status.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +45,7 @@ pub fn answer(report: &Report<'_>) -> Answer {
         }
     };
     let problem = said.err().map(|(code, detail)| Problem::new(http_status, code, detail));
-    let receipt = Receipt {
+    let receipt = ReceiptBody {
         receipt: report.receipt,
         status: said.ok(),
         accepted: report.accepted,

@@ -17,7 +17,7 @@ pub(crate) struct Item {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum SplitState {
     Lines,
     /// One value, or, where that is allowed, an array of them.
     Document {
@@ -38,7 +38,7 @@ enum State {
 pub(crate) struct Splitter<'b> {
     body: &'b [u8],
     at: usize,
-    state: State,
+    state: SplitState,
     shape: Shape,
     item_bytes_max: usize,
 }
@@ -46,9 +46,9 @@ pub(crate) struct Splitter<'b> {
 impl<'b> Splitter<'b> {
     pub(crate) fn new(body: &'b [u8], form: BodyForm, shape: Shape, item_bytes_max: usize) -> Self {
         let state = match form {
-            BodyForm::Ndjson => State::Lines,
-            BodyForm::Json | BodyForm::CloudEventBatch => State::Document { array: true },
-            BodyForm::CloudEvent => State::Document { array: false },
+            BodyForm::Ndjson => SplitState::Lines,
+            BodyForm::Json | BodyForm::CloudEventBatch => SplitState::Document { array: true },
+            BodyForm::CloudEvent => SplitState::Document { array: false },
         };
         let at = if body.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
         Self { body, at, state, shape, item_bytes_max }
@@ -56,25 +56,25 @@ impl<'b> Splitter<'b> {
 
     /// The next item; the scanner then holds its members.
     pub(crate) fn next_item<F: Field>(&mut self, scanner: &mut Scanner<F>) -> Option<Item> {
-        if self.state == State::Lines {
+        if self.state == SplitState::Lines {
             return self.line(scanner);
         }
         let before = self.at;
         self.skip_space();
-        if self.state == (State::Document { array: true }) && self.peek() == Some(b'[') {
+        if self.state == (SplitState::Document { array: true }) && self.peek() == Some(b'[') {
             self.at += 1;
-            self.state = State::Element { first: true };
+            self.state = SplitState::Element { first: true };
             return self.element(scanner);
         }
         match self.state {
-            State::Document { .. } => self.document(scanner),
-            State::Element { .. } => {
+            SplitState::Document { .. } => self.document(scanner),
+            SplitState::Element { .. } => {
                 self.at = before;
                 self.element(scanner)
             }
-            State::Unclosed => Some(self.rest(before, "',' or ']'")),
-            State::Trailer => self.trailer(),
-            State::Lines | State::Done => None,
+            SplitState::Unclosed => Some(self.rest(before, "',' or ']'")),
+            SplitState::Trailer => self.trailer(),
+            SplitState::Lines | SplitState::Done => None,
         }
     }
 
@@ -105,11 +105,11 @@ impl<'b> Splitter<'b> {
         match scanner.scan(&self.body[start..], self.shape, self.item_bytes_max) {
             Ok(scanned) => {
                 self.at = start + scanned.end;
-                self.state = State::Trailer;
+                self.state = SplitState::Trailer;
                 Some(Item { start, end: self.at, scan: Ok(scanned.poison) })
             }
             Err(syntax) => {
-                self.state = State::Done;
+                self.state = SplitState::Done;
                 Some(Item { start, end: self.body.len(), scan: Err(syntax) })
             }
         }
@@ -122,9 +122,9 @@ impl<'b> Splitter<'b> {
         let start = self.at;
         match self.peek() {
             None => return Some(self.rest(separator, "a value or ']'")),
-            Some(b']') if self.state == (State::Element { first: true }) => {
+            Some(b']') if self.state == (SplitState::Element { first: true }) => {
                 self.at += 1;
-                self.state = State::Trailer;
+                self.state = SplitState::Trailer;
                 return self.trailer();
             }
             Some(b',' | b']') => {
@@ -141,7 +141,7 @@ impl<'b> Splitter<'b> {
                 self.skip_space();
                 if !self.separator() {
                     self.at = end;
-                    self.state = State::Unclosed;
+                    self.state = SplitState::Unclosed;
                 }
                 Some(Item { start, end, scan: Ok(scanned.poison) })
             }
@@ -153,7 +153,7 @@ impl<'b> Splitter<'b> {
                         return Some(Item { start, end, scan: Err(syntax) });
                     }
                 }
-                self.state = State::Done;
+                self.state = SplitState::Done;
                 Some(Item { start, end: self.body.len(), scan: Err(syntax) })
             }
         }
@@ -162,8 +162,8 @@ impl<'b> Splitter<'b> {
     /// Passes the comma or the bracket that ends an element.
     fn separator(&mut self) -> bool {
         self.state = match self.peek() {
-            Some(b',') => State::Element { first: false },
-            Some(b']') => State::Trailer,
+            Some(b',') => SplitState::Element { first: false },
+            Some(b']') => SplitState::Trailer,
             _ => return false,
         };
         self.at += 1;
@@ -172,7 +172,7 @@ impl<'b> Splitter<'b> {
 
     fn trailer(&mut self) -> Option<Item> {
         self.skip_space();
-        self.state = State::Done;
+        self.state = SplitState::Done;
         self.peek()?;
         Some(self.rest(self.at, "the end of the body (several items need an array, or application/x-ndjson)"))
     }
@@ -180,7 +180,7 @@ impl<'b> Splitter<'b> {
     /// All that is left, as one item.
     fn rest(&mut self, start: usize, expected: &'static str) -> Item {
         let at = self.at - start;
-        self.state = State::Done;
+        self.state = SplitState::Done;
         Item { start, end: self.body.len(), scan: Err(Syntax { at, expected }) }
     }
 

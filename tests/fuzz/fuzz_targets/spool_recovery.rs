@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use tidegate::ingest::spool::{Disk, Meta, Spool, SpoolConfig, SpooledRequest};
+use tidegate::ingest::spool::{Disk, Meta, Spool, SpoolPlace, SpooledRequest};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -25,11 +25,11 @@ fuzz_target!(|input: &[u8]| {
     let memory = Path::new("/dev/shm");
     let place = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
     let dir = tempfile::tempdir_in(place).expect("a folder");
-    let config = SpoolConfig { dir: dir.path().join("spool"), max_bytes: 1 << 20, segment_bytes: SEGMENT_BYTES };
+    let config = SpoolPlace { dir: dir.path().join("spool"), max_bytes: 1 << 20, segment_bytes: SEGMENT_BYTES };
     RUNTIME.with(|runtime| runtime.block_on(run(&config, input)));
 });
 
-async fn run(config: &SpoolConfig, input: &[u8]) {
+async fn run(config: &SpoolPlace, input: &[u8]) {
     let mut input = Input(input);
     let appended = append(config, &mut input).await;
     let mut made_up = false;
@@ -44,7 +44,7 @@ async fn run(config: &SpoolConfig, input: &[u8]) {
 }
 
 /// Fills the spool in order; the payloads.
-async fn append(config: &SpoolConfig, input: &mut Input<'_>) -> HashSet<Vec<u8>> {
+async fn append(config: &SpoolPlace, input: &mut Input<'_>) -> HashSet<Vec<u8>> {
     let (spool, _) = Spool::open(config.clone(), Arc::new(Disk)).expect("an empty spool opens");
     let mut appended = HashSet::new();
     for n in 0..input.byte() % APPENDS_MAX {
@@ -120,7 +120,7 @@ fn damage(dir: &Path, input: &mut Input<'_>) -> bool {
 }
 
 /// Opens, reads to the end, acknowledges everything, and closes; how many records there were.
-async fn deliver(config: &SpoolConfig, bytes: u64, appended: Option<&HashSet<Vec<u8>>>) -> usize {
+async fn deliver(config: &SpoolPlace, bytes: u64, appended: Option<&HashSet<Vec<u8>>>) -> usize {
     let (spool, recovery) = Spool::open(config.clone(), Arc::new(Disk)).expect("any folder opens");
     let expected = usize::try_from(recovery.undrained.records).expect("few records");
     let (mut delivered, mut last, mut size) = (0, None, 0);

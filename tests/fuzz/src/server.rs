@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use tidegate::app::App;
-use tidegate::config::{Config, Layers, ItemContext};
+use tidegate::config::{Config, Layers, Origin};
 use tidegate::storage::embedded::{OWNER, locate_running};
 use tokio::runtime::Runtime;
 
@@ -40,7 +40,7 @@ pub fn tidegate() -> SocketAddr {
             ("batch.linger_ms", "0".into()),
         ];
         for (key, value) in settings {
-            layers.set(key, value, ItemContext::Flag("fuzz".into())).expect("a known key");
+            layers.set(key, value, Origin::Flag("fuzz".into())).expect("a known key");
         }
         let config = Config::from_layers(&layers).expect("a good configuration");
         let app = runtime.block_on(App::start(&config)).unwrap_or_else(|error| panic!("{error}"));

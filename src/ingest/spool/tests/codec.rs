@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::ingest::received::{Idempotency, Received};
 use crate::ingest::spool::request::{DecodeError, SUMMARY_BYTES_MAX};
-use crate::ingest::spool::{PossiblyCommitted, SpooledRequest, Summary, recover_bytes};
+use crate::ingest::spool::{PossiblyCommitted, SpooledRequest, SpooledSummary, recover_bytes};
 use crate::limits::TENANT_ID_CHARS_MAX;
 use crate::model::Kind;
 use crate::wire::event::Defaults;
@@ -91,7 +91,7 @@ proptest! {
         // The body is not copied.
         let body = &read.received.body;
         prop_assert!(body.is_empty() || bytes.as_ptr_range().contains(&body.as_ptr()));
-        let summary = Summary::decode(&bytes).unwrap();
+        let summary = SpooledSummary::decode(&bytes).unwrap();
         prop_assert_eq!((&*summary.tenant_id, summary.receipt), (&*request.received.tenant_id, request.received.receipt));
         prop_assert_eq!((summary.items, summary.accepted), (request.items, request.accepted));
     }

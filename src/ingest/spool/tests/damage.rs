@@ -11,14 +11,14 @@ use super::sim::Sim;
 use crate::ingest::spool::keeper::PendingAppend;
 use crate::ingest::spool::record::{HEADER_BYTES, Meta, segment_name};
 use crate::ingest::spool::recover::{self, Opened};
-use crate::ingest::spool::{SpoolConfig, look, recover_bytes};
+use crate::ingest::spool::{SpoolPlace, look, recover_bytes};
 
 const RECORDS: u64 = 12;
 
 /// A file system whose spool holds records 1 to 12 in segments of four; none of them is drained.
-fn filled(seed: u64) -> (Sim, SpoolConfig) {
+fn filled(seed: u64) -> (Sim, SpoolPlace) {
     let sim = Sim::new(seed);
-    let config = SpoolConfig { dir: PathBuf::from("/spool"), max_bytes: 1 << 20, segment_bytes: 350 };
+    let config = SpoolPlace { dir: PathBuf::from("/spool"), max_bytes: 1 << 20, segment_bytes: 350 };
     let mut keeper = open(&sim, &config).keeper;
     for n in 1..=RECORDS {
         let meta = Meta { receipt: Uuid::from_u128(n.into()), items: 1 };
@@ -32,17 +32,17 @@ fn payload(n: u64) -> Vec<u8> {
     vec![u8::try_from(n).unwrap(); 20]
 }
 
-fn open(sim: &Sim, config: &SpoolConfig) -> Opened {
+fn open(sim: &Sim, config: &SpoolPlace) -> Opened {
     sim.restart(false);
     recover::open(config.clone(), Arc::new(sim.clone())).unwrap()
 }
 
-fn path(config: &SpoolConfig, first: u64) -> PathBuf {
+fn path(config: &SpoolPlace, first: u64) -> PathBuf {
     config.dir.join(segment_name(first))
 }
 
 /// Opens, drains everything, and says which records came; each must be as it was written, and in order.
-fn drain(sim: &Sim, config: &SpoolConfig) -> (BTreeSet<u64>, Opened) {
+fn drain(sim: &Sim, config: &SpoolPlace) -> (BTreeSet<u64>, Opened) {
     let mut opened = open(sim, config);
     let mut read = Vec::new();
     loop {

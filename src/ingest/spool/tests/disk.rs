@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use super::codec::received;
 use crate::ingest::spool::{
-    AppendError, Disk, KeepError, Meta, Spool, SpoolConfig, SpoolError, SpooledRequest, Stats, Totals,
+    AppendError, Disk, KeepError, Meta, Spool, SpoolError, SpoolPlace, SpooledRequest, Stats, Totals,
 };
 
-fn config(dir: &Path) -> SpoolConfig {
-    SpoolConfig { dir: dir.join("data/spool"), max_bytes: 1 << 20, segment_bytes: 4096 }
+fn config(dir: &Path) -> SpoolPlace {
+    SpoolPlace { dir: dir.join("data/spool"), max_bytes: 1 << 20, segment_bytes: 4096 }
 }
 
-fn open(config: &SpoolConfig) -> Arc<Spool> {
+fn open(config: &SpoolPlace) -> Arc<Spool> {
     Spool::open(config.clone(), Arc::new(Disk)).unwrap().0
 }
 
@@ -117,7 +117,7 @@ async fn next_waits_for_an_append() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_spool_refuses_and_takes_again_once_drained() {
     let dir = tempfile::tempdir().unwrap();
-    let spool = open(&SpoolConfig { max_bytes: 10_000, ..config(dir.path()) });
+    let spool = open(&SpoolPlace { max_bytes: 10_000, ..config(dir.path()) });
     let payload = || vec![7; 1000];
     let mut appended = 0;
     while spool.append(payload(), meta()).await.is_ok() {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::rng::Rng;
 use super::sim::Sim;
-use crate::ingest::spool::SpoolConfig;
+use crate::ingest::spool::SpoolPlace;
 use crate::ingest::spool::error::AppendError;
 use crate::ingest::spool::keeper::{Keeper, PendingAppend};
 use crate::ingest::spool::read::Entry;
@@ -39,7 +39,7 @@ struct Model {
     seed: u64,
     rng: Rng,
     sim: Sim,
-    config: SpoolConfig,
+    config: SpoolPlace,
     keeper: Keeper,
     incarnation: u32,
     told: BTreeMap<u64, Told>,
@@ -74,7 +74,7 @@ impl Model {
         let sim = Sim::new(rng.next());
         let segment_bytes = 150 + rng.below(1500);
         let max_bytes = segment_bytes * 8 + rng.below(4000);
-        let config = SpoolConfig { dir: PathBuf::from("/spool"), max_bytes, segment_bytes };
+        let config = SpoolPlace { dir: PathBuf::from("/spool"), max_bytes, segment_bytes };
         let keeper = recover::open(config.clone(), Arc::new(sim.clone())).unwrap().keeper;
         let (told, drained, acknowledged, perhaps_drained) = Default::default();
         let (incarnation, torn_group, delivered, last_read) = (0, false, Vec::new(), 0);
