@@ -288,6 +288,16 @@ pub const DEAD_LETTER_KEYS_MAX: usize = 100_000;
 /// Tenants that get their own metric labels; the rest are summed under `other`.
 pub const TENANT_LABELS_MAX: usize = 100;
 
+// ---- migrations -----------------------------------------------------------------------------------------------
+
+/// How long a migration waits for a table that others use, and so how long these can stand behind it: less than the 10 s
+/// after which writers give up.
+pub const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// After it, so long nobody waits behind the migration. Then it is tried again.
+pub const MIGRATION_PAUSE: Duration = Duration::from_secs(1);
+/// After these tries the start fails: somebody has held the table for five minutes.
+pub const MIGRATION_TRIES: u32 = 100;
+
 // ---- rollups --------------------------------------------------------------------------------------------------
 
 /// How long raw rows outlive their retention. A refresh looks back as far as retention goes and may take a while; a chunk

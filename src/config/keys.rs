@@ -38,6 +38,9 @@ fn of_levels() -> Vec<ConfigKey> {
             None => keys.push(ConfigKey { path, default, help: format!("buckets of {}", level.name).into() }),
         }
     }
+    for key in keys.iter_mut().filter(|key| key.default.is_none()) {
+        key.help = format!("{}; unset: for ever", key.help).into();
+    }
     keys
 }
 

@@ -80,6 +80,13 @@ impl Layers {
                 DeValue::Integer(number) => number.to_string(),
                 DeValue::Float(number) => number.to_string(),
                 DeValue::Boolean(flag) => flag.to_string(),
+                // What is set in it is read one by one, so that this one is empty.
+                DeValue::Table(_) if keys::KEYS.iter().any(|key| key.path.starts_with(&format!("{dotted}."))) => {
+                    continue;
+                }
+                DeValue::Table(_) => {
+                    return Err(ConfigError(format!("unknown configuration table `{dotted}` ({origin})")));
+                }
                 _ => {
                     return Err(ConfigError(format!("`{dotted}` ({origin}): must be a string, a number or a boolean")));
                 }
@@ -121,7 +128,7 @@ fn flatten<'a, 'b>(table: &'a DeTable<'b>, prefix: &str, into: &mut Vec<(String,
         let name = name.get_ref();
         let dotted = if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") };
         match value.get_ref() {
-            DeValue::Table(inner) => flatten(inner, &dotted, into),
+            DeValue::Table(inner) if inner.iter().next().is_some() => flatten(inner, &dotted, into),
             _ => into.push((dotted, value)),
         }
     }

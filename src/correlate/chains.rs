@@ -1,11 +1,11 @@
 //! Causal pairs of a range of minutes: by shared correlation id and by parent, with what the other rules need noted on the way.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
@@ -23,7 +23,8 @@ use crate::storage::StorageError;
 /// Works through minutes of events.
 pub(super) struct Chains {
     pairs: KeptPairs,
-    groups: OnceCell<String>,
+    /// As the run at hand has found it: a restored database may have another name for it.
+    groups: Mutex<Arc<str>>,
 }
 
 enum Progress {
@@ -100,13 +101,15 @@ impl Work for Chains {
 
 impl Chains {
     pub fn new(pairs: KeptPairs) -> Self {
-        Self { pairs, groups: OnceCell::new() }
+        Self { pairs, groups: Mutex::new("".into()) }
     }
 
-    /// What of `correlation_groups` is stored: reading the view would also compute what is not, from all recent events.
-    pub async fn groups(&self, client: &impl GenericClient) -> Result<&str, StorageError> {
-        let find = || self.pairs.store.layout().closed(client, CORRELATION_GROUPS);
-        self.groups.get_or_try_init(find).await.map(String::as_str)
+    /// Finds what of `correlation_groups` is stored, at the start of a run: reading the view would also compute what is
+    /// not, from all recent events.
+    pub async fn find_groups(&self, client: &impl GenericClient) -> Result<Arc<str>, StorageError> {
+        let found: Arc<str> = self.pairs.store.layout().closed(client, CORRELATION_GROUPS).await?.into();
+        *self.groups.lock().expect("no code panics while holding it") = Arc::clone(&found);
+        Ok(found)
     }
 
     /// Relates the next events of a range.
@@ -149,8 +152,8 @@ impl Chains {
             cut_to: next.map(|side| minute_of(side.at)),
         };
         tally.add("events", rows.len());
-        let (written, taken_away) =
-            causal::relate(transaction, tenant_id, self.groups(&**transaction).await?, &slice).await?;
+        let stored_groups = Arc::clone(&self.groups.lock().expect("no code panics while holding it"));
+        let (written, taken_away) = causal::relate(transaction, tenant_id, &stored_groups, &slice).await?;
         tally.add("pairs", written);
         tally.add("pairs_taken_away", taken_away);
         parents::relate(transaction, tenant_id, &children, tally).await?;

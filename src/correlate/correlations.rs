@@ -49,6 +49,7 @@ impl Job for Correlations {
 
     async fn run_once(&self, client: &mut Object) -> Result<RunCounts, StorageError> {
         let mut tally = Tally::default();
+        let groups = self.chains.work().find_groups(&***client).await?;
         self.chains.run(client, &mut tally).await?;
         for _ in 0..SEARCHES_PER_RUN {
             if !parents::search(&self.pairs, client, &mut tally).await? {
@@ -56,8 +57,7 @@ impl Job for Correlations {
             }
         }
         self.temporal.run(client, &mut tally).await?;
-        let groups = self.chains.work().groups(&***client).await?;
-        upkeep::run(client, groups, self.pairs.kept, &self.upkeep_from, &mut tally).await?;
+        upkeep::run(client, &groups, self.pairs.kept, &self.upkeep_from, &mut tally).await?;
         let lag = self.chains.lag(client).await?;
         metrics::gauge!("tidegate_correlation_lag_seconds").set(lag.as_secs_f64());
         Ok(tally.into_counts())

@@ -1,7 +1,8 @@
 //! Where a request of HTTP/1 ends, followed over its bytes as they pass.
 //!
 //! hyper reads the same bytes behind this, and refuses chunks whose framing is wrong; so they are not judged twice. The
-//! exception are bare line feeds between trailers, where hyper 1.12 goes on reading and others see the end. Pure code.
+//! exceptions are bare line feeds between trailers, where hyper 1.12 goes on reading and others see the end, and what follows
+//! a size without an end, of which it does not count blanks. Pure code.
 
 /// What is left of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,8 +17,8 @@ pub struct Extent {
 enum Line {
     /// The size of a chunk as far as it was read.
     Size(u64),
-    /// What follows a size on its line.
-    Extension(u64),
+    /// What follows a size on its line, and how many bytes of it have come.
+    Extension { size: u64, bytes: u16 },
     /// A trailer, or the empty line after them.
     Trailer { is_empty: bool, returned: bool },
 }
@@ -29,6 +30,9 @@ pub enum Follow {
     /// It has no end that everybody agrees on.
     Wrong,
 }
+
+/// Longest extension of a chunk, in bytes: nobody sends one.
+const EXTENSION_BYTES_MAX: u16 = 8192;
 
 const TRAILER: Line = Line::Trailer { is_empty: true, returned: false };
 
@@ -56,17 +60,18 @@ impl Extent {
             let Some(line) = self.line else { return (at, Follow::Done) };
             let Some(byte) = bytes.get(at) else { return (at, Follow::More) };
             self.line = match (line, *byte) {
-                (Line::Size(0) | Line::Extension(0), b'\n') => Some(TRAILER),
-                (Line::Size(size) | Line::Extension(size), b'\n') => {
+                (Line::Size(0) | Line::Extension { size: 0, .. }, b'\n') => Some(TRAILER),
+                (Line::Size(size) | Line::Extension { size, .. }, b'\n') => {
                     // The line's end after the chunk is a part of it.
                     self.fixed = size.saturating_add(2);
                     Some(Line::Size(0))
                 }
                 (Line::Size(size), byte) => Some(match char::from(byte).to_digit(16) {
                     Some(digit) => Line::Size(size.saturating_mul(16).saturating_add(digit.into())),
-                    None => Line::Extension(size),
+                    None => Line::Extension { size, bytes: 1 },
                 }),
-                (Line::Extension(_), _) => Some(line),
+                (Line::Extension { bytes: EXTENSION_BYTES_MAX, .. }, _) => return (at, Follow::Wrong),
+                (Line::Extension { size, bytes }, _) => Some(Line::Extension { size, bytes: bytes + 1 }),
                 (Line::Trailer { returned: false, .. }, b'\n') => return (at, Follow::Wrong),
                 (Line::Trailer { is_empty: true, .. }, b'\n') => None,
                 (Line::Trailer { .. }, b'\n') => Some(TRAILER),
@@ -117,6 +122,14 @@ mod tests {
                 assert_eq!(end(&body[..cut]), (cut, Follow::More), "{:?}", &body[..cut]);
             }
         }
+    }
+
+    #[test]
+    fn an_extension_has_an_end() {
+        let body = |blanks: usize| format!("1{}\r\nx\r\n0\r\n\r\n", " ".repeat(blanks));
+        let longest = usize::from(EXTENSION_BYTES_MAX) - 1;
+        assert_eq!(end(&body(longest)), (body(longest).len(), Follow::Done));
+        assert_eq!(end(&body(longest + 1)).1, Follow::Wrong);
     }
 
     #[test]

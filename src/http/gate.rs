@@ -123,14 +123,17 @@ impl Gate {
         self.due.clear();
     }
 
+    /// A whole head was found: its request passes.
+    fn begin(&mut self, request: Extent) {
+        self.first = false;
+        self.due.clear();
+        self.state = GateState::Passing(request);
+    }
+
     /// Looks for a head in what is held.
     fn judge(&mut self, searched: usize) {
         match head::look(&self.held, searched) {
-            Ok(Some(request)) => {
-                self.first = false;
-                self.due.clear();
-                self.state = GateState::Passing(request);
-            }
+            Ok(Some(request)) => self.begin(request),
             Ok(None) => {
                 // The first head of a connection has been waited for since it was accepted.
                 if searched == 0 && !self.first {
@@ -172,10 +175,7 @@ impl Gate {
         let follow = if self.held.is_empty() {
             let start = buffer.filled().len();
             ready!(Pin::new(&mut self.wire).poll_read(cx, buffer))?;
-            let (taken, follow) = request.advance(&buffer.filled()[start..]);
-            self.held.extend_from_slice(&buffer.filled()[start + taken..]);
-            buffer.set_filled(start + taken);
-            follow
+            keep(request, &mut self.held, buffer, start)
         } else {
             let room = self.held.len().min(buffer.remaining());
             let (taken, follow) = request.advance(&self.held[..room]);
@@ -183,6 +183,11 @@ impl Gate {
             self.held.advance(taken);
             follow
         };
+        self.followed(follow);
+        Poll::Ready(Ok(()))
+    }
+
+    fn followed(&mut self, follow: Follow) {
         if self.held.is_empty() {
             // A buffer that held a large head is not kept for the life of the connection.
             self.held = BytesMut::new();
@@ -193,8 +198,31 @@ impl Gate {
             Follow::Done => self.state = GateState::Head { searched: 0 },
             Follow::Wrong => self.state = GateState::Broken,
         }
-        Poll::Ready(Ok(()))
     }
+
+    /// Takes what was read into the buffer from `start`. A whole head, as it nearly always comes, passes where it is; true:
+    /// something passes.
+    fn take(&mut self, buffer: &mut ReadBuf<'_>, start: usize) -> bool {
+        if self.held.is_empty()
+            && let Ok(Some(mut request)) = head::look(&buffer.filled()[start..], 0)
+        {
+            let follow = keep(&mut request, &mut self.held, buffer, start);
+            self.begin(request);
+            self.followed(follow);
+            return true;
+        }
+        self.held.extend_from_slice(&buffer.filled()[start..]);
+        buffer.set_filled(start);
+        false
+    }
+}
+
+/// Leaves in the buffer, of what was read into it from `start`, what belongs to the request, and holds the rest.
+fn keep(request: &mut Extent, held: &mut BytesMut, buffer: &mut ReadBuf<'_>, start: usize) -> Follow {
+    let (taken, follow) = request.advance(&buffer.filled()[start..]);
+    held.extend_from_slice(&buffer.filled()[start + taken..]);
+    buffer.set_filled(start + taken);
+    follow
 }
 
 impl AsyncRead for Gate {
@@ -211,11 +239,11 @@ impl AsyncRead for Gate {
                     Poll::Pending => ready!(me.wait(cx)),
                     Poll::Ready(result) => {
                         result?;
-                        me.held.extend_from_slice(&buffer.filled()[start..]);
                         if buffer.filled().len() == start {
                             me.state = GateState::Closed;
+                        } else if me.take(buffer, start) {
+                            return Poll::Ready(Ok(()));
                         }
-                        buffer.set_filled(start);
                     }
                 },
                 GateState::Passing(_) => {

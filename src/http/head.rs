@@ -13,6 +13,8 @@ use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
 /// Digits of a Content-Length; more than an exbibyte is no length.
 const LENGTH_DIGITS_MAX: usize = 18;
+/// Bytes of empty lines that some senders put behind a body, and so in front of a head.
+const EMPTY_LINES_BYTES_MAX: usize = 8;
 /// What a header field counts over HTTP/2 beside name and value, in bytes (RFC 9113, 6.5.2).
 const FIELD_OVERHEAD_BYTES: usize = 32;
 
@@ -60,13 +62,14 @@ impl Fault {
 /// Looks for a whole head at the beginning of `bytes`, of which the first `searched` were looked at before; returns the
 /// extent of its request. None: more is needed.
 pub fn look(bytes: &[u8], searched: usize) -> Result<Option<Extent>, Fault> {
-    match end(bytes, searched.saturating_sub(3)) {
+    let empty = bytes.iter().take(EMPTY_LINES_BYTES_MAX).take_while(|byte| b"\r\n".contains(byte)).count();
+    match end(bytes, searched.saturating_sub(3).max(empty.saturating_sub(1))) {
         Some(end) if end <= HEAD_BYTES_MAX => {
             parse(&bytes[..end])?.map(Some).ok_or(Fault::Malformed("it begins with empty lines"))
         }
         None if bytes.len() < HEAD_BYTES_MAX => {
             // TLS on a plain port, and anything else that will never be a request, need not be waited for.
-            if searched == 0 { parse(bytes) } else { Ok(None) }
+            if searched <= empty { parse(bytes) } else { Ok(None) }
         }
         _ => Err(Fault::TooLarge),
     }
@@ -97,10 +100,17 @@ fn parse(head: &[u8]) -> Result<Option<Extent>, Fault> {
     };
     let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
     // A path, a whole URL, `*`, or for CONNECT alone a host.
-    if !Uri::try_from(target).is_ok_and(|uri| !uri.path().is_empty() || method == "CONNECT") {
+    let is_target = || Uri::try_from(target).is_ok_and(|uri| !uri.path().is_empty() || method == "CONNECT");
+    if !is_plain(target) && !is_target() {
         return Err(Fault::Malformed("the target of the request line is not valid"));
     }
     extent(length, request.headers, request.version == Some(1)).map(Some)
+}
+
+/// A path with a query of harmless characters, as nearly all are; of others the real parser is asked.
+fn is_plain(target: &str) -> bool {
+    target.starts_with('/')
+        && target.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~?&=%+,:;@!$'()*".contains(&byte))
 }
 
 fn fault(error: httparse::Error) -> Fault {

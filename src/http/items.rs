@@ -45,7 +45,7 @@ pub async fn post(
         admit: quota::admit(&charge),
     };
     match api.ingest.take(request).await {
-        Ok(outcome) => Ok(protocol.answer(head, &sent, &told(&outcome))),
+        Ok(outcome) => Ok(protocol.answer(head, &sent, told(&outcome))),
         Err(unanswered) => Err(unpaid(problem(unanswered, kind, blank))),
     }
 }
@@ -65,7 +65,7 @@ fn told(outcome: &ingest::Outcome) -> Report<'_> {
         rejected: outcome.rejected,
         duplicates: outcome.duplicates,
         replayed: outcome.replayed,
-        errors: outcome.rejections.all().map(error).collect(),
+        errors: Box::new(outcome.rejections.all().map(error)),
     }
 }
 

@@ -40,8 +40,10 @@ impl Rejections {
 
     /// Ordinal, code and message of each; those without a message are told by their code alone.
     pub fn all(&self) -> impl Iterator<Item = (u32, &'static str, &str)> {
-        let messages = self.messages.iter().map(String::as_str).chain(std::iter::repeat(""));
-        self.codes.iter().zip(messages).map(|(&(index, code), message)| (index, code.as_str(), message))
+        let told = |(at, &(index, code)): (usize, &(u32, Code))| {
+            (index, code.as_str(), self.messages.get(at).map_or(code.as_str(), String::as_str))
+        };
+        self.codes.iter().enumerate().map(told)
     }
 
     /// The first ones, with their messages.

@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::storage::{Database, StorageError};
+use crate::storage::{Database, Fate, StorageError};
 
 /// What a run did, by name; shown in the log and counted in metrics.
 pub type RunCounts = Vec<(&'static str, u64)>;
@@ -56,7 +56,8 @@ pub fn start<J: Job>(job: J, database: &Database) -> RunningJob {
                 // Cut short: whatever it was at, the connection is closed with the pool, and another run goes on.
                 _ = stopped.wait_for(|stop| *stop) => return,
             };
-            if run.is_err() {
+            // A partition that was known is gone: others may be, too.
+            if run.as_ref().is_err_and(|error| error.fate() == Fate::MissingPartition) {
                 store.forget();
             }
             report(&*job, run);

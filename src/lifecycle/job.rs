@@ -47,13 +47,16 @@ impl Job for Lifecycle {
         }
         // First of all: without them nothing can be written.
         let made = partitions::make_ahead(&self.store, &self.rollups, run.now_us).await;
-        counts.push(("partitions_made", run.count("making partitions ahead", made)));
-        counts.push(("partitions_dropped", partitions::drop_expired(&self.store, &mut run).await));
+        let made = run.count("making partitions ahead", made);
+        let dropped = partitions::drop_expired(&self.store, &mut run).await;
+        let has_chunks = self.store.layout().has_hypertables();
+        if !has_chunks {
+            counts.extend([("partitions_made", made), ("partitions_dropped", dropped)]);
+        }
         match self.store.layout().list(&***client).await {
             Ok(chunks) => run.chunks = chunks,
             Err(error) => run.note("listing chunks", error),
         }
-        let has_chunks = self.store.layout().has_hypertables();
         if has_chunks {
             counts.push(("chunks_dropped", self.drop_expired(client, &mut run).await));
         }

@@ -73,7 +73,7 @@ pub trait Protocol: Sync {
     }
 
     /// The answer to a request that was written or spooled; `sent` is its decompressed body.
-    fn answer(&self, head: &Head<'_>, sent: &[u8], report: &Report<'_>) -> Answer;
+    fn answer(&self, head: &Head<'_>, sent: &[u8], report: Report<'_>) -> Answer;
 
     /// The answer to a request of which nothing was stored, whether its body was read or not.
     fn refusal(&self, _head: &Head<'_>, problem: &Problem) -> Answer {

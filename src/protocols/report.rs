@@ -27,7 +27,7 @@ pub struct Report<'a> {
     /// This is the stored answer of an earlier request with the same key.
     pub replayed: bool,
     /// The rejected items, by index. A protocol lists as many as its answer has room for.
-    pub errors: Vec<ItemError<'a>>,
+    pub errors: Box<dyn Iterator<Item = ItemError<'a>> + 'a>,
 }
 
 #[derive(Serialize)]

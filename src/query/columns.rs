@@ -17,6 +17,7 @@ pub trait StoredRow: Columns + Sized {
     /// Each column's name and expression; None: it is no column of the relation, and filled in later.
     const SQL: &'static [(&'static str, Option<&'static str>)];
 
+    /// By position: the select list starts with [`Self::list`].
     fn read(row: &Row) -> Result<Self, ReadError>;
 
     /// The select list, each expression under its column's name.
@@ -60,15 +61,16 @@ macro_rules! columns {
                 &[$((stringify!($name), $crate::query::columns::columns!(@sql $name $($sql)?))),+];
 
             fn read(row: &tokio_postgres::Row) -> Result<Self, $crate::query::error::ReadError> {
-                Ok(Self { $($name: $crate::query::columns::columns!(@read row $name $($sql)?)),+ })
+                let mut columns = 0..;
+                Ok(Self { $($name: $crate::query::columns::columns!(@read row columns $($sql)?)),+ })
             }
         }
     };
     (@sql $name:ident) => { Some(stringify!($name)) };
     (@sql $name:ident later) => { None };
     (@sql $name:ident $sql:literal) => { Some($sql) };
-    (@read $row:ident $name:ident later) => { Default::default() };
-    (@read $row:ident $name:ident $($sql:literal)?) => { $row.try_get(stringify!($name))? };
+    (@read $row:ident $columns:ident later) => { Default::default() };
+    (@read $row:ident $columns:ident $($sql:literal)?) => { $row.try_get($columns.next().unwrap_or_default())? };
 }
 pub(super) use columns;
 

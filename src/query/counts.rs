@@ -68,7 +68,8 @@ impl Listing for CountsQuery {
     /// Its cursor is a number of groups: where a group stands follows from counts, and these change while events
     /// arrive.
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<Count>, ReadError> {
-        let what = format!("counts {} {:?} {:?}", self.filter.describe(), self.bucket, self.group_by);
+        let bucket = self.bucket.map(|level| level.name);
+        let what = format!("counts {} {bucket:?} {:?}", self.filter.describe(), self.group_by);
         let (scope, passed) = request.start::<u32>(&what)?;
         let passed = passed.unwrap_or(0);
         let pieces = reads.pieces(self, &request.tenant_id).await?;

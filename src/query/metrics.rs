@@ -59,7 +59,11 @@ impl Listing for PointsQuery {
 
     /// Newest first, then by series.
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<Point>, ReadError> {
-        let what = format!("metrics {:?} {:?}", self.series, self.resolution);
+        let asked = match self.resolution {
+            Resolution::Level(level) => level.name,
+            Resolution::Raw | Resolution::Auto => "auto",
+        };
+        let what = format!("metrics {:?} {asked}", self.series);
         let (scope, after) = request.start::<(String, PointKey)>(&what)?;
         let now = Timestamp::now().as_microsecond();
         let (from, to) = (self.from.as_microsecond(), self.to.as_microsecond());

@@ -88,8 +88,14 @@ impl Listing for RelatedQuery {
 
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<Related>, ReadError> {
         let tenant_id = &request.tenant_id;
-        let origin = reads.event(tenant_id, self.id).await?;
         let (scope, after) = request.start::<Rank>(&format!("related {}", self.id))?;
+        let origin = match reads.event(tenant_id, self.id).await {
+            // It has expired since the first page: there is nothing more to relate.
+            Err(ReadError::NotFound(_)) if after.is_some() => {
+                return Ok(Page { resolution: None, items: Vec::new(), next_cursor: None });
+            }
+            found => found?,
+        };
         let mut candidates = reads.candidates(tenant_id, &origin).await?;
         candidates.retain(|candidate| after.is_none_or(|after| candidate.rank() < after));
         candidates.sort_unstable_by_key(|candidate| Reverse(candidate.rank()));

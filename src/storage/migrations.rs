@@ -8,8 +8,10 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::{Layout, StorageError};
+use crate::limits::{MIGRATION_LOCK_TIMEOUT, MIGRATION_PAUSE, MIGRATION_TRIES};
 
 pub struct Migration {
     /// Its number, from 1.
@@ -144,28 +146,42 @@ pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageE
         )));
     }
     for migration in MIGRATIONS.iter().filter(|m| standing.pending.contains(&m.version)) {
-        let started = Instant::now();
         let what = format!("migration {} ({})", migration.version, migration.name);
-        let run = async {
-            client.batch_execute("BEGIN; SET LOCAL search_path = tidegate, public;").await?;
-            client.batch_execute(migration.sql(layout)).await?;
-            let elapsed_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
-            client
-                .execute(
-                    "INSERT INTO tidegate.schema_migrations (version, name, checksum, execution_ms) VALUES ($1, $2, $3, $4)",
-                    &[&migration.version, &migration.name, &migration.checksum(layout), &elapsed_ms],
-                )
-                .await?;
-            client.batch_execute("COMMIT").await
-        };
-        if let Err(error) = run.await {
+        let mut tries = 1;
+        while let Err(error) = apply_one(client, migration, layout).await {
             // The first error is the one to report; a failed rollback only means that the connection is gone.
             let _ = client.batch_execute("ROLLBACK").await;
-            return Err(StorageError::from(error).doing(&what));
+            if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) || tries == MIGRATION_TRIES {
+                return Err(StorageError::from(error).doing(&what));
+            }
+            tracing::warn!(
+                version = migration.version,
+                tries,
+                "a migration waits for a table that others use; they go first, and it is tried again"
+            );
+            tries += 1;
+            tokio::time::sleep(MIGRATION_PAUSE).await;
         }
         tracing::info!(version = migration.version, name = migration.name, "migration applied");
     }
     Ok(standing.pending)
+}
+
+/// Writers and readers queue behind a migration that waits for a lock, so that it does not wait long.
+async fn apply_one(client: &Client, migration: &Migration, layout: Layout) -> Result<(), tokio_postgres::Error> {
+    let started = Instant::now();
+    let lock_timeout_ms = MIGRATION_LOCK_TIMEOUT.as_millis();
+    let begin = format!("BEGIN; SET LOCAL search_path = tidegate, public; SET LOCAL lock_timeout = {lock_timeout_ms};");
+    client.batch_execute(&begin).await?;
+    client.batch_execute(migration.sql(layout)).await?;
+    let elapsed_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
+    client
+        .execute(
+            "INSERT INTO tidegate.schema_migrations (version, name, checksum, execution_ms) VALUES ($1, $2, $3, $4)",
+            &[&migration.version, &migration.name, &migration.checksum(layout), &elapsed_ms],
+        )
+        .await?;
+    client.batch_execute("COMMIT").await
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 use tidegate::storage::embedded::{OWNER, READER};
 
-use crate::env::{Env, Test, TestResult};
+use crate::env::{Env, Test, TestResult, until};
 use crate::process::Running;
 use crate::samples::event;
 use crate::tests;
@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = tests!(
     an_altered_migration_is_refused,
     a_newer_database_is_refused,
     four_at_once_on_an_empty_database,
+    a_migration_lets_others_go_first,
     a_user_without_rights_is_told_what_to_do,
     the_contract_with_readers,
 );
@@ -72,6 +73,27 @@ fn a_newer_database_is_refused(env: &Env) -> TestResult {
     let finished = env.serve_fails(&[]);
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(finished.stderr.contains("migration 9999"), "{finished:?}");
+    Ok(())
+}
+
+/// It would otherwise wait behind a long reader, and everybody else behind it.
+fn a_migration_lets_others_go_first(env: &Env) -> TestResult {
+    let (reader, other) = (env.sql(), env.sql());
+    reader.run("ALTER TABLE rollup_levels DROP COLUMN source; DELETE FROM schema_migrations WHERE version = 14");
+    reader.run("BEGIN; LOCK TABLE rollup_levels IN ACCESS SHARE MODE");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (reader, other) = (reader, other);
+            let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                           AND wait_event_type = 'Lock' AND query LIKE '%ALTER TABLE rollup_levels%'";
+            until("the migration waits", || (other.one::<i64>(waiting) == 1).then_some(()));
+            // Answered while the first reader is still there: the migration has stepped back.
+            other.run("SET lock_timeout = '60s'");
+            assert!(other.count("rollup_levels") > 0);
+            reader.run("ROLLBACK");
+        });
+        assert_eq!(env.cli(&["migrate", "--json"]).json()["applied"], json!([14]));
+    });
     Ok(())
 }
 

@@ -34,6 +34,9 @@ fn framing_is_read() {
     assert_eq!(look_whole(&head), Ok(Some(Extent::chunked(head.len() as u64))));
     assert_eq!(code("GET / HTTP/1.0\r\n\r\n"), "passes");
     assert_eq!(code("\r\nGET / HTTP/1.1\r\n\r\n"), "passes");
+    assert_eq!(code("\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\n\r\n"), "passes");
+    // What is no request behind an empty line is known at once, also when the line came before.
+    assert!(look(b"\r\n\x16\x03\x01\x02", 2).is_err());
     assert_eq!(code("GET http://h/p?q HTTP/1.1\r\n\r\n"), "passes");
     assert_eq!(code("OPTIONS * HTTP/1.1\r\n\r\n"), "passes");
 }
@@ -69,7 +72,8 @@ fn what_is_no_request_is_refused() {
     for text in [
         "\x16\x03\x01\x02",
         "{",
-        "\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+        "\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+        "\r\n\x16\x03\x01\x02",
         "GET / HTTP/1.1\n\n",
         "GET / HTTP/1.1\r\nhost: h\n\r\n",
         "GET / HTTP/1.1\r\nhost: h\r\n\n",

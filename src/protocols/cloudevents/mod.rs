@@ -28,7 +28,7 @@ impl Protocol for CloudEvents {
         native::options(head, form(head.headers).unwrap_or(BodyForm::CloudEvent))
     }
 
-    fn answer(&self, _head: &Head<'_>, _sent: &[u8], report: &Report<'_>) -> Answer {
+    fn answer(&self, _head: &Head<'_>, _sent: &[u8], report: Report<'_>) -> Answer {
         native::answer(report)
     }
 }

@@ -26,7 +26,7 @@ impl Protocol for Native {
         options(head, form(head.route.kind, head.headers)?)
     }
 
-    fn answer(&self, _head: &Head<'_>, _sent: &[u8], report: &Report<'_>) -> Answer {
+    fn answer(&self, _head: &Head<'_>, _sent: &[u8], report: Report<'_>) -> Answer {
         receipt::answer(report)
     }
 }

@@ -21,7 +21,7 @@ struct ReceiptBody<'a> {
     /// Events that were there already (rowstore profile); never metrics.
     #[serde(skip_serializing_if = "is_zero")]
     duplicates: u32,
-    errors: &'a [ItemError<'a>],
+    errors: Vec<ItemError<'a>>,
     #[serde(flatten)]
     problem: Option<Details<'a>>,
 }
@@ -31,7 +31,7 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-pub fn answer(report: &Report<'_>) -> Answer {
+pub fn answer(report: Report<'_>) -> Answer {
     let (http_status, said) = match report.verdict {
         Ending::Committed => (StatusCode::OK, Ok("committed")),
         Ending::Spooled => (StatusCode::ACCEPTED, Ok("spooled")),
@@ -52,7 +52,7 @@ pub fn answer(report: &Report<'_>) -> Answer {
         rejected: report.rejected,
         duplicate: report.replayed,
         duplicates: report.duplicates,
-        errors: &report.errors[..report.errors.len().min(ERRORS_LISTED_MAX)],
+        errors: report.errors.take(ERRORS_LISTED_MAX).collect(),
         problem: problem.as_ref().map(Problem::details),
     };
     let body = serde_json::to_vec(&receipt).expect("a receipt is made of plain values");
