@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use tidegate::load::parse_duration;
+use tidegate::model::Level;
 
 use super::ask::Length;
 use super::common::BATCH_ROWS;
@@ -91,7 +92,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=5))]
     pub dashboard_series: u32,
     /// Which of the optional levels of metrics are made of it; each takes a row for nearly every sample, and long
-    #[arg(long, value_delimiter = ',', default_value = "1m,5m")]
+    #[arg(long, value_delimiter = ',', default_values_t = optional_levels())]
     pub dashboard_levels: Vec<String>,
     /// Rows of a COPY that loads dashboards and the year: as in `batch.rows`, for that is what makes hot segments
     #[arg(long, default_value_t = BATCH_ROWS)]
@@ -198,4 +199,8 @@ impl Options {
     pub fn reads(&self) -> Length {
         Length { time: self.read_length, requests: self.read_requests }
     }
+}
+
+fn optional_levels() -> Vec<String> {
+    Level::of_metrics().filter(|level| level.optional).filter_map(|level| level.resolution.map(str::to_owned)).collect()
 }

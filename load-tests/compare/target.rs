@@ -11,6 +11,7 @@ use deadpool_postgres::{Manager, Pool};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tidegate::load::Endpoint;
+use tidegate::model::LEVELS;
 use tidegate::storage::embedded::{self, OWNER, Running, WRITER};
 use tidegate::tenancy::{RateLimits, Scopes, admin};
 use tokio_postgres::{Client, NoTls};
@@ -21,15 +22,11 @@ use super::proc;
 /// For what a spool gives back after the last answer.
 const SETTLE: Duration = Duration::from_secs(120);
 
-/// What measurements fill, where it exists: it depends on the engine. Continuous aggregates keep what they were made of.
-const EMPTIED: &str = "events metrics correlations metrics_1m metrics_5m metrics_hourly metrics_daily \
-     event_counts_hourly correlation_groups metrics_1m_closed metrics_5m_closed metrics_hourly_closed metrics_daily_closed \
-     event_counts_hourly_closed correlation_groups_closed rollup_dirty rollup_saved rollup_floors touched touched_minutes \
-     asset_metadata metric_catalog type_minutes orphans storage_samples job_runs ingest_batches ingest_ledger \
-     dead_letter_events";
-/// Of those, what can be emptied: on the postgres engine the rollups' names are views over what is emptied by its own name.
-const EMPTIABLE: &str = "SELECT name FROM string_to_table($1, ' ') AS name JOIN pg_class c ON c.oid = to_regclass(name) \
-     WHERE c.relkind IN ('r', 'p') OR $2";
+/// What measurements fill: every table but those of the installation and of tenants, and the levels that `$1` names, which
+/// are continuous aggregates and keep what they were made of.
+const EMPTIED: &str = "SELECT relname::text FROM pg_class WHERE relnamespace = 'tidegate'::regnamespace \
+     AND (relkind IN ('r', 'p') AND NOT relispartition OR relkind = 'v' AND relname = ANY ($1)) \
+     AND relname NOT IN ('organizations', 'api_keys', 'installation', 'schema_migrations', 'rollup_levels')";
 
 pub struct Target {
     engine: String,
@@ -115,7 +112,8 @@ impl Target {
     /// was in the tables (which chunks are in the columnstore).
     pub async fn fresh(&mut self) -> Result<()> {
         let timescale = self.is_timescale();
-        for row in self.owner.query(EMPTIABLE, &[&EMPTIED, &timescale]).await? {
+        let levels: Vec<&str> = LEVELS.iter().filter(|_| timescale).map(|level| level.name).collect();
+        for row in self.owner.query(EMPTIED, &[&levels]).await? {
             self.owner.batch_execute(&format!("TRUNCATE {}", row.get::<_, &str>(0))).await?;
         }
         // As the migrations leave it.

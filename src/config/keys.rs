@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use super::storage::StorageProfile;
 use crate::model::{Keep, LEVELS};
 
 /// One key: its dotted path, its default (None: unset) and what it means.
@@ -49,7 +50,7 @@ const FIXED: &[ConfigKey] = &[
     key("writer_url", None, "connection of the ingest path; unset: the owner's"),
     key("reader_url", None, "connection of the query path; unset: the owner's"),
     key("engine", Some("auto"), "auto | timescale | postgres"),
-    key("storage_profile", Some("columnstore"), "columnstore | rowstore (timescale engine)"),
+    key("storage_profile", Some("columnstore"), StorageProfile::HELP),
     key("listen", Some("127.0.0.1:8080"), "address and port of the HTTP server"),
     key("data_dir", Some("./.tidegate"), "folder of the embedded server and of the spool"),
     key("writers", Some("4"), "connections that write batches"),

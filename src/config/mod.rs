@@ -8,12 +8,14 @@ mod error;
 mod http;
 mod keys;
 mod source;
+mod storage;
 mod value;
 
 pub use error::ConfigError;
 pub use http::{HttpConfig, TlsConfig};
 pub use keys::{ConfigKey, KEYS};
 pub use source::{Layers, Origin};
+pub use storage::{EngineChoice, StorageProfile};
 pub use value::{ParseError, parse_bytes, parse_duration};
 
 use std::net::SocketAddr;
@@ -61,36 +63,6 @@ pub struct DatabaseConfig {
     /// Connections that write, each one batch at a time.
     pub writers: usize,
     pub readers: usize,
-}
-
-/// `engine`: what the operator asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EngineChoice {
-    /// Look at the server and choose.
-    Auto,
-    /// TimescaleDB Community or refuse to start.
-    Timescale,
-    /// Native partitions, whatever the server has.
-    Postgres,
-}
-
-/// `storage_profile`: how events are laid out on the timescale engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StorageProfile {
-    /// Direct-compress COPY into the columnstore; no unique index.
-    Columnstore,
-    /// Row chunks with the seed's b-trees and a unique index on (tenant_id, id, timestamp).
-    Rowstore,
-}
-
-impl StorageProfile {
-    /// The name used in configuration and in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Columnstore => "columnstore",
-            Self::Rowstore => "rowstore",
-        }
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -212,10 +184,7 @@ impl Config {
                         ("postgres", EngineChoice::Postgres),
                     ],
                 )?,
-                storage_profile: read.one_of(
-                    "storage_profile",
-                    &[("columnstore", StorageProfile::Columnstore), ("rowstore", StorageProfile::Rowstore)],
-                )?,
+                storage_profile: read.one_of("storage_profile", &StorageProfile::ALL)?,
                 writers: read.count("writers", 1, 64)?,
                 readers: read.count("readers", 1, 256)?,
             },

@@ -181,6 +181,25 @@ pub async fn drain(incoming: &mut Incoming) {
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, read).await;
 }
 
+/// Takes memory for the items that a protocol has made of a body, within the bound of bodies.
+pub fn take_items(
+    api: &Api,
+    principal: &Principal,
+    sent: &Bytes,
+    items: &Bytes,
+    reservation: &mut Reservation,
+) -> Result<(), Problem> {
+    // Nearly always they are the body itself.
+    if items.as_ptr() == sent.as_ptr() {
+        return Ok(());
+    }
+    if items.len() > api.body_bytes_max {
+        return Err(too_large(api.body_bytes_max));
+    }
+    let memory = Memory { ingest: &api.ingest, tenant_id: &principal.tenant_id };
+    reservation.grow_to(sent.len() + items.len()).map_err(|no_room| memory.refused(no_room))
+}
+
 fn too_large(bytes_max: usize) -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,

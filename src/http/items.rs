@@ -22,8 +22,10 @@ pub async fn post(
     let kind = head.route.kind;
     let reading = protocol.reading(head)?;
     let encodings = protocol.encodings();
-    let (sent, reservation, charge) = body::read(api, principal, head.headers, encodings, incoming).await?;
+    let (sent, mut reservation, charge) = body::read(api, principal, head.headers, encodings, incoming).await?;
     let unpaid = |problem| quota::unpaid(problem, &charge);
+    let items = protocol.items(head, sent.clone()).map_err(unpaid)?;
+    body::take_items(api, principal, &sent, &items, &mut reservation).map_err(unpaid)?;
     let blank = sent.iter().all(u8::is_ascii_whitespace);
     let request = ingest::Request {
         received: ingest::Received {
@@ -36,7 +38,7 @@ pub async fn post(
             kind,
             form: reading.form,
             defaults: reading.defaults,
-            body: protocol.items(head, sent.clone()).map_err(unpaid)?,
+            body: items,
         },
         idempotency_key: reading.idempotency_key,
         dedupe_body: reading.dedupe_body,

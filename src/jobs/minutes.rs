@@ -86,8 +86,14 @@ pub struct MinuteQueues(Vec<MinuteQueue>);
 
 impl MinuteQueues {
     /// Takes the queues of a work in.
+    ///
+    /// # Panics
+    /// If one of them is another work's already: the two would take each other's minutes.
     pub fn worker<W: Work>(&mut self, work: W) -> Worker<W> {
-        self.0.extend(work.queues());
+        for queue in work.queues() {
+            assert!(self.0.iter().all(|other| other.name != queue.name), "the queue {} has two workers", queue.name);
+            self.0.push(*queue);
+        }
         Worker(work)
     }
 

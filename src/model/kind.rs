@@ -1,13 +1,16 @@
 //! The kinds of items, and the facts by which ingestion tells them apart.
 
+use super::listed::listed;
 use crate::wire::{event, metric};
 
-/// The kind of a request's items. All requests of a batch are of one kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Events,
-    /// Samples of metrics, and summaries.
-    Metrics,
+listed! {
+    /// The kind of a request's items. All requests of a batch are of one kind.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Kind {
+        Events,
+        /// Samples of metrics, and summaries.
+        Metrics,
+    }
 }
 
 struct Facts {
@@ -29,8 +32,6 @@ const METRICS: Facts = Facts {
 };
 
 impl Kind {
-    pub const ALL: [Self; 2] = [Self::Events, Self::Metrics];
-
     const fn facts(self) -> &'static Facts {
         match self {
             Self::Events => &EVENTS,

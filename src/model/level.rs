@@ -74,8 +74,48 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 const DAY: u64 = 86_400;
 
+/// Hourly counts of events, which reads know by name.
+pub const EVENT_COUNTS: &Level = &Level {
+    name: "event_counts_hourly",
+    closed: "event_counts_hourly_closed",
+    content: Content::EventCounts,
+    resolution: None,
+    width: seconds(HOUR),
+    settle: seconds(10 * MINUTE),
+    debounce: seconds(8),
+    keep: Keep::Configured { key: "retention.rollups.hourly", default: Some("730d") },
+    optional: false,
+    recomputed_while_kept: false,
+    compress_after: None,
+    partition: seconds(30 * DAY),
+    close_step: seconds(DAY),
+    late_step: 200,
+    refresh_step: 12,
+};
+
+/// Which events share a correlation id, which the correlation job knows by name.
+pub const CORRELATION_GROUPS: &Level = &Level {
+    name: "correlation_groups",
+    closed: "correlation_groups_closed",
+    content: Content::CorrelationGroups,
+    resolution: None,
+    width: seconds(HOUR),
+    settle: seconds(10 * MINUTE),
+    debounce: seconds(8),
+    keep: Keep::Fixed(CORRELATION_GROUPS_KEPT),
+    optional: false,
+    recomputed_while_kept: true,
+    compress_after: None,
+    partition: seconds(DAY),
+    close_step: seconds(DAY),
+    late_step: 200,
+    refresh_step: 12,
+};
+
+const COUNT: usize = 6;
+
 /// All rollups, the finest of a content first. Each row says every fact: none has a default that it could be forgotten by.
-pub const LEVELS: [Level; 6] = [
+pub const LEVELS: [Level; COUNT] = [
     Level {
         name: "metrics_1m",
         closed: "metrics_1m_closed",
@@ -144,46 +184,9 @@ pub const LEVELS: [Level; 6] = [
         late_step: 10,
         refresh_step: 1,
     },
-    Level {
-        name: "event_counts_hourly",
-        closed: "event_counts_hourly_closed",
-        content: Content::EventCounts,
-        resolution: None,
-        width: seconds(HOUR),
-        settle: seconds(10 * MINUTE),
-        debounce: seconds(8),
-        keep: Keep::Configured { key: "retention.rollups.hourly", default: Some("730d") },
-        optional: false,
-        recomputed_while_kept: false,
-        compress_after: None,
-        partition: seconds(30 * DAY),
-        close_step: seconds(DAY),
-        late_step: 200,
-        refresh_step: 12,
-    },
-    Level {
-        name: "correlation_groups",
-        closed: "correlation_groups_closed",
-        content: Content::CorrelationGroups,
-        resolution: None,
-        width: seconds(HOUR),
-        settle: seconds(10 * MINUTE),
-        debounce: seconds(8),
-        keep: Keep::Fixed(CORRELATION_GROUPS_KEPT),
-        optional: false,
-        recomputed_while_kept: true,
-        compress_after: None,
-        partition: seconds(DAY),
-        close_step: seconds(DAY),
-        late_step: 200,
-        refresh_step: 12,
-    },
+    *EVENT_COUNTS,
+    *CORRELATION_GROUPS,
 ];
-
-/// Hourly counts of events, which reads know by name.
-pub const EVENT_COUNTS: &Level = &LEVELS[4];
-/// Which events share a correlation id, which the correlation job knows by name.
-pub const CORRELATION_GROUPS: &Level = &LEVELS[5];
 
 impl PartialEq for Level {
     fn eq(&self, other: &Self) -> bool {
@@ -257,7 +260,7 @@ impl Level {
 }
 
 #[derive(Debug, Clone)]
-pub struct PerLevel<T>([T; LEVELS.len()]);
+pub struct PerLevel<T>([T; COUNT]);
 
 impl<T> PerLevel<T> {
     pub fn new(mut make: impl FnMut(&'static Level) -> T) -> Self {
@@ -285,17 +288,14 @@ mod tests {
     }
 
     #[test]
-    fn levels_that_are_known_by_name_are_these() {
-        assert_eq!((EVENT_COUNTS.name, CORRELATION_GROUPS.name), ("event_counts_hourly", "correlation_groups"));
-    }
-
-    #[test]
     fn the_facts_of_a_level_fit_together() {
         for (index, level) in LEVELS.iter().enumerate() {
             assert!(level.closed == format!("{}_closed", level.name) && level.settle < level.width, "{level:?}");
             assert!(level.width <= level.partition && level.width <= level.close_step, "{level:?}");
-            assert!(LEVELS[..index].iter().all(|other| other != level), "{level:?} is there twice");
-            let finer = LEVELS[..index].iter().filter(|other| other.content == level.content);
+            let before = &LEVELS[..index];
+            assert!(before.iter().all(|other| other != level), "{level:?} is there twice");
+            assert!(before.iter().all(|other| other.resolution.is_none() || other.resolution != level.resolution));
+            let finer = before.iter().filter(|other| other.content == level.content);
             assert!(
                 finer.map(|other| other.width).all(|width| width < level.width),
                 "{level:?}: the finest comes first"

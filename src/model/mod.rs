@@ -2,8 +2,10 @@
 
 mod kind;
 mod level;
+mod listed;
 mod relation;
 
 pub use kind::{Kind, PerKind};
 pub use level::{CORRELATION_GROUPS, Content, EVENT_COUNTS, Keep, LEVELS, Level, PerLevel};
+pub(crate) use listed::listed;
 pub use relation::Relation;

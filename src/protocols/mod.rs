@@ -12,7 +12,6 @@ pub mod params;
 pub mod problem;
 mod protocol;
 mod report;
-mod table;
 
 pub use content::Encoding;
 pub use native::Native;
@@ -20,4 +19,37 @@ pub use params::{Params, Segments};
 pub use problem::{Answer, Problem, ProblemCode};
 pub use protocol::{Head, Protocol, Reading, Route};
 pub use report::{Ending, ItemError, Report};
-pub use table::{ALL, Door, doors};
+
+/// Every protocol. Where several have the same route, those that know their requests by the head come first.
+pub const ALL: &[&dyn Protocol] = &[&cloudevents::CloudEvents, &native::Native];
+
+#[derive(Clone, Copy)]
+pub struct Door {
+    pub protocol: &'static dyn Protocol,
+    pub route: &'static Route,
+}
+
+/// Every route of every protocol, in the order of the table.
+pub fn doors() -> impl Iterator<Item = Door> {
+    ALL.iter().flat_map(|protocol| protocol.routes().iter().map(|route| Door { protocol: *protocol, route }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Kind;
+
+    #[test]
+    fn a_name_stands_for_one_route() {
+        for one in doors() {
+            for other in doors().filter(|other| other.route.name == one.route.name) {
+                let shape = |door: Door| (door.route.method.clone(), door.route.path, door.route.kind);
+                assert_eq!(shape(one), shape(other), "{}", one.route.name);
+            }
+        }
+        // As every version before called them in ledgers and spools.
+        for (name, kind) in [("/v1/events", Kind::Events), ("/v1/metrics", Kind::Metrics)] {
+            assert!(doors().any(|door| (door.route.name, door.route.kind) == (name, kind)));
+        }
+    }
+}

@@ -48,7 +48,7 @@ pub struct Count {
 impl Columns for Count {
     /// All that can be asked for.
     fn names() -> Vec<&'static str> {
-        once("bucket").chain(FilterField::groups().map(FilterField::name)).chain(once("count")).collect()
+        once("bucket").chain(FilterField::groups().map(|field| field.name)).chain(once("count")).collect()
     }
 }
 
@@ -83,7 +83,7 @@ impl Listing for CountsQuery {
         sql.push(") counted").push(&self.grouping());
         let newest_first = self.bucket.map(|_| "bucket DESC");
         let order =
-            newest_first.into_iter().chain(once("count DESC")).chain(self.group_by.iter().map(|field| field.name()));
+            newest_first.into_iter().chain(once("count DESC")).chain(self.group_by.iter().map(|field| field.name));
         sql.push(" ORDER BY ").push(&order.collect::<Vec<_>>().join(", "));
         sql.push_limit(request.limit + 1).push(" OFFSET ").bind(i64::from(passed));
         let found = reads.rows(&sql).await?;
@@ -97,7 +97,7 @@ impl Listing for CountsQuery {
 impl CountsQuery {
     /// Whether the hourly rollup has what is asked for.
     fn is_hourly(&self) -> bool {
-        let known = |field: &FilterField| HOURLY_FIELDS.contains(&field.name());
+        let known = |field: &FilterField| HOURLY_FIELDS.contains(&field.name);
         let whole_hours = |level: &Level| level.width_us() % EVENT_COUNTS.width_us() == 0;
         self.bucket.is_none_or(whole_hours)
             && self.group_by.iter().all(known)
@@ -108,7 +108,7 @@ impl CountsQuery {
 
     /// The names of what is grouped by.
     fn grouped(&self) -> impl Iterator<Item = &'static str> {
-        self.bucket.map(|_| "bucket").into_iter().chain(self.group_by.iter().map(|field| field.name()))
+        self.bucket.map(|_| "bucket").into_iter().chain(self.group_by.iter().map(|field| field.name))
     }
 
     /// ` GROUP BY 1, 2` of all that is grouped by.
@@ -128,7 +128,7 @@ impl CountsQuery {
             sql.push(&format!("date_bin('{width}', {time}, TIMESTAMPTZ '1970-01-01 00:00:00+00') AS bucket, "));
         }
         for field in &self.group_by {
-            sql.push(field.name()).push(", ");
+            sql.push(field.name).push(", ");
         }
         sql.push_of_tenant(&format!("{count} AS n FROM {relation}"), tenant_id);
         // The ends of time are no bounds.
@@ -140,7 +140,7 @@ impl CountsQuery {
 
     fn count(&self, row: &Row) -> Result<Count, ReadError> {
         let value =
-            |field: &FilterField| Ok((field.name().to_owned(), row.try_get::<_, Option<String>>(field.name())?.into()));
+            |field: &FilterField| Ok((field.name.to_owned(), row.try_get::<_, Option<String>>(field.name)?.into()));
         Ok(Count {
             bucket: self.bucket.map(|_| row.try_get("bucket")).transpose()?,
             group: self.group_by.iter().map(value).collect::<Result<_, ReadError>>()?,

@@ -6,26 +6,27 @@ use super::sql::Sql;
 
 /// A text column that events can be filtered by; the query parameter has its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FilterField(&'static str);
+pub struct FilterField {
+    pub name: &'static str,
+    /// Whether events can be grouped by it: a trace has few.
+    groups: bool,
+    /// Whether a value of it has few rows among many.
+    selective: bool,
+}
 
 impl FilterField {
     pub const ALL: [Self; 7] = [
-        Self("asset_id"),
-        Self("event_type"),
-        Self("severity"),
-        Self("source_module"),
-        Self("environment"),
-        Self("stream"),
-        Self("trace_id"),
+        Self { name: "asset_id", groups: true, selective: true },
+        Self { name: "event_type", groups: true, selective: false },
+        Self { name: "severity", groups: true, selective: false },
+        Self { name: "source_module", groups: true, selective: false },
+        Self { name: "environment", groups: true, selective: false },
+        Self { name: "stream", groups: true, selective: false },
+        Self { name: "trace_id", groups: false, selective: true },
     ];
 
-    /// Those that events can be grouped by: a trace has few.
     pub fn groups() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|field| field.0 != "trace_id")
-    }
-
-    pub fn name(self) -> &'static str {
-        self.0
+        Self::ALL.into_iter().filter(|field| field.groups)
     }
 }
 
@@ -42,7 +43,7 @@ pub struct Filter {
 impl Filter {
     pub(super) fn push(&self, sql: &mut Sql) {
         for (field, values) in &self.fields {
-            sql.push_any_of(field.0, values);
+            sql.push_any_of(field.name, values);
         }
         sql.push_any_of("correlation_id", &self.correlation_ids);
         if let Some(payload) = &self.payload {
@@ -50,16 +51,17 @@ impl Filter {
         }
     }
 
-    /// Whether it looks for few rows among many. Modules, types and severities are few, and each has many rows.
+    /// Whether it looks for few rows among many.
     pub(super) fn is_selective(&self) -> bool {
         !self.correlation_ids.is_empty()
             || self.payload.is_some()
-            || self.fields.iter().any(|(field, _)| matches!(field.0, "asset_id" | "trace_id"))
+            || self.fields.iter().any(|(field, _)| field.selective)
     }
 
     /// What is asked, as text, for a cursor's tag.
     pub(super) fn describe(&self) -> String {
-        format!("{:?} {:?} {:?}", self.fields, self.correlation_ids, self.payload)
+        let fields: Vec<_> = self.fields.iter().map(|(field, values)| (field.name, values)).collect();
+        format!("{fields:?} {:?} {:?}", self.correlation_ids, self.payload)
     }
 }
 

@@ -48,45 +48,38 @@ impl StoredChunk {
 impl Layout {
     /// Where closed buckets of a level are written, recomputed and looked up: never what a view computes beside them.
     pub async fn closed(self, client: &impl GenericClient, level: &Level) -> Result<String, StorageError> {
-        match self {
-            Layout::Native => Ok(level.closed.to_owned()),
-            Layout::Columnstore | Layout::Rowstore => {
-                let sql = "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) \
-                           FROM timescaledb_information.continuous_aggregates \
-                           WHERE view_schema = 'tidegate' AND view_name = $1::text";
-                Ok(client.query_one(sql, &[&level.name]).await?.get(0))
-            }
+        if !self.has_hypertables() {
+            return Ok(level.closed.to_owned());
         }
+        let sql = "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) \
+                   FROM timescaledb_information.continuous_aggregates \
+                   WHERE view_schema = 'tidegate' AND view_name = $1::text";
+        Ok(client.query_one(sql, &[&level.name]).await?.get(0))
     }
 
     /// Where readers find the buckets of a level that are not stale: in native partitions without what is open, for which
     /// [`Self::stale_sql`] says so.
     pub fn stored(self, level: &Level) -> &'static str {
-        match self {
-            Layout::Columnstore | Layout::Rowstore => level.name,
-            Layout::Native => level.closed,
-        }
+        if self.has_hypertables() { level.name } else { level.closed }
     }
 
     /// The statement that says where a level lags behind its rows.
     pub fn stale_sql(self) -> &'static str {
-        match self {
-            Layout::Columnstore | Layout::Rowstore => include_str!("../../sql/queries/stale_timescale.sql"),
-            Layout::Native => include_str!("../../sql/queries/stale_postgres.sql"),
+        if self.has_hypertables() {
+            include_str!("../../sql/queries/stale_timescale.sql")
+        } else {
+            include_str!("../../sql/queries/stale_postgres.sql")
         }
     }
 
     /// All chunks and partitions there are, oldest first.
     pub async fn list(self, client: &impl GenericClient) -> Result<Vec<StoredChunk>, StorageError> {
-        let (rows, name): (Vec<Row>, fn(Relation) -> &'static str) = match self {
-            Layout::Columnstore | Layout::Rowstore => {
-                (client.query(include_str!("../../sql/queries/lifecycle_chunks.sql"), &[]).await?, Relation::name)
-            }
-            Layout::Native => {
-                let tables: Vec<&str> = Relation::all().map(Relation::table).collect();
-                let sql = include_str!("../../sql/queries/lifecycle_partitions.sql");
-                (client.query(sql, &[&tables]).await?, Relation::table)
-            }
+        let (rows, name): (Vec<Row>, fn(Relation) -> &'static str) = if self.has_hypertables() {
+            (client.query(include_str!("../../sql/queries/lifecycle_chunks.sql"), &[]).await?, Relation::name)
+        } else {
+            let tables: Vec<&str> = Relation::all().map(Relation::table).collect();
+            let sql = include_str!("../../sql/queries/lifecycle_partitions.sql");
+            (client.query(sql, &[&tables]).await?, Relation::table)
         };
         let chunk = |row: &Row| {
             Some(StoredChunk {

@@ -50,14 +50,7 @@ async fn install_locked(client: &Client, config: &Config, detected: Detected) ->
     let reason = if layout == detected.layout { detected.reason } else { "this database was made with it".into() };
     let applied = migrations::apply(client, layout).await?;
     record(client, layout).await?;
-    match layout {
-        Layout::Columnstore => apply_policies(client, config).await?,
-        Layout::Rowstore => {
-            apply_rowstore(client).await?;
-            apply_policies(client, config).await?;
-        }
-        Layout::Native => {}
-    }
+    layout.prepare(client, config).await?;
     Ok(Installed { layout, reason, applied })
 }
 
@@ -138,28 +131,6 @@ async fn record(client: &Client, layout: Layout) -> Result<(), StorageError> {
     let sql = "INSERT INTO tidegate.installation (engine, storage_profile) VALUES ($1, $2) ON CONFLICT DO NOTHING";
     client.execute(sql, &[&layout.engine(), &layout.profile()]).await?;
     Ok(())
-}
-
-async fn apply_rowstore(client: &Client) -> Result<(), StorageError> {
-    let present: bool = client.query_one("SELECT to_regclass('tidegate.events_unique') IS NOT NULL", &[]).await?.get(0);
-    if !present {
-        let sql = include_str!("../../sql/profile/rowstore.sql");
-        client.batch_execute(&format!("BEGIN; {sql} COMMIT;")).await?;
-    }
-    Ok(())
-}
-
-/// Chunk widths as configured, and no policy that the lifecycle job has replaced.
-async fn apply_policies(client: &Client, config: &Config) -> Result<(), StorageError> {
-    let sql = format!(
-        "BEGIN; SET LOCAL tidegate.chunk_s = '{}'; {} COMMIT;",
-        config.chunk_interval.as_secs(),
-        include_str!("../../sql/queries/timescale_policies.sql"),
-    );
-    client
-        .batch_execute(&sql)
-        .await
-        .map_err(|error| StorageError::from(error).doing("setting chunk widths and TimescaleDB's policies"))
 }
 
 /// Proves, before anything is accepted, that COPY goes straight into the columnstore: an empty COPY in a transaction

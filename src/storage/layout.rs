@@ -2,22 +2,27 @@
 //!
 //! What differs between layouts is asked of this, or done by [`super::Store`]; nobody outside of `storage` compares layouts.
 
-use crate::config::StorageProfile;
+use tokio_postgres::Client;
 
-/// How what is kept in chunks or partitions is laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// Hypertables of TimescaleDB Community; COPY goes straight into the columnstore.
-    Columnstore,
-    /// Hypertables with row chunks, b-trees, and a unique index that tells equal events apart.
-    Rowstore,
-    /// Native range partitions of any PostgreSQL.
-    Native,
+use super::StorageError;
+use super::hypertables::{apply_policies, apply_rowstore};
+use crate::config::{Config, StorageProfile};
+use crate::model::listed;
+
+listed! {
+    /// How what is kept in chunks or partitions is laid out.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Layout {
+        /// Hypertables of TimescaleDB Community; COPY goes straight into the columnstore.
+        Columnstore,
+        /// Hypertables with row chunks, b-trees, and a unique index that tells equal events apart.
+        Rowstore,
+        /// Native range partitions of any PostgreSQL.
+        Native,
+    }
 }
 
 impl Layout {
-    pub const ALL: [Self; 3] = [Self::Columnstore, Self::Rowstore, Self::Native];
-
     /// Of hypertables, as the configuration asks for it.
     pub(super) fn of_hypertables(profile: StorageProfile) -> Self {
         match profile {
@@ -61,6 +66,18 @@ impl Layout {
         match self {
             Self::Columnstore => true,
             Self::Rowstore | Self::Native => false,
+        }
+    }
+
+    /// Makes what it needs beside the migrations.
+    pub(super) async fn prepare(self, client: &Client, config: &Config) -> Result<(), StorageError> {
+        match self {
+            Self::Columnstore => apply_policies(client, config).await,
+            Self::Rowstore => {
+                apply_rowstore(client).await?;
+                apply_policies(client, config).await
+            }
+            Self::Native => Ok(()),
         }
     }
 

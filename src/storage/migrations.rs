@@ -71,10 +71,7 @@ impl Migration {
 
     /// The statements for one layout: those of its engine.
     pub fn sql(&self, layout: Layout) -> &'static str {
-        match layout {
-            Layout::Columnstore | Layout::Rowstore => self.hypertables,
-            Layout::Native => self.partitions,
-        }
+        if layout.has_hypertables() { self.hypertables } else { self.partitions }
     }
 
     /// SHA-256 of the statements, in hex.

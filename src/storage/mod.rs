@@ -10,6 +10,7 @@ mod database;
 mod detect;
 pub mod embedded;
 mod errors;
+mod hypertables;
 mod install;
 mod layout;
 pub mod migrations;

@@ -21,14 +21,8 @@ pub struct Store {
 impl Store {
     /// Knows of no partition yet; `chunk_interval` is the width of new partitions of what is not a rollup.
     pub fn new(layout: Layout, owner: &Pool, chunk_interval: Duration) -> Self {
-        let partitions = match layout {
-            Layout::Columnstore | Layout::Rowstore => Vec::new(),
-            Layout::Native => {
-                let of =
-                    |relation: Relation| Partitions::new(owner.clone(), relation, relation.partition(chunk_interval));
-                Relation::all().map(of).collect()
-            }
-        };
+        let of = |relation: Relation| Partitions::new(owner.clone(), relation, relation.partition(chunk_interval));
+        let partitions = if layout.has_hypertables() { Vec::new() } else { Relation::all().map(of).collect() };
         Self { layout, partitions: Arc::new(partitions) }
     }
 

@@ -138,7 +138,7 @@ pub async fn deactivate_organization(client: &Client, name: &str) -> Result<Orga
     Ok(organization(&client.query_one(&sql, &[&id]).await?))
 }
 
-pub(super) async fn find_organization(client: &Client, name: &str, active_only: bool) -> Result<Uuid, StorageError> {
+pub async fn find_organization(client: &Client, name: &str, active_only: bool) -> Result<Uuid, StorageError> {
     // The slug first: it is exact and never changes.
     let sql = "SELECT id, is_active FROM organizations WHERE tenant_id = $1 OR lower(name) = lower($1) OR id::text = $1 \
                ORDER BY tenant_id = $1 DESC LIMIT 1";

@@ -2,24 +2,25 @@
 
 use std::fmt;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Scope {
-    /// Send events and metrics.
-    Ingest = 1,
-    /// Read what is stored.
-    Read = 2,
-    Consume = 4,
-    /// Manage the key's own organization.
-    Admin = 8,
-    /// Everything, in the operator's name.
-    Operator = 16,
+use crate::model::listed;
+
+listed! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[repr(u8)]
+    pub enum Scope {
+        /// Send events and metrics.
+        Ingest = 1,
+        /// Read what is stored.
+        Read = 2,
+        Consume = 4,
+        /// Manage the key's own organization.
+        Admin = 8,
+        /// Everything, in the operator's name.
+        Operator = 16,
+    }
 }
 
 impl Scope {
-    /// All scopes, in the order in which they are shown.
-    pub const ALL: [Self; 5] = [Self::Ingest, Self::Read, Self::Consume, Self::Admin, Self::Operator];
-
     /// Its name in commands, answers and the database.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use tidegate::model::Level;
+
 use crate::client::Client;
 use crate::env::{Env, Test, TestResult};
 use crate::refresh::{close, make_room, put_metrics};
@@ -82,17 +84,16 @@ fn assert_same(found: &[Value], expected: &[Value], what: &str) {
     }
 }
 
-const WIDTHS: [(&str, &str); 4] = [("1m", "1 minute"), ("5m", "5 minutes"), ("1h", "1 hour"), ("1d", "1 day")];
-
 fn check(env: &Env, client: &Client, state: &str) {
-    for (resolution, width) in WIDTHS {
+    for level in Level::of_metrics() {
+        let (resolution, width) = (level.resolution.expect("of metrics"), level.interval());
         for (series, condition) in [
             ("metric_name=load", "metric_name = 'load'"),
             ("metric_name=load,latency&asset_id=asset-1", "asset_id = 'asset-1'"),
             ("asset_id=asset-0,asset-2&metric_type=gauge,other", "asset_id IN ('asset-0', 'asset-2')"),
         ] {
             let found = points(client, &format!("resolution={resolution}&from=-20d&limit=2000&{series}"));
-            let all = expected(env, width, condition);
+            let all = expected(env, &width, condition);
             assert_same(&found, &all, &format!("{state}, {resolution}, {series}"));
             assert!(found.iter().all(|point| point["resolution"] == resolution));
         }

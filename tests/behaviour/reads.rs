@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use tidegate::model::Level;
+
 use crate::client::Client;
 use crate::env::{Env, Test, TestResult};
 use crate::process::Tidegate;
@@ -248,7 +250,8 @@ fn counts(env: &Env) -> TestResult {
     let client = &tidegate.client;
     assert_eq!(client.get("/v1/events/counts").expect(200)["data"], json!([{ "count": 42 }]));
     let sql = env.sql();
-    for (bucket, width) in [("1m", "1 minute"), ("5m", "5 minutes"), ("1h", "1 hour"), ("1d", "1 day")] {
+    for level in Level::of_metrics() {
+        let (bucket, width) = (level.resolution.expect("of metrics"), level.interval());
         let answer =
             client.get(&format!("/v1/events/counts?bucket={bucket}&group_by=asset_id,severity&from=-7d")).expect(200);
         let expected: Vec<Value> = sql.column(&format!(

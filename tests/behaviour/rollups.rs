@@ -1,7 +1,9 @@
 //! The rollups of both engines: right at every moment, whatever comes late, goes, or is switched off.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
+use tidegate::model::{Keep, Level};
 use tidegate::storage::embedded::READER;
 
 use crate::client::Client;
@@ -21,9 +23,18 @@ pub const TESTS: &[Test] = tests!(
     the_seeds_query_of_metrics,
 );
 
+/// Settings by which the levels that soon expire are kept for so long.
+pub fn fine_levels_kept(age: &str) -> Vec<&'static str> {
+    let key = |level: &Level| match level.keep {
+        Keep::Configured { key, .. } if level.optional => Some(&*format!("{key}={age}").leak()),
+        Keep::Configured { .. } | Keep::Fixed(_) => None,
+    };
+    Level::of_metrics().filter_map(key).collect()
+}
+
 /// The levels of metrics and the width of a bucket in seconds.
-pub const LEVELS: [(&str, i64); 4] =
-    [("metrics_1m", 60), ("metrics_5m", 300), ("metrics_hourly", 3600), ("metrics_daily", 86_400)];
+pub static LEVELS: LazyLock<Vec<(&str, i64)>> =
+    LazyLock::new(|| Level::of_metrics().map(|level| (level.name, level.width_us() / 1_000_000)).collect());
 pub const HOUR: i64 = 3600;
 pub const DAY: i64 = 86_400;
 
@@ -79,7 +90,7 @@ pub fn differences(sql: &Sql, level: &str, width: i64, condition: &str) -> i64 {
 /// Waits until every level says what the rows say.
 pub fn right(env: &Env) {
     let sql = env.sql();
-    for (level, width) in LEVELS {
+    for (level, width) in LEVELS.iter().copied() {
         until(&format!("{level} is right"), || (differences(&sql, level, width, "true") == 0).then_some(()));
     }
 }
@@ -118,7 +129,7 @@ fn an_open_bucket_is_seen_at_once(env: &Env) -> TestResult {
     let sql = env.sql();
     for (n, count) in [(0, 1), (1, 2)] {
         send(&tidegate.client, &[sample(0, "a", f64::from(n))]);
-        for (level, width) in LEVELS {
+        for (level, width) in LEVELS.iter().copied() {
             let sum: i64 = sql.one(&format!("SELECT sum(count)::bigint FROM {level}"));
             assert_eq!((sum, differences(&sql, level, width, "true")), (count, 0), "{level}");
         }
@@ -160,7 +171,7 @@ fn summaries_count_with_their_weight(env: &Env) -> TestResult {
         "single 1 0 0 0 0 - 0 0 0 0",
         "unknown 4 130 32.5 10 60 - 10 10 10 3",
     ];
-    for (level, _) in LEVELS {
+    for (level, _) in LEVELS.iter() {
         let found = || -> Vec<String> {
             sql.column(&format!(
                 "SELECT concat_ws(' ', asset_id, count, sum_value, avg_value, min_value, max_value, \
@@ -199,7 +210,7 @@ fn extremes_stop_nobody(env: &Env) -> TestResult {
     refresh(env);
     let sql = env.sql();
     until("nothing waits", || (sql.count("rollup_dirty") == 0 && sql.count("touched") == 0).then_some(()));
-    for (level, _) in LEVELS {
+    for (level, _) in LEVELS.iter() {
         let count = |asset: &str| -> i64 { sql.one(&format!("SELECT count FROM {level} WHERE asset_id = '{asset}'")) };
         assert_eq!(["a", "huge", "tiny", "many"].map(count), [1, 4, (1 << 53) + 2, i64::MAX], "{level}");
         let finite = format!(
@@ -275,7 +286,7 @@ fn late_rows_of_events(env: &Env) -> TestResult {
 }
 
 fn a_daily_bucket_at_the_bound(env: &Env) -> TestResult {
-    let tidegate = env.serve_with(&["retention.rollups.1m=100d", "retention.rollups.5m=100d"]);
+    let tidegate = env.serve_with(&fine_levels_kept("100d"));
     send(&tidegate.client, &[sample(-20 * DAY, "a", 1.0)]);
     refresh(env);
     right(env);
@@ -290,7 +301,7 @@ fn a_daily_bucket_at_the_bound(env: &Env) -> TestResult {
 fn the_lag_is_told(env: &Env) -> TestResult {
     let tidegate = env.serve();
     send(&tidegate.client, &[sample(0, "a", 1.0)]);
-    for (level, width) in LEVELS {
+    for (level, width) in LEVELS.iter().copied() {
         let name = format!("tidegate_rollup_lag_seconds{{level=\"{level}\"}}");
         until(&name, || {
             let lag = crate::books::Books::of(&tidegate.client).get(&name);

@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::postgres::{SUPERUSER, Sql};
 use crate::refresh::make_room;
-use crate::rollups::{DAY, HOUR, LEVELS, differences, policies, refresh, right, sample, send};
+use crate::rollups::{DAY, HOUR, LEVELS, differences, fine_levels_kept, policies, refresh, right, sample, send};
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(
@@ -19,7 +19,9 @@ pub const TESTS: &[Test] = tests!(
 pub const POLICIES: &[Test] = tests!(timescale: policies_follow_the_configuration);
 
 /// So that no level expires in a test about raw rows.
-const ROLLUPS_KEPT: [&str; 2] = ["retention.rollups.1m=200d", "retention.rollups.5m=200d"];
+fn rollups_kept() -> Vec<&'static str> {
+    fine_levels_kept("200d")
+}
 
 /// All of a level's rows under a condition, as text.
 fn rows(sql: &Sql, level: &str, condition: &str) -> Vec<String> {
@@ -64,7 +66,7 @@ fn floor_reached(sql: &Sql, tenant: &str, days: i64) {
 }
 
 fn buckets_outlive_their_rows(env: &Env) -> TestResult {
-    let tidegate = env.serve_with(&ROLLUPS_KEPT);
+    let tidegate = env.serve_with(&rollups_kept());
     // Two days of which one goes and the other stays, and the hours on both sides.
     let items: Vec<String> = [-30 * DAY, -30 * DAY - 70, -29 * DAY, -9 * DAY, -8 * DAY + HOUR, -3 * DAY]
         .iter()
@@ -75,11 +77,11 @@ fn buckets_outlive_their_rows(env: &Env) -> TestResult {
     right(env);
     let sql = env.sql();
     let old = "bucket < now() - INTERVAL '13 days'";
-    let before = LEVELS.map(|(level, _)| rows(&sql, level, old));
+    let before = LEVELS.iter().map(|(level, _)| rows(&sql, level, old)).collect::<Vec<_>>();
     assert!(before.iter().all(|rows| rows.len() >= 4), "{before:?}");
     drop(tidegate);
 
-    let tidegate = env.serve_with(&[&ROLLUPS_KEPT[..], &["retention.metrics=10d"]].concat());
+    let tidegate = env.serve_with(&[&rollups_kept()[..], &["retention.metrics=10d"]].concat());
     floor_reached(&sql, "", 10);
     drop_raw(env, 10);
     // Late at the bound of what is accepted now, next to what is gone, and later ones.
@@ -87,18 +89,18 @@ fn buckets_outlive_their_rows(env: &Env) -> TestResult {
     send(&tidegate.client, &late);
     refresh(env);
     let recent = "bucket > now() - INTERVAL '10 days'";
-    let outlived = || LEVELS.map(|(level, _)| rows(&sql, level, old)) == before;
-    for (level, width) in LEVELS {
+    let outlived = || LEVELS.iter().map(|(level, _)| rows(&sql, level, old)).collect::<Vec<_>>() == before;
+    for (level, width) in LEVELS.iter().copied() {
         until(level, || (differences(&sql, level, width, recent) == 0).then_some(()));
     }
     assert!(outlived());
     drop(tidegate);
 
     // Retention is made longer again: the rows do not come back, and what is late there changes no bucket that was whole.
-    let tidegate = env.serve_with(&ROLLUPS_KEPT);
+    let tidegate = env.serve_with(&rollups_kept());
     send(&tidegate.client, &[sample(-30 * DAY, "a", 100.0), sample(-3 * DAY, "a", 8.0)]);
     refresh(env);
-    for (level, width) in LEVELS {
+    for (level, width) in LEVELS.iter().copied() {
         until(level, || (differences(&sql, level, width, recent) == 0).then_some(()));
         until("nothing waits", || (sql.count("rollup_dirty") == 0 && sql.count("touched") == 0).then_some(()));
     }
@@ -108,7 +110,7 @@ fn buckets_outlive_their_rows(env: &Env) -> TestResult {
 }
 
 fn an_organization_that_keeps_its_rows_shorter(env: &Env) -> TestResult {
-    let tidegate = env.serve_with(&ROLLUPS_KEPT);
+    let tidegate = env.serve_with(&rollups_kept());
     let short = tidegate.with(&env.key("short", "ingest"));
     let long = tidegate.with(&env.key("long", "ingest"));
     for client in [&short, &long] {
@@ -118,7 +120,7 @@ fn an_organization_that_keeps_its_rows_shorter(env: &Env) -> TestResult {
     right(env);
     let sql = env.sql();
     let old = "tenant_id = 'short' AND bucket < now() - INTERVAL '15 days'";
-    let before = LEVELS.map(|(level, _)| rows(&sql, level, old));
+    let before = LEVELS.iter().map(|(level, _)| rows(&sql, level, old)).collect::<Vec<_>>();
     assert!(before.iter().all(|rows| !rows.is_empty()), "{before:?}");
 
     sql.run("UPDATE organizations SET metrics_retention_days = 7 WHERE tenant_id = 'short'");
@@ -145,29 +147,29 @@ fn an_organization_that_keeps_its_rows_shorter(env: &Env) -> TestResult {
     );
     refresh(env);
     let whole = "(tenant_id = 'long' OR bucket > now() - INTERVAL '5 days')";
-    for (level, width) in LEVELS {
+    for (level, width) in LEVELS.iter().copied() {
         until(level, || (differences(&sql, level, width, whole) == 0).then_some(()));
     }
     until("nothing waits", || (sql.count("rollup_dirty") == 0 && sql.count("touched") == 0).then_some(()));
-    assert_eq!(LEVELS.map(|(level, _)| rows(&sql, level, old)), before);
+    assert_eq!(LEVELS.iter().map(|(level, _)| rows(&sql, level, old)).collect::<Vec<_>>(), before);
 
     // It keeps them as long as the others again; what is gone stays gone, and its buckets stay.
     sql.run("UPDATE organizations SET metrics_retention_days = NULL WHERE tenant_id = 'short'");
     send(&long, &[sample(-20 * DAY, "a", 101.0)]);
     drop(tidegate);
-    let _tidegate = env.serve_with(&ROLLUPS_KEPT);
+    let _tidegate = env.serve_with(&rollups_kept());
     refresh(env);
-    for (level, width) in LEVELS {
+    for (level, width) in LEVELS.iter().copied() {
         until(level, || (differences(&sql, level, width, whole) == 0).then_some(()));
     }
-    assert_eq!(LEVELS.map(|(level, _)| rows(&sql, level, old)), before);
+    assert_eq!(LEVELS.iter().map(|(level, _)| rows(&sql, level, old)).collect::<Vec<_>>(), before);
     Ok(())
 }
 
 /// The program was away for five days, and an organization keeps its rows for two: what the others sent before is closed all
 /// the same.
 fn an_outage_longer_than_the_shortest_retention(env: &Env) -> TestResult {
-    let tidegate = env.serve_with(&ROLLUPS_KEPT);
+    let tidegate = env.serve_with(&rollups_kept());
     env.key("short", "ingest");
     let sql = env.sql();
     sql.run("UPDATE organizations SET metrics_retention_days = 2 WHERE tenant_id = 'short'");
@@ -195,10 +197,10 @@ fn an_outage_longer_than_the_shortest_retention(env: &Env) -> TestResult {
          value_count, value_sum) SELECT 0, n, now() - days * INTERVAL '1 day', now(), 'default', 'a', 'gauge', 'latency', 1, n \
          FROM generate_series(1, 5) n, (VALUES (3.0), (1.5)) d (days)",
     );
-    let _tidegate = env.serve_with(&ROLLUPS_KEPT);
+    let _tidegate = env.serve_with(&rollups_kept());
     let closed = "SELECT bool_and(closed_until > now() - INTERVAL '2 days 6 hours') FROM rollup_levels WHERE level LIKE 'metrics%'";
     until("all is closed again", || sql.one::<bool>(closed).then_some(()));
-    for (level, width) in LEVELS {
+    for (level, width) in LEVELS.iter().copied() {
         assert_eq!(rows(&sql, level, "tenant_id = 'default'").len(), 2, "{level}");
         assert_eq!(differences(&sql, level, width, "true"), 0, "{level}");
     }

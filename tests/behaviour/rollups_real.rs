@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::env::{Engine, Env, Test, TestResult};
-use crate::rollups::{DAY, HOUR, LEVELS, differences, refresh, right, send};
+use crate::rollups::{DAY, HOUR, LEVELS, differences, fine_levels_kept, refresh, right, send};
 use crate::samples::{now, seconds_from_now};
 
 pub const TESTS: &[Test] = &[Test {
@@ -23,7 +23,7 @@ fn real_metrics_missing() -> Option<String> {
 
 fn real_metrics_and_ten_thousand_late_ones(env: &Env) -> TestResult {
     // Longer than the data, so that nothing expires meanwhile.
-    let tidegate = env.serve_with(&["retention.rollups.1m=60d", "retention.rollups.5m=60d"]);
+    let tidegate = env.serve_with(&fine_levels_kept("60d"));
     let (url, key, file) = (tidegate.client.url(), tidegate.client.key().to_owned(), real_metrics());
     let now = now().to_string();
     let loaded = env.cli(&[
@@ -70,7 +70,7 @@ fn real_metrics_and_ten_thousand_late_ones(env: &Env) -> TestResult {
     assert_eq!(sql.count("metrics"), 77_740);
     // Nobody asks for a refresh: every level shows them within the minute that is promised.
     right(env);
-    for (level, width) in LEVELS {
+    for (level, width) in LEVELS.iter().copied() {
         let counted: i64 = sql.one(&format!("SELECT sum(count)::bigint FROM {level}"));
         assert_eq!((counted, differences(&sql, level, width, "true")), (77_740, 0), "{level}");
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
+use tidegate::model::LEVELS;
 use tidegate::storage::embedded::{OWNER, READER};
 
 use crate::env::{Env, Test, TestResult, until};
@@ -15,6 +16,7 @@ pub const TESTS: &[Test] = tests!(
     check_says_whether_it_is_up_to_date,
     an_altered_migration_is_refused,
     a_newer_database_is_refused,
+    every_level_is_in_the_database,
     four_at_once_on_an_empty_database,
     a_migration_lets_others_go_first,
     a_user_without_rights_is_told_what_to_do,
@@ -94,6 +96,15 @@ fn a_migration_lets_others_go_first(env: &Env) -> TestResult {
         });
         assert_eq!(env.cli(&["migrate", "--json"]).json()["applied"], json!([14]));
     });
+    Ok(())
+}
+
+fn every_level_is_in_the_database(env: &Env) -> TestResult {
+    let found: Vec<String> = env.sql().column("SELECT concat_ws(' ', level, source) FROM rollup_levels ORDER BY 1");
+    let mut levels: Vec<String> =
+        LEVELS.iter().map(|level| format!("{} {}", level.name, level.source().table())).collect();
+    levels.sort();
+    assert_eq!(found, levels);
     Ok(())
 }
 

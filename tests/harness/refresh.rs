@@ -1,6 +1,8 @@
 //! Metrics put straight into the database, and rollups closed by hand: tests that look at reading them need neither ingestion
 //! nor a clock.
 
+use tidegate::model::{Content, LEVELS, Level};
+
 use crate::env::{Engine, Env, until};
 
 /// Days back for which there are partitions once [`make_room`] has been called.
@@ -8,22 +10,23 @@ const DAYS: i64 = 120;
 /// The same of the levels that are kept for 7 days unless configured otherwise: the program drops what is older at any moment.
 const DAYS_FINE: i64 = 6;
 
+/// What reads are about.
+fn levels() -> impl Iterator<Item = &'static Level> {
+    LEVELS.iter().filter(|level| level.content != Content::CorrelationGroups)
+}
+
+fn back(level: &Level) -> i64 {
+    if level.optional { DAYS_FINE } else { DAYS }
+}
+
 /// On the postgres engine, makes the partitions of the last days, where the program has not.
 pub fn make_room(env: &Env) {
     if env.engine == Engine::Timescale {
         return;
     }
-    let tables = [
-        ("events", 1, DAYS),
-        ("metrics", 1, DAYS),
-        ("correlations", 1, DAYS),
-        ("metrics_1m_closed", 1, DAYS_FINE),
-        ("metrics_5m_closed", 1, DAYS_FINE),
-        ("metrics_hourly_closed", 30, DAYS),
-        ("metrics_daily_closed", 365, DAYS),
-        ("event_counts_hourly_closed", 30, DAYS),
-    ];
-    for (table, days, back) in tables {
+    let tables = [("events", 1, DAYS), ("metrics", 1, DAYS), ("correlations", 1, DAYS)];
+    let levels = levels().map(|level| (level.closed, level.partition.as_secs() / 86_400, back(level)));
+    for (table, days, back) in tables.into_iter().chain(levels) {
         env.sql().run(&format!(
             "DO $room$ DECLARE day bigint; name text; BEGIN
                 PERFORM pg_advisory_xact_lock(hashtextextended('tidegate.partitions', 0));
@@ -64,7 +67,7 @@ pub fn put_metrics(env: &Env, rows: &str) {
 pub fn close(env: &Env) {
     let sql = env.sql();
     if env.engine == Engine::Timescale {
-        for level in ["metrics_1m", "metrics_5m", "metrics_hourly", "metrics_daily", "event_counts_hourly"] {
+        for level in levels().map(|level| level.name) {
             // Another refresh, or the program's job, may be at work.
             until(level, || {
                 sql.try_run(&format!("CALL refresh_continuous_aggregate('{level}', NULL, now()::timestamptz)")).ok()
@@ -73,13 +76,9 @@ pub fn close(env: &Env) {
         return;
     }
     until("the queue is spread", || (sql.count("touched") == 0).then_some(()));
-    for (level, made, back) in [
-        ("metrics_1m", "metrics_rollup(INTERVAL '1 minute', d.bucket, d.bucket + INTERVAL '1 minute')", DAYS_FINE),
-        ("metrics_5m", "metrics_rollup(INTERVAL '5 minutes', d.bucket, d.bucket + INTERVAL '5 minutes')", DAYS_FINE),
-        ("metrics_hourly", "metrics_rollup(INTERVAL '1 hour', d.bucket, d.bucket + INTERVAL '1 hour')", DAYS),
-        ("metrics_daily", "metrics_rollup(INTERVAL '1 day', d.bucket, d.bucket + INTERVAL '1 day')", DAYS),
-        ("event_counts_hourly", "event_counts_rollup(d.bucket, d.bucket + INTERVAL '1 hour')", DAYS),
-    ] {
+    for level in levels() {
+        let made = level.computed("d.bucket", &format!("d.bucket + INTERVAL '{}'", level.interval()));
+        let (level, back) = (level.name, back(level));
         // What is not closed yet is the program's to close.
         let closed = format!(
             "d.level = '{level}' AND d.bucket < (SELECT closed_until FROM rollup_levels WHERE level = '{level}')"

@@ -23,8 +23,9 @@ pub async fn counts(api: &Api, principal: &Principal, parts: &Parts, mut params:
     };
     let mut group_by = Vec::new();
     for name in params.take_list("group_by")? {
-        let field = FilterField::groups().find(|field| field.name() == name).ok_or_else(|| {
-            invalid("group_by", "takes asset_id, event_type, severity, source_module, environment and stream")
+        let field = FilterField::groups().find(|field| field.name == name).ok_or_else(|| {
+            let names: Vec<&str> = FilterField::groups().map(|field| field.name).collect();
+            invalid("group_by", &format!("takes {}", names.join(", ")))
         })?;
         if !group_by.contains(&field) {
             group_by.push(field);

@@ -46,7 +46,7 @@ pub(super) fn event_id(tenant_id: &str, id: &str) -> Uuid {
 pub(super) fn filter(params: &mut Params, tenant_id: &str) -> Result<Filter, Problem> {
     let mut filter = Filter::default();
     for field in FilterField::ALL {
-        let values = params.take_list(field.name())?;
+        let values = params.take_list(field.name)?;
         if !values.is_empty() {
             filter.fields.push((field, values));
         }

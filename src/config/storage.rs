@@ -1,0 +1,27 @@
+//! Which engine stores events, and how it lays them out.
+
+/// `engine`: what the operator asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineChoice {
+    /// Look at the server and choose.
+    Auto,
+    /// TimescaleDB Community or refuse to start.
+    Timescale,
+    /// Native partitions, whatever the server has.
+    Postgres,
+}
+
+/// `storage_profile`: how events are laid out on the timescale engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageProfile {
+    /// Direct-compress COPY into the columnstore; no unique index.
+    Columnstore,
+    /// Row chunks with the seed's b-trees and a unique index on (tenant_id, id, timestamp).
+    Rowstore,
+}
+
+impl StorageProfile {
+    /// Every one under its name.
+    pub const ALL: [(&str, Self); 2] = [("columnstore", Self::Columnstore), ("rowstore", Self::Rowstore)];
+    pub const HELP: &str = "columnstore | rowstore (timescale engine)";
+}
