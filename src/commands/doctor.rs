@@ -113,15 +113,7 @@ async fn server(client: &Client) -> Result<Vec<Finding>, StorageError> {
 }
 
 async fn settings(client: &Client) -> Result<Vec<Finding>, StorageError> {
-    let row = client
-        .query_one(
-            "SELECT current_setting('synchronous_commit'), current_setting('fsync'), current_setting('full_page_writes'), \
-             pg_size_bytes(current_setting('shared_buffers')), current_setting('max_locks_per_transaction')::bigint, \
-             pg_size_bytes(current_setting('max_wal_size')), current_setting('max_connections')::bigint, \
-             (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')",
-            &[],
-        )
-        .await?;
+    let row = client.query_one(include_str!("../../sql/queries/doctor_settings.sql"), &[]).await?;
     let (commit, fsync, pages): (String, String, String) = (row.get(0), row.get(1), row.get(2));
     let (buffers, locks, wal): (i64, i64, i64) = (row.get(3), row.get(4), row.get(5));
     let (connections_max, connections): (i64, i64) = (row.get(6), row.get(7));

@@ -8,8 +8,8 @@ use std::mem::MaybeUninit;
 use hyper::{HeaderMap, StatusCode, Uri};
 
 use super::extent::Extent;
-use super::problem::{Problem, ProblemCode};
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+use crate::protocols::problem::{Problem, ProblemCode};
 
 /// Digits of a Content-Length; more than an exbibyte is no length.
 const LENGTH_DIGITS_MAX: usize = 18;

@@ -33,5 +33,3 @@ mod wire;
 pub use api::{Api, Readiness};
 pub use server::{Served, serve};
 pub use tls::Tls;
-
-use crate::protocols::{params, problem};

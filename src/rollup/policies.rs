@@ -239,10 +239,7 @@ async fn set(client: &mut Object, level: &Level, wanted: WantedPolicy) -> Result
         .await?;
     transaction
         .execute(
-            "SELECT public.add_continuous_aggregate_policy(($1::text)::regclass, \
-             start_offset => make_interval(secs => $2::float8), end_offset => make_interval(secs => $3::float8), \
-             schedule_interval => make_interval(secs => $4::float8), buckets_per_batch => $5, \
-             refresh_newest_first => false)",
+            include_str!("../../sql/queries/policy_add.sql"),
             &[&name, &wanted.start_offset_s, &wanted.end_offset_s, &seconds(REFRESH_EVERY), &level.refresh_step],
         )
         .await?;
@@ -265,18 +262,7 @@ async fn retire(client: &mut Object, standing: &Standing, policy: &Policy) -> Re
     let transaction = client.transaction().await?;
     let name = format!("tidegate.{}", level.name);
     transaction.execute("SELECT public.remove_continuous_aggregate_policy(($1::text)::regclass)", &[&name]).await?;
-    transaction
-        .execute(
-            "UPDATE rollup_levels l SET noted_before = w.at, closed_until = w.at FROM ( \
-                 SELECT CASE WHEN internal > -210866803200000000 THEN _timescaledb_functions.to_timestamp(internal) \
-                        ELSE '-infinity' END AS at \
-                 FROM (SELECT _timescaledb_functions.cagg_watermark(mat_hypertable_id) AS internal \
-                       FROM _timescaledb_catalog.continuous_agg \
-                       WHERE user_view_schema = 'tidegate' AND user_view_name = $1::text) i) w \
-             WHERE l.level = $1",
-            &[&level.name],
-        )
-        .await?;
+    transaction.execute(include_str!("../../sql/queries/level_retire.sql"), &[&level.name]).await?;
     transaction.commit().await?;
     Ok(())
 }

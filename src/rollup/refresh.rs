@@ -106,11 +106,7 @@ impl Refresh {
         policy: &Policy,
         began: Timestamp,
     ) -> Result<(), StorageError> {
-        let sql = "UPDATE rollup_levels SET refreshed_at = $2, closed_until = CASE \
-                       WHEN isfinite(closed_until) AND closed_until < $2 - make_interval(secs => $4::float8) THEN closed_until \
-                       ELSE greatest(closed_until, \
-                           date_bin(width, $2 - make_interval(secs => $3::float8), TIMESTAMPTZ '1970-01-01 00:00:00+00')) END \
-                   WHERE level = $1 AND (refreshed_at IS NULL OR refreshed_at < $2)";
+        let sql = include_str!("../../sql/queries/level_refreshed.sql");
         let reach_s = policy.reach_s(standing.level, &self.retention);
         client.execute(sql, &[&standing.level.name, &began, &policy.end_offset_s, &reach_s]).await?;
         Ok(())

@@ -108,12 +108,7 @@ pub struct RollupLag {
 
 /// How far each rollup is behind, the finest first. One that is switched off falls behind and may.
 pub async fn rollup_lags(client: &Client) -> Result<Vec<RollupLag>, StorageError> {
-    let sql = "SELECT l.level, CASE WHEN isfinite(l.closed_until) THEN extract(epoch FROM now() - l.closed_until)::float8 END, \
-               d.buckets, d.waited_s \
-               FROM rollup_levels l CROSS JOIN LATERAL ( \
-                   SELECT count(*) AS buckets, extract(epoch FROM now() - min(since))::float8 AS waited_s \
-                   FROM rollup_dirty d WHERE d.level = l.level) d \
-               ORDER BY l.width, l.level DESC";
+    let sql = include_str!("../../sql/queries/rollup_lags.sql");
     let rows = client.query(sql, &[]).await?;
     Ok(rows
         .iter()

@@ -266,13 +266,7 @@ fn unknown_key(id: Uuid) -> StorageError {
 pub async fn rotate_key(client: &mut Client, id: Uuid, old_ends_at: Timestamp) -> Result<NewKey, StorageError> {
     let transaction = client.transaction().await?;
     let row = transaction
-        .query_opt(
-            "UPDATE api_keys SET expires_at = least(coalesce(expires_at, $2), $2) WHERE id = $1 AND revoked_at IS NULL \
-             AND coalesce(expires_at > now(), true) \
-             AND EXISTS (SELECT FROM organizations o WHERE o.id = org_id AND o.is_active) \
-             RETURNING org_id, scopes, label, events_per_second, bytes_per_second, burst_seconds",
-            &[&id, &old_ends_at],
-        )
+        .query_opt(include_str!("../../sql/queries/key_end.sql"), &[&id, &old_ends_at])
         .await?
         .ok_or_else(|| no_key(id))?;
     let (org_id, scopes, label): (Uuid, Vec<String>, String) = (row.get(0), row.get(1), row.get(2));

@@ -96,10 +96,7 @@ enum FoundKey {
     TooMany(u32),
 }
 
-const LOOKUP: &str = "SELECT k.key_hash, k.scopes, k.expires_at, o.tenant_id, \
-     k.events_per_second, k.bytes_per_second, k.burst_seconds, \
-     o.events_retention_days, o.metrics_retention_days, o.correlations_retention_days FROM api_keys k \
-     JOIN organizations o ON o.id = k.org_id WHERE k.id = $1 AND k.revoked_at IS NULL AND o.is_active";
+const LOOKUP: &str = include_str!("../../sql/queries/key_lookup.sql");
 
 impl Verifier {
     /// Verifies against the database of `pool`.

@@ -115,16 +115,7 @@ fn refreshes(status: &LifecycleStatus, config: &Config) -> Finding {
 
 /// Background workers of TimescaleDB: each policy that runs takes one, and its scheduler one for each database.
 async fn workers(client: &Client) -> Result<Finding, StorageError> {
-    let row = client
-        .query_one(
-            "SELECT current_setting('timescaledb.max_background_workers')::bigint, \
-             current_setting('max_worker_processes')::bigint, \
-             current_setting('max_parallel_workers')::bigint, \
-             (SELECT count(*) FROM timescaledb_information.jobs WHERE scheduled AND proc_name NOT LIKE 'policy_telemetry'), \
-             (SELECT count(*) FROM pg_database WHERE datallowconn AND NOT datistemplate)",
-            &[],
-        )
-        .await?;
+    let row = client.query_one(include_str!("../../../sql/queries/doctor_workers.sql"), &[]).await?;
     let [workers, processes, parallel, policies, databases]: [i64; 5] = std::array::from_fn(|n| row.get(n));
     let (needed, processes_needed) = (policies + databases, workers + parallel + 3);
     let found = format!(

@@ -4,7 +4,7 @@ use hyper::header::ACCEPT;
 use hyper::{HeaderMap, StatusCode};
 
 use crate::http::export::Form;
-use crate::http::problem::{Problem, ProblemCode};
+use crate::protocols::problem::{Problem, ProblemCode};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListForm {

@@ -7,8 +7,8 @@ use super::events::event_id;
 use super::list::{ListAnswer, ListRequest, window};
 use super::metrics::FROM_DEFAULT;
 use crate::http::Api;
-use crate::http::params::{Params, invalid};
-use crate::http::problem::Problem;
+use crate::protocols::params::{Params, invalid};
+use crate::protocols::problem::Problem;
 use crate::query::CorrelationsQuery;
 use crate::tenancy::Principal;
 

@@ -7,8 +7,8 @@ use super::accept::ListForm;
 use super::events::filter;
 use super::list::{ListAnswer, ListRequest, window};
 use crate::http::Api;
-use crate::http::params::{Params, invalid};
 use crate::model::Level;
+use crate::protocols::params::{Params, invalid};
 use crate::query::{CountsQuery, FilterField};
 use crate::tenancy::Principal;
 

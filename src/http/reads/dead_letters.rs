@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::list::{ListAnswer, ListRequest, problem, window};
 use crate::http::Api;
-use crate::http::params::Params;
-use crate::http::problem::Problem;
 use crate::http::response::json;
+use crate::protocols::params::Params;
+use crate::protocols::problem::Problem;
 use crate::query::DeadLettersQuery;
 use crate::tenancy::Principal;
 

@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::list::{ListAnswer, ListRequest, problem, window};
 use crate::http::Api;
-use crate::http::params::{Params, invalid};
-use crate::http::problem::Problem;
 use crate::http::response::json;
+use crate::protocols::params::{Params, invalid};
+use crate::protocols::problem::Problem;
 use crate::query::{EventsQuery, Filter, FilterField, RelatedQuery};
 use crate::tenancy::Principal;
 use crate::wire::event::foreign_id;

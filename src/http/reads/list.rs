@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use super::accept::{ListForm, wanted};
 use crate::http::Api;
 use crate::http::export;
-use crate::http::params::{Params, invalid};
-use crate::http::problem::{Problem, ProblemCode};
 use crate::http::response::{Body, json};
 use crate::limits::PAGE_ROWS_MAX;
+use crate::protocols::params::{Params, invalid};
+use crate::protocols::problem::{Problem, ProblemCode};
 use crate::query::{CursorError, Listing, PageRequest, ReadError, Window};
 use crate::tenancy::Principal;
 

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use super::list::{ListAnswer, ListRequest, window};
 use crate::http::Api;
-use crate::http::params::{Params, invalid};
-use crate::http::problem::{Problem, ProblemCode};
 use crate::model::Level;
+use crate::protocols::params::{Params, invalid};
+use crate::protocols::problem::{Problem, ProblemCode};
 use crate::query::{CatalogQuery, PointsQuery, Resolution, SamplesQuery, SeriesFilter, Window};
 use crate::tenancy::Principal;
 

@@ -5,10 +5,10 @@ use uuid::Uuid;
 
 use super::list::{ListAnswer, problem};
 use crate::http::Api;
-use crate::http::params::Params;
-use crate::http::problem::{Problem, ProblemCode};
 use crate::http::response::json;
 use crate::ingest::spool::SpooledSummary;
+use crate::protocols::params::Params;
+use crate::protocols::problem::{Problem, ProblemCode};
 use crate::tenancy::Principal;
 
 /// GET /v1/receipts/{id}
