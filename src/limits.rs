@@ -225,7 +225,7 @@ pub const ANOMALY_SERIES_PER_SLICE: i64 = 200;
 /// Error events that an outlier is tied to, the earliest first.
 pub const ANOMALY_EVENTS_MAX: i64 = 100;
 /// Assets, or series, noted in one transaction.
-pub const SEEN_PER_SLICE: i64 = 5_000;
+pub const INFERRED_PER_SLICE: i64 = 5_000;
 
 // ---- reads ----------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ pub enum What {
 
 /// The jobs that make rollups, and those of the whole product.
 const ROLLUP_JOBS: [&str; 2] = ["rollups", "late_rollups"];
-const JOBS: [&str; 7] = ["rollups", "late_rollups", "lifecycle", "touched", "correlations", "seen", "anomalies"];
+const JOBS: [&str; 7] = ["rollups", "late_rollups", "lifecycle", "touched", "correlations", "inferred", "anomalies"];
 const POLICIES: &str = "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs \
      WHERE owner::text = 'tidegate_owner' AND ($1 OR proc_name = 'policy_refresh_continuous_aggregate')";
 /// A policy that runs is over soon, but for one that has much to catch up with.

@@ -11,6 +11,7 @@ mod load;
 mod migrate;
 mod orgs;
 mod output;
+mod rebuild;
 mod serve;
 mod values;
 
@@ -52,4 +53,5 @@ commands! {
     Keys => keys,
     Orgs => orgs,
     Lifecycle => lifecycle,
+    Rebuild => rebuild,
 }

@@ -5,6 +5,6 @@ use crate::jobs::minutes::MinuteQueue;
 use crate::model::Kind;
 
 pub const TABLE: Table = Table {
-    queues: &[MinuteQueue::of(Kind::Events, "assets")],
-    sql: include_str!("../../sql/queries/seen_assets.sql"),
+    queue: MinuteQueue::of(Kind::Events, "assets"),
+    sql: include_str!("../../sql/queries/inferred_assets.sql"),
 };

@@ -1,6 +1,7 @@
 //! Inferred tables: what events and metrics tell, as tables that can be computed from them again. One file a table.
 
 mod assets;
+mod rebuild;
 mod series;
 mod table;
 
@@ -11,6 +12,7 @@ use deadpool_postgres::Object;
 use crate::jobs::minutes::{MinuteQueues, Tally, Worker};
 use crate::jobs::{Job, RunCounts};
 use crate::storage::StorageError;
+pub use rebuild::{Rebuilt, names, rebuild};
 use table::Table;
 
 /// All inferred tables, in the order in which they are kept up.
@@ -28,7 +30,7 @@ impl Inferred {
 
 impl Job for Inferred {
     fn name(&self) -> &'static str {
-        "seen"
+        "inferred"
     }
 
     fn interval(&self) -> Duration {

@@ -113,7 +113,7 @@ fn names(work: &impl Work) -> Vec<&'static str> {
 /// What is done with touched minutes.
 pub trait Work: Send + Sync + 'static {
     /// Where minutes are noted for it; passes go by the name of the first.
-    fn queues(&self) -> &'static [MinuteQueue];
+    fn queues(&self) -> &[MinuteQueue];
     /// Width of a block: as many minutes at most are one range.
     const BLOCK_MINUTES: i32;
     /// Whether a block is due only when it is over, and then as a whole.

@@ -1,4 +1,4 @@
-//! The database as the rest of Tidegate sees it: three pools, the engine, its partitions; embedded or external.
+//! The database as the rest of Tidegate sees it: four pools, the layout, its partitions; embedded or external.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -120,7 +120,7 @@ fn agree(standing: Layout, wanted: Layout, config: &Config) -> Result<Layout, St
         return refuse("storage_profile", standing.profile(), wanted.profile());
     }
     // `auto` follows what the database already is, as long as the server still can.
-    if config.database.engine == EngineChoice::Auto && standing == Layout::Native {
+    if config.database.engine == EngineChoice::Auto && !standing.has_hypertables() {
         return Ok(standing);
     }
     refuse("engine", standing.engine(), wanted.engine())

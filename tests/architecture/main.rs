@@ -20,7 +20,7 @@ use source::{code, files, root, sources};
 const LINES_MAX: usize = 400;
 
 /// Each module at the top of src, and those that it may import. `app`, `cli` and `commands` put the others together.
-const MAY_IMPORT: &[(&str, &[&str])] = &[
+pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("recent", &[]),
     ("rng", &[]),
@@ -31,7 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wire", &["limits"]),
     ("protocols", &["config", "limits", "model", "wire"]),
     ("storage", &["config", "limits", "model"]),
-    ("tenancy", &["config", "limits", "model", "recent", "rng", "storage"]),
+    ("tenancy", &["config", "jobs", "limits", "model", "recent", "rng", "storage"]),
     ("query", &["config", "limits", "model", "storage"]),
     ("jobs", &["config", "limits", "model", "storage"]),
     ("rollup", &["config", "jobs", "limits", "model", "storage"]),

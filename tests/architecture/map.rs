@@ -1,7 +1,9 @@
 //! What the pages name is there: modules and items of `docs/ARCHITECTURE.md`, paths of the tree in every page.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use crate::MAY_IMPORT;
 use crate::source::{files, root};
 
 /// What stands between backticks, with its line; blocks of code are left out.
@@ -56,6 +58,23 @@ fn modules_that_the_map_names_are_there() {
     let gone: Vec<String> =
         paths.iter().filter(|(_, path)| !is_there(path)).map(|(at, path)| format!("line {at}: {path}")).collect();
     assert!(gone.is_empty(), "docs/ARCHITECTURE.md names what is not there:\n{}", gone.join("\n"));
+}
+
+#[test]
+fn rooms_import_what_the_map_says() {
+    let text = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    let table = text.split("\n## Rooms\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let mut said = BTreeMap::new();
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
+        let imports = if cells[3] == "any" { BTreeSet::from(["*".to_owned()]) } else { names(cells[3]) };
+        said.extend(names(cells[1]).into_iter().map(|room| (room, imports.clone())));
+    }
+    let rules = MAY_IMPORT.iter().filter(|(room, _)| *room != "lib").map(|(room, imports)| {
+        ((*room).to_owned(), imports.iter().map(|import| (*import).to_owned()).collect::<BTreeSet<_>>())
+    });
+    assert_eq!(said, rules.collect::<BTreeMap<_, _>>());
 }
 
 #[test]

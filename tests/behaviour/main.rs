@@ -23,6 +23,7 @@ mod floods;
 mod forms;
 mod h2;
 mod http;
+mod inferred;
 mod keys;
 mod lifecycle;
 mod load;
@@ -47,7 +48,6 @@ mod rollups_closing;
 mod rollups_kept;
 mod rollups_real;
 mod schema;
-mod seen;
 mod start;
 mod tiers;
 mod timescale;
@@ -113,7 +113,7 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("correlations", correlations_late::TESTS),
         ("correlations", correlations_rules::TESTS),
         ("correlations", correlations_kept::TESTS),
-        ("seen", seen::TESTS),
+        ("inferred", inferred::TESTS),
         ("http", http::TESTS),
         ("abuse", abuse::TESTS),
         ("floods", floods::TESTS),

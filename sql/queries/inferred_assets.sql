@@ -1,4 +1,4 @@
--- Assets of the events of the tenant $1 from $2 up to $3, after the asset $4: the next $7 ($5 and $6 are for seen_series.sql). Only
+-- Assets of the events of the tenant $1 from $2 up to $3, after the asset $4: the next $7 ($5 and $6 are for inferred_series.sql). Only
 -- what widens is written, in the order of the key. Returns how many there were, how many were written, and the last.
 WITH seen AS MATERIALIZED (
     SELECT asset_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen

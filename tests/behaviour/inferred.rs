@@ -3,13 +3,17 @@
 use jiff::Timestamp;
 
 use crate::derived::{again, hours_ago, settled, time};
-use crate::env::{Env, Test, TestResult};
+use crate::env::{Env, Test, TestResult, until};
 use crate::postgres::Sql;
 use crate::samples::event_with;
 use crate::tests;
 
-pub const TESTS: &[Test] =
-    tests!(assets_are_seen_from_first_to_last, series_are_in_the_catalog, more_assets_than_one_transaction_notes,);
+pub const TESTS: &[Test] = tests!(
+    assets_are_seen_from_first_to_last,
+    series_are_in_the_catalog,
+    more_assets_than_one_transaction_notes,
+    what_was_inferred_can_be_rebuilt,
+);
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
@@ -55,6 +59,51 @@ fn assets_are_seen_from_first_to_last(env: &Env) -> TestResult {
     settled(&sql);
     expected.iter_mut().find(|row| row.0 == tenant && row.1 == "b").unwrap().4 = at(start - 86_400);
     assert_eq!(assets(&sql), expected);
+    Ok(())
+}
+
+fn what_was_inferred_can_be_rebuilt(env: &Env) -> TestResult {
+    let mut tidegate = env.serve();
+    let sql = env.sql();
+    let start = hours_ago(50);
+    // Two days back, now, and ahead: a chunk each.
+    for at_s in [start, start + 3600, hours_ago(0), hours_ago(-30)] {
+        let at = time(at_s * 1000);
+        tidegate.client.events(event_with(1, &format!(r#""asset_id":"e{at_s}","timestamp":"{at}""#))).accepted(1, 0);
+        let metric =
+            format!(r#"{{"timestamp":"{at}","asset_id":"m{at_s}","metric_type":"gauge","metric_name":"x","value":1}}"#);
+        tidegate.client.metrics(metric).accepted(1, 0);
+    }
+    let noted = "SELECT count(*) FROM asset_metadata";
+    // Those ahead and of this minute are due a minute after they came.
+    sql.run("UPDATE touched_minutes SET since = since - INTERVAL '2 minutes'");
+    let series = "SELECT concat_ws(' ', c.*) FROM metric_catalog c ORDER BY 1";
+    until("all assets are seen", || {
+        sql.run("UPDATE touched_minutes SET since = since - INTERVAL '2 minutes'");
+        (sql.one::<i64>(noted) == 8).then_some(())
+    });
+    let before = (assets(&sql), sql.column::<String>(series));
+    assert_eq!(before.1.len(), 4);
+    // Beside a running server, and without one.
+    for is_running in [true, false] {
+        sql.run("DELETE FROM asset_metadata; DELETE FROM metric_catalog");
+        for table in ["assets", "series"] {
+            let rebuilt = env.cli(&["rebuild", table, "--json"]);
+            assert!(rebuilt.stderr.contains(" chunks, "), "{rebuilt:?}");
+            assert_eq!(rebuilt.json()["minutes"], 4);
+        }
+        assert_eq!((assets(&sql), sql.column::<String>(series)), before);
+        // What is there already stays as it is, also where its rows are gone.
+        sql.run("UPDATE asset_metadata SET first_seen = first_seen - INTERVAL '1 year'");
+        let wider = assets(&sql);
+        assert_eq!(env.cli(&["rebuild", "assets"]).code, Some(0));
+        assert_eq!(assets(&sql), wider);
+        if is_running {
+            tidegate.stop();
+        }
+    }
+    let unknown = env.cli(&["rebuild", "nothing"]);
+    assert!(unknown.code == Some(2) && unknown.stderr.contains("assets, series"), "{unknown:?}");
     Ok(())
 }
 

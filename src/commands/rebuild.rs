@@ -1,0 +1,56 @@
+//! `tidegate rebuild`.
+
+use clap::builder::PossibleValuesParser;
+use serde_json::json;
+
+use super::database::up_to_date;
+use super::output::{Exit, failed, print, print_json};
+use crate::app::owner_client;
+use crate::config::Config;
+use crate::inferred::{self, Rebuilt};
+use crate::storage::{Location, StorageError, Store, standing_layout};
+
+/// Compute an inferred table again from the rows that are stored, beside a running `serve` too
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// `assets` from events, or `series` and their assets from metrics
+    #[arg(value_parser = PossibleValuesParser::new(inferred::names()))]
+    table: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(config: &Config, args: Args) -> Exit {
+    match rebuild(config, &args).await {
+        Ok(Rebuilt { chunks, minutes, .. }) if args.json => {
+            print_json(&json!({"table": args.table, "chunks": chunks, "minutes": minutes}));
+            Exit::Ok
+        }
+        Ok(Rebuilt { chunks, minutes, .. }) => {
+            print(format!("{}: rebuilt from {minutes} minutes of {chunks} days or chunks\n", args.table).as_bytes());
+            Exit::Ok
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+async fn rebuild(config: &Config, args: &Args) -> Result<Rebuilt, StorageError> {
+    let location = Location::find(config).await?;
+    let run = async {
+        let client = owner_client(&location).await?;
+        up_to_date(&client, &location, config).await?;
+        let layout = standing_layout(&client).await?;
+        let layout = layout.ok_or_else(|| StorageError::not_ready("the schema is not installed"))?;
+        let owner = location.owner_pool()?;
+        let store = Store::new(layout, &owner, config.chunk_interval);
+        // To standard error, so that what is printed last can be read by a program.
+        let progress = |at: Rebuilt| eprintln!("{} of {} chunks, {} minutes", at.chunks_done, at.chunks, at.minutes);
+        let rebuilt = inferred::rebuild(&store, &owner, &args.table, progress).await;
+        owner.close();
+        rebuilt
+    };
+    let rebuilt = run.await;
+    location.close().await?;
+    rebuilt
+}
