@@ -162,22 +162,6 @@ fn every_key_is_taken_in_every_layer() {
 }
 
 #[test]
-fn every_key_is_documented_with_its_variable_and_default() {
-    let page = include_str!("../../docs/CONFIGURATION.md");
-    let rows: Vec<Vec<&str>> = page
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-        .map(|line| line.split('|').map(|cell| cell.trim().trim_matches('`')).collect())
-        .collect();
-    for key in KEYS.iter() {
-        let row = rows.iter().find(|row| row[1] == key.path).unwrap_or_else(|| panic!("{} has no row", key.path));
-        assert_eq!(row[3], key.variable());
-        // Without a default the page says in words what holds.
-        assert!(key.default.is_none_or(|default| default == row[2]), "{}: {}", key.path, row[2]);
-    }
-}
-
-#[test]
 fn what_would_lead_to_another_database_is_refused() {
     let set = |name: &str| Layers::new().environment([(name.to_owned(), "postgres://h/d".to_owned())].into_iter());
     assert!(set("TIDEGATE_DATABSE_URL").unwrap_err().to_string().contains("did you mean TIDEGATE_DATABASE_URL"));

@@ -24,7 +24,6 @@ use crate::model::Kind;
 use crate::rollup::floors;
 use crate::storage::{StorageError, Store};
 
-/// Finds anomalies.
 pub struct Anomalies(Worker<Hours>);
 
 impl Anomalies {

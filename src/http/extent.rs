@@ -37,7 +37,6 @@ const EXTENSION_BYTES_MAX: u16 = 8192;
 const TRAILER: Line = Line::Trailer { is_empty: true, returned: false };
 
 impl Extent {
-    /// So many bytes.
     pub const fn fixed(bytes: u64) -> Self {
         Self { fixed: bytes, line: None }
     }

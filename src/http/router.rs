@@ -165,7 +165,6 @@ mod tests {
 
     use super::*;
     use crate::http::operation::OPENAPI;
-    use crate::model::Level;
     use crate::protocols::{Native, Protocol};
 
     fn found(method: &Method, path: &str) -> Option<(&'static str, String)> {
@@ -241,34 +240,6 @@ mod tests {
             );
         }
         assert_eq!(described.into_keys().collect::<Vec<_>>(), []);
-    }
-
-    /// Wherever the description lists levels of metrics it lists all that there are.
-    #[test]
-    fn levels_are_described_as_they_are() {
-        fn lists<'a>(value: &'a Value, into: &mut Vec<Vec<&'a str>>) {
-            match value {
-                Value::Object(members) => {
-                    if let Some(Value::Array(items)) = members.get("enum") {
-                        into.push(items.iter().filter_map(Value::as_str).collect());
-                    }
-                    members.values().for_each(|member| lists(member, into));
-                }
-                Value::Array(items) => items.iter().for_each(|item| lists(item, into)),
-                _ => {}
-            }
-        }
-        let document: Value = serde_json::from_str(OPENAPI).expect("openapi.json is JSON");
-        let mut all = Vec::new();
-        lists(&document, &mut all);
-        let levels: Vec<&str> = Level::of_metrics().filter_map(|level| level.resolution).collect();
-        let mut of_levels = 0;
-        for list in all.into_iter().filter(|list| list.iter().any(|item| levels.contains(item))) {
-            let listed: Vec<&str> = list.iter().copied().filter(|item| !["raw", "auto"].contains(item)).collect();
-            assert_eq!(listed, levels, "{list:?}");
-            of_levels += 1;
-        }
-        assert_eq!(of_levels, 4, "the bucket of counts, the resolution asked for, the one of a series, the one chosen");
     }
 
     /// A media type that is taken is described, one that is described is taken, and those that mean the same are the same.

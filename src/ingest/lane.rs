@@ -99,7 +99,6 @@ impl Lane {
         self.work.notify_one();
     }
 
-    /// Submissions that wait.
     pub fn waiting(&self) -> usize {
         self.state.lock().expect("no code panics while holding it").queues.len()
     }

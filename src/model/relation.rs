@@ -10,7 +10,6 @@ use crate::limits::{FUTURE_DAYS_MAX, RAW_EXPIRY_GRACE};
 pub enum Relation {
     /// What was sent: `events` or `metrics`.
     Raw(Kind),
-    /// Pairs of events.
     Correlations,
     Rollup(&'static Level),
 }

@@ -40,7 +40,6 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// As configured.
     pub fn new(retention: &RetentionConfig, rollups: &RollupsConfig) -> Self {
         let for_ever = |level| retention.rollups.of(level).unwrap_or(Duration::MAX);
         Self {

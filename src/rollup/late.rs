@@ -22,7 +22,6 @@ const GAP_BUCKETS: i64 = 32;
 /// Longest stretch of a tenant that is read together, in buckets.
 const STRETCH_BUCKETS: i64 = 1440;
 
-/// Recomputes late buckets.
 pub struct Late {
     store: Store,
     retention: RetentionConfig,

@@ -17,7 +17,6 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(30);
 /// Between two looks at how far the rollups are behind.
 const LAG_EVERY: Duration = Duration::from_secs(5);
 
-/// Keeps the rollups.
 pub struct Rollups {
     store: Store,
     retention: RetentionConfig,

@@ -1,7 +1,12 @@
-//! What the pages name is there: modules and items of `docs/ARCHITECTURE.md`, paths of the tree in every page.
+//! What the pages and the API's description name is there, and what is there they name: modules and items, paths, keys of the
+//! configuration, levels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+
+use serde_json::Value;
+use tidegate::config::KEYS;
+use tidegate::model::Level;
 
 use crate::MAY_IMPORT;
 use crate::source::{files, root};
@@ -92,6 +97,50 @@ fn files_that_pages_name_are_there() {
         }
     }
     assert!(gone.is_empty(), "{}", gone.join("\n"));
+}
+
+/// Wherever the description lists levels of metrics it lists all that there are.
+#[test]
+fn levels_are_described_as_they_are() {
+    fn lists<'a>(value: &'a Value, into: &mut Vec<Vec<&'a str>>) {
+        match value {
+            Value::Object(members) => {
+                if let Some(Value::Array(items)) = members.get("enum") {
+                    into.push(items.iter().filter_map(Value::as_str).collect());
+                }
+                members.values().for_each(|member| lists(member, into));
+            }
+            Value::Array(items) => items.iter().for_each(|item| lists(item, into)),
+            _ => {}
+        }
+    }
+    let document: Value = serde_json::from_str(include_str!("../../src/http/openapi.json")).unwrap();
+    let mut all = Vec::new();
+    lists(&document, &mut all);
+    let levels: Vec<&str> = Level::of_metrics().filter_map(|level| level.resolution).collect();
+    let mut of_levels = 0;
+    for list in all.into_iter().filter(|list| list.iter().any(|item| levels.contains(item))) {
+        let listed: Vec<&str> = list.iter().copied().filter(|item| !["raw", "auto"].contains(item)).collect();
+        assert_eq!(listed, levels, "{list:?}");
+        of_levels += 1;
+    }
+    assert_eq!(of_levels, 4, "the bucket of counts, the resolution asked for, the one of a series, the one chosen");
+}
+
+#[test]
+fn every_key_is_documented_with_its_variable_and_default() {
+    let page = include_str!("../../docs/CONFIGURATION.md");
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.split('|').map(|cell| cell.trim().trim_matches('`')).collect())
+        .collect();
+    for key in KEYS.iter() {
+        let row = rows.iter().find(|row| row[1] == key.path).unwrap_or_else(|| panic!("{} has no row", key.path));
+        assert_eq!(row[3], key.variable());
+        // Without a default the page says in words what holds.
+        assert!(key.default.is_none_or(|default| default == row[2]), "{}: {}", key.path, row[2]);
+    }
 }
 
 #[test]

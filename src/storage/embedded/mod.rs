@@ -16,8 +16,6 @@ mod logs;
 mod provision;
 mod server;
 mod settings;
-#[cfg(test)]
-mod tests;
 
 pub use cluster::has_cluster;
 pub use config::{DATABASE, EmbeddedConfig, OWNER, READER, WRITER};

@@ -4,7 +4,6 @@
 
 mod codec;
 mod damage;
-mod disk;
 mod model;
 mod rng;
 mod sim;

@@ -11,7 +11,7 @@ use tokio_postgres::{Client, NoTls};
 use std::path::Path;
 use std::time::Duration;
 
-use super::*;
+use tidegate::storage::embedded::{DATABASE, EmbeddedConfig, EmbeddedServer, OWNER, READER, WRITER, locate_running};
 
 /// A directory that the server's account can reach, also when the tests run as root.
 fn temp_dir() -> TempDir {

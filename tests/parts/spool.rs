@@ -7,10 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::codec::received;
-use crate::ingest::spool::{
-    AppendError, Disk, KeepError, Meta, Spool, SpoolError, SpoolPlace, SpooledRequest, Stats, Totals,
+use tidegate::ingest::Received;
+use tidegate::ingest::spool::{
+    AppendError, Disk, Entry, KeepError, Meta, Spool, SpoolError, SpoolPlace, SpooledRequest, Stats, Totals,
 };
+use tidegate::model::Kind;
+use tidegate::wire::item::BodyForm;
 
 fn config(dir: &Path) -> SpoolPlace {
     SpoolPlace { dir: dir.join("data/spool"), max_bytes: 1 << 20, segment_bytes: 4096 }
@@ -32,6 +34,22 @@ fn request(tenant_id: &str, body: &'static str) -> SpooledRequest {
         accepted: 2,
         rejected: 1,
         attempt: None,
+    }
+}
+
+/// A request as it comes in.
+fn received(tenant_id: &str, body: &'static str) -> Received {
+    Received {
+        tenant_id: tenant_id.into(),
+        api_key_id: Uuid::now_v7(),
+        keep_days: None,
+        receipt: Uuid::now_v7(),
+        received_at_us: 1,
+        route: "/v1/events".into(),
+        kind: Kind::Events,
+        form: BodyForm::Json,
+        defaults: Default::default(),
+        body: Bytes::from_static(body.as_bytes()),
     }
 }
 
@@ -57,7 +75,7 @@ async fn what_is_appended_is_drained_in_order_across_a_restart() {
     assert_eq!((undrained.records, undrained.items), (200, 600));
     assert!(segments > 1);
 
-    let text = |entry: &crate::ingest::spool::Entry| String::from_utf8(entry.payload.to_vec()).unwrap();
+    let text = |entry: &Entry| String::from_utf8(entry.payload.to_vec()).unwrap();
     let mut read = Vec::new();
     while read.len() < 120 {
         read.extend(spool.next(1000).await.iter().map(|entry| (entry.sequence, text(entry))));
