@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, Version};
 use uuid::Uuid;
 
@@ -60,6 +60,8 @@ fn finish(answered: Answered, method: &'static str, request_id: HeaderValue, ela
     .increment(1);
     metrics::histogram!("tidegate_http_request_seconds", "route" => route).record(elapsed.as_secs_f64());
     response.headers_mut().insert(REQUEST_ID, request_id);
+    // A cache on the way that does not know X-API-Key would give one tenant's answer to another.
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

@@ -129,6 +129,9 @@ fn find(method: &Method, path: &str, headers: &HeaderMap) -> Result<(&'static Ta
     let Some(target) = takers().find(|target| target.speaks(headers)).or_else(|| takers().next_back()) else {
         let mut allow: Vec<&str> = found.value.iter().map(|target| target.method.as_str()).collect();
         allow.dedup();
+        if allow.contains(&"GET") {
+            allow.push("HEAD");
+        }
         return Err(Problem::method_not_allowed(allow.join(", ")));
     };
     Ok((target, Segments::decode(found.params.iter())?))
@@ -209,8 +212,8 @@ mod tests {
             let answer = problem.answer();
             answer.headers()["allow"].to_str().expect("ASCII").to_owned()
         };
-        assert_eq!(allow("/v1/events"), "POST, GET");
-        assert_eq!(allow("/v1/events/counts"), "GET");
+        assert_eq!(allow("/v1/events"), "POST, GET, HEAD");
+        assert_eq!(allow("/v1/events/counts"), "GET, HEAD");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_postgres::{Client, Config as PgConfig};
 
 use super::connect::{Warnings, connect_to};
-use super::{Layout, StorageError};
+use super::{Layout, StorageError, standing_layout};
 use crate::config::{DatabaseConfig, EngineChoice};
 use crate::limits::POSTGRES_MAJOR_MIN;
 
@@ -35,6 +35,15 @@ pub async fn detect(url: &PgConfig, config: &DatabaseConfig) -> Result<Detected,
     }
     if config.engine == EngineChoice::Postgres {
         return native("engine = postgres is configured".into());
+    }
+    // A database that was made without it goes on so, and the extension is not made for nothing: a server that is started with
+    // engine = postgres does not load it, and then refuses what touches it.
+    if standing_layout(&client).await?.is_some_and(|layout| !layout.has_hypertables()) {
+        let layout = match config.engine {
+            EngineChoice::Auto | EngineChoice::Postgres => Layout::Native,
+            EngineChoice::Timescale => Layout::of_hypertables(config.storage_profile),
+        };
+        return Ok(Detected { layout, reason: "this database was made without TimescaleDB".into() });
     }
     let no = |why: String| match config.engine {
         EngineChoice::Timescale => Err(StorageError::not_ready(format!("engine = timescale is configured, but {why}"))),

@@ -1,12 +1,13 @@
 //! Installing the schema: roles, migrations, what the layout needs; and the proof that the write path works.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::{Client, Config as PgConfig};
 
 use super::connect::{Role, Warnings, connect_to, session_sql};
 use super::detect::{Detected, detect};
-use super::{Layout, StorageError, migrations};
+use super::{Layout, StorageError, migrations, standing_layout};
 use crate::config::{Config, EngineChoice};
 use crate::model::Kind;
 
@@ -21,19 +22,38 @@ pub struct Installed {
 }
 
 /// All installers of all nodes take turns under this advisory lock.
-const INSTALL_LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('tidegate.install', 0))";
+const INSTALL_LOCK: &str = "SELECT pg_try_advisory_lock(hashtextextended('tidegate.install', 0))";
 const INSTALL_UNLOCK: &str = "SELECT pg_advisory_unlock(hashtextextended('tidegate.install', 0))";
+
+const TRY_EVERY: Duration = Duration::from_millis(100);
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// Creates or updates everything in the database: roles, schema, migrations, policies. Safe from several nodes at once.
 pub async fn install(url: &PgConfig, config: &Config) -> Result<Installed, StorageError> {
     let detected = detect(url, &config.database).await?;
     let (client, _task) = connect_to(url, Arc::new(Warnings::default())).await?;
     client.batch_execute("SET client_min_messages = 'warning'").await?;
-    client.execute(INSTALL_LOCK, &[]).await?;
+    lock(&client).await?;
     let installed = install_locked(&client, config, detected).await;
     // The lock also ends with the connection, so that a failure here costs nothing.
     let _ = client.execute(INSTALL_UNLOCK, &[]).await;
     installed
+}
+
+/// Waits for the installers' lock, and says who has it.
+async fn lock(client: &Client) -> Result<(), StorageError> {
+    let mut told = Instant::now();
+    while !client.query_one(INSTALL_LOCK, &[]).await?.get::<_, bool>(0) {
+        if told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            let holder = include_str!("../../sql/queries/install_lock_holder.sql");
+            let holder = client.query_opt(holder, &[]).await?.map(|row| (row.get(0), row.get(1)));
+            let (pid, application): (i32, String) = holder.unwrap_or_default();
+            tracing::warn!(pid, application, "waiting for another session that installs or migrates the schema");
+        }
+        tokio::time::sleep(TRY_EVERY).await;
+    }
+    Ok(())
 }
 
 async fn install_locked(client: &Client, config: &Config, detected: Detected) -> Result<Installed, StorageError> {
@@ -87,21 +107,6 @@ async fn ensure_roles(client: &Client) -> Result<(), StorageError> {
         client.batch_execute(&format!("GRANT CREATE, TEMPORARY ON DATABASE {database} TO tidegate_owner")).await?;
     }
     Ok(())
-}
-
-/// How the database is laid out, by its own record; None before the first installation. Reads only.
-pub async fn standing_layout(client: &Client) -> Result<Option<Layout>, StorageError> {
-    let there: bool = client.query_one("SELECT to_regclass('tidegate.installation') IS NOT NULL", &[]).await?.get(0);
-    if !there {
-        return Ok(None);
-    }
-    let Some(row) = client.query_opt("SELECT engine, storage_profile FROM tidegate.installation", &[]).await? else {
-        return Ok(None);
-    };
-    let (engine, profile): (&str, &str) = (row.get(0), row.get(1));
-    let unknown =
-        || StorageError::not_ready(format!("this version knows no layout {engine}/{profile}: run a newer one"));
-    Layout::recorded(engine, profile).map(Some).ok_or_else(unknown)
 }
 
 /// The first installation decides; a later configuration that contradicts it is refused, since data would be lost from

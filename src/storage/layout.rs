@@ -93,6 +93,21 @@ impl Layout {
     }
 }
 
+/// How the database is laid out, by its own record; None before the first installation. Reads only.
+pub async fn standing_layout(client: &Client) -> Result<Option<Layout>, StorageError> {
+    let there: bool = client.query_one("SELECT to_regclass('tidegate.installation') IS NOT NULL", &[]).await?.get(0);
+    if !there {
+        return Ok(None);
+    }
+    let Some(row) = client.query_opt("SELECT engine, storage_profile FROM tidegate.installation", &[]).await? else {
+        return Ok(None);
+    };
+    let (engine, profile): (&str, &str) = (row.get(0), row.get(1));
+    let unknown =
+        || StorageError::not_ready(format!("this version knows no layout {engine}/{profile}: run a newer one"));
+    Layout::recorded(engine, profile).map(Some).ok_or_else(unknown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

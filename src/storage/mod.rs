@@ -24,6 +24,6 @@ pub use connect::{Role, Warnings, connect_to, session_sql};
 pub use database::{Database, Location};
 pub use detect::{Detected, detect};
 pub use errors::{Fate, StorageError};
-pub use install::{Installed, install, prove_direct_compress, standing_layout};
-pub use layout::Layout;
+pub use install::{Installed, install, prove_direct_compress};
+pub use layout::{Layout, standing_layout};
 pub use store::Store;

@@ -136,6 +136,9 @@ impl Partitions {
     }
 
     async fn drop_expired(&self, client: &Client, oldest_us: i64) -> Result<usize, StorageError> {
+        // One that somebody's view holds does not keep the others; it is tried again in every run. A detach that fails does:
+        // one that is pending refuses the next.
+        let mut failed = None;
         // What an interrupted run left: a detach to be finished, or a detached table to be dropped.
         let leftover = include_str!("../../sql/queries/partitions_leftover.sql");
         for row in client.query(leftover, &[&self.table(), &EXPIRED]).await? {
@@ -145,7 +148,9 @@ impl Partitions {
                     .batch_execute(&format!("ALTER TABLE tidegate.{} DETACH PARTITION {table} FINALIZE", self.table()))
                     .await?;
             }
-            client.batch_execute(&format!("DROP TABLE {table}")).await?;
+            if let Err(error) = client.batch_execute(&format!("DROP TABLE {table}")).await {
+                failed.get_or_insert(StorageError::from(error).doing(&format!("dropping {table}")));
+            }
         }
         let mut dropped = 0;
         for row in client.query(LIST, &[&qualified(self.table())]).await? {
@@ -158,11 +163,17 @@ impl Partitions {
             client
                 .batch_execute(&format!("ALTER TABLE tidegate.{} DETACH PARTITION {table} CONCURRENTLY", self.table()))
                 .await?;
-            client.batch_execute(&format!("DROP TABLE {table}")).await?;
-            tracing::info!(table, "expired partition dropped");
-            dropped += 1;
+            match client.batch_execute(&format!("DROP TABLE {table}")).await {
+                Ok(()) => {
+                    tracing::info!(table, "expired partition dropped");
+                    dropped += 1;
+                }
+                Err(error) => {
+                    failed.get_or_insert(StorageError::from(error).doing(&format!("dropping {table}")));
+                }
+            }
         }
-        Ok(dropped)
+        failed.map_or(Ok(dropped), Err)
     }
 }
 

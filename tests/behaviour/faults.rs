@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use tidegate::storage::embedded::{OWNER, locate_running};
 
 use crate::books::Books;
-use crate::env::{Env, Test, TestResult, until};
+use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::postgres::Sql;
 use crate::process::{Tidegate, pid_in};
 use crate::proxy::{Cut, Proxy};
@@ -27,6 +27,7 @@ pub const TESTS: &[Test] = tests!(
     idle_connections_when_stopping,
     a_second_signal_stops_at_once,
     one_data_directory_one_process,
+    a_command_without_the_setting_leaves_the_engine,
 );
 
 fn data_dir(env: &Env) -> PathBuf {
@@ -232,6 +233,21 @@ fn one_data_directory_one_process(env: &Env) -> TestResult {
         crate::process::Finished::run(env, &[], &["orgs", "list", "--json", "--data-dir", dir.to_str().unwrap()]);
     assert_eq!(listed.json()[0]["tenant_id"], "default");
     tidegate.client.events(event(1)).accepted(1, 0);
+    assert_eq!(tidegate.stop(), Some(0));
+    Ok(())
+}
+
+/// It starts the server with what there is on the machine, which must not make another database of it.
+fn a_command_without_the_setting_leaves_the_engine(env: &Env) -> TestResult {
+    assert_eq!(serve_embedded(env).stop(), Some(0));
+    let dir = data_dir(env);
+    let listed =
+        crate::process::Finished::run(env, &[], &["orgs", "list", "--json", "--data-dir", dir.to_str().unwrap()]);
+    assert_eq!(listed.json()[0]["tenant_id"], "default");
+    let mut tidegate = serve_embedded(env);
+    tidegate.client.events(event(1)).accepted(1, 0);
+    let extensions = "SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'";
+    assert_eq!(embedded_sql(env).one::<i64>(extensions), i64::from(env.engine == Engine::Timescale));
     assert_eq!(tidegate.stop(), Some(0));
     Ok(())
 }

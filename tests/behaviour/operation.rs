@@ -111,13 +111,15 @@ fn unknown_paths_and_methods(env: &Env) -> TestResult {
     for path in ["/v1", "/v1/event", "/v1/events/", "/v1/events/a/b", "/nothing", "/v1/events/%ff", "/healthz/"] {
         tidegate.client.get(path).problem(404, "not_found");
     }
-    for (method, path, allow) in
-        [("DELETE", "/v1/events", "POST, GET"), ("PUT", "/healthz", "GET"), ("POST", "/v1/dead-letters", "GET")]
-    {
+    for (method, path, allow) in [
+        ("DELETE", "/v1/events", "POST, GET, HEAD"),
+        ("PUT", "/healthz", "GET, HEAD"),
+        ("POST", "/v1/dead-letters", "GET, HEAD"),
+    ] {
         let refused =
             tidegate.client.send(method, path, &[("content-length", "0")][..usize::from(method != "POST")], b"")?;
         refused.problem(405, "method_not_allowed");
-        assert_eq!(refused.header("allow"), allow);
+        assert_eq!((refused.header("allow"), refused.header("cache-control")), (allow, "no-store"));
     }
     Ok(())
 }

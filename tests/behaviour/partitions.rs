@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = tests!(postgres:
     made_by_several_requests_at_once,
     leftovers_are_cleared,
     what_an_operator_detached_stays,
+    one_that_cannot_be_dropped_does_not_keep_the_others,
 );
 
 /// Names of the partitions, oldest first.
@@ -156,6 +157,27 @@ fn leftovers_are_cleared(env: &Env) -> TestResult {
         sql.one::<bool>(&gone).then_some(())
     });
     killing.join().unwrap();
+    Ok(())
+}
+
+fn one_that_cannot_be_dropped_does_not_keep_the_others(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let days = [-100, -80];
+    let items = days.iter().map(|day| event_with(0, &format!(r#""timestamp":"{}""#, hours_from_now(day * 24))));
+    tidegate.client.events(array(items)).accepted(2, 0);
+    drop(tidegate);
+    let sql = env.sql();
+    sql.alter(&format!("CREATE VIEW held AS SELECT * FROM {}", of_day(-100)));
+    let run = || env.cli(&["lifecycle", "run", "--set", "retention.events=10d"]);
+    let gone = |day| sql.one::<bool>(&format!("SELECT to_regclass('tidegate.{}') IS NULL", of_day(day)));
+    for _ in 0..2 {
+        let finished = run();
+        assert!(finished.code == Some(1) && finished.stderr.contains(&of_day(-100)), "{finished:?}");
+        assert_eq!((gone(-100), gone(-80)), (false, true));
+    }
+    sql.alter("DROP VIEW held");
+    assert_eq!(run().code, Some(0));
+    assert!(gone(-100));
     Ok(())
 }
 

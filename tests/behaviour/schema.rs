@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = tests!(
     a_newer_database_is_refused,
     every_level_is_in_the_database,
     four_at_once_on_an_empty_database,
+    a_start_says_whom_it_waits_for,
     a_migration_lets_others_go_first,
     a_user_without_rights_is_told_what_to_do,
     the_contract_with_readers,
@@ -75,6 +76,27 @@ fn a_newer_database_is_refused(env: &Env) -> TestResult {
     let finished = env.serve_fails(&[]);
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(finished.stderr.contains("migration 9999"), "{finished:?}");
+    Ok(())
+}
+
+fn a_start_says_whom_it_waits_for(env: &Env) -> TestResult {
+    let holder = env.sql();
+    holder.run("SET application_name = 'somebody'; SELECT pg_advisory_lock(hashtextextended('tidegate.install', 0))");
+    let pid: i32 = holder.one("SELECT pg_backend_pid()");
+    std::thread::scope(|scope| {
+        let other = env.sql();
+        scope.spawn(move || {
+            // Longer than it waits in silence.
+            let asked = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
+                         AND query LIKE '%pg_try_advisory_lock%tidegate.install%' AND pid <> pg_backend_pid() \
+                         AND now() - backend_start > INTERVAL '7 seconds')";
+            until("the start has waited", || other.one::<bool>(asked).then_some(()));
+            drop(holder);
+        });
+        let finished = env.cli(&["migrate"]);
+        let said = format!("pid={pid} application=\"somebody\"");
+        assert!(finished.code == Some(0) && finished.stderr.contains(&said), "{finished:?}");
+    });
     Ok(())
 }
 

@@ -106,6 +106,11 @@ async fn timescaledb_extension(running: &Running) -> Result<(), tokio_postgres::
     match connect(running, DATABASE).await?.batch_execute("ALTER EXTENSION timescaledb UPDATE").await {
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_OBJECT) => {
             let client = connect(running, DATABASE).await?;
+            // One that was made without it stays so: a start with engine = postgres does not load the library.
+            let made = client.query_one("SELECT to_regclass('tidegate.installation') IS NOT NULL", &[]).await?;
+            if made.get(0) {
+                return Ok(());
+            }
             client.batch_execute("CREATE EXTENSION IF NOT EXISTS timescaledb SCHEMA public").await
         }
         done => done,
