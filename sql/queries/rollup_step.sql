@@ -1,5 +1,5 @@
 -- What of level $1 is to be closed next: where it was, from and to. Buckets close $2 seconds after their end. What the level
--- keeps no longer ($3 seconds; null: for ever) is passed over, and at most $4 seconds are closed at once.
+-- keeps no longer ($3 seconds; null: forever) is passed over, and at most $4 seconds are closed at once.
 SELECT closed_until, next.from_at,
        least(date_bin(width, now() - make_interval(secs => $2::float8), epoch.at),
              date_bin(width, next.from_at + make_interval(secs => $4::float8), epoch.at)) AS to_at

@@ -132,7 +132,7 @@ fn show(status: &LifecycleStatus) {
                 relation.compression_ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.1}")),
                 time(relation.oldest),
                 time(relation.newest),
-                days(relation.keep_s, "for ever"),
+                days(relation.keep_s, "forever"),
                 days(relation.compress_after_s, "-"),
             ]
         }),

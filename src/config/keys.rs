@@ -40,7 +40,7 @@ fn of_levels() -> Vec<ConfigKey> {
         }
     }
     for key in keys.iter_mut().filter(|key| key.default.is_none()) {
-        key.help = format!("{}; unset: for ever", key.help).into();
+        key.help = format!("{}; unset: forever", key.help).into();
     }
     keys
 }

@@ -104,7 +104,7 @@ pub struct RetentionConfig {
     /// Raw metrics; a day before, the oldest timestamp accepted.
     pub metrics: Duration,
     /// Buckets of the rollups.
-    /// None: for ever.
+    /// None: forever.
     pub rollups: PerLevel<Option<Duration>>,
     pub correlations: Duration,
     /// Idempotency keys and receipts.
@@ -122,7 +122,7 @@ pub struct CompressAfterConfig {
 pub type RollupsConfig = PerLevel<bool>;
 
 impl RetentionConfig {
-    /// How long a chunk of a relation is kept, counted from its end; None: for ever.
+    /// How long a chunk of a relation is kept, counted from its end; None: forever.
     pub fn of(&self, relation: Relation) -> Option<Duration> {
         match relation {
             Relation::Raw(kind) => Some(self.raw(kind)),

@@ -56,7 +56,7 @@ impl AsyncWrite for Wire {
         let written = self.stream.as_mut().poll_write(cx, bytes);
         match written {
             Poll::Pending => return self.stall(cx),
-            // All of it is on its way; a part of it buys time for the rest, so that a trickle does not go on for ever.
+            // All of it is on its way; a part of it buys time for the rest, so that a trickle does not go on forever.
             Poll::Ready(Ok(taken)) if taken == bytes.len() => self.stalled.clear(),
             Poll::Ready(Ok(taken)) => self.stalled.extend(answer_time(taken)),
             Poll::Ready(Err(_)) => {}

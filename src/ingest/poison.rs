@@ -36,7 +36,7 @@ pub async fn cut_out(
         }
     };
     if refused.is_empty() {
-        // Together they fail, alone each goes in: nothing to cut out, and no reason to try for ever.
+        // Together they fail, alone each goes in: nothing to cut out, and no reason to try forever.
         return Err(StorageError::fatal(format!("no single row explains the error: {error}")));
     }
     reject(batch, refused);

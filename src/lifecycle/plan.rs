@@ -81,7 +81,7 @@ impl ChunkPlan {
     }
 }
 
-/// In microseconds; what would not fit is for ever.
+/// In microseconds; what would not fit is forever.
 pub fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

@@ -47,7 +47,7 @@ pub struct RelationStatus {
     pub compression_ratio: Option<f64>,
     pub oldest: Option<Timestamp>,
     pub newest: Option<Timestamp>,
-    /// How long a chunk is kept after its end, in seconds; null: for ever.
+    /// How long a chunk is kept after its end, in seconds; null: forever.
     pub keep_s: Option<u64>,
     /// When it is compressed, in seconds after its end; null: never.
     pub compress_after_s: Option<u64>,

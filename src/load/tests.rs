@@ -174,7 +174,7 @@ async fn stopping_reports_what_was_done() {
 async fn what_is_not_answered_within_the_grace_is_abandoned() {
     let reached = Arc::new(Notify::new());
     let notify = reached.clone();
-    // Busy for ever, with a wait that no test sits out.
+    // Busy forever, with a wait that no test sits out.
     let server = Server::start(Box::new(move |_, _| {
         notify.notify_one();
         Some(problem(503, "draining", Some(3600)))

@@ -21,7 +21,7 @@ pub enum Content {
 
 #[derive(Debug, Clone, Copy)]
 pub enum Keep {
-    /// As the configuration says under `key`; without a default: for ever.
+    /// As the configuration says under `key`; without a default: forever.
     Configured {
         /// Several levels may share one.
         key: &'static str,

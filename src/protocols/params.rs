@@ -19,8 +19,8 @@ impl Params {
         let mut values = BTreeMap::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = decode(name)?;
-            if values.insert(name.clone(), decode(value)?).is_some() {
+            let name = decode(name, name)?;
+            if values.insert(name.clone(), decode(&name, value)?).is_some() {
                 return Err(invalid(&name, "is given twice; several values go comma separated into one"));
             }
         }
@@ -96,10 +96,11 @@ pub fn invalid(name: &str, what: &str) -> Problem {
     Problem::bad_request(ProblemCode::InvalidParameter, format!("query parameter `{shown}` {what}"))
 }
 
-fn decode(text: &str) -> Result<String, Problem> {
+/// A name or value; a refusal names the parameter `name`.
+fn decode(name: &str, text: &str) -> Result<String, Problem> {
     let text = text.replace('+', " ");
-    let decoded = percent_decode_str(&text).decode_utf8().map_err(|_| invalid(&text, "is not UTF-8"))?;
-    if decoded.contains('\0') { Err(invalid(&text, "holds a NUL")) } else { Ok(decoded.into_owned()) }
+    let decoded = percent_decode_str(&text).decode_utf8().map_err(|_| invalid(name, "is not UTF-8"))?;
+    if decoded.contains('\0') { Err(invalid(name, "holds a NUL")) } else { Ok(decoded.into_owned()) }
 }
 
 #[cfg(test)]

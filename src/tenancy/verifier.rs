@@ -147,7 +147,7 @@ impl Verifier {
             client.query_opt(&statement, &[&id]).await
         };
         let Ok(answer) = tokio::time::timeout(LOOKUP_TIMEOUT, ask).await else {
-            // A server that hangs keeps this connection busy for ever.
+            // A server that hangs keeps this connection busy forever.
             drop(deadpool_postgres::Object::take(client));
             return Err(StorageError::retryable("the database did not answer in time"));
         };

@@ -139,7 +139,7 @@ pub struct Sql {
 }
 
 impl Sql {
-    /// Connects; the schema is first on the search path, and nothing waits for ever.
+    /// Connects; the schema is first on the search path, and nothing waits forever.
     pub fn connect(url: &str) -> Self {
         let sql = Self::bare(url);
         sql.run("SET search_path = tidegate, public; SET statement_timeout = '60s'; SET TimeZone = 'UTC'");

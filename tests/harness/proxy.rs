@@ -227,7 +227,7 @@ fn hold(state: &State) {
     drop(state.release.wait_while(released, |released| *released < turn).unwrap());
 }
 
-/// Server to client; once muted, the next answer is read to its end and then kept back for ever.
+/// Server to client; once muted, the next answer is read to its end and then kept back forever.
 fn answers(mut server: &UnixStream, mut client: &TcpStream, muted: &AtomicBool, state: &State) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     let mut kept = Vec::new();
