@@ -6,6 +6,7 @@ use tokio_postgres::Client;
 use super::output::{Exit, failed, print_json};
 use crate::app::owner_client;
 use crate::config::Config;
+use crate::shutdown::Signals;
 use crate::storage::{Location, StorageError, install, migrations, standing_layout};
 
 /// Runs `work` with one connection of the owner, on a database whose schema is up to date, and prints what it returns:
@@ -16,18 +17,12 @@ pub async fn with_owner<T: Serialize>(
     work: impl AsyncFnOnce(&mut Client) -> Result<T, StorageError>,
     show: impl FnOnce(&T),
 ) -> Exit {
-    let run = async {
-        let location = Location::find(config).await?;
-        let result = async {
-            let mut client = owner_client(&location).await?;
-            up_to_date(&client, &location, config).await?;
-            work(&mut client).await
-        };
-        let result = result.await;
-        location.close().await?;
-        result
+    let run = async |location: &Location| {
+        let mut client = owner_client(location).await?;
+        up_to_date(&client, location, config).await?;
+        work(&mut client).await
     };
-    match run.await {
+    match with_location(Location::find(config), run).await {
         Ok(value) => {
             if json {
                 print_json(&value);
@@ -38,6 +33,23 @@ pub async fn with_owner<T: Serialize>(
         }
         Err(error) => failed(&error),
     }
+}
+
+/// Works on a database and closes it afterwards, also when a signal ends the work: a server that was started for the moment
+/// would go on without its owner.
+pub async fn with_location<T>(
+    find: impl Future<Output = Result<Location, StorageError>>,
+    work: impl AsyncFnOnce(&Location) -> Result<T, StorageError>,
+) -> Result<T, StorageError> {
+    let signals = Signals::listen();
+    let mut signals = signals.map_err(|error| StorageError::fatal(format!("no signals can be heard: {error}")))?;
+    let location = find.await?;
+    let result = tokio::select! {
+        result = work(&location) => result,
+        signal = signals.next() => Err(StorageError::fatal(format!("stopped by {signal}"))),
+    };
+    location.close().await?;
+    result
 }
 
 /// Installs the schema on an empty database; an older schema is left to `migrate` and `serve`, since a command that lists

@@ -12,6 +12,7 @@ use tokio_postgres::Client;
 
 use finding::{Finding, FindingState, bad, expect, ok};
 
+use super::database::with_location;
 use super::output::{Exit, print_json, print_table};
 use crate::app::owner_client;
 use crate::config::Config;
@@ -66,20 +67,17 @@ pub async fn run(config: &Config, Args { json }: Args) -> Exit {
 }
 
 async fn database(config: &Config) -> Result<Vec<Finding>, StorageError> {
-    let location = Location::find(config).await?;
-    let findings = async {
-        let client = owner_client(&location).await?;
+    let look = async |location: &Location| {
+        let client = owner_client(location).await?;
         let mut findings = server(&client).await?;
         findings.extend(settings(&client).await?);
         findings.push(clock(&client).await?);
-        findings.extend(schema(&client, &location, config).await?);
-        findings.extend(upkeep(&client, &location, config).await?);
+        findings.extend(schema(&client, location, config).await?);
+        findings.extend(upkeep(&client, location, config).await?);
         findings.push(roles(config));
         Ok(findings)
     };
-    let findings = findings.await;
-    location.close().await?;
-    findings
+    with_location(Location::find(config), look).await
 }
 
 async fn server(client: &Client) -> Result<Vec<Finding>, StorageError> {

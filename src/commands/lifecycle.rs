@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::database::{up_to_date, with_owner};
+use super::database::{up_to_date, with_location, with_owner};
 use super::output::{Exit, failed, print_json, print_table};
 use crate::app::owner_client;
 use crate::config::Config;
@@ -63,10 +63,9 @@ async fn layout_of(client: &tokio_postgres::Client) -> Result<Layout, StorageErr
 
 /// Runs the job until nothing is due any more that nobody else is at.
 async fn run_due(config: &Config) -> Result<BTreeMap<&'static str, u64>, StorageError> {
-    let location = Location::find(config).await?;
-    let run = async {
-        let client = owner_client(&location).await?;
-        up_to_date(&client, &location, config).await?;
+    let run = async |location: &Location| {
+        let client = owner_client(location).await?;
+        up_to_date(&client, location, config).await?;
         let owner = location.owner_pool()?;
         let store = Store::new(layout_of(&client).await?, &owner, config.chunk_interval);
         let mut sum: BTreeMap<&'static str, u64> = BTreeMap::new();
@@ -95,9 +94,7 @@ async fn run_due(config: &Config) -> Result<BTreeMap<&'static str, u64>, Storage
             }
         }
     };
-    let counts = run.await;
-    location.close().await?;
-    counts
+    with_location(Location::find(config), run).await
 }
 
 fn show(status: &LifecycleStatus) {

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::database::with_location;
 use super::output::{Exit, failed, print_json};
 use crate::app::owner_client;
 use crate::config::Config;
@@ -19,15 +20,13 @@ pub struct Args {
 }
 
 pub async fn run(config: &Config, Args { check, json }: Args) -> Exit {
-    let result = async {
+    let result = if check {
+        with_location(Location::find(config), async |location| self::check(location, config, json).await).await
+    } else {
         // To bring a schema up to date is to make one where there is none.
-        let location = if check { Location::find(config).await? } else { Location::find_or_make(config).await? };
-        let result =
-            if check { self::check(&location, config, json).await } else { apply(&location, config, json).await };
-        location.close().await?;
-        result
+        with_location(Location::find_or_make(config), async |location| apply(location, config, json).await).await
     };
-    result.await.unwrap_or_else(|error: StorageError| failed(&error))
+    result.unwrap_or_else(|error: StorageError| failed(&error))
 }
 
 async fn apply(location: &Location, config: &Config, json: bool) -> Result<Exit, StorageError> {

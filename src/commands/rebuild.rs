@@ -3,7 +3,7 @@
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
-use super::database::up_to_date;
+use super::database::{up_to_date, with_location};
 use super::output::{Exit, failed, print, print_json};
 use crate::app::owner_client;
 use crate::config::Config;
@@ -13,7 +13,7 @@ use crate::storage::{Location, StorageError, Store, standing_layout};
 /// Compute an inferred table again from the rows that are stored, beside a running `serve` too
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// `assets` from events, or `series` and their assets from metrics
+    /// Its name
     #[arg(value_parser = PossibleValuesParser::new(inferred::names()))]
     table: String,
     /// Print JSON
@@ -36,10 +36,9 @@ pub async fn run(config: &Config, args: Args) -> Exit {
 }
 
 async fn rebuild(config: &Config, args: &Args) -> Result<Rebuilt, StorageError> {
-    let location = Location::find(config).await?;
-    let run = async {
-        let client = owner_client(&location).await?;
-        up_to_date(&client, &location, config).await?;
+    let run = async |location: &Location| {
+        let client = owner_client(location).await?;
+        up_to_date(&client, location, config).await?;
         let layout = standing_layout(&client).await?;
         let layout = layout.ok_or_else(|| StorageError::not_ready("the schema is not installed"))?;
         let owner = location.owner_pool()?;
@@ -50,7 +49,5 @@ async fn rebuild(config: &Config, args: &Args) -> Result<Rebuilt, StorageError> 
         owner.close();
         rebuilt
     };
-    let rebuilt = run.await;
-    location.close().await?;
-    rebuilt
+    with_location(Location::find(config), run).await
 }

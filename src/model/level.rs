@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn buckets_begin_at_multiples_of_their_width() {
-        let hour = &LEVELS[2];
+        let hour = Level::parse("1h").expect("a level");
         let us = hour.width_us();
         assert_eq!((hour.floor(us + 1), hour.ceil(us + 1), hour.ceil(us)), (us, 2 * us, us));
         assert_eq!((hour.floor(-1), hour.ceil(-1)), (-us, 0));

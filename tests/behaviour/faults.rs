@@ -10,7 +10,7 @@ use tidegate::storage::embedded::{OWNER, locate_running};
 use crate::books::Books;
 use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::postgres::Sql;
-use crate::process::{Tidegate, pid_in};
+use crate::process::{Running, Tidegate, pid_in};
 use crate::proxy::{Cut, Proxy};
 use crate::samples::{array, event};
 use crate::tests;
@@ -28,6 +28,7 @@ pub const TESTS: &[Test] = tests!(
     a_second_signal_stops_at_once,
     one_data_directory_one_process,
     a_command_without_the_setting_leaves_the_engine,
+    a_command_that_is_stopped_takes_its_server_along,
 );
 
 fn data_dir(env: &Env) -> PathBuf {
@@ -249,5 +250,21 @@ fn a_command_without_the_setting_leaves_the_engine(env: &Env) -> TestResult {
     let extensions = "SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'";
     assert_eq!(embedded_sql(env).one::<i64>(extensions), i64::from(env.engine == Engine::Timescale));
     assert_eq!(tidegate.stop(), Some(0));
+    Ok(())
+}
+
+fn a_command_that_is_stopped_takes_its_server_along(env: &Env) -> TestResult {
+    assert_eq!(serve_embedded(env).stop(), Some(0));
+    let dir = data_dir(env);
+    let pid_file = dir.join("postgres/postmaster.pid");
+    assert_eq!(pid_in(&pid_file), None);
+    let running = Running::start(env, &[], &["lifecycle", "run", "--data-dir", dir.to_str().unwrap()]);
+    let postgres = until("its server runs", || pid_in(&pid_file));
+    running.signal(Signal::SIGTERM);
+    let finished = running.finish();
+    // It may have been done before the signal came; that it ends, and its server with it, holds in any case.
+    assert!(finished.code == Some(0) || finished.stderr.contains("stopped by SIGTERM"), "{finished:?}");
+    assert_eq!(pid_in(&pid_file), None, "{finished:?}");
+    until("it is gone", || kill(postgres, None).is_err().then_some(()));
     Ok(())
 }

@@ -56,6 +56,10 @@ impl Running {
         Self { child, files }
     }
 
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+
     pub fn finish(mut self) -> Finished {
         let status = wait(&mut self.child);
         let [stdout, stderr] = self.files.each_ref().map(|path| std::fs::read_to_string(path).unwrap());
