@@ -28,7 +28,7 @@ pub async fn run(config: &Config, args: Args) -> Exit {
             Exit::Ok
         }
         Ok(Rebuilt { chunks, minutes, .. }) => {
-            print(format!("{}: rebuilt from {minutes} minutes of {chunks} days or chunks\n", args.table).as_bytes());
+            print(format!("{}: rebuilt from {minutes} minutes of {chunks} chunks\n", args.table).as_bytes());
             Exit::Ok
         }
         Err(error) => failed(&error),

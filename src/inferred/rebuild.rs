@@ -1,7 +1,7 @@
 //! Computing a table again from the rows that are stored: chunk by chunk, the oldest first, beside live traffic.
 //!
-//! Every minute that has rows is noted as if it had been written just now, and the job works through it as usual. What is in
-//! the table and outlived its rows stays: times only ever widen.
+//! Every minute that has rows is noted again, as if it had been written, and the job works through it as usual. What is in the
+//! table and outlived its rows stays: times only ever widen.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub async fn rebuild(
     let mut rebuilt = Rebuilt { chunks_done: 0, chunks: chunks.len(), minutes: 0 };
     let note = format!(
         "INSERT INTO touched_minutes (job, tenant_id, minute, since) {} ON CONFLICT DO NOTHING",
-        include_str!("../../sql/queries/rebuild_minutes.sql").replace("relation", kind.table())
+        include_str!("../../sql/queries/rebuild_minutes.sql").replace("{table}", kind.table())
     );
     for chunk in chunks {
         let (from_s, to_s) = (chunk.from_us as f64 / 1e6, chunk.to_us as f64 / 1e6);

@@ -15,7 +15,7 @@ use crate::wire::event::Defaults;
 use crate::wire::item::BodyForm;
 
 /// A request as it comes in.
-pub fn received(tenant_id: &str, body: &'static str) -> Received {
+fn received(tenant_id: &str, body: &'static str) -> Received {
     Received {
         tenant_id: tenant_id.into(),
         api_key_id: Uuid::now_v7(),
