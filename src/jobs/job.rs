@@ -26,7 +26,7 @@ pub trait Job: Send + Sync + 'static {
     /// Between the end of a run and the start of the next.
     fn interval(&self) -> Duration;
     /// Does what is due, and no more than a bounded amount of it. `client` is the owner's connection that holds the job's
-    /// lock; after an error it is closed, and an open transaction with it, and what is known of partitions is forgotten.
+    /// lock; after an error it is closed, and an open transaction with it. Where a row found no partition, what is known of them is forgotten.
     fn run_once(&self, client: &mut Object) -> impl Future<Output = Result<RunCounts, StorageError>> + Send;
 }
 
@@ -56,8 +56,10 @@ pub fn start<J: Job>(job: J, database: &Database) -> RunningJob {
                 // Cut short: whatever it was at, the connection is closed with the pool, and another run goes on.
                 _ = stopped.wait_for(|stop| *stop) => return,
             };
-            // A partition that was known is gone: others may be, too.
-            if run.as_ref().is_err_and(|error| error.fate() == Fate::MissingPartition) {
+            // A row that found no partition is refused by its check: one that was known is gone, and others may be, too.
+            let refused =
+                |error: &StorageError| matches!(error.fate(), Fate::MissingPartition | Fate::RejectRow { .. });
+            if run.as_ref().is_err_and(refused) {
                 store.forget();
             }
             report(&*job, run);
