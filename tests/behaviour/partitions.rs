@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = tests!(postgres:
     leftovers_are_cleared,
     what_an_operator_detached_stays,
     one_that_cannot_be_dropped_does_not_keep_the_others,
+    a_job_notices_that_its_partition_is_gone,
 );
 
 /// Names of the partitions, oldest first.
@@ -206,5 +207,25 @@ fn what_an_operator_detached_stays(env: &Env) -> TestResult {
     let late = event_with(1, &format!(r#""timestamp":"{}""#, hours_from_now(-3 * 24)));
     tidegate.client.events(late).accepted(1, 0);
     assert_eq!((sql.count("events"), sql.count(&of_day(-3))), (1, 1));
+    Ok(())
+}
+
+/// An operator detaches a partition that a job writes to: it makes another one beside it, in the same process.
+fn a_job_notices_that_its_partition_is_gone(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let sql = env.sql();
+    let at = hours_from_now(-3 * 24);
+    let id = uuid::Uuid::now_v7();
+    let send = |count: usize| {
+        let items = (0..count).map(|n| event_with(n, &format!(r#""timestamp":"{at}","correlation_id":"{id}""#)));
+        tidegate.client.events(array(items)).accepted(count as u64, 0);
+    };
+    send(2);
+    until("a pair is found", || (sql.count("correlations") > 0).then_some(()));
+    let partition: String = sql.one("SELECT tableoid::regclass::text FROM correlations LIMIT 1");
+    sql.alter(&format!("ALTER TABLE correlations DETACH PARTITION {partition}"));
+    assert_eq!(sql.count("correlations"), 0);
+    send(2);
+    until("pairs are written again", || (sql.count("correlations") > 0).then_some(()));
     Ok(())
 }
