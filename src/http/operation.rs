@@ -32,7 +32,10 @@ pub async fn readyz(api: &Api) -> Response<Body> {
             format!("the database has not taken batches for {} s: {reason}", since.elapsed().as_secs())
         }
         Health::Available => match api.reads.ping().await {
-            Ok(()) => return json_answer(StatusCode::OK, &json!({ "status": "ready" })),
+            Ok(()) => match api.ingest.undrained() {
+                None => return json_answer(StatusCode::OK, &json!({ "status": "ready" })),
+                Some(reason) => format!("spooled requests cannot be written: {reason}"),
+            },
             Err(error) => format!("the database cannot be asked: {error}"),
         },
     };

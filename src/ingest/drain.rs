@@ -22,15 +22,15 @@ use super::settle::{committed, settle};
 use super::shelter::{Health, possibly_committed};
 use super::spool::{Entry, KeepError, PossiblyCommitted, Spool, SpooledRequest};
 use super::submission::Submission;
+use super::trials::{Next, Trials};
 use super::writer::Writer;
 use crate::limits::{DRAIN_BYTES, WRITE_DEADLINE};
 use crate::storage::{Fate, StorageError};
 use crate::wire::item::{Code, Rejection, Stage};
 
-/// Between two tries of what did not go in.
+/// Between two tries of what did not go in, at first; it doubles while nothing does.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Tries of a single request that fails without an explanation, before it is put into quarantine.
-const TRIES_MAX: u32 = 5;
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// For a request that is written alone.
 const ALONE_DEADLINE: Duration = Duration::from_secs(60);
@@ -48,6 +48,8 @@ pub struct Drainer {
     pub recovered: u64,
     /// How many requests are tried in one transaction.
     pub together: usize,
+    /// Tries since the last one in which anything went in.
+    pub vain: u32,
 }
 
 /// A request on its way from the spool to the database.
@@ -56,11 +58,11 @@ struct Pending {
     attempt: Option<PossiblyCommitted>,
     /// As it was read.
     entry: Entry,
-    tries: u32,
+    trials: Trials,
 }
 
 /// What is kept of a pending request beside its submission.
-type Ticket = (Entry, u32);
+type Ticket = (Entry, Trials);
 
 impl Drainer {
     /// Drains until told to stop.
@@ -106,12 +108,18 @@ impl Drainer {
         let (mut pending, mut rest): (Vec<Pending>, Vec<Pending>) =
             pending.into_iter().partition(|one| one.submission.received.kind == kind);
         rest.extend(pending.split_off(self.together.min(pending.len())));
+        let tried = pending.len();
         let left = self.write(pending).await;
+        if left.len() < tried {
+            self.vain = 0;
+            self.writer.shelter.drains();
+        }
         if left.is_empty() {
             self.together = (self.together * 2).min(TOGETHER_MAX);
         } else {
             self.together = (self.together / 2).max(1);
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep((PAUSE * 2u32.pow(self.vain.min(8))).min(PAUSE_MAX)).await;
+            self.vain += u32::from(left.len() == tried);
         }
         rest.extend(left);
         rest
@@ -158,7 +166,7 @@ impl Drainer {
         let held = self.conservation.in_spool(&received.tenant_id, items.into());
         let arrived = Instant::now();
         let submission = Submission { received, idempotency, decoded, arrived, held, reservation: None, reply: None };
-        Ok(Pending { submission, attempt, entry: entry.clone(), tries: 0 })
+        Ok(Pending { submission, attempt, entry: entry.clone(), trials: Trials::default() })
     }
 
     /// Writes what can be written; gives back what is to be tried again, in order.
@@ -174,11 +182,14 @@ impl Drainer {
             return pending;
         }
         let (mut batch, tickets): (Vec<Submission>, Vec<Ticket>) =
-            pending.into_iter().map(|one| (one.submission, (one.entry, one.tries))).unzip();
+            pending.into_iter().map(|one| (one.submission, (one.entry, one.trials))).unzip();
         // One alone cannot be made smaller: it gets more time.
         let deadline = Instant::now() + if batch.len() > 1 { WRITE_DEADLINE } else { ALONE_DEADLINE };
         match self.writer.write_joined(&mut batch, Traffic::Late, deadline).await {
-            Ok(verdicts) => self.settle(batch, tickets, verdicts).await,
+            Ok(verdicts) => {
+                self.writer.shelter.wrote();
+                self.settle(batch, tickets, verdicts).await
+            }
             Err(unwritten) => self.again(batch, tickets, unwritten).await,
         }
     }
@@ -227,7 +238,7 @@ impl Drainer {
     /// Settles a batch that committed; gives back what was not written in it.
     async fn settle(&self, batch: Vec<Submission>, tickets: Vec<Ticket>, verdicts: Vec<Verdict>) -> Vec<Pending> {
         let mut again = Vec::new();
-        for ((submission, (entry, tries)), verdict) in batch.into_iter().zip(tickets).zip(verdicts) {
+        for ((submission, (entry, trials)), verdict) in batch.into_iter().zip(tickets).zip(verdicts) {
             match verdict {
                 Verdict::Written(outcome) => submission.finish(Ok(outcome)),
                 Verdict::Claimed(Claim::Replay(outcome)) => {
@@ -239,7 +250,7 @@ impl Drainer {
                         }
                         Err(error) => {
                             tracing::debug!(%error, "a receipt could not be noted");
-                            again.push(Pending { submission, attempt: None, entry, tries });
+                            again.push(Pending { submission, attempt: None, entry, trials });
                         }
                     }
                 }
@@ -247,10 +258,10 @@ impl Drainer {
                     self.quarantine(&entry, "the ledger holds another request under its receipt").await;
                 }
                 Verdict::Claimed(Claim::Reused) => {
-                    again.push(Pending { submission: refuse_reused(submission), attempt: None, entry, tries });
+                    again.push(Pending { submission: refuse_reused(submission), attempt: None, entry, trials });
                 }
                 Verdict::Claimed(Claim::InFlight | Claim::New) => {
-                    again.push(Pending { submission, attempt: None, entry, tries });
+                    again.push(Pending { submission, attempt: None, entry, trials });
                 }
             }
         }
@@ -277,17 +288,19 @@ impl Drainer {
         // What was found to be claimed was not written, whatever became of the others.
         let verdicts = attempts.unconfirmed.unwrap_or_default();
         let attempted = |index: usize| !matches!(verdicts.get(index), Some(Verdict::Claimed(_)));
-        let pending = |(index, (submission, (entry, tries))): (usize, (Submission, Ticket))| {
+        let pending = |(index, (submission, (entry, trials))): (usize, (Submission, Ticket))| {
             let attempt = attempt.clone().filter(|_| attempted(index));
-            Pending { submission, attempt, entry, tries }
+            Pending { submission, attempt, entry, trials }
         };
         let mut pending: Vec<Pending> = batch.into_iter().zip(tickets).enumerate().map(pending).collect();
-        // Live traffic says whether the database is away; here it is enough to try again.
         if error.is_retryable() || error.fate() == Fate::NotReady || unconfirmed {
             tracing::warn!(%error, requests = pending.len(), "spooled requests could not be written; they are tried again");
-            return pending;
-        }
-        if pending.len() > 1 {
+            // Live traffic says whether the database is away; here it is enough to try again.
+            self.writer.shelter.does_not_drain(self.vain, &error);
+            if pending.len() > 1 || unconfirmed {
+                return pending;
+            }
+        } else if pending.len() > 1 {
             tracing::warn!(%error, requests = pending.len(), "a spooled batch failed; writing its requests one by one");
             let mut again = Vec::new();
             for one in pending {
@@ -296,13 +309,28 @@ impl Drainer {
             return again;
         }
         let Some(mut one) = pending.pop() else { return pending };
-        one.tries += 1;
-        tracing::error!(%error, receipt = %one.submission.received.receipt, tries = one.tries, "a spooled request was not written");
-        if one.tries < TRIES_MAX && error.fate() != Fate::EncoderBug {
-            return vec![one];
+        let receipt = one.submission.received.receipt;
+        let next = one.trials.failed(error.fate(), self.writer.shelter.written());
+        tracing::error!(%error, %receipt, tries = one.trials.failures(), ?next, "a spooled request was not written");
+        match next {
+            Next::Again => return vec![one],
+            Next::Postpone if self.postpone(&one.entry).await => {}
+            Next::Postpone => return vec![one],
+            Next::Quarantine => self.quarantine(&one.entry, &error.to_string()).await,
         }
-        self.quarantine(&one.entry, &error.to_string()).await;
         Vec::new()
+    }
+
+    /// Puts a request at the end of the spool, where it holds up no other; false if there is no room. A crash between
+    /// this and the acknowledgement leaves it there twice, and the ledger knows.
+    async fn postpone(&self, entry: &Entry) -> bool {
+        match self.spool.append(entry.payload.clone(), entry.meta).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(%error, "a spooled request could not be put at the spool's end");
+                false
+            }
+        }
     }
 
     async fn quarantine(&self, entry: &Entry, reason: &str) {

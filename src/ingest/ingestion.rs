@@ -62,6 +62,7 @@ impl Ingest {
             conservation: Arc::clone(&conservation),
             recovered,
             together: TOGETHER_MAX,
+            vain: 0,
         });
         let workers = Workers::start(&lanes, &writer, drain, config.database.writers);
         let ingest = Self { lanes, intake, shelter, quota, conservation, budget, pressure };
@@ -87,6 +88,11 @@ impl Ingest {
     /// one.
     pub fn spools(&self) -> bool {
         self.shelter.spools()
+    }
+
+    /// Why spooled requests are not written although the database takes batches, if that is so.
+    pub fn undrained(&self) -> Option<String> {
+        self.shelter.undrained()
     }
 
     pub fn spool(&self) -> Option<&Arc<Spool>> {

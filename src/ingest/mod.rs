@@ -36,6 +36,7 @@ pub mod spool;
 mod staging;
 mod submission;
 mod transaction;
+mod trials;
 mod workers;
 mod writer;
 

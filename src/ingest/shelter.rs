@@ -3,6 +3,7 @@
 //! Keeps what is known of the database: while it is away, requests go to the spool without waiting for it, and a probe
 //! looks for its return. A request that is safe on disk is answered 202 and written later by the drain.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,9 @@ const RELAPSE: Duration = Duration::from_secs(10);
 /// How long a spool that refused a request counts as one that takes none.
 const REFUSAL_BELIEVED: Duration = Duration::from_secs(10);
 
+/// Tries of the drain in vain, after which somebody should know.
+const VAIN_MIN: u32 = 3;
+
 /// What is known of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
@@ -42,6 +46,10 @@ pub struct Shelter {
     health: watch::Sender<Health>,
     /// When the spool last did not take a request, unless it has taken one since.
     refused_at: Mutex<Option<Instant>>,
+    /// Batches written since the start, live and drained ones.
+    written: AtomicU64,
+    /// Why the spool is not drained although the database takes batches.
+    undrained: Mutex<Option<String>>,
     pressure: Arc<Pressure>,
     budget: Arc<Budget>,
 }
@@ -50,12 +58,43 @@ impl Shelter {
     pub fn new(spool: Option<Arc<Spool>>, pressure: Arc<Pressure>, budget: Arc<Budget>) -> Self {
         metrics::gauge!("tidegate_database_available").set(1.0);
         let health = watch::Sender::new(Health::Available);
-        Self { spool, health, refused_at: Mutex::default(), pressure, budget }
+        let (refused_at, written, undrained) = Default::default();
+        Self { spool, health, refused_at, written, undrained, pressure, budget }
     }
 
     /// Notes that a batch was written.
     pub fn settled(&self, rows: usize, bytes: usize, took: Duration) {
+        self.wrote();
         self.pressure.settled(rows, bytes, took, Instant::now());
+    }
+
+    /// Notes that a batch of live or spooled requests was written.
+    pub fn wrote(&self) {
+        self.written.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many batches were written since the start.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the drain goes on.
+    pub fn drains(&self) {
+        metrics::gauge!("tidegate_spool_drain_failing").set(0.0);
+        *self.undrained.lock().expect("no code panics while holding it") = None;
+    }
+
+    /// Notes that the drain failed so many times since it last went on; a few of them are nothing special.
+    pub fn does_not_drain(&self, vain: u32, error: &StorageError) {
+        if vain >= VAIN_MIN {
+            metrics::gauge!("tidegate_spool_drain_failing").set(1.0);
+            *self.undrained.lock().expect("no code panics while holding it") = Some(error.to_string());
+        }
+    }
+
+    /// Why the spool is not drained, if that has failed for a while.
+    pub fn undrained(&self) -> Option<String> {
+        self.undrained.lock().expect("no code panics while holding it").clone()
     }
 
     fn retry_after_s(&self) -> u32 {

@@ -1,10 +1,12 @@
 //! What a database error means for the rows that met it.
 //!
 //! One opaque error with questions to ask it: retry, cut one row out, make a partition, or stop and alarm. The answer
-//! comes from the SQLSTATE class, never from the message's text; only the digits of a COPY line are read from the
+//! comes from the SQLSTATE class ([`super::sqlstate`]), never from the message's text; only the digits of a COPY line are read from the
 //! error's context, whatever its language.
 
 use tokio_postgres::error::{DbError, SqlState};
+
+use super::sqlstate::{self, Meaning};
 
 /// An error of the storage layer.
 #[derive(Debug)]
@@ -17,7 +19,8 @@ pub struct StorageError {
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// The database is away, busy, read-only or asked for a retry: the same work may succeed later.
+    /// The database is away, busy, read-only, out of room, failing inside or asked for a retry: the same work may succeed
+    /// later. So does everything that is not known to be something else.
     Retry,
     /// PostgreSQL refused this row of the COPY (1-based, when it said which): the others may go in without it.
     RejectRow {
@@ -32,6 +35,7 @@ pub enum Fate {
     NotReady,
     /// PostgreSQL could not read our COPY stream: a bug of the encoder, never to be retried in a loop.
     EncoderBug,
+    /// Refused without naming a row, and it would be again: by somebody's trigger, a limit of the server, or by us.
     Fatal,
 }
 
@@ -128,21 +132,22 @@ impl From<deadpool_postgres::PoolError> for StorageError {
 fn fate_of(db: &DbError) -> Fate {
     let code = db.code();
     let line = db.where_().and_then(copy_line);
-    match (code, &code.code()[..2]) {
-        (&SqlState::CHECK_VIOLATION, _) if line.is_some() && db.constraint().is_none() => Fate::MissingPartition,
-        (&SqlState::UNIQUE_VIOLATION, _) if db.constraint().is_some_and(|name| name.contains("events_unique")) => {
+    match code {
+        &SqlState::CHECK_VIOLATION if line.is_some() && db.constraint().is_none() => Fate::MissingPartition,
+        &SqlState::UNIQUE_VIOLATION if db.constraint().is_some_and(|name| name.contains("events_unique")) => {
             Fate::DuplicateRow
         }
-        (&SqlState::UNTRANSLATABLE_CHARACTER, _) => Fate::RejectRow { line },
-        (&SqlState::BAD_COPY_FILE_FORMAT | &SqlState::INVALID_BINARY_REPRESENTATION, _) => Fate::EncoderBug,
-        (&SqlState::PROTOCOL_VIOLATION, _) if line.is_some() => Fate::EncoderBug,
-        (_, "22" | "23") => Fate::RejectRow { line },
-        // Program limits (row too wide, nesting too deep): the row's fault when a line is named.
-        (_, "54") if line.is_some() => Fate::RejectRow { line },
-        (_, "08" | "40" | "53" | "57" | "58" | "25") => Fate::Retry,
-        (&SqlState::LOCK_NOT_AVAILABLE, _) => Fate::Retry,
-        (_, "42" | "0A" | "3F" | "3D" | "28") => Fate::NotReady,
-        _ => Fate::Fatal,
+        &SqlState::UNTRANSLATABLE_CHARACTER => Fate::RejectRow { line },
+        &SqlState::BAD_COPY_FILE_FORMAT | &SqlState::INVALID_BINARY_REPRESENTATION => Fate::EncoderBug,
+        &SqlState::PROTOCOL_VIOLATION if line.is_some() => Fate::EncoderBug,
+        _ => match sqlstate::meaning(code.code()) {
+            Meaning::Row => Fate::RejectRow { line },
+            // A row too wide, nesting too deep.
+            Meaning::Limit if line.is_some() => Fate::RejectRow { line },
+            Meaning::Limit | Meaning::Refused => Fate::Fatal,
+            Meaning::Schema => Fate::NotReady,
+            Meaning::Passes => Fate::Retry,
+        },
     }
 }
 

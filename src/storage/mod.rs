@@ -15,6 +15,7 @@ mod install;
 mod layout;
 pub mod migrations;
 mod partitions;
+mod sqlstate;
 mod store;
 mod supervisor;
 
