@@ -126,6 +126,7 @@ impl App {
             limiter: Limiter::new(),
             body_bytes_max: config.limits.body_bytes,
             connections_max: config.limits.connections,
+            connections_per_address_max: config.limits.connections_per_address,
             memory_bytes: config.limits.memory_bytes,
             timeouts: config.http.clone(),
             tls,

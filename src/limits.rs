@@ -103,6 +103,13 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 // ---- connections ----------------------------------------------------------------------------------------------
 
+/// Connections beyond `limits.connections`, or beyond an address's share of it, that are asked about health and for
+/// nothing else.
+pub const RESERVE_CONNECTIONS: usize = 64;
+/// Of them, those of one address: probes that overlap.
+pub const RESERVE_CONNECTIONS_PER_ADDRESS: usize = 4;
+/// How long one of the reserve may take for its head, and be idle.
+pub const RESERVE_PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes a second at which a peer must take its answer, beside `http.write_timeout`.
 pub const ANSWER_BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
 /// Requests that one connection of HTTP/2 may have under way.
@@ -352,5 +359,6 @@ const _: () = assert!(SPOOL_GROUP_BYTES <= SPOOL_QUEUE_BYTES && SPOOL_RECORD_BYT
 const _: () = assert!(REFRESH_SLACK.as_secs() < RAW_EXPIRY_GRACE.as_secs(), "no refresh meets an expired chunk");
 const _: () = assert!(CHUNK_CLOSED_AFTER.as_secs() > CHUNK_OPEN_GRACE.as_secs() + 2 * WRITE_DEADLINE.as_secs());
 const _: () = assert!(LIFECYCLE_LOCK_TIMEOUT.as_millis() < 1000, "PostgreSQL looks for deadlocks after a second");
+const _: () = assert!(RESERVE_CONNECTIONS_PER_ADDRESS < RESERVE_CONNECTIONS);
 const _: () = assert!(IDEMPOTENCY_KEY_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(H2_HEADER_LIST_BYTES_MAX as usize >= 2 * HEAD_BYTES_MAX);

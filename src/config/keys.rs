@@ -63,6 +63,7 @@ const FIXED: &[ConfigKey] = &[
     key("limits.tenant_memory_bytes", None, "of that, what one tenant's requests may hold; unset: half"),
     key("limits.dead_letter_bytes_per_day", Some("1GiB"), "dead letters that one key may cause in a UTC day"),
     key("limits.connections", Some("4096"), "open connections"),
+    key("limits.connections_per_address", None, "of them, those of one client address; unset: half"),
     key("http.handshake_timeout", Some("10s"), "for a TLS handshake"),
     key("http.head_timeout", Some("15s"), "for the head of a request"),
     key("http.idle_timeout", Some("60s"), "between two requests of a connection"),

@@ -87,6 +87,8 @@ pub struct LimitsConfig {
     /// Dead letters that one key may cause in a UTC day, on one node, in bytes.
     pub dead_letter_bytes_per_day: u64,
     pub connections: usize,
+    /// Of them, those of one client address.
+    pub connections_per_address: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -170,6 +172,7 @@ impl Config {
     /// Builds the configuration from its layers, refusing unknown keys, malformed values and impossible relations.
     pub fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {
         let read = value::ConfigReader::new(layers);
+        let connections = read.count("limits.connections", 1, 1_000_000)?;
         let (body_bytes, memory_bytes) = (read.bytes("limits.body_bytes")?, read.bytes("limits.memory_bytes")?);
         let config = Self {
             database: DatabaseConfig {
@@ -204,7 +207,11 @@ impl Config {
                     None => (memory_bytes / 2).max(body_bytes.saturating_mul(3)).min(memory_bytes),
                 },
                 dead_letter_bytes_per_day: read.bytes("limits.dead_letter_bytes_per_day")? as u64,
-                connections: read.count("limits.connections", 1, 1_000_000)?,
+                connections,
+                connections_per_address: match layers.get("limits.connections_per_address") {
+                    Some(_) => read.count("limits.connections_per_address", 1, connections)?,
+                    None => connections.div_ceil(2),
+                },
             },
             http: HttpConfig::read(&read)?,
             tls: TlsConfig::read(&read)?,

@@ -58,6 +58,7 @@ impl Activity {
         let mut state = self.lock();
         state.open += 1;
         state.begun += 1;
+        metrics::gauge!("tidegate_http2_streams").increment(1.0);
         Underway { activity: Arc::clone(self), answered: false }
     }
 
@@ -114,6 +115,7 @@ impl Underway {
 
 impl Drop for Underway {
     fn drop(&mut self) {
+        metrics::gauge!("tidegate_http2_streams").decrement(1.0);
         let mut state = self.activity.lock();
         state.open -= 1;
         state.quiet_since = Instant::now();

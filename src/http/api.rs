@@ -32,6 +32,8 @@ pub struct Api {
     pub body_bytes_max: usize,
     /// Open connections at most.
     pub connections_max: usize,
+    /// Of them, those of one address.
+    pub connections_per_address_max: usize,
     /// All request data held at once, in bytes.
     pub memory_bytes: usize,
     pub timeouts: HttpConfig,

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request};
@@ -43,10 +44,17 @@ pub async fn serve(gate: Gate, socket: Socket, api: Arc<Api>, peer: Peer, mut st
                 }
                 // What is written is worth finishing although nobody waits for it; what is read is not.
                 let reads = request.method() != Method::POST;
-                tokio::select! {
-                    response = exchange::answer(&api, peer, request) => Ok(response),
-                    () = socket.hung_up(api.tls.is_some()), if reads => Err(io::Error::other("the reader hung up")),
+                let mut response = tokio::select! {
+                    response = exchange::answer(&api, peer, request) => response,
+                    () = socket.hung_up(api.tls.is_some()), if reads => {
+                        return Err(io::Error::other("the reader hung up"));
+                    }
+                };
+                if peer.crowd.is_some() {
+                    // The next one may find a place among the others.
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
+                Ok(response)
             }
         })
     };

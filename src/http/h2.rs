@@ -18,6 +18,7 @@ use super::deadline::timed_out;
 use super::gate::Gate;
 use super::router::Peer;
 use super::{Api, exchange};
+use crate::config::HttpConfig;
 use crate::limits::{
     H2_HEADER_LIST_BYTES_MAX, H2_LOCAL_RESETS_MAX, H2_PENDING_RESETS_MAX, H2_STREAMS_MAX, H2_WINDOW_BYTES_MAX,
     H2_WINDOW_BYTES_MIN, KIB,
@@ -31,8 +32,14 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const SEND_BUFFER_BYTES: usize = 64 * KIB;
 
 /// Serves a connection of HTTP/2 to its end. `wide`: a larger window is set aside for it.
-pub async fn serve(gate: Gate, api: Arc<Api>, peer: Peer, wide: bool, mut stop: watch::Receiver<bool>) {
-    let timeouts = &api.timeouts;
+pub async fn serve(
+    gate: Gate,
+    api: Arc<Api>,
+    peer: Peer,
+    timeouts: HttpConfig,
+    wide: bool,
+    mut stop: watch::Receiver<bool>,
+) {
     let activity = Activity::new(timeouts.write);
     let service = {
         let (api, activity) = (Arc::clone(&api), Arc::clone(&activity));

@@ -26,6 +26,7 @@ mod response;
 mod router;
 mod routes;
 mod server;
+mod slots;
 mod socket;
 mod tls;
 mod wire;

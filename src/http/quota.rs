@@ -9,12 +9,16 @@ use std::time::Instant;
 use hyper::StatusCode;
 use jiff::Timestamp;
 
+use super::slots::Crowd;
 use crate::ingest::{Admit, Ingest, NoRoom, Reservation};
 use crate::protocols::{Problem, ProblemCode};
 use crate::tenancy::{Charge, Limit, Limited};
 
 /// Longest wait that a used up day is answered with, in seconds: the sender may have been mended meanwhile.
 const DAY_RETRY_AFTER_S_MAX: i64 = 3600;
+
+/// Before a connection is tried again, in seconds: others end sooner or later.
+const CONNECTIONS_RETRY_AFTER_S: u32 = 5;
 
 /// The memory that the bodies of a tenant may take.
 pub struct Memory<'a> {
@@ -82,6 +86,22 @@ pub fn dead_letters() -> Problem {
     let detail = "this key has used up its dead letters of the day; mend what it sends (GET /v1/dead-letters says what is \
                   wrong); nothing of this request was stored";
     refused("dead_letters", ProblemCode::DeadLetterQuota, detail, retry_after_s)
+}
+
+/// The connection is one of the reserve: 429 where its address holds its share, 503 where all are taken.
+pub fn connections(crowd: Option<Crowd>) -> Problem {
+    let (status, detail) = match crowd {
+        Some(Crowd::Address) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "connections of this address hold all that one address may have (limits.connections_per_address); close some, \
+             or send more over each",
+        ),
+        Some(Crowd::All) | None => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "all connections are taken (limits.connections); connect again after Retry-After",
+        ),
+    };
+    Problem::new(status, ProblemCode::TooManyConnections, detail).retry_after(CONNECTIONS_RETRY_AFTER_S)
 }
 
 /// 429: too many keys are being tried.

@@ -13,13 +13,21 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use super::call::{Call, Handler};
 use super::response::{Body, full};
 use super::routes::ROUTES;
+use super::slots::Crowd;
 use super::{Api, body, items, quota};
 use crate::protocols::{self, Answer, Door, Head, Params, Problem, ProblemCode, Segments, credential};
 use crate::tenancy::{KeyError, Principal, Scope};
 
 /// Who a connection is from; put into each of its requests by the accept loop.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
+pub struct Peer {
+    pub address: IpAddr,
+    /// Set: its connection is one of the reserve, and asks about health only.
+    pub crowd: Option<Crowd>,
+}
+
+/// What connections of the reserve may ask.
+const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
 
 /// The answer to a request, and what metrics and logs say of it.
 pub struct Answered {
@@ -72,7 +80,9 @@ pub async fn dispatch(api: &Api, request: Request<Incoming>) -> Answered {
     let own = |problem: Problem| (problem.code(), problem.answer());
     let (route, answered) = match find(&parts.method, parts.uri.path(), &parts.headers) {
         Ok((target, path)) => {
+            let crowd = parts.extensions.get::<Peer>().and_then(|peer| peer.crowd);
             let answered = match target.to {
+                _ if crowd.is_some() && !HEALTH.contains(&target.path) => Err(own(quota::connections(crowd))),
                 To::Handler(handler) => handle(api, handler, &path, &parts).await.map_err(own),
                 To::Items(door) => take(api, door, &path, &parts, &mut incoming).await,
             };
@@ -138,7 +148,7 @@ fn find(method: &Method, path: &str, headers: &HeaderMap) -> Result<(&'static Ta
 }
 
 async fn authorize(api: &Api, parts: &Parts, key: &str, scopes: &[Scope]) -> Result<Arc<Principal>, Problem> {
-    let peer = parts.extensions.get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0);
+    let peer = parts.extensions.get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.address);
     let principal = api.verifier.verify(key, peer).await.map_err(|error| match error {
         KeyError::Invalid => Problem::unauthorized(
             "the API key is not valid: unknown, revoked, expired, or its organization is inactive",

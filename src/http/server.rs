@@ -12,10 +12,12 @@ use tokio::task::JoinSet;
 use super::deadline::timed_out;
 use super::gate::{Gate, Patience};
 use super::router::Peer;
+use super::slots::Slots;
 use super::socket::Socket;
 use super::wire::Wire;
 use super::{Api, h1, h2};
-use crate::limits::{H2_WINDOW_BYTES_MAX, H2_WINDOW_SHARE};
+use crate::config::HttpConfig;
+use crate::limits::{H2_WINDOW_BYTES_MAX, H2_WINDOW_SHARE, RESERVE_PATIENCE};
 
 /// After `accept` failed (out of file descriptors, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -29,6 +31,7 @@ pub struct Served {
 struct Common {
     api: Arc<Api>,
     peer: Peer,
+    timeouts: HttpConfig,
     stop: watch::Receiver<bool>,
     /// Connections of HTTP/2 that may have a wide window.
     wide: Arc<Semaphore>,
@@ -37,7 +40,7 @@ struct Common {
 /// Serves on `listener` until `stop` turns true; then accepts no more, and gives connections until `drain` to finish
 /// the request that they are at.
 pub async fn serve(listener: TcpListener, api: Arc<Api>, mut stop: watch::Receiver<bool>, drain: Duration) -> Served {
-    let slots = Arc::new(Semaphore::new(api.connections_max));
+    let slots = Slots::new(api.connections_max, api.connections_per_address_max);
     let wide = Arc::new(Semaphore::new(api.memory_bytes / H2_WINDOW_SHARE / H2_WINDOW_BYTES_MAX as usize));
     let mut connections = JoinSet::new();
     let follow = async {
@@ -48,21 +51,26 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, mut stop: watch::Receiv
     };
     tokio::pin!(follow);
     loop {
-        // A slot first: past the limit connections wait in the kernel's queue instead of taking memory here.
-        let accepted = async {
-            let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
-            (listener.accept().await, slot)
-        };
-        let (accepted, slot) = tokio::select! {
-            accepted = accepted => accepted,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             () = &mut follow => continue,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let (api, peer, stop, wide) = (Arc::clone(&api), Peer(peer.ip()), stop.clone(), Arc::clone(&wide));
-                let connection = connection(stream, Common { api, peer, stop, wide });
+            Ok((stream, address)) => {
+                let slot = match slots.take(address.ip()) {
+                    Ok(slot) => slot,
+                    // Closed, not left waiting: whoever is behind it in the kernel's queue may be asking about health.
+                    Err(crowd) => {
+                        counter!("tidegate_http_connections_refused_total", "share" => crowd.as_str()).increment(1);
+                        continue;
+                    }
+                };
+                let peer = Peer { address: address.ip(), crowd: slot.crowd };
+                let timeouts = timeouts(&api.timeouts, peer);
+                let (api, stop, wide) = (Arc::clone(&api), stop.clone(), Arc::clone(&wide));
+                let connection = connection(stream, Common { api, peer, timeouts, stop, wide });
                 connections.spawn(async move {
                     let open = Open::new();
                     connection.await;
@@ -80,6 +88,17 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, mut stop: watch::Receiv
     let cut = if finished.is_ok() { 0 } else { connections.len() };
     connections.abort_all();
     Served { cut }
+}
+
+/// How long a peer may take for what; one of the reserve gets no longer than a probe needs.
+fn timeouts(timeouts: &HttpConfig, peer: Peer) -> HttpConfig {
+    let mut timeouts = timeouts.clone();
+    if peer.crowd.is_some() {
+        for patience in [&mut timeouts.handshake, &mut timeouts.head, &mut timeouts.idle] {
+            *patience = (*patience).min(RESERVE_PATIENCE);
+        }
+    }
+    timeouts
 }
 
 /// A connection in the gauge of open ones, also when its task is aborted.
@@ -103,7 +122,7 @@ async fn connection(stream: TcpStream, common: Common) {
     let socket = Socket::new(stream);
     let mut stop = common.stop.clone();
     let begun = tokio::select! {
-        begun = begin(&socket, &common.api) => begun,
+        begun = begin(&socket, &common.api, &common.timeouts) => begun,
         _ = stop.wait_for(|stop| *stop) => return,
     };
     match begun {
@@ -111,15 +130,14 @@ async fn connection(stream: TcpStream, common: Common) {
         Ok((gate, true)) => {
             let window = Arc::clone(&common.wide).try_acquire_owned();
             // On the heap, so that the task of a connection of HTTP/1 is not as large.
-            Box::pin(h2::serve(gate, common.api, common.peer, window.is_ok(), common.stop)).await;
+            Box::pin(h2::serve(gate, common.api, common.peer, common.timeouts, window.is_ok(), common.stop)).await;
         }
         Ok((gate, false)) => h1::serve(gate, socket, common.api, common.peer, common.stop).await,
     }
 }
 
 /// The handshake, and which protocol is spoken: true for HTTP/2.
-async fn begin(socket: &Socket, api: &Api) -> io::Result<(Gate, bool)> {
-    let timeouts = &api.timeouts;
+async fn begin(socket: &Socket, api: &Api, timeouts: &HttpConfig) -> io::Result<(Gate, bool)> {
     let patience = Patience { head: timeouts.head, idle: timeouts.idle };
     let Some(tls) = &api.tls else {
         let mut gate = Gate::new(Wire::new(socket.clone(), timeouts.write), patience);

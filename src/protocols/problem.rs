@@ -59,6 +59,7 @@ codes! {
     QueryTimeout = "query_timeout",
     RateLimited = "rate_limited",
     TenantMemory = "tenant_memory",
+    TooManyConnections = "too_many_connections",
     TooManyGroups = "too_many_groups",
     TooManyHeaders = "too_many_headers",
     TooManyItems = "too_many_items",

@@ -53,7 +53,7 @@ impl Lookups {
 }
 
 /// What counts as one address: an IPv6 host has a whole /64 to choose from.
-fn source_of(peer: IpAddr) -> IpAddr {
+pub fn source_of(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
         v4 @ IpAddr::V4(_) => v4,

@@ -13,5 +13,6 @@ mod verifier;
 pub use keeps::OrgRetention;
 pub use key::{ApiKey, MalformedKey};
 pub use limiter::{Charge, Limit, Limited, Limiter, RateLimits};
+pub use lookups::source_of;
 pub use scope::{Scope, Scopes};
 pub use verifier::{KeyError, Principal, Verifier};

@@ -8,6 +8,7 @@
 
 mod abuse;
 mod columnstore;
+mod connections;
 mod correlation_reads;
 mod correlations;
 mod correlations_kept;
@@ -86,6 +87,7 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("metric_pages", metric_pages::TESTS),
         ("dead_letters", dead_letters::TESTS),
         ("keys", keys::TESTS),
+        ("connections", connections::TESTS),
         ("quotas", quotas::TESTS),
         ("roles", roles::TESTS),
         ("schema", schema::TESTS),

@@ -1,6 +1,6 @@
 //! The fault suite: real processes, real faults, and the same invariants at the end of each.
 //!
-//! The scenarios and their numbers are those of the reliability design (1 to 16, 27 to 35); each is one or more trials,
+//! The scenarios and their numbers are those of the reliability design (1 to 16, 27 to 35, and of 36 on those that are built); each is one or more trials,
 //! `engine::sNN_name`. A run without arguments takes the quick ones, `--include-ignored` all. A fault is one call on a
 //! proxy, a process, or the library in `shim.c`, and the test waits for the signal that it took effect.
 
@@ -14,6 +14,7 @@ mod shim;
 mod told;
 
 mod abuse;
+mod crowds;
 mod database;
 mod floods;
 mod killed;
@@ -45,6 +46,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         stopping::SCENARIOS,
         abuse::SCENARIOS,
         floods::SCENARIOS,
+        crowds::SCENARIOS,
         tenancy::SCENARIOS,
         quotas::SCENARIOS,
     ];
