@@ -23,7 +23,7 @@ use crate::limits::SHUTDOWN_DEADLINE;
 use crate::query::Reads;
 use crate::rollup::{Late, Refresh, Rollups};
 use crate::shutdown::Signals;
-use crate::storage::{Database, Location, StorageError, connect_to};
+use crate::storage::{Database, Location, StorageError, needs};
 use crate::telemetry;
 use crate::tenancy::{Limiter, Verifier, admin};
 
@@ -253,9 +253,9 @@ async fn late(who: &str, mut task: JoinHandle<()>) -> bool {
     }
 }
 
-/// One connection of the owner, for commands.
+/// One connection of the owner, for commands; refused where a pooler takes the session away between two statements.
 pub async fn owner_client(location: &Location) -> Result<tokio_postgres::Client, StorageError> {
-    let (client, _task) = connect_to(location.owner(), Arc::default()).await?;
+    let client = needs::owner_session(location).await?;
     client.batch_execute(&crate::storage::session_sql(crate::storage::Role::Owner, "")).await?;
     Ok(client)
 }

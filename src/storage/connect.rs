@@ -158,11 +158,19 @@ impl deadpool_postgres::Connect for Connector {
     }
 }
 
+/// Nothing depends on what a database or a role was given as defaults: what would end a session or a statement from outside, and
+/// what an acknowledgement and the text of a statement mean. A setting that this server does not have is not set.
+const INDEPENDENT: &str = "\
+    SELECT set_config(name, '0', false) FROM pg_settings WHERE setting <> '0' AND name IN ('statement_timeout', \
+        'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout'); \
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
+    SET standard_conforming_strings = on; SET default_transaction_isolation = 'read committed';";
+
 /// The settings of a session of `role`; a superuser steps down to `tidegate_owner`, so that all objects have one owner.
 pub fn session_sql(role: Role, extra: &str) -> String {
     format!(
         "SET search_path = tidegate, public; SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; \
-         SET application_name = 'tidegate {}'; SET client_min_messages = 'warning'; {} {extra} \
+         SET application_name = 'tidegate {}'; SET client_min_messages = 'warning'; {INDEPENDENT} {} {extra} \
          SELECT set_config('role', 'tidegate_owner', false) FROM pg_roles \
          WHERE rolname = session_user AND rolsuper AND EXISTS (SELECT FROM pg_roles WHERE rolname = 'tidegate_owner');",
         role.as_str(),

@@ -11,7 +11,7 @@ use super::connect::{Role, Warnings, place, pool};
 use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
 use super::install::{self, Installed};
 use super::supervisor::Supervisor;
-use super::{StorageError, Store};
+use super::{StorageError, Store, needs};
 use crate::config::Config;
 use crate::model::Kind;
 
@@ -29,11 +29,21 @@ const COMMAND_CONNECTIONS: usize = 3;
 /// Connections that verify keys: look-ups are cached, so that few are under way.
 const VERIFIER_CONNECTIONS: usize = 2;
 
+/// Connections that a process may open at once, with this configuration.
+pub(super) fn connections_max(config: &Config) -> usize {
+    OWNER_CONNECTIONS + writer_connections(config) + VERIFIER_CONNECTIONS + config.database.readers
+}
+
+fn writer_connections(config: &Config) -> usize {
+    config.database.writers * WRITTEN_KINDS + SIDE_WRITER_CONNECTIONS
+}
+
 /// Where the database is, once found or started; no connection is made yet.
 pub struct Location {
     owner: PgConfig,
     writer: PgConfig,
     reader: PgConfig,
+    external: bool,
     supervisor: Option<Supervisor>,
     /// A command line that opens psql as the reader.
     pub psql: String,
@@ -79,7 +89,8 @@ impl Location {
         let or_owner = |other: &Option<String>| parse(other.as_ref().unwrap_or(url));
         let reader = or_owner(&database.reader_url)?;
         let psql = psql_line(&reader);
-        Ok(Some(Self { owner: parse(url)?, writer: or_owner(&database.writer_url)?, reader, supervisor: None, psql }))
+        let (owner, writer) = (parse(url)?, or_owner(&database.writer_url)?);
+        Ok(Some(Self { owner, writer, reader, external: true, supervisor: None, psql }))
     }
 
     async fn start(config: &Config) -> Result<Self, StorageError> {
@@ -103,6 +114,7 @@ impl Location {
             owner: url(embedded::OWNER)?,
             writer: url(embedded::WRITER)?,
             reader: url(embedded::READER)?,
+            external: false,
             supervisor,
             psql: running.psql_line(embedded::READER, embedded::DATABASE),
         })
@@ -114,6 +126,11 @@ impl Location {
             return Ok(Some(location));
         }
         embedded::locate_running(&config.data_dir).map(|running| Self::embedded(&running, None)).transpose()
+    }
+
+    /// Whether the URLs were configured, not made for the embedded server.
+    pub fn is_external(&self) -> bool {
+        self.external
     }
 
     pub fn writer(&self) -> &PgConfig {
@@ -175,7 +192,9 @@ pub struct Database {
 impl Database {
     /// Installs or updates the schema, proves the write path, and opens the pools.
     pub async fn open(location: &Location, config: &Config) -> Result<Self, StorageError> {
-        let installed = install::install(&location.owner, config).await?;
+        let installed = install::install(location, config).await?;
+        // Once more: what the roles may do is known only on a schema that is there.
+        needs::warn(&needs::require(location, config).await?);
         install::prove_direct_compress(&location.writer, installed.layout).await?;
         let chunks = Chunks::read(&location.owner, installed.layout, config).await?;
         let database = Self::pools(location, config, installed, chunks)?;
@@ -196,8 +215,8 @@ impl Database {
         let make =
             |url: &PgConfig, role: Role, size: usize, extra: &str| pool(url, role, size, extra, Arc::clone(&warnings));
         let owner = make(&location.owner, Role::Owner, OWNER_CONNECTIONS, "")?;
-        let writers = config.database.writers * WRITTEN_KINDS + SIDE_WRITER_CONNECTIONS;
-        let writer = make(&location.writer, Role::Writer, writers, installed.layout.writer_settings())?;
+        let writer =
+            make(&location.writer, Role::Writer, writer_connections(config), installed.layout.writer_settings())?;
         let verifier = make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS, "")?;
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
         let store = Store::new(installed.layout, &owner, config.chunk_interval);

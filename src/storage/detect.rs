@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio_postgres::{Client, Config as PgConfig};
 
 use super::connect::{Warnings, connect_to};
+use super::extension::Extension;
 use super::{Layout, StorageError, standing_layout};
 use crate::config::{DatabaseConfig, EngineChoice};
-use crate::limits::POSTGRES_MAJOR_MIN;
 
 #[derive(Debug, Clone)]
 pub struct Detected {
@@ -17,8 +17,8 @@ pub struct Detected {
     pub reason: String,
 }
 
-/// First TimescaleDB release that has what direct compress into the columnstore needs.
-const TIMESCALEDB_VERSION_MIN: (u32, u32, u32) = (2, 28, 1);
+/// The reason where a database goes on as what it was made as, whatever its server could do for a new one.
+pub(super) const MADE_WITH_IT: &str = "this database was made with it";
 
 /// Looks at the server and says which engine it would get; changes nothing but may create the extension, which
 /// `auto` needs to know whether it works here.
@@ -26,13 +26,6 @@ pub async fn detect(url: &PgConfig, config: &DatabaseConfig) -> Result<Detected,
     let native = |reason: String| Ok(Detected { layout: Layout::Native, reason });
     let warnings = Arc::new(Warnings::default());
     let (client, _task) = connect_to(url, Arc::clone(&warnings)).await?;
-    let version: i32 = client.query_one("SELECT current_setting('server_version_num')::int", &[]).await?.get(0);
-    let major = version / 10_000;
-    if u32::try_from(major).unwrap_or(0) < POSTGRES_MAJOR_MIN {
-        return Err(StorageError::not_ready(format!(
-            "the server is PostgreSQL {major}; Tidegate needs {POSTGRES_MAJOR_MIN} or newer: upgrade it"
-        )));
-    }
     if config.engine == EngineChoice::Postgres {
         return native("engine = postgres is configured".into());
     }
@@ -43,7 +36,7 @@ pub async fn detect(url: &PgConfig, config: &DatabaseConfig) -> Result<Detected,
             EngineChoice::Auto | EngineChoice::Postgres => Layout::Native,
             EngineChoice::Timescale => Layout::of_hypertables(config.storage_profile),
         };
-        return Ok(Detected { layout, reason: "this database was made without TimescaleDB".into() });
+        return Ok(Detected { layout, reason: MADE_WITH_IT.into() });
     }
     let no = |why: String| match config.engine {
         EngineChoice::Timescale => Err(StorageError::not_ready(format!("engine = timescale is configured, but {why}"))),
@@ -54,22 +47,13 @@ pub async fn detect(url: &PgConfig, config: &DatabaseConfig) -> Result<Detected,
     }
     // A fresh connection: one that was open before CREATE EXTENSION has not loaded the library.
     let (client, _task) = connect_to(url, warnings).await?;
-    let row = client
-        .query_one(
-            "SELECT extversion, current_setting('timescaledb.license', true) FROM pg_extension WHERE extname = 'timescaledb'",
-            &[],
-        )
-        .await?;
-    let (version, license): (String, Option<String>) = (row.get(0), row.get(1));
-    if license.as_deref() != Some("timescale") {
-        return no(format!(
-            "this server has TimescaleDB {version} in its Apache-2 edition, which lacks compression and continuous \
-             aggregates; install the Community edition (timescaledb.license = timescale)"
-        ));
+    let Some(extension) = Extension::look(&client).await? else {
+        return no("TimescaleDB was taken out of this database at this moment".into());
+    };
+    if let Some((fault, mend)) = extension.fault() {
+        return no(format!("{fault}; {mend}"));
     }
-    if version_of(&version) < TIMESCALEDB_VERSION_MIN {
-        return no(format!("this server has TimescaleDB {version}; 2.28.1 or newer is needed: update the extension"));
-    }
+    let version = extension.version;
     let layout = Layout::of_hypertables(config.storage_profile);
     Ok(Detected { layout, reason: format!("TimescaleDB {version} Community found") })
 }
@@ -98,23 +82,4 @@ async fn extension_works(url: &PgConfig, client: &Client) -> Result<bool, Storag
             false
         }
     })
-}
-
-fn version_of(text: &str) -> (u32, u32, u32) {
-    let mut parts = text.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
-    let mut next = || parts.next().unwrap_or(0);
-    (next(), next(), next())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::version_of;
-
-    #[test]
-    fn versions_compare_by_number() {
-        assert!(version_of("2.28.3") >= super::TIMESCALEDB_VERSION_MIN);
-        assert!(version_of("2.29.0-dev") >= super::TIMESCALEDB_VERSION_MIN);
-        assert!(version_of("2.9.1") < super::TIMESCALEDB_VERSION_MIN);
-        assert!(version_of("2.28.0") < super::TIMESCALEDB_VERSION_MIN);
-    }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tokio_postgres::{Client, Config as PgConfig};
 
 use super::connect::{Role, Warnings, connect_to, session_sql};
-use super::detect::{Detected, detect};
-use super::{Layout, StorageError, migrations, standing_layout};
+use super::detect::{Detected, MADE_WITH_IT, detect};
+use super::{Layout, Location, StorageError, migrations, needs, standing_layout};
 use crate::config::{Config, EngineChoice};
 use crate::model::Kind;
 
@@ -29,7 +29,11 @@ const TRY_EVERY: Duration = Duration::from_millis(100);
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// Creates or updates everything in the database: roles, schema, migrations, policies. Safe from several nodes at once.
-pub async fn install(url: &PgConfig, config: &Config) -> Result<Installed, StorageError> {
+///
+/// A database that is not what Tidegate needs is left as it is.
+pub async fn install(location: &Location, config: &Config) -> Result<Installed, StorageError> {
+    needs::require(location, config).await?;
+    let url = location.owner();
     let detected = detect(url, &config.database).await?;
     let (client, _task) = connect_to(url, Arc::new(Warnings::default())).await?;
     client.batch_execute("SET client_min_messages = 'warning'").await?;
@@ -67,7 +71,7 @@ async fn install_locked(client: &Client, config: &Config, detected: Detected) ->
     let standing = standing_layout(client).await?;
     let layout = standing.map_or(Ok(detected.layout), |standing| agree(standing, detected.layout, config))?;
     // Data stays as it was stored, whatever the server could do for a new database.
-    let reason = if layout == detected.layout { detected.reason } else { "this database was made with it".into() };
+    let reason = if layout == detected.layout { detected.reason } else { MADE_WITH_IT.into() };
     let applied = migrations::apply(client, layout).await?;
     record(client, layout).await?;
     layout.prepare(client, config).await?;
@@ -77,15 +81,9 @@ async fn install_locked(client: &Client, config: &Config, detected: Detected) ->
 /// The three roles exist, with their settings as far as the connecting user may make them.
 async fn ensure_roles(client: &Client) -> Result<(), StorageError> {
     let row = client
-        .query_one(
-            "SELECT rolsuper, rolsuper OR rolcreaterole, session_user::text, \
-             (SELECT count(*) FROM pg_roles WHERE rolname IN ('tidegate_owner', 'tidegate_writer', 'tidegate_reader')) \
-             FROM pg_roles WHERE rolname = session_user",
-            &[],
-        )
+        .query_one("SELECT rolsuper, rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = session_user", &[])
         .await?;
-    let (superuser, may_create, user, present): (bool, bool, String, i64) =
-        (row.get(0), row.get(1), row.get(2), row.get(3));
+    let (superuser, may_create): (bool, bool) = (row.get(0), row.get(1));
     if may_create {
         client.batch_execute(include_str!("../../sql/queries/roles.sql")).await?;
         let settings = client.batch_execute(include_str!("../../sql/queries/role_settings.sql")).await;
@@ -94,12 +92,6 @@ async fn ensure_roles(client: &Client) -> Result<(), StorageError> {
             // what they need; people at psql have to name the schema.
             tracing::warn!(error = %StorageError::from(error), "the roles' search_path could not be set");
         }
-    } else if present < 3 {
-        return Err(StorageError::not_ready(format!(
-            "the roles tidegate_owner, tidegate_writer and tidegate_reader are not all there, and `{user}` may not \
-             create them; as a superuser run: CREATE ROLE tidegate_owner LOGIN; CREATE ROLE tidegate_writer LOGIN; \
-             CREATE ROLE tidegate_reader LOGIN; and set passwords as you need"
-        )));
     }
     if superuser {
         // The superuser steps down to tidegate_owner, which must be able to make the schema.

@@ -2,7 +2,7 @@
 
 use tokio_postgres::{Client, Config as PgConfig};
 
-use super::finding::{Finding, FindingState, bad, ok};
+use super::finding::{Finding, FindingState, bad, ok, unknown};
 use crate::storage::{Location, StorageError};
 
 /// Mean time from which a read is slow, in milliseconds: twice what seed ADR-002 allows an aggregate.
@@ -10,22 +10,31 @@ const SLOW_MS: f64 = 100.0;
 /// Characters of a statement that are shown.
 const TEXT_CHARS_MAX: usize = 160;
 
+/// Whether this role is shown what others run.
+const SEES_ALL: &str = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')";
+const LOAD: &str = "add pg_stat_statements to shared_preload_libraries and restart the server";
+
 /// The slowest reads of the reader's role.
 pub async fn finding(client: &Client, location: &Location) -> Result<Finding, StorageError> {
     let there: bool = client.query_one("SELECT to_regclass('pg_stat_statements') IS NOT NULL", &[]).await?.get(0);
     if !there {
-        return Ok(ok(
+        return Ok(unknown(
             "slow reads",
-            "not known: pg_stat_statements is not there; to switch it on, add it to shared_preload_libraries, restart, and \
-             CREATE EXTENSION pg_stat_statements",
+            "pg_stat_statements is not there",
+            "to switch it on, add it to shared_preload_libraries, restart, and CREATE EXTENSION pg_stat_statements",
         ));
+    }
+    if !client.query_one(SEES_ALL, &[]).await?.get::<_, bool>(0) {
+        let user: String = client.query_one("SELECT quote_ident(current_user)", &[]).await?.get(0);
+        let found = format!("{user} may not see the statements of others");
+        return Ok(unknown("slow reads", found, format!("GRANT pg_read_all_stats TO {user}")));
     }
     let reader = user(location.reader());
     let rows = match client.query(include_str!("../../../sql/queries/doctor_reads.sql"), &[&reader, &SLOW_MS]).await {
         Ok(rows) => rows,
         // Created, but the library is not loaded.
         Err(error) if error.as_db_error().is_some() => {
-            return Ok(ok("slow reads", format!("not known: {}", StorageError::from(error))));
+            return Ok(unknown("slow reads", StorageError::from(error).to_string(), LOAD));
         }
         Err(error) => return Err(error.into()),
     };

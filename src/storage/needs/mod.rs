@@ -1,0 +1,68 @@
+//! What a database must be for Tidegate to run on it, as one list: asked at start, by `migrate` and by `doctor`.
+//!
+//! Each need says what it is, how it stands, and the statement that mends it. Looking changes nothing. What can be made
+//! independent of how a database was made is (the settings of `storage::connect`), and is no need.
+
+mod need;
+mod path;
+mod rights;
+mod server;
+mod session;
+mod settings;
+
+pub use need::{Need, NeedState, Severity};
+
+use tokio_postgres::Client;
+
+use super::{Location, StorageError};
+use crate::config::Config;
+use path::Path;
+
+/// All needs, how they stand now. An error: the owner's URL leads to no database that answers.
+pub async fn check(location: &Location, config: &Config) -> Result<Vec<Need>, StorageError> {
+    let (owner, pooling) = session::open(location.owner()).await?;
+    let mut needs = vec![path::session(Path::Owner, pooling)];
+    if pooling.keeps_sessions() {
+        needs.extend(server::needs(&owner).await?);
+        if needs.iter().any(Need::forbids_start) {
+            // What an older server, or another encoding, says of the rest would only confuse.
+            return Ok(needs);
+        }
+        needs.extend(settings::needs(&owner, config).await?);
+        needs.push(server::clock(&owner).await?);
+        let rights = rights::owner(&owner).await?;
+        // Who may not look into the schema cannot say what it was made as.
+        if !rights.forbids_start() {
+            needs.push(server::timescaledb(&owner, config).await?);
+        }
+        needs.push(rights);
+    }
+    needs.extend(path::others(location, &owner, pooling).await?);
+    Ok(needs)
+}
+
+/// Fails, naming all of them, when needs are unmet without which nothing works.
+pub async fn require(location: &Location, config: &Config) -> Result<Vec<Need>, StorageError> {
+    let needs = check(location, config).await?;
+    refusal(&needs).map_or(Ok(needs), Err)
+}
+
+/// Logs what is unmet and does not forbid a start.
+pub fn warn(needs: &[Need]) {
+    for need in needs.iter().filter(|need| need.state == NeedState::Unmet && !need.forbids_start()) {
+        tracing::warn!(need = need.name, found = need.found, mend = need.mend, "the database is not as it should be");
+    }
+}
+
+/// A connection of the owner's, if it is a session.
+pub async fn owner_session(location: &Location) -> Result<Client, StorageError> {
+    let (client, pooling) = session::open(location.owner()).await?;
+    refusal(&[path::session(Path::Owner, pooling)]).map_or(Ok(client), Err)
+}
+
+/// What to say when nothing can be started on a database that stands so.
+pub fn refusal(needs: &[Need]) -> Option<StorageError> {
+    let unmet: Vec<String> = needs.iter().filter(|need| need.forbids_start()).map(Need::to_string).collect();
+    (!unmet.is_empty())
+        .then(|| StorageError::not_ready(format!("the database is not what Tidegate needs: {}", unmet.join("\n  "))))
+}
