@@ -13,6 +13,7 @@ mod orgs;
 mod output;
 mod rebuild;
 mod serve;
+mod spool;
 mod values;
 
 pub use output::Exit;
@@ -53,5 +54,6 @@ commands! {
     Keys => keys,
     Orgs => orgs,
     Lifecycle => lifecycle,
+    Spool => spool,
     Rebuild => rebuild,
 }

@@ -117,8 +117,10 @@ impl Drainer {
         if left.is_empty() {
             self.together = (self.together * 2).min(TOGETHER_MAX);
         } else {
-            self.together = (self.together / 2).max(1);
-            tokio::time::sleep((PAUSE * 2u32.pow(self.vain.min(8))).min(PAUSE_MAX)).await;
+            // Nothing of many says little yet: the next try is of fewer, and soon.
+            self.together = (tried / 2).max(1);
+            let pause = if tried > 1 { PAUSE } else { (PAUSE * 2u32.pow(self.vain.min(8))).min(PAUSE_MAX) };
+            tokio::time::sleep(pause).await;
             self.vain += u32::from(left.len() == tried);
         }
         rest.extend(left);

@@ -30,6 +30,7 @@ mod queues;
 mod received;
 mod rejections;
 mod request;
+mod requeue;
 mod settle;
 mod shelter;
 pub mod spool;

@@ -11,6 +11,7 @@ use super::drain::Drainer;
 use super::lanes::{Lanes, Traffic};
 use super::plan::PlanConfig;
 use super::queues::Seal;
+use super::requeue;
 use super::shelter::Shelter;
 use super::spool::{Disk, Spool, SpoolPlace, Totals};
 use super::writer::Writer;
@@ -24,6 +25,7 @@ pub struct Workers {
     /// The writers; they end once the lanes are closed and everything that waited is written or spooled.
     pub writers: Vec<JoinHandle<()>>,
     drain: Option<JoinHandle<()>>,
+    requeue: Option<JoinHandle<()>>,
     watch: JoinHandle<()>,
     stop: watch::Sender<bool>,
     spool: Option<Arc<Spool>>,
@@ -44,6 +46,10 @@ impl Workers {
         Self {
             writers: each.map(keep).collect(),
             spool: drain.as_ref().map(|drain| Arc::clone(&drain.spool)),
+            requeue: drain.as_ref().map(|drain| {
+                let (spool, conservation) = (Arc::clone(&drain.spool), Arc::clone(&drain.conservation));
+                tokio::spawn(requeue::run(spool, conservation, stopped.clone()))
+            }),
             drain: drain.map(|drain| tokio::spawn(drain.run(stopped))),
             watch: tokio::spawn(Arc::clone(&writer.shelter).watch(writer.database.clone())),
             stop,
@@ -56,6 +62,9 @@ impl Workers {
         if let Some(drain) = self.drain {
             // What it was at is still in the spool.
             let _ = drain.await;
+        }
+        if let Some(requeue) = self.requeue {
+            let _ = requeue.await;
         }
         self.watch.abort();
         if let Some(spool) = self.spool {
@@ -114,6 +123,9 @@ pub async fn open_spool(
         .map_err(|error| StorageError::fatal(format!("opening the spool: {error}")))?;
     let (spool, recovery) = opened.map_err(|error| StorageError::fatal(error.to_string()))?;
     conservation.recover(recovery.undrained.items);
+    requeue::begin(&spool, conservation)
+        .await
+        .map_err(|error| StorageError::fatal(format!("looking through the spool's quarantine: {error}")))?;
     if recovery.undrained.records > 0 {
         let Totals { records, items, bytes } = recovery.undrained;
         tracing::info!(records, items, bytes, "the spool holds requests of an earlier run; they are written now");

@@ -116,6 +116,8 @@ impl Writer {
         let kind = batch[0].received.kind;
         debug_assert!(batch.iter().all(|submission| submission.received.kind == kind));
         let (mut failing, mut crowded) = (false, false);
+        // What the server last said, which is more than that a try came to the deadline.
+        let mut said: Option<StorageError> = None;
         let mut rounds = Rounds::default();
         let mut attempts = Attempts::default();
         let mut backoff = BACKOFF_FIRST;
@@ -158,8 +160,10 @@ impl Writer {
             }
             // While it is not known whether the batch is stored, it must neither be split nor be called unstored.
             if now >= deadline || (!error.is_retryable() && !unconfirmed) {
+                let error = said.filter(|said| !error.is_said() && said.fate() == error.fate()).unwrap_or(error);
                 return Err(Unwritten { error, attempts, crowded });
             }
+            said = Some(error).filter(StorageError::is_said).or(said);
             tokio::time::sleep(backoff.min(deadline - now)).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }

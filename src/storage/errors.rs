@@ -65,6 +65,14 @@ impl StorageError {
         self.fate
     }
 
+    /// Whether the server said it, and not we of the server.
+    pub fn is_said(&self) -> bool {
+        self.source
+            .as_ref()
+            .and_then(|source| source.downcast_ref::<tokio_postgres::Error>())
+            .is_some_and(|error| error.code().is_some())
+    }
+
     /// Whether others were in the way: a deadlock, a lock that was not free, a serialization failure. The database is
     /// there.
     pub fn is_contention(&self) -> bool {

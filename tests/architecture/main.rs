@@ -22,6 +22,7 @@ const LINES_MAX: usize = 400;
 /// Each module at the top of src, and those that it may import. `app`, `cli` and `commands` put the others together.
 pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("limits", &[]),
+    ("files", &[]),
     ("recent", &[]),
     ("rng", &[]),
     ("shutdown", &[]),
@@ -30,7 +31,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &["limits", "wire"]),
     ("wire", &["limits"]),
     ("protocols", &["config", "limits", "model", "wire"]),
-    ("storage", &["config", "limits", "model"]),
+    ("storage", &["config", "files", "limits", "model"]),
     ("tenancy", &["config", "jobs", "limits", "model", "recent", "rng", "storage"]),
     ("query", &["config", "limits", "model", "storage"]),
     ("jobs", &["config", "limits", "model", "storage"]),
@@ -38,7 +39,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("lifecycle", &["config", "jobs", "limits", "model", "rollup", "storage"]),
     ("correlate", &["config", "jobs", "limits", "model", "rollup", "storage"]),
     ("inferred", &["jobs", "limits", "model", "storage"]),
-    ("ingest", &["config", "limits", "model", "recent", "rng", "storage", "wire"]),
+    ("ingest", &["config", "files", "limits", "model", "recent", "rng", "storage", "wire"]),
     // Of lifecycle: how it stands.
     ("http", &["config", "ingest", "lifecycle", "limits", "model", "protocols", "query", "tenancy", "wire"]),
     ("load", &["config", "limits", "rng"]),

@@ -1,6 +1,6 @@
 //! The fault suite: real processes, real faults, and the same invariants at the end of each.
 //!
-//! The scenarios and their numbers are those of the reliability design (1 to 16, 27 to 35, and of 36 on those that are built); each is one or more trials,
+//! The scenarios and their numbers are those of the reliability design (1 to 16, from 27 on); each is one or more trials,
 //! `engine::sNN_name`. A run without arguments takes the quick ones, `--include-ignored` all. A fault is one call on a
 //! proxy, a process, or the library in `shim.c`, and the test waits for the signal that it took effect.
 
@@ -16,6 +16,7 @@ mod told;
 mod abuse;
 mod crowds;
 mod database;
+mod files;
 mod floods;
 mod killed;
 mod outage;
@@ -24,6 +25,7 @@ mod spool;
 mod stage;
 mod stopping;
 mod tenancy;
+mod verdicts;
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -49,6 +51,8 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         crowds::SCENARIOS,
         tenancy::SCENARIOS,
         quotas::SCENARIOS,
+        verdicts::SCENARIOS,
+        files::SCENARIOS,
     ];
     groups.into_iter().flatten()
 }

@@ -24,6 +24,7 @@ pub fn findings(config: &Config) -> Vec<Finding> {
         Some(seen) => waiting(&spool, config.spool.enabled, seen),
     }];
     findings.extend(seen.as_ref().map(|seen| quarantine(&spool, seen)));
+    findings.extend(seen.as_ref().and_then(odd));
     if config.spool.enabled {
         findings.push(room(config, &spool, seen.map_or(0, |seen| seen.stats.disk_bytes)));
     }
@@ -64,12 +65,18 @@ fn quarantine(spool: &SpoolPlace, seen: &Look) -> Finding {
         found += "; the cursor cannot be read";
     }
     let advice = format!(
-        "requests were answered 202 and some cannot be written: check the disk, then look at the files in {}: a .seg holds \
-         what a damaged segment held, a .record one request and why it could not be written. serve goes on without \
-         them; move them away once they are dealt with",
+        "requests were answered 202 and some cannot be written: `tidegate spool list` says which and why. Mend the reason, \
+         then `tidegate spool resend`, or `drop`. Of damaged segments, check the disk; they are in {}",
         spool.dir.join("quarantine").display()
     );
     expect("spool quarantine", kept.files == 0 && seen.damages == 0 && !seen.cursor_lost, found, &advice)
+}
+
+fn odd(seen: &Look) -> Option<Finding> {
+    let named: Vec<String> = seen.odd.iter().map(|(name, why)| format!("{name} ({why})")).collect();
+    let advice = "serve does not start on it: put back the file that was there, or move what is there out of the spool's \
+                  folder if nothing of it is missed";
+    (!named.is_empty()).then(|| bad("spool files", FindingState::Failed, named.join(", "), advice))
 }
 
 fn room(config: &Config, spool: &SpoolPlace, used: u64) -> Finding {

@@ -24,6 +24,14 @@ pub async fn receipt(api: &Api, principal: &Principal, id: &str, params: Params)
         });
         return Ok(json(StatusCode::OK, &waiting));
     }
+    if let Some(spool) = api.ingest.spool()
+        && let Some(SpooledSummary { accepted, rejected, .. }) = spool.find_kept(&principal.tenant_id, id).await
+    {
+        let kept = serde_json::json!({
+            "receipt": id, "status": "quarantined", "accepted": accepted, "rejected": rejected, "errors": []
+        });
+        return Ok(json(StatusCode::OK, &kept));
+    }
     let found = api.reads.receipt(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
     found.map(|receipt| json(StatusCode::OK, &receipt)).ok_or_else(|| {
         Problem::new(

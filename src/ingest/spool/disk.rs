@@ -1,20 +1,34 @@
 //! The real file system under the spool. Files are made for their owner only: spooled bodies are tenants' data.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Error, IoSlice, Read, Result, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::fs::{File, Fs, LockError, LockGuard};
+use super::fs::{File, Fs, Listed, LockError, LockGuard};
+use crate::files;
+
+/// A command that asks whether a process has the spool holds the lock for an instant; a start that meets it tries again.
+const LOCK_ATTEMPTS: u32 = 10;
+const LOCK_RETRY: Duration = Duration::from_millis(30);
 
 /// The machine's file system, clock and entropy.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Disk;
+
+impl Disk {
+    /// Whether a process holds the lock named by a file. Asking takes it for an instant.
+    pub fn is_locked(path: &Path) -> bool {
+        let Ok(file) = fs::File::open(path) else { return false };
+        matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)))
+    }
+}
 
 struct DiskFile(fs::File);
 
@@ -64,9 +78,9 @@ impl File for DiskFile {
 impl Fs for Disk {
     fn create_dir(&self, path: &Path) -> Result<()> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        match fs::create_dir(path) {
-            Ok(()) => self.sync_dir(parent.unwrap_or(Path::new("."))),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        match files::private_dir(path) {
+            Ok(true) => self.sync_dir(parent.unwrap_or(Path::new("."))),
+            Ok(false) => Ok(()),
             Err(error) => match parent {
                 Some(parent) if error.kind() == io::ErrorKind::NotFound => {
                     self.create_dir(parent)?;
@@ -78,16 +92,16 @@ impl Fs for Disk {
     }
 
     fn create_new(&self, path: &Path) -> Result<Arc<dyn File>> {
-        let file = OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(path)?;
-        Ok(Arc::new(DiskFile(file)))
+        Ok(Arc::new(DiskFile(files::create_new(path)?)))
     }
 
     fn open(&self, path: &Path) -> Result<Arc<dyn File>> {
-        Ok(Arc::new(DiskFile(OpenOptions::new().read(true).write(true).open(path)?)))
+        Ok(Arc::new(DiskFile(files::open(path)?)))
     }
 
-    fn list(&self, path: &Path) -> Result<Vec<(String, u64)>> {
-        let mut found = Vec::new();
+    fn list(&self, path: &Path) -> Result<Vec<Listed>> {
+        let owner = fs::metadata(path)?.uid();
+        let mut listed = Vec::new();
         for entry in fs::read_dir(path)? {
             let entry = entry?;
             let metadata = match entry.metadata() {
@@ -96,11 +110,10 @@ impl Fs for Disk {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
-                found.push((name, metadata.len()));
-            }
+            let name = entry.file_name().to_string_lossy().into_owned();
+            listed.push(Listed { name, bytes: metadata.len(), kind: files::kind_of(&metadata, owner) });
         }
-        Ok(found)
+        Ok(listed)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
@@ -120,21 +133,25 @@ impl Fs for Disk {
     }
 
     fn lock(&self, path: &Path) -> std::result::Result<LockGuard, LockError> {
-        let mut options = OpenOptions::new();
-        let file = options.create(true).truncate(false).read(true).write(true).mode(0o600).open(path);
-        match Flock::lock(file.map_err(LockError::Io)?, FlockArg::LockExclusiveNonblock) {
-            Ok(mut held) => {
-                write_pid(&mut held).map_err(LockError::Io)?;
-                Ok(Box::new(held))
+        let mut file = files::open_or_create(path).map_err(LockError::Io)?;
+        for attempt in 1.. {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(mut held) => {
+                    write_pid(&mut held).map_err(LockError::Io)?;
+                    return Ok(Box::new(held));
+                }
+                Err((taken, Errno::EWOULDBLOCK)) if attempt < LOCK_ATTEMPTS => file = taken,
+                Err((mut taken, Errno::EWOULDBLOCK)) => {
+                    let mut pid = String::new();
+                    let named = taken.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
+                    let holder = if named { format!("process {}", pid.trim()) } else { "another process".to_owned() };
+                    return Err(LockError::Held(holder));
+                }
+                Err((_, errno)) => return Err(LockError::Io(errno.into())),
             }
-            Err((mut taken, Errno::EWOULDBLOCK)) => {
-                let mut pid = String::new();
-                let named = taken.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
-                let holder = if named { format!("process {}", pid.trim()) } else { "another process".to_owned() };
-                Err(LockError::Held(holder))
-            }
-            Err((_, errno)) => Err(LockError::Io(errno.into())),
+            std::thread::sleep(LOCK_RETRY);
         }
+        unreachable!("the loop above returns at its last attempt")
     }
 
     fn now_us(&self) -> i64 {

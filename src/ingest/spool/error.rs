@@ -19,6 +19,11 @@ pub enum SpoolError {
         path: PathBuf,
         error: io::Error,
     },
+    /// Names of the spool's that stand for something else, each with what it is.
+    Odd {
+        dir: PathBuf,
+        odd: Vec<(String, String)>,
+    },
 }
 
 impl SpoolError {
@@ -41,6 +46,17 @@ impl fmt::Display for SpoolError {
                  spool.enabled = false",
                 path.display()
             ),
+            Self::Odd { dir, odd } => {
+                let named: Vec<String> =
+                    odd.iter().map(|(name, why)| format!("{} ({why})", dir.join(name).display())).collect();
+                write!(
+                    f,
+                    "the spool holds what is not as Tidegate left it: {}. Requests that were acknowledged may be in it, so \
+                     nothing is started before somebody has looked: put back the file that was there (its owner this \
+                     user, mode 0600), or move what is there out of the spool's folder if nothing of it is missed",
+                    named.join(", ")
+                )
+            }
         }
     }
 }

@@ -6,6 +6,8 @@ use std::io::{IoSlice, Result};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::files::FileKind;
+
 pub trait File: Send + Sync {
     /// Writes all of `parts`, one after another, at `offset`; on an error any stretch of them may have been written.
     fn write_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> Result<()>;
@@ -18,6 +20,14 @@ pub trait File: Send + Sync {
     fn truncate(&self, bytes: u64) -> Result<()>;
     /// Its length in bytes.
     fn bytes(&self) -> Result<u64>;
+}
+
+/// A name in a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub name: String,
+    pub bytes: u64,
+    pub kind: FileKind,
 }
 
 /// Holds the lock of a folder until it is dropped.
@@ -34,14 +44,14 @@ pub enum LockError {
 
 /// A file system, with the clock and the chance of the machine that it is on.
 pub trait Fs: Send + Sync {
-    /// Makes a folder, and those above it, durably; one that exists is left as it is.
+    /// Makes a folder, and those above it, durably. One that exists must be ours, and is closed to others.
     fn create_dir(&self, path: &Path) -> Result<()>;
     /// Makes a file that does not exist yet, for reading and writing by nobody else.
     fn create_new(&self, path: &Path) -> Result<Arc<dyn File>>;
-    /// Opens a file for reading and writing.
+    /// Opens a file of our own for reading and writing; an error if it is anything else.
     fn open(&self, path: &Path) -> Result<Arc<dyn File>>;
-    /// Names of the files of a folder, and their lengths in bytes.
-    fn list(&self, path: &Path) -> Result<Vec<(String, u64)>>;
+    /// What is in a folder; what does not belong to the folder's owner is odd.
+    fn list(&self, path: &Path) -> Result<Vec<Listed>>;
     /// Gives a file another name in one step, replacing what has it.
     fn rename(&self, from: &Path, to: &Path) -> Result<()>;
     /// Gives a file a second name; an error of kind `AlreadyExists` if that is taken.

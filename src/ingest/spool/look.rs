@@ -9,7 +9,7 @@ use super::quarantine;
 use super::stats::Stats;
 use super::survey::survey;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
     /// Its figures. Of a spool in use: records that are being written may be among them.
     pub stats: Stats,
@@ -17,6 +17,8 @@ pub struct Look {
     pub damages: u64,
     /// There is a cursor, and it cannot be read.
     pub cursor_lost: bool,
+    /// What has a name of the spool's and is not what that name says, and why: no process starts on it.
+    pub odd: Vec<(String, String)>,
 }
 
 /// Looks at the spool in `dir`, reading every segment that is not drained. None: there is none.
@@ -29,6 +31,7 @@ pub fn look(fs: &dyn Fs, dir: &Path) -> io::Result<Option<Look>> {
         stats: Stats { quarantined: quarantine::contents(fs, dir)?, ..Stats::default() },
         damages: survey.gaps,
         cursor_lost: survey.saved == Saved::Corrupt,
+        odd: survey.odd,
     };
     let mut oldest_us = None;
     for surveyed in &survey.segments {

@@ -6,8 +6,8 @@
 //!
 //! # Files
 //!
-//! `lock`, `cursor`, `NNNNNNNNNNNNNNNNNNNN.seg` (the name is the sequence of the first record), `quarantine/`. The
-//! format is in [`record`]. A segment is made as `.tmp`, synced, renamed, and its folder synced, before a record goes
+//! `lock`, `cursor`, `NNNNNNNNNNNNNNNNNNNN.seg` (the name is the sequence of the first record), `quarantine/`, and of
+//! what is to go from there `resend/` and `drop/` ([`kept`]). The format is in [`record`]. A segment is made as `.tmp`, synced, renamed, and its folder synced, before a record goes
 //! into it. No segment of an earlier process is written to again. A segment is removed only after the cursor that
 //! passed it is durable, oldest first, each durably before the next.
 //!
@@ -52,6 +52,7 @@ pub mod fs;
 mod fuzz;
 mod index;
 mod keeper;
+pub mod kept;
 mod look;
 mod memory;
 mod quarantine;
@@ -69,6 +70,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
@@ -93,6 +95,7 @@ pub use stats::Stats;
 use crate::limits::SPOOL_QUEUE_BYTES;
 use fs::Fs;
 use keeper::PendingAppend;
+use kept::{Action, Kept};
 use read::Taken;
 use record::{Sequence, fits};
 use request::SUMMARY_BYTES_MAX;
@@ -179,6 +182,12 @@ impl Spool {
             .find(|summary| summary.tenant_id == tenant_id)
     }
 
+    /// A tenant's request with this receipt in the quarantine, if there is one.
+    pub async fn find_kept(&self, tenant_id: &str, receipt: Uuid) -> Option<SpooledSummary> {
+        let found = self.blocking(move |fs, dir| kept::with_receipt(fs, dir, receipt)).await.ok()?;
+        found.into_iter().filter_map(|kept| kept.summary()).find(|summary| summary.tenant_id == tenant_id)
+    }
+
     /// Keeps a record that cannot be drained in the quarantine, durably; it may then be acknowledged.
     pub async fn quarantine(&self, entry: &Entry, reason: &str) -> Result<(), KeepError> {
         let (fs, dir, entry, reason) = (Arc::clone(&self.fs), self.dir.clone(), entry.clone(), reason.to_owned());
@@ -188,6 +197,61 @@ impl Spool {
         state.quarantined.files += 1;
         state.quarantined.bytes += bytes;
         Ok(())
+    }
+
+    /// What is in the quarantine, and what is to go back from there.
+    pub async fn kept(&self) -> io::Result<Vec<Kept>> {
+        self.blocking(|fs, dir| {
+            let mut kept = kept::quarantined(fs, dir)?;
+            kept.extend(kept::asked(fs, dir, Action::Resend)?);
+            Ok(kept)
+        })
+        .await
+    }
+
+    /// The files for which an operator asks something.
+    pub async fn asked(&self, action: Action) -> io::Result<Vec<Kept>> {
+        self.blocking(move |fs, dir| kept::asked(fs, dir, action)).await
+    }
+
+    /// Puts a request of the quarantine at the end of the spool. A crash before its file is gone leaves it there twice,
+    /// and the ledger knows.
+    pub async fn resend(&self, file: &str) -> Result<(), KeepError> {
+        let name = file.to_owned();
+        let entry = self.blocking(move |fs, dir| Ok(kept::to_resend(fs, dir, &name))).await;
+        match entry.map_err(KeepError::Io)? {
+            Ok(entry) => {
+                let appended = self.append(entry.payload, entry.meta).await;
+                appended.map_err(|error| KeepError::Io(io::Error::other(error.to_string())))?;
+                self.done(file, Action::Resend).await
+            }
+            Err(why) => {
+                tracing::error!(file, why, "this cannot be sent again; it is put back into the quarantine");
+                let name = file.to_owned();
+                self.blocking(move |fs, dir| kept::put_back(fs, dir, &name, Action::Resend))
+                    .await
+                    .map_err(KeepError::Io)
+            }
+        }
+    }
+
+    /// Takes away a file for which everything that was asked is done.
+    pub async fn done(&self, file: &str, action: Action) -> Result<(), KeepError> {
+        let name = file.to_owned();
+        let left = self.blocking(move |fs, dir| {
+            kept::done(fs, dir, &name, action)?;
+            quarantine::contents(fs, dir)
+        });
+        self.shared.lock().quarantined = left.await.map_err(KeepError::Io)?;
+        Ok(())
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Fs, &std::path::Path) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let (fs, dir) = (Arc::clone(&self.fs), self.dir.clone());
+        spawn_blocking(move || work(&*fs, &dir)).await.map_err(io::Error::other)?
     }
 
     pub fn stats(&self) -> Stats {

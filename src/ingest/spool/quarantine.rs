@@ -1,5 +1,5 @@
 //! The quarantine: what could not be delivered or written is kept in a folder of its own for people to look at,
-//! outside of `spool.max_bytes`. Nothing in it is read again by Tidegate.
+//! outside of `spool.max_bytes`. What becomes of it, [`super::kept`] says.
 
 use std::io::{self, IoSlice};
 use std::path::Path;
@@ -51,7 +51,9 @@ fn kept_name(segment: &Segment) -> String {
 pub fn keep_record(fs: &dyn Fs, dir: &Path, entry: &Entry, reason: &str) -> io::Result<u64> {
     let quarantine = dir.join(QUARANTINE);
     let header = Header { first: entry.sequence, marker: fs.random()?, made_us: fs.now_us() };
-    let path = quarantine.join(format!("{:020}-{}.record", entry.sequence, header.made_us));
+    // The receipt tells it from others of the same moment: those that never were in a segment have no sequence.
+    let name = format!("{:020}-{}-{}.record", entry.sequence, header.made_us, entry.meta.receipt);
+    let path = quarantine.join(name);
     let new = path.with_extension("tmp");
     let payload = RecordPayload::from(entry.payload.clone());
     let record =
@@ -79,5 +81,5 @@ pub fn keep_record(fs: &dyn Fs, dir: &Path, entry: &Entry, reason: &str) -> io::
 /// What the quarantine holds.
 pub fn contents(fs: &dyn Fs, dir: &Path) -> io::Result<Quarantined> {
     let files = fs.list(&dir.join(QUARANTINE))?;
-    Ok(Quarantined { files: files.len() as u64, bytes: files.iter().map(|(_, bytes)| bytes).sum() })
+    Ok(Quarantined { files: files.len() as u64, bytes: files.iter().map(|file| file.bytes).sum() })
 }

@@ -1,7 +1,8 @@
 //! Opening a spool: the lock, what is found in the folder, and what of it is delivered.
 //!
-//! Whatever the folder holds, the spool opens: damage costs the records that it hit, is counted, and is kept in the
-//! quarantine. No segment of an earlier process is written to again.
+//! Whatever its files hold, the spool opens: damage costs the records that it hit, is counted, and is kept in the
+//! quarantine. A name of the spool's that stands for no file of ours, a link or a folder, is refused instead: what it
+//! led to may come back, and its number must not be used again meanwhile. No segment of an earlier process is written to again.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -53,6 +54,9 @@ pub fn open(config: SpoolPlace, fs: Arc<dyn Fs>) -> Result<Opened, SpoolError> {
         LockError::Io(error) => SpoolError::io("lock the spool", &dir, error),
     })?;
     let survey = survey(&*fs, &dir).map_err(|error| SpoolError::io("look through the spool", &dir, error))?;
+    if !survey.odd.is_empty() {
+        return Err(SpoolError::Odd { dir, odd: survey.odd });
+    }
     let quarantined =
         quarantine::contents(&*fs, &dir).map_err(|error| SpoolError::io("look through", &quarantine, error))?;
     let recovery = report(&survey);

@@ -5,16 +5,29 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::cursor::{Cursor, Saved};
-use super::fs::{File, Fs};
+use super::cursor::{CURSOR_FILE, Cursor, Saved};
+use super::fs::{File, Fs, Listed};
 use super::index::Index;
 use super::memory::InMemory;
 use super::record::{HEAD_BYTES, HEADER_BYTES, first_of_name, segment_name};
 use super::scan::{Beginning, Found, SegmentScanner, beginning};
 use super::state::{Position, Segment, Totals};
+use crate::files::FileKind;
 
 /// Folder of what was set aside, within the spool's.
 pub const QUARANTINE: &str = "quarantine";
+/// Folders of what is to be sent again, or dropped, out of the quarantine.
+pub const RESEND: &str = "resend";
+pub const DROP: &str = "drop";
+
+/// Files and folders beside the segments.
+const FILES: [&str; 2] = ["lock", CURSOR_FILE];
+const FOLDERS: [&str; 3] = [QUARANTINE, RESEND, DROP];
+
+/// Whether a name can only have been given by a spool.
+fn is_ours(name: &str) -> bool {
+    name.ends_with(".seg") || FILES.contains(&name) || FOLDERS.contains(&name)
+}
 
 /// A segment as it was found.
 pub struct Surveyed {
@@ -60,18 +73,25 @@ pub struct Survey {
     pub gaps: u64,
     /// Files that do not belong to the spool.
     pub strangers: Vec<String>,
+    /// What has a name of the spool's and is not what that name says, and why: it may hold, or may have held, what was
+    /// acknowledged.
+    pub odd: Vec<(String, String)>,
 }
 
 /// Looks at the spool in `dir`. Reads every segment that is not drained, in bounded memory.
 pub fn survey(fs: &dyn Fs, dir: &Path) -> io::Result<Survey> {
     let (cursor, saved) = Cursor::read(fs, dir);
     let drained_to = if let Saved::At(next) = saved { next } else { 0 };
-    let (mut names, mut strangers) = (Vec::new(), Vec::new());
-    for (name, bytes) in fs.list(dir)? {
-        match first_of_name(&name) {
-            Some(first) => names.push((first, bytes)),
-            None if name.ends_with(".tmp") || ["lock", "cursor"].contains(&name.as_str()) => {}
-            None => strangers.push(name),
+    let (mut names, mut strangers, mut odd) = (Vec::new(), Vec::new(), Vec::new());
+    for Listed { name, bytes, kind } in fs.list(dir)? {
+        match (first_of_name(&name), kind) {
+            (Some(first), FileKind::File) => names.push((first, bytes)),
+            (None, FileKind::Folder) if FOLDERS.contains(&name.as_str()) => {}
+            (None, FileKind::File) if name.ends_with(".tmp") || FILES.contains(&name.as_str()) => {}
+            (None, _) if !is_ours(&name) => strangers.push(name),
+            (None, FileKind::File) => odd.push((name, "it is a file, and no segment has such a name".to_owned())),
+            (_, FileKind::Folder) => odd.push((name, "it is a folder".to_owned())),
+            (_, FileKind::Odd(why)) => odd.push((name, why)),
         }
     }
     names.sort_unstable();
@@ -103,7 +123,7 @@ pub fn survey(fs: &dyn Fs, dir: &Path) -> io::Result<Survey> {
         true => last.segment.next.saturating_add(last.segment.disk_bytes / HEAD_BYTES as u64 + 1),
     });
     let next = last.max(drained_to).max(1);
-    Ok(Survey { segments, drained, cursor, saved, next, gaps, strangers })
+    Ok(Survey { segments, drained, cursor, saved, next, gaps, strangers, odd })
 }
 
 /// Looks at a segment's file of so many bytes, whose successor's first sequence is `limit`.

@@ -1,7 +1,7 @@
 //! The system account that the server runs as. PostgreSQL refuses to run as root, so a Tidegate that is root gives its
 //! server to an unprivileged account and hands that account the cluster's files; any other Tidegate uses its own.
 
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -84,12 +84,17 @@ impl ServerAccount {
         command
     }
 
+    /// Whose its files are to be, if not this process's.
+    pub fn owner(&self) -> Option<(u32, u32)> {
+        self.switch.then_some((self.uid, self.gid))
+    }
+
     /// Gives a file or directory to the account.
     pub fn own(&self, path: &Path) -> Result<(), EmbeddedError> {
         if !self.switch {
             return Ok(());
         }
-        chown(path, Some(self.uid), Some(self.gid)).map_err(|e| EmbeddedError::io("change the owner of", path, e))
+        lchown(path, Some(self.uid), Some(self.gid)).map_err(|e| EmbeddedError::io("change the owner of", path, e))
     }
 
     /// Whether the account can reach `dir`: a program of its own is started there, which asks the kernel about modes,

@@ -14,6 +14,7 @@ use super::config::EmbeddedConfig;
 use super::error::EmbeddedError;
 use super::install::{self, Installation};
 use super::{leftover, settings};
+use crate::files;
 
 /// The cluster's name inside the data directory; a directory, or a link to one.
 const NAME: &str = "postgres";
@@ -80,7 +81,7 @@ async fn create(place: &Path, config: &EmbeddedConfig) -> Result<Cluster, Embedd
     } else {
         let home = Path::new(SYSTEM_HOME);
         let dir = home.join(short_hash(data_dir));
-        std::fs::create_dir_all(home).map_err(|e| EmbeddedError::io("create", home, e))?;
+        files::passable_dirs(home).map_err(|e| EmbeddedError::io("create", home, e))?;
         set_aside(&dir).await?;
         initdb(&dir, &account, &installation, config.durable).await?;
         symlink(&dir, place).map_err(|e| EmbeddedError::io("create the link", place, e))?;

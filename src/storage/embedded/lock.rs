@@ -1,7 +1,7 @@
 //! Who owns a data directory, and where its server listens. One process holds `tidegate.lock`; beside it lies the
 //! endpoint file, which commands run next to a live `tidegate serve` use, and which counts only while the lock is held.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Cause, EmbeddedError};
+use crate::files;
 
 const LOCK_FILE: &str = "tidegate.lock";
 const ENDPOINT_FILE: &str = "postgres.endpoint.json";
@@ -30,17 +31,11 @@ pub struct DataDirLock {
 impl DataDirLock {
     /// Creates `data_dir` if need be and takes its lock. Fails when another process has it, naming that process.
     pub fn acquire(data_dir: &Path) -> Result<Self, EmbeddedError> {
-        std::fs::create_dir_all(data_dir).map_err(|e| EmbeddedError::io("create the data directory", data_dir, e))?;
+        files::passable_dirs(data_dir).map_err(|e| EmbeddedError::io("create the data directory", data_dir, e))?;
         let data_dir =
             data_dir.canonicalize().map_err(|e| EmbeddedError::io("resolve the data directory", data_dir, e))?;
         let path = data_dir.join(LOCK_FILE);
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|e| EmbeddedError::io("open the lock file", &path, e))?;
+        let mut file = files::open_or_create(&path).map_err(|e| EmbeddedError::io("open the lock file", &path, e))?;
         for attempt in 1.. {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(mut held) => {
@@ -128,11 +123,8 @@ pub fn locate_running(data_dir: &Path) -> Option<Running> {
 /// Publishes where the server listens, in one step, so that a reader never sees half a file.
 pub(super) fn write_endpoint(data_dir: &Path, running: &Running) -> Result<(), EmbeddedError> {
     let path = data_dir.join(ENDPOINT_FILE);
-    let new = data_dir.join(format!("{ENDPOINT_FILE}.new"));
     let text = serde_json::to_vec(running).map_err(|e| EmbeddedError::io("describe", &path, e.into()))?;
-    std::fs::write(&new, text)
-        .and_then(|()| std::fs::rename(&new, &path))
-        .map_err(|e| EmbeddedError::io("write the endpoint file", &path, e))
+    files::replace(&path, &text, None).map_err(|e| EmbeddedError::io("write the endpoint file", &path, e))
 }
 
 pub(super) fn remove_endpoint(data_dir: &Path) {

@@ -1,7 +1,5 @@
 //! The server itself: started, watched, stopped.
 
-use std::fs::{File, Permissions};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -13,6 +11,7 @@ use super::config::EmbeddedConfig;
 use super::error::EmbeddedError;
 use super::lock::{self, DataDirLock, Running};
 use super::{leftover, logs, provision, settings};
+use crate::files;
 
 /// Only the socket's name contains it: nothing listens on TCP.
 const PORT: u16 = 5432;
@@ -138,10 +137,9 @@ async fn write_settings(
         extra: &config.extra_settings,
     });
     let path = cluster.dir.join(settings::CONF_FILE);
-    std::fs::write(&path, text)
-        .and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(0o600)))
-        .map_err(|e| EmbeddedError::io("write the settings", &path, e))?;
-    cluster.account.own(&path)
+    // The folder is the account's, which may have put a link there: nothing is written through one.
+    files::replace(&path, text.as_bytes(), cluster.account.owner())
+        .map_err(|e| EmbeddedError::io("write the settings", &path, e))
 }
 
 /// Asks the server's program itself: it checks a setting's value against what it was built with, and exits.
@@ -166,7 +164,7 @@ fn spawn(cluster: &Cluster) -> Result<Child, EmbeddedError> {
     cluster.account.own(&log_dir)?;
     logs::prune(&cluster.dir);
     let log_path = log_dir.join(logs::STARTUP_LOG);
-    let log = File::create(&log_path).map_err(|e| EmbeddedError::io("create", &log_path, e))?;
+    let log = files::fresh(&log_path).map_err(|e| EmbeddedError::io("create", &log_path, e))?;
     let log_too = log.try_clone().map_err(|e| EmbeddedError::io("open", &log_path, e))?;
 
     let program = cluster.installation.program("postgres");

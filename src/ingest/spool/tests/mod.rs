@@ -4,6 +4,7 @@
 
 mod codec;
 mod damage;
+mod kept;
 mod model;
 mod rng;
 mod sim;

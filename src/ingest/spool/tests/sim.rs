@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::rng::Rng;
-use crate::ingest::spool::fs::{File, Fs, LockError, LockGuard};
+use crate::files::FileKind;
+use crate::ingest::spool::fs::{File, Fs, Listed, LockError, LockGuard};
 
 /// Bytes that are lost or kept together; far fewer than in the world, so that records straddle them.
 const PAGE: usize = 64;
@@ -302,12 +303,13 @@ impl Fs for Sim {
         Ok(Arc::new(SimFile(self.clone(), inode)))
     }
 
-    fn list(&self, path: &Path) -> Result<Vec<(String, u64)>> {
+    fn list(&self, path: &Path) -> Result<Vec<Listed>> {
         let world = self.0.lock().unwrap();
         let here = world.names.iter().filter(|(name, _)| name.parent() == Some(path));
         let found = here.filter_map(|(name, state)| {
             let bytes = world.inodes[state.now?].cached.len() as u64;
-            Some((name.file_name().unwrap().to_str().unwrap().to_owned(), bytes))
+            let name = name.file_name().unwrap().to_str().unwrap().to_owned();
+            Some(Listed { name, bytes, kind: FileKind::File })
         });
         Ok(found.collect())
     }

@@ -1,0 +1,204 @@
+//! `tidegate spool list|resend|drop`: what is in the spool's quarantine, with or without a running `serve`.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::output::{Exit, failed, print, print_json, print_table};
+use crate::config::Config;
+use crate::ingest::spool::kept::{self, Action, Kept, KeptWhat};
+use crate::ingest::spool::{Disk, SpoolPlace};
+
+/// How long a running `serve` is given to do what it is asked.
+const SERVE_TIMEOUT: Duration = Duration::from_secs(15);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Requests that were answered 202 and could not be written: look at them, send them again, or drop them
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// What is in the quarantine, and why
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put requests of the quarantine back into the spool; they are written once, behind what waits there
+    Resend(Which),
+    /// Remove from the quarantine for good
+    Drop {
+        #[command(flatten)]
+        which: Which,
+        /// With --all: this is meant
+        #[arg(long, requires = "all")]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// Receipts, or names of files, as `spool list` shows them
+    #[arg(value_name = "RECEIPT|FILE")]
+    names: Vec<String>,
+    /// Everything in the quarantine
+    #[arg(long)]
+    all: bool,
+}
+
+/// A file of the quarantine, as it is printed.
+#[derive(Serialize)]
+struct Row {
+    file: String,
+    bytes: u64,
+    receipt: Option<Uuid>,
+    tenant_id: Option<String>,
+    route: Option<String>,
+    received_at: Option<Timestamp>,
+    quarantined_at: Option<Timestamp>,
+    items: Option<u32>,
+    reason: String,
+}
+
+impl From<&Kept> for Row {
+    fn from(kept: &Kept) -> Self {
+        let request = kept.request();
+        let at = |us| Timestamp::from_microsecond(us).ok();
+        let (reason, quarantined_at) = match &kept.what {
+            KeptWhat::Request { reason, kept_at_us, .. } => (reason.clone(), at(*kept_at_us)),
+            KeptWhat::Segment => {
+                ("a damaged segment: what was whole in it was written, the rest cannot be read".to_owned(), None)
+            }
+            KeptWhat::Unreadable(why) => (why.clone(), None),
+        };
+        Self {
+            file: kept.file.clone(),
+            bytes: kept.bytes,
+            receipt: request.as_ref().map(|request| request.received.receipt),
+            tenant_id: request.as_ref().map(|request| request.received.tenant_id.to_string()),
+            route: request.as_ref().map(|request| request.received.route.to_string()),
+            received_at: request.as_ref().and_then(|request| at(request.received.received_at_us)),
+            quarantined_at,
+            items: request.as_ref().map(|request| request.items),
+            reason,
+        }
+    }
+}
+
+pub async fn run(config: &Config, Args { action }: Args) -> Exit {
+    let place = SpoolPlace::of(&config.data_dir, config.spool.max_bytes);
+    let quarantined = match kept::quarantined(&Disk, &place.dir) {
+        Ok(quarantined) => quarantined,
+        Err(error) => return failed(&format!("{}: {error}", place.dir.display())),
+    };
+    match action {
+        Command::List { json } => {
+            let rows: Vec<Row> = quarantined.iter().map(Row::from).collect();
+            if json {
+                print_json(&rows)
+            } else {
+                show(&rows)
+            }
+            Exit::Ok
+        }
+        Command::Resend(which) => act(&place, quarantined, &which, Action::Resend).await,
+        Command::Drop { which, yes } if which.all && !yes => {
+            let files = quarantined.len();
+            failed(&format!("{files} files would be removed for good: say --all --yes, or name receipts"));
+            Exit::Usage
+        }
+        Command::Drop { which, .. } => act(&place, quarantined, &which, Action::Drop).await,
+    }
+}
+
+fn show(rows: &[Row]) {
+    let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    let time = |at: Option<Timestamp>| text(at.map(|at| format!("{at:.0}")));
+    print_table(
+        ["RECEIPT", "TENANT", "ROUTE", "RECEIVED", "QUARANTINED", "ITEMS", "BYTES", "FILE"],
+        rows.iter().map(|row| {
+            [
+                text(row.receipt.map(|receipt| receipt.to_string())),
+                text(row.tenant_id.clone()),
+                text(row.route.clone()),
+                time(row.received_at),
+                time(row.quarantined_at),
+                text(row.items.map(|items| items.to_string())),
+                row.bytes.to_string(),
+                row.file.clone(),
+            ]
+        }),
+    );
+    for row in rows {
+        print(format!("\n{}: {}\n", row.file, row.reason).as_bytes());
+    }
+}
+
+/// Those that are named; an error names what is not there.
+fn chosen(quarantined: Vec<Kept>, which: &Which, action: Action) -> Result<Vec<Kept>, String> {
+    let is = |kept: &Kept, name: &String| {
+        kept.file == *name || kept.summary().is_some_and(|summary| summary.receipt.to_string() == *name)
+    };
+    if let Some(name) = which.names.iter().find(|name| !quarantined.iter().any(|kept| is(kept, name))) {
+        return Err(format!(
+            "nothing in the quarantine has the receipt or name {name}; `tidegate spool list` shows what is"
+        ));
+    }
+    let named = |kept: &Kept| which.all || which.names.iter().any(|name| is(kept, name));
+    let mut chosen: Vec<Kept> = quarantined.into_iter().filter(named).collect();
+    if action == Action::Resend {
+        let request = |kept: &Kept| matches!(kept.what, KeptWhat::Request { .. });
+        if let (false, Some(other)) = (which.all, chosen.iter().find(|kept| !request(kept))) {
+            let why = Row::from(other).reason;
+            return Err(format!("{} cannot be sent again: {why}", other.file));
+        }
+        chosen.retain(request);
+    }
+    Ok(chosen)
+}
+
+async fn act(place: &SpoolPlace, quarantined: Vec<Kept>, which: &Which, action: Action) -> Exit {
+    let chosen = match chosen(quarantined, which, action) {
+        Ok(chosen) => chosen,
+        Err(error) => return failed(&error),
+    };
+    for kept in &chosen {
+        if let Err(error) = kept::ask(&Disk, &place.dir, &kept.file, action) {
+            return failed(&format!("{}: {error}", kept.file));
+        }
+    }
+    let (word, later) = match action {
+        Action::Resend => ("sent again", "they are sent again when serve starts"),
+        Action::Drop => ("dropped", "they are removed when serve starts"),
+    };
+    if !Disk::is_locked(&place.dir.join("lock")) {
+        print(format!("{} of {}; no serve runs here: {later}\n", chosen.len(), count(which)).as_bytes());
+        return Exit::Ok;
+    }
+    let begun = Instant::now();
+    for kept in &chosen {
+        while kept::is_asked(&Disk, &place.dir, &kept.file, action).unwrap_or(false) {
+            if begun.elapsed() > SERVE_TIMEOUT {
+                return failed(&format!(
+                    "serve has been asked and has not done it within {} s; its log says why. {} is still to be {word}",
+                    SERVE_TIMEOUT.as_secs(),
+                    kept.file
+                ));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+    print(format!("{} {word}\n", chosen.len()).as_bytes());
+    Exit::Ok
+}
+
+fn count(which: &Which) -> String {
+    if which.all { "all".to_owned() } else { which.names.len().to_string() }
+}
