@@ -22,6 +22,10 @@ ALTER ROLE tidegate_owner LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD :'o
 ALTER ROLE tidegate_writer LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD :'writer_password';
 ALTER ROLE tidegate_reader LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD :'reader_password';
 
+-- The group of the logins that people get (tidegate readers create); none of the three above is for people.
+SELECT 'CREATE ROLE tidegate_people NOLOGIN'
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'tidegate_people') \gexec
+
 -- COPY errors are located by their CONTEXT line, which translations word differently; only a superuser may set it.
 ALTER ROLE tidegate_owner SET lc_messages = 'C';
 ALTER ROLE tidegate_writer SET lc_messages = 'C';

@@ -33,7 +33,7 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// What is said once, when the process is ready.
 pub struct Welcome {
     pub url: String,
-    /// A command line that opens psql as the reader.
+    /// A command line that opens psql for people.
     pub psql: String,
     pub engine: String,
 }

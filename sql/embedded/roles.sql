@@ -17,5 +17,23 @@ BEGIN
 END
 $$;
 
+-- The logins that people get are members of a group that only reads, and none of the service's own roles; tidegate_guest is the
+-- one that there is from the start. A session may change its settings, its number of connections not.
+DO $$
+BEGIN
+    IF to_regrole('tidegate_people') IS NULL THEN
+        CREATE ROLE tidegate_people;
+    END IF;
+    ALTER ROLE tidegate_people NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS;
+    IF to_regrole('tidegate_guest') IS NULL THEN
+        CREATE ROLE tidegate_guest IN ROLE tidegate_people;
+    END IF;
+    ALTER ROLE tidegate_guest LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 10;
+    ALTER ROLE tidegate_guest SET default_transaction_read_only = on;
+    ALTER ROLE tidegate_guest SET statement_timeout = '60s';
+    ALTER ROLE tidegate_guest SET idle_in_transaction_session_timeout = '60s';
+END
+$$;
+
 -- The owner's jobs watch replication, locks and sizes of sessions that are not its own.
 GRANT pg_monitor TO tidegate_owner;

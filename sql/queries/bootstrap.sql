@@ -1,5 +1,4 @@
--- What the migrations stand on: the schema and the table that remembers them.
-CREATE SCHEMA IF NOT EXISTS tidegate;
+-- What the migrations stand on: the table that remembers them. The schema is there (install_lock_make.sql).
 CREATE TABLE IF NOT EXISTS tidegate.schema_migrations (
     version      integer     PRIMARY KEY,
     name         text        NOT NULL,

@@ -2,7 +2,6 @@
 SELECT a.pid, a.application_name
 FROM pg_locks l
 JOIN pg_stat_activity a USING (pid)
-WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-    AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended('tidegate.install', 0)
+WHERE l.relation = 'tidegate.lock_install'::regclass AND l.mode = 'ExclusiveLock' AND l.granted
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 LIMIT 1

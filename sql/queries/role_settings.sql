@@ -1,12 +1,12 @@
 -- The schema first on every role's search_path, so that the seed's queries run as written, and messages in the
 -- language that operators search for. Needs CREATEROLE or superuser; run only when the connecting user has it.
--- Changed only where it differs: several nodes starting at once must not update the same catalogue row.
+-- Run under the lock of the installers, since two must not update the same catalogue row at once, and changed only where it
+-- differs.
 DO $settings$
 DECLARE
     wanted  text;
     setting text;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('tidegate.role_settings', 0));
     FOREACH wanted IN ARRAY ARRAY['tidegate_owner', 'tidegate_writer', 'tidegate_reader'] LOOP
         IF NOT EXISTS (
             SELECT FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole

@@ -1,7 +1,8 @@
 -- Makes the chunk width what the configuration says, and takes away the policies that the lifecycle job has replaced: compression and
--- retention, which databases of an earlier version have. Idempotent, run by the owner at start. The setting tidegate.chunk_s
+-- retention, which databases of an earlier version have. Idempotent, run by the owner at start, under the lock
+-- of the installers. The setting tidegate.chunk_s
 -- (seconds) is set by the caller for its transaction.
--- Whatever works on chunks is one job of Tidegate (src/rollup/lifecycle), because two that meet can deadlock.
+-- Whatever works on chunks is one job of Tidegate (src/lifecycle), because two that meet can deadlock.
 DO $policies$
 DECLARE
     chunk_s CONSTANT bigint := current_setting('tidegate.chunk_s')::bigint;
@@ -9,8 +10,6 @@ DECLARE
     found   interval;
     job     record;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('tidegate.policies', 0));
-
     FOREACH stored IN ARRAY ARRAY['events', 'metrics', 'correlations'] LOOP
         SELECT time_interval INTO found FROM timescaledb_information.dimensions
         WHERE hypertable_schema = 'tidegate' AND hypertable_name = stored AND dimension_number = 1;

@@ -4,6 +4,7 @@ mod disk;
 mod finding;
 mod jobs;
 mod reads;
+mod rights;
 mod spool;
 mod storage;
 
@@ -71,6 +72,7 @@ async fn database(config: &Config) -> Result<Vec<Finding>, StorageError> {
             let client = owner_client(location).await?;
             findings.extend(schema(&client, location, config).await?);
             findings.extend(upkeep(&client, location, config).await?);
+            findings.push(rights::finding(&client, location).await?);
         }
         Ok(findings)
     };

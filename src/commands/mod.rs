@@ -11,6 +11,7 @@ mod load;
 mod migrate;
 mod orgs;
 mod output;
+mod readers;
 mod rebuild;
 mod serve;
 mod spool;
@@ -53,6 +54,7 @@ commands! {
     Demo => demo,
     Keys => keys,
     Orgs => orgs,
+    Readers => readers,
     Lifecycle => lifecycle,
     Spool => spool,
     Rebuild => rebuild,

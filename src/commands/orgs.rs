@@ -1,4 +1,4 @@
-//! `tidegate orgs create|list|retention|deactivate`.
+//! `tidegate orgs create|list|retention|deactivate|activate`.
 
 use clap::Subcommand;
 
@@ -61,6 +61,14 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Activate an organization again: its keys work as before, but those that were revoked or have expired
+    Activate {
+        /// Its slug or name
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// A retention of whole days, or the word `default`.
@@ -93,11 +101,14 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
             let work = async |client: &mut _| retention::change(client, &name, change, &table).await;
             with_owner(config, json, work, |org| show(std::slice::from_ref(org))).await
         }
-        Action::Deactivate { name, json } => {
-            let work = async |client: &mut _| admin::deactivate_organization(client, &name).await;
-            with_owner(config, json, work, |org| show(std::slice::from_ref(org))).await
-        }
+        Action::Deactivate { name, json } => activate(config, &name, false, json).await,
+        Action::Activate { name, json } => activate(config, &name, true, json).await,
     }
+}
+
+async fn activate(config: &Config, name: &str, active: bool, json: bool) -> Exit {
+    let work = async |client: &mut _| admin::activate_organization(client, name, active).await;
+    with_owner(config, json, work, |org| show(std::slice::from_ref(org))).await
 }
 
 fn show(organizations: &[Organization]) {

@@ -3,7 +3,7 @@
 //! TimescaleDB (2.28.3, tried) loses sight of rows when the first direct-compress COPY into a chunk overlaps with a
 //! plain one: the plain COPY sees a chunk without a columnstore and does not flag it as partial, the direct one
 //! commits the columnstore, and from then on readers skip the rows beside it. So a writer that does not know that a
-//! chunk is in the columnstore takes the lock of its time slice and writes directly, however few its rows; one that
+//! chunk is in the columnstore takes the lock of its time slice (a row that only owner and writer may lock) and writes directly, however few its rows; one that
 //! knows writes either way, without a lock. Known is what this process wrote directly and committed. A day has 4
 //! chunks of events and 8 of metrics, so that a process takes a day's lock that many times at most, however many
 //! tenants and assets there are.
@@ -60,17 +60,31 @@ impl Births {
     }
 }
 
+/// Rows that stand for the slices, of each kind.
+const SLOTS: i64 = 64;
+
+/// The row that stands for a slice.
+fn slot(slice: i64) -> i32 {
+    i32::try_from(slice.rem_euclid(SLOTS)).expect("less than the slots that there are")
+}
+
 /// Takes the locks of the slices, for the transaction. In order, and before any COPY, so that nobody who holds one
 /// waits for a chunk that another holder of one has.
-pub async fn lock(client: &Client, kind: Kind, chunks: &BTreeSet<Chunk>) -> Result<(), tokio_postgres::Error> {
-    let mut slices: Vec<i64> = chunks.iter().map(|chunk| chunk.slice).collect();
-    slices.dedup();
-    if slices.is_empty() {
+pub async fn lock(client: &Client, kind: Kind, chunks: &BTreeSet<Chunk>) -> Result<(), StorageError> {
+    let slots: BTreeSet<i32> = chunks.iter().map(|chunk| slot(chunk.slice)).collect();
+    let slots: Vec<i32> = slots.into_iter().collect();
+    if slots.is_empty() {
         return Ok(());
     }
-    let sql = "SELECT pg_advisory_xact_lock(hashtextextended($2 || slice, 2)) \
-               FROM unnest($1::bigint[]) WITH ORDINALITY AS s (slice, n) ORDER BY n";
-    client.query(sql, &[&slices, &kind.chunk_lock()]).await.map(|_rows| ())
+    let sql = "SELECT FROM birth_locks WHERE kind = $2 AND slot = ANY ($1) ORDER BY slot FOR UPDATE";
+    let locked = client.query(sql, &[&slots, &kind.table()]).await?.len();
+    if locked == slots.len() {
+        return Ok(());
+    }
+    Err(StorageError::not_ready(format!(
+        "the table tidegate.birth_locks has lost rows: it needs slots 0 to {} of each kind, as its migration made them",
+        SLOTS - 1
+    )))
 }
 
 /// Texts of every length around the hash's steps, and beyond ASCII.

@@ -3,7 +3,9 @@
 //! A key is claimed by an advisory lock of the transaction, tried and never waited for: a key that another transaction
 //! holds costs its own request a 409 and delays nobody. Only under the lock is the ledger read, so that what a
 //! committed transaction wrote is seen. (INSERT ... ON CONFLICT would wait, and two batches with the same keys in
-//! opposite order would deadlock.)
+//! opposite order would deadlock.) Anybody may take an advisory lock whose name he knows, so that names are salted with
+//! what only owner and writer may read; one that a stranger copied out of `pg_locks` is passed over, and the primary
+//! key alone keeps the key to one transaction: the second waits for it, fails, and is tried again.
 
 use std::collections::HashSet;
 
@@ -40,9 +42,8 @@ impl Claim {
     }
 }
 
-const CLAIM: &str = "SELECT pg_try_advisory_xact_lock(hashtextextended(k.tenant_id || chr(31) || k.key, 1)) \
-     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (tenant_id, key, n) ORDER BY k.n";
-
+const CLAIM: &str = include_str!("../../sql/queries/ledger_claim.sql");
+const STRANGERS: &str = include_str!("../../sql/queries/ledger_strangers.sql");
 const LOOK_UP: &str = include_str!("../../sql/queries/ledger_look_up.sql");
 const REMEMBER: &str = include_str!("../../sql/queries/ledger_remember.sql");
 const REMEMBER_UNLESS_KNOWN: &str =
@@ -98,8 +99,12 @@ pub async fn claim(
         client.query(&statements.claim, &parameters),
         client.query(&statements.look_up, &parameters),
     );
-    for (row, (index, ..)) in locked?.iter().zip(&keyed) {
-        if !row.get::<_, bool>(0) {
+    let locked = locked?;
+    let taken = || locked.iter().zip(&keyed).filter(|(row, _)| row.get::<_, Option<bool>>(0) != Some(true));
+    let names: Vec<i64> = taken().filter_map(|(row, _)| row.get(1)).collect();
+    let strangers = held_by_strangers(client, &names).await?;
+    for (row, (index, ..)) in taken() {
+        if row.get::<_, Option<i64>>(1).is_none_or(|name| !strangers.contains(&name)) {
             claims[*index] = Claim::InFlight;
         }
     }
@@ -111,6 +116,21 @@ pub async fn claim(
         }
     }
     Ok(claims)
+}
+
+/// Which of these locks are held by sessions that have nothing to do with the ledger; nothing is asked when there are none.
+async fn held_by_strangers(client: &Object, names: &[i64]) -> Result<HashSet<i64>, tokio_postgres::Error> {
+    if names.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let held: HashSet<i64> = client.query(STRANGERS, &[&names]).await?.iter().map(|row| row.get(0)).collect();
+    if !held.is_empty() {
+        tracing::warn!(
+            locks = held.len(),
+            "a session that is not Tidegate's holds advisory locks of idempotency keys; they are passed over"
+        );
+    }
+    Ok(held)
 }
 
 fn known(row: &Row, submission: &Submission) -> Claim {

@@ -1,7 +1,7 @@
 //! The one shape of a background job: start, stop, run_once returning counts, one interval, one metric set.
 //!
-//! Among several nodes the leader of a job is the node that holds its advisory lock; the lock ends with the leader's
-//! connection, so that another node takes over by itself. How a run ended is in `job_runs`.
+//! Among several nodes the leader of a job is the node that holds its lock ([`Lease`]); the lock ends with a connection of
+//! the leader's, so that another node takes over by itself. How a run ended is in `job_runs`.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -15,18 +15,18 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::storage::locks::{self, Lease};
 use crate::storage::{Database, Fate, StorageError};
 
 /// What a run did, by name; shown in the log and counted in metrics.
 pub type RunCounts = Vec<(&'static str, u64)>;
 
 pub trait Job: Send + Sync + 'static {
-    /// Its name, in logs, metrics and the advisory lock.
+    /// Its name, in logs, metrics and its lock's name (a migration makes the lock).
     fn name(&self) -> &'static str;
     /// Between the end of a run and the start of the next.
     fn interval(&self) -> Duration;
-    /// Does what is due, and no more than a bounded amount of it. `client` is the owner's connection that holds the job's
-    /// lock; after an error it is closed, and an open transaction with it. Where a row found no partition, what is known of them is forgotten.
+    /// Does what is due, and no more than a bounded amount of it. `client` is a connection of the owner's; after an error it is closed, and an open transaction with it. Where a row found no partition, what is known of them is forgotten.
     fn run_once(&self, client: &mut Object) -> impl Future<Output = Result<RunCounts, StorageError>> + Send;
 }
 
@@ -52,7 +52,7 @@ pub fn start<J: Job>(job: J, database: &Database) -> RunningJob {
         let mut noted = Noted::default();
         loop {
             let run = tokio::select! {
-                run = run_as_leader(&*job, &owner, TRY_LOCK, &mut noted) => run,
+                run = run_as_leader(&*job, &owner, None, &mut noted) => run,
                 // Cut short: whatever it was at, the connection is closed with the pool, and another run goes on.
                 _ = stopped.wait_for(|stop| *stop) => return,
             };
@@ -74,7 +74,7 @@ pub fn start<J: Job>(job: J, database: &Database) -> RunningJob {
 
 /// Runs a job once, as soon as no node is at it; for commands.
 pub async fn run_now<J: Job>(job: &J, owner: &Pool) -> Result<RunCounts, StorageError> {
-    let counts = run_as_leader(job, owner, WAIT_FOR_LOCK, &mut Noted::default()).await?;
+    let counts = run_as_leader(job, owner, Some(LOCK_WAIT), &mut Noted::default()).await?;
     counts.ok_or_else(|| StorageError::retryable(format!("another process is at the job {}", job.name())))
 }
 
@@ -98,35 +98,37 @@ fn report<J: Job>(job: &J, run: Result<Option<RunCounts>, StorageError>) {
     }
 }
 
-const TRY_LOCK: &str = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";
-/// The lock's own timeout: a node that holds it longer is not about to let it go.
-const WAIT_FOR_LOCK: &str = "SELECT pg_advisory_lock(hashtextextended($1, 0)) IS NOT NULL";
-const LOCK_WAIT: &str = "SET lock_timeout = '300s'";
+/// How long a command waits for a job's lock: a node that holds it longer is not about to let it go.
+const LOCK_WAIT: Duration = Duration::from_secs(300);
 
-/// One run under the job's lock; None when another node has it.
+/// One run under the job's lock; None when another node has it. The lock is waited for, or only tried.
 async fn run_as_leader<J: Job>(
     job: &J,
     owner: &Pool,
-    lock: &str,
+    wait: Option<Duration>,
     noted: &mut Noted,
 ) -> Result<Option<RunCounts>, StorageError> {
+    let lock = locks::of_job(job.name());
+    let lease = match wait {
+        Some(wait) => Lease::take(owner, &[lock], wait).await?,
+        None => match Lease::try_take(owner, &lock).await? {
+            Some(lease) => lease,
+            None => return Ok(None),
+        },
+    };
     let mut client = owner.get().await?;
-    let name = format!("tidegate.job.{}", job.name());
-    if lock == WAIT_FOR_LOCK {
-        client.batch_execute(LOCK_WAIT).await?;
-    }
-    let leads: bool = client.query_one(lock, &[&name]).await?.get(0);
-    if !leads {
-        return Ok(None);
-    }
-    if lock == WAIT_FOR_LOCK {
-        client.batch_execute("RESET lock_timeout").await?;
-    }
     let started = Instant::now();
-    match under_lock(job, &mut client, &name, started, noted).await {
-        Ok(counts) => Ok(Some(counts)),
+    let run = tokio::select! {
+        run = noted_run(job, &mut client, started, noted) => run,
+        () = lease.lost() => Err(StorageError::retryable("the connection that held the job's lock ended")),
+    };
+    match run {
+        Ok(counts) => {
+            lease.end().await;
+            Ok(Some(counts))
+        }
         Err(error) => {
-            // The lock ends with its connection, whatever went wrong on it; back in the pool it would keep it.
+            // Whatever went wrong on it, and whatever it is still at: it is not given back.
             drop(Object::take(client));
             noted.add(&RunCounts::new());
             let told =
@@ -139,11 +141,10 @@ async fn run_as_leader<J: Job>(
     }
 }
 
-/// A run, its note, and the end of the lock. A run that panics is a run that failed: the job goes on.
-async fn under_lock<J: Job>(
+/// A run and its note. A run that panics is a run that failed: the job goes on.
+async fn noted_run<J: Job>(
     job: &J,
     client: &mut Object,
-    lock: &str,
     started: Instant,
     noted: &mut Noted,
 ) -> Result<RunCounts, StorageError> {
@@ -153,7 +154,6 @@ async fn under_lock<J: Job>(
     if noted.is_due(job.interval()) {
         noted.write(job, client, started.elapsed(), None).await?;
     }
-    client.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", &[&lock]).await?;
     Ok(counts)
 }
 

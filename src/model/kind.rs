@@ -17,18 +17,15 @@ struct Facts {
     table: &'static str,
     copy_columns: &'static str,
     margin_us: i64,
-    chunk_lock: &'static str,
 }
 
-const EVENTS: Facts =
-    Facts { table: "events", copy_columns: event::COPY_COLUMNS, margin_us: 0, chunk_lock: "tidegate.chunk." };
+const EVENTS: Facts = Facts { table: "events", copy_columns: event::COPY_COLUMNS, margin_us: 0 };
 
 const METRICS: Facts = Facts {
     table: "metrics",
     copy_columns: metric::COPY_COLUMNS,
     // The day's bucket of the rollups is made from all of its rows or not at all.
     margin_us: 86_400_000_000,
-    chunk_lock: "tidegate.chunk.metrics.",
 };
 
 impl Kind {
@@ -52,11 +49,6 @@ impl Kind {
     /// How long before its rows expire an item is no longer taken, in microseconds.
     pub const fn margin_us(self) -> i64 {
         self.facts().margin_us
-    }
-
-    /// What the advisory locks of its chunks are called; of events as in every version before.
-    pub const fn chunk_lock(self) -> &'static str {
-        self.facts().chunk_lock
     }
 }
 

@@ -6,6 +6,7 @@
 //! switched off keeps what is materialized, and the rest of it is computed when it is read.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use deadpool_postgres::Object;
 use jiff::Timestamp;
@@ -15,9 +16,12 @@ use crate::config::{RetentionConfig, RollupsConfig};
 use crate::limits::{REFRESH_EVERY, REFRESH_SLACK};
 use crate::model::{LEVELS, Level};
 use crate::storage::StorageError;
+use crate::storage::locks::{self, Lease};
 
-/// Held, shared, by a refresh from here; alone by a change of the windows.
-pub(super) const LOCK: &str = "hashtextextended('tidegate.refresh', 0)";
+/// The jobs that refresh, of the levels of minutes and of the others: who has their locks changes the windows.
+pub(super) const REFRESH_JOBS: [&str; 2] = ["refresh_minutes", "refresh_hours"];
+/// How long a change of the windows waits for a refresh that is under way; the next run of the job tries again.
+const REFRESHES_WAIT: Duration = Duration::from_secs(600);
 
 /// Late rows this near to the beginning of a window are recomputed by both, so that none falls between them while it moves.
 const OVERLAP_S: f64 = 3600.0;
@@ -136,11 +140,12 @@ pub(super) async fn follow(
     }
     if !changes.is_empty() {
         // No refresh of the old windows is under way from here; a node that is at one ends it first.
-        client.execute(&format!("SELECT pg_advisory_lock({LOCK})"), &[]).await?;
+        let owner = Object::pool(client).ok_or_else(|| StorageError::retryable("the pool of connections is closed"))?;
+        let lease = Lease::take(&owner, &REFRESH_JOBS.map(locks::of_job), REFRESHES_WAIT).await?;
         for (standing, ages, wanted, change) in &changes {
             make(client, standing, *ages, *wanted, *change).await?;
         }
-        client.execute(&format!("SELECT pg_advisory_unlock({LOCK})"), &[]).await?;
+        lease.end().await;
     }
     floors::advance(client, retention, rollups).await?;
     Ok(changes.len() as u64)

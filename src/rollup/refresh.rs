@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 
 use super::floors::seconds;
-use super::policies::{LOCK, Policy, Standing, standing};
+use super::policies::{Policy, REFRESH_JOBS, Standing, standing};
 use crate::config::{Config, RetentionConfig, RollupsConfig};
 use crate::jobs::{Job, RunCounts};
 use crate::limits::{REFRESH_EVERY, ROLLUP_RUN_MAX};
@@ -51,7 +51,8 @@ impl Refresh {
 
 impl Job for Refresh {
     fn name(&self) -> &'static str {
-        if self.fine { "refresh_minutes" } else { "refresh_hours" }
+        let [minutes, hours] = REFRESH_JOBS;
+        if self.fine { minutes } else { hours }
     }
 
     fn interval(&self) -> Duration {
@@ -80,21 +81,15 @@ impl Job for Refresh {
 impl Refresh {
     /// Runs a policy; false when somebody else is at it.
     async fn run(&self, client: &Object, standing: &Standing, policy: &Policy) -> Result<bool, StorageError> {
-        let locked: bool = client.query_one(&format!("SELECT pg_try_advisory_lock_shared({LOCK})"), &[]).await?.get(0);
-        if !locked {
-            return Ok(false);
-        }
         let began: Timestamp = client.query_one("SELECT now()", &[]).await?.get(0);
-        let ran = match client.batch_execute(&format!("CALL public.run_job({})", policy.job_id)).await {
+        match client.batch_execute(&format!("CALL public.run_job({})", policy.job_id)).await {
             Ok(()) => self.note(client, standing, policy, began).await.map(|()| true),
             // Somebody refreshes it at this moment, or the policy was just set again.
             Err(error) if matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::UNDEFINED_OBJECT)) => {
                 Ok(false)
             }
             Err(error) => Err(error.into()),
-        };
-        client.execute(&format!("SELECT pg_advisory_unlock_shared({LOCK})"), &[]).await?;
-        ran
+        }
     }
 
     /// Notes how far a refresh got that began then: not past a gap that it left, so that the floors wait and the window is made

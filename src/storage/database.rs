@@ -18,14 +18,15 @@ use crate::model::Kind;
 /// A crash recovery of the embedded server may replay gigabytes of WAL.
 const EMBEDDED_START_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Connections of the owner: one for each job, one for partitions on demand, one to spare. Opened as they are needed.
-const OWNER_CONNECTIONS: usize = 16;
+/// Connections of the owner: two for each job (what it does, and its lock), one for partitions on demand, some to spare. Opened as
+/// they are needed.
+const OWNER_CONNECTIONS: usize = 24;
 /// Kinds of rows that have writers of their own.
 const WRITTEN_KINDS: usize = Kind::ALL.len();
 /// Connections of the ingest path beside the writers': the late lane of each kind, the drain of the spool, the probe.
 const SIDE_WRITER_CONNECTIONS: usize = WRITTEN_KINDS + 2;
-/// Connections of a command: the job's, one for partitions, one for how it ended.
-const COMMAND_CONNECTIONS: usize = 3;
+/// Connections of a command: the job's, its lock's, one for partitions, one for how it ended.
+const COMMAND_CONNECTIONS: usize = 4;
 /// Connections that verify keys: look-ups are cached, so that few are under way.
 const VERIFIER_CONNECTIONS: usize = 2;
 
@@ -44,8 +45,10 @@ pub struct Location {
     writer: PgConfig,
     reader: PgConfig,
     external: bool,
+    /// Who may make roles: of the embedded server its superuser.
+    admin: PgConfig,
     supervisor: Option<Supervisor>,
-    /// A command line that opens psql as the reader.
+    /// A command line that opens psql for people: of the embedded server as their login, else as the reader.
     pub psql: String,
 }
 
@@ -90,7 +93,8 @@ impl Location {
         let reader = or_owner(&database.reader_url)?;
         let psql = psql_line(&reader);
         let (owner, writer) = (parse(url)?, or_owner(&database.writer_url)?);
-        Ok(Some(Self { owner, writer, reader, external: true, supervisor: None, psql }))
+        let admin = owner.clone();
+        Ok(Some(Self { owner, writer, reader, external: true, admin, supervisor: None, psql }))
     }
 
     async fn start(config: &Config) -> Result<Self, StorageError> {
@@ -115,8 +119,9 @@ impl Location {
             writer: url(embedded::WRITER)?,
             reader: url(embedded::READER)?,
             external: false,
+            admin: url(embedded::SUPERUSER)?,
             supervisor,
-            psql: running.psql_line(embedded::READER, embedded::DATABASE),
+            psql: running.psql_line(embedded::GUEST, embedded::DATABASE),
         })
     }
 
@@ -139,6 +144,11 @@ impl Location {
 
     pub fn reader(&self) -> &PgConfig {
         &self.reader
+    }
+
+    /// For what needs the right to make roles.
+    pub fn admin(&self) -> &PgConfig {
+        &self.admin
     }
 
     /// The owner's connection settings, for commands that need one connection and no pool.

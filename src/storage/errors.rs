@@ -145,6 +145,8 @@ fn fate_of(db: &DbError) -> Fate {
         &SqlState::UNIQUE_VIOLATION if db.constraint().is_some_and(|name| name.contains("events_unique")) => {
             Fate::DuplicateRow
         }
+        // The key's lock was passed over (src/ingest/ledger.rs), and another transaction was first: it is found by the next try.
+        &SqlState::UNIQUE_VIOLATION if db.constraint() == Some("ingest_ledger_pkey") => Fate::Retry,
         &SqlState::UNTRANSLATABLE_CHARACTER => Fate::RejectRow { line },
         &SqlState::BAD_COPY_FILE_FORMAT | &SqlState::INVALID_BINARY_REPRESENTATION => Fate::EncoderBug,
         &SqlState::PROTOCOL_VIOLATION if line.is_some() => Fate::EncoderBug,

@@ -1,8 +1,9 @@
 //! Installing the schema: roles, migrations, what the layout needs; and the proof that the write path works.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config as PgConfig};
 
 use super::connect::{Role, Warnings, connect_to, session_sql};
@@ -21,12 +22,13 @@ pub struct Installed {
     pub applied: Vec<i32>,
 }
 
-/// All installers of all nodes take turns under this advisory lock.
-const INSTALL_LOCK: &str = "SELECT pg_try_advisory_lock(hashtextextended('tidegate.install', 0))";
-const INSTALL_UNLOCK: &str = "SELECT pg_advisory_unlock(hashtextextended('tidegate.install', 0))";
-
-const TRY_EVERY: Duration = Duration::from_millis(100);
-const TELL_EVERY: Duration = Duration::from_secs(5);
+/// All installers of all nodes take turns under this lock. A server that holds it is named after every wait of 5 s.
+const INSTALL_LOCK: &str = "SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '5s'; BEGIN; \
+     LOCK TABLE tidegate.lock_install IN EXCLUSIVE MODE";
+const INSTALL_LOCK_THERE: &str = "SELECT to_regclass('tidegate.lock_install') IS NOT NULL";
+/// Of two that make the lock at the same moment one fails.
+const MAKE_TRIES: u32 = 20;
+const MAKE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Creates or updates everything in the database: roles, schema, migrations, policies. Safe from several nodes at once.
 ///
@@ -37,31 +39,66 @@ pub async fn install(location: &Location, config: &Config) -> Result<Installed, 
     let detected = detect(url, &config.database).await?;
     let (client, _task) = connect_to(url, Arc::new(Warnings::default())).await?;
     client.batch_execute("SET client_min_messages = 'warning'").await?;
-    lock(&client).await?;
-    let installed = install_locked(&client, config, detected).await;
-    // The lock also ends with the connection, so that a failure here costs nothing.
-    let _ = client.execute(INSTALL_UNLOCK, &[]).await;
+    let rights = Rights::of(&client).await?;
+    rights.make_roles(&client).await?;
+    make_lock(&client, &rights).await?;
+    // On a connection of its own: an installation is many transactions. The lock ends with the connection.
+    let (holder, _task) = connect_to(url, Arc::new(Warnings::default())).await?;
+    holder.batch_execute(&session_sql(Role::Owner, "")).await?;
+    lock(&holder).await?;
+    let installed = install_locked(&client, &rights, config, detected).await;
+    let _ = holder.batch_execute("COMMIT").await;
     installed
 }
 
 /// Waits for the installers' lock, and says who has it.
-async fn lock(client: &Client) -> Result<(), StorageError> {
-    let mut told = Instant::now();
-    while !client.query_one(INSTALL_LOCK, &[]).await?.get::<_, bool>(0) {
-        if told.elapsed() >= TELL_EVERY {
-            told = Instant::now();
-            let holder = include_str!("../../sql/queries/install_lock_holder.sql");
-            let holder = client.query_opt(holder, &[]).await?.map(|row| (row.get(0), row.get(1)));
-            let (pid, application): (i32, String) = holder.unwrap_or_default();
-            tracing::warn!(pid, application, "waiting for another session that installs or migrates the schema");
+async fn lock(holder: &Client) -> Result<(), StorageError> {
+    while let Err(error) = holder.batch_execute(INSTALL_LOCK).await {
+        if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) {
+            return Err(error.into());
         }
-        tokio::time::sleep(TRY_EVERY).await;
+        holder.batch_execute("ROLLBACK").await?;
+        let sql = include_str!("../../sql/queries/install_lock_holder.sql");
+        let found = holder.query_opt(sql, &[]).await?.map(|row| (row.get(0), row.get(1)));
+        let (pid, application): (i32, String) = found.unwrap_or_default();
+        tracing::warn!(pid, application, "waiting for another session that installs or migrates the schema");
     }
     Ok(())
 }
 
-async fn install_locked(client: &Client, config: &Config, detected: Detected) -> Result<Installed, StorageError> {
-    ensure_roles(client).await?;
+/// Makes the installers' lock, which is the first thing in a database.
+async fn make_lock(client: &Client, rights: &Rights) -> Result<(), StorageError> {
+    let mut tries = 1;
+    loop {
+        if client.query_one(INSTALL_LOCK_THERE, &[]).await?.get(0) {
+            return Ok(());
+        }
+        let made = async {
+            rights.let_owner_create(client).await?;
+            client.batch_execute(&session_sql(Role::Owner, "")).await?;
+            client.batch_execute(include_str!("../../sql/queries/install_lock_make.sql")).await
+        };
+        let made = made.await;
+        client.batch_execute("RESET ROLE").await?;
+        match made {
+            Err(error) if tries == MAKE_TRIES => {
+                return Err(StorageError::from(error).doing("creating the schema tidegate"));
+            }
+            Err(error) if error.as_db_error().is_some() => tokio::time::sleep(MAKE_PAUSE).await,
+            made => made?,
+        }
+        tries += 1;
+    }
+}
+
+async fn install_locked(
+    client: &Client,
+    rights: &Rights,
+    config: &Config,
+    detected: Detected,
+) -> Result<Installed, StorageError> {
+    rights.set_roles(client).await;
+    client.batch_execute(include_str!("../../sql/queries/stat_statements.sql")).await?;
     // TimescaleDB warns of varchar columns, which seed ADR-002 asks for; its warnings during DDL help nobody.
     client.batch_execute(&session_sql(Role::Owner, "SET client_min_messages = 'error';")).await?;
     client
@@ -74,31 +111,52 @@ async fn install_locked(client: &Client, config: &Config, detected: Detected) ->
     let reason = if layout == detected.layout { detected.reason } else { MADE_WITH_IT.into() };
     let applied = migrations::apply(client, layout).await?;
     record(client, layout).await?;
+    client.batch_execute(include_str!("../../sql/queries/people_grants.sql")).await?;
     layout.prepare(client, config).await?;
     Ok(Installed { layout, reason, applied })
 }
 
-/// The three roles exist, with their settings as far as the connecting user may make them.
-async fn ensure_roles(client: &Client) -> Result<(), StorageError> {
-    let row = client
-        .query_one("SELECT rolsuper, rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = session_user", &[])
-        .await?;
-    let (superuser, may_create): (bool, bool) = (row.get(0), row.get(1));
-    if may_create {
-        client.batch_execute(include_str!("../../sql/queries/roles.sql")).await?;
-        let settings = client.batch_execute(include_str!("../../sql/queries/role_settings.sql")).await;
-        if let Err(error) = settings {
+/// What the connecting user may do about roles.
+struct Rights {
+    superuser: bool,
+    may_create_roles: bool,
+}
+
+impl Rights {
+    async fn of(client: &Client) -> Result<Self, StorageError> {
+        let sql = "SELECT rolsuper, rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = session_user";
+        let row = client.query_one(sql, &[]).await?;
+        Ok(Self { superuser: row.get(0), may_create_roles: row.get(1) })
+    }
+
+    /// Roles that are missing; that they may be made was asked before.
+    async fn make_roles(&self, client: &Client) -> Result<(), StorageError> {
+        if self.may_create_roles {
+            client.batch_execute(include_str!("../../sql/queries/roles.sql")).await?;
+        }
+        Ok(())
+    }
+
+    /// A superuser steps down to tidegate_owner, which must be able to make the schema.
+    async fn let_owner_create(&self, client: &Client) -> Result<(), tokio_postgres::Error> {
+        if !self.superuser {
+            return Ok(());
+        }
+        let database: String = client.query_one("SELECT quote_ident(current_database())", &[]).await?.get(0);
+        client.batch_execute(&format!("GRANT CREATE, TEMPORARY ON DATABASE {database} TO tidegate_owner")).await
+    }
+
+    /// Settings of the roles, as far as the user may make them.
+    async fn set_roles(&self, client: &Client) {
+        if !self.may_create_roles {
+            return;
+        }
+        if let Err(error) = client.batch_execute(include_str!("../../sql/queries/role_settings.sql")).await {
             // From PostgreSQL 16 on, CREATEROLE alone may not alter roles that others made. Tidegate's own sessions set
             // what they need; people at psql have to name the schema.
             tracing::warn!(error = %StorageError::from(error), "the roles' search_path could not be set");
         }
     }
-    if superuser {
-        // The superuser steps down to tidegate_owner, which must be able to make the schema.
-        let database: String = client.query_one("SELECT quote_ident(current_database())", &[]).await?.get(0);
-        client.batch_execute(&format!("GRANT CREATE, TEMPORARY ON DATABASE {database} TO tidegate_owner")).await?;
-    }
-    Ok(())
 }
 
 /// The first installation decides; a later configuration that contradicts it is refused, since data would be lost from

@@ -1,7 +1,8 @@
 //! Numbered, checksummed, forward-only migrations, embedded in the binary.
 //!
 //! A version number means the same thing on both engines; where the SQL differs, each engine has its own file of that
-//! number. Nodes that start together take turns under an advisory lock. A file that changed after it was applied is an
+//! number. Nodes that start together take turns under the lock of
+//! installers. A file that changed after it was applied is an
 //! error, never a second run.
 
 use std::time::Instant;
@@ -55,6 +56,7 @@ pub const MIGRATIONS: &[Migration] = &[
     common!("0012_lifecycle"),
     common!("0013_rejections"),
     common!("0014_level_sources"),
+    common!("0015_locks"),
 ];
 
 impl Migration {

@@ -1,6 +1,6 @@
 //! Partitions of a relation on the postgres engine: made ahead and on demand, dropped when expired.
 //!
-//! The writer has no DDL, so that the owner's connection makes them in its own transaction under an advisory lock:
+//! The writer has no DDL, so that the owner's connection makes them in its own transaction under a lock:
 //! CREATE TABLE LIKE, then ATTACH, which takes a lock that neither readers nor COPY wait for. There is no default
 //! partition: a reader on it would block every ATTACH. Ranges are kept here and read again from the catalogue whenever
 //! one is missing, so that nodes and changed chunk intervals agree.
@@ -33,7 +33,7 @@ pub struct Partitions {
 /// An ATTACH that waits for a VACUUM or an index build fails soon and is tried again; it must not hold the lock meanwhile.
 /// A node that is frozen halfway loses its session, and with it the lock that all nodes wait for, before their wait is over.
 const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '2s'; \
-     SELECT pg_advisory_xact_lock(hashtextextended('tidegate.partitions', 0))";
+     LOCK TABLE tidegate.lock_partitions IN EXCLUSIVE MODE";
 
 /// DETACH CONCURRENTLY waits for every transaction that reads the table; a forgotten one must not stop the job. What was
 /// begun is finished by a later run.

@@ -128,14 +128,15 @@ pub async fn list_organizations(client: &Client) -> Result<Vec<Organization>, St
     Ok(client.query(&sql, &[]).await?.iter().map(organization).collect())
 }
 
-/// Soft-deletes an organization, by slug or name: its keys stop working within 5 s, its data stay.
-pub async fn deactivate_organization(client: &Client, name: &str) -> Result<Organization, StorageError> {
+/// Soft-deletes an organization, by slug or name, or takes that back: its keys stop working, or work again, within 5 s; its
+/// data stay. Doing either twice is no error.
+pub async fn activate_organization(client: &Client, name: &str, active: bool) -> Result<Organization, StorageError> {
     let id = find_organization(client, name, false).await?;
     let sql = format!(
-        "UPDATE organizations SET is_active = false, deactivated_at = coalesce(deactivated_at, now()) WHERE id = $1 \
-         RETURNING {ORGANIZATION}"
+        "UPDATE organizations SET is_active = $2, deactivated_at = CASE WHEN NOT $2 THEN coalesce(deactivated_at, now()) END \
+         WHERE id = $1 RETURNING {ORGANIZATION}"
     );
-    Ok(organization(&client.query_one(&sql, &[&id]).await?))
+    Ok(organization(&client.query_one(&sql, &[&id, &active]).await?))
 }
 
 pub async fn find_organization(client: &Client, name: &str, active_only: bool) -> Result<Uuid, StorageError> {
@@ -286,7 +287,7 @@ fn no_key(id: Uuid) -> StorageError {
 /// On a database without any organization, makes `default` and a key for it; None when there is one already.
 pub async fn first_start(client: &mut Client) -> Result<Option<(Organization, NewKey)>, StorageError> {
     let transaction = client.transaction().await?;
-    transaction.batch_execute("SELECT pg_advisory_xact_lock(hashtextextended('tidegate.first_start', 0))").await?;
+    transaction.batch_execute("LOCK TABLE organizations IN SHARE ROW EXCLUSIVE MODE").await?;
     let any: bool = transaction.query_one("SELECT EXISTS (SELECT FROM organizations)", &[]).await?.get(0);
     if any {
         return Ok(None);

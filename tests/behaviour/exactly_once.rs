@@ -221,11 +221,19 @@ fn the_same_keys_in_opposite_order(env: &Env) -> TestResult {
     Ok(())
 }
 
+/// The name of the lock under which a key is claimed.
+pub fn claim(tenant: &str, key: &str) -> String {
+    format!(
+        "(SELECT ('x' || encode(substr(sha256(convert_to(salt || '{tenant}' || chr(31) || '{key}', 'UTF8')), 1, 8), \
+         'hex'))::bit(64)::bigint FROM claim_salt)"
+    )
+}
+
 fn a_contended_key_delays_no_other(env: &Env) -> TestResult {
     let tidegate = env.serve_with(&["writers=1", "batch.linger_ms=300"]);
     // As another node does that is writing this very request.
     let elsewhere = env.sql();
-    elsewhere.run("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('default' || chr(31) || 'key-7', 1))");
+    elsewhere.run(&format!("BEGIN; SELECT pg_advisory_xact_lock({})", claim("default", "key-7")));
     let requests = (0..20).map(|n| {
         let client = tidegate.client.clone();
         Box::new(move || client.keyed(&format!("key-{n}"), event(n))) as Box<dyn Fn() -> Answer + Send>

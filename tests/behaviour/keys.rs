@@ -172,6 +172,20 @@ fn deactivated_organizations(env: &Env) -> TestResult {
     assert_eq!(env.cli(&["orgs", "deactivate", "gone"]).code, Some(0));
     refused_soon(&client);
     assert_eq!(env.sql().count("events"), 1, "its data stay");
+    // And back: keys work as before, but one that was revoked meanwhile.
+    let other = env.key("default", "read");
+    for _ in 0..2 {
+        let activated = env.cli(&["orgs", "activate", "Gone", "--json"]).json();
+        assert_eq!((&activated["tenant_id"], &activated["is_active"]), (&json!("gone"), &json!(true)));
+    }
+    until("its key works again", || (client.get("/v1/events").status == 200).then_some(()));
+    let left = "SELECT count(*) FROM organizations WHERE deactivated_at IS NOT NULL";
+    assert_eq!(env.sql().one::<i64>(left), 0);
+    assert_eq!(env.cli(&["keys", "revoke", other.id()]).code, Some(0));
+    assert_eq!(env.cli(&["orgs", "activate", "default"]).code, Some(0));
+    refused_soon(&tidegate.with(&other));
+    let unknown = env.cli(&["orgs", "activate", "nobody"]);
+    assert!(unknown.code == Some(1) && unknown.stderr.contains("nobody"), "{unknown:?}");
     Ok(())
 }
 

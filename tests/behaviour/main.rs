@@ -40,6 +40,7 @@ mod paging;
 mod partitions;
 mod poison;
 mod quotas;
+mod readers;
 mod reads;
 mod recovery;
 mod related;
@@ -90,6 +91,7 @@ fn groups() -> Vec<(&'static str, &'static [Test])> {
         ("connections", connections::TESTS),
         ("quotas", quotas::TESTS),
         ("roles", roles::TESTS),
+        ("roles", readers::TESTS),
         ("schema", schema::TESTS),
         ("engines", engines::TESTS),
         ("engines", timescale::TESTS),

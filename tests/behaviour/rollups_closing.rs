@@ -53,7 +53,7 @@ fn events_of_an_older_version(env: &Env) -> TestResult {
         Engine::Timescale => (Layout::Columnstore, "columnstore"),
         Engine::Postgres => (Layout::Native, "rowstore"),
     };
-    sql.run(include_str!("../../sql/queries/bootstrap.sql"));
+    sql.run(concat!("CREATE SCHEMA tidegate;", include_str!("../../sql/queries/bootstrap.sql")));
     for migration in MIGRATIONS.iter().filter(|migration| migration.version <= OLDER) {
         sql.run(&format!("BEGIN; {}; COMMIT", migration.sql(layout)));
         let (version, name, checksum) = (migration.version, migration.name, migration.checksum(layout));

@@ -7,6 +7,7 @@ use tidegate::model::LEVELS;
 use tidegate::storage::embedded::{OWNER, READER};
 
 use crate::env::{Env, Test, TestResult, until};
+use crate::postgres::SUPERUSER;
 use crate::process::Running;
 use crate::samples::event;
 use crate::tests;
@@ -22,6 +23,7 @@ pub const TESTS: &[Test] = tests!(
     a_migration_lets_others_go_first,
     a_user_without_rights_is_told_what_to_do,
     the_contract_with_readers,
+    statements_are_counted_where_they_can_be,
 );
 
 fn applied(env: &Env) -> Vec<String> {
@@ -81,14 +83,14 @@ fn a_newer_database_is_refused(env: &Env) -> TestResult {
 
 fn a_start_says_whom_it_waits_for(env: &Env) -> TestResult {
     let holder = env.sql();
-    holder.run("SET application_name = 'somebody'; SELECT pg_advisory_lock(hashtextextended('tidegate.install', 0))");
+    holder.run("SET application_name = 'somebody'; BEGIN; LOCK TABLE tidegate.lock_install IN EXCLUSIVE MODE");
     let pid: i32 = holder.one("SELECT pg_backend_pid()");
     std::thread::scope(|scope| {
         let other = env.sql();
         scope.spawn(move || {
             // Longer than it waits in silence.
             let asked = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
-                         AND query LIKE '%pg_try_advisory_lock%tidegate.install%' AND pid <> pg_backend_pid() \
+                         AND query LIKE '%LOCK TABLE tidegate.lock_install%' AND pid <> pg_backend_pid() \
                          AND now() - backend_start > INTERVAL '7 seconds')";
             until("the start has waited", || other.one::<bool>(asked).then_some(()));
             drop(holder);
@@ -154,6 +156,30 @@ fn a_user_without_rights_is_told_what_to_do(env: &Env) -> TestResult {
     Ok(())
 }
 
+fn statements_are_counted_where_they_can_be(env: &Env) -> TestResult {
+    let superuser = env.sql_as(SUPERUSER);
+    let loaded: bool = superuser.one("SELECT current_setting('pg_stat_statements.max', true) IS NOT NULL");
+    assert!(loaded, "the tests' servers load it");
+    let there =
+        || superuser.one::<bool>("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements')");
+    assert_eq!(env.cli(&["migrate"]).code, Some(0));
+    assert!(!there(), "the owner may not make it");
+    let slow_reads = || {
+        let found: serde_json::Value = serde_json::from_str(&env.cli(&["doctor", "--json"]).stdout).unwrap();
+        found.as_array().unwrap().iter().find(|finding| finding["check"] == "slow reads").unwrap().clone()
+    };
+    let before = slow_reads();
+    assert_eq!(before["state"], "unknown", "{before}");
+    assert_eq!(before["advice"], "as a superuser: CREATE EXTENSION pg_stat_statements SCHEMA public");
+    let as_superuser = [("TIDEGATE_DATABASE_URL".to_owned(), env.url(SUPERUSER))];
+    for _ in 0..2 {
+        assert_eq!(Running::start(env, &as_superuser, &["migrate"]).finish().code, Some(0));
+        assert!(there());
+    }
+    assert_ne!(slow_reads()["state"], "unknown", "{}", slow_reads());
+    Ok(())
+}
+
 fn the_contract_with_readers(env: &Env) -> TestResult {
     env.begin_empty();
     assert_eq!(env.cli(&["migrate"]).code, Some(0));
@@ -171,6 +197,7 @@ fn the_contract_with_readers(env: &Env) -> TestResult {
             };
             let found = sql.rows(
                 "SELECT format_type(atttypid, atttypmod), NOT attnotnull, has_column_privilege($3, attrelid, attnum, 'SELECT') \
+                        AND has_column_privilege('tidegate_people', attrelid, attnum, 'SELECT') \
                  FROM pg_attribute WHERE attrelid = to_regclass('tidegate.' || $1) AND attname = $2 AND NOT attisdropped",
                 &[&relation, &column, &READER],
             );

@@ -19,7 +19,7 @@ fn make_old(env: &Env) {
         Engine::Postgres => Layout::Native,
     };
     let sql = env.sql();
-    sql.run(include_str!("../../sql/queries/bootstrap.sql"));
+    sql.run(concat!("CREATE SCHEMA tidegate;", include_str!("../../sql/queries/bootstrap.sql")));
     for migration in MIGRATIONS.iter().filter(|migration| migration.version <= VERSION) {
         sql.run(&format!(
             "BEGIN; SET LOCAL search_path = tidegate, public; SET LOCAL client_min_messages = error; {} ; \

@@ -170,7 +170,7 @@ impl Sql {
     /// Changes a relation of a running Tidegate: under the lock of its partitions, because PostgreSQL refuses two changes of
     /// one catalogue row at the same moment.
     pub fn alter(&self, sql: &str) {
-        let lock = "SELECT pg_advisory_xact_lock(hashtextextended('tidegate.partitions', 0))";
+        let lock = "LOCK TABLE tidegate.lock_partitions IN EXCLUSIVE MODE";
         self.run(&format!("BEGIN; {lock}; {sql}; COMMIT"));
     }
 

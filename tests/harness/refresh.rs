@@ -29,7 +29,7 @@ pub fn make_room(env: &Env) {
     for (table, days, back) in tables.into_iter().chain(levels) {
         env.sql().run(&format!(
             "DO $room$ DECLARE day bigint; name text; BEGIN
-                PERFORM pg_advisory_xact_lock(hashtextextended('tidegate.partitions', 0));
+                LOCK TABLE tidegate.lock_partitions IN EXCLUSIVE MODE;
                 FOR day IN SELECT DISTINCT n / {days} * {days}
                            FROM generate_series(extract(epoch FROM now())::bigint / 86400 - {back},
                                                 extract(epoch FROM now())::bigint / 86400 + 7) n LOOP

@@ -18,11 +18,14 @@ const LOAD: &str = "add pg_stat_statements to shared_preload_libraries and resta
 pub async fn finding(client: &Client, location: &Location) -> Result<Finding, StorageError> {
     let there: bool = client.query_one("SELECT to_regclass('pg_stat_statements') IS NOT NULL", &[]).await?.get(0);
     if !there {
-        return Ok(unknown(
-            "slow reads",
-            "pg_stat_statements is not there",
-            "to switch it on, add it to shared_preload_libraries, restart, and CREATE EXTENSION pg_stat_statements",
-        ));
+        let loaded = "SELECT current_setting('pg_stat_statements.max', true) IS NOT NULL";
+        let advice = if client.query_one(loaded, &[]).await?.get(0) {
+            "as a superuser: CREATE EXTENSION pg_stat_statements SCHEMA public"
+        } else {
+            "to switch it on, add it to shared_preload_libraries, restart, and as a superuser: CREATE EXTENSION \
+             pg_stat_statements SCHEMA public"
+        };
+        return Ok(unknown("slow reads", "pg_stat_statements is not there", advice));
     }
     if !client.query_one(SEES_ALL, &[]).await?.get::<_, bool>(0) {
         let user: String = client.query_one("SELECT quote_ident(current_user)", &[]).await?.get(0);

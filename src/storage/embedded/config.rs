@@ -7,6 +7,10 @@ use std::time::Duration;
 pub const OWNER: &str = "tidegate_owner";
 pub const WRITER: &str = "tidegate_writer";
 pub const READER: &str = "tidegate_reader";
+/// What people at psql log in as.
+pub const GUEST: &str = "tidegate_guest";
+/// The role that `initdb` makes.
+pub const SUPERUSER: &str = "postgres";
 pub const DATABASE: &str = "tidegate";
 
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ mod server;
 mod settings;
 
 pub use cluster::has_cluster;
-pub use config::{DATABASE, EmbeddedConfig, OWNER, READER, WRITER};
+pub use config::{DATABASE, EmbeddedConfig, GUEST, OWNER, READER, SUPERUSER, WRITER};
 pub use error::EmbeddedError;
 pub use lock::{DataDirLock, Running, locate_running};
 pub use server::EmbeddedServer;

@@ -9,16 +9,15 @@ use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
-use super::config::{DATABASE, OWNER};
+use super::config::{DATABASE, OWNER, SUPERUSER};
 use super::error::EmbeddedError;
 use super::lock::Running;
 use super::logs;
 
 const ROLES_SQL: &str = include_str!("../../../sql/embedded/roles.sql");
-const DATABASE_SQL: &str = include_str!("../../../sql/embedded/database.sql");
+const DATABASE_SQL: &str =
+    concat!(include_str!("../../../sql/embedded/database.sql"), include_str!("../../../sql/queries/public_rights.sql"));
 
-/// The role that `initdb` makes. Only this module uses it.
-const SUPERUSER: &str = "postgres";
 const CONNECT_RETRY: Duration = Duration::from_millis(50);
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 

@@ -1,0 +1,151 @@
+//! Logins for people: each reads what `sql/contract` lists, and is none of the service's own roles.
+//!
+//! Whoever logs in as a role may change its password, end its sessions and wait for its locks, so that a role that people use
+//! must be one that the service does not. Members of `tidegate_people` have no right of their own; what they read is granted to the
+//! group (`sql/queries/people_grants.sql`).
+
+use serde::Serialize;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config as PgConfig};
+
+use super::StorageError;
+use super::connect::place;
+
+/// Sessions that a login may have at once: the one bound that its holder cannot change.
+const CONNECTIONS_MAX: u32 = 5;
+/// Random bytes of a password.
+const PASSWORD_BYTES: usize = 24;
+const NAME_CHARS_MAX: usize = 63;
+
+/// A login just made; the only time that its password exists in clear.
+#[derive(Serialize)]
+pub struct NewReader {
+    pub name: String,
+    pub password: String,
+    /// A command line that opens psql; it asks for the password.
+    pub psql: String,
+    /// What the login may do beyond reading, because this database gives it to everybody.
+    pub beyond: Vec<Beyond>,
+}
+
+/// A login as it is listed.
+#[derive(Debug, Serialize)]
+pub struct Reader {
+    pub name: String,
+    pub connections: i64,
+    pub connections_max: i32,
+}
+
+/// Something that roles may do beyond reading.
+#[derive(Debug, Serialize)]
+pub struct Beyond {
+    pub what: String,
+    /// The statements that take it away; run by a superuser, or who owns the database.
+    pub mend: String,
+    pub roles: String,
+}
+
+/// Makes a login, on the connection of somebody who may make roles, and takes from PUBLIC what a login for reading has no
+/// use for, as far as that user may.
+pub async fn create(admin: &Client, database: &PgConfig, name: &str) -> Result<NewReader, StorageError> {
+    check(name)?;
+    let mut random = [0; PASSWORD_BYTES];
+    getrandom::fill(&mut random).map_err(|error| StorageError::fatal(format!("no random bytes: {error}")))?;
+    let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    // The server, and so its log, is given no password but its verifier, which has neither quotes nor backslashes.
+    let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
+    let in_database: String = admin.query_one("SELECT quote_ident(current_database())", &[]).await?.get(0);
+    let sql = format!(
+        "BEGIN; CREATE ROLE {name} LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS \
+         CONNECTION LIMIT {CONNECTIONS_MAX} PASSWORD '{verifier}' IN ROLE tidegate_people; \
+         ALTER ROLE {name} SET default_transaction_read_only = on; ALTER ROLE {name} SET statement_timeout = '60s'; \
+         ALTER ROLE {name} SET idle_in_transaction_session_timeout = '60s'; \
+         ALTER ROLE {name} IN DATABASE {in_database} SET search_path = tidegate, public; COMMIT"
+    );
+    admin.batch_execute(include_str!("../../sql/queries/roles.sql")).await.map_err(|error| may_not(error, name))?;
+    if let Err(error) = admin.batch_execute(&sql).await {
+        let _ = admin.batch_execute("ROLLBACK").await;
+        return Err(may_not(error, name));
+    }
+    admin.batch_execute(include_str!("../../sql/queries/people_grants.sql")).await?;
+    admin.batch_execute(include_str!("../../sql/queries/public_rights.sql")).await?;
+    let mut as_reader = database.clone();
+    as_reader.user(name);
+    let psql = format!("psql \"{}\"", place(&as_reader));
+    Ok(NewReader { name: name.to_owned(), password, psql, beyond: beyond(admin, &[name]).await? })
+}
+
+pub async fn list(admin: &Client) -> Result<Vec<Reader>, StorageError> {
+    let rows = admin.query(include_str!("../../sql/queries/readers_list.sql"), &[]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| Reader { name: row.get(0), connections_max: row.get(1), connections: row.get(2) })
+        .collect())
+}
+
+/// Ends a login and its sessions.
+pub async fn revoke(admin: &Client, name: &str) -> Result<Reader, StorageError> {
+    let found = list(admin).await?.into_iter().find(|reader| reader.name == name);
+    let reader = found.ok_or_else(|| {
+        StorageError::fatal(format!("no login for reading has the name `{name}` (tidegate readers list)"))
+    })?;
+    check(name)?;
+    // No new session first, or one could begin between the two.
+    admin.batch_execute(&format!("ALTER ROLE {name} NOLOGIN")).await?;
+    admin.query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1", &[&name]).await?;
+    admin.batch_execute(&format!("DROP ROLE {name}")).await.map_err(|error| {
+        let advice = "it can no longer log in, but other things depend on it: in each database that the error names, run \
+                      DROP OWNED BY as a superuser, then DROP ROLE";
+        StorageError::from(error).doing(&format!("revoking {name} ({advice})"))
+    })?;
+    Ok(reader)
+}
+
+/// What roles may do beyond reading, and how it is taken away. Roles that are not there may do nothing.
+pub async fn beyond(client: &Client, roles: &[&str]) -> Result<Vec<Beyond>, StorageError> {
+    let rows = client.query(include_str!("../../sql/queries/doctor_rights.sql"), &[&roles]).await?;
+    Ok(rows.iter().map(|row| Beyond { what: row.get(0), mend: row.get(1), roles: row.get(2) }).collect())
+}
+
+/// A name that needs no quotes, and is nobody else's.
+fn check(name: &str) -> Result<(), StorageError> {
+    let mut chars = name.chars();
+    let fits = chars.next().is_some_and(|first| first.is_ascii_lowercase())
+        && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && name.len() <= NAME_CHARS_MAX;
+    if fits && !name.starts_with("pg_") && !name.starts_with("tidegate_") {
+        return Ok(());
+    }
+    Err(StorageError::fatal(format!(
+        "`{name}`: a login's name has 1 to {NAME_CHARS_MAX} of a-z, 0-9 and `_`, begins with a letter, and neither with \
+         pg_ nor with tidegate_"
+    )))
+}
+
+fn may_not(error: tokio_postgres::Error, name: &str) -> StorageError {
+    match error.code() {
+        Some(&SqlState::DUPLICATE_OBJECT) => {
+            StorageError::fatal(format!("a role with the name `{name}` is there already (tidegate readers list)"))
+        }
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => StorageError::from(error).doing(
+            "the user of database_url may not make roles; name one who may for this command (TIDEGATE_DATABASE_URL), a \
+             superuser or one with CREATEROLE",
+        ),
+        _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn names_need_no_quotes() {
+        for name in ["ada", "a", "team_7", &"x".repeat(63)] {
+            assert!(check(name).is_ok(), "{name}");
+        }
+        for name in ["", "Ada", "7a", "a b", "a\"b", "a;b", "ü", "pg_x", "tidegate_reader", "_a", &"x".repeat(64)] {
+            assert!(check(name).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Logins for people: what they may do, tried statement by statement, and that the service goes on whatever they hold.
+
+use serde_json::{Value, json};
+use tidegate::storage::embedded::READER;
+
+use crate::client::Answer;
+use crate::env::{Engine, Env, Test, TestResult};
+use crate::exactly_once::claim;
+use crate::postgres::{SUPERUSER, Sql};
+use crate::process::{Finished, Tidegate};
+use crate::samples::{batch, event, event_with, hours_from_now};
+use crate::tests;
+
+pub const TESTS: &[Test] = tests!(
+    logins_are_made_listed_and_revoked,
+    a_login_reads_and_no_more,
+    advisory_locks_stop_nothing,
+    a_strangers_lock_of_a_key_is_passed_over,
+    doctor_says_what_readers_may_do,
+);
+
+/// Refused with PostgreSQL's code for a privilege that is missing.
+const REFUSED: &[&str] = &[
+    // What the service locks.
+    "LOCK TABLE tidegate.lock_install IN ACCESS SHARE MODE",
+    "LOCK TABLE tidegate.lock_partitions IN EXCLUSIVE MODE",
+    "LOCK TABLE tidegate.lock_job_lifecycle IN ROW SHARE MODE",
+    "LOCK TABLE events IN ROW EXCLUSIVE MODE",
+    "LOCK TABLE organizations IN SHARE MODE",
+    "SELECT tidegate.try_lock('lock_partitions')",
+    "SELECT FROM tidegate.birth_locks FOR UPDATE",
+    "SELECT FROM organizations FOR KEY SHARE",
+    "SELECT salt FROM tidegate.claim_salt",
+    // Locks by name.
+    "SELECT pg_advisory_lock(1)",
+    "SELECT pg_advisory_lock_shared(1, 2)",
+    "SELECT pg_advisory_xact_lock(1)",
+    "SELECT pg_try_advisory_lock(1)",
+    "SELECT pg_try_advisory_xact_lock(1)",
+    "SELECT pg_try_advisory_xact_lock_shared(1, 2)",
+    // Objects that take room, or that shadow others.
+    "CREATE TEMP TABLE events (x int)",
+    "CREATE TEMP TABLE ingest_ledger AS SELECT 1 AS x",
+    "CREATE TEMP SEQUENCE ingest_batch_id",
+    "CREATE TABLE public.events (x int)",
+    "CREATE TABLE tidegate.mine (x int)",
+    "CREATE SCHEMA mine",
+    "CREATE FUNCTION public.date_bin(interval, timestamptz, timestamptz) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE OPERATOR public.+ (LEFTARG = text, RIGHTARG = text, FUNCTION = textcat)",
+    "CREATE INDEX ON events (severity)",
+    "CREATE PUBLICATION mine",
+    "SELECT lo_creat(-1)",
+    "SELECT lo_create(0)",
+    "SELECT lo_from_bytea(0, 'x')",
+    "SELECT pg_logical_emit_message(false, 'x', 'y')",
+    // Other roles.
+    "SET ROLE tidegate_owner",
+    "SET ROLE tidegate_writer",
+    "SET ROLE tidegate_reader",
+    "SET SESSION AUTHORIZATION tidegate_owner",
+    "CREATE ROLE mine",
+    "ALTER ROLE tidegate_reader PASSWORD 'x'",
+    "ALTER ROLE tidegate_reader SET search_path = public",
+    "ALTER ROLE CURRENT_USER SUPERUSER",
+    "ALTER ROLE CURRENT_USER CONNECTION LIMIT -1",
+    "GRANT tidegate_people TO tidegate_reader",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'tidegate%'",
+    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'tidegate%'",
+    // Writes.
+    "INSERT INTO events SELECT * FROM events",
+    "UPDATE events SET severity = 'none'",
+    "DELETE FROM events",
+    "TRUNCATE events",
+    "DROP TABLE events",
+    "ALTER TABLE events ADD COLUMN x int",
+    "COMMENT ON TABLE events IS 'mine'",
+    "REINDEX TABLE organizations",
+    "INSERT INTO organizations (tenant_id, name) VALUES ('x', 'x')",
+    "DELETE FROM ingest_ledger",
+    "DELETE FROM touched",
+    "UPDATE rollup_levels SET closed_until = 'infinity'",
+    "SELECT nextval('tidegate.ingest_batch_id')",
+    "SELECT setval('tidegate.ingest_batch_id', 1)",
+    // What is others' secret.
+    "SELECT idempotency_key FROM ingest_ledger",
+    "SELECT request_sha256 FROM ingest_ledger",
+    "SELECT * FROM ingest_ledger",
+    "SELECT l::text FROM ingest_ledger l",
+    "SELECT key_hash FROM api_keys",
+    "SELECT * FROM touched",
+    // The server.
+    "ALTER SYSTEM SET work_mem = '1GB'",
+    "ALTER DATABASE postgres SET work_mem = '1GB'",
+    "SELECT pg_reload_conf()",
+    "SELECT pg_switch_wal()",
+    "SELECT pg_stat_reset()",
+    "SELECT pg_read_file('postgresql.conf')",
+    "COPY (SELECT 1) TO '/tmp/tidegate-reader'",
+    "COPY (SELECT 1) TO PROGRAM 'true'",
+    "SELECT lo_import('/etc/hostname')",
+    "SELECT pg_create_physical_replication_slot('mine')",
+];
+
+/// The same of TimescaleDB.
+const REFUSED_BY_TIMESCALE: &[&str] = &[
+    "SELECT public.add_job('pg_catalog.pg_sleep', INTERVAL '1 hour')",
+    "SELECT public.alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs",
+    "SELECT public.delete_job(1)",
+    "CALL public.run_job(1)",
+    "SELECT public.drop_chunks('tidegate.events', now()::timestamptz)",
+    "SELECT public.compress_chunk(c) FROM public.show_chunks('tidegate.events') c",
+    "SELECT public.decompress_chunk(c) FROM public.show_chunks('tidegate.events') c",
+    "SELECT public.set_chunk_time_interval('tidegate.events', INTERVAL '1 hour')",
+    "SELECT public.add_retention_policy('tidegate.events', INTERVAL '1 hour')",
+    "SELECT public.remove_continuous_aggregate_policy('tidegate.metrics_hourly')",
+    "CALL public.refresh_continuous_aggregate('tidegate.metrics_hourly', NULL, NULL)",
+    "SELECT _timescaledb_functions.stop_background_workers()",
+    "SELECT _timescaledb_functions.restart_background_workers()",
+    "UPDATE _timescaledb_config.bgw_job SET scheduled = false",
+    "DELETE FROM _timescaledb_catalog.chunk",
+];
+
+/// Done, and why that is nobody's concern.
+const HARMLESS: &[(&str, &str)] = &[
+    ("ALTER ROLE CURRENT_USER SET statement_timeout = 0", "for its own sessions"),
+    ("ALTER ROLE CURRENT_USER SET search_path = public", "for its own sessions"),
+    ("SET default_transaction_read_only = off", "it may write nowhere"),
+    ("SET lock_timeout = 0", "what it waits for waits for nobody"),
+    ("GRANT SELECT ON events TO PUBLIC", "a warning: nothing is granted"),
+    ("VACUUM organizations", "a warning: it is passed over"),
+    ("LISTEN mine; NOTIFY mine", "nobody else listens"),
+    ("SELECT pg_notify('tidegate', 'x')", "nobody listens"),
+    ("BEGIN; LOCK TABLE events IN ACCESS SHARE MODE; SELECT pg_export_snapshot(); COMMIT", "what every read takes"),
+];
+
+/// The program with a superuser's URL, who may make roles.
+fn as_superuser(env: &Env, arguments: &[&str]) -> Finished {
+    Finished::run(env, &[("TIDEGATE_DATABASE_URL".to_owned(), env.url(SUPERUSER))], arguments)
+}
+
+/// A login, ended with the test: roles are the cluster's.
+pub struct Login<'a> {
+    env: &'a Env,
+    pub name: String,
+    pub made: Value,
+}
+
+impl<'a> Login<'a> {
+    pub fn make(env: &'a Env) -> Self {
+        let name = env.database().to_owned();
+        let made = as_superuser(env, &["readers", "create", &name, "--json"]).json();
+        Self { env, name, made }
+    }
+
+    pub fn sql(&self) -> Sql {
+        Sql::bare(&self.env.url(&self.name))
+    }
+}
+
+impl Drop for Login<'_> {
+    fn drop(&mut self) {
+        let _ = as_superuser(self.env, &["readers", "revoke", &self.name]);
+    }
+}
+
+/// Whatever somebody holds: a new day is born, keys are claimed and replayed, the schema is looked after, jobs run.
+pub fn goes_on(env: &Env, tidegate: &Tidegate, days_ago: i64) {
+    let old = format!(r#""timestamp":"{}""#, hours_from_now(-24 * days_ago));
+    let stored = |answer: &Answer| answer.accepted(1, 0)["duplicate"] == false;
+    assert!(stored(&tidegate.client.events(event_with(1, &old))), "a new day");
+    let metric = format!(
+        r#"{{"timestamp":"{}","asset_id":"a","metric_type":"gauge","metric_name":"x","value":1}}"#,
+        hours_from_now(-24 * days_ago)
+    );
+    tidegate.client.metrics(metric).accepted(1, 0);
+    let key = format!("key-{days_ago}");
+    assert!(stored(&tidegate.client.keyed(&key, event(1))));
+    assert_eq!(tidegate.client.keyed(&key, event(1)).accepted(1, 0)["duplicate"], true);
+    let migrated = env.cli(&["migrate"]);
+    assert_eq!(migrated.code, Some(0), "{migrated:?}");
+    let run = env.cli(&["lifecycle", "run", "--json"]).json();
+    assert_eq!(run["chunks_left"].as_u64().unwrap_or(0), 0, "{run}");
+}
+
+fn logins_are_made_listed_and_revoked(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    tidegate.client.keyed("k", batch(3)).accepted(3, 0);
+    let login = Login::make(env);
+    let password = login.made["password"].as_str().unwrap();
+    assert!(password.len() >= 32 && login.made["name"] == login.name.as_str(), "{}", login.made);
+    assert!(login.made["psql"].as_str().unwrap().contains(&format!("user={}", login.name)));
+    assert_eq!(login.made["beyond"], json!([]), "a superuser took everything away");
+    let superuser = Sql::bare(&env.url(SUPERUSER));
+    let kept: String = superuser.one(&format!("SELECT rolpassword FROM pg_authid WHERE rolname = '{}'", login.name));
+    assert!(kept.starts_with("SCRAM-SHA-256$"), "{kept}");
+    let session = login.sql();
+    // Without the schema's name, and no more than the contract.
+    assert_eq!((session.count("events"), session.count("metrics_hourly")), (3, 0));
+    assert_eq!(session.one::<i64>("SELECT sum(accepted) FROM ingest_ledger"), 3);
+    assert_eq!(session.one::<String>("SHOW statement_timeout"), "1min");
+    assert_eq!(session.try_run("CREATE TABLE public.x (x int)"), Err("25006".to_owned()), "read-only from the start");
+    let more: Vec<Sql> = (1..5).map(|_| login.sql()).collect();
+    assert!(Sql::try_connect(&env.url(&login.name)).is_err(), "five sessions at most");
+    let listed = as_superuser(env, &["readers", "list", "--json"]).json();
+    let found = listed.as_array().unwrap().iter().find(|found| found["name"] == login.name.as_str()).unwrap().clone();
+    assert_eq!((&found["connections"], &found["connections_max"]), (&json!(5), &json!(5)));
+    drop(more);
+    let again = as_superuser(env, &["readers", "create", &login.name]);
+    assert!(again.code == Some(1) && again.stderr.contains("is there already"), "{again:?}");
+    for (name, said) in [("tidegate_reader", "nor with tidegate_"), ("Ada", "a-z"), ("a;b", "a-z")] {
+        let refused = as_superuser(env, &["readers", "create", name]);
+        assert!(refused.code == Some(1) && refused.stderr.contains(said), "{refused:?}");
+    }
+    // Not every role is a login for reading.
+    for name in ["tidegate_reader", "postgres", "nobody"] {
+        let refused = as_superuser(env, &["readers", "revoke", name]);
+        assert!(refused.code == Some(1) && refused.stderr.contains("readers list"), "{refused:?}");
+    }
+    let refused = env.cli(&["readers", "create", "ada"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("may not make roles"), "{refused:?}");
+    let revoked = as_superuser(env, &["readers", "revoke", &login.name, "--json"]).json();
+    assert_eq!(revoked["name"], login.name.as_str());
+    assert!(session.try_run("SELECT 1").is_err(), "its session is over");
+    assert!(Sql::try_connect(&env.url(&login.name)).is_err());
+    Ok(())
+}
+
+fn a_login_reads_and_no_more(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    tidegate.client.keyed("k", batch(3)).accepted(3, 0);
+    let login = Login::make(env);
+    let session = login.sql();
+    session.run("SET default_transaction_read_only = off");
+    let engine = env.engine.as_str();
+    let of_engine: &[&str] = if env.engine == Engine::Timescale { REFUSED_BY_TIMESCALE } else { &[] };
+    let mut taken = Vec::new();
+    for statement in REFUSED.iter().chain(of_engine) {
+        // LOCK TABLE wants a transaction, and others want none.
+        let begin = if statement.starts_with("LOCK") { "BEGIN; " } else { "" };
+        let code = session.try_run(&format!("{begin}{statement}")).err().unwrap_or_else(|| "not".to_owned());
+        session.run("ROLLBACK");
+        println!("{engine}: refused ({code}): {statement}");
+        if code != "42501" {
+            taken.push((code, *statement));
+        }
+    }
+    assert!(taken.is_empty(), "{taken:#?}");
+    for (statement, why) in HARMLESS {
+        session.run(statement);
+        println!("{engine}: harmless, {why}: {statement}");
+    }
+    // As long as it likes: everything that it may lock.
+    session.run("BEGIN; SELECT * FROM events, metrics, organizations, asset_metadata, metrics_hourly LIMIT 1");
+    goes_on(env, &tidegate, 3);
+    assert_eq!(env.sql().one::<i64>("SELECT count(*) FROM pg_largeobject_metadata"), 0);
+    Ok(())
+}
+
+/// A database where everybody may take them, as PostgreSQL has it by default: the names that earlier versions waited for.
+fn advisory_locks_stop_nothing(env: &Env) -> TestResult {
+    let mut tidegate = env.serve();
+    let holder = Sql::bare(&env.url(READER));
+    for name in ["install", "partitions", "refresh", "policies", "role_settings", "extension", "first_start"] {
+        holder.run(&format!("SELECT pg_advisory_lock(hashtextextended('tidegate.{name}', 0))"));
+    }
+    let jobs: Vec<String> = env.sql().column("SELECT job FROM job_runs");
+    for job in &jobs {
+        holder.run(&format!("SELECT pg_advisory_lock(hashtextextended('tidegate.job.{job}', 0))"));
+    }
+    holder.run(
+        "SELECT count(pg_advisory_lock(hashtextextended(name || slice, 2))) \
+         FROM unnest(ARRAY['tidegate.chunk.', 'tidegate.chunk.metrics.']) name, \
+              generate_series(extract(epoch FROM now())::bigint / 86400 - 10, extract(epoch FROM now())::bigint / 86400 + 1) slice; \
+         SELECT count(pg_advisory_lock(hashtextextended('default' || chr(31) || 'key-' || n, 1))) FROM generate_series(1, 10) n",
+    );
+    goes_on(env, &tidegate, 5);
+    // Every number that is held now, or soon will be: a copy of each, taken as soon as it is free.
+    let numbers = "SELECT count(pg_try_advisory_lock((classid::bigint << 32) | objid::bigint)) FROM pg_locks \
+                   WHERE locktype = 'advisory' AND pid <> pg_backend_pid()";
+    std::thread::scope(|scope| {
+        let (done, stopped) = std::sync::mpsc::channel::<()>();
+        scope.spawn(move || {
+            while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                holder.run(numbers);
+            }
+        });
+        goes_on(env, &tidegate, 6);
+        done.send(()).unwrap();
+    });
+    assert_eq!(tidegate.stop(), Some(0));
+    drop(env.serve());
+    Ok(())
+}
+
+/// The name under which a key is claimed can be read from pg_locks while it is.
+fn a_strangers_lock_of_a_key_is_passed_over(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let name: i64 = env.sql().one(&format!("SELECT {}", claim("default", "k")));
+    let stranger = Sql::bare(&env.url(READER));
+    stranger.run(&format!("SELECT pg_advisory_lock({name})"));
+    let answers = std::thread::scope(|scope| {
+        let send = || tidegate.client.keyed("k", batch(20));
+        let sending: Vec<_> = (0..20).map(|_| scope.spawn(send)).collect();
+        sending.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    for answer in &answers {
+        assert!(matches!(answer.status, 200 | 409), "{answer:?}");
+    }
+    let first = answers.iter().filter(|answer| answer.status == 200 && answer.json()["duplicate"] == false).count();
+    assert_eq!((first, env.sql().count("events")), (1, 20), "written once");
+    assert_eq!(tidegate.client.keyed("k", batch(20)).accepted(20, 0)["duplicate"], true);
+    tidegate.client.keyed("k", batch(19)).problem(422, "idempotency_key_reused");
+    assert!(tidegate.log().contains("not Tidegate's holds advisory locks"));
+    assert_eq!(env.sql().count("dead_letter_events"), 0);
+    Ok(())
+}
+
+fn doctor_says_what_readers_may_do(env: &Env) -> TestResult {
+    drop(env.serve());
+    let finding = || {
+        let found = env.cli(&["doctor", "--json"]);
+        let found: Value = serde_json::from_str(&found.stdout).unwrap();
+        found.as_array().unwrap().iter().find(|finding| finding["check"] == "readers").unwrap().clone()
+    };
+    let before = finding();
+    let mut expected = vec!["temporary tables", "advisory locks", "large objects", "messages into the WAL"];
+    if env.engine == Engine::Timescale {
+        expected.push("jobs of TimescaleDB");
+    }
+    for what in expected {
+        assert!(before["state"] == "warning" && before["found"].as_str().unwrap().contains(what), "{what}: {before}");
+    }
+    let superuser = Sql::bare(&env.url(SUPERUSER));
+    superuser.run("GRANT INSERT ON tidegate.events TO tidegate_reader; GRANT CREATE ON SCHEMA public TO PUBLIC");
+    let found = finding();
+    let said = found["found"].as_str().unwrap();
+    assert!(said.contains("writes tidegate.events") && said.contains("objects in the schema public"), "{said}");
+    // What it says to do is enough, and nothing that the service needs.
+    superuser.run(&format!(
+        "SET search_path = public; {}",
+        found["advice"].as_str().unwrap().split_once("database:\n").unwrap().1
+    ));
+    let after = finding();
+    assert_eq!(after["state"], "ok", "{after}");
+    let tidegate = env.serve();
+    tidegate.client.keyed("k", batch(3)).accepted(3, 0);
+    goes_on(env, &tidegate, 4);
+    Ok(())
+}
