@@ -346,6 +346,8 @@ pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
 pub const MAX_LOCKS_PER_TRANSACTION_MIN: i64 = 1024;
 /// Oldest PostgreSQL that Tidegate runs on.
 pub const POSTGRES_MAJOR_MIN: u32 = 15;
+/// Newest major version of PostgreSQL that it was tried on; a newer one is used with a word of warning.
+pub const POSTGRES_MAJOR_TRIED: u32 = 18;
 
 const _: () =
     assert!(LIFT_SUPPORT_MIN < 64 - LIFT_WINDOW_MINUTES && PARENT_NEAR.as_secs() <= PARENT_AFTER_MAX.as_secs());

@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use tidegate::load::Endpoint;
 use tidegate::model::LEVELS;
 use tidegate::storage::embedded::{self, OWNER, Running, WRITER};
+use tidegate::storage::toast::PREFER_LZ4;
 use tidegate::tenancy::{RateLimits, Scopes, admin};
 use tokio_postgres::{Client, NoTls};
 
@@ -151,9 +152,7 @@ impl Target {
         let client = client(&self.running, WRITER).await?;
         if self.is_timescale() {
             let direct = if direct { "on" } else { "off" };
-            let settings = format!(
-                "SET timescaledb.enable_direct_compress_copy = {direct}; SET default_toast_compression = 'lz4'"
-            );
+            let settings = format!("SET timescaledb.enable_direct_compress_copy = {direct}; {PREFER_LZ4}");
             client.batch_execute(&settings).await?;
         }
         Ok(client)

@@ -11,7 +11,7 @@ FROM (
     JOIN pg_index x ON x.indexrelid = i.oid AND NOT x.indisunique
     LEFT JOIN pg_inherits h ON h.inhrelid = i.oid
     LEFT JOIN pg_class pi ON pi.oid = h.inhparent
-    WHERE s.schemaname IN ('tidegate', '_timescaledb_internal') AND s.relname NOT LIKE 'compress\_hyper%'
+    WHERE s.schemaname IN ('tidegate', '_timescaledb_internal') AND s.relname !~ '^(compress_hyper_|_hyper_\d+_\d+_chunk_compressed$)'
 ) t
 GROUP BY t.name, t.days
 HAVING sum(t.idx_scan) = 0 AND sum(t.bytes) >= $1::bigint

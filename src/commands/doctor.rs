@@ -17,7 +17,9 @@ use super::output::{Exit, print_json, print_table};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::lifecycle::LifecycleStatus;
-use crate::storage::{Location, StorageError, detect, migrations, needs, prove_direct_compress, standing_layout};
+use crate::storage::{
+    Location, StorageError, catalogue, detect, migrations, needs, prove_direct_compress, standing_layout,
+};
 
 /// Check the database and this machine, and say what to do
 #[derive(Debug, clap::Args)]
@@ -138,8 +140,7 @@ async fn upkeep(client: &Client, location: &Location, config: &Config) -> Result
 /// Rows beside a columnstore that readers take for complete.
 async fn hidden_rows(client: &Client) -> Result<Finding, StorageError> {
     let mut hidden = Vec::new();
-    for row in client.query(include_str!("../../sql/queries/hidden_rows.sql"), &[]).await? {
-        let chunk: String = row.get(0);
+    for chunk in catalogue::may_hide_rows(client).await? {
         let sql = format!("SELECT EXISTS (SELECT FROM ONLY {chunk})");
         if client.query_one(&sql, &[]).await?.get(0) {
             hidden.push(chunk);

@@ -6,7 +6,7 @@
 use deadpool_postgres::{Object, Transaction};
 
 use crate::limits::LIFECYCLE_LOCK_TIMEOUT;
-use crate::storage::{StorageError, StoredChunk};
+use crate::storage::{StorageError, StoredChunk, catalogue};
 
 /// A transaction whose locks are not waited for.
 pub async fn begin(client: &mut Object) -> Result<Transaction<'_>, StorageError> {
@@ -53,9 +53,7 @@ pub async fn compress(client: &mut Object, chunk: &StoredChunk) -> Result<bool, 
             "SELECT public.compress_chunk($1::text::regclass, if_not_compressed => true, recompress => true)::text";
         transaction.query_one(sql, &[&chunk.name]).await?;
         transaction.commit().await?;
-        let sql = "SELECT status FROM _timescaledb_catalog.chunk WHERE format('%I.%I', schema_name, table_name) = $1";
-        let status: Option<i32> = client.query_opt(sql, &[&chunk.name]).await?.map(|row| row.get(0));
-        let Some(status) = status else { return Ok(true) };
+        let Some(status) = catalogue::status(&***client, &chunk.name).await? else { return Ok(true) };
         if !(StoredChunk { status, ..chunk.clone() }).is_disordered() {
             return Ok(true);
         }

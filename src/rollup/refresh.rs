@@ -2,8 +2,10 @@
 //! late, or because they fail.
 //!
 //! They do fail: on PostgreSQL 15.20 every job of TimescaleDB 2.28.3 ends with "cannot drop portal while it is being set up".
-//! A policy that failed is no longer scheduled, so that the server's log is not filled, and run from here at the same pace.
+//! A policy that failed is no longer scheduled, so that the server's log is not filled, and run from here at the same pace. It is
+//! said once, not for each level.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Object;
@@ -32,14 +34,17 @@ pub struct Refresh {
     retention: RetentionConfig,
     rollups: RollupsConfig,
     started: Instant,
+    /// What workers said last when they failed, of all levels.
+    told: Arc<Mutex<Option<String>>>,
 }
 
 impl Refresh {
     /// Both of them; none where there are no continuous aggregates.
     pub fn both(store: &Store, config: &Config) -> Vec<Self> {
+        let told = Arc::default();
         let refresh = |fine| {
             let (retention, rollups) = (config.retention.clone(), config.rollups.clone());
-            Self { fine, retention, rollups, started: Instant::now() }
+            Self { fine, retention, rollups, started: Instant::now(), told: Arc::clone(&told) }
         };
         if store.layout().has_hypertables() { vec![refresh(true), refresh(false)] } else { Vec::new() }
     }
@@ -68,7 +73,7 @@ impl Job for Refresh {
                 self.note(client, &standing, policy, worked_at).await?;
             }
             if policy.failed && policy.scheduled {
-                take_over(client, &standing, policy).await?;
+                self.take_over(client, &standing, policy).await?;
             }
             if is_due(&standing, policy, self.started.elapsed()) && Instant::now() < deadline {
                 ran += u64::from(self.run(client, &standing, policy).await?);
@@ -106,6 +111,32 @@ impl Refresh {
         client.execute(sql, &[&standing.level.name, &began, &policy.end_offset_s, &reach_s]).await?;
         Ok(())
     }
+
+    /// The server's workers cannot run this policy: from now on it is run from here.
+    async fn take_over(&self, client: &Object, standing: &Standing, policy: &Policy) -> Result<(), StorageError> {
+        let sql = "SELECT err_message FROM timescaledb_information.job_errors WHERE job_id = $1 ORDER BY finish_time DESC LIMIT 1";
+        let said = client.query_opt(sql, &[&policy.job_id]).await?;
+        let error = said.and_then(|row| row.get::<_, Option<String>>(0)).unwrap_or_default();
+        client.execute("SELECT public.alter_job($1, scheduled => false)", &[&policy.job_id]).await?;
+        let level = standing.level.name;
+        if self.is_news(&error) {
+            tracing::warn!(
+                level,
+                error,
+                "TimescaleDB's background workers fail; Tidegate refreshes the rollups by itself"
+            );
+        } else {
+            tracing::debug!(level, error, "TimescaleDB's background worker failed here too");
+        }
+        Ok(())
+    }
+
+    fn is_news(&self, error: &str) -> bool {
+        let mut told = self.told.lock().expect("no code panics while holding it");
+        let news = told.as_deref() != Some(error);
+        *told = Some(error.to_owned());
+        news
+    }
 }
 
 fn is_due(standing: &Standing, policy: &Policy, since_start: Duration) -> bool {
@@ -115,18 +146,4 @@ fn is_due(standing: &Standing, policy: &Policy, since_start: Duration) -> bool {
         return !policy.running && age_s > patience_s;
     }
     standing.age_s.is_none_or(|age_s| age_s >= seconds(REFRESH_EVERY - AHEAD))
-}
-
-/// The server's workers cannot run this policy: from now on it is run from here.
-async fn take_over(client: &Object, standing: &Standing, policy: &Policy) -> Result<(), StorageError> {
-    let sql = "SELECT err_message FROM timescaledb_information.job_errors WHERE job_id = $1 ORDER BY finish_time DESC LIMIT 1";
-    let said = client.query_opt(sql, &[&policy.job_id]).await?;
-    let error = said.and_then(|row| row.get::<_, Option<String>>(0)).unwrap_or_default();
-    tracing::warn!(
-        level = standing.level.name,
-        error,
-        "TimescaleDB's background worker failed to refresh it; Tidegate does it by itself"
-    );
-    client.execute("SELECT public.alter_job($1, scheduled => false)", &[&policy.job_id]).await?;
-    Ok(())
 }

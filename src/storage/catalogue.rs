@@ -1,5 +1,6 @@
 //! What the catalogue of a database is asked, in the words of its layout: where buckets are, which chunks there are.
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{GenericClient, Row};
 
 use super::{Layout, StorageError};
@@ -21,7 +22,7 @@ pub struct StoredChunk {
     pub columnstore: Option<String>,
 }
 
-/// Bits of `_timescaledb_catalog.chunk.status`.
+/// Bits of what `_timescaledb_functions.chunk_status` says.
 const COMPRESSED: i32 = 1;
 const UNORDERED: i32 = 2;
 const FROZEN: i32 = 4;
@@ -75,7 +76,7 @@ impl Layout {
     /// All chunks and partitions there are, oldest first.
     pub async fn list(self, client: &impl GenericClient) -> Result<Vec<StoredChunk>, StorageError> {
         let (rows, name): (Vec<Row>, fn(Relation) -> &'static str) = if self.has_hypertables() {
-            (client.query(include_str!("../../sql/queries/lifecycle_chunks.sql"), &[]).await?, Relation::name)
+            (of_chunks(client, include_str!("../../sql/queries/lifecycle_chunks.sql")).await?, Relation::name)
         } else {
             let tables: Vec<&str> = Relation::all().map(Relation::table).collect();
             let sql = include_str!("../../sql/queries/lifecycle_partitions.sql");
@@ -93,4 +94,38 @@ impl Layout {
         };
         Ok(rows.iter().filter_map(chunk).collect())
     }
+}
+
+/// A chunk may be dropped between its being listed and its being asked for, and is then no longer in the list.
+const TRIES: usize = 3;
+
+/// The rows of a statement that lists chunks and asks TimescaleDB about each.
+async fn of_chunks(client: &impl GenericClient, sql: &str) -> Result<Vec<Row>, StorageError> {
+    let is_gone = |error: &tokio_postgres::Error| {
+        matches!(error.code(), Some(&SqlState::UNDEFINED_OBJECT | &SqlState::UNDEFINED_TABLE))
+    };
+    let mut tries = 1;
+    loop {
+        match client.query(sql, &[]).await {
+            Err(error) if is_gone(&error) && tries < TRIES => tries += 1,
+            rows => return Ok(rows?),
+        }
+    }
+}
+
+/// The status bits of a chunk of TimescaleDB; None when it has been dropped.
+pub async fn status(client: &impl GenericClient, chunk: &str) -> Result<Option<i32>, StorageError> {
+    let sql = "SELECT _timescaledb_functions.chunk_status(r.relid) FROM (SELECT to_regclass($1::text) AS relid) r \
+               WHERE r.relid IS NOT NULL";
+    match client.query_opt(sql, &[&chunk]).await {
+        Ok(row) => Ok(row.map(|row| row.get(0))),
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_OBJECT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Chunks whose rows beside the columnstore readers take for complete, if there are rows: with a heap, and not flagged so.
+pub async fn may_hide_rows(client: &impl GenericClient) -> Result<Vec<String>, StorageError> {
+    let rows = of_chunks(client, include_str!("../../sql/queries/hidden_rows.sql")).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }

@@ -101,6 +101,7 @@ impl Location {
         let fatal = |error: EmbeddedError| StorageError::fatal(error.to_string());
         let settings = EmbeddedConfig {
             data_dir: config.data_dir.clone(),
+            bin_dir: None,
             start_timeout: EMBEDDED_START_TIMEOUT,
             durable: true,
             preload_timescaledb: config.database.engine != crate::config::EngineChoice::Postgres,
@@ -226,7 +227,7 @@ impl Database {
             |url: &PgConfig, role: Role, size: usize, extra: &str| pool(url, role, size, extra, Arc::clone(&warnings));
         let owner = make(&location.owner, Role::Owner, OWNER_CONNECTIONS, "")?;
         let writer =
-            make(&location.writer, Role::Writer, writer_connections(config), installed.layout.writer_settings())?;
+            make(&location.writer, Role::Writer, writer_connections(config), &installed.layout.writer_settings())?;
         let verifier = make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS, "")?;
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
         let store = Store::new(installed.layout, &owner, config.chunk_interval);

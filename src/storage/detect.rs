@@ -54,8 +54,10 @@ pub async fn detect(url: &PgConfig, config: &DatabaseConfig) -> Result<Detected,
         return no(format!("{fault}; {mend}"));
     }
     let version = extension.version;
+    let sql = "SELECT split_part(current_setting('server_version'), ' ', 1)";
+    let postgres: String = client.query_one(sql, &[]).await?.get(0);
     let layout = Layout::of_hypertables(config.storage_profile);
-    Ok(Detected { layout, reason: format!("TimescaleDB {version} Community found") })
+    Ok(Detected { layout, reason: format!("TimescaleDB {version} Community on PostgreSQL {postgres}") })
 }
 
 /// Whether the extension is in the database, trying to create it when the server offers it.

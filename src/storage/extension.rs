@@ -6,6 +6,13 @@ use super::StorageError;
 
 /// First TimescaleDB release that has what direct compress into the columnstore needs.
 const VERSION_MIN: (u32, u32, u32) = (2, 28, 1);
+/// The same in words, with the edition.
+pub const TIMESCALEDB_SUPPORTED: &str = "2.28.1 or newer in its Community edition";
+
+/// Whether this version is one that Tidegate uses.
+pub fn is_supported(version: &str) -> bool {
+    version_of(version) >= VERSION_MIN
+}
 
 pub(super) struct Extension {
     pub version: String,
@@ -30,8 +37,8 @@ impl Extension {
                 format!("TimescaleDB {version} is in this database, but the server does not load it"),
                 "add timescaledb to shared_preload_libraries and restart the server",
             )),
-            Some("timescale") if version_of(version) < VERSION_MIN => Some((
-                format!("this server has TimescaleDB {version}; 2.28.1 or newer is needed"),
+            Some("timescale") if !is_supported(version) => Some((
+                format!("this server has TimescaleDB {version}; {TIMESCALEDB_SUPPORTED} is needed"),
                 "update the extension: ALTER EXTENSION timescaledb UPDATE, as the first statement of a session",
             )),
             Some("timescale") => None,
@@ -58,10 +65,8 @@ mod tests {
 
     #[test]
     fn versions_compare_by_number() {
-        assert!(version_of("2.28.3") >= VERSION_MIN);
-        assert!(version_of("2.29.0-dev") >= VERSION_MIN);
-        assert!(version_of("2.9.1") < VERSION_MIN);
-        assert!(version_of("2.28.0") < VERSION_MIN);
+        assert!(["2.28.1", "2.28.3", "2.29.0-dev", "2.29.2", "2.100.0", "3.0.0"].into_iter().all(is_supported));
+        assert!(!["2.9.1", "2.28.0", "1.99.9", "?", ""].into_iter().any(is_supported));
     }
 
     #[test]

@@ -203,7 +203,7 @@ async fn prove_of(writer: &PgConfig, layout: Layout, table: &str) -> Result<(), 
     let warnings = Arc::new(Warnings::default());
     let (client, task) = connect_to(writer, Arc::clone(&warnings)).await?;
     let run = async {
-        client.batch_execute(&session_sql(Role::Writer, layout.writer_settings())).await?;
+        client.batch_execute(&session_sql(Role::Writer, &layout.writer_settings())).await?;
         client.batch_execute("BEGIN").await?;
         let sql = format!("COPY {table} (timestamp) FROM STDIN (FORMAT text)");
         let mut sink = Box::pin(client.copy_in::<_, bytes::Bytes>(&sql).await?);

@@ -6,6 +6,7 @@ use tokio_postgres::Client;
 
 use super::StorageError;
 use super::hypertables::{apply_policies, apply_rowstore};
+use super::toast::PREFER_LZ4;
 use crate::config::{Config, StorageProfile};
 use crate::model::listed;
 
@@ -82,13 +83,10 @@ impl Layout {
     }
 
     /// Session settings of the writers' connections.
-    pub fn writer_settings(self) -> &'static str {
+    pub fn writer_settings(self) -> String {
         match self {
-            // pglz cost 15 % of all CPU at the limit.
-            Self::Columnstore => {
-                "SET timescaledb.enable_direct_compress_copy = on; SET default_toast_compression = 'lz4';"
-            }
-            Self::Rowstore | Self::Native => "",
+            Self::Columnstore => format!("SET timescaledb.enable_direct_compress_copy = on; {PREFER_LZ4}"),
+            Self::Rowstore | Self::Native => String::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! What is stored is named by [`crate::model`]; requests and tenants' rules are not known here. Everything above builds on it,
 //! and it imports none of them.
 
-mod catalogue;
+pub mod catalogue;
 mod chunks;
 mod connect;
 mod database;
@@ -22,6 +22,7 @@ pub mod readers;
 mod sqlstate;
 mod store;
 mod supervisor;
+pub mod toast;
 
 pub use catalogue::StoredChunk;
 pub use chunks::{Chunking, Chunks};
@@ -29,6 +30,7 @@ pub use connect::{Role, Warnings, connect_to, session_sql};
 pub use database::{Database, Location};
 pub use detect::{Detected, detect};
 pub use errors::{Fate, StorageError};
+pub use extension::{TIMESCALEDB_SUPPORTED, is_supported};
 pub use install::{Installed, install, prove_direct_compress};
 pub use layout::{Layout, standing_layout};
 pub use store::Store;

@@ -32,9 +32,8 @@ fn an_unordered_chunk_is_put_in_order(env: &Env) -> TestResult {
     assert_eq!((sql.count("events"), sql.one::<i64>(sum)), (1500, before));
     // In the order of the columnstore: an asset's rows are in one segment and not in three.
     let columnstore: String = sql.one(
-        "SELECT format('%I.%I', k.schema_name, k.table_name) FROM _timescaledb_catalog.chunk c \
-         JOIN _timescaledb_catalog.hypertable h ON h.id = c.hypertable_id AND h.table_name = 'events' \
-         JOIN _timescaledb_catalog.chunk k ON k.id = c.compressed_chunk_id",
+        "SELECT compress_relid::text FROM _timescaledb_catalog.compression_settings \
+         WHERE relid IN (SELECT public.show_chunks('tidegate.events'))",
     );
     assert_eq!(sql.one::<i64>(&format!("SELECT count(*) FROM {columnstore}")), 2, "1,500 rows are two segments");
     assert_eq!(run(env, &[])["chunks_recompressed"], 0);

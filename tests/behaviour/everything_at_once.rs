@@ -129,9 +129,9 @@ fn nothing_deadlocks_and_nothing_is_missing(env: &Env) -> TestResult {
         assert!(closed, "{wait}");
     }
     if env.engine == Engine::Timescale {
-        let disordered = "SELECT count(*) FROM timescaledb_information.chunks i JOIN _timescaledb_catalog.chunk c \
-             ON (c.schema_name, c.table_name) = (i.chunk_schema, i.chunk_name) WHERE i.hypertable_name = 'events' \
-             AND c.status & 10 <> 0 AND i.range_end < now() - INTERVAL '62 minutes'";
+        let disordered = "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name = 'events' \
+             AND _timescaledb_functions.chunk_status(to_regclass(format('%I.%I', chunk_schema, chunk_name))) & 10 <> 0 \
+             AND range_end < now() - INTERVAL '62 minutes'";
         until("every closed chunk is in order", || {
             crate::lifecycle::run_once(env, &settings);
             (sql.one::<i64>(disordered) == 0).then_some(())
@@ -207,12 +207,10 @@ fn refresher<'scope, 'env>(
 fn open_relations(env: &Env, sql: &Sql) -> Vec<u32> {
     match env.engine {
         Engine::Timescale => sql.column(
-            "SELECT r.oid FROM timescaledb_information.chunks i JOIN _timescaledb_catalog.chunk c \
-             ON (c.schema_name, c.table_name) = (i.chunk_schema, i.chunk_name) \
-             LEFT JOIN _timescaledb_catalog.chunk k ON k.id = c.compressed_chunk_id \
-             CROSS JOIN LATERAL (VALUES (format('%I.%I', c.schema_name, c.table_name)::regclass::oid), \
-                 (CASE WHEN k.id IS NOT NULL THEN format('%s.%s', quote_ident(k.schema_name), quote_ident(k.table_name))::regclass::oid END), \
-                 ('tidegate.events'::regclass::oid)) r (oid) \
+            "SELECT r.oid FROM timescaledb_information.chunks i \
+             CROSS JOIN LATERAL (SELECT format('%I.%I', i.chunk_schema, i.chunk_name)::regclass::oid AS relid) c \
+             LEFT JOIN _timescaledb_catalog.compression_settings s ON s.relid = c.relid \
+             CROSS JOIN LATERAL (VALUES (c.relid), (s.compress_relid::oid), ('tidegate.events'::regclass::oid)) r (oid) \
              WHERE i.hypertable_name = 'events' AND i.range_end > now() - INTERVAL '1 hour' AND r.oid IS NOT NULL",
         ),
         Engine::Postgres => sql.column(

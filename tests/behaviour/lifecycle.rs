@@ -48,9 +48,9 @@ pub fn events_at(count: usize, at: &str) -> Vec<u8> {
 /// Status bits of the chunks of a hypertable, oldest first.
 pub fn statuses(sql: &Sql, hypertable: &str) -> Vec<i32> {
     sql.column(&format!(
-        "SELECT c.status FROM timescaledb_information.chunks i JOIN _timescaledb_catalog.chunk c \
-         ON (c.schema_name, c.table_name) = (i.chunk_schema, i.chunk_name) \
-         WHERE i.hypertable_name = '{hypertable}' AND i.hypertable_schema = 'tidegate' ORDER BY i.range_start, c.id"
+        "SELECT _timescaledb_functions.chunk_status(format('%I.%I', chunk_schema, chunk_name)::regclass) \
+         FROM timescaledb_information.chunks WHERE hypertable_name = '{hypertable}' AND hypertable_schema = 'tidegate' \
+         ORDER BY range_start, chunk_name"
     ))
 }
 

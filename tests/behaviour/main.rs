@@ -1,7 +1,8 @@
-//! Behaviour tests: the real binary on a real PostgreSQL, every test on both engines.
+//! Behaviour tests: the real binary on a real PostgreSQL, every test on both engines, and what a version of the database can
+//! change on each installation that the machine has.
 //!
-//! Each test becomes two trials, `timescale::group::name` and `postgres::group::name`, and gets a database of its own on
-//! a private server that all tests of the engine share. Tests wait for signals, never for time: a child process is
+//! Each test becomes a trial for each place, `pg15.20-ts2.28.3::timescale::group::name` and `pg15.20::postgres::group::name`,
+//! and gets a database of its own on a private server that all tests of the place share. Tests wait for signals, never for time: a child process is
 //! ready when it says so, and what has no signal is polled until a generous deadline.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
@@ -56,6 +57,7 @@ mod timescale;
 mod tls;
 mod upgrade;
 mod upkeep;
+mod versions;
 mod windows;
 
 #[path = "../harness/mod.rs"]
@@ -63,72 +65,92 @@ mod harness;
 
 use std::sync::Arc;
 
-use env::{Engine, Env, Test};
-use harness::{books, client, derived, env, frames, postgres, process, proxy, refresh, samples, times, traffic};
+use env::{Env, Test};
+use harness::{
+    books, client, derived, env, frames, installations, postgres, process, proxy, refresh, samples, times, traffic,
+};
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
 use times::Times;
 
-fn groups() -> Vec<(&'static str, &'static [Test])> {
-    vec![
-        ("forms", forms::TESTS),
-        ("numbers", numbers::TESTS),
-        ("poison", poison::TESTS),
-        ("not_json", not_json::TESTS),
-        ("exactly_once", exactly_once::TESTS),
-        ("metrics", metrics::TESTS),
-        ("metrics", metrics_columnstore::TESTS),
-        ("metrics", metrics_faults::TESTS),
-        ("reads", reads::TESTS),
-        ("windows", windows::TESTS),
-        ("counts", counts::TESTS),
-        ("related", related::TESTS),
-        ("correlation_reads", correlation_reads::TESTS),
-        ("metric_reads", metric_reads::TESTS),
-        ("metric_pages", metric_pages::TESTS),
-        ("dead_letters", dead_letters::TESTS),
-        ("keys", keys::TESTS),
-        ("connections", connections::TESTS),
-        ("quotas", quotas::TESTS),
-        ("roles", roles::TESTS),
-        ("roles", readers::TESTS),
-        ("schema", schema::TESTS),
-        ("engines", engines::TESTS),
-        ("engines", timescale::TESTS),
-        ("engines", partitions::TESTS),
-        ("lifecycle", lifecycle::TESTS),
-        ("lifecycle", columnstore::TESTS),
-        ("lifecycle", upkeep::TESTS),
-        ("lifecycle", upkeep::TIMESCALE),
-        ("lifecycle", upgrade::TESTS),
-        ("lifecycle", tiers::TESTS),
-        ("lifecycle", everything_at_once::TESTS),
-        ("rowstore", timescale::ROWSTORE),
-        ("faults", faults::TESTS),
-        ("load", load::TESTS),
-        ("rollups", rollups::TESTS),
-        ("rollups", rollups_kept::TESTS),
-        ("rollups", rollups_kept::POLICIES),
-        ("rollups", rollups_closing::TESTS),
-        ("rollups", rollups_closing::RACE),
-        ("rollups", rollups_real::TESTS),
-        ("correlations", correlations::TESTS),
-        ("correlations", correlations::REAL),
-        ("correlations", correlations_late::TESTS),
-        ("correlations", correlations_rules::TESTS),
-        ("correlations", correlations_kept::TESTS),
-        ("inferred", inferred::TESTS),
-        ("http", http::TESTS),
-        ("abuse", abuse::TESTS),
-        ("floods", floods::TESTS),
-        ("h2", h2::TESTS),
-        ("tls", tls::TESTS),
-        ("paging", paging::TESTS),
-        ("recovery", recovery::TESTS),
-        ("start", start::TESTS),
-        ("operation", operation::TESTS),
-    ]
+/// Tests under one name.
+struct Group {
+    name: &'static str,
+    tests: &'static [Test],
+    /// Whether a version of the database can change what they show: they run on further installations, too.
+    by_version: bool,
 }
+
+const fn group(name: &'static str, tests: &'static [Test]) -> Group {
+    Group { name, tests, by_version: false }
+}
+
+const fn by_version(name: &'static str, tests: &'static [Test]) -> Group {
+    Group { name, tests, by_version: true }
+}
+
+/// All of them. The whole of what is `by_version` takes about a minute for an installation.
+const GROUPS: &[Group] = &[
+    group("forms", forms::TESTS),
+    group("numbers", numbers::TESTS),
+    group("poison", poison::TESTS),
+    group("not_json", not_json::TESTS),
+    group("exactly_once", exactly_once::TESTS),
+    group("metrics", metrics::TESTS),
+    group("metrics", metrics_columnstore::TESTS),
+    group("metrics", metrics_faults::TESTS),
+    group("reads", reads::TESTS),
+    group("windows", windows::TESTS),
+    group("counts", counts::TESTS),
+    group("related", related::TESTS),
+    group("correlation_reads", correlation_reads::TESTS),
+    group("metric_reads", metric_reads::TESTS),
+    group("metric_pages", metric_pages::TESTS),
+    group("dead_letters", dead_letters::TESTS),
+    group("keys", keys::TESTS),
+    group("connections", connections::TESTS),
+    group("quotas", quotas::TESTS),
+    group("roles", roles::TESTS),
+    by_version("roles", readers::TESTS),
+    by_version("schema", schema::INSTALLING),
+    group("schema", schema::TESTS),
+    group("engines", engines::TESTS),
+    by_version("engines", timescale::TESTS),
+    by_version("engines", partitions::TESTS),
+    group("lifecycle", lifecycle::TESTS),
+    by_version("lifecycle", columnstore::TESTS),
+    group("lifecycle", upkeep::TESTS),
+    group("lifecycle", upkeep::TIMESCALE),
+    by_version("lifecycle", upgrade::TESTS),
+    group("lifecycle", tiers::TESTS),
+    group("lifecycle", everything_at_once::TESTS),
+    group("rowstore", timescale::ROWSTORE),
+    group("faults", faults::TESTS),
+    group("load", load::TESTS),
+    group("rollups", rollups::TESTS),
+    group("rollups", rollups_kept::TESTS),
+    by_version("rollups", rollups_kept::POLICIES),
+    group("rollups", rollups_closing::TESTS),
+    group("rollups", rollups_closing::RACE),
+    group("rollups", rollups_real::TESTS),
+    group("correlations", correlations::TESTS),
+    group("correlations", correlations::REAL),
+    group("correlations", correlations_late::TESTS),
+    group("correlations", correlations_rules::TESTS),
+    group("correlations", correlations_kept::TESTS),
+    group("inferred", inferred::TESTS),
+    group("http", http::TESTS),
+    group("abuse", abuse::TESTS),
+    group("floods", floods::TESTS),
+    group("h2", h2::TESTS),
+    group("tls", tls::TESTS),
+    group("paging", paging::TESTS),
+    group("recovery", recovery::TESTS),
+    by_version("start", start::TESTS),
+    group("operation", operation::TESTS),
+    by_version("versions", versions::TESTS),
+    by_version("versions", versions::TIMESCALE),
+];
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -136,21 +158,22 @@ fn main() {
     // More than there are cores: the tests of rollups wait for jobs that look every half minute.
     arguments.test_threads.get_or_insert(cores.max(2) * 3);
     let servers = Arc::new(Servers::new());
-    // Only a server that tries can say whether TimescaleDB works; a listing needs no server.
-    let timescale = arguments.list || servers.has_timescaledb();
     let times = Arc::new(Times::default());
+    for (name, why) in servers.missing() {
+        println!("skipped: {name}: {why}");
+    }
     let mut trials = Vec::new();
-    for engine in Engine::ALL {
-        for (group, tests) in groups() {
-            for test in tests.iter().filter(|test| test.engines.contains(&engine)) {
-                let name = format!("{}::{group}::{}", engine.as_str(), test.name);
-                let absent = "TimescaleDB is not installed in this machine's PostgreSQL";
-                let without = (engine == Engine::Timescale && !timescale).then(|| absent.to_owned());
-                let missing = without.or_else(test.missing);
+    for (place, found) in servers.places().iter().enumerate() {
+        let what = if found.whole { "everything" } else { "what a version can change" };
+        println!("{}: {what}, {}", found.name(), found.installation.bin_dir.display());
+        for group in GROUPS.iter().filter(|group| found.whole || group.by_version) {
+            for test in group.tests.iter().filter(|test| test.engines.contains(&found.engine)) {
+                let name = format!("{}::{}::{}", found.name(), group.name, test.name);
+                let missing = (test.missing)();
                 if let Some(what) = &missing {
                     println!("skipped: {name}: {what}");
                 }
-                trials.push(trial(name, engine, test, &servers, &times).with_ignored_flag(missing.is_some()));
+                trials.push(trial(name, place, test, &servers, &times).with_ignored_flag(missing.is_some()));
             }
         }
     }
@@ -160,8 +183,8 @@ fn main() {
     conclusion.exit();
 }
 
-fn trial(name: String, engine: Engine, test: &'static Test, servers: &Arc<Servers>, times: &Arc<Times>) -> Trial {
+fn trial(name: String, place: usize, test: &'static Test, servers: &Arc<Servers>, times: &Arc<Times>) -> Trial {
     let (servers, times) = (Arc::clone(servers), Arc::clone(times));
     let label = name.clone();
-    Trial::test(name, move || times.of(&label, || Env::run(engine, &label, test.run, servers)).map_err(Failed::from))
+    Trial::test(name, move || times.of(&label, || Env::run(place, &label, test.run, servers)).map_err(Failed::from))
 }

@@ -12,17 +12,18 @@ use crate::process::Running;
 use crate::samples::event;
 use crate::tests;
 
+/// What a version of the database can change.
+pub const INSTALLING: &[Test] =
+    tests!(migrating_twice_changes_nothing, a_migration_lets_others_go_first, the_contract_with_readers);
+
 pub const TESTS: &[Test] = tests!(
-    migrating_twice_changes_nothing,
     check_says_whether_it_is_up_to_date,
     an_altered_migration_is_refused,
     a_newer_database_is_refused,
     every_level_is_in_the_database,
     four_at_once_on_an_empty_database,
     a_start_says_whom_it_waits_for,
-    a_migration_lets_others_go_first,
     a_user_without_rights_is_told_what_to_do,
-    the_contract_with_readers,
     statements_are_counted_where_they_can_be,
 );
 

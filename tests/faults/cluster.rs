@@ -44,6 +44,7 @@ fn template(engine: Engine) -> &'static Template {
         ];
         let config = EmbeddedConfig {
             data_dir: dir.path().to_owned(),
+            bin_dir: None,
             start_timeout: Duration::from_secs(120),
             durable: false,
             preload_timescaledb: engine == Engine::Timescale,

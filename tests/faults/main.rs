@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use env::{Engine, Env};
-use harness::{books, client, env, frames, postgres, process, proxy, samples, traffic};
+use harness::{books, client, env, frames, installations, postgres, process, proxy, samples, traffic};
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
 use scenario::Scenario;
@@ -62,23 +62,23 @@ fn main() {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     arguments.test_threads.get_or_insert(cores.max(2) * 2);
     let servers = Arc::new(Servers::new());
-    // Only a server that tries can say whether TimescaleDB works; a listing needs no server.
-    let timescale = arguments.list || servers.has_timescaledb();
     let mut trials = Vec::new();
     for engine in Engine::ALL {
         for scenario in scenarios().filter(|scenario| scenario.engines.contains(&engine)) {
             let name = format!("{}::{}", engine.as_str(), scenario.name);
-            let absent = "TimescaleDB is not installed in this machine's PostgreSQL";
-            let without = (engine == Engine::Timescale && !timescale).then(|| absent.to_owned());
+            let own = servers.own(engine).ok_or("TimescaleDB is not installed in this machine's PostgreSQL".to_owned());
             // Left out instead of marked: marked ones are run on demand, and these cannot be.
-            if let Some(missing) = without.or_else(scenario.missing) {
-                println!("skipped: {name}: {missing}");
-                continue;
-            }
+            let place = match own.and_then(|place| (scenario.missing)().map_or(Ok(place), Err)) {
+                Ok(place) => place,
+                Err(missing) => {
+                    println!("skipped: {name}: {missing}");
+                    continue;
+                }
+            };
             if !scenario.quick && !arguments.include_ignored && !arguments.ignored {
                 println!("skipped: {name}: slow, `make test-faults` runs it");
             }
-            trials.push(trial(name, engine, scenario, &servers).with_ignored_flag(!scenario.quick));
+            trials.push(trial(name, place, scenario, &servers).with_ignored_flag(!scenario.quick));
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -88,12 +88,12 @@ fn main() {
     conclusion.exit();
 }
 
-fn trial(name: String, engine: Engine, scenario: &'static Scenario, servers: &Arc<Servers>) -> Trial {
+fn trial(name: String, place: usize, scenario: &'static Scenario, servers: &Arc<Servers>) -> Trial {
     let servers = Arc::clone(servers);
     let label = name.clone();
     Trial::test(name, move || {
         let started = Instant::now();
-        let result = Env::run(engine, &label, scenario.run, servers).map_err(Failed::from);
+        let result = Env::run(place, &label, scenario.run, servers).map_err(Failed::from);
         // `make test` has two minutes for the quick ones; what takes long must be seen.
         println!("{label}: {:.1} s", started.elapsed().as_secs_f64());
         result

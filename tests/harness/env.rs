@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tidegate::storage::embedded::{OWNER, READER, WRITER};
+use tidegate::storage::embedded::{Installation, OWNER, READER, WRITER};
 
 use crate::client::Key;
 use crate::postgres::{SUPERUSER, Servers, Sql, temp_dir};
@@ -65,6 +65,7 @@ pub struct Env {
     pub engine: Engine,
     pub dir: TempDir,
     servers: Arc<Servers>,
+    place: usize,
     database: String,
     made: Cell<bool>,
     /// The key that was printed at first start.
@@ -74,14 +75,15 @@ pub struct Env {
 
 impl Env {
     /// Runs a test; what it started is ended, and on failure what it logged is shown.
-    pub fn run(engine: Engine, name: &str, test: fn(&Self) -> TestResult, servers: Arc<Servers>) -> Result<(), String> {
+    pub fn run(place: usize, name: &str, test: fn(&Self) -> TestResult, servers: Arc<Servers>) -> Result<(), String> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let short: String = name.rsplit("::").next().unwrap_or_default().chars().take(40).collect();
         let env = Self {
-            engine,
+            engine: servers.places()[place].engine,
             dir: temp_dir(),
             servers,
+            place,
             database: format!("t{number}_{short}"),
             made: Cell::new(false),
             first_key: RefCell::default(),
@@ -113,6 +115,11 @@ impl Env {
         path
     }
 
+    /// The installation that it runs on.
+    pub fn installation(&self) -> &Installation {
+        &self.servers.places()[self.place].installation
+    }
+
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -120,7 +127,7 @@ impl Env {
     /// The test's database, made when first asked for: as `tidegate migrate` leaves it, unless the test began empty.
     pub fn database(&self) -> &str {
         if !self.made.replace(true) {
-            self.servers.create_migrated(self.engine, &self.database);
+            self.servers.create_migrated(self.place, &self.database);
         }
         &self.database
     }
@@ -128,17 +135,17 @@ impl Env {
     /// For tests of what happens to a database that has nothing of Tidegate yet; to be said before anything else.
     pub fn begin_empty(&self) {
         assert!(!self.made.replace(true), "the database is there already");
-        self.servers.create_empty(self.engine, &self.database);
+        self.servers.create_empty(self.place, &self.database);
     }
 
     /// A connection string for the test's database.
     pub fn url(&self, role: &str) -> String {
-        self.servers.url(self.engine, role, self.database())
+        self.servers.url(self.place, role, self.database())
     }
 
     /// The PostgreSQL server's socket.
     pub fn socket(&self) -> PathBuf {
-        self.servers.socket(self.engine)
+        self.servers.socket(self.place)
     }
 
     /// SQL as the owner.
@@ -209,7 +216,7 @@ impl Drop for Env {
         if !self.made.get() {
             return;
         }
-        let url = self.servers.url(self.engine, SUPERUSER, "postgres");
+        let url = self.servers.url(self.place, SUPERUSER, "postgres");
         let dropped = Sql::try_connect(&url).map_err(|error| error.to_string());
         let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database);
         if let Err(error) = dropped.and_then(|server| server.try_run(&sql)) {

@@ -8,6 +8,7 @@ pub mod client;
 pub mod derived;
 pub mod env;
 pub mod frames;
+pub mod installations;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

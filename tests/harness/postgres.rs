@@ -1,5 +1,5 @@
-//! The private PostgreSQL servers, one for each engine, started when the first test asks and stopped at the end; and SQL
-//! for tests.
+//! The private PostgreSQL servers, one for each engine of an installation, started when the first test asks and stopped at the
+//! end; and SQL for tests.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +14,7 @@ use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, NoTls, Row};
 
 use crate::env::Engine;
+use crate::installations::{self, Found, Place};
 
 /// The role that `initdb` makes.
 pub const SUPERUSER: &str = "postgres";
@@ -28,27 +29,45 @@ const TEMPLATE: &str = "migrated";
 
 struct Server {
     running: Running,
-    timescaledb: bool,
     /// Set when the template is there; the error is why it is not.
     template: OnceLock<Result<(), String>>,
     /// Taken at the end: the process exits without dropping what is shared.
     server: Mutex<Option<(EmbeddedServer, TempDir)>>,
 }
 
-/// Both servers.
+/// All of them.
 pub struct Servers {
     runtime: Runtime,
-    servers: [OnceLock<Server>; 2],
+    found: Found,
+    /// One for each place that was found.
+    servers: Vec<OnceLock<Server>>,
 }
 
 impl Servers {
     pub fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        Self { runtime, servers: Default::default() }
+        let found = runtime.block_on(installations::find());
+        let servers = found.places.iter().map(|_| OnceLock::new()).collect();
+        Self { runtime, found, servers }
     }
 
-    fn get(&self, engine: Engine) -> &Server {
-        self.servers[engine as usize].get_or_init(|| {
+    /// Where tests run: numbers of places are those of this list.
+    pub fn places(&self) -> &[Place] {
+        &self.found.places
+    }
+
+    /// What of the supported versions the machine does not have: name and why.
+    pub fn missing(&self) -> &[(String, String)] {
+        &self.found.missing
+    }
+
+    /// The place of an engine on which everything runs.
+    pub fn own(&self, engine: Engine) -> Option<usize> {
+        self.places().iter().position(|place| place.engine == engine && place.whole)
+    }
+
+    fn get(&self, place: usize) -> &Server {
+        self.servers[place].get_or_init(|| {
             let dir = temp_dir();
             let settings = [
                 ("max_connections", "400"),
@@ -57,44 +76,45 @@ impl Servers {
                 // No job of a policy runs by itself in the middle of a test.
                 ("timescaledb.max_background_workers", "0"),
             ];
+            let Place { engine, installation, .. } = &self.places()[place];
             let config = EmbeddedConfig {
                 data_dir: dir.path().to_owned(),
+                bin_dir: Some(installation.bin_dir.clone()),
                 start_timeout: Duration::from_secs(120),
                 durable: false,
-                preload_timescaledb: engine == Engine::Timescale,
+                preload_timescaledb: *engine == Engine::Timescale,
                 extra_settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
             };
             let server = self.runtime.block_on(EmbeddedServer::start(config)).unwrap_or_else(|error| panic!("{error}"));
             let running = Running { socket_dir: server.socket_dir().to_owned(), port: server.port() };
-            let timescaledb = server.has_timescaledb();
-            Server { running, timescaledb, template: OnceLock::new(), server: Mutex::new(Some((server, dir))) }
+            Server { running, template: OnceLock::new(), server: Mutex::new(Some((server, dir))) }
         })
     }
 
     /// Makes a database with nothing in it but, on the timescale engine, the extension.
-    pub fn create_empty(&self, engine: Engine, database: &str) {
-        let server = Sql::bare(&self.url(engine, SUPERUSER, "postgres"));
+    pub fn create_empty(&self, place: usize, database: &str) {
+        let server = Sql::bare(&self.url(place, SUPERUSER, "postgres"));
         server.run(&format!("CREATE DATABASE {database} OWNER {OWNER}"));
-        if engine == Engine::Timescale {
+        if self.places()[place].engine == Engine::Timescale {
             let sql = "SET client_min_messages = error; CREATE EXTENSION timescaledb SCHEMA public";
-            Sql::bare(&self.url(engine, SUPERUSER, database)).run(sql);
+            Sql::bare(&self.url(place, SUPERUSER, database)).run(sql);
         }
     }
 
     /// Makes a database as `tidegate migrate` leaves it, by copying one: the extension and the migrations take seconds, a
     /// copy a fraction of one.
-    pub fn create_migrated(&self, engine: Engine, database: &str) {
-        let made = self.get(engine).template.get_or_init(|| self.make_template(engine));
+    pub fn create_migrated(&self, place: usize, database: &str) {
+        let made = self.get(place).template.get_or_init(|| self.make_template(place));
         if let Err(error) = made {
             panic!("the template of all test databases could not be made: {error}");
         }
-        let server = Sql::bare(&self.url(engine, SUPERUSER, "postgres"));
+        let server = Sql::bare(&self.url(place, SUPERUSER, "postgres"));
         server.run(&format!("CREATE DATABASE {database} TEMPLATE {TEMPLATE} OWNER {OWNER}"));
     }
 
-    fn make_template(&self, engine: Engine) -> Result<(), String> {
-        self.create_empty(engine, TEMPLATE);
-        let url = |role| self.url(engine, role, TEMPLATE);
+    fn make_template(&self, place: usize) -> Result<(), String> {
+        self.create_empty(place, TEMPLATE);
+        let url = |role| self.url(place, role, TEMPLATE);
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"))
             .arg("migrate")
             .env_clear()
@@ -105,20 +125,15 @@ impl Servers {
         if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     }
 
-    /// Whether the timescale engine can be tested on this machine.
-    pub fn has_timescaledb(&self) -> bool {
-        self.get(Engine::Timescale).timescaledb
-    }
-
-    /// Where the server of an engine listens.
-    pub fn socket(&self, engine: Engine) -> PathBuf {
-        let running = &self.get(engine).running;
+    /// Where the server of a place listens.
+    pub fn socket(&self, place: usize) -> PathBuf {
+        let running = &self.get(place).running;
         running.socket_dir.join(format!(".s.PGSQL.{}", running.port))
     }
 
     /// A connection string.
-    pub fn url(&self, engine: Engine, role: &str, database: &str) -> String {
-        self.get(engine).running.url(role, database)
+    pub fn url(&self, place: usize, role: &str, database: &str) -> String {
+        self.get(place).running.url(role, database)
     }
 
     pub fn stop(&self) {

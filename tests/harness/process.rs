@@ -15,8 +15,11 @@ use crate::env::{DEADLINE, Env};
 
 fn command(env: &Env, variables: &[(String, String)], arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    // Neither a tidegate.toml nor variables of the user who runs the tests may matter.
-    command.current_dir(env.path()).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    // Neither a tidegate.toml nor variables of the user who runs the tests may matter. The test's own installation of PostgreSQL
+    // comes first, for an embedded server.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = [env.installation().bin_dir.clone()].into_iter().chain(std::env::split_paths(&path));
+    command.current_dir(env.path()).env_clear().env("PATH", std::env::join_paths(path).unwrap());
     command.envs(variables.iter().cloned()).args(arguments).stdin(Stdio::null());
     command
 }

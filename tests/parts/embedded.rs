@@ -25,6 +25,7 @@ fn temp_dir_with_mode(mode: u32) -> TempDir {
 fn config(data_dir: &Path, preload_timescaledb: bool) -> EmbeddedConfig {
     EmbeddedConfig {
         data_dir: data_dir.to_owned(),
+        bin_dir: None,
         start_timeout: Duration::from_secs(60),
         durable: false,
         preload_timescaledb,

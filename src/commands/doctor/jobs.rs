@@ -116,12 +116,15 @@ fn refreshes(status: &LifecycleStatus, config: &Config) -> Finding {
 /// Background workers of TimescaleDB: each policy that runs takes one, and its scheduler one for each database.
 async fn workers(client: &Client) -> Result<Finding, StorageError> {
     let row = client.query_one(include_str!("../../../sql/queries/doctor_workers.sql"), &[]).await?;
-    let [workers, processes, parallel, policies, databases]: [i64; 5] = std::array::from_fn(|n| row.get(n));
+    let [workers, processes, parallel, policies, databases, own]: [i64; 6] = std::array::from_fn(|n| row.get(n));
     let (needed, processes_needed) = (policies + databases, workers + parallel + 3);
-    let found = format!(
+    let mut found = format!(
         "timescaledb.max_background_workers {workers}, max_worker_processes {processes}; {policies} policies in {databases} \
          databases"
     );
+    if own > 0 {
+        found.push_str(&format!("; {own} refreshes are run by Tidegate, because workers failed or there are none"));
+    }
     Ok(if workers < needed {
         bad(
             "workers",

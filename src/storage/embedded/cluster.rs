@@ -52,7 +52,7 @@ async fn open(place: &Path, config: &EmbeddedConfig) -> Result<Cluster, Embedded
     let major = version.trim().parse().map_err(|_| {
         EmbeddedError::new(format!("{} does not hold a PostgreSQL major version", version_file.display()))
     })?;
-    let installation = install::choose(Some(major), config.preload_timescaledb).await?;
+    let installation = install::choose(Some(major), config.preload_timescaledb, config.bin_dir.as_deref()).await?;
     let account = ServerAccount::of_cluster(&dir)?;
     if !account.can_enter(&dir, &installation.program("postgres")).await {
         return Err(EmbeddedError::new(format!(
@@ -67,7 +67,7 @@ async fn open(place: &Path, config: &EmbeddedConfig) -> Result<Cluster, Embedded
 }
 
 async fn create(place: &Path, config: &EmbeddedConfig) -> Result<Cluster, EmbeddedError> {
-    let installation = install::choose(None, config.preload_timescaledb).await?;
+    let installation = install::choose(None, config.preload_timescaledb, config.bin_dir.as_deref()).await?;
     let account = ServerAccount::for_new_cluster()?;
     let data_dir = place.parent().unwrap_or(Path::new("/"));
     let postgres = installation.program("postgres");

@@ -17,6 +17,8 @@ pub const DATABASE: &str = "tidegate";
 pub struct EmbeddedConfig {
     /// Tidegate's data directory; the cluster is `postgres` inside it.
     pub data_dir: PathBuf,
+    /// The folder of the server's programs; None: the best that the machine has.
+    pub bin_dir: Option<PathBuf>,
     /// How long the server may take to answer, crash recovery included.
     pub start_timeout: Duration,
     /// False, for tests only: nothing is forced to disk, and a crash of the machine destroys the cluster.

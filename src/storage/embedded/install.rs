@@ -10,10 +10,13 @@ use super::error::{Cause, EmbeddedError};
 use crate::limits::POSTGRES_MAJOR_MIN;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Installation {
+pub struct Installation {
     pub bin_dir: PathBuf,
     pub major: u32,
-    pub timescaledb: bool,
+    /// The server's, such as 15.20.
+    pub version: String,
+    /// The version that CREATE EXTENSION gives; None: it is not there.
+    pub timescaledb: Option<String>,
     pub stat_statements: bool,
 }
 
@@ -32,20 +35,36 @@ const KNOWN_PLACES: [(&str, &str, &str); 5] = [
     ("/usr/local/opt", "postgresql@", "bin"),
 ];
 
-/// The installation for a cluster of major version `cluster_major`, or for a new cluster when that is None.
-pub(super) async fn choose(cluster_major: Option<u32>, want_timescaledb: bool) -> Result<Installation, EmbeddedError> {
+/// The installation for a cluster of major version `cluster_major`, or for a new cluster when that is None: in `bin_dir`, or
+/// of those that the machine has.
+pub(super) async fn choose(
+    cluster_major: Option<u32>,
+    want_timescaledb: bool,
+    bin_dir: Option<&Path>,
+) -> Result<Installation, EmbeddedError> {
+    let found = match bin_dir {
+        Some(bin_dir) => inspect(bin_dir).await.into_iter().collect(),
+        None => installations().await,
+    };
+    pick(&found, cluster_major, want_timescaledb).cloned().ok_or_else(|| not_installed(&found, cluster_major))
+}
+
+/// Those that the machine has, on PATH and where distributions put them.
+pub async fn installations() -> Vec<Installation> {
     let mut found = Vec::new();
     for bin_dir in candidates().await {
         found.extend(inspect(&bin_dir).await);
     }
-    pick(&found, cluster_major, want_timescaledb).cloned().ok_or_else(|| not_installed(&found, cluster_major))
+    found
 }
 
-fn pick(found: &[Installation], cluster_major: Option<u32>, want_timescaledb: bool) -> Option<&Installation> {
+/// The one that is used of several: of the major version of a cluster, else with TimescaleDB where that is wanted, and then
+/// the newest.
+pub fn pick(found: &[Installation], cluster_major: Option<u32>, want_timescaledb: bool) -> Option<&Installation> {
     found
         .iter()
         .filter(|i| cluster_major.map_or(i.major >= POSTGRES_MAJOR_MIN, |major| i.major == major))
-        .max_by_key(|i| (want_timescaledb && i.timescaledb, i.major))
+        .max_by_key(|i| (want_timescaledb && i.timescaledb.is_some(), i.major))
 }
 
 fn not_installed(found: &[Installation], cluster_major: Option<u32>) -> EmbeddedError {
@@ -92,17 +111,31 @@ async fn candidates() -> BTreeSet<PathBuf> {
         .collect()
 }
 
-async fn inspect(bin_dir: &Path) -> Option<Installation> {
-    let version = ask(&bin_dir.join("postgres"), "--version").await?;
-    let major = parse_major(&version)?;
+/// What is installed there; None when there is no server that runs.
+pub async fn inspect(bin_dir: &Path) -> Option<Installation> {
+    let answer = ask(&bin_dir.join("postgres"), "--version").await?;
+    let (version, major) = parse_version(&answer)?;
     let shares = share_dirs(bin_dir, major).await;
-    let has = |name: &str| shares.iter().any(|dir| dir.join("extension").join(name).is_file());
+    let control = |extension: &str| {
+        let file = format!("extension/{extension}.control");
+        shares.iter().find_map(|dir| std::fs::read_to_string(dir.join(&file)).ok())
+    };
     Some(Installation {
         bin_dir: bin_dir.to_owned(),
         major,
-        timescaledb: has("timescaledb.control"),
-        stat_statements: has("pg_stat_statements.control"),
+        version,
+        timescaledb: control("timescaledb").map(|text| default_version(&text)),
+        stat_statements: control("pg_stat_statements").is_some(),
     })
+}
+
+/// What stands in an extension's control file as its version: `default_version = '2.28.3'`.
+fn default_version(control: &str) -> String {
+    let value = control.lines().find_map(|line| {
+        let (name, value) = line.split_once('=')?;
+        (name.trim() == "default_version").then(|| value.trim().trim_matches('\'').to_owned())
+    });
+    value.unwrap_or_else(|| "?".into())
 }
 
 /// The installation's own answer if it has one; otherwise the places where its files would be.
@@ -123,11 +156,11 @@ async fn ask(program: &Path, option: &str) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The major version in "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)" or "... 18beta2".
-fn parse_major(version: &str) -> Option<u32> {
-    let number = version.split_once("(PostgreSQL) ")?.1;
-    let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
-    number[..digits].parse().ok()
+/// Version and major version in "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)" or "... 18beta2".
+fn parse_version(answer: &str) -> Option<(String, u32)> {
+    let version = answer.split_once("(PostgreSQL) ")?.1.split_whitespace().next()?;
+    let digits = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
+    Some((version.to_owned(), version[..digits].parse().ok()?))
 }
 
 #[cfg(test)]
@@ -136,14 +169,17 @@ mod tests {
 
     fn installation(major: u32, timescaledb: bool) -> Installation {
         let bin_dir = format!("/pg/{major}/{timescaledb}").into();
-        Installation { bin_dir, major, timescaledb, stat_statements: false }
+        let timescaledb = timescaledb.then(|| "2.28.3".to_owned());
+        Installation { bin_dir, major, version: format!("{major}.1"), timescaledb, stat_statements: false }
     }
 
     #[test]
     fn versions_as_packagers_write_them() {
-        assert_eq!(parse_major("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)"), Some(15));
-        assert_eq!(parse_major("postgres (PostgreSQL) 18beta2"), Some(18));
-        assert_eq!(parse_major("something else 17"), None);
+        let parsed = |answer| parse_version(answer);
+        assert_eq!(parsed("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)"), Some(("15.14".into(), 15)));
+        assert_eq!(parsed("postgres (PostgreSQL) 18beta2"), Some(("18beta2".into(), 18)));
+        assert_eq!(parsed("something else 17"), None);
+        assert_eq!(default_version("# x\ncomment = 'a = b'\ndefault_version = '2.29.2'\n"), "2.29.2");
     }
 
     #[test]

@@ -20,5 +20,6 @@ mod settings;
 pub use cluster::has_cluster;
 pub use config::{DATABASE, EmbeddedConfig, GUEST, OWNER, READER, SUPERUSER, WRITER};
 pub use error::EmbeddedError;
+pub use install::{Installation, inspect, installations, pick};
 pub use lock::{DataDirLock, Running, locate_running};
 pub use server::EmbeddedServer;

@@ -44,7 +44,7 @@ impl EmbeddedServer {
         leftover::stop(&cluster.dir).await?;
         let socket_dir = cluster::socket_dir(&cluster.dir, &cluster.account, PORT)?;
         let running = Running { socket_dir, port: PORT };
-        let timescaledb = config.preload_timescaledb && cluster.installation.timescaledb;
+        let timescaledb = config.preload_timescaledb && cluster.installation.timescaledb.is_some();
         write_settings(&cluster, &running, timescaledb, &config).await?;
 
         let mut child = spawn(&cluster)?;
@@ -58,7 +58,7 @@ impl EmbeddedServer {
             stop_child(&mut child).await;
             return Err(error);
         }
-        tracing::info!(pid, postgres = cluster.installation.major, timescaledb, cluster = %cluster.dir.display(),
+        tracing::info!(pid, postgres = cluster.installation.version, timescaledb, cluster = %cluster.dir.display(),
             "embedded PostgreSQL is ready");
         let log_pruning = tokio::spawn(prune_logs(cluster.dir.clone()));
         Ok(Self { child, pid, running, bin_dir: cluster.installation.bin_dir, timescaledb, lock, log_pruning })

@@ -128,7 +128,13 @@ mod tests {
     use super::*;
 
     fn rendered(memory_bytes: u64, timescaledb: bool, lz4: bool, extra: &[(String, String)]) -> String {
-        let installation = Installation { bin_dir: "/b".into(), major: 15, timescaledb: true, stat_statements: false };
+        let installation = Installation {
+            bin_dir: "/b".into(),
+            major: 15,
+            version: "15.1".into(),
+            timescaledb: Some("2.28.3".into()),
+            stat_statements: false,
+        };
         let socket_dir = Path::new("/it's, here");
         let inputs = Inputs {
             installation: &installation,

@@ -34,6 +34,7 @@ pub async fn check(location: &Location, config: &Config) -> Result<Vec<Need>, St
         // Who may not look into the schema cannot say what it was made as.
         if !rights.forbids_start() {
             needs.push(server::timescaledb(&owner, config).await?);
+            needs.extend(server::lz4(&owner, config).await?);
         }
         needs.push(rights);
     }

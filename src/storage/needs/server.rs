@@ -5,9 +5,9 @@ use tokio_postgres::Client;
 
 use super::need::{Need, Severity};
 use crate::config::{Config, EngineChoice};
-use crate::limits::POSTGRES_MAJOR_MIN;
-use crate::storage::extension::Extension;
-use crate::storage::{StorageError, standing_layout};
+use crate::limits::{POSTGRES_MAJOR_MIN, POSTGRES_MAJOR_TRIED};
+use crate::storage::extension::{Extension, TIMESCALEDB_SUPPORTED};
+use crate::storage::{Layout, StorageError, standing_layout, toast};
 
 /// Clock difference from which timestamps near the bounds of the window are judged differently.
 const SKEW_MS_MAX: i64 = 1000;
@@ -49,9 +49,15 @@ async fn version(client: &Client) -> Result<Need, StorageError> {
     let sql = "SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000";
     let row = client.query_one(sql, &[]).await?;
     let (version, major): (String, i32) = (row.get(0), row.get(1));
-    let right = u32::try_from(major).is_ok_and(|major| major >= POSTGRES_MAJOR_MIN);
-    let mend = format!("Tidegate needs PostgreSQL {POSTGRES_MAJOR_MIN} or newer: upgrade the server");
-    Ok(Need::expect("PostgreSQL", Severity::Must, right, version, mend))
+    let major = u32::try_from(major).unwrap_or(0);
+    let found = format!("{version}; {POSTGRES_MAJOR_MIN} to {POSTGRES_MAJOR_TRIED} are supported");
+    Ok(if major < POSTGRES_MAJOR_MIN {
+        let mend = format!("Tidegate needs PostgreSQL {POSTGRES_MAJOR_MIN} or newer: upgrade the server");
+        Need::unmet("PostgreSQL", Severity::Must, found, mend)
+    } else {
+        let mend = "look for a Tidegate that was tried on this version";
+        Need::expect("PostgreSQL", Severity::Advice, major <= POSTGRES_MAJOR_TRIED, found, mend)
+    })
 }
 
 /// TimescaleDB, as the database was made with it or the configuration asks for it; `auto` on a new database is content with
@@ -67,7 +73,10 @@ pub async fn timescaledb(client: &Client, config: &Config) -> Result<Need, Stora
     let (found, fault) = match &extension {
         Some(extension) => {
             let license = extension.license.as_deref().unwrap_or("unknown");
-            (format!("{}, license {license}", extension.version), extension.fault())
+            (
+                format!("{}, license {license}; {TIMESCALEDB_SUPPORTED} is supported", extension.version),
+                extension.fault(),
+            )
         }
         None => ("not in this database".to_owned(), None),
     };
@@ -101,6 +110,23 @@ pub async fn timescaledb(client: &Client, config: &Config) -> Result<Need, Stora
             "install its package and add timescaledb to shared_preload_libraries, or set engine = postgres",
         ),
     })
+}
+
+/// Long values are compressed by lz4 where rows go straight into the columnstore; None where they do not.
+pub async fn lz4(client: &Client, config: &Config) -> Result<Option<Need>, StorageError> {
+    let direct = match standing_layout(client).await? {
+        Some(layout) => layout.direct_compress(),
+        None => {
+            let layout = Layout::of_hypertables(config.database.storage_profile);
+            layout.direct_compress() && Extension::look(client).await?.is_some()
+        }
+    };
+    if !direct {
+        return Ok(None);
+    }
+    let has = toast::has_lz4(client).await?;
+    let found = if has { "compresses long values" } else { "PostgreSQL was built without it: pglz is used instead" };
+    Ok(Some(Need::expect("lz4", Severity::Advice, has, found, toast::WITHOUT_LZ4)))
 }
 
 pub async fn clock(client: &Client) -> Result<Need, StorageError> {
