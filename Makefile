@@ -11,7 +11,7 @@ TEST ?= smoke
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-faults bench load-test fuzz lint fmt licences clean postgres release
+.PHONY: help run demo test test-faults test-matrix bench load-test fuzz lint fmt licences clean postgres release
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -27,6 +27,9 @@ test: postgres lint ## everything that CI runs: format, lints, tests, licences; 
 
 test-faults: postgres ## the whole fault suite, also the slow scenarios that `make test` leaves out
 	@CARGO="$(CARGO)" scripts/test --test faults -- --include-ignored
+
+test-matrix: postgres ## every behaviour on each PostgreSQL of the machine and of TIDEGATE_TEST_POSTGRES=bindir:bindir; ARGS names some
+	@CARGO="$(CARGO)" scripts/test-matrix $(ARGS)
 
 fuzz: postgres ## each fuzz target for FUZZ_SECONDS (60)
 	CARGO="$(CARGO)" CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" scripts/fuzz $(FUZZ_SECONDS)
