@@ -61,4 +61,5 @@ pub mod shutdown;
 pub mod storage;
 pub mod telemetry;
 pub mod tenancy;
+mod timestamp;
 pub mod wire;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::instance::interrupted;
 use super::output::{Exit, failed, print_json};
+use super::values::time;
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::load::{
@@ -56,7 +57,7 @@ pub struct Args {
     #[arg(long, requires = "file")]
     pub shift_to_now: bool,
     /// What now is for --shift-to-now (RFC 3339), so that a second run sends the same
-    #[arg(long, value_name = "TIME", requires = "shift_to_now")]
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "shift_to_now")]
     pub now: Option<jiff::Timestamp>,
     /// Send idempotency keys PREFIX-0, PREFIX-1, ..., so that a second run with the same --now changes nothing
     #[arg(long, value_name = "PREFIX", requires = "file")]

@@ -1,5 +1,15 @@
 //! Values of the command line that several commands take.
 
+use jiff::Timestamp;
+
+use crate::timestamp::parse_rfc3339;
+
+/// A time, as items have it.
+pub fn time(text: &str) -> Result<Timestamp, String> {
+    let time = parse_rfc3339(text).and_then(|us| Timestamp::from_microsecond(us).ok());
+    time.ok_or_else(|| "must be RFC 3339 with an offset, such as 2026-01-31T12:00:00Z".to_owned())
+}
+
 /// A value, or the word `none`.
 #[derive(Debug, Clone, Copy)]
 pub struct OrNone<T>(pub Option<T>);

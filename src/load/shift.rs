@@ -14,6 +14,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::options::ItemKind;
+use crate::timestamp::{parse_epoch, parse_rfc3339};
 
 /// What a metric is when it does not say, as at the server.
 const METRIC_TYPE_DEFAULT: &str = "gauge";
@@ -118,34 +119,14 @@ fn plain(value: &RawValue) -> Cow<'_, str> {
     }
 }
 
-/// The time that a JSON value names: RFC 3339 text, or an epoch number in s, ms, us or ns by its size.
+/// The time that a JSON value names, read as a server reads it.
 fn micros(json: &str) -> Option<i64> {
-    let us = if json.starts_with('"') {
-        serde_json::from_str::<Cow<str>>(json).ok()?.parse::<Timestamp>().ok()?.as_nanosecond().div_euclid(1000)
-    } else {
-        epoch_micros(json)?
+    let us = match json.as_bytes().first()? {
+        b'"' => parse_rfc3339(&serde_json::from_str::<Cow<str>>(json).ok()?)?,
+        b'-' | b'0'..=b'9' => parse_epoch(json),
+        _ => return None,
     };
-    let us = i64::try_from(us).ok()?;
     Timestamp::from_microsecond(us).ok().map(|_| us)
-}
-
-fn epoch_micros(number: &str) -> Option<i128> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let negative = whole.starts_with('-');
-    let units: i128 = whole.parse().ok()?;
-    let unit_ns: i128 = match units.unsigned_abs() {
-        0..100_000_000_000 => 1_000_000_000,
-        100_000_000_000..100_000_000_000_000 => 1_000_000,
-        100_000_000_000_000..100_000_000_000_000_000 => 1000,
-        _ => 1,
-    };
-    if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    // Nine digits are enough for a nanosecond of the largest unit.
-    let fraction = format!("{:0<9.9}", fraction).parse::<i128>().ok()? * unit_ns / 1_000_000_000;
-    let ns = units.checked_mul(unit_ns)?;
-    Some(if negative { ns - fraction } else { ns + fraction }.div_euclid(1000))
 }
 
 /// The newest timestamp of each stream of a file, and the now that each is moved to.
@@ -304,7 +285,18 @@ mod tests {
         assert_eq!(micros("1494892800123456"), Some(us));
         assert_eq!(micros("1494892800123456789"), Some(us));
         assert_eq!(micros("-0.5"), Some(-500_000));
-        for bad in ["1e9", "true", "{}", "\"\"", "\"yesterday\"", "99999999999999999999999999999999999999999"] {
+        assert_eq!(micros("1.494892800123456e9"), Some(us));
+        for bad in [
+            "1e99",
+            "true",
+            "null",
+            "\"2016-11-30T12:30:60Z\"",
+            "\"2016-11-30T00:00:00+24:00\"",
+            "{}",
+            "\"\"",
+            "\"yesterday\"",
+            "99999999999999999999999999999999999999999",
+        ] {
             assert_eq!(micros(bad), None, "{bad}");
         }
     }

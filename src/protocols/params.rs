@@ -7,10 +7,14 @@ use percent_encoding::percent_decode_str;
 
 use super::problem::{Problem, ProblemCode};
 use crate::config::parse_duration;
+use crate::timestamp::{parse_epoch, parse_rfc3339};
+
+const DAYS_PER_WEEK: u32 = 7;
 
 #[derive(Debug, Default)]
 pub struct Params {
-    values: BTreeMap<String, String>,
+    /// Each value in the pieces between its literal commas: behind decoding, one that was `%2C` is no separator.
+    values: BTreeMap<String, Vec<String>>,
 }
 
 impl Params {
@@ -20,36 +24,38 @@ impl Params {
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name, name)?;
-            if values.insert(name.clone(), decode(&name, value)?).is_some() {
+            let pieces = value.split(',').map(|piece| decode(&name, piece)).collect::<Result<_, _>>()?;
+            if values.insert(name.clone(), pieces).is_some() {
                 return Err(invalid(&name, "is given twice; several values go comma separated into one"));
             }
         }
         Ok(Self { values })
     }
 
+    /// Takes one value, in which a comma is a comma.
     pub fn take(&mut self, name: &str) -> Option<String> {
-        self.values.remove(name)
+        self.values.remove(name).map(|pieces| pieces.join(","))
     }
 
-    /// Takes a list of comma-separated values; empty when absent. Given without a value (an unset shell variable), it
-    /// is refused: it would widen the query.
+    /// Takes a list of comma-separated values as they are; empty when absent. Given without a value (an unset shell
+    /// variable), it is refused: it would widen the query. Beside others an empty value is passed over, since nothing is
+    /// stored under one.
     pub fn take_list(&mut self, name: &str) -> Result<Vec<String>, Problem> {
-        let Some(text) = self.take(name) else { return Ok(Vec::new()) };
-        let values: Vec<String> =
-            text.split(',').map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned).collect();
+        let Some(mut values) = self.values.remove(name) else { return Ok(Vec::new()) };
+        values.retain(|value| !value.is_empty());
         if values.is_empty() { Err(invalid(name, "is given without a value")) } else { Ok(values) }
     }
 
-    /// Takes a time: RFC 3339, or relative to now such as `-24h`.
+    /// Takes a time: `now`, an age such as `-24h`, RFC 3339, a date, or an epoch number.
     pub fn take_time(&mut self, name: &str, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
         let Some(text) = self.take(name) else { return Ok(None) };
-        let relative = text.strip_prefix('-').and_then(|age| parse_duration(age).ok());
-        let time = match relative {
-            Some(age) => now.checked_sub(age).ok(),
-            // A `+` of an offset that was not percent-encoded has become a space.
-            None => text.replace(' ', "+").parse().or_else(|_| text.parse()).ok(),
-        };
-        time.map(Some).ok_or_else(|| invalid(name, "must be an RFC 3339 time, or an age such as -24h, -15m or -7d"))
+        time(&text, now).map(Some).ok_or_else(|| {
+            invalid(
+                name,
+                "must be an RFC 3339 time or date, an epoch number (in s or ms, by its size), an age such as -24h, -15m, \
+                 -7d or -1w, or `now`",
+            )
+        })
     }
 
     /// Takes a whole number within bounds.
@@ -88,6 +94,32 @@ impl Segments {
     pub fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(found, _)| *found == name).map_or("", |(_, value)| value)
     }
+}
+
+/// The end of the calendar stands for what lies behind it: to a bound it makes no difference.
+fn time(text: &str, now: Timestamp) -> Option<Timestamp> {
+    if text == "now" {
+        return Some(now);
+    }
+    if let Some(age) = text.strip_prefix('-') {
+        let age = match age.strip_suffix('w') {
+            Some(weeks) => parse_duration(&format!("{weeks}d")).ok()?.checked_mul(DAYS_PER_WEEK)?,
+            None => parse_duration(age).ok()?,
+        };
+        return Some(now.checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH));
+    }
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let us = if is_number(whole) && is_number(fraction) {
+        parse_epoch(text)
+    } else if text.len() == "YYYY-MM-DD".len() {
+        parse_rfc3339(&format!("{text}T00:00:00Z"))?
+    } else {
+        // A `+` of an offset that was not percent-encoded has become a space.
+        let with_plus = || text.rsplit_once(' ').map(|(time, offset)| format!("{time}+{offset}"));
+        parse_rfc3339(text).or_else(|| parse_rfc3339(&with_plus()?))?
+    };
+    Some(Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX))
 }
 
 /// 400 for one parameter.
@@ -129,12 +161,78 @@ mod tests {
     }
 
     #[test]
+    fn a_literal_comma_separates_and_an_encoded_one_is_data() {
+        let list = |query: &str| Params::parse(Some(query)).unwrap().take_list("f").unwrap();
+        assert_eq!(list("f=pool:type=Threads%2Cname=web"), ["pool:type=Threads,name=web"]);
+        assert_eq!(list("f=a%2c%20b,c"), ["a, b", "c"]);
+        assert_eq!(list("f=+edge,edge%20,%20"), [" edge", "edge ", " "]);
+        assert_eq!(list("f=%2B%26%25%3D%23,null,%2C,,%22"), ["+&%=#", "null", ",", "\""]);
+        assert_eq!(list("f=%2525,%C3%9C"), ["%25", "\u{dc}"]);
+        assert_eq!(Params::parse(Some("f=a,b%2Cc,,d,")).unwrap().take("f").unwrap(), "a,b,c,,d,");
+    }
+
+    proptest::proptest! {
+        /// Whatever is stored has a spelling, alone and beside others.
+        #[test]
+        fn every_value_has_a_spelling(values in proptest::collection::vec("[^\\x00]{1,40}", 1..4)) {
+            use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+            let encoded: Vec<String> =
+                values.iter().map(|value| utf8_percent_encode(value, NON_ALPHANUMERIC).to_string()).collect();
+            let query = format!("other=1&f={}", encoded.join(","));
+            let mut params = Params::parse(Some(&query)).unwrap();
+            proptest::prop_assert_eq!(params.take_list("f").unwrap(), values);
+        }
+    }
+
+    #[test]
     fn times_are_absolute_or_relative() {
         let now: Timestamp = "2026-01-02T00:00:00Z".parse().unwrap();
-        let time = |text: &str| Params::parse(Some(text)).unwrap().take_time("t", now);
-        assert_eq!(time("t=-24h").unwrap().unwrap().to_string(), "2026-01-01T00:00:00Z");
-        assert_eq!(time("t=2026-01-01T01:00:00%2B01:00").unwrap().unwrap().to_string(), "2026-01-01T00:00:00Z");
-        assert_eq!(time("t=2026-01-01T01:00:00+01:00").unwrap().unwrap().to_string(), "2026-01-01T00:00:00Z");
-        assert!(time("t=yesterday").is_err());
+        let time = |text: &str| Params::parse(Some(&format!("t={text}"))).unwrap().take_time("t", now);
+        for (text, expected) in [
+            ("now", "2026-01-02T00:00:00Z"),
+            ("-24h", "2026-01-01T00:00:00Z"),
+            ("-1w", "2025-12-26T00:00:00Z"),
+            ("-9999999999d", "1970-01-01T00:00:00Z"),
+            ("2026-01-01T01:00:00%2B01:00", "2026-01-01T00:00:00Z"),
+            ("2026-01-01T01:00:00+01:00", "2026-01-01T00:00:00Z"),
+            ("2026-01-01+01:00:00+01:00", "2026-01-01T00:00:00Z"),
+            ("2026-01-01%2001:00:00Z", "2026-01-01T01:00:00Z"),
+            ("2026-01-01T00:00:00,5Z", "2026-01-01T00:00:00.5Z"),
+            ("2026-01-01", "2026-01-01T00:00:00Z"),
+            ("0001-01-01", "0001-01-01T00:00:00Z"),
+            ("1767225600", "2026-01-01T00:00:00Z"),
+            ("1767225600.25", "2026-01-01T00:00:00.25Z"),
+            ("1767225600000", "2026-01-01T00:00:00Z"),
+            ("0", "1970-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(time(text).unwrap().unwrap().to_string(), expected, "{text}");
+        }
+        for far in ["9999-12-31", "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59-23:59", "99999999999999999999999"]
+        {
+            assert_eq!(time(far).unwrap().unwrap(), Timestamp::MAX, "{far}");
+        }
+        for bad in [
+            "yesterday",
+            "",
+            "-",
+            "-5",
+            "-1.5h",
+            "-w",
+            "24h",
+            "1e9",
+            "0x10",
+            ".5",
+            "5.",
+            "2026-01-01T12:30:60Z",
+            "2026-01-01T00:00:00",
+            "2026-01-01T00:00:00+24:00",
+            "2026-02-30",
+            "2026-1-1",
+            "-009999-01-02T00:00:00Z",
+            "%2B002026-01-01T00:00:00Z",
+            "10000-01-01",
+        ] {
+            assert!(time(bad).is_err(), "{bad}");
+        }
     }
 }

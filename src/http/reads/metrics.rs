@@ -7,12 +7,15 @@ use jiff::Timestamp;
 
 use super::list::{ListAnswer, ListRequest, window};
 use crate::http::Api;
+use crate::limits::FUTURE_DAYS_MAX;
 use crate::model::Level;
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::{Problem, ProblemCode};
 use crate::query::{CatalogQuery, PointsQuery, Resolution, SamplesQuery, SeriesFilter, Window};
 use crate::tenancy::Principal;
 
+/// Further ahead than any sample.
+const AHEAD_MAX: Duration = Duration::from_secs((FUTURE_DAYS_MAX.unsigned_abs() + 1) * 24 * 3600);
 /// How far back a reader looks who does not say.
 pub(super) const FROM_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 
@@ -28,7 +31,8 @@ pub async fn metrics(api: &Api, principal: &Principal, parts: &Parts, mut params
     };
     let now = Timestamp::now();
     let Window { from, to } = window(&mut params, now)?;
-    let (from, to) = (from.unwrap_or(now - FROM_DEFAULT), to.unwrap_or(now));
+    // Nothing lies further ahead; a `to` at the end of the calendar would ask for a million buckets.
+    let (from, to) = (from.unwrap_or(now - FROM_DEFAULT), to.unwrap_or(now).min(now + AHEAD_MAX));
     if series.metric_names.is_empty() && series.asset_ids.is_empty() {
         return Err(Problem::bad_request(
             ProblemCode::UnboundedQuery,

@@ -3,13 +3,13 @@
 
 use super::fields::{CONTEXT, Envelope, Field, METADATA, Member};
 use super::validate::{DATA_BASE64, Payload, ValidEvent};
+use crate::timestamp::format_rfc3339;
 use crate::wire::item::ItemContext;
 use crate::wire::item::object::Object;
 use crate::wire::item::pgcopy::{
     column_count, put_head, put_i32, put_jsonb, put_text, put_text_or_null, put_uuid, put_uuid_or_null,
 };
 use crate::wire::item::scan::Field as _;
-use crate::wire::item::time::format_rfc3339;
 
 /// Where metadata keeps what no column takes.
 const EXTRA: &str = "extra";

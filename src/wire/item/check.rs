@@ -6,7 +6,7 @@ use super::envelope::Envelope;
 use super::origin::{ItemContext, TimeBounds};
 use super::reject::{Code, Rejection, excerpt};
 use super::scan::{Field, JsonType, Member};
-use super::time::{format_rfc3339, parse_epoch, parse_rfc3339};
+use crate::timestamp::{format_rfc3339, parse_epoch, parse_rfc3339};
 
 /// An item may name its tenant, as long as it is the key's.
 pub(crate) fn check_tenant<F: Field>(envelope: &Envelope<'_, F>, field: F, tenant_id: &str) -> Result<(), Rejection> {

@@ -83,7 +83,8 @@ pub(crate) fn decode<F: Field, I: Items<F>>(
         return Err(BodyError::Empty);
     }
     if !any_json {
-        return Ok(not_json(body, rejected.swap_remove(0).rejection));
+        let rejection = rejected.swap_remove(0).rejection;
+        return Ok(not_json(body, compressed(body).unwrap_or(rejection)));
     }
     Ok(Decoded { rows, rejected, items: position(count), not_json: false })
 }
@@ -92,6 +93,16 @@ pub(crate) fn decode<F: Field, I: Items<F>>(
 fn not_json(body: &[u8], rejection: Rejection) -> Decoded {
     let whole = RejectedItem { index: 0, raw: span(0, body.len()), event_id: None, rejection };
     Decoded { rows: Rows::default(), rejected: vec![whole], items: 1, not_json: true }
+}
+
+/// Why a body is no JSON that begins as gzip or zstd do.
+fn compressed(body: &[u8]) -> Option<Rejection> {
+    let magic: [(&str, &[u8]); 2] = [("gzip", b"\x1f\x8b\x08"), ("zstd", b"\x28\xb5\x2f\xfd")];
+    let (name, _) = magic.into_iter().find(|(_, magic)| body.starts_with(magic))?;
+    let message = format!(
+        "expected JSON, and this begins as {name} does: send Content-Encoding: {name}, or compress the body once only"
+    );
+    Some(Rejection::new(Stage::Decode, Code::InvalidJson, message))
 }
 
 /// The item as text, if nothing is wrong with it; of several things the first is named.

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! - `decode` takes a body through the steps, item by item, for a kind that says what its items are.
-//! - `split` finds the items of a body and, where one is broken, its end.
+//! - `split` finds the items of a body, and `recover` the end of one that is broken.
 //! - `scan` checks an item's grammar and refuses what PostgreSQL cannot store, noting where each member is.
 //! - `envelope` decides which member stands for which field, and decodes its text with simd-json.
 //! - `check` has the rules for fields of any kind; [`pgcopy`] knows the format of COPY, `space` where a row will be.
@@ -20,12 +20,12 @@ pub(crate) mod envelope;
 pub(crate) mod object;
 mod origin;
 pub mod pgcopy;
+mod recover;
 pub(crate) mod reject;
 mod rows;
 pub(crate) mod scan;
 pub mod space;
 mod split;
-pub(crate) mod time;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 pub(crate) mod tuple;

@@ -3,6 +3,7 @@
 
 mod cloud_events;
 mod codes;
+mod documents;
 mod fields;
 mod ids;
 mod metadata;

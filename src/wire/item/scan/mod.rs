@@ -283,7 +283,7 @@ impl<F: Field> Walk<'_, '_, F> {
 
     /// Passes over a container that is too deep to be looked into, in constant memory.
     fn skip_container(&mut self) -> Result<(), Syntax> {
-        self.at = end_of_value(self.text, self.at).ok_or(Syntax { at: self.text.len(), expected: "'}' or ']'" })?;
+        self.at = end_of_container(self.text, self.at).ok_or(Syntax { at: self.text.len(), expected: "'}' or ']'" })?;
         Ok(())
     }
 
@@ -315,16 +315,14 @@ impl<F: Field> Walk<'_, '_, F> {
     }
 }
 
-/// Where the value at `start` ends, by brackets and quotes alone, for items whose grammar is broken: past the bracket
-/// that closes it or, outside any bracket, at the next comma or closing bracket.
-pub(crate) fn end_of_value(text: &[u8], start: usize) -> Option<usize> {
+/// Where the container at `start` ends, by brackets and quotes alone.
+fn end_of_container(text: &[u8], start: usize) -> Option<usize> {
     let mut open = 0usize;
     let mut at = start;
     while let Some(&byte) = text.get(at) {
         match byte {
             b'"' => at = end_of_string(text, at)? - 1,
             b'{' | b'[' => open += 1,
-            b'}' | b']' | b',' if open == 0 => return Some(at),
             b'}' | b']' if open == 1 => return Some(at + 1),
             b'}' | b']' => open -= 1,
             _ => {}

@@ -1,6 +1,8 @@
-//! Timestamps: RFC 3339 text and epoch numbers to unix microseconds, without passing through a float.
+//! Times as senders write them, to unix microseconds: RFC 3339 text, and epoch numbers whose unit is told by their size.
+//! Nothing passes through a float, and what is no time is refused, never made into the nearest one.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// An epoch number below 10 to this power (as a count of integer digits) is in seconds.
 const SECONDS_DIGITS: i64 = 11;
@@ -11,25 +13,15 @@ const MICROS_DIGITS: i64 = 17;
 /// Microseconds of more digits than this do not fit an `i64`.
 const MICROS_DIGITS_MAX: i64 = 18;
 
-/// RFC 3339 text to unix microseconds; what is finer is cut off.
+const MINUTES_PER_DAY: i64 = 24 * 60;
+const MINUTE_US: i64 = 60_000_000;
+
+/// `YYYY-MM-DDTHH:MM:SS[.digits]` with `Z` or `±HH:MM`, to unix microseconds; what is finer is cut off. Beside RFC 3339
+/// a space may stand for the `T`, a comma for the point, and the offset may be `±HHMM` or `±HH`: all have one reading.
 pub(crate) fn parse_rfc3339(text: &str) -> Option<i64> {
-    parse_fixed_width(text.as_bytes()).or_else(|| {
-        let nanos: i128 = text.parse::<Timestamp>().ok()?.as_nanosecond();
-        i64::try_from(nanos.div_euclid(1000)).ok()
-    })
-}
-
-/// Unix microseconds as RFC 3339 text in UTC with six decimals.
-pub(crate) fn format_rfc3339(unix_us: i64) -> String {
-    Timestamp::from_microsecond(unix_us).map_or_else(|_| unix_us.to_string(), |at| format!("{at:.6}"))
-}
-
-/// `YYYY-MM-DDTHH:MM:SS[.digits]` with `Z` or `±HH:MM`: what nearly every sender writes. `None` leaves the text to
-/// the general parser, which then has the last word.
-fn parse_fixed_width(text: &[u8]) -> Option<i64> {
-    let (head, rest) = text.split_at_checked(19)?;
+    let (head, rest) = text.as_bytes().split_at_checked(19)?;
     let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
-    if separators.iter().any(|&(at, byte)| head[at] != byte) || !matches!(head[10], b'T' | b't') {
+    if separators.iter().any(|&(at, byte)| head[at] != byte) || !matches!(head[10], b'T' | b't' | b' ') {
         return None;
     }
     let number = |from: usize, to: usize| digits(&head[from..to]);
@@ -38,22 +30,35 @@ fn parse_fixed_width(text: &[u8]) -> Option<i64> {
     if !(1..=12).contains(&month) || day < 1 || day > days_in_month(year, month) {
         return None;
     }
-    if hour > 23 || minute > 59 || second > 59 {
+    if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
     let (micros, zone) = fraction(rest)?;
-    let offset_minutes = offset(zone)?;
-    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + (minute - offset_minutes) * 60 + second;
-    Some(seconds * 1_000_000 + micros)
+    let minutes = days_from_civil(year, month, day) * MINUTES_PER_DAY + hour * 60 + minute - offset(zone)?;
+    if second == 60 { leap_second(minutes) } else { Some(minutes * MINUTE_US + second * 1_000_000 + micros) }
+}
+
+/// Unix microseconds as RFC 3339 text in UTC with six decimals.
+pub(crate) fn format_rfc3339(unix_us: i64) -> String {
+    Timestamp::from_microsecond(unix_us).map_or_else(|_| unix_us.to_string(), |at| format!("{at:.6}"))
 }
 
 fn digits(bytes: &[u8]) -> Option<i64> {
     bytes.iter().try_fold(0i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
 }
 
+/// The second 60 of a minute, which there is only in the last minute of a month of UTC. Unix time has no number for it:
+/// it becomes the last microsecond of its minute, neither before the second it follows nor behind the next.
+#[cold]
+fn leap_second(minutes: i64) -> Option<i64> {
+    let end = Timestamp::from_second((minutes + 1) * 60).ok()?;
+    let ends_month = (minutes + 1) % MINUTES_PER_DAY == 0 && TimeZone::UTC.to_datetime(end).day() == 1;
+    ends_month.then_some((minutes + 1) * MINUTE_US - 1)
+}
+
 /// Microseconds of a leading `.digits`, if there is one, and what follows.
 fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
-    let Some(text) = text.strip_prefix(b".") else { return Some((0, text)) };
+    let [b'.' | b',', text @ ..] = text else { return Some((0, text)) };
     let length = text.iter().position(|byte| !byte.is_ascii_digit())?;
     let (number, rest) = text.split_at(length);
     let kept = digits(&number[..length.min(6)])?;
@@ -63,15 +68,17 @@ fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
 
 /// Minutes east of UTC.
 fn offset(zone: &[u8]) -> Option<i64> {
-    match zone {
-        [b'Z' | b'z'] => Some(0),
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let (hours, minutes) = (digits(&[*h1, *h2])?, digits(&[*m1, *m2])?);
-            let total = hours * 60 + minutes;
-            (hours <= 23 && minutes <= 59).then_some(if *sign == b'-' { -total } else { total })
+    let (sign, h1, h2, minutes) = match zone {
+        [b'Z' | b'z'] => return Some(0),
+        [sign @ (b'+' | b'-'), h1, h2] => (sign, h1, h2, 0),
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] | [sign @ (b'+' | b'-'), h1, h2, m1, m2] => {
+            (sign, h1, h2, digits(&[*m1, *m2])?)
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    let hours = digits(&[*h1, *h2])?;
+    let total = hours * 60 + minutes;
+    (hours <= 23 && minutes <= 59).then_some(if *sign == b'-' { -total } else { total })
 }
 
 fn days_in_month(year: i64, month: i64) -> i64 {
@@ -132,12 +139,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fast_path_agrees_with_the_calendar_of_jiff() {
+    fn every_time_is_what_the_calendar_of_jiff_says() {
         let day = 86_400_000_000;
         for step in -400..400i64 {
             let at = step * 31 * day + step * 3_723_000_001;
             let text = format_rfc3339(at);
-            assert_eq!(parse_fixed_width(text.as_bytes()), Some(at), "{text}");
             assert_eq!(parse_rfc3339(&text), Some(at), "{text}");
         }
     }
@@ -150,30 +156,99 @@ mod tests {
             ("2025-01-01t00:00:00z", at),
             ("2025-01-01 00:00:00Z", at),
             ("2025-01-01T01:30:00+01:30", at),
+            ("2025-01-01T01:30:00+0130", at),
+            ("2024-12-31 19:00:00-05", at),
             ("2024-12-31T19:00:00-05:00", at),
+            ("2025-01-01T23:59:00+23:59", at),
             ("2025-01-01T00:00:00-00:00", at),
             ("2025-01-01T00:00:00.1Z", at + 100_000),
+            ("2025-01-01T00:00:00,25+00", at + 250_000),
             ("2025-01-01T00:00:00.123456789Z", at + 123_456),
             ("2025-01-01T00:00:00.9999999999999999Z", at + 999_999),
+            ("2025-01-01T00:00:00.000000999999999999999999999999Z", at),
             ("2024-02-29T00:00:00Z", 1_709_164_800_000_000),
             ("1969-12-31T23:59:59.9999999Z", -1),
+            ("0000-01-01T00:00:00Z", -62_167_219_200_000_000),
+            ("9999-12-31T23:59:59.999999Z", 253_402_300_799_999_999),
         ] {
             assert_eq!(parse_rfc3339(text), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_no_rfc_3339_is_no_time() {
         for text in [
             "",
             "infinity",
             "-infinity",
             "now",
+            "1735689600",
             "2025-01-01",
             "2025-01-01T00:00:00",
+            "2025-01-01T00:00Z",
+            "2025-01-01T00Z",
+            "20250101T000000Z",
             "2025-13-01T00:00:00Z",
+            "2025-00-01T00:00:00Z",
+            "2025-01-00T00:00:00Z",
             "2025-02-29T00:00:00Z",
+            "1900-02-29T00:00:00Z",
+            "2025-04-31T00:00:00Z",
+            "2025-06-31T00:00:00Z",
+            "2025-09-31T00:00:00Z",
+            "2025-11-31T00:00:00Z",
+            "2025-001T00:00:00Z",
+            "2025-W01-3T00:00:00Z",
             "2025-01-01T24:00:00Z",
+            "2025-01-01T00:60:00Z",
+            "2025-01-01T00:00:61Z",
             "2025-01-01T00:00:00.Z",
+            "2025-01-01T00:00:00.1.2Z",
+            "2025-01-01T00:00:00. 1Z",
             "2025-01-01T00:00:00Zz",
+            "2025-01-01T00:00:00 Z",
             "2025-01-01T00:00:00+1:00",
+            "2025-01-01T00:00:00+24:00",
+            "2025-01-01T00:00:00-25",
+            "2025-01-01T00:00:00+00:60",
+            "2025-01-01T00:00:00+00:00:00",
+            "2025-01-01T00:00:00\u{2212}05:00",
+            "2025-01-01T00:00:00Z[UTC]",
+            "2025-01-01T01:00:00+01:00[Europe/Berlin]",
+            "2025-01-01_00:00:00Z",
+            "2025-01-01  00:00:00Z",
+            "2025/01/01T00:00:00Z",
+            " 2025-01-01T00:00:00Z",
+            "2025-01-01T00:00:00Z ",
+            "+002025-01-01T00:00:00Z",
             "+2025-01-01T00:00:00Z ",
+            "-2025-01-01T00:00:00Z",
+            "12025-01-01T00:00:00Z",
+            "\u{662}025-01-01T00:00:00Z",
+        ] {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_leap_second_is_between_the_seconds_around_it() {
+        for (leap, before, after) in [
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.999999Z", "2017-01-01T00:00:00Z"),
+            ("2026-06-30T23:59:60.25Z", "2026-06-30T23:59:59.50Z", "2026-07-01T00:00:00Z"),
+            ("2017-01-01T01:59:60.999999999+02:00", "2016-12-31T23:59:59.999999Z", "2017-01-01T00:00:00Z"),
+            ("2016-12-31T18:59:60-05", "2016-12-31T23:59:59Z", "2017-01-01T00:00:00Z"),
+        ] {
+            let [leap, before, after] = [leap, before, after].map(|text| parse_rfc3339(text).expect(text));
+            assert!(before <= leap && leap < after, "{leap}");
+        }
+        for text in [
+            "2025-01-31T12:30:60Z",
+            "2025-01-15T23:59:60Z",
+            "2025-02-27T23:59:60Z",
+            "2016-12-31T23:59:60+01:00",
+            "2016-12-31T23:58:60Z",
+            "2016-12-31T00:00:60Z",
+            "9999-12-31T23:59:60Z",
         ] {
             assert_eq!(parse_rfc3339(text), None, "{text}");
         }
