@@ -227,5 +227,5 @@ fn incomplete(error: &hyper::Error) -> Problem {
 }
 
 fn undecodable(error: &io::Error) -> Problem {
-    Problem::bad_request(ProblemCode::UndecodableBody, format!("the body is not what Content-Encoding says: {error}"))
+    Problem::bad_request(ProblemCode::UndecodableBody, format!("the body cannot be decompressed: {error}"))
 }

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
 use zstd::stream::raw::{self, Operation};
 use zstd::zstd_safe::{DParameter, InBuffer, OutBuffer};
 
+use super::gzip::GzipDecoder;
 use crate::ingest::{NoRoom, Reservation};
 use crate::limits::KIB;
 use crate::protocols::Encoding;
@@ -69,12 +69,19 @@ impl Write for BodySink {
     }
 }
 
-/// zstd, which unlike gzip's decoder does not say by itself that a frame was cut short.
+/// How frames begin: with content (RFC 8878, 3.1.1), or to be skipped (3.1.2), of which the lowest four bits are free.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+const ZSTD_SKIPPABLE_MAGIC: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
+
+/// zstd, one frame after another. The library says neither that a frame was cut short nor that what follows is none.
 pub struct ZstdDecoder {
     decoder: raw::Decoder<'static>,
     step: Vec<u8>,
-    /// True between two frames, and at the end of the last.
+    /// Between two frames, and at the end of the last.
     complete: bool,
+    frames: usize,
+    /// The first bytes of a frame, as far as they have come.
+    head: Vec<u8>,
     sink: BodySink,
 }
 
@@ -82,31 +89,54 @@ impl ZstdDecoder {
     fn new(sink: BodySink) -> io::Result<Self> {
         let mut decoder = raw::Decoder::new()?;
         decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))?;
-        Ok(Self { decoder, step: vec![0; ZSTD_STEP_BYTES], complete: false, sink })
+        let step = vec![0; ZSTD_STEP_BYTES];
+        Ok(Self { decoder, step, complete: true, frames: 0, head: Vec::new(), sink })
     }
 
     fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
         let mut input = InBuffer::around(data);
-        loop {
+        while !data.is_empty() {
+            self.check_head(&data[input.pos()..])?;
             let (hint, written) = {
                 let mut output = OutBuffer::around(self.step.as_mut_slice());
                 (self.decoder.run(&mut input, &mut output)?, output.pos())
             };
             self.complete = hint == 0;
+            if self.complete {
+                self.frames += 1;
+                self.head.clear();
+            }
             self.sink.write_all(&self.step[..written])?;
             // A full step may have left output inside the decoder, also when all input is taken; after the end of a
             // frame there is none, and asking again would begin another.
             if input.pos() == data.len() && (self.complete || written < ZSTD_STEP_BYTES) {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
+    }
+
+    fn check_head(&mut self, data: &[u8]) -> io::Result<()> {
+        let missing = (ZSTD_MAGIC.len() - self.head.len()).min(data.len());
+        self.head.extend_from_slice(&data[..missing]);
+        let skippable = self.head.iter().zip(ZSTD_SKIPPABLE_MAGIC).enumerate();
+        let is_skippable = skippable
+            .fold(true, |is, (at, (byte, magic))| is && if at == 0 { byte & 0xf0 == magic } else { *byte == magic });
+        if ZSTD_MAGIC.starts_with(&self.head) || is_skippable {
+            return Ok(());
+        }
+        let what = match self.frames {
+            0 => "it does not begin as zstd does",
+            _ => "what follows a zstd frame is not another one",
+        };
+        Err(io::Error::new(io::ErrorKind::InvalidData, what))
     }
 }
 
 /// A body on its way in.
 pub enum Decompressor {
     Identity(BodySink),
-    Gzip(Box<MultiGzDecoder<BodySink>>),
+    Gzip(Box<GzipDecoder<BodySink>>),
     Zstd(Box<ZstdDecoder>),
 }
 
@@ -115,7 +145,7 @@ impl Decompressor {
     pub fn new(encoding: Encoding, sink: BodySink) -> io::Result<Self> {
         Ok(match encoding {
             Encoding::Identity => Self::Identity(sink),
-            Encoding::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(sink))),
+            Encoding::Gzip => Self::Gzip(Box::new(GzipDecoder::new(sink))),
             Encoding::Zstd => Self::Zstd(Box::new(ZstdDecoder::new(sink)?)),
         })
     }
@@ -133,7 +163,7 @@ impl Decompressor {
     pub fn refused(&self) -> Option<Refused> {
         match self {
             Self::Identity(sink) => sink.refused,
-            Self::Gzip(decoder) => decoder.get_ref().refused,
+            Self::Gzip(decoder) => decoder.sink().refused,
             Self::Zstd(decoder) => decoder.sink.refused,
         }
     }
@@ -144,7 +174,9 @@ impl Decompressor {
             Self::Identity(sink) => Ok(sink),
             Self::Gzip(decoder) => decoder.finish(),
             Self::Zstd(decoder) if decoder.complete => Ok(decoder.sink),
-            Self::Zstd(_) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the zstd frame is incomplete")),
+            Self::Zstd(_) => {
+                Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ends early, in the middle of a zstd frame"))
+            }
         }
     }
 }
@@ -174,11 +206,36 @@ mod tests {
             cut.write(&packed[..packed.len() - 1]).unwrap();
             assert!(cut.finish().is_err(), "{size}");
         }
-        let mut two_frames = decoder(Encoding::Zstd, 100);
-        two_frames
-            .write(&[zstd::encode_all(&b"ab"[..], 1).unwrap(), zstd::encode_all(&b"cd"[..], 1).unwrap()].concat())
-            .unwrap();
-        assert_eq!(two_frames.finish().ok().unwrap().into_parts().0, "abcd");
+    }
+
+    fn unpack(packed: &[u8], piece: usize) -> io::Result<Bytes> {
+        let mut whole = decoder(Encoding::Zstd, 2_000_000);
+        packed.chunks(piece).try_for_each(|part| whole.write(part))?;
+        Ok(whole.finish()?.into_parts().0)
+    }
+
+    #[test]
+    fn zstd_frames_follow_each_other_and_what_is_none_is_named() {
+        let frame = |plain: &[u8]| zstd::encode_all(plain, 1).unwrap();
+        let (ab, cd, skipped) = (frame(b"ab"), frame(b"cd"), [0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]);
+        for piece in [1, 3, 1000] {
+            let joined = [&skipped[..], &ab, &skipped, &frame(b""), &cd, &skipped].concat();
+            assert_eq!(unpack(&joined, piece).unwrap(), "abcd");
+            assert_eq!(unpack(&[], piece).unwrap(), "");
+            for (packed, cause) in [
+                (b"{\"a\":1}".to_vec(), "does not begin as zstd"),
+                (vec![0; 9], "does not begin as zstd"),
+                ([&ab[..], b"\n"].concat(), "not another one"),
+                ([&ab[..], &[0; 4]].concat(), "not another one"),
+                ([&ab[..], &ZSTD_MAGIC[..3], b"x"].concat(), "not another one"),
+                ([&ab[..], &ZSTD_MAGIC].concat(), "ends early"),
+                (skipped[..9].to_vec(), "ends early"),
+                (ab[..2].to_vec(), "ends early"),
+            ] {
+                let error = unpack(&packed, piece).unwrap_err().to_string();
+                assert!(error.contains(cause), "{cause}: {error}");
+            }
+        }
     }
 
     #[test]

@@ -9,25 +9,31 @@ use serde_json::Value;
 use super::response::{self, Body, answer};
 use crate::query::{Listing, PageRequest, ReadError, Reads};
 
+/// With what a cell begins that spreadsheets take for a formula (OWASP, "CSV Injection"), in full width too.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     Ndjson,
     /// RFC 4180 with a header line.
-    Csv,
+    Csv {
+        /// Text that a spreadsheet would take for a formula is marked as text.
+        safe: bool,
+    },
 }
 
 impl Form {
     fn content_type(self) -> &'static str {
         match self {
             Self::Ndjson => "application/x-ndjson",
-            Self::Csv => "text/csv; charset=utf-8",
+            Self::Csv { .. } => "text/csv; charset=utf-8",
         }
     }
 
     fn header(self, columns: &[&str]) -> Vec<u8> {
         match self {
             Self::Ndjson => Vec::new(),
-            Self::Csv => (columns.join(",") + "\r\n").into_bytes(),
+            Self::Csv { .. } => (columns.join(",") + "\r\n").into_bytes(),
         }
     }
 
@@ -38,7 +44,7 @@ impl Form {
                     serde_json::to_writer(&mut *into, row).expect("answers are made of plain values");
                     into.push(b'\n');
                 }
-                Self::Csv => write_csv(into, row, columns),
+                Self::Csv { safe } => write_csv(into, row, columns, safe),
             }
         }
     }
@@ -96,7 +102,7 @@ pub async fn streamed<L: Listing>(
     Ok(answer(StatusCode::OK, form.content_type(), response::streamed(chunks)))
 }
 
-fn write_csv(into: &mut Vec<u8>, row: &impl Serialize, columns: &[&str]) {
+fn write_csv(into: &mut Vec<u8>, row: &impl Serialize, columns: &[&str], safe: bool) {
     // Through JSON text, where payloads are raw and numbers stay exact.
     let text = serde_json::to_string(row).expect("answers are made of plain values");
     let fields: std::collections::HashMap<&str, &serde_json::value::RawValue> =
@@ -108,6 +114,7 @@ fn write_csv(into: &mut Vec<u8>, row: &impl Serialize, columns: &[&str]) {
         let raw = fields.get(column).map_or("null", |raw| raw.get());
         match serde_json::from_str::<Value>(raw) {
             Ok(Value::Null) => {}
+            Ok(Value::String(text)) if safe && text.starts_with(FORMULA) => quote(into, &format!("'{text}")),
             Ok(Value::String(text)) => quote(into, &text),
             _ => quote(into, raw),
         }
@@ -134,7 +141,28 @@ mod tests {
         let row: Box<serde_json::value::RawValue> =
             serde_json::from_str(r#"{"a":"x,\"y\"","b":null,"c":{"n":0.1000},"d":""}"#).expect("JSON");
         let mut bytes = Vec::new();
-        write_csv(&mut bytes, &row, &["a", "b", "c", "d", "missing"]);
+        write_csv(&mut bytes, &row, &["a", "b", "c", "d", "missing"], true);
         assert_eq!(String::from_utf8(bytes).expect("UTF-8"), "\"x,\"\"y\"\"\",,\"{\"\"n\"\":0.1000}\",\"\",\r\n");
+    }
+
+    #[test]
+    fn safe_csv_has_no_formula_and_changes_nothing_else() {
+        let texts = ["=1+1", "+49", "-x", "@a", "\t=1", "\r=1", "\n=1", "\u{ff1d}1", "a=1", "'=1", " =1", "\"=1\""];
+        for text in texts {
+            let row = serde_json::json!({ "text": text, "number": -1.5, "json": { "=": "=1" } });
+            let cells = |safe: bool| {
+                let mut bytes = Vec::new();
+                write_csv(&mut bytes, &row, &["text", "number", "json"], safe);
+                String::from_utf8(bytes).expect("UTF-8")
+            };
+            let formula = !["a", "'", " ", "\""].iter().any(|start| text.starts_with(start));
+            let marked = if formula { format!("'{text}") } else { text.to_owned() };
+            for (safe, shown) in [(false, text), (true, &marked)] {
+                let mut quoted = Vec::new();
+                quote(&mut quoted, shown);
+                let expected = String::from_utf8(quoted).expect("UTF-8") + ",-1.5,\"{\"\"=\"\":\"\"=1\"\"}\"\r\n";
+                assert_eq!(cells(safe), expected);
+            }
+        }
     }
 }

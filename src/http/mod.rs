@@ -14,6 +14,7 @@ mod exchange;
 mod export;
 mod extent;
 mod gate;
+mod gzip;
 mod h1;
 mod h2;
 mod head;

@@ -271,10 +271,11 @@ mod tests {
                 door.protocol.reading(&head).map(|reading| reading.form).ok()
             };
             assert!(content.keys().all(|media| form(media).is_some()), "{path}");
-            for media in ["application/json", "text/json", "application/x-ndjson", "application/ndjson"]
-                .into_iter()
-                .chain(["application/jsonl", "application/x-jsonlines"])
-                .chain(["application/cloudevents+json", "application/cloudevents-batch+json"])
+            for media in
+                ["application/json", "text/json", "application/json-seq", "application/x-ndjson", "application/ndjson"]
+                    .into_iter()
+                    .chain(["application/jsonl", "application/x-jsonlines"])
+                    .chain(["application/cloudevents+json", "application/cloudevents-batch+json"])
             {
                 assert_eq!(content.contains_key(media), form(media).is_some(), "{path} {media}");
                 assert_eq!(form(&(media.to_uppercase() + " ; charset=utf-8")), form(media), "{path} {media}");

@@ -3,6 +3,7 @@
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::{HeaderMap, StatusCode};
 
+use super::header::{Parameterized, list};
 use super::problem::{Problem, ProblemCode};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub enum Encoding {
 impl Encoding {
     const fn names(self) -> &'static [&'static str] {
         match self {
-            Self::Identity => &["identity", ""],
+            Self::Identity => &["identity"],
             Self::Gzip => &["gzip", "x-gzip"],
             Self::Zstd => &["zstd"],
         }
@@ -25,11 +26,14 @@ impl Encoding {
 
     /// The encoding of a body, if it is one of `taken`.
     pub fn of(headers: &HeaderMap, taken: &[Self]) -> Result<Self, Problem> {
-        let mut named = headers.get_all(CONTENT_ENCODING).iter();
-        let name = named.next().map_or(&b""[..], |value| value.as_bytes());
-        let is_named = |encoding: &Self| encoding.names().iter().any(|n| name.eq_ignore_ascii_case(n.as_bytes()));
-        let found = taken.iter().copied().find(is_named).filter(|_| named.next().is_none());
-        found.ok_or_else(|| {
+        let mut named = list(headers, CONTENT_ENCODING);
+        named.retain(|coding| coding.token != "identity");
+        let found = match &named[..] {
+            [] => taken.iter().find(|encoding| **encoding == Self::Identity),
+            [coding] => taken.iter().find(|encoding| encoding.names().contains(&coding.token.as_str())),
+            _ => None,
+        };
+        found.copied().ok_or_else(|| {
             let names: Vec<&str> = taken.iter().map(|encoding| encoding.names()[0]).collect();
             let detail = format!("Content-Encoding must be one of {}, and only one of them", names.join(", "));
             Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ProblemCode::UnsupportedEncoding, detail)
@@ -37,10 +41,12 @@ impl Encoding {
     }
 }
 
-/// The media type of a body in lower case, without its parameters; None: nothing is said.
+/// The media type of a body in lower case, without its parameters; None: nothing is said. What is said twice is none
+/// that there is.
 pub fn media_type(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get(CONTENT_TYPE)?.to_str().unwrap_or("?");
-    Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    let mut lines = headers.get_all(CONTENT_TYPE).iter();
+    let text = lines.next()?.to_str().ok().filter(|_| lines.next().is_none());
+    Some(text.map_or_else(|| "?".to_owned(), |text| Parameterized::parse(text).token))
 }
 
 #[cfg(test)]
@@ -60,7 +66,25 @@ mod tests {
         assert_eq!(of(&["X-GZip"], &all), Some(Encoding::Gzip));
         assert_eq!(of(&["zstd"], &all), Some(Encoding::Zstd));
         assert_eq!(of(&["zstd"], &[Encoding::Gzip]), None);
-        assert_eq!(of(&["gzip", "identity"], &all), None);
-        assert_eq!(of(&["br"], &all), None);
+        assert_eq!(of(&["gzip", "identity"], &all), Some(Encoding::Gzip));
+        assert_eq!(of(&[" ZSTD , Identity", ""], &all), Some(Encoding::Zstd));
+        assert_eq!(of(&["identity"], &all), Some(Encoding::Identity));
+        for none in [&["gzip", "gzip"][..], &["gzip, zstd"], &["br"], &["deflate"], &["aws-chunked"], &["gzipped"]] {
+            assert_eq!(of(none, &all), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn a_media_type_is_without_case_and_parameters_and_said_once() {
+        let of = |lines: &[&'static str]| {
+            let fields = lines.iter().map(|line| (CONTENT_TYPE, HeaderValue::from_static(line)));
+            media_type(&fields.collect())
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&["Application/JSON ; Charset=\"UTF-8; x\""]).as_deref(), Some("application/json"));
+        for none in [&["text/json", "application/json"][..], &["application/json, text/json"], &[""], &[";"]] {
+            let found = of(none).expect("something is said");
+            assert!(!["application/json", "text/json"].contains(&found.as_str()), "{found}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Where a head may hold an API key.
 
 use hyper::HeaderMap;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, AsHeaderName};
 
 use super::problem::Problem;
 
@@ -10,15 +10,22 @@ pub fn own(headers: &HeaderMap) -> Result<&str, Problem> {
     let key = if headers.contains_key(AUTHORIZATION) {
         of_scheme(headers, "bearer")
     } else {
-        headers.get("x-api-key").and_then(|value| value.to_str().ok()).map(str::trim)
+        only(headers, "x-api-key").map(str::trim)
     };
     key.ok_or_else(|| Problem::unauthorized("send an API key: `Authorization: Bearer tg_...` or `X-API-Key: tg_...`"))
 }
 
 /// What follows this scheme, in any case, in Authorization.
 pub fn of_scheme<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
-    let (named, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let (named, key) = only(headers, AUTHORIZATION)?.split_once([' ', '\t'])?;
     named.eq_ignore_ascii_case(scheme).then(|| key.trim())
+}
+
+/// A field that is sent once: of two keys one would be passed over.
+fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
+    let mut lines = headers.get_all(name).iter();
+    let line = lines.next().filter(|_| lines.next().is_none())?;
+    line.to_str().ok()
 }
 
 #[cfg(test)]
@@ -37,6 +44,8 @@ mod tests {
         assert_eq!(own(&[("x-api-key", " tg_b")]).as_deref(), Some("tg_b"));
         assert_eq!(own(&[("authorization", "Basic eDp5"), ("x-api-key", "tg_b")]), None);
         assert_eq!(own(&[("authorization", "tg_a")]), None);
+        assert_eq!(own(&[("authorization", "Bearer tg_a"), ("authorization", "Bearer tg_b")]), None);
+        assert_eq!(own(&[("x-api-key", "tg_a"), ("x-api-key", "tg_b")]), None);
         assert_eq!(own(&[]), None);
     }
 }

@@ -7,6 +7,7 @@
 mod cloudevents;
 mod content;
 pub mod credential;
+pub mod header;
 mod native;
 pub mod params;
 pub mod problem;

@@ -47,6 +47,7 @@ codes! {
     HeadTooLarge = "head_too_large",
     IdempotencyKeyInFlight = "idempotency_key_in_flight",
     IdempotencyKeyReused = "idempotency_key_reused",
+    InvalidHeader = "invalid_header",
     InvalidIdempotencyKey = "invalid_idempotency_key",
     InvalidParameter = "invalid_parameter",
     KeyLookups = "key_lookups",

@@ -4,6 +4,7 @@ use hyper::header::ACCEPT;
 use hyper::{HeaderMap, StatusCode};
 
 use crate::http::export::Form;
+use crate::protocols::header::{Parameterized, list};
 use crate::protocols::problem::{Problem, ProblemCode};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,15 +20,13 @@ pub enum ListForm {
 const FORMS: [(ListForm, &[&str]); 3] = [
     (ListForm::Page, &["application/json", "application/*", "*/*"]),
     (ListForm::Stream(Form::Ndjson), &["application/x-ndjson", "application/ndjson", "application/*", "*/*"]),
-    (ListForm::Stream(Form::Csv), &["text/csv", "text/*", "*/*"]),
+    (ListForm::Stream(Form::Csv { safe: false }), &["text/csv", "text/*", "*/*"]),
 ];
 
 /// The form that is liked best: by quality, which the most exact range tells; then in the order of the ranges.
 pub fn wanted(headers: &HeaderMap) -> Result<ListForm, Problem> {
-    let lines: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok()).collect();
-    // Media types and names of parameters are compared without case.
-    let accept = lines.join(",").to_ascii_lowercase();
-    let mut ranges: Vec<(&str, f32)> = accept.split(',').filter(|text| !text.trim().is_empty()).map(range).collect();
+    let listed = list(headers, ACCEPT);
+    let mut ranges: Vec<(&str, f32)> = listed.iter().map(|range| (range.token.as_str(), quality(range))).collect();
     if ranges.is_empty() {
         ranges.push(("*/*", 1.0));
     }
@@ -45,13 +44,10 @@ pub fn wanted(headers: &HeaderMap) -> Result<ListForm, Problem> {
     })
 }
 
-/// A media range and its quality; 0: not acceptable, and so is one that is no number from 0 to 1.
-fn range(text: &str) -> (&str, f32) {
-    let mut parts = text.split(';').map(str::trim);
-    let name = parts.next().unwrap_or_default();
-    let quality = parts.find_map(|part| part.split_once('=').filter(|(name, _)| name.trim() == "q"));
-    let quality = quality.map_or(1.0, |(_, quality)| quality.trim().parse().unwrap_or(0.0));
-    (name, if (0.0..=1.0).contains(&quality) { quality } else { 0.0 })
+/// Of a media range; 0: not acceptable, and so is one that is no number from 0 to 1.
+fn quality(range: &Parameterized) -> f32 {
+    let quality = range.parameter("q").map_or(1.0, |quality| quality.parse().unwrap_or(0.0));
+    if (0.0..=1.0).contains(&quality) { quality } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -60,7 +56,7 @@ mod tests {
 
     const JSON: Option<ListForm> = Some(ListForm::Page);
     const LINES: Option<ListForm> = Some(ListForm::Stream(Form::Ndjson));
-    const CSV: Option<ListForm> = Some(ListForm::Stream(Form::Csv));
+    const CSV: Option<ListForm> = Some(ListForm::Stream(Form::Csv { safe: false }));
 
     fn of(lines: &[&'static str]) -> Option<ListForm> {
         let headers = lines.iter().map(|line| (ACCEPT, hyper::header::HeaderValue::from_static(line))).collect();
@@ -80,6 +76,8 @@ mod tests {
             ("text/csv;q=0.1,application/json;q=0.2", JSON),
             (" text/csv ; q = 0.5 , application/x-ndjson;q=0.6", LINES),
             ("text/csv;header=present;q=0.2, application/json;q=0.1", CSV),
+            (r#"text/html;x="a, text/csv;q=1", application/json;Q=0.1"#, JSON),
+            (r#"text/csv;x="; q=0";q=0.5, application/json;q=0.4"#, CSV),
             // As much liked: in their order, a range of several by ours.
             ("text/csv, application/json", CSV),
             ("application/json, text/csv", JSON),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::accept::{ListForm, wanted};
 use crate::http::Api;
-use crate::http::export;
+use crate::http::export::{self, Form};
 use crate::http::response::{Body, json};
 use crate::limits::PAGE_ROWS_MAX;
 use crate::protocols::params::{Params, invalid};
@@ -27,8 +27,17 @@ pub struct ListRequest {
 
 impl ListRequest {
     pub fn take(principal: &Principal, parts: &Parts, params: &mut Params) -> Result<Self, Problem> {
+        let safe = match params.take("csv").as_deref() {
+            None | Some("plain") => false,
+            Some("safe") => true,
+            Some(_) => return Err(invalid("csv", "must be `plain` or `safe`")),
+        };
+        let wanted = match wanted(&parts.headers)? {
+            ListForm::Stream(Form::Csv { .. }) => ListForm::Stream(Form::Csv { safe }),
+            other => other,
+        };
         Ok(Self {
-            wanted: wanted(&parts.headers)?,
+            wanted,
             tenant_id: principal.tenant_id.to_string(),
             limit: params.take_count("limit", PAGE_ROWS_MAX)?,
             cursor: params.take("cursor"),

@@ -1,6 +1,9 @@
-//! CloudEvents 1.0 over HTTP in structured mode, one event or a batch: told apart by Content-Type, else as Tidegate's
-//! own events are. The fields are mapped where items are decoded: dead letters and replays hold CloudEvents as sent.
+//! CloudEvents 1.0 over HTTP: in structured mode, one event or a batch, told by Content-Type, and in binary mode, told
+//! by `ce-` headers. Else as Tidegate's own events are. The fields are mapped where items are decoded: dead letters and replays hold CloudEvents as sent.
 
+mod binary;
+
+use bytes::Bytes;
 use hyper::{HeaderMap, Method};
 
 use super::content::media_type;
@@ -21,11 +24,15 @@ impl Protocol for CloudEvents {
     }
 
     fn speaks(&self, headers: &HeaderMap) -> bool {
-        form(headers).is_some()
+        form(headers).is_some() || binary::is_meant(headers)
     }
 
     fn reading(&self, head: &Head<'_>) -> Result<Reading, Problem> {
         native::options(head, form(head.headers).unwrap_or(BodyForm::CloudEvent))
+    }
+
+    fn items(&self, head: &Head<'_>, body: Bytes) -> Result<Bytes, Problem> {
+        if form(head.headers).is_some() { Ok(body) } else { binary::structured(head.headers, &body).map(Bytes::from) }
     }
 
     fn answer(&self, _head: &Head<'_>, _sent: &[u8], report: Report<'_>) -> Answer {

@@ -23,7 +23,15 @@ impl Protocol for Native {
     }
 
     fn reading(&self, head: &Head<'_>) -> Result<Reading, Problem> {
-        options(head, form(head.route.kind, head.headers)?)
+        let form = form(head.route.kind, head.headers)?;
+        if head.headers.keys().any(|name| name.as_str().starts_with("ce-")) {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                ProblemCode::UnsupportedMediaType,
+                "there are `ce-` headers, and no CloudEvents are taken here; send them to /v1/events",
+            ));
+        }
+        options(head, form)
     }
 
     fn answer(&self, _head: &Head<'_>, _sent: &[u8], report: Report<'_>) -> Answer {
@@ -35,7 +43,7 @@ fn form(kind: Kind, headers: &HeaderMap) -> Result<BodyForm, Problem> {
     // Without a header the body is taken for JSON: what else would it be.
     let media_type = media_type(headers);
     match media_type.as_deref().unwrap_or("application/json") {
-        "application/json" | "text/json" => Ok(BodyForm::Json),
+        "application/json" | "text/json" | "application/json-seq" => Ok(BodyForm::Json),
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
             Ok(BodyForm::Ndjson)
         }
