@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod abuse;
+mod bodies;
 mod columnstore;
 mod connections;
 mod correlation_reads;
@@ -51,6 +52,7 @@ mod rollups_closing;
 mod rollups_kept;
 mod rollups_real;
 mod schema;
+mod spellings;
 mod start;
 mod tiers;
 mod timescale;
@@ -92,6 +94,7 @@ const fn by_version(name: &'static str, tests: &'static [Test]) -> Group {
 /// All of them. The whole of what is `by_version` takes about a minute for an installation.
 const GROUPS: &[Group] = &[
     group("forms", forms::TESTS),
+    group("bodies", bodies::TESTS),
     group("numbers", numbers::TESTS),
     group("poison", poison::TESTS),
     group("not_json", not_json::TESTS),
@@ -100,6 +103,7 @@ const GROUPS: &[Group] = &[
     group("metrics", metrics_columnstore::TESTS),
     group("metrics", metrics_faults::TESTS),
     group("reads", reads::TESTS),
+    group("spellings", spellings::TESTS),
     group("windows", windows::TESTS),
     group("counts", counts::TESTS),
     group("related", related::TESTS),
