@@ -81,7 +81,7 @@ impl App {
     ) -> Result<Self, (Location, StorageError)> {
         let prepared = async {
             let database = Database::open(&location, config).await?;
-            let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+            let listener = TcpListener::bind(config.listen.as_str()).await.map_err(|error| {
                 StorageError::fatal(format!(
                     "cannot listen on {}: {error}; set `listen` to an address that is this machine's and a port that is free and allowed",
                     config.listen
@@ -130,6 +130,8 @@ impl App {
             memory_bytes: config.limits.memory_bytes,
             timeouts: config.http.clone(),
             tls,
+            cors_origins: config.cors_origins.clone(),
+            metrics_open: config.metrics_open,
             metrics: Mutex::new(metrics),
             readiness: ready,
         };

@@ -46,7 +46,7 @@ pub async fn run(config: &Config, Args { duration }: Args) -> Exit {
     config.database.database_url = None;
     config.tls = None;
     config.data_dir.clone_from(&folder.0);
-    config.listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    config.listen = "127.0.0.1:0".parse().expect("an address and a port");
     eprintln!("starting a throwaway PostgreSQL and Tidegate ...");
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,

@@ -1,6 +1,10 @@
-//! `http.*` and `tls.*`: how long peers may take, and the certificate.
+//! `listen`, `http.*`, `tls.*`, `cors.*`: where requests come in, how long peers may take, the certificate, and which
+//! pages may read answers.
 
+use std::fmt;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::ConfigError;
@@ -22,6 +26,75 @@ pub struct HttpConfig {
     pub body_rate: usize,
     /// Without the peer taking anything of its answer.
     pub write: Duration,
+}
+
+/// Where to listen: an address or a name, and a port. A name is looked up when the port is bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenAddress(String);
+
+impl FromStr for ListenAddress {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (host, port) = text.rsplit_once(':').ok_or(())?;
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let named = match bracketed {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
+        };
+        if named && port.parse::<u16>().is_ok() { Ok(Self(text.to_owned())) } else { Err(()) }
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl ListenAddress {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Origins (scheme, host, port) whose pages may read answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CorsOrigins(Vec<String>);
+
+impl CorsOrigins {
+    /// Parses `https://a.example, http://localhost:3000`, or `*` for all; empty: none. An error says what is wrong.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let origins: Vec<String> =
+            text.split(',').map(str::trim).filter(|origin| !origin.is_empty()).map(str::to_ascii_lowercase).collect();
+        let is_origin = |origin: &str| {
+            let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            authority.is_some_and(|authority| {
+                !authority.is_empty() && !authority.contains(['/', '?', '#', '@', ' ', '*']) && origin.is_ascii()
+            })
+        };
+        match origins.iter().find(|origin| !is_origin(origin) && *origin != "*") {
+            Some(other) => {
+                Err(format!("`{other}` is no origin; write scheme, host and port as in https://a.example:8443, or *"))
+            }
+            None if origins.len() > 1 && origins.contains(&"*".to_owned()) => {
+                Err("`*` stands for all origins, and goes with no other".into())
+            }
+            None => Ok(Self(origins)),
+        }
+    }
+
+    pub fn are_any(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    pub fn are_all(&self) -> bool {
+        self.0 == ["*"]
+    }
+
+    pub fn have(&self, origin: &str) -> bool {
+        self.0.iter().any(|own| own == origin)
+    }
 }
 
 #[derive(Debug, Clone)]

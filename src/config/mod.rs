@@ -12,13 +12,12 @@ mod storage;
 mod value;
 
 pub use error::ConfigError;
-pub use http::{HttpConfig, TlsConfig};
+pub use http::{CorsOrigins, HttpConfig, ListenAddress, TlsConfig};
 pub use keys::{ConfigKey, KEYS};
 pub use source::{Layers, Origin};
 pub use storage::{EngineChoice, StorageProfile};
 pub use value::{ParseError, parse_bytes, parse_duration};
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,8 +27,7 @@ use crate::model::{Keep, Kind, LEVELS, Level, PerLevel, Relation};
 #[derive(Debug, Clone)]
 pub struct Config {
     pub database: DatabaseConfig,
-    /// Address to listen on.
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// Folder of the embedded server and of the spool.
     pub data_dir: PathBuf,
     pub batch: BatchConfig,
@@ -38,6 +36,10 @@ pub struct Config {
     pub http: HttpConfig,
     /// None: plain HTTP.
     pub tls: Option<TlsConfig>,
+    /// Pages of other origins that may read answers.
+    pub cors_origins: CorsOrigins,
+    /// Whether /metrics tells the machine itself about all tenants without a key.
+    pub metrics_open: bool,
     /// What is kept on disk while the database cannot take it.
     pub spool: SpoolConfig,
     pub retention: RetentionConfig,
@@ -191,7 +193,7 @@ impl Config {
                 writers: read.count("writers", 1, 64)?,
                 readers: read.count("readers", 1, 256)?,
             },
-            listen: read.parsed("listen", "an address and port, such as 127.0.0.1:8080")?,
+            listen: read.parsed("listen", "an address or name and a port, such as 127.0.0.1:8080 or localhost:8080")?,
             data_dir: read.path("data_dir")?,
             batch: BatchConfig {
                 rows: read.count("batch.rows", 1, 100_000)?,
@@ -215,6 +217,9 @@ impl Config {
             },
             http: HttpConfig::read(&read)?,
             tls: TlsConfig::read(&read)?,
+            cors_origins: CorsOrigins::parse(&read.text("cors.origins"))
+                .map_err(|why| ConfigError(format!("{}: {why}", read.whereabouts("cors.origins"))))?,
+            metrics_open: read.one_of("metrics.open", &[("true", true), ("false", false)])?,
             spool: SpoolConfig {
                 enabled: read.one_of("spool.enabled", &[("true", true), ("false", false)])?,
                 max_bytes: read.bytes("spool.max_bytes")? as u64,

@@ -51,6 +51,32 @@ fn file_then_environment_then_flag() {
 }
 
 #[test]
+fn listen_takes_addresses_and_names() {
+    let listen = |text: &str| {
+        let mut layers = Layers::new();
+        layers.set("listen", text.into(), Origin::Default).unwrap();
+        Config::from_layers(&layers).map(|config| config.listen.to_string())
+    };
+    for good in ["127.0.0.1:0", "localhost:8080", "[::1]:8080", "[::]:1", "gateway-1.internal_net:65535"] {
+        assert_eq!(listen(good).unwrap(), good);
+    }
+    for bad in
+        [":8080", "8080", "localhost", "localhost:70000", "::1:8080", "[localhost]:1", "a b:1", "http://a:1", "a/b:1"]
+    {
+        assert!(listen(bad).unwrap_err().to_string().contains("localhost:8080"), "{bad}");
+    }
+}
+
+#[test]
+fn origins_are_whole() {
+    let origins = super::CorsOrigins::parse;
+    assert!(origins("https://A.example, http://localhost:3000").unwrap().have("https://a.example"));
+    for bad in ["a.example", "https://a.example/", "https://", "ftp://a", "*, https://a", "https://*.example", "null"] {
+        assert!(origins(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn an_error_names_key_file_and_line() {
     let (_dir, layers) = with_file("# a comment\n[batch]\nrows = \"many\"\n");
     let message = Config::from_layers(&layers.unwrap()).unwrap_err().to_string();

@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
 use super::tls::Tls;
-use crate::config::HttpConfig;
+use crate::config::{CorsOrigins, HttpConfig};
 use crate::ingest::Ingest;
 use crate::lifecycle::LifecycleView;
 use crate::query::Reads;
@@ -39,6 +39,9 @@ pub struct Api {
     pub timeouts: HttpConfig,
     /// None: plain HTTP.
     pub tls: Option<Tls>,
+    pub cors_origins: CorsOrigins,
+    /// Whether /metrics tells loopback about all tenants without a key.
+    pub metrics_open: bool,
     /// Renders the process's metrics, for one at a time.
     pub metrics: Mutex<PrometheusHandle>,
     pub readiness: watch::Receiver<Readiness>,

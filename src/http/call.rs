@@ -1,5 +1,6 @@
 //! What a handler is, and what it is given.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use hyper::http::request::Parts;
@@ -21,10 +22,19 @@ pub struct Call<'a> {
 
 pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Response<Body>, Problem>> + Send + 'a>>;
 
+/// Somebody who may come without a key, and with one is shown more.
+pub struct Visit<'a> {
+    pub api: &'a Api,
+    pub principal: Option<&'a Principal>,
+    pub peer: IpAddr,
+}
+
 /// A handler, and who may ask it.
 pub enum Handler {
     /// Anybody, without a key.
     Open(for<'a> fn(&'a Api) -> Answering<'a>),
+    /// The same; a key that is sent must be a good one.
+    Either(fn(&Visit<'_>) -> Response<Body>),
     /// Keys with any of these scopes.
     Keyed(&'static [Scope], for<'a> fn(Call<'a>) -> Answering<'a>),
 }

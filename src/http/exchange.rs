@@ -4,11 +4,15 @@
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
 use hyper::{Method, Request, Response, Version};
 use uuid::Uuid;
 
 use super::Api;
+use super::cors;
 use super::head::{self, Fault};
 use super::response::{Body, full};
 use super::router::{self, Answered, Peer};
@@ -29,8 +33,14 @@ pub async fn answer(api: &Api, peer: Peer, mut request: Request<Incoming>) -> Re
     let started = Instant::now();
     let method = request.method().clone();
     let request_id = request_id(&request);
-    let answered = router::dispatch(api, request).await;
-    finish(answered, method_label(&method), request_id, started.elapsed())
+    let of_origins = cors::of_answer(&api.cors_origins, request.headers());
+    let answered = match cors::preflight(&api.cors_origins, &method, request.headers()) {
+        Some(response) => Answered { route: "preflight", code: None, response },
+        None => router::dispatch(api, request).await,
+    };
+    let mut response = finish(answered, method_label(&method), request_id, started.elapsed());
+    response.headers_mut().extend(of_origins);
+    response
 }
 
 /// Answers what is no request.
@@ -59,9 +69,17 @@ fn finish(answered: Answered, method: &'static str, request_id: HeaderValue, ela
         "status" => status.to_string())
     .increment(1);
     metrics::histogram!("tidegate_http_request_seconds", "route" => route).record(elapsed.as_secs_f64());
-    response.headers_mut().insert(REQUEST_ID, request_id);
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, request_id);
     // A cache on the way that does not know X-API-Key would give one tenant's answer to another.
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    // The console brings its own. Nothing else here is a page, whatever somebody stored.
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
     response
 }
 

@@ -1,10 +1,13 @@
-//! What operators and their tools ask: /healthz, /readyz, /metrics, /openapi.json, and the console.
+//! What operators and their tools ask: /healthz, /readyz, /openapi.json, and the console.
 
-use std::sync::PoisonError;
+use std::sync::LazyLock;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use hyper::{Response, StatusCode};
-use metrics::{counter, gauge};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::response::{Body, answer, full, json as json_answer};
 use super::{Api, Readiness};
@@ -45,43 +48,6 @@ pub async fn readyz(api: &Api) -> Response<Body> {
     not_ready(reason)
 }
 
-/// GET /metrics in Prometheus' text format, the books of conservation included.
-pub fn metrics(api: &Api) -> Response<Body> {
-    // One scrape at a time: two at once would show some accounts as they were and others as they are.
-    let recorder = api.metrics.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(spool) = api.ingest.spool() {
-        spool.stats().report();
-    }
-    let (total, tenants) = api.ingest.conservation.snapshot();
-    for (account, items) in total.accounts() {
-        match account {
-            "in_flight" | "spooled" => gauge!(format!("tidegate_items_{account}")).set(exact(items)),
-            _ => counter!(format!("tidegate_items_{account}_total")).absolute(items),
-        }
-    }
-    for (tenant, counts) in tenants {
-        for (account, items) in counts.accounts() {
-            match account {
-                "in_flight" | "spooled" => {
-                    gauge!(format!("tidegate_tenant_items_{account}"), "tenant" => tenant.to_string())
-                        .set(exact(items));
-                }
-                _ => {
-                    counter!(format!("tidegate_tenant_items_{account}_total"), "tenant" => tenant.to_string())
-                        .absolute(items);
-                }
-            }
-        }
-    }
-    gauge!("tidegate_requests_waiting").set(exact(api.ingest.waiting() as u64));
-    gauge!("tidegate_body_bytes_held").set(exact(api.ingest.budget.used() as u64));
-    let drain = api.ingest.pressure.drain();
-    gauge!("tidegate_drain_rows_per_second").set(drain.rows_per_s);
-    gauge!("tidegate_drain_bytes_per_second").set(drain.bytes_per_s);
-    recorder.run_upkeep();
-    answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", full(recorder.render()))
-}
-
 /// GET /openapi.json
 pub fn openapi() -> Response<Body> {
     answer(StatusCode::OK, "application/json", full(OPENAPI))
@@ -89,10 +55,24 @@ pub fn openapi() -> Response<Body> {
 
 /// GET /: a page for people.
 pub fn console() -> Response<Body> {
-    answer(StatusCode::OK, "text/html; charset=utf-8", full(CONSOLE))
+    let mut response = answer(StatusCode::OK, "text/html; charset=utf-8", full(CONSOLE));
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, CONSOLE_POLICY.clone());
+    response
 }
 
-#[expect(clippy::cast_precision_loss, reason = "gauges are doubles; exact up to 2^53")]
-fn exact(number: u64) -> f64 {
-    number as f64
-}
+/// What the console may do: run its own script and style, told by their hashes, and ask the server that it is from.
+static CONSOLE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = |tag: &str| {
+        let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
+        let text = CONSOLE.split(&open).nth(1).and_then(|rest| rest.split(&close).next());
+        let text = text.expect("the console has one of each");
+        format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)))
+    };
+    let policy = format!(
+        "default-src 'none'; script-src {}; style-src {}; connect-src 'self'; img-src data:; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+        hash("script"),
+        hash("style")
+    );
+    HeaderValue::try_from(policy).expect("ASCII")
+});

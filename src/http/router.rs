@@ -1,6 +1,7 @@
 //! Finds the route of a request, verifies its key, and has it answered: by the handler of the route, or, where items
 //! are sent, in the words of the protocol.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
@@ -10,7 +11,7 @@ use hyper::header::EXPECT;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
-use super::call::{Call, Handler};
+use super::call::{Call, Handler, Visit};
 use super::response::{Body, full};
 use super::routes::ROUTES;
 use super::slots::Crowd;
@@ -78,7 +79,7 @@ static TARGETS: LazyLock<matchit::Router<Vec<Target>>> = LazyLock::new(|| {
 pub async fn dispatch(api: &Api, request: Request<Incoming>) -> Answered {
     let (parts, mut incoming) = request.into_parts();
     let own = |problem: Problem| (problem.code(), problem.answer());
-    let (route, answered) = match find(&parts.method, parts.uri.path(), &parts.headers) {
+    let (route, answered) = match find(&parts.method, &plain(parts.uri.path()), &parts.headers) {
         Ok((target, path)) => {
             let crowd = parts.extensions.get::<Peer>().and_then(|peer| peer.crowd);
             let answered = match target.to {
@@ -102,6 +103,13 @@ pub async fn dispatch(api: &Api, request: Request<Incoming>) -> Answered {
 async fn handle(api: &Api, handler: &Handler, path: &Segments, parts: &Parts) -> Result<Response<Body>, Problem> {
     match handler {
         Handler::Open(handler) => handler(api).await,
+        Handler::Either(handler) => {
+            let principal = match credential::given(&parts.headers) {
+                true => Some(verify(api, parts, credential::own(&parts.headers)?).await?),
+                false => None,
+            };
+            Ok(handler(&Visit { api, principal: principal.as_deref(), peer: peer_of(parts) }))
+        }
         Handler::Keyed(scopes, handler) => {
             let principal = authorize(api, parts, credential::own(&parts.headers)?, scopes).await?;
             let params = Params::parse(parts.uri.query())?;
@@ -130,6 +138,27 @@ async fn take(
     }
 }
 
+/// The path with what need not be percent-encoded in the clear: `/v1/%65vents` is `/v1/events` (RFC 3986, 6.2.2.2).
+fn plain(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return path.into();
+    }
+    let (mut plain, mut rest) = (String::with_capacity(path.len()), path);
+    while let Some(at) = rest.find('%') {
+        plain.push_str(&rest[..at]);
+        let digits = rest.get(at + 1..at + 3).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let (written, length) = match byte {
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => (char::from(byte), 3),
+            _ => ('%', 1),
+        };
+        plain.push(written);
+        rest = &rest[at + length..];
+    }
+    plain.push_str(rest);
+    plain.into()
+}
+
 fn find(method: &Method, path: &str, headers: &HeaderMap) -> Result<(&'static Target, Segments), Problem> {
     let found = TARGETS.at(path).map_err(|_| {
         let detail = "there is no such path; /openapi.json lists what there is";
@@ -147,9 +176,21 @@ fn find(method: &Method, path: &str, headers: &HeaderMap) -> Result<(&'static Ta
     Ok((target, Segments::decode(found.params.iter())?))
 }
 
+fn peer_of(parts: &Parts) -> IpAddr {
+    parts.extensions.get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.address)
+}
+
 async fn authorize(api: &Api, parts: &Parts, key: &str, scopes: &[Scope]) -> Result<Arc<Principal>, Problem> {
-    let peer = parts.extensions.get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.address);
-    let principal = api.verifier.verify(key, peer).await.map_err(|error| match error {
+    let principal = verify(api, parts, key).await?;
+    if scopes.iter().any(|scope| principal.may(*scope)) {
+        return Ok(principal);
+    }
+    let detail = format!("this needs the scope {}; the key has `{}`", listed(scopes), principal.scopes);
+    Err(Problem::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail))
+}
+
+async fn verify(api: &Api, parts: &Parts, key: &str) -> Result<Arc<Principal>, Problem> {
+    api.verifier.verify(key, peer_of(parts)).await.map_err(|error| match error {
         KeyError::Invalid => Problem::unauthorized(
             "the API key is not valid: unknown, revoked, expired, or its organization is inactive",
         ),
@@ -159,12 +200,7 @@ async fn authorize(api: &Api, parts: &Parts, key: &str, scopes: &[Scope]) -> Res
             "the key cannot be verified at the moment",
             api.ingest.retry_after_s(),
         ),
-    })?;
-    if scopes.iter().any(|scope| principal.may(*scope)) {
-        return Ok(principal);
-    }
-    let detail = format!("this needs the scope {}; the key has `{}`", listed(scopes), principal.scopes);
-    Err(Problem::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail))
+    })
 }
 
 fn listed(scopes: &[Scope]) -> String {
@@ -204,6 +240,21 @@ mod tests {
     }
 
     #[test]
+    fn one_path_has_one_spelling() {
+        for (sent, path) in [
+            ("/v1/events", "/v1/events"),
+            ("/v1/%65vents", "/v1/events"),
+            ("/%76%31/e%56ents%7E", "/v1/eVents~"),
+            ("/v1/events/a%2Fb%20c%C3%BC", "/v1/events/a%2Fb%20c%C3%BC"),
+            ("/v1/events/%2565%", "/v1/events/%2565%"),
+            ("/%6", "/%6"),
+            ("/%é", "/%é"),
+        ] {
+            assert_eq!(plain(sent), path);
+        }
+    }
+
+    #[test]
     fn several_parameters_are_handed_over_by_name() {
         let mut router = matchit::Router::new();
         router.insert("/v1/streams/{name}/groups/{group}", ()).expect("a pattern");
@@ -238,12 +289,13 @@ mod tests {
         // What agents' protocols take is described where they are.
         let items = Native.routes().iter().map(|route| (&route.method, route.path, &[Scope::Ingest][..]));
         let others = ROUTES.iter().map(|route| match route.handler {
-            Handler::Open(_) => (&route.method, route.path, &[][..]),
+            Handler::Open(_) | Handler::Either(_) => (&route.method, route.path, &[][..]),
             Handler::Keyed(scopes, _) => (&route.method, route.path, scopes),
         });
         for (method, path, scopes) in items.chain(others) {
             let operation = described.remove(&(method.to_string(), path)).unwrap_or_else(|| panic!("{method} {path}"));
-            let open = operation["security"].as_array().is_some_and(Vec::is_empty);
+            let security = operation["security"].as_array();
+            let open = security.is_some_and(|ways| ways.is_empty() || ways.contains(&serde_json::json!({})));
             assert_eq!(open, scopes.is_empty(), "{method} {path}");
             let description = operation["description"].as_str().unwrap_or_default();
             let said = format!("Needs the scope {}", listed(scopes));

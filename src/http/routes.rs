@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::call::{Answering, Call, Endpoint, Handler};
-use super::{Api, lifecycle, operation, reads};
+use super::{Api, lifecycle, metrics, operation, reads};
 use crate::tenancy::Scope;
 
 const READ: &[Scope] = &[Scope::Read];
@@ -32,7 +32,7 @@ pub const ROUTES: &[Endpoint] = &[
     get("/v1/lifecycle", ADMIN, |c| Box::pin(lifecycle::status(c.api, c.params))),
     open("/healthz", |_| Box::pin(async { Ok(operation::healthz()) })),
     open("/readyz", |api| Box::pin(async { Ok(operation::readyz(api).await) })),
-    open("/metrics", |api| Box::pin(async { Ok(operation::metrics(api)) })),
+    Endpoint { method: Method::GET, path: "/metrics", handler: Handler::Either(metrics::metrics) },
     open("/openapi.json", |_| Box::pin(async { Ok(operation::openapi()) })),
     open("/", |_| Box::pin(async { Ok(operation::console()) })),
 ];

@@ -42,6 +42,7 @@ mod workers;
 mod writer;
 
 pub use budget::{Budget, NoRoom, Reservation};
+pub use conservation::Counts;
 pub use ingestion::Ingest;
 pub use outcome::{Outcome, Refusal};
 pub use pressure::{Drain, Pressure};

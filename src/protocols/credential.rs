@@ -15,6 +15,11 @@ pub fn own(headers: &HeaderMap) -> Result<&str, Problem> {
     key.ok_or_else(|| Problem::unauthorized("send an API key: `Authorization: Bearer tg_...` or `X-API-Key: tg_...`"))
 }
 
+/// Whether a key is sent, good or not.
+pub fn given(headers: &HeaderMap) -> bool {
+    headers.contains_key(AUTHORIZATION) || headers.contains_key("x-api-key")
+}
+
 /// What follows this scheme, in any case, in Authorization.
 pub fn of_scheme<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
     let (named, key) = only(headers, AUTHORIZATION)?.split_once([' ', '\t'])?;

@@ -42,7 +42,10 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("inferred", &["jobs", "limits", "model", "storage"]),
     ("ingest", &["config", "files", "limits", "model", "recent", "rng", "storage", "wire"]),
     // Of lifecycle: how it stands.
-    ("http", &["config", "ingest", "lifecycle", "limits", "model", "protocols", "query", "tenancy", "wire"]),
+    (
+        "http",
+        &["config", "ingest", "lifecycle", "limits", "model", "protocols", "query", "telemetry", "tenancy", "wire"],
+    ),
     ("load", &["config", "limits", "rng", "timestamp"]),
     ("app", &["*"]),
     ("cli", &["*"]),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tidegate::config::KEYS;
 use tidegate::model::Level;
+use tidegate::telemetry::METRICS;
 
 use crate::MAY_IMPORT;
 use crate::source::{files, root};
@@ -100,6 +101,28 @@ fn files_that_pages_name_are_there() {
 }
 
 /// Wherever the description lists levels of metrics it lists all that there are.
+#[test]
+fn metrics_are_described() {
+    let name = |text: &str| text.split('"').next().map(str::to_owned);
+    let mut recorded = BTreeSet::new();
+    for path in files(&root().join("src"), "rs") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for part in ["counter!(", "gauge!(", "histogram!("].iter().flat_map(|call| text.split(call).skip(1)) {
+            recorded.extend(part.trim_start().strip_prefix('"').and_then(name));
+        }
+    }
+    let described: BTreeSet<String> = METRICS.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    assert_eq!(described.len(), METRICS.len(), "a metric is described twice");
+    assert_eq!(recorded.difference(&described).collect::<Vec<_>>(), Vec::<&String>::new(), "not described");
+    let page = std::fs::read_to_string(root().join("docs/OPERATIONS.md")).unwrap();
+    let unnamed: Vec<&String> = described.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(unnamed.is_empty(), "docs/OPERATIONS.md does not name {unnamed:?}");
+    // What is put together at run time is not found above.
+    let made = |name: &&String| !name.starts_with("tidegate_items_");
+    let gone: Vec<&String> = described.difference(&recorded).filter(made).collect();
+    assert!(gone.is_empty(), "nothing records {gone:?}");
+}
+
 #[test]
 fn levels_are_described_as_they_are() {
     fn lists<'a>(value: &'a Value, into: &mut Vec<Vec<&'a str>>) {

@@ -54,6 +54,7 @@ mod rollups_real;
 mod schema;
 mod spellings;
 mod start;
+mod surroundings;
 mod tiers;
 mod timescale;
 mod tls;
@@ -152,6 +153,8 @@ const GROUPS: &[Group] = &[
     group("recovery", recovery::TESTS),
     by_version("start", start::TESTS),
     group("operation", operation::TESTS),
+    group("operation", surroundings::TESTS),
+    group("operation", surroundings::PROMTOOL),
     by_version("versions", versions::TESTS),
     by_version("versions", versions::TIMESCALE),
 ];

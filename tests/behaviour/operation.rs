@@ -43,7 +43,7 @@ fn healthy_and_ready(env: &Env) -> TestResult {
 }
 
 fn books_balance_in_every_account(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.serve_with(&["metrics.open=true"]);
     let other = tidegate.with(&env.key("other", "ingest"));
     let before = Books::of(&tidegate.client);
     before.assert_items(&[("received", 0)]);

@@ -167,7 +167,7 @@ const BUSY: usize = 600;
 const SILENT: usize = 100_000;
 
 fn s33_many_tenants(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.serve_with(&["metrics.open=true"]);
     let told = Arc::new(Told::default());
     let sql = env.sql();
     sql.run(&format!(

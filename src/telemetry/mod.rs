@@ -1,5 +1,10 @@
 //! Logs and metrics of the process: set up once, before anything else happens.
 
+mod described;
+pub mod process;
+
+pub use described::{METRICS, MetricKind};
+
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
@@ -28,8 +33,11 @@ pub fn start_logging(config: &LogConfig) -> Result<(), ConfigError> {
 
 /// Installs the recorder of metrics and returns what renders them.
 pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new()
+    let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_rows".into()), ROWS)?
-        .install_recorder()
+        .set_buckets_for_metric(Matcher::Full("tidegate_spool_group_records".into()), ROWS)?
+        .install_recorder()?;
+    described::describe();
+    Ok(handle)
 }

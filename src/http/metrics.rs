@@ -1,0 +1,69 @@
+//! GET /metrics in Prometheus' text format, the books of conservation included.
+//!
+//! What the process does is for everybody who can reach it. Which tenants there are, and what they send, is for keys: an
+//! operator's shows all of them, any other its own; `metrics.open` shows all of them to the machine itself.
+
+use std::fmt::Write;
+use std::sync::{Arc, PoisonError};
+
+use hyper::{Response, StatusCode};
+use metrics::{counter, gauge};
+
+use super::call::Visit;
+use super::response::{Body, answer, full};
+use crate::ingest::Counts;
+use crate::telemetry::process;
+use crate::tenancy::Scope;
+
+pub fn metrics(visit: &Visit<'_>) -> Response<Body> {
+    let Visit { api, principal, peer } = visit;
+    // One scrape at a time: two at once would show some accounts as they were and others as they are.
+    let recorder = api.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(spool) = api.ingest.spool() {
+        spool.stats().report();
+    }
+    let (total, mut tenants) = api.ingest.conservation.snapshot();
+    for (account, items) in total.accounts() {
+        match account {
+            "in_flight" | "spooled" => gauge!(format!("tidegate_items_{account}")).set(exact(items)),
+            _ => counter!(format!("tidegate_items_{account}_total")).absolute(items),
+        }
+    }
+    gauge!("tidegate_requests_waiting").set(exact(api.ingest.waiting() as u64));
+    gauge!("tidegate_body_bytes_held").set(exact(api.ingest.budget.used() as u64));
+    let drain = api.ingest.pressure.drain();
+    gauge!("tidegate_drain_rows_per_second").set(drain.rows_per_s);
+    gauge!("tidegate_drain_bytes_per_second").set(drain.bytes_per_s);
+    recorder.run_upkeep();
+    let mut text = recorder.render();
+    let all = principal.is_some_and(|principal| principal.may(Scope::Operator))
+        || (api.metrics_open && peer.to_canonical().is_loopback());
+    tenants.retain(|(tenant, _)| all || principal.is_some_and(|principal| principal.tenant_id == *tenant));
+    append_tenants(&mut text, &tenants);
+    process::append(&mut text);
+    answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", full(text))
+}
+
+/// The accounts of each tenant. Not kept by the recorder, which shows everybody all that it has.
+fn append_tenants(into: &mut String, tenants: &[(Arc<str>, Counts)]) {
+    let Some((_, first)) = tenants.first() else { return };
+    for (at, (account, _)) in first.accounts().into_iter().enumerate() {
+        let (ending, kind) = match account {
+            "in_flight" | "spooled" => ("", "gauge"),
+            _ => ("_total", "counter"),
+        };
+        let name = format!("tidegate_tenant_items_{account}{ending}");
+        // A String takes everything.
+        let _ = writeln!(into, "# HELP {name} tidegate_items_{account}{ending} of a tenant\n# TYPE {name} {kind}");
+        for (tenant, counts) in tenants {
+            let items = counts.accounts()[at].1;
+            let tenant = tenant.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = writeln!(into, "{name}{{tenant=\"{tenant}\"}} {items}");
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are doubles; exact up to 2^53")]
+fn exact(number: u64) -> f64 {
+    number as f64
+}

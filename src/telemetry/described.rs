@@ -1,0 +1,87 @@
+//! Every metric that the process records: name, kind and help, in the order of docs/OPERATIONS.md. A metric that is not
+//! here fails a test of `tests/architecture`.
+
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+use MetricKind::{Counter, Gauge, Histogram};
+
+pub const METRICS: &[(&str, MetricKind, &str)] = &[
+    ("tidegate_items_received_total", Counter, "items of decoded requests"),
+    ("tidegate_items_committed_total", Counter, "items in the database"),
+    ("tidegate_items_dead_lettered_total", Counter, "items in dead letters"),
+    ("tidegate_items_deduplicated_total", Counter, "items of repeated requests, and events that were there already"),
+    (
+        "tidegate_items_refused_total",
+        Counter,
+        "items of decoded requests answered by an error; their senders have them",
+    ),
+    ("tidegate_items_in_flight", Gauge, "items between received and answered"),
+    ("tidegate_items_spooled", Gauge, "items answered 202 and not yet written, those in quarantine included"),
+    ("tidegate_items_recovered_from_spool_total", Counter, "items that an earlier process had left in the spool"),
+    ("tidegate_requests_waiting", Gauge, "requests that wait for a writer"),
+    ("tidegate_body_bytes_held", Gauge, "bytes taken of limits.memory_bytes"),
+    ("tidegate_drain_rows_per_second", Gauge, "rows that the writers write in a second of work"),
+    ("tidegate_drain_bytes_per_second", Gauge, "bytes that the writers write in a second of work"),
+    ("tidegate_quota_refusals_total", Counter, "requests answered 429, by reason"),
+    ("tidegate_database_available", Gauge, "0 while the database does not take batches"),
+    ("tidegate_database_outages_total", Counter, "how often the database stopped taking batches"),
+    ("tidegate_spool_records", Gauge, "requests that wait in the spool"),
+    ("tidegate_spool_bytes", Gauge, "bytes of the requests that wait in the spool"),
+    ("tidegate_spool_oldest_age_seconds", Gauge, "how long the oldest request in the spool has waited"),
+    ("tidegate_spool_disk_bytes", Gauge, "size of the spool on disk"),
+    ("tidegate_spool_segments", Gauge, "segments of the spool"),
+    ("tidegate_spool_quarantined_total", Counter, "files put into quarantine"),
+    ("tidegate_spool_quarantine_bytes", Gauge, "size of the quarantine"),
+    (
+        "tidegate_spool_drain_failing",
+        Gauge,
+        "1 while spooled requests cannot be written although the database takes others",
+    ),
+    ("tidegate_spool_sync_failures_total", Counter, "segments given up because a sync failed"),
+    ("tidegate_spool_group_records", Histogram, "requests made safe by one sync"),
+    ("tidegate_batch_rows", Histogram, "rows of a batch"),
+    ("tidegate_batch_write_seconds", Histogram, "from a sealed batch to its answers"),
+    ("tidegate_batches_failed_total", Counter, "batches answered 503 that waiting does not fix"),
+    ("tidegate_writer_panics_total", Counter, "writers that failed and were replaced"),
+    ("tidegate_http_requests_total", Counter, "answers, by route, method and status"),
+    ("tidegate_http_request_seconds", Histogram, "time to the head of the answer, by route"),
+    ("tidegate_http_connections", Gauge, "open connections"),
+    ("tidegate_http_connections_refused_total", Counter, "connections closed at once, by the share that is used up"),
+    ("tidegate_http2_streams", Gauge, "requests of HTTP/2 under way"),
+    ("tidegate_http_refused_heads_total", Counter, "requests refused before they had a route, by code"),
+    ("tidegate_http_timeouts_total", Counter, "what took too long, by what"),
+    ("tidegate_http2_errors_total", Counter, "connections of HTTP/2 that ended with an error"),
+    (
+        "tidegate_http2_floods_total",
+        Counter,
+        "connections of HTTP/2 cut because their peer took back too many requests",
+    ),
+    ("tidegate_tls_handshake_failures_total", Counter, "TLS handshakes that failed"),
+    ("tidegate_tls_reloads_total", Counter, "changed certificates, by result"),
+    ("tidegate_direct_compress_disabled_total", Counter, "COPYs that fell back from the columnstore to rows"),
+    ("tidegate_embedded_restarts_total", Counter, "restarts of the embedded server"),
+    ("tidegate_correlation_lag_seconds", Gauge, "age of the oldest minute that correlations have not gone through"),
+    ("tidegate_rollup_lag_seconds", Gauge, "time since the end of the closed buckets, by level"),
+    ("tidegate_rollup_dirty_buckets", Gauge, "closed buckets that wait to be recomputed, by level"),
+    ("tidegate_job_runs_total", Counter, "runs of background jobs, by job"),
+    ("tidegate_job_failures_total", Counter, "failed runs of background jobs, by job"),
+    ("tidegate_job_items_total", Counter, "what background jobs did, by job and what"),
+];
+
+/// Gives the recorder the help of every metric.
+pub fn describe() {
+    for (name, kind, help) in METRICS {
+        match kind {
+            Counter => describe_counter!(*name, *help),
+            Gauge => describe_gauge!(*name, *help),
+            Histogram => describe_histogram!(*name, *help),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What surrounds the routes: who sees which metrics, pages of other origins, headers of every answer, where it listens.
+
+use std::process::{Command, Stdio};
+
+use crate::books::Books;
+use crate::env::{Env, Test, TestResult};
+use crate::samples::{batch, event};
+use crate::tests;
+
+pub const TESTS: &[Test] = tests!(postgres:
+    tenants_are_named_to_keys_only,
+    metrics_open_is_for_loopback,
+    other_origins_read_what_they_may,
+    headers_of_every_answer,
+    one_path_has_one_spelling,
+    it_listens_on_names,
+);
+
+/// What `promtool check metrics` says of a text, where there is one.
+pub const PROMTOOL: &[Test] = &[Test {
+    name: "promtool_takes_the_metrics",
+    engines: &crate::env::Engine::ALL,
+    run: promtool,
+    missing: no_promtool,
+}];
+
+fn no_promtool() -> Option<String> {
+    let found = Command::new("promtool").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    found.is_err().then(|| "promtool is not installed".to_owned())
+}
+
+fn promtool(env: &Env) -> TestResult {
+    use std::io::Write;
+    let tidegate = env.serve_with(&["metrics.open=true"]);
+    tidegate.client.events(batch(7)).accepted(7, 0);
+    tidegate.client.events("hello").expect(400);
+    tidegate.client.get("/v1/events").expect(200);
+    let text = tidegate.anonymous().get("/metrics");
+    assert!(text.text().contains("tidegate_tenant_items_committed_total{tenant=\"default\"} 7"), "{}", text.text());
+    let mut child =
+        Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    child.stdin.take().unwrap().write_all(&text.bytes)?;
+    let output = child.wait_with_output()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let help: Vec<&str> = text.text().lines().filter_map(|line| line.strip_prefix("# HELP ")).collect();
+    for name in ["process_resident_memory_bytes ", "process_open_fds ", "tidegate_items_received_total "] {
+        assert_eq!(help.iter().filter(|line| line.starts_with(name)).count(), 1, "{name}: {help:?}");
+    }
+    Ok(())
+}
+
+fn tenants_are_named_to_keys_only(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let others = ["a", "b"].map(|org| tidegate.with(&env.key(org, "ingest")));
+    others.iter().for_each(|other| drop(other.events(event(0)).accepted(1, 0)));
+    let seen = |client: &crate::client::Client| {
+        let books = Books::of(client);
+        books.assert_balanced();
+        assert_eq!(books.items("received_total"), 2);
+        let mut tenants: Vec<String> = books.tenants().into_iter().map(str::to_owned).collect();
+        tenants.sort();
+        tenants
+    };
+    assert_eq!(seen(&tidegate.anonymous()), Vec::<String>::new());
+    assert_eq!(seen(&others[0]), ["a"]);
+    assert_eq!(seen(&tidegate.with(&env.key("c", "operator"))), ["a", "b"]);
+    let mistyped = format!("{}x", others[0].key());
+    crate::client::Client::new(&tidegate.client.address, Some(&mistyped)).get("/metrics").problem(401, "unauthorized");
+    Ok(())
+}
+
+fn metrics_open_is_for_loopback(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["metrics.open=true"]);
+    tidegate.client.events(event(0)).accepted(1, 0);
+    assert_eq!(Books::of(&tidegate.anonymous()).tenants(), ["default"]);
+    Ok(())
+}
+
+fn other_origins_read_what_they_may(env: &Env) -> TestResult {
+    let (page, other) = ("https://dash.example", "https://evil.example");
+    let tidegate = env.serve_with(&["cors.origins=https://dash.example, http://localhost:3000"]);
+    let client = &tidegate.client;
+    let asked = |origin: &str, method: &str| {
+        let headers = [("origin", origin), ("access-control-request-method", method)];
+        client.send("OPTIONS", "/v1/events", &headers, b"")
+    };
+    let may = asked(page, "POST")?;
+    assert_eq!((may.status, may.header("access-control-allow-origin")), (204, page));
+    assert!(may.header("access-control-allow-headers").contains("Authorization"), "{may:?}");
+    assert!(may.header("access-control-allow-methods").contains("POST"), "{may:?}");
+    let may_not = asked(other, "POST")?;
+    assert_eq!(may_not.header("access-control-allow-origin"), "", "{may_not:?}");
+    for (path, status) in [("/v1/events", 200), ("/v1/nothing", 404), ("/healthz", 200)] {
+        let read = client.send("GET", path, &[("origin", page)], b"")?;
+        assert_eq!((read.status, read.header("access-control-allow-origin")), (status, page), "{path}");
+        assert!(read.header("vary").contains("Origin"), "{read:?}");
+        assert!(read.header("access-control-expose-headers").contains("Retry-After"), "{read:?}");
+        assert_eq!(read.header("access-control-allow-credentials"), "");
+        let read = client.send("GET", path, &[("origin", other)], b"")?;
+        assert_eq!((read.status, read.header("access-control-allow-origin")), (status, ""), "{path}");
+    }
+    drop(tidegate);
+    let closed = env.serve();
+    let read = closed.client.send("GET", "/v1/events", &[("origin", page)], b"")?;
+    assert_eq!((read.status, read.header("access-control-allow-origin"), read.header("vary")), (200, "", ""));
+    let headers = [("origin", page), ("access-control-request-method", "GET")];
+    assert_eq!(closed.client.send("OPTIONS", "/v1/events", &headers, b"")?.status, 405);
+    Ok(())
+}
+
+fn headers_of_every_answer(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    for path in ["/", "/healthz", "/metrics", "/openapi.json", "/v1/events", "/v1/nothing"] {
+        let answer = tidegate.client.get(path);
+        let header = |name| answer.header(name);
+        assert_eq!((header("x-content-type-options"), header("cache-control")), ("nosniff", "no-store"), "{path}");
+        assert_eq!((header("x-frame-options"), header("referrer-policy")), ("DENY", "no-referrer"), "{path}");
+        let policy = header("content-security-policy");
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(policy.contains("script-src 'sha256-"), path == "/", "{path}: {policy}");
+    }
+    Ok(())
+}
+
+fn one_path_has_one_spelling(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    tidegate.client.get("/v1/%65vents").expect(200);
+    tidegate.client.get("/%68ealthz").expect(200);
+    tidegate.client.get("/v1%2Fevents").expect(404);
+    Ok(())
+}
+
+fn it_listens_on_names(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["listen=localhost:0"]);
+    tidegate.client.get("/healthz").expect(200);
+    drop(tidegate);
+    let finished = env.cli(&["serve", "--listen", "no-such-host.invalid:0"]);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("no-such-host.invalid:0"), "{finished:?}");
+    Ok(())
+}
