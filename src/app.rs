@@ -217,7 +217,7 @@ fn start_jobs(database: &Database, config: &Config) -> Vec<RunningJob> {
     let mut queues = MinuteQueues::default();
     let correlations = Correlations::new(&mut queues, store, kept);
     let anomalies = Anomalies::new(&mut queues, store, kept);
-    let inferred = Inferred::new(&mut queues);
+    let inferred = Inferred::new(&mut queues, config.limits.assets_per_tenant);
     let mut running = vec![
         start(Lifecycle::new(store, config), database),
         start(Spread::into(&queues), database),

@@ -323,6 +323,12 @@ pub const CORRELATION_GROUPS_KEPT: Duration = Duration::from_secs(8 * 86_400);
 
 // ---- lifecycle ------------------------------------------------------------------------------------------------
 
+/// How long it is remembered that an organization had more assets than it may, counted from the last time.
+pub const OVER_QUOTA_KEPT: Duration = Duration::from_secs(86_400);
+
+/// How often what was inferred is looked through for what has expired.
+pub const INFERRED_EXPIRY_EVERY: Duration = Duration::from_secs(3600);
+
 /// How long after its end a chunk is closed for the lifecycle job too: what the live lane took for rows of an open chunk is
 /// written by then, or has been given up.
 pub const CHUNK_CLOSED_AFTER: Duration = Duration::from_secs(3600 + 60);

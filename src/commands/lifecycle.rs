@@ -166,6 +166,9 @@ fn show(status: &LifecycleStatus) {
             ]
         }),
     );
+    for over in &status.over_quota {
+        println!("\n{} of {} organizations are over their quota (tidegate doctor)", over.what, over.organizations);
+    }
     for job in &status.jobs {
         if let Some(error) = &job.last_error {
             println!("\n{}, at {}: {error}", job.job, time(job.last_error_at));

@@ -45,7 +45,7 @@ async fn rebuild(config: &Config, args: &Args) -> Result<Rebuilt, StorageError> 
         let store = Store::new(layout, &owner, config.chunk_interval);
         // To standard error, so that what is printed last can be read by a program.
         let progress = |at: Rebuilt| eprintln!("{} of {} chunks, {} minutes", at.chunks_done, at.chunks, at.minutes);
-        let rebuilt = inferred::rebuild(&store, &owner, &args.table, progress).await;
+        let rebuilt = inferred::rebuild(&store, &owner, &args.table, config.limits.assets_per_tenant, progress).await;
         owner.close();
         rebuilt
     };

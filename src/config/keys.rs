@@ -62,6 +62,11 @@ const FIXED: &[ConfigKey] = &[
     key("limits.memory_bytes", Some("128MiB"), "all request data held at once"),
     key("limits.tenant_memory_bytes", None, "of that, what one tenant's requests may hold; unset: half"),
     key("limits.dead_letter_bytes_per_day", Some("1GiB"), "dead letters that one key may cause in a UTC day"),
+    key(
+        "limits.assets_per_tenant",
+        Some("1000000"),
+        "assets that are inferred for one tenant; further ones get no row",
+    ),
     key("limits.connections", Some("4096"), "open connections"),
     key("limits.connections_per_address", None, "of them, those of one client address; unset: half"),
     key("http.handshake_timeout", Some("10s"), "for a TLS handshake"),

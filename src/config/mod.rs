@@ -88,6 +88,8 @@ pub struct LimitsConfig {
     pub tenant_memory_bytes: usize,
     /// Dead letters that one key may cause in a UTC day, on one node, in bytes.
     pub dead_letter_bytes_per_day: u64,
+    /// Rows of `asset_metadata` that one tenant may have.
+    pub assets_per_tenant: usize,
     pub connections: usize,
     /// Of them, those of one client address.
     pub connections_per_address: usize,
@@ -209,6 +211,7 @@ impl Config {
                     None => (memory_bytes / 2).max(body_bytes.saturating_mul(3)).min(memory_bytes),
                 },
                 dead_letter_bytes_per_day: read.bytes("limits.dead_letter_bytes_per_day")? as u64,
+                assets_per_tenant: read.count("limits.assets_per_tenant", 1, 1_000_000_000)?,
                 connections,
                 connections_per_address: match layers.get("limits.connections_per_address") {
                     Some(_) => read.count("limits.connections_per_address", 1, connections)?,

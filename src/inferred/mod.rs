@@ -13,18 +13,20 @@ use crate::jobs::minutes::{MinuteQueues, Tally, Worker};
 use crate::jobs::{Job, RunCounts};
 use crate::storage::StorageError;
 pub use rebuild::{Rebuilt, names, rebuild};
-use table::Table;
+use table::{Limited, Table};
 
 /// All inferred tables, in the order in which they are kept up.
 const TABLES: &[Table] = &[assets::TABLE, series::TABLE];
 
 /// Keeps the inferred tables up. One job for all, because several write assets, and two transactions that write the same rows
 /// at once would wait for each other.
-pub struct Inferred(Vec<Worker<Table>>);
+pub struct Inferred(Vec<Worker<Limited>>);
 
 impl Inferred {
-    pub fn new(queues: &mut MinuteQueues) -> Self {
-        Self(TABLES.iter().map(|table| queues.worker(*table)).collect())
+    /// At most `assets_max` assets are made for a tenant.
+    pub fn new(queues: &mut MinuteQueues, assets_max: usize) -> Self {
+        let assets_max = i64::try_from(assets_max).unwrap_or(i64::MAX);
+        Self(TABLES.iter().map(|table| queues.worker(Limited { table: *table, assets_max })).collect())
     }
 }
 

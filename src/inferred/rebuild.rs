@@ -35,6 +35,7 @@ pub async fn rebuild(
     store: &Store,
     owner: &Pool,
     name: &str,
+    assets_max: usize,
     mut progress: impl FnMut(Rebuilt),
 ) -> Result<Rebuilt, StorageError> {
     let table = TABLES.iter().find(|table| table.queue.name == name);
@@ -42,7 +43,7 @@ pub async fn rebuild(
     let Some(kind) = queue.rows else {
         return Err(StorageError::fatal(format!("{name} is not made from rows that are stored")));
     };
-    let job = Inferred::new(&mut MinuteQueues::default());
+    let job = Inferred::new(&mut MinuteQueues::default(), assets_max);
     let mut chunks = store.layout().list(&**owner.get().await?).await?;
     chunks.retain(|chunk| chunk.relation == Relation::Raw(kind));
     // Those of one time are taken together: partitions in space.

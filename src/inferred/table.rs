@@ -14,16 +14,24 @@ use crate::storage::StorageError;
 pub(super) struct Table {
     /// By its name what was written is counted, and the table is rebuilt.
     pub queue: MinuteQueue,
-    /// Takes tenant, from, to, the three texts of the key that the slice before ended with, and how many rows to take;
-    /// returns how many were found and written, and the key of the last.
+    /// Takes tenant, from, to, the three texts of the key that the slice before ended with, how many rows to take, and how many
+    /// assets a tenant may have; returns how many were found and written, the key of the last, and how many assets were not
+    /// made.
     pub sql: &'static str,
 }
 
-impl Work for Table {
+/// A table with the most assets that it makes for a tenant.
+#[derive(Clone, Copy)]
+pub(super) struct Limited {
+    pub table: Table,
+    pub assets_max: i64,
+}
+
+impl Work for Limited {
     const BLOCK_MINUTES: i32 = EVENT_BLOCK_MINUTES;
 
     fn queues(&self) -> &[MinuteQueue] {
-        std::slice::from_ref(&self.queue)
+        std::slice::from_ref(&self.table.queue)
     }
 
     async fn slice(
@@ -35,8 +43,8 @@ impl Work for Table {
     ) -> Result<Option<Value>, StorageError> {
         let after: [String; 3] =
             position.and_then(|position| serde_json::from_value(position.clone()).ok()).unwrap_or_default();
-        let statement = transaction.prepare_cached(self.sql).await?;
-        let parameters: [&(dyn ToSql + Sync); 7] = [
+        let statement = transaction.prepare_cached(self.table.sql).await?;
+        let parameters: [&(dyn ToSql + Sync); 8] = [
             &range.tenant_id,
             &range.starts_at(),
             &range.ends_at(),
@@ -44,11 +52,33 @@ impl Work for Table {
             &after[1],
             &after[2],
             &INFERRED_PER_SLICE,
+            &self.assets_max,
         ];
         let row = transaction.query_one(&statement, &parameters).await?;
         let (found, written): (i64, i64) = (row.get(0), row.get(1));
-        tally.add(self.queue.name, usize::try_from(written).unwrap_or(usize::MAX));
+        tally.add(self.table.queue.name, usize::try_from(written).unwrap_or(usize::MAX));
         let last: [Option<String>; 3] = [row.get(2), row.get(3), row.get(4)];
+        let refused: i64 = row.get(5);
+        if refused > 0 {
+            tally.add("assets_over_quota", usize::try_from(refused).unwrap_or(usize::MAX));
+            self.note(transaction, &range.tenant_id, refused).await?;
+        }
         Ok((found == INFERRED_PER_SLICE).then(|| json!(last.map(Option::unwrap_or_default))))
+    }
+}
+
+impl Limited {
+    /// Notes which tenant has too many; said in the log when that begins.
+    async fn note(&self, transaction: &Transaction<'_>, tenant_id: &str, refused: i64) -> Result<(), StorageError> {
+        let statement = transaction.prepare_cached(include_str!("../../sql/queries/over_quota_note.sql")).await?;
+        if transaction.query_one(&statement, &[&tenant_id, &refused]).await?.get(0) {
+            tracing::warn!(
+                tenant_id,
+                assets_max = self.assets_max,
+                "an organization has as many assets as limits.assets_per_tenant allows: no row is made for further ones; \
+                 events and metrics are stored as before"
+            );
+        }
+        Ok(())
     }
 }

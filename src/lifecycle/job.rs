@@ -13,7 +13,7 @@ use super::tenants::Tenants;
 use super::{chunks, partitions, rows, samples};
 use crate::config::{Config, RetentionConfig, RollupsConfig};
 use crate::jobs::{Job, RunCounts};
-use crate::limits::RECOMPRESS_PAUSE;
+use crate::limits::{INFERRED_EXPIRY_EVERY, RECOMPRESS_PAUSE};
 use crate::rollup::floors;
 use crate::storage::{StorageError, Store, StoredChunk};
 
@@ -25,6 +25,8 @@ pub struct Lifecycle {
     tenants: Tenants,
     /// When a chunk was last put in order, by its name.
     recompressed: Mutex<HashMap<String, Instant>>,
+    /// When what was inferred was last looked through.
+    inferred: Mutex<Option<Instant>>,
 }
 
 impl Job for Lifecycle {
@@ -65,6 +67,11 @@ impl Job for Lifecycle {
         for (what, deleted) in rows::delete(client, &self.retention).await {
             counts.push((what, run.count(what, deleted)));
         }
+        if self.inferred_is_due() {
+            for (what, deleted) in rows::delete_inferred(client, &self.retention).await {
+                counts.push((what, run.count(what, deleted)));
+            }
+        }
         let sampled = samples::take(client, &run.chunks).await;
         counts.push(("sizes_sampled", run.count("sampling sizes", sampled)));
         if has_chunks {
@@ -86,7 +93,17 @@ impl Lifecycle {
             plan: plan::plan(store.layout(), config),
             tenants: Tenants::default(),
             recompressed: Mutex::default(),
+            inferred: Mutex::default(),
         }
+    }
+
+    fn inferred_is_due(&self) -> bool {
+        let mut last = self.inferred.lock().expect("no code panics while holding it");
+        let is_due = last.is_none_or(|last| last.elapsed() >= INFERRED_EXPIRY_EVERY);
+        if is_due {
+            *last = Some(Instant::now());
+        }
+        is_due
     }
 
     /// Drops expired chunks, a slice of time at once: its space partitions.

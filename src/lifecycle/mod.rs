@@ -16,4 +16,4 @@ mod status;
 mod tenants;
 
 pub use job::Lifecycle;
-pub use status::{JobStatus, LifecycleStatus, LifecycleView, RelationStatus, RollupStatus, waited};
+pub use status::{JobStatus, LifecycleStatus, LifecycleView, OverQuota, RelationStatus, RollupStatus, waited};

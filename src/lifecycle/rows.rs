@@ -1,12 +1,13 @@
-//! Rows that expire in ordinary tables: ledger, dead letters, manifests, samples of sizes. What the other jobs remember they give
-//! up themselves.
+//! Rows that expire in ordinary tables: ledger, dead letters, manifests, samples of sizes, and what was inferred from rows that are
+//! gone. What the other jobs remember they give up themselves.
 
 use std::time::Duration;
 
 use deadpool_postgres::Object;
+use tokio_postgres::types::ToSql;
 
 use crate::config::RetentionConfig;
-use crate::limits::STORAGE_SAMPLES_KEPT;
+use crate::limits::{OVER_QUOTA_KEPT, STORAGE_SAMPLES_KEPT};
 use crate::model::Kind;
 use crate::storage::StorageError;
 
@@ -23,11 +24,14 @@ struct Expiring {
     keep: Duration,
 }
 
-/// Deletes what has expired, each table on its own; what was done or why not, by name.
-pub async fn delete(client: &Object, retention: &RetentionConfig) -> Vec<(&'static str, Result<u64, StorageError>)> {
+/// What was done, or why not, by name.
+type Deleted = Vec<(&'static str, Result<u64, StorageError>)>;
+
+/// Deletes what has expired, each table on its own.
+pub async fn delete(client: &Object, retention: &RetentionConfig) -> Deleted {
     let mut results = Vec::new();
     for table in expiring(retention) {
-        results.push((table.what, delete_in_steps(client, &table.sql, table.keep).await));
+        results.push((table.what, delete_in_steps(client, &table.sql, &[&seconds(table.keep), &DELETE_ROWS]).await));
     }
     // Each kind on its own, so that one that is kept long does not hide the other.
     for kind in Kind::ALL {
@@ -40,6 +44,18 @@ pub async fn delete(client: &Object, retention: &RetentionConfig) -> Vec<(&'stat
     results
 }
 
+/// Deletes what was inferred and of which nothing was seen for as long as its rows are kept. Looks at every row of the tables: an
+/// index by time would cost every update of them more than a look now and then.
+pub async fn delete_inferred(client: &Object, retention: &RetentionConfig) -> Deleted {
+    let (events_s, metrics_s) = (seconds(retention.events), seconds(retention.metrics));
+    let assets = include_str!("../../sql/queries/assets_expire.sql");
+    let series = include_str!("../../sql/queries/series_expire.sql");
+    vec![
+        ("assets_deleted", delete_in_steps(client, assets, &[&events_s, &metrics_s, &DELETE_ROWS]).await),
+        ("series_deleted", delete_in_steps(client, series, &[&metrics_s, &DELETE_ROWS]).await),
+    ]
+}
+
 fn expiring(retention: &RetentionConfig) -> Vec<Expiring> {
     let aged = |what, table: &str, old: &str, keep| Expiring {
         what,
@@ -50,16 +66,16 @@ fn expiring(retention: &RetentionConfig) -> Vec<Expiring> {
     vec![
         aged("ledger_rows_deleted", "ingest_ledger", &format!("created_at < {before}"), retention.ledger),
         aged("dead_letters_deleted", "dead_letter_events", &format!("failed_at < {before}"), retention.dead_letters),
+        aged("over_quota_deleted", "over_quota", &format!("at < {before}"), OVER_QUOTA_KEPT),
         aged("storage_samples_deleted", "storage_samples", &format!("at < {before}"), STORAGE_SAMPLES_KEPT),
     ]
 }
 
-/// Runs a DELETE of at most $2 rows older than $1 seconds until it finds fewer.
-async fn delete_in_steps(client: &Object, sql: &str, keep: Duration) -> Result<u64, StorageError> {
-    let keep_s = seconds(keep);
+/// Runs a DELETE of at most [`DELETE_ROWS`] rows, which its parameters end with, until it finds fewer.
+async fn delete_in_steps(client: &Object, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64, StorageError> {
     let mut deleted = 0;
     for _ in 0..DELETES_PER_RUN {
-        let rows = client.execute(sql, &[&keep_s, &DELETE_ROWS]).await?;
+        let rows = client.execute(sql, parameters).await?;
         deleted += rows;
         if rows < DELETE_ROWS.unsigned_abs() {
             break;

@@ -22,6 +22,20 @@ pub struct LifecycleStatus {
     /// Tidegate's jobs, and TimescaleDB's policies.
     pub jobs: Vec<JobStatus>,
     pub rollups: Vec<RollupStatus>,
+    /// What organizations have more of than they may.
+    pub over_quota: Vec<OverQuota>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct OverQuota {
+    /// `assets`: `limits.assets_per_tenant`.
+    pub what: String,
+    /// How many organizations.
+    pub organizations: i64,
+    /// How often something of theirs was not made.
+    pub refused: i64,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -150,7 +164,8 @@ async fn look(
         let policies = include_str!("../../sql/queries/lifecycle_policies.sql");
         jobs.extend(self::jobs(client, policies).await?);
     }
-    Ok(LifecycleStatus { engine: layout.engine(), relations, jobs, rollups: rollups(client).await? })
+    let (rollups, over_quota) = (rollups(client).await?, over_quota(client).await?);
+    Ok(LifecycleStatus { engine: layout.engine(), relations, jobs, rollups, over_quota })
 }
 
 fn relation(kept: &ChunkPlan, chunks: &[(&StoredChunk, i64)], now_us: i64) -> RelationStatus {
@@ -258,6 +273,13 @@ async fn rollups(client: &impl GenericClient) -> Result<Vec<RollupStatus>, Stora
         waiting_s: row.get(5),
     };
     Ok(client.query(sql, &[]).await?.iter().map(rollup).collect())
+}
+
+async fn over_quota(client: &impl GenericClient) -> Result<Vec<OverQuota>, StorageError> {
+    let sql = "SELECT what, count(*), sum(refused)::bigint, min(since) FROM over_quota GROUP BY what ORDER BY what";
+    let quota =
+        |row: &Row| OverQuota { what: row.get(0), organizations: row.get(1), refused: row.get(2), since: row.get(3) };
+    Ok(client.query(sql, &[]).await?.iter().map(quota).collect())
 }
 
 /// How long a chunk has waited for what it needs.

@@ -57,6 +57,7 @@ pub const MIGRATIONS: &[Migration] = &[
     common!("0013_rejections"),
     common!("0014_level_sources"),
     common!("0015_locks"),
+    common!("0016_inferred_quota"),
 ];
 
 impl Migration {

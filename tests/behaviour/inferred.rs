@@ -13,6 +13,8 @@ pub const TESTS: &[Test] = tests!(
     series_are_in_the_catalog,
     more_assets_than_one_transaction_notes,
     what_was_inferred_can_be_rebuilt,
+    what_was_inferred_expires_with_its_rows,
+    an_organization_has_so_many_assets_and_no_more,
 );
 
 fn at(seconds: i64) -> Timestamp {
@@ -104,6 +106,93 @@ fn what_was_inferred_can_be_rebuilt(env: &Env) -> TestResult {
     }
     let unknown = env.cli(&["rebuild", "nothing"]);
     assert!(unknown.code == Some(2) && unknown.stderr.contains("assets"), "{unknown:?}");
+    Ok(())
+}
+
+fn what_was_inferred_expires_with_its_rows(env: &Env) -> TestResult {
+    let sql = env.sql();
+    sql.run(
+        "INSERT INTO organizations (tenant_id, name, events_retention_days, metrics_retention_days) VALUES \
+             ('short', 'short', 10, 20), ('long', 'long', NULL, NULL); \
+         INSERT INTO asset_metadata (tenant_id, asset_id, asset_name, first_seen, last_seen) \
+             SELECT t.tenant, 'a' || d.days, 'a' || d.days, now() - INTERVAL '2 years', now() - make_interval(days => d.days) \
+             FROM unnest(ARRAY['short', 'long', 'unknown']) t (tenant), unnest(ARRAY[15, 25, 60, 120, 400]) d (days); \
+         INSERT INTO metric_catalog SELECT tenant_id, asset_id, 'gauge', 'x', first_seen, last_seen FROM asset_metadata; \
+         UPDATE asset_metadata SET owner_id = 'ada' WHERE tenant_id = 'long' AND asset_id = 'a400'; \
+         INSERT INTO asset_metadata (tenant_id, asset_id, asset_name, first_seen, last_seen) \
+             SELECT 'unknown', 'old-' || n, 'old-' || n, now() - INTERVAL '2 years', now() - INTERVAL '2 years' \
+             FROM generate_series(1, 25000) n",
+    );
+    let counts = crate::lifecycle::run(env, &["retention.events=30d", "retention.metrics=100d"]);
+    assert_eq!((&counts["assets_deleted"], &counts["series_deleted"]), (&25_007.into(), &8.into()), "{counts}");
+    let left = |table: &str| -> Vec<String> {
+        sql.column(&format!(
+            "SELECT concat_ws(' ', tenant_id, asset_id) FROM {table} ORDER BY tenant_id, last_seen DESC"
+        ))
+    };
+    // Everybody's events 30 days and metrics 100, the short one's 10 and 20: an asset as long as either.
+    let kept =
+        ["long a15", "long a25", "long a60", "long a400", "short a15", "unknown a15", "unknown a25", "unknown a60"];
+    assert_eq!(left("asset_metadata"), kept);
+    let kept = ["long a15", "long a25", "long a60", "short a15", "unknown a15", "unknown a25", "unknown a60"];
+    assert_eq!(left("metric_catalog"), kept);
+    Ok(())
+}
+
+fn an_organization_has_so_many_assets_and_no_more(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["limits.assets_per_tenant=3"]);
+    let sql = env.sql();
+    let other = tidegate.with(&env.key("other", "ingest"));
+    let start = hours_ago(30);
+    let event = |asset: &str, at_s: i64| {
+        event_with(1, &format!(r#""asset_id":"{asset}","timestamp":"{}""#, time((start + at_s) * 1000)))
+    };
+    let send = |client: &crate::client::Client, assets: &[&str], at_s: i64| {
+        let body: Vec<String> = assets.iter().map(|asset| event(asset, at_s)).collect();
+        client.events(format!("[{}]", body.join(","))).accepted(assets.len() as u64, 0);
+        settled(&sql);
+    };
+    let names = |tenant: &str| -> Vec<String> {
+        sql.column(&format!("SELECT asset_id FROM asset_metadata WHERE tenant_id = '{tenant}' ORDER BY 1"))
+    };
+    send(&tidegate.client, &["a", "c"], 0);
+    assert_eq!(sql.count("over_quota"), 0);
+    send(&tidegate.client, &["a", "b", "d", "e"], 60);
+    assert_eq!(names("default"), ["a", "b", "c"], "one more, in the order of the key");
+    send(&other, &["a", "b", "c"], 60);
+    assert_eq!(names("other"), ["a", "b", "c"], "each has a quota of its own");
+    // What is known is still seen, and its times widen.
+    send(&tidegate.client, &["c", "f"], 600);
+    let last = "SELECT last_seen FROM asset_metadata WHERE tenant_id = 'default' AND asset_id = 'c'";
+    assert_eq!(sql.one::<Timestamp>(last), at(start + 600));
+    // Metrics name assets as well; their series are all in the catalog.
+    let metric = |asset: &str| {
+        let at = time((start + 660) * 1000);
+        format!(r#"{{"timestamp":"{at}","asset_id":"{asset}","metric_type":"gauge","metric_name":"x","value":1}}"#)
+    };
+    tidegate.client.metrics(format!("[{},{}]", metric("b"), metric("g"))).accepted(2, 0);
+    settled(&sql);
+    assert_eq!((names("default").len(), sql.count("metric_catalog"), sql.count("events")), (3, 2, 11));
+    let noted: Vec<String> = sql.column("SELECT concat_ws(' ', what, tenant_id, refused) FROM over_quota");
+    assert_eq!(noted, ["assets default 4"], "d, e, f and g");
+    assert_eq!(tidegate.log().matches("as many assets as limits.assets_per_tenant").count(), 1);
+    let status = tidegate.with(&env.key("default", "admin")).get("/v1/lifecycle").expect(200);
+    let over = &status["over_quota"];
+    assert_eq!(
+        (&over[0]["what"], &over[0]["organizations"], &over[0]["refused"]),
+        (&"assets".into(), &1.into(), &4.into())
+    );
+    assert!(!status.to_string().contains("default"), "no organization is named over HTTP: {status}");
+    let doctor = env.cli(&["doctor", "--json"]);
+    assert!(doctor.stdout.contains("assets of default (4 times"), "{doctor:?}");
+    let metrics = tidegate.client.get("/metrics");
+    assert!(metrics.text().contains(r#"tidegate_job_items_total{job="inferred",what="assets_over_quota"} 4"#));
+    // Room again: when rows have gone, new ones are made.
+    sql.run("DELETE FROM asset_metadata WHERE tenant_id = 'default' AND asset_id <> 'a'; UPDATE over_quota SET at = at - INTERVAL '25 hours'");
+    send(&tidegate.client, &["h", "i"], 1200);
+    assert_eq!(names("default"), ["a", "h", "i"]);
+    crate::lifecycle::run(env, &[]);
+    assert_eq!(sql.count("over_quota"), 0);
     Ok(())
 }
 

@@ -70,7 +70,8 @@ use std::sync::Arc;
 
 use env::{Env, Test};
 use harness::{
-    books, client, derived, env, frames, installations, postgres, process, proxy, refresh, samples, times, traffic,
+    books, client, derived, env, frames, installations, logins, postgres, process, proxy, refresh, samples, times,
+    traffic,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;

@@ -18,6 +18,8 @@ mod crowds;
 mod database;
 mod files;
 mod floods;
+mod guests;
+mod inventions;
 mod killed;
 mod outage;
 mod quotas;
@@ -34,7 +36,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use env::{Engine, Env};
-use harness::{books, client, env, frames, installations, postgres, process, proxy, samples, traffic};
+use harness::{books, client, derived, env, frames, installations, logins, postgres, process, proxy, samples, traffic};
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
 use scenario::Scenario;
@@ -53,6 +55,8 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         quotas::SCENARIOS,
         verdicts::SCENARIOS,
         files::SCENARIOS,
+        guests::SCENARIOS,
+        inventions::SCENARIOS,
     ];
     groups.into_iter().flatten()
 }

@@ -9,6 +9,7 @@ pub mod derived;
 pub mod env;
 pub mod frames;
 pub mod installations;
+pub mod logins;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

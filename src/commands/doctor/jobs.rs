@@ -24,7 +24,8 @@ pub async fn findings(
     status: &LifecycleStatus,
     config: &Config,
 ) -> Result<Vec<Finding>, StorageError> {
-    let mut findings = vec![chunks(status), jobs(client, status).await?, refreshes(status, config)];
+    let mut findings =
+        vec![chunks(status), jobs(client, status).await?, refreshes(status, config), quotas(client, config).await?];
     if layout.has_hypertables() {
         findings.push(workers(client).await?);
     }
@@ -83,6 +84,24 @@ async fn jobs(client: &Client, status: &LifecycleStatus) -> Result<Finding, Stor
             format!("not run lately: {}", idle.join(", "))
         },
         "jobs run in `tidegate serve`: start it, or see its log",
+    ))
+}
+
+/// Organizations that have more of something than they may.
+async fn quotas(client: &Client, config: &Config) -> Result<Finding, StorageError> {
+    let sql = "SELECT format('%s of %s (%s times since %s)', what, tenant_id, refused, since::timestamptz(0)) FROM over_quota \
+               ORDER BY refused DESC LIMIT 10";
+    let over: Vec<String> = client.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect();
+    Ok(expect(
+        "quotas",
+        over.is_empty(),
+        if over.is_empty() { "no organization is over one".to_owned() } else { over.join("; ") },
+        &format!(
+            "no row is made in asset_metadata for what is beyond limits.assets_per_tenant ({}); events and metrics are stored. \
+             See what the organization sends as asset_id: a value that is new each time is no asset. Assets go by themselves \
+             when their rows have expired; DELETE FROM tidegate.asset_metadata makes room at once",
+            config.limits.assets_per_tenant
+        ),
     ))
 }
 

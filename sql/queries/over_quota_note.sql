@@ -1,0 +1,4 @@
+-- Notes that $2 assets of the tenant $1 were not made; whether it is the first time.
+INSERT INTO over_quota AS o (what, tenant_id, refused) VALUES ('assets', $1, $2)
+ON CONFLICT (what, tenant_id) DO UPDATE SET refused = o.refused + excluded.refused, at = now()
+RETURNING refused = $2 AND since = now()
