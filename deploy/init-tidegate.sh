@@ -3,8 +3,11 @@
 # It can be repeated by hand: what exists is kept, and passwords are set again from the environment.
 set -eu
 
+# Each password is in a variable, or in the file that NAME_FILE names.
 for name in TIDEGATE_OWNER_PASSWORD TIDEGATE_WRITER_PASSWORD TIDEGATE_READER_PASSWORD; do
-    printenv "$name" >/dev/null || { echo "init-tidegate: $name is not set" >&2; exit 1; }
+    file=$(printenv "${name}_FILE" || true)
+    [ -z "$file" ] || export "$name=$(cat "$file")"
+    printenv "$name" >/dev/null || { echo "init-tidegate: neither $name nor ${name}_FILE is set" >&2; exit 1; }
 done
 
 # An error ends the container's first start rather than leaving half a database. psql takes the passwords from the
