@@ -1,8 +1,13 @@
 //! What commands print, and how they exit.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
+
+/// Something was to be printed and could not be: a command that did its work has failed all the same, since nobody can see
+/// what came of it.
+static UNPRINTED: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -17,6 +22,7 @@ pub enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         match exit {
+            Exit::Ok if UNPRINTED.load(Ordering::Relaxed) => Self::from(1),
             Exit::Ok => Self::SUCCESS,
             Exit::Failed => Self::from(1),
             Exit::Usage => Self::from(2),
@@ -33,7 +39,14 @@ pub fn failed(error: &dyn std::fmt::Display) -> Exit {
 /// Writes to standard output; a reader that has seen enough (`| head`) is no error.
 pub fn print(bytes: &[u8]) {
     use std::io::Write;
-    let _ = std::io::stdout().write_all(bytes);
+    let mut out = std::io::stdout();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            UNPRINTED.store(true, Ordering::Relaxed);
+            failed(&format!("standard output cannot be written: {error}"));
+        }
+        _ => {}
+    }
 }
 
 pub fn print_json(value: &impl Serialize) {

@@ -25,6 +25,7 @@ pub const TESTS: &[Test] = tests!(
     json_logs,
     errors_of_configuration,
     errors_of_usage,
+    output_that_cannot_be_written,
     an_unreachable_database,
     a_port_that_is_taken,
     doctor,
@@ -276,6 +277,20 @@ fn errors_of_usage(env: &Env) -> TestResult {
     assert_eq!(env.cli(&["--version"]).stdout, format!("tidegate {}\n", env!("CARGO_PKG_VERSION")));
     let completions = env.cli(&["completions", "bash"]);
     assert!(completions.code == Some(0) && completions.stdout.contains("tidegate"), "{}", completions.stderr);
+    Ok(())
+}
+
+/// A command whose answer is lost has not succeeded.
+fn output_that_cannot_be_written(env: &Env) -> TestResult {
+    for arguments in [&["completions", "bash"][..], &["orgs", "list"], &["keys", "list", "--json"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full")?;
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.current_dir(env.path()).env_clear().envs(env.variables()).args(arguments);
+        let output = command.stdout(full).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("standard output cannot be written"), "{arguments:?}: {said}");
+    }
     Ok(())
 }
 
