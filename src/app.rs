@@ -117,6 +117,7 @@ impl App {
             reads: Reads::new(
                 database.reader.clone(),
                 database.verifier.clone(),
+                database.canceller.clone(),
                 installed.layout,
                 &config.retention,
                 &config.rollups,

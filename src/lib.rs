@@ -62,4 +62,5 @@ pub mod storage;
 pub mod telemetry;
 pub mod tenancy;
 mod timestamp;
+pub mod tls;
 pub mod wire;

@@ -96,6 +96,7 @@ pub async fn over_http(target: &Target, feed: Feed, connections: usize) -> Resul
 async fn live(target: &Target, events: u64, connections: usize) -> Result<Usage> {
     let load_options = LoadOptions {
         url: target.url.clone(),
+        trust: tidegate::tls::Trust::System,
         keys: target.keys[..TENANTS].to_vec(),
         rate: SendRate::Max,
         duration: Duration::from_secs(600),

@@ -16,6 +16,7 @@ use crate::load::{
 };
 use crate::shutdown::Signals;
 use crate::storage::StorageError;
+use crate::tls::Trust;
 
 /// So few that the events' rate is hardly less for them.
 const METRICS_PER_SECOND: u64 = 2000;
@@ -74,6 +75,7 @@ async fn show(app: &App, duration: Duration, stop: impl Future<Output = ()>) -> 
     let key = app.first_key().await?.map(|(_, key)| key);
     let events = LoadOptions {
         url: app.welcome.url.clone(),
+        trust: Trust::System,
         keys: key.into_iter().collect(),
         rate: SendRate::Max,
         duration,

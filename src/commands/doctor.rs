@@ -1,6 +1,7 @@
 //! `tidegate doctor`: looks at the database, the spool and this machine, and says of each thing whether it is right and what to do.
 
 mod disk;
+mod encryption;
 mod finding;
 mod jobs;
 mod reads;
@@ -74,6 +75,7 @@ async fn database(config: &Config) -> Result<Vec<Finding>, StorageError> {
             let client = owner_client(location).await?;
             findings.extend(schema(&client, location, config).await?);
             findings.extend(upkeep(&client, location, config).await?);
+            findings.push(encryption::finding(location).await?);
             findings.push(rights::finding(&client, location).await?);
         }
         Ok(findings)

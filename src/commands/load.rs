@@ -1,32 +1,45 @@
 //! `tidegate load`: its arguments and its report. The work is in [`crate::load`].
 
+mod print;
+
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use print::print_report;
 
 use super::instance::interrupted;
 use super::output::{Exit, failed, print_json};
 use super::values::time;
 use crate::app::owner_client;
-use crate::config::Config;
+use crate::config::{Config, secret_of_environment};
 use crate::load::{
     ASSETS_DEFAULT, ConservationCheck, Format, ItemKind, LoadOptions, LoadReport, SendRate, Source, check_conservation,
     parse_duration,
 };
 use crate::storage::{Location, StorageError};
 use crate::tenancy::ApiKey;
+use crate::tls::Trust;
 
 /// Where a key is looked for when none is given.
 const KEY_VARIABLE: &str = "TIDEGATE_KEY";
+/// Its name among systemd's credentials.
+const KEY_CREDENTIAL: &str = "key";
 
 /// Send generated events, or a file, and report
 #[derive(clap::Args, Clone)]
 pub struct Args {
-    /// Base URL of the server (plain http)
+    /// Base URL of the server, http or https
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub url: String,
-    /// API key; repeat it to load several tenants in turn [env: TIDEGATE_KEY]
+    /// PEM file of the authority that signed an https server's certificate [default: the system's authorities]
+    #[arg(long, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
+    /// Take any certificate of an https server: whoever is on the way can read the keys
+    #[arg(long, conflicts_with = "cacert")]
+    pub insecure: bool,
+    /// API key; repeat it to load several tenants in turn [env: TIDEGATE_KEY, or TIDEGATE_KEY_FILE]
     #[arg(long = "key", value_name = "KEY")]
     pub keys: Vec<String>,
     /// Events a second over all connections, such as 5000/s, or max
@@ -84,16 +97,17 @@ impl fmt::Debug for Args {
 }
 
 impl Args {
-    /// The options of the run. Keys come from the arguments or else, comma separated, from `TIDEGATE_KEY`.
-    pub fn into_options(self) -> Result<LoadOptions, String> {
-        self.into_options_with(std::env::var(KEY_VARIABLE).ok())
-    }
-
-    fn into_options_with(mut self, variable: Option<String>) -> Result<LoadOptions, String> {
+    /// The options of the run; keys that no flag gives come from `environment`, with commas or each on its line.
+    fn into_options(mut self, environment: Option<String>) -> Result<LoadOptions, String> {
         if self.keys.is_empty() {
-            let keys = variable.unwrap_or_default();
-            self.keys.extend(keys.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned));
+            let keys = environment.unwrap_or_default();
+            self.keys.extend(keys.split([',', '\n']).map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned));
         }
+        let trust = match self.cacert {
+            Some(file) => Trust::File(file),
+            None if self.insecure => Trust::Anyone,
+            None => Trust::System,
+        };
         let source = match self.file {
             None => Source::Generate { kind: self.kind, seed: self.seed, assets: self.assets },
             Some(path) => Source::File {
@@ -106,6 +120,7 @@ impl Args {
         };
         let options = LoadOptions {
             url: self.url,
+            trust,
             keys: self.keys,
             rate: self.rate,
             duration: self.duration,
@@ -123,10 +138,24 @@ impl Args {
     }
 }
 
-/// Runs the command: exit 1 when a request failed, the run stopped early, or conservation does not hold.
+/// Runs the command: exit 1 when a request failed, an item was refused, the run stopped early, or conservation does not
+/// hold.
 pub async fn run(config: &Config, args: Args) -> Exit {
     let (json, file) = (args.json, args.report.clone());
-    let options = match args.into_options() {
+    let environment = secret_of_environment(|name| std::env::var(name).ok(), KEY_VARIABLE, KEY_CREDENTIAL);
+    let environment = match environment {
+        Ok(found) => found.map(|(keys, _)| keys),
+        // A flag wins over all of them.
+        Err(_) if !args.keys.is_empty() => None,
+        Err(error) => {
+            failed(&error);
+            return Exit::BadConfiguration;
+        }
+    };
+    if args.insecure {
+        eprintln!("warning: --insecure: nobody knows who the server is; keys and data may go to somebody else");
+    }
+    let options = match args.into_options(environment) {
         Ok(options) => options,
         Err(error) => {
             failed(&error);
@@ -176,77 +205,11 @@ async fn conservation(
     Ok(Ok(check_conservation(report, &client).await?))
 }
 
-/// Prints a report for people.
-pub fn print_report(report: &LoadReport, out: &mut impl Write) -> io::Result<()> {
-    let what = match report.kind {
-        ItemKind::Events => "events",
-        ItemKind::Metrics => "metrics",
-    };
-    let (sent, requests) = (report.events_sent, report.requests);
-    writeln!(out, "{:<14}{sent} {what} in {requests} requests, {:.1} s", "sent", report.elapsed_s)?;
-    writeln!(out, "{:<14}{}", "committed", report.committed)?;
-    if report.spooled > 0 {
-        writeln!(out, "{:<14}{}", "spooled", report.spooled)?;
-    }
-    writeln!(out, "{:<14}{}", "rejected", report.rejected)?;
-    writeln!(out, "{:<14}{}", "duplicates", report.duplicates)?;
-    if report.failed_requests > 0 {
-        writeln!(out, "{:<14}{} in {} requests", "failed", report.failed_events, report.failed_requests)?;
-    }
-    writeln!(out, "{:<14}{:.0} {what}/s", "rate", report.events_per_second)?;
-    let latency = report.latency_ms;
-    let (p50, p95, p99, max) = (latency.p50, latency.p95, latency.p99, latency.max);
-    writeln!(out, "{:<14}p50 {p50:.1} ms, p95 {p95:.1} ms, p99 {p99:.1} ms, max {max:.1} ms", "latency")?;
-    let statuses: Vec<String> = report.statuses.iter().map(|(status, count)| format!("{status} x {count}")).collect();
-    writeln!(out, "{:<14}{}", "answers", if statuses.is_empty() { "none".into() } else { statuses.join(", ") })?;
-    if report.retries > 0 {
-        writeln!(
-            out,
-            "{:<14}{}, {} of all attempts got no answer",
-            "retries", report.retries, report.connection_errors
-        )?;
-    }
-    if let Some(conservation) = &report.conservation {
-        print_conservation(conservation, out)?;
-    }
-    for error in &report.errors {
-        let status = error.status.map_or_else(String::new, |status| format!("{status} "));
-        writeln!(out, "{:<14}{status}{} x {}: {}", "error", error.code, error.count, error.message)?;
-    }
-    if report.interrupted {
-        writeln!(out, "{:<14}by the user", "interrupted")?;
-    }
-    if let Some(reason) = &report.stopped_early {
-        writeln!(out, "{:<14}{reason}", "stopped early")?;
-    }
-    Ok(())
-}
-
-fn print_conservation(conservation: &ConservationCheck, out: &mut impl Write) -> io::Result<()> {
-    let verdict = if conservation.ok { "ok" } else { "VIOLATED" };
-    write!(out, "{:<14}{verdict}: ", "conservation")?;
-    write!(out, "{} of {} accepted are stored, ", conservation.found, conservation.expected)?;
-    write!(out, "{} of {} rejected are dead letters", conservation.rejected_found, conservation.rejected_expected)?;
-    if conservation.still_spooled > 0 {
-        write!(out, ", {} still in the spool", conservation.still_spooled)?;
-    }
-    writeln!(out)?;
-    for mismatch in &conservation.mismatches {
-        let (receipt, found, expected) = (mismatch.receipt, mismatch.found, mismatch.expected);
-        writeln!(out, "{:<14}receipt {receipt}: {found} rows, {expected} accepted", "")?;
-    }
-    if let Some(note) = &conservation.note {
-        writeln!(out, "{:<14}{note}", "")?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::load::{ErrorSample, LatencyMs, Mismatch};
 
     #[derive(Debug, Parser)]
     struct Cli {
@@ -257,7 +220,7 @@ mod tests {
     fn parse(args: &[&str]) -> Result<LoadOptions, String> {
         let args = std::iter::once("load").chain(args.iter().copied());
         let cli = Cli::try_parse_from(args).map_err(|error| error.to_string())?;
-        cli.load.into_options_with(Some("tg_env1, tg_env2".into()))
+        cli.load.into_options(Some("tg_env1, tg_env2".into()))
     }
 
     #[test]
@@ -290,6 +253,9 @@ mod tests {
         assert_eq!((options.rate, options.duration), (SendRate::PerSecond(5000), Duration::from_secs(300)));
         assert_eq!((options.batch, options.connections, options.format), (10, 2, Format::Json));
         assert!(options.gzip && matches!(options.source, Source::Generate { seed: 7, .. }));
+        assert_eq!(options.trust, Trust::System);
+        assert_eq!(parse(&["--insecure"]).expect("good").trust, Trust::Anyone);
+        assert_eq!(parse(&["--cacert=ca.pem"]).expect("good").trust, Trust::File("ca.pem".into()));
     }
 
     #[test]
@@ -305,7 +271,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        let bad: [&[&str]; 8] = [
+        let bad: [&[&str]; 9] = [
             &["--rate=0"],
             &["--duration=0s"],
             &["--batch=0"],
@@ -314,67 +280,10 @@ mod tests {
             &["--file=f", "--now=2026-01-01T00:00:00Z"],
             &["--file=f", "--duration=5s"],
             &["--connections=0"],
+            &["--insecure", "--cacert=ca.pem"],
         ];
         for args in bad {
             assert!(parse(args).is_err(), "{args:?}");
         }
-    }
-
-    #[test]
-    fn the_report_is_aligned_and_names_what_is_wrong() {
-        let receipt = uuid::Uuid::nil();
-        let report = LoadReport {
-            kind: ItemKind::Events,
-            events_sent: 3000,
-            committed: 1990,
-            spooled: 0,
-            duplicates: 0,
-            rejected: 10,
-            failed_events: 1000,
-            requests: 3,
-            failed_requests: 1,
-            retries: 3,
-            connection_errors: 2,
-            elapsed_s: 2.0,
-            events_per_second: 995.0,
-            latency_ms: LatencyMs { p50: 1.25, p95: 2.0, p99: 3.0, max: 4.0 },
-            statuses: [(200, 2), (503, 2)].into(),
-            errors: vec![ErrorSample { status: Some(503), code: "full".into(), message: "later".into(), count: 1 }],
-            oldest_us: None,
-            newest_us: None,
-            interrupted: false,
-            stopped_early: None,
-            receipts: Vec::new(),
-            spread: false,
-            conservation: Some(ConservationCheck {
-                expected: 1990,
-                found: 1989,
-                still_spooled: 0,
-                rejected_expected: 10,
-                rejected_found: 10,
-                ok: false,
-                mismatched_receipts: 1,
-                mismatches: vec![Mismatch { receipt, expected: 995, found: 994 }],
-                note: None,
-            }),
-        };
-        let mut out = Vec::new();
-        print_report(&report, &mut out).expect("a Vec takes every write");
-        let expected = "\
-sent          3000 events in 3 requests, 2.0 s
-committed     1990
-rejected      10
-duplicates    0
-failed        1000 in 1 requests
-rate          995 events/s
-latency       p50 1.2 ms, p95 2.0 ms, p99 3.0 ms, max 4.0 ms
-answers       200 x 2, 503 x 2
-retries       3, 2 of all attempts got no answer
-conservation  VIOLATED: 1989 of 1990 accepted are stored, 10 of 10 rejected are dead letters
-              receipt 00000000-0000-0000-0000-000000000000: 994 rows, 995 accepted
-error         503 full x 1: later
-";
-        assert_eq!(String::from_utf8(out).expect("UTF-8"), expected);
-        assert!(!report.is_ok());
     }
 }

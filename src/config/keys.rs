@@ -13,6 +13,8 @@ pub struct ConfigKey {
     pub path: &'static str,
     pub default: Option<&'static str>,
     pub help: Cow<'static, str>,
+    /// Its value is never shown, and may stand in a file of its own.
+    pub secret: bool,
 }
 
 impl ConfigKey {
@@ -23,7 +25,11 @@ impl ConfigKey {
 }
 
 const fn key(path: &'static str, default: Option<&'static str>, help: &'static str) -> ConfigKey {
-    ConfigKey { path, default, help: Cow::Borrowed(help) }
+    ConfigKey { path, default, help: Cow::Borrowed(help), secret: false }
+}
+
+const fn secret(path: &'static str, help: &'static str) -> ConfigKey {
+    ConfigKey { path, default: None, help: Cow::Borrowed(help), secret: true }
 }
 
 /// Every key that this version understands: these, and those of the levels of the rollups.
@@ -36,7 +42,10 @@ fn of_levels() -> Vec<ConfigKey> {
         let Keep::Configured { key: path, default } = level.keep else { continue };
         match keys.iter_mut().find(|key| key.path == path) {
             Some(key) => key.help = format!("{} and {}", key.help, level.name).into(),
-            None => keys.push(ConfigKey { path, default, help: format!("buckets of {}", level.name).into() }),
+            None => {
+                let help = format!("buckets of {}", level.name).into();
+                keys.push(ConfigKey { path, default, help, secret: false });
+            }
         }
     }
     for key in keys.iter_mut().filter(|key| key.default.is_none()) {
@@ -46,9 +55,9 @@ fn of_levels() -> Vec<ConfigKey> {
 }
 
 const FIXED: &[ConfigKey] = &[
-    key("database_url", None, "owner's connection, for migrations and jobs; unset: a private embedded PostgreSQL"),
-    key("writer_url", None, "connection of the ingest path; unset: the owner's"),
-    key("reader_url", None, "connection of the query path; unset: the owner's"),
+    secret("database_url", "owner's connection, for migrations and jobs; unset: a private embedded PostgreSQL"),
+    secret("writer_url", "connection of the ingest path; unset: the owner's"),
+    secret("reader_url", "connection of the query path; unset: the owner's"),
     key("engine", Some("auto"), "auto | timescale | postgres"),
     key("storage_profile", Some("columnstore"), StorageProfile::HELP),
     key("listen", Some("127.0.0.1:8080"), "address or name, and port, of the HTTP server"),
@@ -99,14 +108,21 @@ pub fn find(path: &str) -> Option<&'static ConfigKey> {
     KEYS.iter().find(|key| key.path == path)
 }
 
+/// The secret whose file a path such as `database_url_file` names.
+pub fn find_file(path: &str) -> Option<&'static ConfigKey> {
+    path.strip_suffix("_file").and_then(find).filter(|key| key.secret)
+}
+
 /// The known path nearest to a mistyped one, for the error message.
 pub fn nearest(path: &str) -> Option<String> {
-    nearest_of(path, KEYS.iter().map(|key| key.path.to_owned()))
+    let files = KEYS.iter().filter(|key| key.secret).map(|key| format!("{}_file", key.path));
+    nearest_of(path, KEYS.iter().map(|key| key.path.to_owned()).chain(files))
 }
 
 /// The variable nearest to a mistyped one.
 pub fn nearest_variable(name: &str) -> Option<String> {
-    nearest_of(name, KEYS.iter().map(ConfigKey::variable))
+    let files = KEYS.iter().filter(|key| key.secret).map(|key| format!("{}_FILE", key.variable()));
+    nearest_of(name, KEYS.iter().map(ConfigKey::variable).chain(files))
 }
 
 fn nearest_of(text: &str, known: impl Iterator<Item = String>) -> Option<String> {

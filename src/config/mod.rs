@@ -4,16 +4,20 @@
 //! from, so that an error names the key and the file and line, the variable or the flag. Leaf code is given the struct
 //! it needs; nothing reads a global.
 
+mod connection_url;
 mod error;
 mod http;
 mod keys;
+mod secrets;
 mod source;
 mod storage;
 mod value;
 
+pub use connection_url::{ConnectionUrl, RootCert, ServerTls, SslMode};
 pub use error::ConfigError;
 pub use http::{CorsOrigins, HttpConfig, ListenAddress, TlsConfig};
 pub use keys::{ConfigKey, KEYS};
+pub use secrets::of_environment as secret_of_environment;
 pub use source::{Layers, Origin};
 pub use storage::{EngineChoice, StorageProfile};
 pub use value::{ParseError, parse_bytes, parse_duration};
@@ -54,11 +58,11 @@ pub struct Config {
 #[derive(Debug, Clone)]
 pub struct DatabaseConfig {
     /// The owner's URL: migrations and jobs. None: the embedded server.
-    pub database_url: Option<String>,
+    pub database_url: Option<ConnectionUrl>,
     /// The ingest path's URL; None: the owner's.
-    pub writer_url: Option<String>,
+    pub writer_url: Option<ConnectionUrl>,
     /// The query path's URL; None: the owner's.
-    pub reader_url: Option<String>,
+    pub reader_url: Option<ConnectionUrl>,
     pub engine: EngineChoice,
     /// Layout of events on the timescale engine.
     pub storage_profile: StorageProfile,

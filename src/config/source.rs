@@ -1,6 +1,6 @@
 //! The layers of configuration: file, environment, flags; each value with its origin.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
 use super::keys;
+use super::secrets;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -19,6 +20,23 @@ pub enum Origin {
     },
     Variable(String),
     Flag(String),
+    /// In a file of its own.
+    Secret {
+        file: PathBuf,
+        /// What names the file.
+        by: Box<Origin>,
+    },
+}
+
+impl Origin {
+    /// Whether both are of one layer, in which a key is set once. Of flags the last one counts.
+    fn is_beside(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Secret { by, .. }, other) | (other, Self::Secret { by, .. }) => by.is_beside(other),
+            (Self::File { .. }, Self::File { .. }) | (Self::Variable(_), Self::Variable(_)) => true,
+            (Self::Default | Self::File { .. } | Self::Variable(_) | Self::Flag(_), _) => false,
+        }
+    }
 }
 
 impl std::fmt::Display for Origin {
@@ -28,6 +46,7 @@ impl std::fmt::Display for Origin {
             Self::File { path, line } => write!(f, "{} line {line}", path.display()),
             Self::Variable(name) => write!(f, "variable {name}"),
             Self::Flag(name) => write!(f, "flag {name}"),
+            Self::Secret { file, by } => write!(f, "file {}, {by}", file.display()),
         }
     }
 }
@@ -48,14 +67,20 @@ impl Layers {
         self.values.get(path).map(|(text, origin)| (text.as_str(), origin))
     }
 
-    /// Sets one value, refusing a key that does not exist.
+    /// Sets one value, refusing a key that does not exist. A secret's key with `_file` names the file that holds it.
     pub fn set(&mut self, path: &str, text: String, origin: Origin) -> Result<(), ConfigError> {
+        if let Some(key) = keys::find_file(path) {
+            let (secret, origin) = secrets::read(Path::new(&text), &origin)?;
+            return self.set(key.path, secret, origin);
+        }
         let Some(key) = keys::find(path) else {
             let hint = keys::nearest(path).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
             return Err(ConfigError(format!("unknown configuration key `{path}` ({origin}){hint}")));
         };
-        self.values.insert(key.path, (text, origin));
-        Ok(())
+        match self.values.insert(key.path, (text, origin.clone())) {
+            Some((_, before)) if before.is_beside(&origin) => Err(secrets::twice(key.path, &before, &origin)),
+            _ => Ok(()),
+        }
     }
 
     /// Reads a TOML file. `required` is false for the default file, which need not exist.
@@ -101,22 +126,29 @@ impl Layers {
         &mut self,
         variables: impl Iterator<Item = (String, String)>,
     ) -> Result<Vec<String>, ConfigError> {
-        let mut unknown = Vec::new();
-        for (name, text) in variables {
-            if !name.starts_with("TIDEGATE_") {
-                continue;
+        let variables: BTreeMap<String, String> = variables.collect();
+        let get = |name: &str| variables.get(name).cloned();
+        // Read by the command line itself, not configuration keys.
+        let mut known: BTreeSet<String> =
+            ["TIDEGATE_CONFIG", "TIDEGATE_KEY", "TIDEGATE_KEY_FILE"].map(Into::into).into();
+        for key in keys::KEYS.iter() {
+            let name = key.variable();
+            if key.secret {
+                if let Some((secret, origin)) = secrets::of_environment(get, &name, key.path)? {
+                    self.set(key.path, secret, origin)?;
+                }
+                known.insert(format!("{name}_FILE"));
+            } else if let Some(text) = get(&name) {
+                self.set(key.path, text, Origin::Variable(name.clone()))?;
             }
-            match keys::KEYS.iter().find(|key| key.variable() == name) {
-                Some(key) => self.set(key.path, text, Origin::Variable(name))?,
-                // Read by the command line itself, not configuration keys.
-                None if name == "TIDEGATE_CONFIG" || name == "TIDEGATE_KEY" => {}
-                None => match keys::nearest_variable(&name) {
-                    // A mistyped TIDEGATE_DATABASE_URL would put data into another database than was meant.
-                    Some(near) => {
-                        return Err(ConfigError(format!("unknown variable {name}; did you mean {near}?")));
-                    }
-                    None => unknown.push(name),
-                },
+            known.insert(name);
+        }
+        let mut unknown = Vec::new();
+        for name in variables.into_keys().filter(|name| name.starts_with("TIDEGATE_") && !known.contains(name)) {
+            match keys::nearest_variable(&name) {
+                // A mistyped TIDEGATE_DATABASE_URL would put data into another database than was meant.
+                Some(near) => return Err(ConfigError(format!("unknown variable {name}; did you mean {near}?"))),
+                None => unknown.push(name),
             }
         }
         Ok(unknown)

@@ -203,3 +203,34 @@ fn durations_beyond_a_century_are_refused() {
     layers.set("retention.dead_letters", "9999999999d".into(), Origin::Flag("--set".into())).unwrap();
     assert!(Config::from_layers(&layers).unwrap_err().to_string().contains("36500d"));
 }
+
+#[test]
+fn every_secret_is_taken_from_a_file_in_every_layer() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "hunter2\n").unwrap();
+    let secret = secret.to_str().unwrap();
+    let secrets: Vec<_> = KEYS.iter().filter(|key| key.secret).collect();
+    assert!(secrets.iter().any(|key| key.path == "database_url") && secrets.len() >= 3);
+    for key in secrets {
+        let set = |layers: &Layers| layers.get(key.path).map(|(text, origin)| (text.to_owned(), origin.to_string()));
+        let (path, variable) = (format!("{}_file", key.path), format!("{}_FILE", key.variable()));
+        let (_folder, layers) = with_file(&format!("{path} = \"{secret}\"\n"));
+        let mut layers = layers.unwrap();
+        let (text, origin) = set(&layers).unwrap();
+        assert!(text == "hunter2" && origin.contains(secret) && origin.contains("tidegate.toml line 1"), "{origin}");
+        // The next layer wins.
+        let unknown = layers.environment([(variable.clone(), secret.to_owned())].into_iter()).unwrap();
+        assert!(unknown.is_empty() && set(&layers).unwrap().1.contains(&variable), "{unknown:?}");
+        layers.set(key.path, "plain".into(), Origin::Flag("--set".into())).unwrap();
+        assert_eq!(set(&layers).unwrap().0, "plain");
+        layers.set(&path, secret.into(), Origin::Flag("--set".into())).unwrap();
+        assert_eq!(set(&layers).unwrap().0, "hunter2");
+        // Within a layer nobody wins.
+        let (_folder, both) = with_file(&format!("{} = \"a\"\n{path} = \"{secret}\"\n", key.path));
+        let message = both.unwrap_err().to_string();
+        assert!(message.contains("line 1") && message.contains("line 2") && !message.contains("hunter2"), "{message}");
+    }
+    let (_folder, none) = with_file("engine_file = \"/x\"\n");
+    assert!(none.unwrap_err().to_string().contains("unknown configuration key"));
+}

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::connection_url::ConnectionUrl;
 use super::error::ConfigError;
 use super::keys;
 use super::source::{Layers, Origin};
@@ -71,9 +72,9 @@ impl<'a> ConfigReader<'a> {
     }
 
     fn refuse(&self, path: &str, why: &str) -> ConfigError {
-        // A connection URL holds a password: its text is never repeated.
+        let secret = keys::find(path).is_some_and(|key| key.secret);
         let shown = match self.get(path) {
-            Some(text) if !path.ends_with("_url") => format!(", not `{text}`"),
+            Some(text) if !secret => format!(", not `{text}`"),
             _ => String::new(),
         };
         ConfigError(format!("{}: {why}{shown}", self.whereabouts(path)))
@@ -123,19 +124,9 @@ impl<'a> ConfigReader<'a> {
         })
     }
 
-    /// A PostgreSQL connection URL, checked for form now so that a typo is exit 64 and not a failed connection later.
-    pub fn url(&self, path: &str) -> Result<Option<String>, ConfigError> {
+    /// A PostgreSQL connection URL, parsed now so that a typo is exit 64 and not a failed connection later.
+    pub fn url(&self, path: &str) -> Result<Option<ConnectionUrl>, ConfigError> {
         let Some(text) = self.get(path).filter(|text| !text.is_empty()) else { return Ok(None) };
-        let parsed: tokio_postgres::Config = text
-            .parse()
-            .map_err(|_| self.refuse(path, "must be a PostgreSQL connection URL, postgres://user:password@host/db"))?;
-        if parsed.get_ssl_mode() == tokio_postgres::config::SslMode::Require {
-            return Err(self.refuse(
-                path,
-                "asks for sslmode=require, which this version cannot do; connect over a private network, a Unix \
-                 socket or a local TLS proxy, with sslmode=prefer",
-            ));
-        }
-        Ok(Some(text.to_owned()))
+        text.parse().map(Some).map_err(|why: String| self.refuse(path, &why))
     }
 }

@@ -1,5 +1,5 @@
 //! The HTTP/1.1 client of the load generator, of the measuring harness and of the tests: one connection that is opened when
-//! needed, kept alive, and reopened when lost.
+//! needed, kept alive, and reopened when lost; plain or over TLS.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,13 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{HOST, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::tls::{ClientOptions, Reason, Trust, reason};
 
 /// Largest answer that is read unless somebody says otherwise: a hundred listed errors of some hundred bytes each, with room.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -23,21 +29,57 @@ pub struct Endpoint {
     port: u16,
     authority: HeaderValue,
     base_path: String,
+    tls: Option<Https>,
+}
+
+struct Https {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl fmt::Debug for Https {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TLS to {:?}", self.name)
+    }
+}
+
+impl Https {
+    fn to(host: &str, trust: &Trust) -> Result<Self, String> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("{host:?} is no name of a host"))?;
+        let options = ClientOptions {
+            alpn: vec![b"http/1.1".to_vec()],
+            ..ClientOptions::new(trust.clone(), *trust != Trust::Anyone)
+        };
+        let config = options.config().map_err(|error| format!("{error} (--cacert)"))?;
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
+    }
+
+    async fn shake(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
+        self.connector.connect(self.name.clone(), stream).await.map_err(|error| match reason(&error) {
+            Some(reason @ Reason::NotTrusted) => {
+                format!("{reason}; name the certificate of its authority with --cacert FILE")
+            }
+            Some(reason @ Reason::NotTls) => format!("{reason}: it may speak plain http://"),
+            Some(reason) => reason.to_string(),
+            None => error.to_string(),
+        })
+    }
 }
 
 impl Endpoint {
-    /// Parses `http://host[:port][/base]`.
+    /// Parses `http://host[:port][/base]`, or the same with https, whose certificate an authority of the system signed.
     pub fn parse(url: &str) -> Result<Self, String> {
+        Self::trusting(url, &Trust::System)
+    }
+
+    /// The same, with a certificate that others signed.
+    pub fn trusting(url: &str, trust: &Trust) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|_| format!("{url:?} is not a URL such as http://127.0.0.1:8080"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => {
-                return Err(format!(
-                    "{url}: https is not supported here; use the plain http:// listener or a TLS proxy"
-                ));
-            }
-            _ => return Err(format!("{url:?} does not start with http://")),
-        }
+        let secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(format!("{url:?} does not start with http:// or https://")),
+        };
         let (Some(authority), Some(host)) = (uri.authority(), uri.host()) else {
             return Err(format!("{url:?} names no host"));
         };
@@ -47,12 +89,14 @@ impl Endpoint {
         if authority.as_str().contains('@') {
             return Err("the URL holds a user name; keys are given with --key".into());
         }
+        // Brackets belong to the URL, not to the IPv6 address.
+        let host = host.trim_matches(['[', ']']).to_owned();
         Ok(Self {
-            // Brackets belong to the URL, not to the IPv6 address.
-            host: host.trim_matches(['[', ']']).to_owned(),
-            port: uri.port_u16().unwrap_or(80),
+            port: uri.port_u16().unwrap_or(if secure { 443 } else { 80 }),
             authority: HeaderValue::from_str(authority.as_str()).map_err(|_| format!("{url:?} has a bad host"))?,
             base_path: uri.path().trim_end_matches('/').to_owned(),
+            tls: if secure { Some(Https::to(&host, trust)?) } else { None },
+            host,
         })
     }
 
@@ -62,17 +106,25 @@ impl Endpoint {
         path.parse().map_err(|_| format!("{path:?} is not a path"))
     }
 
-    /// Fails with the reason when nothing listens there, so that a mistyped URL is told at once.
+    /// Fails with the reason when nothing listens there, or somebody else, so that a mistyped URL is told at once.
     pub(crate) async fn probe(&self, timeout: Duration) -> Result<(), String> {
-        match tokio::time::timeout(timeout, self.connect()).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
+        let connected = async {
+            let stream = self.connect().await?;
+            match &self.tls {
+                Some(tls) => tls.shake(stream).await.map(drop),
+                None => Ok(()),
+            }
+        };
+        match tokio::time::timeout(timeout, connected).await {
+            Ok(connected) => connected,
             Err(_) => Err(format!("no connection within {timeout:?}")),
         }
     }
 
-    async fn connect(&self) -> std::io::Result<TcpStream> {
-        TcpStream::connect((self.host.as_str(), self.port)).await
+    async fn connect(&self) -> Result<TcpStream, String> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| error.to_string())?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        Ok(stream)
     }
 }
 
@@ -151,13 +203,22 @@ impl<B: Body<Data: Send, Error: std::error::Error + Send + Sync> + Send + Unpin 
         {
             return Ok(sender);
         }
-        let stream = self.endpoint.connect().await.map_err(|error| error.to_string())?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        let (sender, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        // The driver's error reaches the request in flight as well.
-        tokio::spawn(async move { drop(driver.await) });
-        Ok(sender)
+        let stream = self.endpoint.connect().await?;
+        match &self.endpoint.tls {
+            Some(tls) => drive(tls.shake(stream).await?).await,
+            None => drive(stream).await,
+        }
     }
+}
+
+async fn drive<B>(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<SendRequest<B>, String>
+where
+    B: Body<Data: Send, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
+{
+    let (sender, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    // The driver's error reaches the request in flight as well.
+    tokio::spawn(async move { drop(driver.await) });
+    Ok(sender)
 }
 
 async fn exchange<B: Body + 'static>(
@@ -193,6 +254,10 @@ mod tests {
         for bad in ["", "localhost:8080", "ftp://x", "http://", "http://u:p@x", "http://x/?a=1"] {
             assert!(Endpoint::parse(bad).is_err(), "{bad}");
         }
-        assert!(Endpoint::parse("https://x").expect_err("refused").contains("https is not supported"));
+        let endpoint = Endpoint::trusting("https://[::1]/base", &Trust::Anyone).expect("good");
+        assert_eq!((endpoint.port, endpoint.tls.is_some()), (443, true));
+        let nowhere = Trust::File("/nowhere/ca.pem".into());
+        let why = Endpoint::trusting("https://x", &nowhere).expect_err("no such file");
+        assert!(why.contains("/nowhere/ca.pem cannot be read") && why.contains("--cacert"), "{why}");
     }
 }

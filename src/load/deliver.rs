@@ -124,7 +124,7 @@ impl Courier {
                 Ok(reply) => {
                     let status = reply.status.as_u16();
                     tally.answered(status);
-                    if matches!(status, 200 | 202 | 422)
+                    if matches!(status, 200 | 202 | 400 | 422)
                         && let Ok(answer) = serde_json::from_slice::<AnswerCounts>(&reply.body)
                     {
                         let safe = tally.count(job, status, answer, started.elapsed());

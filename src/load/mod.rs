@@ -7,7 +7,7 @@
 //! Data flow: a feed (the generator, or one thread reading a file) makes bodies, workers take one each, wait for the
 //! pacer, and deliver it with retries into their own tally; the tallies are merged into a [`LoadReport`].
 //!
-//! Deliberately absent: TLS (put a proxy in front, or load from inside), and any knowledge of the server's code.
+//! Deliberately absent: HTTP/2, and any knowledge of the server's code.
 
 mod client;
 mod conserve;

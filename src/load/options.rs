@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::config;
 use crate::limits::{IDEMPOTENCY_KEY_BYTES_MAX, ITEMS_PER_REQUEST_MAX};
+use crate::tls::Trust;
 
 /// Assets that generated events are spread over.
 pub const ASSETS_DEFAULT: u32 = 2000;
@@ -22,8 +23,10 @@ const NUMBER_DIGITS_MAX: usize = 21;
 /// Everything a run needs to know.
 #[derive(Clone)]
 pub struct LoadOptions {
-    /// Base URL of a running Tidegate, `http://host:port[/base]`.
+    /// Base URL of a running Tidegate, `http://host:port[/base]` or the same with https.
     pub url: String,
+    /// Whose certificates are taken from an https server.
+    pub trust: Trust,
     /// API keys, one tenant each; request `n` is sent with key `n mod keys`.
     pub keys: Vec<String>,
     /// How fast events are offered, over all connections together.

@@ -12,6 +12,9 @@ use super::options::ItemKind;
 
 /// Different errors that a report shows; each is counted.
 const ERRORS_SHOWN_MAX: usize = 10;
+/// Different codes of rejected items that are counted each by itself; what a server has beyond them goes together.
+const CODES_MAX: usize = 200;
+const OTHER_CODES: &str = "other";
 /// Longest message shown, in characters.
 const MESSAGE_CHARS_MAX: usize = 200;
 
@@ -29,6 +32,8 @@ pub struct LoadReport {
     pub duplicates: u64,
     /// Refused one by one; the server keeps them as dead letters.
     pub rejected: u64,
+    /// All of these, by code; `unlisted` is what the answers of a server told no code of.
+    pub rejected_codes: BTreeMap<String, u64>,
     /// In requests that failed, or missing from the answer's counts.
     pub failed_events: u64,
     /// Requests, each counted once however often it was retried.
@@ -73,7 +78,7 @@ pub struct ErrorSample {
     pub code: String,
     /// The first message with this code.
     pub message: String,
-    /// How often it was seen. Of rejected items only those that the answers listed.
+    /// How often it was seen.
     pub count: u64,
 }
 
@@ -132,6 +137,23 @@ pub(crate) struct AnswerCounts {
     duplicate: bool,
     #[serde(default)]
     errors: Vec<ListedError>,
+    #[serde(default)]
+    codes: BTreeMap<String, u64>,
+}
+
+impl AnswerCounts {
+    /// All rejected items by code. A server that does not count them lists the first ones.
+    fn rejected_codes(&self) -> BTreeMap<String, u64> {
+        let mut codes = self.codes.clone();
+        if codes.is_empty() {
+            self.errors.iter().for_each(|error| *codes.entry(error.code.clone()).or_default() += 1);
+        }
+        let unlisted = self.rejected.saturating_sub(codes.values().sum());
+        if unlisted > 0 {
+            *codes.entry("unlisted".into()).or_default() += unlisted;
+        }
+        codes
+    }
 }
 
 #[derive(Deserialize)]
@@ -178,8 +200,11 @@ impl WorkerTally {
         };
         *account += answer.accepted;
         self.report.rejected += answer.rejected;
-        for error in &answer.errors {
-            self.note(Some(status), &error.code, &error.message, 1);
+        for (code, count) in answer.rejected_codes() {
+            self.reject(&printable(&code), count);
+            if let Some(listed) = answer.errors.iter().find(|error| error.code == code) {
+                self.note(Some(status), &code, &listed.message, count);
+            }
         }
         let counted = answer.accepted.saturating_add(answer.rejected);
         if counted != job.events {
@@ -201,6 +226,12 @@ impl WorkerTally {
         self.report.failed_requests += 1;
         self.report.failed_events += events;
         self.note(status, code, message, 1);
+    }
+
+    fn reject(&mut self, code: &str, count: u64) {
+        let codes = &mut self.report.rejected_codes;
+        let known = codes.len() < CODES_MAX || codes.contains_key(code);
+        *codes.entry(if known { code } else { OTHER_CODES }.to_owned()).or_default() += count;
     }
 
     fn note(&mut self, status: Option<u16>, code: &str, message: &str, count: u64) {
@@ -231,6 +262,9 @@ impl WorkerTally {
         for (status, count) in theirs.statuses {
             *mine.statuses.entry(status).or_default() += count;
         }
+        for (code, count) in theirs.rejected_codes {
+            self.reject(&code, count);
+        }
         for error in theirs.errors {
             self.note(error.status, &error.code, &error.message, error.count);
         }
@@ -251,9 +285,11 @@ impl WorkerTally {
 }
 
 impl LoadReport {
-    /// Nothing failed, and the database, if it was asked, holds what was promised. The exit code is 1 otherwise.
+    /// Nothing failed or was refused, and the database, if it was asked, holds what was promised. The exit code is 1
+    /// otherwise.
     pub fn is_ok(&self) -> bool {
         self.failed_requests == 0
+            && self.rejected == 0
             && self.stopped_early.is_none()
             && self.conservation.as_ref().is_none_or(|conservation| conservation.ok)
     }
@@ -277,5 +313,25 @@ mod tests {
         let errors = tally.report.errors;
         assert_eq!(errors.len(), ERRORS_SHOWN_MAX);
         assert_eq!((errors[0].count, errors[0].message.as_str()), (2, "first [31m"));
+    }
+
+    #[test]
+    fn every_rejected_item_is_counted_under_a_code() {
+        let answer = |json: serde_json::Value| serde_json::from_value::<AnswerCounts>(json).expect("an answer");
+        let listed = serde_json::json!([{"index": 0, "code": "a", "message": "m"}, {"index": 1, "code": "a"}]);
+        let (receipt, accepted) = (Uuid::nil(), 0);
+        let counted = answer(serde_json::json!({
+            "receipt": receipt, "accepted": accepted, "rejected": 300, "errors": listed, "codes": {"a": 200, "b": 100}
+        }));
+        assert_eq!(counted.rejected_codes(), [("a".into(), 200), ("b".into(), 100)].into());
+        // A server of a version before.
+        let listed_only = answer(serde_json::json!({
+            "receipt": receipt, "accepted": accepted, "rejected": 300, "errors": listed
+        }));
+        assert_eq!(listed_only.rejected_codes(), [("a".into(), 2), ("unlisted".into(), 298)].into());
+        let mut tally = WorkerTally::default();
+        (0..1000).for_each(|n| tally.reject(&n.to_string(), 1));
+        let codes = &tally.report.rejected_codes;
+        assert_eq!((codes.len(), codes.values().sum::<u64>()), (CODES_MAX + 1, 1000));
     }
 }

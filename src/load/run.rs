@@ -30,6 +30,8 @@ use super::report::{LoadReport, WorkerTally};
 const REFUSED_IN_A_ROW_MAX: u32 = 10;
 /// For the first connection, before anything is sent.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A file that is not loaded to its end is not loaded; of generated load there is as much as one wants.
+const FILE_INTERRUPTED: &str = "interrupted before the end of the file";
 const TICK: Duration = Duration::from_millis(200);
 
 /// Why a run did not start, or could not say how it ended.
@@ -89,6 +91,7 @@ pub(crate) async fn run_with(
     let Some((feed, reader, length)) = opened else {
         let mut report = WorkerTally::default().into_report(kind, Duration::ZERO);
         report.interrupted = true;
+        report.stopped_early = Some(FILE_INTERRUPTED.into());
         return Ok(report);
     };
 
@@ -143,7 +146,8 @@ pub(crate) async fn run_with(
     if let Some(reader) = reader {
         let read = reader.await.map_err(|error| LoadError::Worker(error.to_string()))?;
         // What was loaded until then is worth reporting, so this is not an error of the run.
-        report.stopped_early = report.stopped_early.or(read.err().map(|error| error.to_string()));
+        let unread = read.err().map(|error| error.to_string());
+        report.stopped_early = report.stopped_early.or(unread).or(interrupted.then(|| FILE_INTERRUPTED.into()));
     }
     Ok(report)
 }
@@ -214,7 +218,7 @@ async fn work(feed: Feed, pacer: Arc<Pacer>, mut courier: Courier, mut watched: 
 
 /// Checks what all requests have in common, so that no request can fail to be built later.
 fn envelope(options: &LoadOptions, policy: RetryPolicy) -> Result<Delivery, String> {
-    let endpoint = Arc::new(Endpoint::parse(&options.url)?);
+    let endpoint = Arc::new(Endpoint::trusting(&options.url, &options.trust)?);
     let authorizations = options.keys.iter().map(|key| {
         let mut value = HeaderValue::from_str(&format!("Bearer {key}"))
             .map_err(|_| "--key: a key holds characters that no header may hold".to_owned())?;

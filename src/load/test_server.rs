@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 
 use super::deliver::RetryPolicy;
 use super::options::{Format, ItemKind, LoadOptions, SendRate, Source};
+use crate::tls::Trust;
 
 #[derive(Clone, Debug)]
 pub(crate) struct SeenRequest {
@@ -108,6 +109,7 @@ pub(crate) fn problem(status: u16, code: &str, retry_after: Option<u32>) -> Resp
 pub(crate) fn options(url: &str) -> LoadOptions {
     LoadOptions {
         url: url.to_owned(),
+        trust: Trust::System,
         keys: vec!["tg_test_secret".into()],
         rate: SendRate::Max,
         duration: Duration::from_secs(60),

@@ -13,7 +13,7 @@ use super::sql::Sql;
 use super::windows::Window;
 use crate::config::{RetentionConfig, RollupsConfig};
 use crate::limits::{PAGE_BYTES_MAX, READ_TIMEOUT};
-use crate::storage::{Layout, StorageError};
+use crate::storage::{Canceller, Layout, StorageError};
 
 /// Given to a database beyond the timeout that it should have kept itself.
 const HANG_GRACE: Duration = Duration::from_secs(2);
@@ -24,6 +24,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Reads {
     pool: Pool,
     probe: Pool,
+    canceller: Canceller,
     pub(super) layout: Layout,
     pub(super) kept: Kept,
 }
@@ -37,8 +38,15 @@ pub struct FoundRows {
 impl Reads {
     /// Reads through `pool`; asks through `probe`, which no query keeps busy, whether the database answers. The rest
     /// says which relations hold what of metrics, and for how long.
-    pub fn new(pool: Pool, probe: Pool, layout: Layout, retention: &RetentionConfig, rollups: &RollupsConfig) -> Self {
-        Self { pool, probe, layout, kept: Kept::new(retention, rollups) }
+    pub fn new(
+        pool: Pool,
+        probe: Pool,
+        canceller: Canceller,
+        layout: Layout,
+        retention: &RetentionConfig,
+        rollups: &RollupsConfig,
+    ) -> Self {
+        Self { pool, probe, canceller, layout, kept: Kept::new(retention, rollups) }
     }
 
     /// The first `limit + 1` rows of a list that is read newest first: window by window, until there are enough of
@@ -70,7 +78,8 @@ impl Reads {
     /// Runs one query, and takes rows until they are all there or hold `PAGE_BYTES_MAX`; `cut` says that there
     /// were more. The database ends it after `READ_TIMEOUT` by itself; one that hangs is given up a little later.
     pub(super) async fn rows(&self, sql: &Sql) -> Result<FoundRows, ReadError> {
-        let mut lease = Lease(Some(self.pool.get().await.map_err(StorageError::from)?));
+        let client = self.pool.get().await.map_err(StorageError::from)?;
+        let mut lease = Lease { client: Some(client), canceller: &self.canceller };
         let result = tokio::time::timeout(READ_TIMEOUT + HANG_GRACE, take_rows(lease.client(), sql)).await;
         match result {
             Ok(Ok(found)) => {
@@ -103,25 +112,28 @@ impl Reads {
 
 /// A connection on which a query may be under way. Dropped before it was given back (the reader hung up, or the page
 /// is full), it cancels the query and closes the connection: the next reader must not wait behind it.
-struct Lease(Option<Object>);
+struct Lease<'a> {
+    client: Option<Object>,
+    canceller: &'a Canceller,
+}
 
-impl Lease {
+impl Lease<'_> {
     fn client(&self) -> &Object {
-        self.0.as_ref().expect("held until it is given back")
+        self.client.as_ref().expect("held until it is given back")
     }
 
     fn give_back(&mut self) {
-        self.0.take();
+        self.client.take();
     }
 }
 
-impl Drop for Lease {
+impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        let Some(object) = self.0.take() else { return };
+        let Some(object) = self.client.take() else { return };
         let client = Object::take(object);
-        let cancel = client.cancel_token();
+        let (query, canceller) = (client.cancel_token(), self.canceller.clone());
         tokio::spawn(async move {
-            if let Err(error) = cancel.cancel_query(tokio_postgres::NoTls).await {
+            if let Err(error) = canceller.cancel(query).await {
                 tracing::debug!(%error, "an abandoned query could not be cancelled; its timeout will end it");
             }
             drop(client);

@@ -5,12 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::Config as PgConfig;
-
 use super::Layout;
 use super::StorageError;
 use super::connect::{Warnings, connect_to};
-use crate::config::Config;
+use crate::config::{Config, ConnectionUrl};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunking {
@@ -27,7 +25,7 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    pub async fn read(owner: &PgConfig, layout: Layout, config: &Config) -> Result<Self, StorageError> {
+    pub async fn read(owner: &ConnectionUrl, layout: Layout, config: &Config) -> Result<Self, StorageError> {
         let default = Chunking { slice: config.chunk_interval, partitions: 1 };
         let mut tables = HashMap::new();
         if layout.has_hypertables() {

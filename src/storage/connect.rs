@@ -11,12 +11,16 @@ use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, Recycling
 use tokio::task::JoinHandle;
 use tokio_postgres::config::Host;
 use tokio_postgres::error::Severity;
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Config};
 
 use super::StorageError;
+use super::tls::{self, Handshakes};
+use crate::config::{ConnectionUrl, RootCert, SslMode};
 
 /// How long making a connection, or waiting for a free one, may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for all that belongs to it: names, several hosts, the handshake, the password.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The path of work that a pool carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,10 +86,10 @@ impl Warnings {
 
 /// Opens one connection outside any pool; its task logs what the server says.
 pub async fn connect(
-    config: &Config,
+    url: &ConnectionUrl,
     warnings: Arc<Warnings>,
 ) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
-    let (client, mut connection) = config.connect(NoTls).await?;
+    let (client, mut connection) = tls::connect(url).await?;
     let task = tokio::spawn(async move {
         let listen = std::future::poll_fn(|cx| {
             loop {
@@ -111,13 +115,34 @@ pub async fn connect(
 }
 
 /// [`connect`], with an error that says where to.
-pub async fn connect_to(config: &Config, warnings: Arc<Warnings>) -> Result<(Client, JoinHandle<()>), StorageError> {
-    let mut config = config.clone();
-    config.connect_timeout(CONNECT_TIMEOUT);
-    connect(&config, warnings).await.map_err(|error| {
+pub async fn connect_to(
+    url: &ConnectionUrl,
+    warnings: Arc<Warnings>,
+) -> Result<(Client, JoinHandle<()>), StorageError> {
+    let mut url = url.clone();
+    url.server.connect_timeout(CONNECT_TIMEOUT);
+    let connected = match tokio::time::timeout(LOGIN_TIMEOUT, connect(&url, warnings)).await {
+        Ok(connected) => connected.map_err(StorageError::from),
+        Err(_elapsed) => Err(StorageError::retryable(format!("no answer within {} s", LOGIN_TIMEOUT.as_secs()))),
+    };
+    connected.map_err(|error| {
         let advice = "check that the server runs and that the connection URL is right";
-        StorageError::from(error).doing(&format!("cannot connect to PostgreSQL at {} ({advice})", place(&config)))
+        error.doing(&format!("cannot connect to PostgreSQL at {} ({advice})", place(&url.server)))
     })
+}
+
+/// Cancels queries of one URL's connections, over TLS where they have it.
+#[derive(Clone)]
+pub struct Canceller(Arc<ConnectionUrl>);
+
+impl Canceller {
+    pub fn new(url: &ConnectionUrl) -> Self {
+        Self(Arc::new(url.clone()))
+    }
+
+    pub async fn cancel(&self, query: CancelToken) -> Result<(), tokio_postgres::Error> {
+        query.cancel_query(Handshakes::of(&self.0).await).await
+    }
 }
 
 /// Where a connection goes, without its password.
@@ -143,7 +168,29 @@ pub fn place(config: &Config) -> String {
     parts.collect::<Vec<_>>().join(" ")
 }
 
+/// A command line for psql, put together from what was parsed: a password can stand in many places of a URL, and none
+/// of them is copied. psql asks for it, or takes it from PGPASSWORD or a password file.
+pub fn psql_line(url: &ConnectionUrl) -> String {
+    let mut line = place(&url.server);
+    let tls = &url.tls;
+    if !url.is_local() && tls.mode != SslMode::Prefer {
+        line.push_str(&format!(" sslmode={}", tls.mode.as_str()));
+    }
+    let root = match &tls.root {
+        RootCert::Unset => None,
+        RootCert::System => Some("system".to_owned()),
+        RootCert::File(path) => Some(path.display().to_string()),
+    };
+    let identity = tls.identity.iter().flat_map(|(cert, key)| [("sslcert", cert), ("sslkey", key)]);
+    let files = identity.map(|(name, path)| (name, path.display().to_string()));
+    for (name, value) in root.map(|root| ("sslrootcert", root)).into_iter().chain(files) {
+        line.push_str(&format!(" {name}={value}"));
+    }
+    format!("psql \"{line}\"")
+}
+
 struct Connector {
+    url: ConnectionUrl,
     warnings: Arc<Warnings>,
 }
 
@@ -151,10 +198,8 @@ type Connecting<'a> =
     Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>> + Send + 'a>>;
 
 impl deadpool_postgres::Connect for Connector {
-    fn connect(&self, config: &Config) -> Connecting<'_> {
-        let config = config.clone();
-        let warnings = Arc::clone(&self.warnings);
-        Box::pin(async move { connect(&config, warnings).await })
+    fn connect(&self, _server: &Config) -> Connecting<'_> {
+        Box::pin(connect(&self.url, Arc::clone(&self.warnings)))
     }
 }
 
@@ -180,17 +225,17 @@ pub fn session_sql(role: Role, extra: &str) -> String {
 
 /// A pool of at most `size` connections for `role`, opened as they are needed.
 pub fn pool(
-    config: &Config,
+    url: &ConnectionUrl,
     role: Role,
     size: usize,
     extra: &str,
     warnings: Arc<Warnings>,
 ) -> Result<Pool, StorageError> {
-    let mut config = config.clone();
-    config.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(Duration::from_secs(30));
+    let mut url = url.clone();
+    url.server.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(Duration::from_secs(30));
     let manager = Manager::from_connect(
-        config,
-        Connector { warnings },
+        url.server.clone(),
+        Connector { url, warnings },
         ManagerConfig { recycling_method: RecyclingMethod::Fast },
     );
     let settings: Arc<str> = session_sql(role, extra).into();
@@ -208,4 +253,30 @@ pub fn pool(
         }))
         .build()
         .map_err(|error| StorageError::fatal(format!("building the {} pool: {error}", role.as_str())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::psql_line;
+
+    #[test]
+    fn no_form_of_a_password_is_shown() {
+        for url in [
+            "postgres://u:hunter2@h:1/d",
+            "postgres://u@h:1/d?password=hunter2",
+            "host=h port=1 user=u dbname=d password=hunter2",
+            "host=h port=1 user=u dbname=d password = 'hunter2 x'",
+        ] {
+            assert_eq!(psql_line(&url.parse().expect(url)), "psql \"host=h port=1 user=u dbname=d\"", "{url}");
+        }
+        let socket = "host=/run/pg user=u dbname=d".parse().expect("valid");
+        assert_eq!(psql_line(&socket), "psql \"host=/run/pg user=u dbname=d\"");
+    }
+
+    #[test]
+    fn psql_speaks_tls_as_tidegate_does() {
+        let url = "postgres://u@h/d?sslmode=verify-full&sslrootcert=/ca.pem&sslcert=/c.pem&sslkey=/k.pem";
+        let line = "psql \"host=h port=5432 user=u dbname=d sslmode=verify-full sslrootcert=/ca.pem sslcert=/c.pem sslkey=/k.pem\"";
+        assert_eq!(psql_line(&url.parse().expect(url)), line);
+    }
 }

@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
-use tokio_postgres::Config as PgConfig;
 
 use super::chunks::Chunks;
-use super::connect::{Role, Warnings, place, pool};
+use super::connect::{Canceller, Role, Warnings, place, pool, psql_line};
 use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
 use super::install::{self, Installed};
 use super::supervisor::Supervisor;
 use super::{StorageError, Store, needs};
-use crate::config::Config;
+use crate::config::{Config, ConnectionUrl};
 use crate::model::Kind;
 
 /// A crash recovery of the embedded server may replay gigabytes of WAL.
@@ -41,12 +40,12 @@ fn writer_connections(config: &Config) -> usize {
 
 /// Where the database is, once found or started; no connection is made yet.
 pub struct Location {
-    owner: PgConfig,
-    writer: PgConfig,
-    reader: PgConfig,
+    owner: ConnectionUrl,
+    writer: ConnectionUrl,
+    reader: ConnectionUrl,
     external: bool,
     /// Who may make roles: of the embedded server its superuser.
-    admin: PgConfig,
+    admin: ConnectionUrl,
     supervisor: Option<Supervisor>,
     /// A command line that opens psql for people: of the embedded server as their login, else as the reader.
     pub psql: String,
@@ -89,10 +88,10 @@ impl Location {
     fn external(config: &Config) -> Result<Option<Self>, StorageError> {
         let database = &config.database;
         let Some(url) = &database.database_url else { return Ok(None) };
-        let or_owner = |other: &Option<String>| parse(other.as_ref().unwrap_or(url));
-        let reader = or_owner(&database.reader_url)?;
+        let or_owner = |other: &Option<ConnectionUrl>| other.as_ref().unwrap_or(url).clone();
+        let reader = or_owner(&database.reader_url);
         let psql = psql_line(&reader);
-        let (owner, writer) = (parse(url)?, or_owner(&database.writer_url)?);
+        let (owner, writer) = (url.clone(), or_owner(&database.writer_url));
         let admin = owner.clone();
         Ok(Some(Self { owner, writer, reader, external: true, admin, supervisor: None, psql }))
     }
@@ -114,7 +113,10 @@ impl Location {
     }
 
     fn embedded(running: &Running, supervisor: Option<Supervisor>) -> Result<Self, StorageError> {
-        let url = |role: &str| parse(&running.url(role, embedded::DATABASE));
+        let url = |role: &str| {
+            let parsed = running.url(role, embedded::DATABASE).parse();
+            parsed.map(ConnectionUrl::plain).map_err(StorageError::from)
+        };
         Ok(Self {
             owner: url(embedded::OWNER)?,
             writer: url(embedded::WRITER)?,
@@ -139,21 +141,21 @@ impl Location {
         self.external
     }
 
-    pub fn writer(&self) -> &PgConfig {
+    pub fn writer(&self) -> &ConnectionUrl {
         &self.writer
     }
 
-    pub fn reader(&self) -> &PgConfig {
+    pub fn reader(&self) -> &ConnectionUrl {
         &self.reader
     }
 
     /// For what needs the right to make roles.
-    pub fn admin(&self) -> &PgConfig {
+    pub fn admin(&self) -> &ConnectionUrl {
         &self.admin
     }
 
     /// The owner's connection settings, for commands that need one connection and no pool.
-    pub fn owner(&self) -> &PgConfig {
+    pub fn owner(&self) -> &ConnectionUrl {
         &self.owner
     }
 
@@ -169,17 +171,6 @@ impl Location {
             None => Ok(()),
         }
     }
-}
-
-fn parse(url: &str) -> Result<PgConfig, StorageError> {
-    // The text itself may hold a password and is not repeated.
-    url.parse().map_err(|_| StorageError::fatal("a database URL could not be parsed"))
-}
-
-/// A command line for psql, put together from what was parsed: a password can stand in many places of a URL, and none
-/// of them is copied. psql asks for it, or takes it from PGPASSWORD or a password file.
-fn psql_line(config: &PgConfig) -> String {
-    format!("psql \"{}\"", place(config))
 }
 
 /// Pools and engine, ready for use: roles, schema and policies are in place.
@@ -198,6 +189,8 @@ pub struct Database {
     pub chunks: Chunks,
     /// What the server warned of on the pools' connections.
     pub warnings: Arc<Warnings>,
+    /// For queries of the reader's connections that nobody waits for.
+    pub canceller: Canceller,
 }
 
 impl Database {
@@ -214,7 +207,7 @@ impl Database {
             [("writer_url", &location.writer, &database.writer), ("reader_url", &location.reader, &database.reader)]
         {
             if let Err(error) = pool.get().await.map_err(StorageError::from) {
-                return Err(error.doing(&format!("{key} ({})", place(url))));
+                return Err(error.doing(&format!("{key} ({})", place(&url.server))));
             }
         }
         Ok(database)
@@ -223,15 +216,17 @@ impl Database {
     /// Opens the pools of a database that is already installed.
     fn pools(location: &Location, config: &Config, installed: Installed, chunks: Chunks) -> Result<Self, StorageError> {
         let warnings = Arc::new(Warnings::default());
-        let make =
-            |url: &PgConfig, role: Role, size: usize, extra: &str| pool(url, role, size, extra, Arc::clone(&warnings));
+        let make = |url: &ConnectionUrl, role: Role, size: usize, extra: &str| {
+            pool(url, role, size, extra, Arc::clone(&warnings))
+        };
         let owner = make(&location.owner, Role::Owner, OWNER_CONNECTIONS, "")?;
         let writer =
             make(&location.writer, Role::Writer, writer_connections(config), &installed.layout.writer_settings())?;
         let verifier = make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS, "")?;
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
         let store = Store::new(installed.layout, &owner, config.chunk_interval);
-        Ok(Self { owner, writer, verifier, reader, installed, store, chunks, warnings })
+        let canceller = Canceller::new(&location.reader);
+        Ok(Self { owner, writer, verifier, reader, installed, store, chunks, warnings, canceller })
     }
 
     /// Closes the pools; connections in use end when they are given back.
@@ -240,24 +235,5 @@ impl Database {
         self.writer.close();
         self.verifier.close();
         self.reader.close();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{parse, psql_line};
-
-    #[test]
-    fn no_form_of_a_password_is_shown() {
-        for url in [
-            "postgres://u:hunter2@h:1/d",
-            "postgres://u@h:1/d?password=hunter2",
-            "host=h port=1 user=u dbname=d password=hunter2",
-            "host=h port=1 user=u dbname=d password = 'hunter2 x'",
-        ] {
-            assert_eq!(psql_line(&parse(url).expect(url)), "psql \"host=h port=1 user=u dbname=d\"", "{url}");
-        }
-        let socket = parse("host=/run/pg user=u dbname=d").expect("valid");
-        assert_eq!(psql_line(&socket), "psql \"host=/run/pg user=u dbname=d\"");
     }
 }

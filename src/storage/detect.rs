@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio_postgres::{Client, Config as PgConfig};
+use tokio_postgres::Client;
 
 use super::connect::{Warnings, connect_to};
 use super::extension::Extension;
 use super::{Layout, StorageError, standing_layout};
-use crate::config::{DatabaseConfig, EngineChoice};
+use crate::config::{ConnectionUrl, DatabaseConfig, EngineChoice};
 
 #[derive(Debug, Clone)]
 pub struct Detected {
@@ -22,7 +22,7 @@ pub(super) const MADE_WITH_IT: &str = "this database was made with it";
 
 /// Looks at the server and says which engine it would get; changes nothing but may create the extension, which
 /// `auto` needs to know whether it works here.
-pub async fn detect(url: &PgConfig, config: &DatabaseConfig) -> Result<Detected, StorageError> {
+pub async fn detect(url: &ConnectionUrl, config: &DatabaseConfig) -> Result<Detected, StorageError> {
     let native = |reason: String| Ok(Detected { layout: Layout::Native, reason });
     let warnings = Arc::new(Warnings::default());
     let (client, _task) = connect_to(url, Arc::clone(&warnings)).await?;
@@ -61,7 +61,7 @@ pub async fn detect(url: &PgConfig, config: &DatabaseConfig) -> Result<Detected,
 }
 
 /// Whether the extension is in the database, trying to create it when the server offers it.
-async fn extension_works(url: &PgConfig, client: &Client) -> Result<bool, StorageError> {
+async fn extension_works(url: &ConnectionUrl, client: &Client) -> Result<bool, StorageError> {
     let row = client
         .query_one(
             "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb'), \

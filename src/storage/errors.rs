@@ -7,6 +7,7 @@
 use tokio_postgres::error::{DbError, SqlState};
 
 use super::sqlstate::{self, Meaning};
+use super::tls;
 
 /// An error of the storage layer.
 #[derive(Debug)]
@@ -99,8 +100,15 @@ impl std::fmt::Display for StorageError {
         }
         let Some(source) = &self.source else { return Ok(()) };
         match source.downcast_ref::<tokio_postgres::Error>().and_then(|error| error.as_db_error()) {
-            Some(db) => write!(f, "{separator}{} (SQLSTATE {})", db.message(), db.code().code()),
+            Some(db) => {
+                write!(f, "{separator}{} (SQLSTATE {})", db.message(), db.code().code())?;
+                let unwanted = *db.code() == SqlState::INVALID_AUTHORIZATION_SPECIFICATION;
+                if unwanted { write!(f, "; {}", tls::NO_HBA_LINE) } else { Ok(()) }
+            }
             None => {
+                if let Some(explained) = tls::explain(source.as_ref()) {
+                    return write!(f, "{separator}{explained}");
+                }
                 write!(f, "{separator}{source}")?;
                 let mut cause = source.source();
                 while let Some(inner) = cause {

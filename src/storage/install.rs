@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config as PgConfig};
 
 use super::connect::{Role, Warnings, connect_to, session_sql};
 use super::detect::{Detected, MADE_WITH_IT, detect};
 use super::{Layout, Location, StorageError, migrations, needs, standing_layout};
-use crate::config::{Config, EngineChoice};
+use crate::config::{Config, ConnectionUrl, EngineChoice};
 use crate::model::Kind;
 
 /// The outcome of installing: what the database is, and why.
@@ -190,7 +190,7 @@ async fn record(client: &Client, layout: Layout) -> Result<(), StorageError> {
 
 /// Proves, before anything is accepted, that COPY goes straight into the columnstore: an empty COPY in a transaction
 /// that is rolled back must not make TimescaleDB warn that it disabled direct compress.
-pub async fn prove_direct_compress(writer: &PgConfig, layout: Layout) -> Result<(), StorageError> {
+pub async fn prove_direct_compress(writer: &ConnectionUrl, layout: Layout) -> Result<(), StorageError> {
     if layout.direct_compress() {
         for kind in Kind::ALL {
             prove_of(writer, layout, kind.table()).await?;
@@ -199,7 +199,7 @@ pub async fn prove_direct_compress(writer: &PgConfig, layout: Layout) -> Result<
     Ok(())
 }
 
-async fn prove_of(writer: &PgConfig, layout: Layout, table: &str) -> Result<(), StorageError> {
+async fn prove_of(writer: &ConnectionUrl, layout: Layout, table: &str) -> Result<(), StorageError> {
     let warnings = Arc::new(Warnings::default());
     let (client, task) = connect_to(writer, Arc::clone(&warnings)).await?;
     let run = async {

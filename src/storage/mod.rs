@@ -22,11 +22,12 @@ pub mod readers;
 mod sqlstate;
 mod store;
 mod supervisor;
+mod tls;
 pub mod toast;
 
 pub use catalogue::StoredChunk;
 pub use chunks::{Chunking, Chunks};
-pub use connect::{Role, Warnings, connect_to, session_sql};
+pub use connect::{Canceller, Role, Warnings, connect_to, session_sql};
 pub use database::{Database, Location};
 pub use detect::{Detected, detect};
 pub use errors::{Fate, StorageError};

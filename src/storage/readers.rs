@@ -5,11 +5,12 @@
 //! group (`sql/queries/people_grants.sql`).
 
 use serde::Serialize;
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config as PgConfig};
 
 use super::StorageError;
-use super::connect::place;
+use super::connect::psql_line;
+use crate::config::ConnectionUrl;
 
 /// Sessions that a login may have at once: the one bound that its holder cannot change.
 const CONNECTIONS_MAX: u32 = 5;
@@ -47,7 +48,7 @@ pub struct Beyond {
 
 /// Makes a login, on the connection of somebody who may make roles, and takes from PUBLIC what a login for reading has no
 /// use for, as far as that user may.
-pub async fn create(admin: &Client, database: &PgConfig, name: &str) -> Result<NewReader, StorageError> {
+pub async fn create(admin: &Client, database: &ConnectionUrl, name: &str) -> Result<NewReader, StorageError> {
     check(name)?;
     let mut random = [0; PASSWORD_BYTES];
     getrandom::fill(&mut random).map_err(|error| StorageError::fatal(format!("no random bytes: {error}")))?;
@@ -70,8 +71,10 @@ pub async fn create(admin: &Client, database: &PgConfig, name: &str) -> Result<N
     admin.batch_execute(include_str!("../../sql/queries/people_grants.sql")).await?;
     admin.batch_execute(include_str!("../../sql/queries/public_rights.sql")).await?;
     let mut as_reader = database.clone();
-    as_reader.user(name);
-    let psql = format!("psql \"{}\"", place(&as_reader));
+    as_reader.server.user(name);
+    // The certificate is another role's.
+    as_reader.tls.identity = None;
+    let psql = psql_line(&as_reader);
     Ok(NewReader { name: name.to_owned(), password, psql, beyond: beyond(admin, &[name]).await? })
 }
 

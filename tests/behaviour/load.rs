@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::authority::Authority;
 use crate::books::Books;
 use crate::env::{Engine, Env, Test, TestResult};
 use crate::process::{Finished, Tidegate};
@@ -14,6 +15,13 @@ pub const TESTS: &[Test] = &[
     Test { name: "a_file_twice", engines: &Engine::ALL, run: a_file_twice, missing: || None },
     Test { name: "generated_load", engines: &Engine::ALL, run: generated_load, missing: || None },
     Test { name: "refusals_are_reported", engines: &Engine::ALL, run: refusals_are_reported, missing: || None },
+    Test {
+        name: "codes_are_of_all_rejected_items",
+        engines: &Engine::ALL,
+        run: codes_are_of_all_rejected_items,
+        missing: || None,
+    },
+    Test { name: "over_https", engines: &[Engine::Postgres], run: over_https, missing: || None },
     Test { name: "generated_metrics", engines: &Engine::ALL, run: generated_metrics, missing: || None },
     Test { name: "real_metrics_twice", engines: &Engine::ALL, run: real_metrics_twice, missing: real_metrics_missing },
     Test { name: "real_events_twice", engines: &Engine::ALL, run: real_events_twice, missing: real_events_missing },
@@ -57,6 +65,7 @@ fn a_file_with_a_bad_line(env: &Env) -> TestResult {
     let finished = load(env, &tidegate, &arguments);
     let report: Value = serde_json::from_str(&finished.stdout)?;
     assert_eq!(figures(&report), [51, 50, 1, 0]);
+    assert_eq!(finished.code, Some(1), "an item was refused");
     assert_eq!(serde_json::from_slice::<Value>(&std::fs::read(report_file)?)?, report);
     let letters: Vec<Vec<u8>> = env.sql().column("SELECT raw FROM dead_letter_events");
     assert_eq!(letters, [b"this is no JSON"]);
@@ -108,6 +117,69 @@ fn refusals_are_reported(env: &Env) -> TestResult {
     let missing = env.cli(&["load", "--url", &url, "--key", "k", "--file", "no-such-file"]);
     assert!(missing.code == Some(1) && missing.stderr.contains("no-such-file"), "{missing:?}");
     assert_eq!(env.cli(&["load", "--rate", "fast"]).code, Some(2));
+    Ok(())
+}
+
+/// Far more than the answers list, of codes that appear at their end only.
+fn codes_are_of_all_rejected_items(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let twice = |n| event_with(n, r#""payload":{}"#);
+    let batch = |n: usize| {
+        let garbage = (0..125).map(|_| "this is no JSON".to_owned());
+        garbage.chain((0..65).map(move |i| twice(n * 65 + i)))
+    };
+    let mut lines: Vec<String> = (0..2).flat_map(batch).collect();
+    let file = env.path().join("events.ndjson");
+    std::fs::write(&file, lines.join("\n"))?;
+    let arguments = ["--file", file.to_str().unwrap(), "--batch", "190"];
+    let finished = load(env, &tidegate, &arguments);
+    let report: Value = serde_json::from_str(&finished.stdout)?;
+    assert_eq!((finished.code, figures(&report)), (Some(1), [380, 0, 380, 0]));
+    assert_eq!(report["rejected_codes"], json!({"invalid_json": 250, "duplicate_key": 130}), "{report}");
+    let (url, key) = (tidegate.client.url(), tidegate.client.key());
+    let told = env.cli(&[&["load", "--url", &url, "--key", key], &arguments[..]].concat());
+    assert_eq!(told.code, Some(1), "{told:?}");
+    assert!(told.stdout.contains("380: duplicate_key x 130, invalid_json x 250"), "{told:?}");
+    // What the server says itself, also when it says it again, and of a request of which something was stored.
+    lines.push(event(1));
+    for duplicate in [false, true] {
+        let headers = [("idempotency-key", "codes"), ("content-type", "application/x-ndjson")];
+        let answer = tidegate.client.send("POST", "/v1/events", &headers, lines.join("\n").as_bytes())?;
+        let said = answer.expect(200);
+        assert_eq!((&said["accepted"], &said["duplicate"]), (&json!(1), &json!(duplicate)), "{said}");
+        assert_eq!(said["errors"].as_array().map(Vec::len), Some(100));
+        assert_eq!(said["codes"], json!({"invalid_json": 250, "duplicate_key": 130}), "{said}");
+    }
+    let whole = tidegate.client.post("/v1/events", &[], event(2)).expect(200);
+    assert!(whole.get("codes").is_none(), "nothing was refused: {whole}");
+    Ok(())
+}
+
+fn over_https(env: &Env) -> TestResult {
+    let (authority, stranger) = (Authority::new("the authority"), Authority::new("a stranger"));
+    let [cert, key] = authority.sign("the server", &["localhost"]).save(env.path(), "server");
+    let tidegate = env.serve_with(&[&format!("tls.cert={}", cert.display()), &format!("tls.key={}", key.display())]);
+    let port = tidegate.client.address.rsplit_once(':').unwrap().1.to_owned();
+    let named = format!("https://localhost:{port}");
+    let load = |url: &str, more: &[&str]| {
+        let arguments = ["load", "--url", url, "--key", tidegate.client.key(), "--duration", "1s", "--rate", "500"];
+        env.cli(&[&arguments[..], more].concat())
+    };
+    let [root, foreign] = [(&authority, "ca.crt"), (&stranger, "foreign.crt")]
+        .map(|(authority, name)| authority.save(&env.path().join(name)).display().to_string());
+    let good = load(&named, &["--cacert", &root, "--json"]).json();
+    assert!(good["committed"].as_u64() > Some(0) && good["conservation"]["ok"] == true, "{good}");
+    let insecure = load(&format!("https://127.0.0.1:{port}"), &["--insecure"]);
+    assert!(insecure.code == Some(0) && insecure.stderr.contains("warning: --insecure"), "{insecure:?}");
+    for (url, more, word) in [
+        (named.as_str(), &["--cacert", &foreign][..], "not signed by an authority that is trusted"),
+        (&named, &[], "--cacert"),
+        (&format!("https://127.0.0.1:{port}"), &["--cacert", &root], "not for this host name"),
+        (&named, &["--cacert", "/nowhere/ca.pem"], "/nowhere/ca.pem cannot be read"),
+    ] {
+        let finished = load(url, more);
+        assert!(finished.code == Some(1) && finished.stderr.contains(word), "{word}: {finished:?}");
+    }
     Ok(())
 }
 

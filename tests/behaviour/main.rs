@@ -17,6 +17,7 @@ mod correlations_kept;
 mod correlations_late;
 mod correlations_rules;
 mod counts;
+mod database_tls;
 mod dead_letters;
 mod engines;
 mod everything_at_once;
@@ -52,6 +53,7 @@ mod rollups_closing;
 mod rollups_kept;
 mod rollups_real;
 mod schema;
+mod secrets;
 mod spellings;
 mod start;
 mod surroundings;
@@ -70,8 +72,8 @@ use std::sync::Arc;
 
 use env::{Env, Test};
 use harness::{
-    books, client, derived, env, frames, installations, logins, postgres, process, proxy, refresh, samples, times,
-    traffic,
+    authority, books, client, derived, env, frames, installations, logins, postgres, process, proxy, refresh, samples,
+    secure, times, traffic,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
@@ -150,6 +152,9 @@ const GROUPS: &[Group] = &[
     group("floods", floods::TESTS),
     group("h2", h2::TESTS),
     group("tls", tls::TESTS),
+    group("database_tls", database_tls::EVERYTHING),
+    group("database_tls", database_tls::TESTS),
+    group("secrets", secrets::TESTS),
     group("paging", paging::TESTS),
     group("recovery", recovery::TESTS),
     by_version("start", start::TESTS),

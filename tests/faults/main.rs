@@ -14,6 +14,7 @@ mod shim;
 mod told;
 
 mod abuse;
+mod certificates;
 mod crowds;
 mod database;
 mod files;
@@ -36,7 +37,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use env::{Engine, Env};
-use harness::{books, client, derived, env, frames, installations, logins, postgres, process, proxy, samples, traffic};
+use harness::{
+    authority, books, client, derived, env, frames, installations, logins, postgres, process, proxy, samples, secure,
+    traffic,
+};
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
 use scenario::Scenario;
@@ -57,6 +61,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         files::SCENARIOS,
         guests::SCENARIOS,
         inventions::SCENARIOS,
+        certificates::SCENARIOS,
     ];
     groups.into_iter().flatten()
 }

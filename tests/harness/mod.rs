@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "no binary uses all of it")]
 
+pub mod authority;
 pub mod books;
 pub mod client;
 pub mod derived;
@@ -15,5 +16,6 @@ pub mod process;
 pub mod proxy;
 pub mod refresh;
 pub mod samples;
+pub mod secure;
 pub mod times;
 pub mod traffic;

@@ -1,8 +1,9 @@
 //! Reads that take long, as pg_stat_statements has counted them.
 
-use tokio_postgres::{Client, Config as PgConfig};
+use tokio_postgres::Client;
 
 use super::finding::{Finding, FindingState, bad, ok, unknown};
+use crate::config::ConnectionUrl;
 use crate::storage::{Location, StorageError};
 
 /// Mean time from which a read is slow, in milliseconds: twice what seed ADR-002 allows an aggregate.
@@ -62,6 +63,6 @@ pub async fn finding(client: &Client, location: &Location) -> Result<Finding, St
     })
 }
 
-fn user(config: &PgConfig) -> String {
-    config.get_user().unwrap_or("tidegate_reader").to_owned()
+fn user(url: &ConnectionUrl) -> String {
+    url.server.get_user().unwrap_or("tidegate_reader").to_owned()
 }

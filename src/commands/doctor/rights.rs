@@ -10,7 +10,8 @@ use crate::storage::{Location, StorageError};
 /// Looks at the service's reader, and at every login that people got.
 pub async fn finding(client: &Client, location: &Location) -> Result<Finding, StorageError> {
     let people: Vec<String> = list(client).await?.into_iter().map(|reader| reader.name).collect();
-    let configured = location.reader().get_user().filter(|user| location.owner().get_user() != Some(user));
+    let configured =
+        location.reader().server.get_user().filter(|user| location.owner().server.get_user() != Some(user));
     let mut roles: Vec<&str> = vec![READER, GUEST];
     roles.extend(configured);
     roles.extend(people.iter().map(String::as_str));

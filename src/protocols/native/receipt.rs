@@ -1,5 +1,7 @@
 //! The answer to a request that was written: a receipt, which is a problem document as well where nothing was accepted.
 
+use std::collections::BTreeMap;
+
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -22,6 +24,9 @@ struct ReceiptBody<'a> {
     #[serde(skip_serializing_if = "is_zero")]
     duplicates: u32,
     errors: Vec<ItemError<'a>>,
+    /// How many of all rejected items have which code; `errors` has the first ones only.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    codes: BTreeMap<&'a str, u32>,
     #[serde(flatten)]
     problem: Option<Details<'a>>,
 }
@@ -44,6 +49,13 @@ pub fn answer(report: Report<'_>) -> Answer {
             (StatusCode::BAD_REQUEST, Err((ProblemCode::BodyNotJson, detail)))
         }
     };
+    let (mut errors, mut codes) = (Vec::new(), BTreeMap::new());
+    for error in report.errors {
+        *codes.entry(error.code).or_default() += 1;
+        if errors.len() < ERRORS_LISTED_MAX {
+            errors.push(error);
+        }
+    }
     let problem = said.err().map(|(code, detail)| Problem::new(http_status, code, detail));
     let receipt = ReceiptBody {
         receipt: report.receipt,
@@ -52,7 +64,8 @@ pub fn answer(report: Report<'_>) -> Answer {
         rejected: report.rejected,
         duplicate: report.replayed,
         duplicates: report.duplicates,
-        errors: report.errors.take(ERRORS_LISTED_MAX).collect(),
+        errors,
+        codes,
         problem: problem.as_ref().map(Problem::details),
     };
     let body = serde_json::to_vec(&receipt).expect("a receipt is made of plain values");

@@ -1,10 +1,11 @@
 //! The three URLs: each must lead to a session, in the same database, that may write where it has to.
 
-use tokio_postgres::{Client, Config as PgConfig};
+use tokio_postgres::Client;
 
 use super::need::{Need, Severity};
 use super::rights;
 use super::session::{self, Pooling};
+use crate::config::ConnectionUrl;
 use crate::storage::connect::place;
 use crate::storage::{Location, StorageError};
 
@@ -76,7 +77,7 @@ pub async fn others(location: &Location, owner: &Client, owners: Pooling) -> Res
     Ok(needs)
 }
 
-async fn other(path: Path, url: &PgConfig, owner: Option<&Client>) -> Result<Vec<Need>, StorageError> {
+async fn other(path: Path, url: &ConnectionUrl, owner: Option<&Client>) -> Result<Vec<Need>, StorageError> {
     let (client, pooling) = match session::open(url).await {
         Ok(opened) => opened,
         // Away, or starting: that is for the caller to wait for.
@@ -97,11 +98,11 @@ async fn other(path: Path, url: &PgConfig, owner: Option<&Client>) -> Result<Vec
 /// A login that does not work: on a database that is not installed yet, the role may be made by the installation.
 async fn unreachable(
     path: Path,
-    url: &PgConfig,
+    url: &ConnectionUrl,
     error: &StorageError,
     owner: Option<&Client>,
 ) -> Result<Need, StorageError> {
-    let (name, found) = (format!("{} session", path.key()), format!("{} ({})", error, place(url)));
+    let (name, found) = (format!("{} session", path.key()), format!("{} ({})", error, place(&url.server)));
     let role = path.role();
     let mend =
         format!("as a superuser: CREATE ROLE {role} LOGIN; ALTER ROLE {role} PASSWORD '...'; and see pg_hba.conf");

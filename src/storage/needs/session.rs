@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config as PgConfig, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage};
 use uuid::Uuid;
 
+use crate::config::ConnectionUrl;
 use crate::storage::StorageError;
 use crate::storage::connect::connect_to;
 
@@ -47,10 +48,10 @@ impl Pooling {
 }
 
 /// A connection to look through, and what it is.
-pub async fn open(url: &PgConfig) -> Result<(Client, Pooling), StorageError> {
+pub async fn open(url: &ConnectionUrl) -> Result<(Client, Pooling), StorageError> {
     let mark = Uuid::now_v7().to_string();
     let mut marked = url.clone();
-    marked.options(format!("{} -c {MARK}={mark}", url.get_options().unwrap_or_default()).trim());
+    marked.server.options(format!("{} -c {MARK}={mark}", url.server.get_options().unwrap_or_default()).trim());
     // What refuses the mark says so in as many ways as there are poolers; the plain connection has the error to report.
     if let Ok((client, _task)) = connect_to(&marked, Arc::default()).await
         && ask(&client, &format!("SELECT current_setting('{MARK}', true)")).await?.as_deref() == Some(&mark)
