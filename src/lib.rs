@@ -43,6 +43,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod correlate;
+mod durable;
 mod files;
 pub mod http;
 pub mod inferred;

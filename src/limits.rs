@@ -271,8 +271,15 @@ pub const RELATED_MAX: i64 = 10_000;
 
 /// How long a verified key is believed without asking the database; revocation takes effect within 5 s.
 pub const KEY_CACHE_TTL: Duration = Duration::from_secs(3);
-/// How long a key stays usable while the database cannot be asked.
-pub const KEY_STALE_MAX: Duration = Duration::from_secs(3600);
+/// How long a key that was good stays usable while the database cannot be asked, over a start as well.
+pub const KEY_STALE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Keys kept on disk for a start without the database, at most; those used longest ago are not.
+pub const KEYS_REMEMBERED_MAX: usize = 20_000;
+/// Between two looks whether the remembered keys are still good.
+pub const KEYS_REMEMBERED_LOOK: Duration = Duration::from_secs(60);
+/// For the database to say what a key is. What a request waits for that is a part of the time after which it goes to the
+/// spool.
+pub const KEY_LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Keys (known and unknown) remembered at most.
 pub const KEY_CACHE_ENTRIES_MAX: usize = 100_000;
 /// Look-ups of keys that turn out not to exist, per second, from all addresses; a flood of random well-formed keys
@@ -294,6 +301,20 @@ pub const RATE_PER_SECOND_MAX: u64 = 1_000_000_000_000;
 pub const DEAD_LETTER_KEYS_MAX: usize = 100_000;
 /// Tenants that get their own metric labels; the rest are summed under `other`.
 pub const TENANT_LABELS_MAX: usize = 100;
+
+// ---- the database at start ------------------------------------------------------------------------------------
+
+/// Between two tries to reach a database that was not there when the process started: at first, at most while it is
+/// away, and at most while it is there and not what is needed, which people mend.
+pub const WAIT_PAUSE_FIRST: Duration = Duration::from_millis(100);
+/// See [`WAIT_PAUSE_FIRST`].
+pub const AWAY_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// See [`WAIT_PAUSE_FIRST`].
+pub const UNMET_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// How far a standby that is promoted may lag behind: what was written that shortly before may be missing from the right
+/// database.
+pub const DATABASE_LAG_MAX: Duration = Duration::from_secs(600);
 
 // ---- migrations -----------------------------------------------------------------------------------------------
 
@@ -359,6 +380,7 @@ const _: () =
     assert!(LIFT_SUPPORT_MIN < 64 - LIFT_WINDOW_MINUTES && PARENT_NEAR.as_secs() <= PARENT_AFTER_MAX.as_secs());
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX && STREAM_PAGE_ROWS <= PAGE_ROWS_MAX);
 const _: () = assert!(POINTS_DEFAULT <= PAGE_ROWS_MAX && POINTS_AUTO_MAX <= BUCKETS_MAX);
+const _: () = assert!(KEY_LOOKUP_TIMEOUT.as_secs() < SPOOL_AFTER.as_secs(), "the writers need the rest");
 const _: () = assert!(KEY_CACHE_TTL.as_secs() < 5, "revocation must take effect within 5 s");
 const _: () = assert!(WRITE_DEADLINE.as_secs() < SHUTDOWN_DEADLINE.as_secs(), "shutdown waits for writes");
 const _: () = assert!(KEY_LOOKUPS_PER_SOURCE_PER_SECOND_MAX < KEY_LOOKUPS_PER_SECOND_MAX);

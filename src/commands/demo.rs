@@ -54,9 +54,8 @@ pub async fn run(config: &Config, Args { duration }: Args) -> Exit {
         Err(error) => return failed(&error),
     };
     let app = match start(&config, &mut signals).await {
-        Ok(Some(app)) => app,
-        Ok(None) => return failed(&"stopped while starting"),
-        Err(error) => return failed(&error),
+        Ok(app) => app,
+        Err(exit) => return exit,
     };
     let stop = async move {
         signals.next().await;
@@ -72,7 +71,7 @@ pub async fn run(config: &Config, Args { duration }: Args) -> Exit {
 
 async fn show(app: &App, duration: Duration, stop: impl Future<Output = ()>) -> Result<bool, StorageError> {
     println!("engine: {}", app.welcome.engine);
-    let key = app.first_key().await?.map(|(_, key)| key);
+    let key = app.welcome.first_key.as_ref().map(|key| key.text.clone());
     let events = LoadOptions {
         url: app.welcome.url.clone(),
         trust: Trust::System,

@@ -4,6 +4,7 @@ mod disk;
 mod encryption;
 mod finding;
 mod jobs;
+mod known;
 mod reads;
 mod rights;
 mod spool;
@@ -73,6 +74,7 @@ async fn database(config: &Config) -> Result<Vec<Finding>, StorageError> {
         let mut findings: Vec<Finding> = needs.into_iter().map(Finding::from).collect();
         if usable {
             let client = owner_client(location).await?;
+            findings.push(known::finding(config, &client).await?);
             findings.extend(schema(&client, location, config).await?);
             findings.extend(upkeep(&client, location, config).await?);
             findings.push(encryption::finding(location).await?);

@@ -1,5 +1,6 @@
 //! The commands, one file each: its arguments, what it prints, how it exits. The work is done by the modules that they call.
 
+mod accept_database;
 mod completions;
 mod database;
 mod demo;
@@ -58,4 +59,5 @@ commands! {
     Lifecycle => lifecycle,
     Spool => spool,
     Rebuild => rebuild,
+    AcceptDatabase => accept_database,
 }

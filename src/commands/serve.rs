@@ -2,7 +2,7 @@
 
 use super::instance::start;
 use super::output::{Exit, failed, print};
-use crate::app::Welcome;
+use crate::app::{FirstKey, Welcome};
 use crate::config::Config;
 use crate::http::Tls;
 use crate::shutdown::Signals;
@@ -22,34 +22,26 @@ pub async fn run(config: &Config, _args: Args) -> Exit {
         Err(error) => return failed(&error),
     };
     let app = match start(config, &mut signals).await {
-        Ok(Some(app)) => app,
-        Ok(None) => return failed(&"stopped while starting"),
-        Err(error) => return failed(&error),
+        Ok(app) => app,
+        Err(exit) => return exit,
     };
-    // Only now: a key that nobody was shown would be lost.
-    match app.first_key().await {
-        Ok(first_key) => welcome(&app.welcome, first_key.as_ref()),
-        Err(error) => {
-            app.stop().await;
-            return failed(&error);
-        }
-    }
+    welcome(&app.welcome);
     if app.run(signals).await { Exit::Ok } else { Exit::Failed }
 }
 
 /// Said on standard output, once, when requests are served; programs wait for its first line, and may stop reading then.
-fn welcome(welcome: &Welcome, first_key: Option<&(String, String)>) {
+fn welcome(welcome: &Welcome) {
     let url = &welcome.url;
     let mut lines = vec![
         format!("Tidegate is ready at {url}"),
         format!("  console   {url}/"),
         format!("  engine    {}", welcome.engine),
     ];
-    let key = match first_key {
-        Some((tenant, key)) => {
-            lines.push(format!("  tenant    {tenant}"));
-            lines.push(format!("  API key   {key}   (shown this once; more: tidegate keys create --org {tenant})"));
-            key.as_str()
+    let key = match &welcome.first_key {
+        Some(FirstKey { tenant_id, text }) => {
+            lines.push(format!("  tenant    {tenant_id}"));
+            lines.push(format!("  API key   {text}   (shown this once; more: tidegate keys create --org {tenant_id})"));
+            text.as_str()
         }
         None => {
             lines.push(

@@ -1,6 +1,6 @@
 //! What the process gives to HTTP.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
@@ -9,6 +9,7 @@ use super::tls::Tls;
 use crate::config::{CorsOrigins, HttpConfig};
 use crate::ingest::Ingest;
 use crate::lifecycle::LifecycleView;
+use crate::protocols::{Problem, ProblemCode};
 use crate::query::Reads;
 use crate::tenancy::{Limiter, Verifier};
 
@@ -20,13 +21,19 @@ pub enum Readiness {
     Stopping,
 }
 
+/// What handlers need of the database.
+pub struct Attached {
+    pub reads: Reads,
+    pub lifecycle: LifecycleView,
+}
+
 /// Everything that handlers need.
 pub struct Api {
     pub ingest: Arc<Ingest>,
-    pub reads: Reads,
-    pub lifecycle: LifecycleView,
+    /// Empty until the database is there for the first time.
+    pub attached: OnceLock<Attached>,
     /// Who a request speaks for.
-    pub verifier: Verifier,
+    pub verifier: Arc<Verifier>,
     pub limiter: Arc<Limiter>,
     /// Largest body, in bytes.
     pub body_bytes_max: usize,
@@ -45,4 +52,14 @@ pub struct Api {
     /// Renders the process's metrics, for one at a time.
     pub metrics: Mutex<PrometheusHandle>,
     pub readiness: watch::Receiver<Readiness>,
+}
+
+impl Api {
+    /// What needs the database, or the answer to who asks for it before it is there.
+    pub fn attached(&self) -> Result<&Attached, Problem> {
+        self.attached.get().ok_or_else(|| {
+            let detail = "the database has not been there since this process was started; /readyz says why";
+            Problem::unavailable(ProblemCode::DatabaseUnavailable, detail, self.ingest.retry_after_s())
+        })
+    }
 }

@@ -1,5 +1,7 @@
 //! Items of any protocol: a head and a body in, one submission to ingestion, its outcome out.
 
+use std::time::Duration;
+
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use jiff::Timestamp;
@@ -12,9 +14,11 @@ use crate::protocols::{Answer, Ending, Head, ItemError, Problem, ProblemCode, Pr
 use crate::tenancy::{Limit, Limited, Principal};
 use crate::wire::item::BodyError;
 
+/// Takes the items of a request that has waited `waited` for its key to be looked up.
 pub async fn post(
     api: &Api,
     principal: &Principal,
+    waited: Duration,
     protocol: &dyn Protocol,
     head: &Head<'_>,
     incoming: &mut Incoming,
@@ -43,6 +47,7 @@ pub async fn post(
         idempotency_key: reading.idempotency_key,
         dedupe_body: reading.dedupe_body,
         ack_spooled: reading.ack_spooled,
+        waited,
         reservation,
         admit: quota::admit(&charge),
     };

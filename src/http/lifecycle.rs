@@ -8,7 +8,7 @@ use crate::protocols::{Params, Problem, ProblemCode};
 
 pub async fn status(api: &Api, params: Params) -> Result<Response<Body>, Problem> {
     params.finish()?;
-    let status = api.lifecycle.status().await.map_err(|error| {
+    let status = api.attached()?.lifecycle.status().await.map_err(|error| {
         tracing::warn!(%error, "how the lifecycle stands could not be asked");
         Problem::unavailable(
             ProblemCode::DatabaseUnavailable,

@@ -34,6 +34,6 @@ mod socket;
 mod tls;
 mod wire;
 
-pub use api::{Api, Readiness};
+pub use api::{Api, Attached, Readiness};
 pub use server::{Served, serve};
 pub use tls::Tls;

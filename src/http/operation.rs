@@ -30,15 +30,25 @@ pub async fn readyz(api: &Api) -> Response<Body> {
     if *api.readiness.borrow() == Readiness::Stopping {
         return not_ready("shutting down".into());
     }
-    let reason = match api.ingest.health() {
-        Health::Away { since, reason } => {
-            format!("the database has not taken batches for {} s: {reason}", since.elapsed().as_secs())
+    let reason = match (api.ingest.health(), api.attached.get()) {
+        (Health::Away { since, reason, .. }, None) => {
+            let waited_s = since.elapsed().as_secs();
+            return not_ready(format!("the database has been waited for since the start, {waited_s} s ago: {reason}"));
         }
-        Health::Available => match api.reads.ping().await {
+        (Health::Available, None) => return not_ready("starting".into()),
+        (Health::Away { since, reason, another }, Some(_)) => {
+            let reason = format!("the database has not taken batches for {} s: {reason}", since.elapsed().as_secs());
+            if another {
+                return not_ready(reason);
+            }
+            reason
+        }
+        (Health::Available, Some(attached)) => match attached.reads.ping().await {
             Ok(()) => match api.ingest.undrained() {
                 None => return json_answer(StatusCode::OK, &json!({ "status": "ready" })),
                 Some(reason) => format!("spooled requests cannot be written: {reason}"),
             },
+            Err(error) if error.is_another_database() => return not_ready(error.to_string()),
             Err(error) => format!("the database cannot be asked: {error}"),
         },
     };

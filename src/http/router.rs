@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use hyper::body::Incoming;
 use hyper::header::EXPECT;
@@ -129,8 +130,9 @@ async fn take(
     let head = Head { route: door.route, path, query: parts.uri.query(), headers: &parts.headers };
     let taken = async {
         let key = door.protocol.credential(&head)?;
+        let asked_at = Instant::now();
         let principal = authorize(api, parts, &key, &[Scope::Ingest]).await?;
-        items::post(api, &principal, door.protocol, &head, incoming).await
+        items::post(api, &principal, asked_at.elapsed(), door.protocol, &head, incoming).await
     };
     match taken.await {
         Ok(answer) => Ok(answer.map(full)),

@@ -19,15 +19,16 @@ pub fn silent() -> StorageError {
     StorageError::retryable("the database did not answer in time")
 }
 
-/// Does something on a connection within `time`. One on which it failed is not used again: it may lead nowhere, or to
+/// Does something on a connection within `time`, the wait for the connection included. One on which it failed is not used again: it may lead nowhere, or to
 /// a standby.
 pub async fn ask<T>(
     database: &Database,
     time: Duration,
     work: impl AsyncFnOnce(&Object) -> Result<T, StorageError>,
 ) -> Result<T, StorageError> {
-    let client = connection(database, Instant::now() + time).await?;
-    let answer = tokio::time::timeout(time, work(&client)).await.unwrap_or_else(|_elapsed| Err(silent()));
+    let deadline = Instant::now() + time;
+    let client = connection(database, deadline).await?;
+    let answer = tokio::time::timeout_at(deadline.into(), work(&client)).await.unwrap_or_else(|_elapsed| Err(silent()));
     if answer.is_err() {
         drop(Object::take(client));
     }

@@ -25,7 +25,7 @@ use super::submission::Submission;
 use super::trials::{Next, Trials};
 use super::writer::Writer;
 use crate::limits::{DRAIN_BYTES, WRITE_DEADLINE};
-use crate::storage::{Fate, StorageError};
+use crate::storage::StorageError;
 use crate::wire::item::{Code, Rejection, Stage};
 
 /// Between two tries of what did not go in, at first; it doubles while nothing does.
@@ -295,7 +295,7 @@ impl Drainer {
             Pending { submission, attempt, entry, trials }
         };
         let mut pending: Vec<Pending> = batch.into_iter().zip(tickets).enumerate().map(pending).collect();
-        if error.is_retryable() || error.fate() == Fate::NotReady || unconfirmed {
+        if error.fate().is_of_database() || unconfirmed {
             tracing::warn!(%error, requests = pending.len(), "spooled requests could not be written; they are tried again");
             // Live traffic says whether the database is away; here it is enough to try again.
             self.writer.shelter.does_not_drain(self.vain, &error);

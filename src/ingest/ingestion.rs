@@ -1,7 +1,7 @@
 //! The ingestion of a process: from a request to its outcome.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::oneshot;
@@ -16,6 +16,7 @@ use super::lane::Lane;
 use super::lanes::{Lanes, micros, traffic};
 use super::outcome::{Outcome, Refusal, Reply};
 use super::pressure::Pressure;
+use super::received::Received;
 use super::request::{Request, Unanswered};
 use super::shelter::{Health, Shelter};
 use super::spool::Spool;
@@ -27,9 +28,14 @@ use crate::storage::{Database, StorageError};
 
 pub struct Ingest {
     lanes: Arc<PerKind<Lanes>>,
+    /// Of each kind a time slice that is certain to lie in one chunk, in microseconds. Empty while there is no writer:
+    /// the database is not there yet.
+    slices_us: OnceLock<PerKind<i64>>,
     intake: Arc<Intake>,
     shelter: Arc<Shelter>,
     quota: Quota,
+    /// How many requests of the spool are of an earlier process.
+    recovered: u64,
     pub conservation: Arc<Conservation>,
     /// The byte budget of requests.
     pub budget: Arc<Budget>,
@@ -38,35 +44,67 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Opens the spool and starts the writers.
-    pub async fn start(database: &Database, config: &Config) -> Result<(Arc<Self>, Workers), StorageError> {
-        births::prove(database).await?;
+    /// Opens the spool; takes requests for it, and none for the database before that is attached.
+    pub async fn open(config: &Config) -> Result<Arc<Self>, StorageError> {
         let conservation: Arc<Conservation> = Arc::default();
         let opened = workers::open_spool(config, &conservation).await?;
-        let spool = opened.as_ref().map(|(spool, _)| Arc::clone(spool));
+        let (spool, recovered) = opened.unzip();
         let budget = Budget::new(config.limits.memory_bytes, config.limits.tenant_memory_bytes);
         let pressure: Arc<Pressure> = Arc::default();
         let shelter = Arc::new(Shelter::new(spool, Arc::clone(&pressure), Arc::clone(&budget)));
         let intake = Arc::new(Intake::new(PerKind::new(|kind| age_us_max(config, kind)), config.limits.body_bytes));
-        let lanes = Arc::new(PerKind::new(|kind| Lanes {
+        let lanes = Arc::new(PerKind::new(|_| Lanes {
             live: Lane::new(workers::seal(config)),
             late: Lane::new(workers::seal(config)),
-            slice_us: micros(database.chunks.of(kind.table()).slice),
         }));
         let quota = Quota::new(config.limits.dead_letter_bytes_per_day);
-        let writer = workers::writer(&lanes, &shelter, database, config);
-        let drain = opened.map(|(spool, recovered)| Drainer {
-            spool,
+        Ok(Arc::new(Self {
+            lanes,
+            slices_us: OnceLock::new(),
+            intake,
+            shelter,
+            quota,
+            recovered: recovered.unwrap_or(0),
+            conservation,
+            budget,
+            pressure,
+        }))
+    }
+
+    /// Proves that rows will be where they are thought to be; before [`Self::attach`].
+    pub async fn prove(database: &Database) -> Result<(), StorageError> {
+        births::prove(database).await
+    }
+
+    /// Starts the writers and the drain; from now on requests go to the database. Called once.
+    pub fn attach(&self, database: &Database, config: &Config) -> Workers {
+        let slices_us = PerKind::new(|kind: Kind| micros(database.chunks.of(kind.table()).slice));
+        let writer = workers::writer(&slices_us, &self.shelter, database, config);
+        let drain = self.spool().map(|spool| Drainer {
+            spool: Arc::clone(spool),
             writer: Arc::clone(&writer),
-            intake: Arc::clone(&intake),
-            conservation: Arc::clone(&conservation),
-            recovered,
+            intake: Arc::clone(&self.intake),
+            conservation: Arc::clone(&self.conservation),
+            recovered: self.recovered,
             together: TOGETHER_MAX,
             vain: 0,
         });
-        let workers = Workers::start(&lanes, &writer, drain, config.database.writers);
-        let ingest = Self { lanes, intake, shelter, quota, conservation, budget, pressure };
-        Ok((Arc::new(ingest), workers))
+        let workers = Workers::start(&self.lanes, &writer, drain, config.database.writers);
+        assert!(self.slices_us.set(slices_us).is_ok(), "the database is attached once");
+        self.shelter.back();
+        workers
+    }
+
+    /// Notes why the database cannot be attached yet.
+    pub fn waits_because(&self, reason: String) {
+        self.shelter.still_away(reason, false);
+    }
+
+    /// Lets go of the spool, which takes nothing more; called once drain and writers have ended.
+    pub async fn close_spool(&self) {
+        if let Some(spool) = self.spool() {
+            spool.close().await;
+        }
     }
 
     /// Takes no more submissions; the writers finish those that wait.
@@ -134,9 +172,9 @@ impl Ingest {
 
     /// Into the spool where that is asked for or all there is, else into a lane.
     async fn dispatch(&self, mut submission: Submission, ack_spooled: bool) {
-        if self.shelter.takes_over() {
+        let Some(slices_us) = self.slices_us.get().filter(|_| !self.shelter.takes_over()) else {
             return self.shelter.park(vec![submission], None).await;
-        }
+        };
         if ack_spooled {
             // Without room in the spool the stronger promise is as good.
             match self.shelter.try_park(submission, None).await {
@@ -144,9 +182,9 @@ impl Ingest {
                 Err((back, _)) => submission = back,
             }
         }
-        let lanes = self.lanes.of(submission.received.kind);
-        let rows = &submission.decoded.rows.rows;
-        let lane = lanes.of(traffic(rows, lanes.slice_us, submission.received.received_at_us));
+        let Received { kind, received_at_us, .. } = submission.received;
+        let traffic = traffic(&submission.decoded.rows.rows, *slices_us.of(kind), received_at_us);
+        let lane = self.lanes.of(kind).of(traffic);
         if let Err(submission) = lane.send(submission) {
             let reason = "too many requests are waiting for the database".into();
             submission.finish(Err(Refusal::Unavailable { retry_after_s: self.retry_after_s(), reason }));
@@ -154,7 +192,8 @@ impl Ingest {
     }
 
     fn submission(&self, request: Request) -> Result<(Submission, oneshot::Receiver<Reply>), Unanswered> {
-        let Request { received, idempotency_key, dedupe_body, ack_spooled: _, mut reservation, admit } = request;
+        let Request { received, idempotency_key, dedupe_body, ack_spooled: _, waited, mut reservation, admit } =
+            request;
         let decoded = self.intake.decode(&received).map_err(Unanswered::Unreadable)?;
         let idempotency = received.idempotency(idempotency_key, dedupe_body);
         let (reply, answer) = oneshot::channel();
@@ -178,13 +217,19 @@ impl Ingest {
             received,
             idempotency,
             decoded,
-            arrived: Instant::now(),
+            arrived: arrived(Instant::now(), waited),
             held,
             reservation: Some(reservation),
             reply: Some(reply),
         };
         Ok((submission, answer))
     }
+}
+
+/// Since when a request has waited for the database, which it has asked for its key already.
+fn arrived(now: Instant, waited: Duration) -> Instant {
+    // None within so short a time after the machine was started.
+    now.checked_sub(waited).unwrap_or(now)
 }
 
 /// How old an item may be.
@@ -194,4 +239,52 @@ fn age_us_max(config: &Config, kind: Kind) -> i64 {
         Kind::Metrics => config.retention.metrics,
     };
     micros(keep) - kind.margin_us()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::config::{Layers, Origin};
+    use crate::wire::event::Defaults;
+    use crate::wire::item::BodyForm;
+
+    #[tokio::test]
+    async fn what_a_request_has_waited_for_its_key_is_a_part_of_its_deadline() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut layers = Layers::new();
+        layers.set("data_dir", dir.path().to_str().unwrap().into(), Origin::Default).unwrap();
+        let ingest = Ingest::open(&Config::from_layers(&layers).unwrap()).await.unwrap();
+        for waited in [0, 1, 5].map(Duration::from_secs) {
+            let tenant_id: Arc<str> = "tenant".into();
+            let request = Request {
+                reservation: ingest.budget.reserve(&tenant_id, 2).unwrap(),
+                received: Received {
+                    tenant_id,
+                    api_key_id: Uuid::nil(),
+                    keep_days: None,
+                    receipt: Uuid::nil(),
+                    received_at_us: 0,
+                    route: "/v1/events".into(),
+                    kind: Kind::Events,
+                    form: BodyForm::Json,
+                    defaults: Defaults::default(),
+                    body: "[{}]".into(),
+                },
+                idempotency_key: None,
+                dedupe_body: false,
+                ack_spooled: false,
+                waited,
+                admit: Box::new(|_| Ok(())),
+            };
+            let before = Instant::now();
+            let (submission, _answer) = ingest.submission(request).unwrap_or_else(|_| panic!("it is taken"));
+            let began = submission.arrived + waited;
+            assert!((before..=Instant::now()).contains(&began), "{waited:?}");
+            submission.finish(Err(Refusal::KeyReused));
+        }
+        ingest.close_spool().await;
+    }
 }

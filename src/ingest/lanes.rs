@@ -17,8 +17,6 @@ pub enum Traffic {
 pub struct Lanes {
     pub live: Lane,
     pub late: Lane,
-    /// A time slice that is certain to lie in one chunk, in microseconds.
-    pub slice_us: i64,
 }
 
 impl Lanes {
@@ -34,7 +32,7 @@ impl Lanes {
     }
 }
 
-/// Which traffic rows received at `now_us` are: those of closed chunks may meet compression, those of many days hold
+/// Which traffic rows received at `now_us` are, where a time slice of `slice_us` is certain to lie in one chunk: those of closed chunks may meet compression, those of many days hold
 /// many locks; both go where they delay nobody else.
 pub fn traffic(rows: &[RowRef], slice_us: i64, now_us: i64) -> Traffic {
     let open_from_us = (now_us - micros(CHUNK_OPEN_GRACE)).div_euclid(slice_us) * slice_us;

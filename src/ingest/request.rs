@@ -1,5 +1,7 @@
 //! What is handed over to ingestion, and why it may come back without an outcome.
 
+use std::time::Duration;
+
 use super::budget::Reservation;
 use super::outcome::Refusal;
 use super::received::Received;
@@ -14,6 +16,9 @@ pub struct Request {
     pub dedupe_body: bool,
     /// `?ack=spooled`: safe on disk is enough.
     pub ack_spooled: bool,
+    /// How long it has waited for the database so far: until its key was looked up. Whoever sent it has one deadline, however
+    /// often it waits.
+    pub waited: Duration,
     /// The body's bytes in the budget.
     pub reservation: Reservation,
     /// Whether the key may send as many items.

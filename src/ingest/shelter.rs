@@ -1,6 +1,6 @@
 //! Where submissions go that the database does not take in time: into the spool, or back to their senders.
 //!
-//! Keeps what is known of the database: while it is away, requests go to the spool without waiting for it, and a probe
+//! Keeps what is known of the database, which is away until it was there once: while it is away, requests go to the spool without waiting for it, and a probe
 //! looks for its return. A request that is safe on disk is answered 202 and written later by the drain.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,7 +37,12 @@ const VAIN_MIN: u32 = 3;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
     Available,
-    Away { since: Instant, reason: String },
+    Away {
+        since: Instant,
+        reason: String,
+        /// It is there, and is another one than before: an operator must say that it is the right one.
+        another: bool,
+    },
 }
 
 /// The spool, if there is one, and what is known of the database.
@@ -56,8 +61,11 @@ pub struct Shelter {
 
 impl Shelter {
     pub fn new(spool: Option<Arc<Spool>>, pressure: Arc<Pressure>, budget: Arc<Budget>) -> Self {
-        metrics::gauge!("tidegate_database_available").set(1.0);
-        let health = watch::Sender::new(Health::Available);
+        metrics::gauge!("tidegate_database_available").set(0.0);
+        let since = Instant::now();
+        pressure.away(since);
+        let reason = "it has not been asked yet".into();
+        let health = watch::Sender::new(Health::Away { since, reason, another: false });
         let (refused_at, written, undrained) = Default::default();
         Self { spool, health, refused_at, written, undrained, pressure, budget }
     }
@@ -142,7 +150,7 @@ impl Shelter {
         match error.fate() {
             Fate::EncoderBug if !unconfirmed => self.quarantine(spool, batch, &error).await,
             _ if crowded && error.is_retryable() => self.park(batch, Some(&attempts)).await,
-            fate if unconfirmed || matches!(fate, Fate::Retry | Fate::NotReady) => {
+            fate if unconfirmed || fate.is_of_database() => {
                 self.away(&error);
                 self.park(batch, Some(&attempts)).await;
             }
@@ -241,7 +249,8 @@ impl Shelter {
         let changed = self.health.send_if_modified(|health| {
             let was = *health == Health::Available;
             if was {
-                *health = Health::Away { since: Instant::now(), reason: error.to_string() };
+                let another = error.is_another_database();
+                *health = Health::Away { since: Instant::now(), reason: error.to_string(), another };
             }
             was
         });
@@ -272,16 +281,35 @@ impl Shelter {
                 pause = (pause * 2).min(PROBE_MAX);
                 match probe(&database).await {
                     Ok(()) => break,
-                    Err(error) => tracing::debug!(%error, "the database is still away"),
+                    Err(error) => {
+                        tracing::debug!(%error, "the database is still away");
+                        self.still_away(error.to_string(), error.is_another_database());
+                    }
                 }
             }
             back_at = Some(Instant::now());
-            metrics::gauge!("tidegate_database_available").set(1.0);
-            self.pressure.back();
-            if let Health::Away { since, .. } = self.health.send_replace(Health::Available) {
-                tracing::info!(away_s = since.elapsed().as_secs_f64(), "the database takes batches again");
-            }
+            self.back();
         }
+    }
+
+    /// Notes that the database takes batches.
+    pub fn back(&self) {
+        metrics::gauge!("tidegate_database_available").set(1.0);
+        self.pressure.back();
+        if let Health::Away { since, .. } = self.health.send_replace(Health::Available) {
+            tracing::info!(away_s = since.elapsed().as_secs_f64(), "the database takes batches");
+        }
+    }
+
+    /// Notes why the database, which is known to be away, still is.
+    pub fn still_away(&self, why: String, is_another: bool) {
+        self.health.send_if_modified(|health| {
+            if let Health::Away { reason, another, .. } = health {
+                (*reason, *another) = (why, is_another);
+            }
+            // Nobody waits for a reason.
+            false
+        });
     }
 }
 

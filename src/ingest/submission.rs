@@ -18,7 +18,8 @@ pub struct Submission {
     pub idempotency: Option<Idempotency>,
     /// Its rows and the items rejected so far.
     pub decoded: Decoded,
-    /// When it was handed over; it is written, spooled or refused within a deadline counted from this.
+    /// When it was handed over, less what it had waited for the database before; it is written, spooled or refused within a
+    /// deadline counted from this.
     pub arrived: Instant,
     pub held: Held,
     /// Its bytes in the budget; None for what was read back from the spool.

@@ -42,7 +42,7 @@ impl Trials {
         }
         match fate {
             Fate::Fatal | Fate::RejectRow { .. } | Fate::DuplicateRow | Fate::EncoderBug => Next::Quarantine,
-            Fate::Retry | Fate::NotReady | Fate::MissingPartition => Next::Postpone,
+            Fate::Retry | Fate::NotReady | Fate::AnotherDatabase | Fate::MissingPartition => Next::Postpone,
         }
     }
 
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn what_says_nothing_about_the_request_is_never_a_verdict() {
-        for fate in [Fate::Retry, Fate::NotReady, Fate::MissingPartition] {
+        for fate in [Fate::Retry, Fate::NotReady, Fate::AnotherDatabase, Fate::MissingPartition] {
             assert_eq!(after(fate, 1000, 0), Next::Again);
             assert_eq!(after(fate, 1000, 7), Next::Postpone, "{fate:?}");
         }

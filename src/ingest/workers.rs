@@ -28,7 +28,6 @@ pub struct Workers {
     requeue: Option<JoinHandle<()>>,
     watch: JoinHandle<()>,
     stop: watch::Sender<bool>,
-    spool: Option<Arc<Spool>>,
 }
 
 impl Workers {
@@ -45,7 +44,6 @@ impl Workers {
         let (stop, stopped) = watch::channel(false);
         Self {
             writers: each.map(keep).collect(),
-            spool: drain.as_ref().map(|drain| Arc::clone(&drain.spool)),
             requeue: drain.as_ref().map(|drain| {
                 let (spool, conservation) = (Arc::clone(&drain.spool), Arc::clone(&drain.conservation));
                 tokio::spawn(requeue::run(spool, conservation, stopped.clone()))
@@ -56,7 +54,7 @@ impl Workers {
         }
     }
 
-    /// Ends the drain and closes the spool; called once the writers have ended.
+    /// Ends the drain; called once the writers have ended.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         if let Some(drain) = self.drain {
@@ -67,19 +65,16 @@ impl Workers {
             let _ = requeue.await;
         }
         self.watch.abort();
-        if let Some(spool) = self.spool {
-            spool.close().await;
-        }
     }
 }
 
 /// What every writer of these lanes works with.
-pub fn writer(lanes: &PerKind<Lanes>, shelter: &Arc<Shelter>, database: &Database, config: &Config) -> Arc<Writer> {
+pub fn writer(slices_us: &PerKind<i64>, shelter: &Arc<Shelter>, database: &Database, config: &Config) -> Arc<Writer> {
     Arc::new(Writer {
         database: database.clone(),
         config: PerKind::new(|kind| PlanConfig {
             rows_max: config.batch.rows,
-            slice_us: lanes.of(kind).slice_us,
+            slice_us: *slices_us.of(kind),
             partitions: database.chunks.of(kind.table()).partitions,
             direct_compress: database.installed.layout.direct_compress(),
         }),
@@ -128,7 +123,12 @@ pub async fn open_spool(
         .map_err(|error| StorageError::fatal(format!("looking through the spool's quarantine: {error}")))?;
     if recovery.undrained.records > 0 {
         let Totals { records, items, bytes } = recovery.undrained;
-        tracing::info!(records, items, bytes, "the spool holds requests of an earlier run; they are written now");
+        tracing::info!(
+            records,
+            items,
+            bytes,
+            "the spool holds requests of an earlier run; they are written once the database is there"
+        );
     }
     Ok(Some((spool, recovery.undrained.records)))
 }

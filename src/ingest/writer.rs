@@ -192,7 +192,7 @@ impl Writer {
                 }
                 // A server that is read-only, or whose schema is not as it was prepared for, may be another one after
                 // the next connect.
-                let same = !matches!(failure.error.fate(), Fate::Retry | Fate::NotReady);
+                let same = !failure.error.fate().is_of_database();
                 (Err(failure), over && same)
             }
             Err(_elapsed) => (Err(silent().into()), false),
@@ -245,7 +245,8 @@ impl Writer {
 
 /// Whether writing the requests one by one may save some.
 fn may_be_split(batch: &[Submission], error: &StorageError, attempts: &Attempts) -> bool {
-    batch.len() > 1 && !error.is_retryable() && attempts.unconfirmed.is_none()
+    let of_all = error.is_retryable() || error.is_another_database();
+    batch.len() > 1 && !of_all && attempts.unconfirmed.is_none()
 }
 
 async fn rolled_back(client: &Object) -> bool {

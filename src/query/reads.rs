@@ -99,8 +99,9 @@ impl Reads {
     }
 
     pub async fn ping(&self) -> Result<(), StorageError> {
-        let client = tokio::time::timeout(PING_TIMEOUT, self.probe.get()).await.map_err(|_| silent())??;
-        match tokio::time::timeout(PING_TIMEOUT, client.simple_query("SELECT 1")).await {
+        let deadline = tokio::time::Instant::now() + PING_TIMEOUT;
+        let client = tokio::time::timeout_at(deadline, self.probe.get()).await.map_err(|_| silent())??;
+        match tokio::time::timeout_at(deadline, client.simple_query("SELECT 1")).await {
             Ok(answer) => Ok(answer.map(|_rows| ())?),
             Err(_elapsed) => {
                 drop(Object::take(client));

@@ -223,13 +223,15 @@ pub fn session_sql(role: Role, extra: &str) -> String {
     )
 }
 
-/// A pool of at most `size` connections for `role`, opened as they are needed.
+/// A pool of at most `size` connections for `role`, opened as they are needed; each is looked at by `guard`, if there is one,
+/// before it is used.
 pub fn pool(
     url: &ConnectionUrl,
     role: Role,
     size: usize,
     extra: &str,
     warnings: Arc<Warnings>,
+    guard: Option<Hook>,
 ) -> Result<Pool, StorageError> {
     let mut url = url.clone();
     url.server.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(Duration::from_secs(30));
@@ -239,7 +241,7 @@ pub fn pool(
         ManagerConfig { recycling_method: RecyclingMethod::Fast },
     );
     let settings: Arc<str> = session_sql(role, extra).into();
-    Pool::builder(manager)
+    let mut builder = Pool::builder(manager)
         .max_size(size)
         .runtime(Runtime::Tokio1)
         .timeouts(Timeouts {
@@ -250,9 +252,11 @@ pub fn pool(
         .post_create(Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
             let settings = Arc::clone(&settings);
             Box::pin(async move { client.batch_execute(&settings).await.map_err(HookError::Backend) })
-        }))
-        .build()
-        .map_err(|error| StorageError::fatal(format!("building the {} pool: {error}", role.as_str())))
+        }));
+    if let Some(guard) = guard {
+        builder = builder.post_create(guard);
+    }
+    builder.build().map_err(|error| StorageError::fatal(format!("building the {} pool: {error}", role.as_str())))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::chunks::Chunks;
 use super::connect::{Canceller, Role, Warnings, place, pool, psql_line};
 use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
 use super::install::{self, Installed};
+use super::known::KnownDatabase;
 use super::supervisor::Supervisor;
 use super::{StorageError, Store, needs};
 use crate::config::{Config, ConnectionUrl};
@@ -161,7 +162,7 @@ impl Location {
 
     /// A small pool of the owner's, for commands that do a job's work.
     pub fn owner_pool(&self) -> Result<Pool, StorageError> {
-        pool(&self.owner, Role::Owner, COMMAND_CONNECTIONS, "", Arc::default())
+        pool(&self.owner, Role::Owner, COMMAND_CONNECTIONS, "", Arc::default(), None)
     }
 
     /// Stops the embedded server, if this process owns it.
@@ -194,14 +195,16 @@ pub struct Database {
 }
 
 impl Database {
-    /// Installs or updates the schema, proves the write path, and opens the pools.
-    pub async fn open(location: &Location, config: &Config) -> Result<Self, StorageError> {
+    /// Installs or updates the schema, proves the write path, and opens the pools; of the known database, and no other.
+    pub async fn open(location: &Location, config: &Config, known: &Arc<KnownDatabase>) -> Result<Self, StorageError> {
+        known.check(&location.owner).await?;
         let installed = install::install(location, config).await?;
         // Once more: what the roles may do is known only on a schema that is there.
         needs::warn(&needs::require(location, config).await?);
         install::prove_direct_compress(&location.writer, installed.layout).await?;
         let chunks = Chunks::read(&location.owner, installed.layout, config).await?;
-        let database = Self::pools(location, config, installed, chunks)?;
+        known.adopt(&location.owner, installed.layout).await?;
+        let database = Self::pools(location, config, installed, chunks, known)?;
         // Each path once, so that a wrong URL or password is found now and not by the first sender or reader.
         for (key, url, pool) in
             [("writer_url", &location.writer, &database.writer), ("reader_url", &location.reader, &database.reader)]
@@ -214,10 +217,18 @@ impl Database {
     }
 
     /// Opens the pools of a database that is already installed.
-    fn pools(location: &Location, config: &Config, installed: Installed, chunks: Chunks) -> Result<Self, StorageError> {
+    fn pools(
+        location: &Location,
+        config: &Config,
+        installed: Installed,
+        chunks: Chunks,
+        known: &Arc<KnownDatabase>,
+    ) -> Result<Self, StorageError> {
         let warnings = Arc::new(Warnings::default());
         let make = |url: &ConnectionUrl, role: Role, size: usize, extra: &str| {
-            pool(url, role, size, extra, Arc::clone(&warnings))
+            // Readers may be led to a copy, which is not written to.
+            let guard = (role != Role::Reader).then(|| known.guard());
+            pool(url, role, size, extra, Arc::clone(&warnings), guard)
         };
         let owner = make(&location.owner, Role::Owner, OWNER_CONNECTIONS, "")?;
         let writer =

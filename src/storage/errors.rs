@@ -4,6 +4,7 @@
 //! comes from the SQLSTATE class ([`super::sqlstate`]), never from the message's text; only the digits of a COPY line are read from the
 //! error's context, whatever its language.
 
+use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::error::{DbError, SqlState};
 
 use super::sqlstate::{self, Meaning};
@@ -34,10 +35,20 @@ pub enum Fate {
     DuplicateRow,
     /// Schema or privileges are not what this version expects: not ready until an operator acts.
     NotReady,
+    /// It is not the database that this process, or the one before it, wrote to: nothing may be written until an operator
+    /// says that it is the right one.
+    AnotherDatabase,
     /// PostgreSQL could not read our COPY stream: a bug of the encoder, never to be retried in a loop.
     EncoderBug,
     /// Refused without naming a row, and it would be again: by somebody's trigger, a limit of the server, or by us.
     Fatal,
+}
+
+impl Fate {
+    /// Whether it is the database that is not as it must be, whatever is written to it.
+    pub fn is_of_database(self) -> bool {
+        matches!(self, Self::Retry | Self::NotReady | Self::AnotherDatabase)
+    }
 }
 
 impl StorageError {
@@ -49,6 +60,11 @@ impl StorageError {
     /// The same, for a state that an operator must mend before work can go on.
     pub fn not_ready(message: impl Into<String>) -> Self {
         Self { context: message.into(), source: None, fate: Fate::NotReady }
+    }
+
+    /// The same, for a database that is another one than before.
+    pub fn another_database(message: impl Into<String>) -> Self {
+        Self { context: message.into(), source: None, fate: Fate::AnotherDatabase }
     }
 
     /// The same, for a state that passes.
@@ -83,6 +99,11 @@ impl StorageError {
             .and_then(|source| source.downcast_ref::<tokio_postgres::Error>())
             .and_then(tokio_postgres::Error::code);
         code.is_some_and(|code| *code == SqlState::LOCK_NOT_AVAILABLE || code.code().starts_with("40"))
+    }
+
+    /// Whether it is another database than the one before.
+    pub fn is_another_database(&self) -> bool {
+        self.fate == Fate::AnotherDatabase
     }
 
     /// Whether the same work may succeed later without an operator.
@@ -134,10 +155,14 @@ impl From<tokio_postgres::Error> for StorageError {
     }
 }
 
-impl From<deadpool_postgres::PoolError> for StorageError {
-    fn from(error: deadpool_postgres::PoolError) -> Self {
+impl From<PoolError> for StorageError {
+    fn from(error: PoolError) -> Self {
         match error {
-            deadpool_postgres::PoolError::Backend(error) => Self::from(error).doing("connecting to the database"),
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+                Self::from(error).doing("connecting to the database")
+            }
+            // Only `KnownDatabase` says something of its own about a new connection.
+            PoolError::PostCreateHook(HookError::Message(why)) => Self::another_database(why),
             other => {
                 Self { context: "connecting to the database".into(), source: Some(Box::new(other)), fate: Fate::Retry }
             }

@@ -58,6 +58,7 @@ pub const MIGRATIONS: &[Migration] = &[
     common!("0014_level_sources"),
     common!("0015_locks"),
     common!("0016_inferred_quota"),
+    common!("0017_identity"),
 ];
 
 impl Migration {

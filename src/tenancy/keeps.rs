@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
 use crate::model::{Kind, Relation};
 
 /// Days that an organization's rows are kept; None: as long as the table's own retention.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrgRetention {
     pub events_retention_days: Option<i32>,
     pub metrics_retention_days: Option<i32>,

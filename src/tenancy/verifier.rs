@@ -1,54 +1,40 @@
 //! Who a request speaks for: verifies keys against the database through a small cache.
 //!
 //! A malformed key costs no query. A known key is believed for [`KEY_CACHE_TTL`], so that a revocation takes effect
-//! within 5 s; while the database cannot be asked, a key that was good stays good. Unknown keys are remembered too, and
+//! within 5 s; while the database cannot be asked, a key that was good stays good for a day, over a start of the process as
+//! well ([`Remembered`]). Unknown keys are remembered too, and
 //! look-ups of keys not known to be good are limited ([`Lookups`]), so that random keys cannot flood the database. A key's
 //! rate limits and its organization's retention travel with it, and are as fresh.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
 use jiff::Timestamp;
-use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::ApiKey;
 use super::lookups::Lookups;
-use super::{ApiKey, OrgRetention, RateLimits, Scope, Scopes};
-use crate::limits::{KEY_CACHE_ENTRIES_MAX, KEY_CACHE_TTL, KEY_STALE_MAX};
+use super::principal::{Principal, Record};
+use super::remembered::Remembered;
+use crate::limits::{KEY_CACHE_ENTRIES_MAX, KEY_CACHE_TTL, KEY_LOOKUP_TIMEOUT, KEY_STALE_MAX, KEYS_REMEMBERED_LOOK};
 use crate::rng::Rng;
 use crate::storage::StorageError;
 
 /// While one request asks the database, others may use the expired entry this long; with the TTL it stays under 5 s.
 const REFRESH_GRACE: Duration = Duration::from_secs(1);
 
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Remembered keys that one statement asks for.
+const LOOKED_AT_TOGETHER: usize = 1000;
 
 /// After a look-up that the database did not answer, for the next one of the same key; meanwhile the old answer serves.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Then another request asks, for the first one may be gone; under the 5 s within which a revocation takes effect.
 const RETRY_MAX: Duration = Duration::from_secs(4);
-
-/// The holder of a verified key.
-#[derive(Debug)]
-pub struct Principal {
-    /// The organization's slug: the tenant of everything that the request does.
-    pub tenant_id: Arc<str>,
-    pub key_id: Uuid,
-    pub scopes: Scopes,
-    pub limits: RateLimits,
-    /// How long the organization's rows are kept.
-    pub keeps: OrgRetention,
-}
-
-impl Principal {
-    /// Whether the key may do what needs `scope`.
-    pub fn may(&self, scope: Scope) -> bool {
-        self.scopes.allow(scope)
-    }
-}
 
 /// Why a key was not accepted.
 #[derive(Debug)]
@@ -61,25 +47,23 @@ pub enum KeyError {
     Unavailable(StorageError),
 }
 
-#[derive(Clone)]
-struct Record {
-    hash: [u8; 32],
-    principal: Arc<Principal>,
-    expires_at: Option<Timestamp>,
-}
-
 struct CachedKey {
     /// None: no such key, or one that is no longer good.
     record: Option<Record>,
-    checked_at: Instant,
+    /// None: an earlier process did, and only kept what was good.
+    checked_at: Option<Instant>,
+    /// Until when it may be believed without the database.
+    usable_until: Instant,
     refreshing_since: Option<Instant>,
     /// When the database last did not answer, if it has not since.
     unanswered_at: Option<Instant>,
 }
 
 pub struct Verifier {
-    pool: Pool,
+    /// None until the database is there for the first time.
+    pool: watch::Sender<Option<Pool>>,
     cache: Mutex<Cache>,
+    remembered: Arc<Remembered>,
 }
 
 struct Cache {
@@ -96,12 +80,58 @@ enum FoundKey {
     TooMany(u32),
 }
 
-const LOOKUP: &str = include_str!("../../sql/queries/key_lookup.sql");
-
 impl Verifier {
-    /// Verifies against the database of `pool`.
-    pub fn new(pool: Pool) -> Self {
-        Self { pool, cache: Mutex::new(Cache::new(Rng::from_os())) }
+    /// Knows the keys that an earlier process has left in `folder`, and no database to ask. Blocks.
+    pub fn open(folder: Option<&Path>) -> Arc<Self> {
+        let remembered = Arc::new(Remembered::open(folder));
+        let mut cache = Cache::new(Rng::from_os());
+        let (now, today) = (Instant::now(), Timestamp::now());
+        for id in remembered.ids() {
+            if let Some((record, left)) = remembered.get(id, today) {
+                cache.seed(id, record, now + left);
+            }
+        }
+        Arc::new(Self { pool: watch::Sender::new(None), cache: Mutex::new(cache), remembered })
+    }
+
+    /// From now on it asks the database of `pool`.
+    pub fn attach(&self, pool: Pool) {
+        self.pool.send_replace(Some(pool));
+    }
+
+    /// Keeps what is to be remembered on disk, and looks whether it is still true, for as long as the process runs.
+    pub async fn keep(self: Arc<Self>) {
+        tokio::join!(self.remembered.keep(), self.look_at_remembered());
+    }
+
+    /// Keeps it for the last time.
+    pub async fn save(&self) {
+        self.remembered.save().await;
+    }
+
+    /// A key that was revoked and is not used must not be good again after a start without the database.
+    async fn look_at_remembered(&self) {
+        let mut pool = self.pool.subscribe();
+        if pool.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
+        loop {
+            for ids in self.remembered.ids().chunks(LOOKED_AT_TOGETHER) {
+                match self.ask(ids).await {
+                    Ok(records) => {
+                        for id in ids {
+                            let record = records.iter().find(|record| record.principal.key_id == *id);
+                            self.remembered.looked_at(*id, record);
+                        }
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "it is not known whether remembered keys are still good");
+                        break;
+                    }
+                }
+            }
+            tokio::time::sleep(KEYS_REMEMBERED_LOOK).await;
+        }
     }
 
     /// Who holds the key with this text, which came from the address `peer`.
@@ -124,11 +154,17 @@ impl Verifier {
             Ok(record) => {
                 // As old as the question: a revocation during a slow look-up must not be hidden any longer.
                 cache.store(key.id, record.clone(), asked_at);
+                self.remembered.verified(key.id, record.as_ref(), Timestamp::now());
                 record
             }
             Err(error) => {
-                tracing::warn!(%error, "a key could not be looked up");
+                // Before the database was there once, this is said of it and not of every key.
+                if self.pool.borrow().is_some() {
+                    tracing::warn!(%error, "a key could not be looked up");
+                }
                 cache.unanswered(key.id, Instant::now());
+                // The cache forgets keys when it is full of others.
+                let old = old.or_else(|| Some(self.remembered.get(key.id, Timestamp::now())?.0));
                 Some(old.ok_or(KeyError::Unavailable(error))?)
             }
         };
@@ -141,39 +177,34 @@ impl Verifier {
     }
 
     async fn look_up(&self, id: Uuid) -> Result<Option<Record>, StorageError> {
-        let client = self.pool.get().await?;
+        Ok(self.ask(&[id]).await?.pop())
+    }
+
+    /// What the database says of these keys; of those that are not good it says nothing.
+    async fn ask(&self, ids: &[Uuid]) -> Result<Vec<Record>, StorageError> {
+        let pool = self.pool.borrow().clone();
+        let pool = pool.ok_or_else(|| StorageError::retryable("the database has not been there since the start"))?;
+        let deadline = tokio::time::Instant::now() + KEY_LOOKUP_TIMEOUT;
+        let silent = |_elapsed| StorageError::retryable("the database did not answer in time");
+        let client = tokio::time::timeout_at(deadline, pool.get()).await.map_err(silent)??;
         let ask = async {
-            let statement = client.prepare_cached(LOOKUP).await?;
-            client.query_opt(&statement, &[&id]).await
+            let statement = client.prepare_cached(Record::LOOK_UP).await?;
+            client.query(&statement, &[&ids]).await
         };
-        let Ok(answer) = tokio::time::timeout(LOOKUP_TIMEOUT, ask).await else {
-            // A server that hangs keeps this connection busy forever.
-            drop(deadpool_postgres::Object::take(client));
-            return Err(StorageError::retryable("the database did not answer in time"));
+        let rows = match tokio::time::timeout_at(deadline, ask).await {
+            Ok(rows) => rows?,
+            Err(elapsed) => {
+                // A server that hangs keeps this connection busy forever.
+                drop(deadpool_postgres::Object::take(client));
+                return Err(silent(elapsed));
+            }
         };
-        let Some(row) = answer? else { return Ok(None) };
-        let names: Vec<String> = row.get(1);
-        let scopes = Scopes::parse(&names.join(",")).map_err(StorageError::fatal)?;
-        let hash: &[u8] = row.get(0);
-        Ok(Some(Record {
-            hash: hash.try_into().map_err(|_| StorageError::fatal("a key's hash is not 32 bytes"))?,
-            principal: Arc::new(Principal {
-                tenant_id: row.get::<_, &str>(3).into(),
-                key_id: id,
-                scopes,
-                limits: RateLimits::of(&row, 4),
-                keeps: OrgRetention::of(&row, 7),
-            }),
-            expires_at: row.get(2),
-        }))
+        rows.iter().map(Record::of).collect()
     }
 }
 
 fn accept(record: Option<Record>, key: &ApiKey) -> Result<Arc<Principal>, KeyError> {
-    let record = record.ok_or(KeyError::Invalid)?;
-    let same = bool::from(record.hash.ct_eq(&key.hash()));
-    let expired = record.expires_at.is_some_and(|at| at <= Timestamp::now());
-    if same && !expired { Ok(record.principal) } else { Err(KeyError::Invalid) }
+    record.and_then(|record| record.accept(key)).ok_or(KeyError::Invalid)
 }
 
 impl Cache {
@@ -183,18 +214,19 @@ impl Cache {
 
     fn find(&mut self, id: Uuid, peer: IpAddr, now: Instant) -> FoundKey {
         if let Some(entry) = self.entries.get_mut(&id) {
-            let age = now.duration_since(entry.checked_at);
+            let age = entry.checked_at.map_or(Duration::MAX, |at| now.duration_since(at));
             let asked = entry.refreshing_since.is_some_and(|since| now.duration_since(since) < REFRESH_GRACE);
             if age < KEY_CACHE_TTL || (asked && age < KEY_CACHE_TTL + REFRESH_GRACE) {
                 return FoundKey::Fresh(entry.record.clone());
             }
-            if entry.record.is_some() && age < KEY_STALE_MAX && entry.is_paused(now) {
+            let usable = now < entry.usable_until;
+            if entry.record.is_some() && usable && entry.is_paused(now) {
                 return FoundKey::Fresh(entry.record.clone());
             }
             // One that did not exist counts again each time it is asked for, or trying the same ones would be free.
             if entry.record.is_some() {
                 entry.refreshing_since = Some(now);
-                return FoundKey::Refresh(entry.record.clone().filter(|_| age < KEY_STALE_MAX));
+                return FoundKey::Refresh(entry.record.clone().filter(|_| usable));
             }
         }
         match self.lookups.begin(peer, now) {
@@ -210,12 +242,28 @@ impl Cache {
 
     fn store(&mut self, id: Uuid, record: Option<Record>, checked_at: Instant) {
         if self.entries.len() >= KEY_CACHE_ENTRIES_MAX {
-            self.entries.retain(|_, entry| entry.record.is_some() && entry.checked_at.elapsed() < KEY_CACHE_TTL);
+            let is_fresh = |at: Instant| at.elapsed() < KEY_CACHE_TTL;
+            self.entries.retain(|_, entry| entry.record.is_some() && entry.checked_at.is_some_and(is_fresh));
             if self.entries.len() >= KEY_CACHE_ENTRIES_MAX {
                 self.entries.clear();
             }
         }
-        self.entries.insert(id, CachedKey { record, checked_at, refreshing_since: None, unanswered_at: None });
+        let usable_until = checked_at + KEY_STALE_MAX;
+        let checked_at = Some(checked_at);
+        self.entries
+            .insert(id, CachedKey { record, checked_at, usable_until, refreshing_since: None, unanswered_at: None });
+    }
+
+    /// A key that was good before this process was started.
+    fn seed(&mut self, id: Uuid, record: Record, usable_until: Instant) {
+        let key = CachedKey {
+            record: Some(record),
+            checked_at: None,
+            usable_until,
+            refreshing_since: None,
+            unanswered_at: None,
+        };
+        self.entries.insert(id, key);
     }
 
     fn unanswered(&mut self, id: Uuid, now: Instant) {
@@ -241,6 +289,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::tenancy::{OrgRetention, RateLimits, Scopes};
 
     const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
@@ -302,7 +351,7 @@ mod tests {
         cache.store(good, Some(record(good)), now);
         let asked = now + KEY_CACHE_TTL;
         assert!(matches!(cache.find(good, PEER, asked), FoundKey::Refresh(Some(_))));
-        let failed = asked + LOOKUP_TIMEOUT;
+        let failed = asked + KEY_LOOKUP_TIMEOUT;
         cache.unanswered(good, failed);
         assert!(matches!(cache.find(good, PEER, failed), FoundKey::Fresh(Some(_))));
         let again = failed + RETRY_PAUSE;
@@ -314,5 +363,19 @@ mod tests {
         assert!(matches!(cache.find(good, PEER, again + KEY_CACHE_TTL), FoundKey::Refresh(Some(_))));
         cache.unanswered(good, again + KEY_CACHE_TTL);
         assert!(matches!(cache.find(good, PEER, again + KEY_STALE_MAX), FoundKey::Refresh(None)));
+    }
+
+    #[test]
+    fn a_key_of_an_earlier_process_is_asked_for_and_serves_while_nobody_answers() {
+        let mut cache = cache();
+        let (good, now) = (Uuid::now_v7(), Instant::now());
+        let until = now + Duration::from_secs(60);
+        cache.seed(good, record(good), until);
+        assert!(matches!(cache.find(good, PEER, now), FoundKey::Refresh(Some(_))), "revoked meanwhile, perhaps");
+        cache.unanswered(good, now);
+        assert!(matches!(cache.find(good, PEER, now), FoundKey::Fresh(Some(_))));
+        assert!(matches!(cache.find(good, PEER, until), FoundKey::Refresh(None)), "not for longer than a day");
+        cache.store(good, None, until);
+        assert!(matches!(cache.find(good, PEER, until), FoundKey::Fresh(None)));
     }
 }

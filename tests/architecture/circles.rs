@@ -178,7 +178,7 @@ fn arrows_are_found() {
         let to = &arrows[&root().join("src").join(from)];
         to.iter().map(|path| path.strip_prefix(root().join("src")).unwrap().display().to_string()).collect()
     };
-    assert!(to("app.rs").contains(&"storage/database.rs".to_owned()), "through what storage hands on");
+    assert!(to("app/mod.rs").contains(&"storage/database.rs".to_owned()), "through what storage hands on");
     assert!(to("rollup/late.rs").contains(&"rollup/floors.rs".to_owned()), "beside it");
     assert!(to("storage/mod.rs").is_empty(), "it only hands on: {:?}", to("storage/mod.rs"));
 }

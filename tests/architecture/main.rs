@@ -23,6 +23,7 @@ const LINES_MAX: usize = 400;
 pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("files", &[]),
+    ("durable", &["files"]),
     ("recent", &[]),
     ("rng", &[]),
     ("shutdown", &[]),
@@ -33,8 +34,8 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wire", &["limits", "timestamp"]),
     ("protocols", &["config", "limits", "model", "timestamp", "wire"]),
     ("tls", &[]),
-    ("storage", &["config", "files", "limits", "model", "tls"]),
-    ("tenancy", &["config", "jobs", "limits", "model", "recent", "rng", "storage"]),
+    ("storage", &["config", "durable", "files", "limits", "model", "tls"]),
+    ("tenancy", &["config", "durable", "jobs", "limits", "model", "recent", "rng", "storage"]),
     ("query", &["config", "limits", "model", "storage"]),
     ("jobs", &["config", "limits", "model", "storage"]),
     ("rollup", &["config", "jobs", "limits", "model", "storage"]),

@@ -64,6 +64,7 @@ mod upgrade;
 mod upkeep;
 mod versions;
 mod windows;
+mod without_database;
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -158,6 +159,7 @@ const GROUPS: &[Group] = &[
     group("paging", paging::TESTS),
     group("recovery", recovery::TESTS),
     by_version("start", start::TESTS),
+    group("without_database", without_database::TESTS),
     group("operation", operation::TESTS),
     group("operation", surroundings::TESTS),
     group("operation", surroundings::PROMTOOL),

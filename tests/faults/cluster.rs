@@ -87,6 +87,17 @@ impl Cluster {
         cluster
     }
 
+    /// A copy of this server as it is now, running; it is stopped for the moment.
+    pub fn copy(&mut self, env: &Env) -> Self {
+        let mut copy = Self::stopped(env);
+        self.stop();
+        let copied = Command::new("cp").arg("-a").arg(self.data()).arg(copy.data()).status().unwrap();
+        assert!(copied.success());
+        self.run(&[]);
+        copy.run(&[]);
+        copy
+    }
+
     fn stopped(env: &Env) -> Self {
         let bin_dir = template(env.engine).bin_dir.clone();
         let dir = temp_dir();
@@ -119,7 +130,11 @@ impl Cluster {
     }
 
     pub fn url(&self, role: &str) -> String {
-        self.running().url(role, DATABASE)
+        self.url_of(role, DATABASE)
+    }
+
+    pub fn url_of(&self, role: &str, database: &str) -> String {
+        self.running().url(role, database)
     }
 
     /// SQL as the owner.

@@ -13,6 +13,7 @@ mod senders;
 mod shim;
 mod told;
 
+mod absent;
 mod abuse;
 mod certificates;
 mod crowds;
@@ -55,6 +56,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         abuse::SCENARIOS,
         floods::SCENARIOS,
         crowds::SCENARIOS,
+        absent::SCENARIOS,
         tenancy::SCENARIOS,
         quotas::SCENARIOS,
         verdicts::SCENARIOS,

@@ -1,8 +1,10 @@
 //! A whole server is killed, frozen, filled up or replaced (scenarios 1, 3, 6 and 14), and a clock is wrong (13).
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use nix::sys::signal::Signal;
+use tidegate::limits::{KEY_CACHE_TTL, KEY_LOOKUP_TIMEOUT, SPOOL_AFTER};
 
 use crate::books::Books;
 use crate::cluster::Cluster;
@@ -22,6 +24,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(s01_postmaster_killed_inside_copy),
     scenario!(s01_everything_killed_inside_copy),
     scenario!(s03_postgres_frozen).slow(),
+    scenario!(s03_a_frozen_server_costs_a_sender_one_deadline).on_one_engine(),
     scenario!(s06_tablespace_full).needs(shim::missing),
     scenario!(s13_clock_a_day_ahead).needs(shim::missing),
     scenario!(s13_clock_a_day_behind).needs(shim::missing),
@@ -82,6 +85,27 @@ fn s03_postgres_frozen(env: &Env) -> TestResult {
     senders.flow(20);
     senders.finish();
     Scene::new(env, &tidegate, &cluster.sql(), &told).assert_invariants("s03_postgres_frozen");
+    Ok(())
+}
+
+/// Whatever a request waits for the database for, it waits no longer than is promised: here for its key to be looked up
+/// again, and then for a writer.
+fn s03_a_frozen_server_costs_a_sender_one_deadline(env: &Env) -> TestResult {
+    let cluster = Cluster::start(env);
+    let tidegate = Tidegate::serve(env, &cluster.variables(), &[]);
+    let told = Arc::new(Told::default());
+    told.both(&tidegate.client, 200);
+    let looked_up = Instant::now();
+    until("the key is to be looked up again", || (looked_up.elapsed() > KEY_CACHE_TTL).then_some(()));
+    cluster.freeze();
+    let sent = Instant::now();
+    let answer = told.send(&tidegate.client, &told.request(true, 3, 1)).expect("an answer");
+    answer.expect(202);
+    let patience = SPOOL_AFTER + KEY_LOOKUP_TIMEOUT / 2;
+    assert!(sent.elapsed() < patience, "answered after {:?}", sent.elapsed());
+    cluster.thaw();
+    let scene = "s03_a_frozen_server_costs_a_sender_one_deadline";
+    Scene::new(env, &tidegate, &cluster.sql(), &told).assert_invariants(scene);
     Ok(())
 }
 

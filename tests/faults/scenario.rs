@@ -30,6 +30,12 @@ impl Scenario {
         self
     }
 
+    /// Only these engines have it.
+    pub const fn of(mut self, engines: &'static [Engine]) -> Self {
+        self.engines = engines;
+        self
+    }
+
     /// The database does not matter.
     pub const fn on_one_engine(mut self) -> Self {
         self.engines = &[Engine::Postgres];

@@ -173,6 +173,14 @@ impl Env {
             .to_vec()
     }
 
+    /// The same, with every role led through it.
+    pub fn variables_all_through(&self, proxy: &Proxy) -> Vec<(String, String)> {
+        let through = |role: &str| proxy.url(role, self.database());
+        [("DATABASE", OWNER), ("WRITER", WRITER), ("READER", READER)]
+            .map(|(name, role)| (format!("TIDEGATE_{name}_URL"), through(role)))
+            .to_vec()
+    }
+
     /// `tidegate serve` on the test's database, ready.
     pub fn serve(&self) -> Tidegate {
         self.serve_with(&[])

@@ -1,9 +1,9 @@
 //! The program as a child process: started, waited for by what it prints, signalled, and always ended.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Lines, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::client::{Client, Key};
-use crate::env::{DEADLINE, Env};
+use crate::env::{DEADLINE, Env, until};
 
 fn command(env: &Env, variables: &[(String, String)], arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
@@ -84,40 +84,61 @@ pub struct Tidegate {
     /// What it printed when it was ready.
     pub welcome: String,
     log: PathBuf,
+    printed: Lines<BufReader<ChildStdout>>,
 }
 
 impl Tidegate {
     /// Starts it and waits until it says that it is ready.
     pub fn serve(env: &Env, variables: &[(String, String)], flags: &[String]) -> Self {
+        let mut tidegate = Self::start(env, variables, flags);
+        tidegate.ready(env);
+        tidegate
+    }
+
+    /// Starts it while its database cannot be used, and waits until it listens.
+    pub fn listening(env: &Env, variables: &[(String, String)], flags: &[String]) -> Self {
+        let mut tidegate = Self::start(env, variables, flags);
+        let address = until("it listens without its database", || {
+            let log = tidegate.log();
+            if let Some(status) = tidegate.child.try_wait().unwrap() {
+                panic!("serve ended with {status}: {log}");
+            }
+            let line = log.lines().find(|line| line.contains("listening; the database cannot be used yet"))?;
+            word_after(line, "address=")
+        });
+        tidegate.client = Client::new(&address, env.first_key.borrow().as_deref());
+        tidegate
+    }
+
+    fn start(env: &Env, variables: &[(String, String)], flags: &[String]) -> Self {
         let log = env.log_file("serve");
         let mut arguments = vec!["serve", "--listen", "127.0.0.1:0"];
         arguments.extend(flags.iter().map(String::as_str));
         let mut command = command(env, variables, &arguments);
         let stderr = File::create(&log).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut welcome = String::new();
+        let printed = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, client: Client::new("", None), welcome: String::new(), log, printed }
+    }
+
+    /// Waits until it says that it is ready.
+    pub fn ready(&mut self, env: &Env) {
         // The last line that it prints; without it, it has ended and its log says why.
-        while !welcome.contains("  psql ") {
-            let Some(line) = lines.next() else {
-                let status = wait(&mut child);
-                panic!("serve ended with {status}: {}", std::fs::read_to_string(&log).unwrap());
+        while !self.welcome.contains("  psql ") {
+            let Some(line) = self.printed.next() else {
+                let status = wait(&mut self.child);
+                panic!("serve ended with {status}: {}", self.log());
             };
-            welcome.push_str(&line.unwrap());
-            welcome.push('\n');
+            self.welcome.push_str(&line.unwrap());
+            self.welcome.push('\n');
         }
-        let word_after = |label: &str| {
-            let rest = &welcome[welcome.find(label)? + label.len()..];
-            rest.split_whitespace().next().map(str::to_owned)
-        };
-        let url = word_after("Tidegate is ready at ").expect("the first line says where");
+        let url = word_after(&self.welcome, "Tidegate is ready at ").expect("the first line says where");
         let address = url.split_once("://").expect("a URL").1.to_owned();
         // Printed at first start only; a test that starts it again goes on with the same key.
-        if let Some(text) = word_after("\n  API key ") {
+        if let Some(text) = word_after(&self.welcome, "\n  API key ") {
             env.first_key.replace(Some(text));
         }
-        let client = Client::new(&address, env.first_key.borrow().as_deref());
-        Self { child, client, welcome, log }
+        self.client = Client::new(&address, env.first_key.borrow().as_deref());
     }
 
     /// A client with a key.
@@ -166,6 +187,11 @@ impl Drop for Tidegate {
     fn drop(&mut self) {
         end(&mut self.child);
     }
+}
+
+fn word_after(text: &str, label: &str) -> Option<String> {
+    let rest = &text[text.find(label)? + label.len()..];
+    rest.split_whitespace().next().map(str::to_owned)
 }
 
 /// The process id in the first line of a file, such as postmaster.pid.

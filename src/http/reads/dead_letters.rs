@@ -26,6 +26,7 @@ pub async fn dead_letters(api: &Api, principal: &Principal, parts: &Parts, mut p
 pub async fn dead_letter(api: &Api, principal: &Principal, id: &str, params: Params) -> ListAnswer {
     params.finish()?;
     let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("dead letter")) };
-    let found = api.reads.dead_letter(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
+    let found =
+        api.attached()?.reads.dead_letter(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
     Ok(json(StatusCode::OK, &found))
 }

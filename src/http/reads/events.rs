@@ -28,7 +28,7 @@ pub async fn events(api: &Api, principal: &Principal, parts: &Parts, mut params:
 pub async fn event(api: &Api, principal: &Principal, id: &str, params: Params) -> ListAnswer {
     params.finish()?;
     let id = event_id(&principal.tenant_id, id);
-    let event = api.reads.event(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
+    let event = api.attached()?.reads.event(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
     Ok(json(StatusCode::OK, &event))
 }
 

@@ -50,9 +50,10 @@ impl ListRequest {
         params.finish()?;
         let Self { wanted, tenant_id, limit, cursor } = self;
         let request = PageRequest { tenant_id, limit: limit.unwrap_or(L::ROWS_DEFAULT), cursor };
+        let reads = &api.attached()?.reads;
         match wanted {
-            ListForm::Page => query.page(&api.reads, &request).await.map(|page| json(StatusCode::OK, &page)),
-            ListForm::Stream(form) => export::streamed(&api.reads, query, request, limit, form).await,
+            ListForm::Page => query.page(reads, &request).await.map(|page| json(StatusCode::OK, &page)),
+            ListForm::Stream(form) => export::streamed(reads, query, request, limit, form).await,
         }
         .map_err(|error| problem(api, error))
     }

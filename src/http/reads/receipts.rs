@@ -32,7 +32,7 @@ pub async fn receipt(api: &Api, principal: &Principal, id: &str, params: Params)
         });
         return Ok(json(StatusCode::OK, &kept));
     }
-    let found = api.reads.receipt(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
+    let found = api.attached()?.reads.receipt(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
     found.map(|receipt| json(StatusCode::OK, &receipt)).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,

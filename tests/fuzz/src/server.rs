@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use tidegate::app::App;
+use tidegate::app::{App, Listening};
 use tidegate::config::{Config, Layers, Origin};
+use tidegate::storage::StorageError;
 use tidegate::storage::embedded::{OWNER, locate_running};
 use tokio::runtime::Runtime;
 
@@ -43,7 +44,12 @@ pub fn tidegate() -> SocketAddr {
             layers.set(key, value, Origin::Flag("fuzz".into())).expect("a known key");
         }
         let config = Config::from_layers(&layers).expect("a good configuration");
-        let app = runtime.block_on(App::start(&config)).unwrap_or_else(|error| panic!("{error}"));
+        let start = async {
+            let listening = Listening::start(&config).await?;
+            let reached = listening.reach().await?;
+            Ok::<_, StorageError>(listening.attach(reached))
+        };
+        let app = runtime.block_on(start).unwrap_or_else(|error| panic!("{error}"));
         (runtime, app)
     });
     let address = app.welcome.url.strip_prefix("http://").expect("it is served without TLS");

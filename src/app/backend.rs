@@ -1,0 +1,124 @@
+//! The second phase: what works on the database. Opening it can fail and is tried again; starting what needs it cannot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::front::Front;
+use crate::config::Config;
+use crate::correlate::{Anomalies, Correlations};
+use crate::http::Attached;
+use crate::inferred::Inferred;
+use crate::ingest::{Ingest, Workers};
+use crate::jobs::minutes::MinuteQueues;
+use crate::jobs::{RunningJob, Spread, start};
+use crate::lifecycle::{Lifecycle, LifecycleView};
+use crate::query::Reads;
+use crate::rollup::{Late, Refresh, Rollups};
+use crate::storage::{Database, Installed, KnownDatabase, Location, StorageError};
+
+/// After which it is said who is still at work.
+const LATE_AFTER: Duration = Duration::from_secs(2);
+
+/// Writers, drain and jobs on a database.
+pub struct Backend {
+    database: Database,
+    workers: Workers,
+    jobs: Vec<RunningJob>,
+    keeping: JoinHandle<()>,
+}
+
+impl Backend {
+    /// A database that is there, up to date, and proven to be what is needed.
+    pub async fn open(
+        location: &Location,
+        config: &Config,
+        known: &Arc<KnownDatabase>,
+    ) -> Result<Database, StorageError> {
+        let database = Database::open(location, config, known).await?;
+        match Ingest::prove(&database).await {
+            Ok(()) => Ok(database),
+            Err(error) => {
+                database.close();
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts everything to work on it, and gives it to the front.
+    pub fn start(database: Database, front: &Front, config: &Config, known: Arc<KnownDatabase>) -> Self {
+        let installed = &database.installed;
+        let reads = Reads::new(
+            database.reader.clone(),
+            database.verifier.clone(),
+            database.canceller.clone(),
+            installed.layout,
+            &config.retention,
+            &config.rollups,
+        );
+        let lifecycle = LifecycleView::new(database.reader.clone(), installed.layout, config);
+        let (engine, direct_compress) = (engine(installed), installed.layout.direct_compress());
+        tracing::info!(engine, direct_compress, "storage engine");
+        let workers = front.ingest.attach(&database, config);
+        front.attach(Attached { reads, lifecycle }, database.verifier.clone());
+        let jobs = start_jobs(&database, config);
+        let keeping = tokio::spawn(known.keep(database.verifier.clone()));
+        Self { database, workers, jobs, keeping }
+    }
+
+    /// The engine, and why it is this one.
+    pub fn engine(&self) -> String {
+        engine(&self.database.installed)
+    }
+
+    /// Lets what waits be written, and stops; no request is under way any more.
+    pub async fn stop(self) -> bool {
+        let Self { database, mut workers, jobs, keeping } = self;
+        keeping.abort();
+        let mut in_order = true;
+        for writer in workers.writers.drain(..) {
+            in_order &= late("a writer", writer).await;
+        }
+        workers.stop().await;
+        for job in jobs {
+            job.stop().await;
+        }
+        database.close();
+        in_order
+    }
+}
+
+fn engine(installed: &Installed) -> String {
+    format!("{} ({})", installed.layout.engine(), installed.reason)
+}
+
+/// The list of background jobs: everything that works on what is stored, beside the requests.
+fn start_jobs(database: &Database, config: &Config) -> Vec<RunningJob> {
+    let (store, kept) = (&database.store, config.retention.correlations);
+    let mut queues = MinuteQueues::default();
+    let correlations = Correlations::new(&mut queues, store, kept);
+    let anomalies = Anomalies::new(&mut queues, store, kept);
+    let inferred = Inferred::new(&mut queues, config.limits.assets_per_tenant);
+    let mut running = vec![
+        start(Lifecycle::new(store, config), database),
+        start(Spread::into(&queues), database),
+        start(Late::new(store, config), database),
+        start(Rollups::new(store, config), database),
+        start(correlations, database),
+        start(anomalies, database),
+        start(inferred, database),
+    ];
+    running.extend(Refresh::both(store, config).into_iter().map(|refresh| start(refresh, database)));
+    running
+}
+
+/// Waits for a task, saying so when it takes long.
+async fn late(who: &str, mut task: JoinHandle<()>) -> bool {
+    loop {
+        match tokio::time::timeout(LATE_AFTER, &mut task).await {
+            Ok(result) => return result.is_ok(),
+            Err(_) => tracing::warn!(who, "still at work"),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The first phase: what is known without the database, and answers requests whether it is there or not.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::http::{self, Api, Attached, Readiness};
+use crate::ingest::Ingest;
+use crate::limits::SHUTDOWN_DEADLINE;
+use crate::storage::StorageError;
+use crate::tenancy::{Limiter, Verifier};
+
+/// Between two clean-ups of the metrics' samples.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// Listening, with a spool if there is to be one, and the keys that were good lately.
+pub struct Front {
+    pub address: SocketAddr,
+    pub ingest: Arc<Ingest>,
+    api: Arc<Api>,
+    verifier: Arc<Verifier>,
+    upkeep: [JoinHandle<()>; 2],
+    readiness: watch::Sender<Readiness>,
+    stop_serving: watch::Sender<bool>,
+    serving: JoinHandle<http::Served>,
+}
+
+/// The same, when no request is under way any more.
+pub struct Quiet {
+    ingest: Arc<Ingest>,
+    verifier: Arc<Verifier>,
+    upkeep: [JoinHandle<()>; 2],
+}
+
+impl Front {
+    /// Opens the spool and answers what comes to `listener`.
+    pub async fn start(
+        listener: TcpListener,
+        tls: Option<http::Tls>,
+        metrics: PrometheusHandle,
+        config: &Config,
+    ) -> Result<Self, StorageError> {
+        let address = listener.local_addr().map_err(|error| StorageError::fatal(error.to_string()))?;
+        let ingest = Ingest::open(config).await?;
+        let verifier = Verifier::open(folder(&ingest, config));
+        let upkeep = [tokio::spawn(keep_up(metrics.clone())), tokio::spawn(Arc::clone(&verifier).keep())];
+        let (readiness, ready) = watch::channel(Readiness::Ready);
+        let (stop_serving, stop) = watch::channel(false);
+        let api = Arc::new(Api {
+            ingest: Arc::clone(&ingest),
+            attached: OnceLock::new(),
+            verifier: Arc::clone(&verifier),
+            limiter: Limiter::new(),
+            body_bytes_max: config.limits.body_bytes,
+            connections_max: config.limits.connections,
+            connections_per_address_max: config.limits.connections_per_address,
+            memory_bytes: config.limits.memory_bytes,
+            timeouts: config.http.clone(),
+            tls,
+            cors_origins: config.cors_origins.clone(),
+            metrics_open: config.metrics_open,
+            metrics: Mutex::new(metrics),
+            readiness: ready,
+        });
+        let serving = tokio::spawn(http::serve(listener, Arc::clone(&api), stop, SHUTDOWN_DEADLINE * 2 / 3));
+        Ok(Self { address, ingest, api, verifier, upkeep, readiness, stop_serving, serving })
+    }
+
+    /// Where something may be kept for the next process.
+    pub fn folder<'a>(&self, config: &'a Config) -> Option<&'a Path> {
+        folder(&self.ingest, config)
+    }
+
+    /// Gives it what needs the database; once.
+    pub fn attach(&self, attached: Attached, verifier: Pool) {
+        self.verifier.attach(verifier);
+        assert!(self.api.attached.set(attached).is_ok(), "the second phase is begun once");
+    }
+
+    /// Accepts no more, and lets requests finish; false if some had to be cut.
+    pub async fn finish_requests(self) -> (Quiet, bool) {
+        self.readiness.send_replace(Readiness::Stopping);
+        self.stop_serving.send_replace(true);
+        let in_order = match self.serving.await {
+            Ok(http::Served { cut: 0 }) => true,
+            Ok(http::Served { cut }) => {
+                tracing::warn!(connections = cut, "connections were busy at the deadline and were cut");
+                false
+            }
+            Err(error) => {
+                tracing::error!(%error, "the accept loop failed");
+                false
+            }
+        };
+        self.ingest.close();
+        (Quiet { ingest: self.ingest, verifier: self.verifier, upkeep: self.upkeep }, in_order)
+    }
+}
+
+impl Quiet {
+    /// Keeps what is to be remembered, and lets go of the spool.
+    pub async fn close(self) {
+        self.upkeep.iter().for_each(JoinHandle::abort);
+        self.verifier.save().await;
+        self.ingest.close_spool().await;
+    }
+}
+
+/// The folder of data where there is a spool: by its lock it is this process's alone, and without one there is nothing that
+/// could be taken while the database is away.
+fn folder<'a>(ingest: &Ingest, config: &'a Config) -> Option<&'a Path> {
+    ingest.spool().map(|_| config.data_dir.as_path())
+}
+
+/// Histograms keep every sample until somebody looks, and perhaps nobody scrapes.
+async fn keep_up(metrics: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(METRICS_UPKEEP).await;
+        metrics.run_upkeep();
+    }
+}
