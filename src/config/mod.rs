@@ -8,6 +8,7 @@ mod connection_url;
 mod error;
 mod http;
 mod keys;
+mod origin;
 mod secrets;
 mod source;
 mod storage;
@@ -17,8 +18,9 @@ pub use connection_url::{ConnectionUrl, RootCert, ServerTls, SslMode};
 pub use error::ConfigError;
 pub use http::{CorsOrigins, HttpConfig, ListenAddress, TlsConfig};
 pub use keys::{ConfigKey, KEYS};
+pub use origin::Origin;
 pub use secrets::of_environment as secret_of_environment;
-pub use source::{Layers, Origin};
+pub use source::Layers;
 pub use storage::{EngineChoice, StorageProfile};
 pub use value::{ParseError, parse_bytes, parse_duration};
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
-use super::source::Origin;
+use super::origin::Origin;
 
 /// Names the folder in which systemd puts a service's credentials.
 pub const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";

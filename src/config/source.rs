@@ -1,55 +1,15 @@
 //! The layers of configuration: file, environment, flags; each value with its origin.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
 use super::keys;
+use super::origin::Origin;
 use super::secrets;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    Default,
-    File {
-        path: PathBuf,
-        /// Its line, from 1.
-        line: usize,
-    },
-    Variable(String),
-    Flag(String),
-    /// In a file of its own.
-    Secret {
-        file: PathBuf,
-        /// What names the file.
-        by: Box<Origin>,
-    },
-}
-
-impl Origin {
-    /// Whether both are of one layer, in which a key is set once. Of flags the last one counts.
-    fn is_beside(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Secret { by, .. }, other) | (other, Self::Secret { by, .. }) => by.is_beside(other),
-            (Self::File { .. }, Self::File { .. }) | (Self::Variable(_), Self::Variable(_)) => true,
-            (Self::Default | Self::File { .. } | Self::Variable(_) | Self::Flag(_), _) => false,
-        }
-    }
-}
-
-impl std::fmt::Display for Origin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File { path, line } => write!(f, "{} line {line}", path.display()),
-            Self::Variable(name) => write!(f, "variable {name}"),
-            Self::Flag(name) => write!(f, "flag {name}"),
-            Self::Secret { file, by } => write!(f, "file {}, {by}", file.display()),
-        }
-    }
-}
 
 /// Values by dotted path; a later layer overwrites an earlier one.
 #[derive(Debug, Default, Clone)]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::connection_url::ConnectionUrl;
 use super::error::ConfigError;
 use super::keys;
-use super::source::{Layers, Origin};
+use super::origin::Origin;
+use super::source::Layers;
 
 /// A hundred years: time arithmetic never overflows below it.
 const DURATION_MAX: Duration = Duration::from_secs(36_500 * 86_400);
