@@ -102,7 +102,7 @@ fn buckets_outlive_their_rows(env: &Env) -> TestResult {
     refresh(env);
     for (level, width) in LEVELS.iter().copied() {
         until(level, || (differences(&sql, level, width, recent) == 0).then_some(()));
-        until("nothing waits", || (sql.count("rollup_dirty") == 0 && sql.count("touched") == 0).then_some(()));
+        until("nothing waits", || (sql.count("touched") == 0 && sql.count("rollup_dirty") == 0).then_some(()));
     }
     refresh(env);
     assert!(outlived());
@@ -150,7 +150,7 @@ fn an_organization_that_keeps_its_rows_shorter(env: &Env) -> TestResult {
     for (level, width) in LEVELS.iter().copied() {
         until(level, || (differences(&sql, level, width, whole) == 0).then_some(()));
     }
-    until("nothing waits", || (sql.count("rollup_dirty") == 0 && sql.count("touched") == 0).then_some(()));
+    until("nothing waits", || (sql.count("touched") == 0 && sql.count("rollup_dirty") == 0).then_some(()));
     assert_eq!(LEVELS.iter().map(|(level, _)| rows(&sql, level, old)).collect::<Vec<_>>(), before);
 
     // It keeps them as long as the others again; what is gone stays gone, and its buckets stay.

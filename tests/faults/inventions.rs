@@ -126,5 +126,5 @@ fn s44_some_inventions(env: &Env) -> TestResult {
 }
 
 fn s44_many_inventions(env: &Env) -> TestResult {
-    invent(env, 200, "s44_many_inventions")
+    invent(env, 24, "s44_many_inventions")
 }
