@@ -58,6 +58,7 @@ pub mod query;
 mod recent;
 mod rng;
 pub mod rollup;
+mod secrets;
 pub mod shutdown;
 pub mod storage;
 pub mod telemetry;

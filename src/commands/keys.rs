@@ -12,6 +12,7 @@ use super::values::{OrNone, or_none};
 use crate::config::{Config, parse_bytes};
 use crate::limits::{RATE_BURST_S_DEFAULT, RATE_BURST_S_MAX, RATE_PER_SECOND_MAX};
 use crate::load::parse_duration;
+use crate::secrets::holds_key;
 use crate::storage::StorageError;
 use crate::tenancy::admin::{self, KeyInfo, LimitsChange, NewKey};
 use crate::tenancy::{RateLimits, Scopes};
@@ -142,6 +143,11 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
         } => {
             let limits = RateLimits { events_per_second, bytes_per_second, burst_seconds };
             let work = async |client: &mut _| {
+                if holds_key(&label) {
+                    return Err(StorageError::fatal(
+                        "--label holds an API key, and labels are listed: say what the key is for",
+                    ));
+                }
                 admin::create_limited_key(client, &org, scopes, &label, expires_at, limits).await
             };
             with_owner(config, json, work, show_new).await

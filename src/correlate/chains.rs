@@ -11,9 +11,10 @@ use uuid::Uuid;
 
 use super::causal::{self, Slice};
 use super::chain::ChainEvent;
+use super::child::Child;
 use super::kept::KeptPairs;
 use super::pairs::Side;
-use super::parents::{self, Child};
+use super::parents;
 use super::summary::MinutesSummary;
 use crate::jobs::minutes::{MinuteQueue, MinuteRange, Tally, Work, minute_of};
 use crate::limits::{EVENT_BLOCK_MINUTES, RELATED_EVENTS_PER_SLICE};
@@ -140,7 +141,7 @@ impl Chains {
                 }
             }
             if let Some(parent_id) = row.get::<_, Option<Uuid>>(3).filter(|parent_id| *parent_id != event.id) {
-                children.push(Child { parent_id, event });
+                children.push(Child { parent_id, event, source_module: row.get(4) });
             }
         }
         let last = rows.last().map(|row| Side { id: row.get(0), at: row.get(1) });
@@ -156,7 +157,7 @@ impl Chains {
         let (written, taken_away) = causal::relate(transaction, tenant_id, &stored_groups, &slice).await?;
         tally.add("pairs", written);
         tally.add("pairs_taken_away", taken_away);
-        parents::relate(transaction, tenant_id, &children, tally).await?;
+        parents::relate(transaction, tenant_id, children, tally).await?;
         Ok(next.map(|side| Progress::After(side).value()))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use deadpool_postgres::Object;
 use jiff::Timestamp;
 
-use super::parents;
+use super::orphans;
 use crate::jobs::minutes::{Tally, minute_of};
 use crate::limits::{
     ANOMALY_HISTORY_HOURS, GROUP_EDGES_MINUTES, GROUPS_LOOKED_UP_MINUTES, LIFT_LATE_MINUTES_MAX, UPKEEP_ROWS,
@@ -38,7 +38,7 @@ pub(super) async fn run(
     let kept_hours = i64::try_from(kept.as_secs() / 3600).unwrap_or(i64::MAX).saturating_add(ANOMALY_HISTORY_HOURS);
     let oldest = i64::from(now / 60).saturating_sub(kept_hours);
     client.execute(&errors, &[&i32::try_from(oldest).unwrap_or(0)]).await?;
-    parents::expire(client).await?;
+    orphans::expire(client).await?;
     Ok(())
 }
 

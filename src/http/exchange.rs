@@ -17,6 +17,7 @@ use super::head::{self, Fault};
 use super::response::{Body, full};
 use super::router::{self, Answered, Peer};
 use crate::protocols::ProblemCode;
+use crate::secrets::holds_key;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id taken over from a caller, in bytes.
@@ -83,11 +84,12 @@ fn finish(answered: Answered, method: &'static str, request_id: HeaderValue, ela
     response
 }
 
-/// The caller's id when it is short and harmless, else a new one.
+/// The caller's id when it is short and harmless, else a new one; it is answered and logged.
 fn request_id(request: &Request<Incoming>) -> HeaderValue {
     let given = request.headers().get(&REQUEST_ID).filter(|value| {
         let bytes = value.as_bytes();
-        (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+        let is_short = (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len());
+        is_short && bytes.iter().all(u8::is_ascii_graphic) && !value.to_str().is_ok_and(holds_key)
     });
     given.cloned().unwrap_or_else(new_id)
 }

@@ -278,14 +278,14 @@ impl Plan {
         }
     }
 
-    /// The submission that a written row came from.
-    pub fn submission_of(&self, batch_id: i64, batch_seq: i32) -> Option<usize> {
-        let holds = |run: &&RowRun| {
-            let rows = i32::try_from(run.rows.len()).expect("items of a request are limited");
-            self.manifests[run.manifest].batch_id == batch_id
-                && (run.first_seq..run.first_seq + rows).contains(&batch_seq)
-        };
-        self.copies.iter().flat_map(|copy| &copy.runs).find(holds).map(|run| run.submission)
+    /// The row that is written under this batch id and ordinal.
+    pub fn place_of(&self, batch_id: i64, batch_seq: i32) -> Option<Place> {
+        self.copies.iter().flat_map(|copy| &copy.runs).find_map(|run| {
+            let at = usize::try_from(batch_seq.checked_sub(run.first_seq)?).ok()?;
+            let row = run.rows.start + at;
+            let holds = self.manifests[run.manifest].batch_id == batch_id && run.rows.contains(&row);
+            holds.then_some(Place { submission: run.submission, row })
+        })
     }
 
     /// Timestamps of all rows, in the order of the plan.

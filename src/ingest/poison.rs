@@ -1,4 +1,5 @@
-//! Rows that only PostgreSQL refuses: cut out of their submissions and kept as dead letters.
+//! Rows that only PostgreSQL refuses, or in whose place another event is: cut out of their submissions and kept as dead
+//! letters.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -7,7 +8,7 @@ use super::connect::connection;
 use super::isolate;
 use super::plan::{Place, Plan, PlanConfig};
 use super::submission::Submission;
-use crate::limits::{MESSAGE_CHARS_MAX, WRITE_DEADLINE};
+use crate::limits::WRITE_DEADLINE;
 use crate::storage::{Database, StorageError};
 use crate::wire::item::{Code, Rejection, Stage};
 
@@ -39,20 +40,26 @@ pub async fn cut_out(
         // Together they fail, alone each goes in: nothing to cut out, and no reason to try forever.
         return Err(StorageError::fatal(format!("no single row explains the error: {error}")));
     }
-    reject(batch, refused);
+    reject(batch, refused, Code::RowRefused, |reason| format!("PostgreSQL refused the row: {reason}"));
     Ok(())
 }
 
+/// Turns rows into dead letters whose id and timestamp another event has; of each it is said in which columns.
+pub fn reject_conflicts(batch: &mut [Submission], conflicts: Vec<(Place, String)>) {
+    reject(batch, conflicts, Code::IdConflict, |columns| {
+        format!(
+            "another event with this id and timestamp is stored, which differs in {columns}; give each event its own id"
+        )
+    });
+}
+
 /// Moves the items of the rows at these places to the rejected ones of their submissions.
-fn reject(batch: &mut [Submission], refused: Vec<(Place, String)>) {
+fn reject(batch: &mut [Submission], refused: Vec<(Place, String)>, code: Code, message: fn(&str) -> String) {
     let item = |place: &Place| batch[place.submission].decoded.rows.rows[place.row].item;
     // Their numbers before anything moves; several rows of one item are one rejection.
     let items: BTreeMap<(usize, u32), String> =
         refused.into_iter().map(|(place, reason)| ((place.submission, item(&place)), reason)).collect();
     for ((submission, item), reason) in items {
-        let message = format!("PostgreSQL refused the row: {reason}");
-        let message = message.chars().filter(|c| *c != '\0').take(MESSAGE_CHARS_MAX).collect();
-        let rejection = Rejection { stage: Stage::Write, code: Code::RowRefused, message };
-        batch[submission].decoded.reject(item, rejection);
+        batch[submission].decoded.reject(item, Rejection::new(Stage::Write, code, message(&reason)));
     }
 }

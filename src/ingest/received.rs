@@ -70,10 +70,13 @@ impl Received {
         Some(Idempotency { key, sha256 })
     }
 
-    /// SHA-256 of route, parameters and body.
+    /// SHA-256 of route, parameters and body, and of the form of the body: the same bytes are other events as
+    /// `CloudEvents`. JSON, the usual form, goes without.
     pub fn sha256(&self) -> [u8; 32] {
+        let form = if self.form == BodyForm::Json { "" } else { self.form.media_type() };
         Sha256::new()
             .chain_update(&*self.route)
+            .chain_update(form)
             .chain_update([0])
             .chain_update(self.parameters().to_string())
             .chain_update([0])

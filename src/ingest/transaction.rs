@@ -13,7 +13,7 @@ use super::births::{self as births_lock, Births};
 use super::copy::{copy, copy_sql, finish};
 use super::ledger::{self, Claim};
 use super::outcome::Outcome;
-use super::plan::{Plan, PlanConfig, plan};
+use super::plan::{Place, Plan, PlanConfig, plan};
 use super::submission::Submission;
 use super::{dead_letters, manifests, staging};
 use crate::model::{Kind, Relation};
@@ -35,24 +35,30 @@ pub struct Failure {
     pub out_of_step: bool,
     /// The plan whose rows met the error, and which of its COPYs, if it was one: only then is an error's line a row.
     pub copy: Option<(Plan, Option<usize>)>,
+    /// Rows that are other events than those which have their ids and timestamps (rowstore profile), and how they differ.
+    pub conflicts: Vec<(Place, String)>,
 }
 
 impl Failure {
     /// Of a COPY behind which another one was begun.
-    fn of_copy(error: tokio_postgres::Error, plan: Plan, index: Option<usize>) -> Self {
-        Self { error: error.into(), over: false, out_of_step: true, copy: Some((plan, index)) }
+    fn of_copy(error: impl Into<StorageError>, plan: Plan, index: Option<usize>) -> Self {
+        Self { out_of_step: true, copy: Some((plan, index)), ..error.into().into() }
+    }
+
+    fn of_conflicts(conflicts: Vec<(Place, String)>) -> Self {
+        Self { conflicts, ..StorageError::fatal("events have ids and timestamps of other events").into() }
     }
 }
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self { error: error.into(), over: false, out_of_step: false, copy: None }
+        StorageError::from(error).into()
     }
 }
 
 impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
-        Self { error, over: false, out_of_step: false, copy: None }
+        Self { error, over: false, out_of_step: false, copy: None, conflicts: Vec::new() }
     }
 }
 
@@ -157,7 +163,8 @@ pub async fn attempt(
     let mut open = None;
     if attempts.staged {
         match staging::copy(client, batch, &mut plan).await {
-            Ok(found) => duplicates = found,
+            Ok(staged) if staged.conflicts.is_empty() => duplicates = staged.duplicates,
+            Ok(staged) => return Err(Failure::of_conflicts(staged.conflicts)),
             Err(error) => return Err(Failure::of_copy(error, plan, None)),
         }
     } else {
@@ -210,5 +217,5 @@ pub async fn attempt(
         attempts.unconfirmed = None;
     }
     let copy = in_copy.then(|| plan.copies.len().checked_sub(1)).flatten().map(|last| (plan, Some(last)));
-    Err(Failure { error, over: over && rolled_back, out_of_step: false, copy })
+    Err(Failure { over: over && rolled_back, copy, ..error.into() })
 }

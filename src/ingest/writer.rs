@@ -130,6 +130,10 @@ impl Writer {
             let unconfirmed = attempts.unconfirmed.is_some();
             tracing::debug!(error = %failure.error, ?fate, unconfirmed, "a batch could not be written");
             let mended = match (fate, failure.copy) {
+                _ if !failure.conflicts.is_empty() => {
+                    poison::reject_conflicts(batch, failure.conflicts);
+                    Ok(())
+                }
                 (Fate::RejectRow { line }, Some((plan, copy))) => {
                     rounds.poison += 1;
                     let at = copy.zip(line.filter(|_| rounds.poison <= POISON_ROUNDS_MAX));

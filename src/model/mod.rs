@@ -1,11 +1,14 @@
-//! What there is, once, as data: kinds of items, the relations that keep them, the levels of the rollups.
+//! What there is, once, as data: kinds of items, the relations that keep them, the levels of the rollups, and which event
+//! is another one's parent.
 
 mod kind;
 mod level;
 mod listed;
+mod parent;
 mod relation;
 
 pub use kind::{Kind, PerKind};
 pub use level::{CORRELATION_GROUPS, Content, EVENT_COUNTS, Keep, LEVELS, Level, PerLevel};
 pub(crate) use listed::listed;
+pub use parent::{Namesake, ParentCandidate, parent_of};
 pub use relation::Relation;

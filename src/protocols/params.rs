@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::problem::{Problem, ProblemCode};
 use crate::config::parse_duration;
+use crate::secrets::holds_key;
 use crate::timestamp::{parse_epoch, parse_rfc3339};
 
 const DAYS_PER_WEEK: u32 = 7;
@@ -24,7 +25,14 @@ impl Params {
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name, name)?;
-            let pieces = value.split(',').map(|piece| decode(&name, piece)).collect::<Result<_, _>>()?;
+            let pieces: Vec<String> = value.split(',').map(|piece| decode(&name, piece)).collect::<Result<_, _>>()?;
+            if holds_key(&name) || pieces.iter().any(|piece| holds_key(piece)) {
+                return Err(Problem::bad_request(
+                    ProblemCode::InvalidParameter,
+                    "the query holds an API key, which belongs into Authorization or X-API-Key: servers on the way keep URLs \
+                     in their logs; revoke it (tidegate keys revoke)",
+                ));
+            }
             if values.insert(name.clone(), pieces).is_some() {
                 return Err(invalid(&name, "is given twice; several values go comma separated into one"));
             }
@@ -158,6 +166,17 @@ mod tests {
         assert!(Params::parse(Some("a=%00")).is_err());
         assert!(Params::parse(Some("sevrity=x")).unwrap().finish().is_err());
         assert!(Params::parse(Some("limit=0")).unwrap().take_count("limit", 10).is_err());
+    }
+
+    #[test]
+    fn an_api_key_is_refused_and_not_repeated() {
+        let key = format!("tg_{}_{}", "a".repeat(32), "b".repeat(72));
+        let escaped = key.replace('_', "%5F");
+        for query in [format!("api_key={key}"), format!("asset_id={escaped}"), key.clone(), format!("a=1&{escaped}=2")]
+        {
+            let refused = Params::parse(Some(&query)).expect_err(&query);
+            assert!(!refused.detail().contains("aaaa") && refused.detail().contains("Authorization"), "{refused:?}");
+        }
     }
 
     #[test]

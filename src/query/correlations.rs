@@ -9,6 +9,7 @@ use super::columns::{StoredRow, columns};
 use super::error::ReadError;
 use super::levels::before;
 use super::listing::{Listing, Page, PageRequest};
+use super::lookup::{EventName, key};
 use super::newest::{Newest, Order, Piece};
 use super::reads::Reads;
 use super::sql::Sql;
@@ -41,7 +42,8 @@ pub struct CorrelationsQuery {
     pub types: Vec<String>,
     pub min_strength: Option<f64>,
     pub min_confidence: Option<f64>,
-    pub event_id: Option<Uuid>,
+    /// Of this event.
+    pub event: Option<EventName>,
     /// Without `from`: all that is kept.
     pub window: Window,
 }
@@ -49,12 +51,33 @@ pub struct CorrelationsQuery {
 impl Listing for CorrelationsQuery {
     type Item = Correlation;
 
+    /// By the id that the event is stored under, as its correlations know it; where there are none, it is looked up.
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<Correlation>, ReadError> {
-        let Self { types, min_strength, min_confidence, event_id, window } = self;
+        let Some(name) = &self.event else { return self.page_of(reads, request, None).await };
+        if name.source_module.is_none() {
+            let page = self.page_of(reads, request, Some(name.id)).await?;
+            if !page.items.is_empty() {
+                return Ok(page);
+            }
+        }
+        let found = reads.event_named("SELECT id, timestamp FROM events", &request.tenant_id, name).await?;
+        let id = found.as_ref().map(key).transpose()?.map_or(Uuid::nil(), |(id, _)| id);
+        self.page_of(reads, request, Some(id)).await
+    }
+}
+
+impl CorrelationsQuery {
+    async fn page_of(
+        &self,
+        reads: &Reads,
+        request: &PageRequest,
+        event_id: Option<Uuid>,
+    ) -> Result<Page<Correlation>, ReadError> {
+        let Self { types, min_strength, min_confidence, event, window } = self;
         let now = Timestamp::now().as_microsecond();
         let kept_since = Timestamp::from_microsecond(before(now, reads.kept.correlations)).ok();
         let list = Newest {
-            what: format!("correlations {types:?} {min_strength:?} {min_confidence:?} {event_id:?}"),
+            what: format!("correlations {types:?} {min_strength:?} {min_confidence:?} {event:?}"),
             order: Order::Id("timestamp"),
             window: Window { from: window.from.or(kept_since), to: window.to },
             // Those of one event are few, and near each other somewhere in all that is kept.
@@ -67,20 +90,20 @@ impl Listing for CorrelationsQuery {
                 None => &[""],
                 Some(_) => &["primary_event_id", "related_event_id"],
             };
-            sql.push_union(sides, |sql, side| self.push(sql, &request.tenant_id, side, piece));
+            sql.push_union(sides, |sql, side| {
+                self.push(sql, &request.tenant_id, event_id.map(|id| (*side, id)), piece)
+            });
             sql
         };
         let mut page = list.page(reads, request, select, Correlation::read).await?;
         reads.name_events(&request.tenant_id, &mut page.items).await?;
         Ok(page)
     }
-}
 
-impl CorrelationsQuery {
-    /// Adds the query for those whose event of this side is the one that is asked about.
-    fn push(&self, sql: &mut Sql, tenant_id: &str, side: &str, piece: &Piece) {
+    /// Adds the query for those whose event of one side is the one that is asked about.
+    fn push(&self, sql: &mut Sql, tenant_id: &str, of: Option<(&str, Uuid)>, piece: &Piece) {
         sql.push_of_tenant(&Correlation::select(""), tenant_id);
-        if let Some(event_id) = self.event_id {
+        if let Some((side, event_id)) = of {
             sql.push(&format!(" AND {side} = ")).bind(event_id);
             if side == "related_event_id" {
                 sql.push(" AND primary_event_id <> related_event_id");

@@ -9,11 +9,11 @@ use super::columns::{StoredRow, columns};
 use super::error::ReadError;
 use super::filter::Filter;
 use super::listing::{Listing, Page, PageRequest};
+use super::lookup::EventName;
 use super::newest::{Newest, Order, Piece};
 use super::reads::Reads;
 use super::sql::Sql;
 use super::windows::{Density, Window};
-use crate::limits::UUID_TIME_SKEW;
 
 columns! {
     /// An event as it is read back; payload and metadata are PostgreSQL's own text, so that numbers are exact.
@@ -64,18 +64,9 @@ impl Listing for EventsQuery {
 }
 
 impl Reads {
-    /// The event of a tenant with this id. Where several have it: one whose timestamp is within a day of the time
-    /// that the id itself tells (UUIDv7), else the newest.
-    pub async fn event(&self, tenant_id: &str, id: Uuid) -> Result<Event, ReadError> {
-        let told = time_of(id).and_then(|at| Window::around(at, UUID_TIME_SKEW));
-        let windows = told.into_iter().chain(Window::default().pieces(Timestamp::now(), Density::Few));
-        let found = self.event_within(&Event::select(""), tenant_id, id, windows).await?;
+    /// The event of a tenant that is called so.
+    pub async fn event(&self, tenant_id: &str, name: &EventName) -> Result<Event, ReadError> {
+        let found = self.event_named(&Event::select(""), tenant_id, name).await?;
         found.as_ref().map_or(Err(ReadError::NotFound("event")), Event::read)
     }
-}
-
-/// The time in a UUIDv7.
-fn time_of(id: Uuid) -> Option<Timestamp> {
-    let (seconds, nanoseconds) = id.get_timestamp().filter(|_| id.get_version_num() == 7)?.to_unix();
-    Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanoseconds).ok()?).ok()
 }

@@ -1,4 +1,5 @@
-//! Events by id and timestamp: what a correlation knows of its two events.
+//! Events by what they are called: by a reader, by their children, and by id and timestamp, which is what a correlation
+//! knows of its two events.
 
 use std::collections::HashMap;
 
@@ -9,7 +10,8 @@ use uuid::Uuid;
 use super::error::ReadError;
 use super::reads::{FoundRows, Reads};
 use super::sql::Sql;
-use super::windows::Window;
+use super::windows::{Density, Window};
+use crate::limits::UUID_TIME_SKEW;
 
 pub type EventKey = (Uuid, Timestamp);
 
@@ -21,19 +23,82 @@ pub fn key(row: &Row) -> Result<EventKey, ReadError> {
 /// Keys that are further apart are looked for apart, so that what lies between them is not read.
 const GAP: SignedDuration = SignedDuration::from_hours(1);
 
+/// What a reader calls an event.
+#[derive(Debug, Clone)]
+pub struct EventName {
+    /// The id that it is stored under, or what the id that was sent stands for without its source.
+    pub id: Uuid,
+    /// The source that it is of, as the column has it; None: any.
+    pub source_module: Option<String>,
+}
+
+/// The events that a look-up is about.
+pub(super) struct Wanted<'a> {
+    pub column: IdColumn,
+    pub id: Uuid,
+    pub source_module: Option<&'a str>,
+    /// But not the one with this id.
+    pub except: Option<Uuid>,
+}
+
+/// Which of an event's two ids is compared.
+#[derive(Debug, Clone, Copy)]
+pub enum IdColumn {
+    /// The one that it is stored under.
+    Id,
+    /// The one that a CloudEvent's sender gave it beside its source.
+    BareId,
+}
+
+impl IdColumn {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::BareId => "bare_id",
+        }
+    }
+}
+
 impl Reads {
-    /// The newest event of a tenant with this id within the first of these windows that has one, as a row of `select`.
+    /// The event of a tenant that is called so, as a row of `select`: stored under this id, else sent with it. Of several
+    /// one whose timestamp is within a day of the time that the id itself tells (UUIDv7), else the newest.
+    pub(super) async fn event_named(
+        &self,
+        select: &str,
+        tenant_id: &str,
+        name: &EventName,
+    ) -> Result<Option<Row>, ReadError> {
+        let told = time_of(name.id).and_then(|at| Window::around(at, UUID_TIME_SKEW));
+        for column in [IdColumn::Id, IdColumn::BareId] {
+            let windows = told.into_iter().chain(Window::default().pieces(Timestamp::now(), Density::Few));
+            let wanted = Wanted { column, id: name.id, source_module: name.source_module.as_deref(), except: None };
+            let found = self.event_within(select, tenant_id, &wanted, windows).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The newest of a tenant's events that are wanted within the first of these windows that has one, as a row of `select`.
     pub(super) async fn event_within(
         &self,
         select: &str,
         tenant_id: &str,
-        id: Uuid,
+        wanted: &Wanted<'_>,
         windows: impl IntoIterator<Item = Window>,
     ) -> Result<Option<Row>, ReadError> {
         let sql = |window: &Window, rows: usize| {
             let mut sql = Sql::of_tenant(select, tenant_id);
             sql.push_within("timestamp", window);
-            sql.push(" AND id = ").bind(id).push(" ORDER BY timestamp DESC").push_limit(rows);
+            sql.push(" AND ").push(wanted.column.name()).push(" = ").bind(wanted.id);
+            if let Some(source_module) = wanted.source_module {
+                sql.push(" AND source_module = ").bind(source_module.to_owned());
+            }
+            if let Some(other) = wanted.except {
+                sql.push(" AND id <> ").bind(other);
+            }
+            sql.push(" ORDER BY timestamp DESC").push_limit(rows);
             sql
         };
         Ok(self.newest(windows, 0, sql).await?.rows.pop())
@@ -62,6 +127,12 @@ impl Reads {
         let keyed = |row: Row| Ok((key(&row)?, row));
         Ok((rows.into_iter().map(keyed).collect::<Result<_, ReadError>>()?, cut))
     }
+}
+
+/// The time in a UUIDv7.
+fn time_of(id: Uuid) -> Option<Timestamp> {
+    let (seconds, nanoseconds) = id.get_timestamp().filter(|_| id.get_version_num() == 7)?.to_unix();
+    Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanoseconds).ok()?).ok()
 }
 
 /// Each key once, in the order of time, in groups without a gap.

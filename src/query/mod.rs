@@ -37,6 +37,7 @@ pub use events::{Event, EventsQuery};
 pub use filter::{Filter, FilterField, SeriesFilter};
 pub use levels::Resolution;
 pub use listing::{Listing, Page, PageRequest};
+pub use lookup::EventName;
 pub use metrics::{Point, PointsQuery};
 pub use reads::Reads;
 pub use receipts::Receipt;

@@ -11,18 +11,28 @@ use super::columns::{StoredRow, columns};
 use super::error::ReadError;
 use super::events::Event;
 use super::listing::{Listing, Page, PageRequest};
-use super::lookup::{EventKey, key};
+use super::lookup::{EventKey, EventName, IdColumn, Wanted, key};
 use super::reads::Reads;
 use super::sql::Sql;
 use super::windows::{Density, Window};
 use crate::limits::{RELATED_AGE, RELATED_MAX, RELATED_SKEW};
+use crate::model::{Namesake, ParentCandidate, parent_of};
 
 const KEYS: &str = "SELECT id, timestamp FROM events";
+const CHILDREN: &str = "SELECT id, timestamp, source_module, parent_event_id FROM events";
+const NAMESAKES: &str = "SELECT id, timestamp, source_module FROM events";
 
 /// What is related to which event.
 #[derive(Debug, Clone)]
 pub struct RelatedQuery {
-    pub id: Uuid,
+    pub name: EventName,
+}
+
+/// The event that others are related to.
+struct Origin {
+    event: Event,
+    /// What its children call it that do not know its source.
+    bare_id: Option<Uuid>,
 }
 
 /// How events are related; of two ways that are equally strong, the first.
@@ -88,13 +98,12 @@ impl Listing for RelatedQuery {
 
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<Related>, ReadError> {
         let tenant_id = &request.tenant_id;
-        let (scope, after) = request.start::<Rank>(&format!("related {}", self.id))?;
-        let origin = match reads.event(tenant_id, self.id).await {
+        let (scope, after) = request.start::<Rank>(&format!("related {:?}", self.name))?;
+        let origin = match reads.event_named(&Event::select(", bare_id"), tenant_id, &self.name).await? {
+            Some(row) => Origin { event: Event::read(&row)?, bare_id: row.try_get("bare_id")? },
             // It has expired since the first page: there is nothing more to relate.
-            Err(ReadError::NotFound(_)) if after.is_some() => {
-                return Ok(Page { resolution: None, items: Vec::new(), next_cursor: None });
-            }
-            found => found?,
+            None if after.is_some() => return Ok(Page { resolution: None, items: Vec::new(), next_cursor: None }),
+            None => return Err(ReadError::NotFound("event")),
         };
         let mut candidates = reads.candidates(tenant_id, &origin).await?;
         candidates.retain(|candidate| after.is_none_or(|after| candidate.rank() < after));
@@ -123,35 +132,74 @@ impl Listing for RelatedQuery {
 
 impl Reads {
     /// Each other event that is related, once, by its strongest relation.
-    async fn candidates(&self, tenant_id: &str, origin: &Event) -> Result<Vec<Candidate>, ReadError> {
+    async fn candidates(&self, tenant_id: &str, origin: &Origin) -> Result<Vec<Candidate>, ReadError> {
         let mut found = Vec::new();
-        if let Some(parent) = origin.parent_event_id
-            && let Some(key) = self.parent(tenant_id, parent, origin.timestamp).await?
-        {
+        if let Some(key) = self.parent(tenant_id, &origin.event).await? {
             found.push(Candidate::said(key, RelatedBy::Parent));
         }
         let children = self.children(tenant_id, origin).await?;
         found.extend(children.into_iter().map(|key| Candidate::said(key, RelatedBy::Child)));
-        found.extend(self.correlated(tenant_id, origin).await?);
-        found.retain(|candidate| candidate.key.0 != origin.id);
+        found.extend(self.correlated(tenant_id, &origin.event).await?);
+        found.retain(|candidate| candidate.key.0 != origin.event.id);
         Ok(strongest(found))
     }
 
-    async fn parent(&self, tenant_id: &str, id: Uuid, child_at: Timestamp) -> Result<Option<EventKey>, ReadError> {
-        let whole =
-            Window { from: child_at.checked_sub(RELATED_AGE).ok(), to: child_at.checked_add(RELATED_SKEW).ok() };
-        let windows = whole.pieces(child_at, Density::Few);
-        self.event_within(KEYS, tenant_id, id, windows).await?.as_ref().map(key).transpose()
+    /// In the order of [`Namesake`]: its own source's, the one that is stored under the id, another source's.
+    async fn parent(&self, tenant_id: &str, child: &Event) -> Result<Option<EventKey>, ReadError> {
+        let Some(id) = child.parent_event_id else { return Ok(None) };
+        let at = child.timestamp;
+        let whole = Window { from: at.checked_sub(RELATED_AGE).ok(), to: at.checked_add(RELATED_SKEW).ok() };
+        let own = Some(child.source_module.as_str());
+        for (column, source_module) in [(IdColumn::BareId, own), (IdColumn::Id, None), (IdColumn::BareId, None)] {
+            let wanted = Wanted { column, id, source_module, except: Some(child.id) };
+            let found = self.event_within(KEYS, tenant_id, &wanted, whole.pieces(at, Density::Few)).await?;
+            if found.is_some() {
+                return found.as_ref().map(key).transpose();
+            }
+        }
+        Ok(None)
     }
 
-    async fn children(&self, tenant_id: &str, origin: &Event) -> Result<Vec<EventKey>, ReadError> {
-        let at = origin.timestamp;
+    async fn children(&self, tenant_id: &str, origin: &Origin) -> Result<Vec<EventKey>, ReadError> {
+        let at = origin.event.timestamp;
         let window = Window { from: at.checked_sub(RELATED_SKEW).ok(), to: at.checked_add(RELATED_AGE).ok() };
-        let mut sql = Sql::of_tenant(KEYS, tenant_id);
-        sql.push_within("timestamp", &window);
-        sql.push(" AND parent_event_id = ").bind(origin.id);
+        let mut sql = Sql::new("");
+        sql.push_union([Some(origin.event.id), origin.bare_id].into_iter().flatten(), |sql, name| {
+            sql.push_of_tenant(CHILDREN, tenant_id);
+            sql.push_within("timestamp", &window);
+            sql.push(" AND parent_event_id = ").bind(name);
+        });
         sql.push(" ORDER BY timestamp DESC, id DESC LIMIT ").bind(RELATED_MAX);
-        self.rows(&sql).await?.rows.iter().map(key).collect()
+        let rows = self.rows(&sql).await?.rows;
+        let Some(bare_id) = origin.bare_id else { return rows.iter().map(key).collect() };
+        let namesakes = self.namesakes(tenant_id, bare_id, &window).await?;
+        let mut children = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (child, child_source): (EventKey, &str) = (key(row)?, row.try_get("source_module")?);
+            if row.try_get::<_, Uuid>("parent_event_id")? == origin.event.id
+                || whose(child, child_source, bare_id, &namesakes) == Some(origin.event.id)
+            {
+                children.push(child);
+            }
+        }
+        Ok(children)
+    }
+
+    /// The events that go by an id among which children of this window may have their parent.
+    async fn namesakes(&self, tenant_id: &str, id: Uuid, children: &Window) -> Result<Vec<NamedEvent>, ReadError> {
+        let window = Window {
+            from: children.from.and_then(|from| from.checked_sub(RELATED_AGE).ok()),
+            to: children.to.and_then(|to| to.checked_add(RELATED_SKEW).ok()),
+        };
+        let mut sql = Sql::new("");
+        sql.push_union([IdColumn::Id, IdColumn::BareId], |sql, column| {
+            sql.push_of_tenant(NAMESAKES, tenant_id);
+            sql.push_within("timestamp", &window);
+            sql.push(" AND ").push(column.name()).push(" = ").bind(id);
+        });
+        sql.push(" ORDER BY timestamp DESC LIMIT ").bind(RELATED_MAX);
+        let named = |row: &Row| Ok((key(row)?, row.try_get("source_module")?));
+        self.rows(&sql).await?.rows.iter().map(named).collect()
     }
 
     async fn correlated(&self, tenant_id: &str, origin: &Event) -> Result<Vec<Candidate>, ReadError> {
@@ -168,6 +216,21 @@ impl Reads {
         };
         self.rows(&sql).await?.rows.iter().map(candidate).collect()
     }
+}
+
+type NamedEvent = (EventKey, String);
+
+/// The parent of a child that names it so.
+fn whose((child_id, child_at): EventKey, child_source: &str, named: Uuid, namesakes: &[NamedEvent]) -> Option<Uuid> {
+    let in_window = |at: Timestamp| {
+        child_at.checked_sub(RELATED_AGE).is_ok_and(|from| from <= at)
+            && child_at.checked_add(RELATED_SKEW).is_ok_and(|to| at < to)
+    };
+    let candidates = namesakes.iter().filter(|((_, at), _)| in_window(*at)).map(|((id, at), source)| {
+        let by = Namesake::of(named, Some(child_source), *id, source);
+        ParentCandidate { id: *id, at: *at, by }
+    });
+    parent_of(child_id, child_at, candidates).map(|parent| parent.id)
 }
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ pub const MIGRATIONS: &[Migration] = &[
     common!("0015_locks"),
     common!("0016_inferred_quota"),
     common!("0017_identity"),
+    each!("0018_bare_ids"),
 ];
 
 impl Migration {

@@ -73,10 +73,11 @@ fn cloud_events_structured(env: &Env) -> TestResult {
     let body = json!({ "specversion": "1.0", "id": id, "source": "probe", "type": "reading", "time": at,
         "datacontenttype": "application/json", "data": { "celsius": 21 } });
     post(&tidegate, "application/cloudevents+json", body.to_string()).accepted(1, 0);
-    let expected = json!({ "id": id, "source_module": "probe", "event_type": "reading", "timestamp": at,
+    let expected = json!({ "source_module": "probe", "event_type": "reading", "timestamp": at,
         "payload": { "celsius": 21 } });
     assert_columns(env, &tidegate, &expected);
     let (row, _) = only_event(env, &tidegate);
+    assert_eq!((&row["metadata"]["original_id"], &row["bare_id"]), (&json!(id), &json!(id)));
     assert_eq!(row["metadata"]["extra"], json!({ "specversion": "1.0", "datacontenttype": "application/json" }));
     let without_source = json!({ "specversion": "1.0", "id": "1", "type": "reading", "data": {} }).to_string();
     let refused = post(&tidegate, "application/cloudevents+json", without_source).expect(422);

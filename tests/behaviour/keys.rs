@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = tests!(
     malformed_keys_cost_no_query,
     known_keys_outlive_the_database,
     secrets_are_kept_nowhere,
+    a_key_in_odd_places,
 );
 
 fn organizations_on_the_command_line(env: &Env) -> TestResult {
@@ -286,5 +287,78 @@ fn secrets_are_kept_nowhere(env: &Env) -> TestResult {
         }
     }
     assert_eq!(sql.one::<i64>("SELECT count(*) FROM api_keys WHERE octet_length(key_hash) = 32"), 3);
+    Ok(())
+}
+
+/// A key that stands where it does not belong is neither kept nor repeated.
+fn a_key_in_odd_places(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["log.level=trace"]);
+    let client = &tidegate.client;
+    let key = client.key();
+    let secret = &key[36..100];
+    let mut answers = Vec::new();
+    for (place, headers) in [
+        ("whole", [("idempotency-key", key.to_owned()), ("x-request-id", key.to_owned())]),
+        ("within", [("idempotency-key", format!("a-{key}-b")), ("x-request-id", format!("r:{key}"))]),
+        ("in capitals", [("idempotency-key", key.to_uppercase()), ("x-request-id", key.to_uppercase())]),
+        ("cut", [("idempotency-key", key[..100].to_owned()), ("x-request-id", key[..100].to_owned())]),
+    ] {
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let refused = client.post("/v1/events", &headers, event(1));
+        assert!(
+            refused.problem(400, "invalid_idempotency_key")["detail"].as_str().unwrap().contains("API key"),
+            "{place}"
+        );
+        assert_eq!(refused.header("x-request-id").len(), 36, "{place}: a new one");
+        answers.push(refused);
+        answers.push(client.post("/v1/metrics", &headers[..1], "{}"));
+    }
+    for query in
+        [format!("api_key={key}"), format!("{key}=1"), key.to_owned(), format!("stream={key}"), key.replace('_', "%5f")]
+    {
+        for answer in [
+            client.post(&format!("/v1/events?{query}"), &[], event(1)),
+            client.get(&format!("/v1/events?{query}")),
+            client.get(&format!("/v1/metrics/catalog?{query}")),
+        ] {
+            answer.problem(400, "invalid_parameter");
+            answers.push(answer);
+        }
+    }
+    for path in [format!("/v1/events/{key}"), format!("/v1/receipts/{key}"), format!("/{key}")] {
+        answers.push(
+            client.get_as(&path, &[("user-agent", key), ("referer", key), ("cookie", key), ("x-forwarded-for", key)]),
+        );
+    }
+    // In items: what is refused is kept as it was sent, and nowhere else.
+    for member in [
+        format!(r#""tenant_id":"{key}""#),
+        format!(r#""timestamp":"{key}""#),
+        format!(r#""event_version":"{key}""#),
+        format!(r#""severity":"{key}""#),
+    ] {
+        let answer = client.events(format!(r#"{{"event_type":"t","source_module":"s","payload":{{}},{member}}}"#));
+        answer.expect(422);
+        answers.push(answer);
+    }
+    let labelled = env.cli(&["keys", "create", "--org", "default", "--label", key]);
+    assert!(labelled.code == Some(1) && labelled.stderr.contains("--label holds an API key"), "{labelled:?}");
+    let mut places: Vec<(String, String)> = answers
+        .iter()
+        .map(|answer| ("an answer".to_owned(), format!("{:?} {}", answer.headers, answer.text())))
+        .collect();
+    places.push(("what the command says".into(), labelled.stderr));
+    places.push(("the log".into(), tidegate.log()));
+    places.push(("/metrics".into(), client.get("/metrics").text().into()));
+    let sql = env.sql();
+    for table in ["api_keys", "events", "ingest_ledger", "ingest_batches", "organizations"] {
+        places.push((table.into(), sql.column::<String>(&format!("SELECT t::text FROM {table} t")).join("\n")));
+    }
+    let letters = "SELECT (to_jsonb(d) - 'raw')::text FROM dead_letter_events d";
+    places.push(("dead letters beside what was sent".into(), sql.column::<String>(letters).join("\n")));
+    for (place, text) in places {
+        assert!(!text.to_lowercase().contains(&secret[..16]), "a secret is in {place}: {text}");
+    }
+    assert_eq!((sql.count("events"), sql.count("ingest_ledger")), (0, 0));
     Ok(())
 }

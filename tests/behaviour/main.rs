@@ -10,6 +10,7 @@
 mod abuse;
 mod bodies;
 mod columnstore;
+mod conflicts;
 mod connections;
 mod correlation_reads;
 mod correlations;
@@ -27,6 +28,7 @@ mod floods;
 mod forms;
 mod h2;
 mod http;
+mod identity;
 mod inferred;
 mod keys;
 mod lifecycle;
@@ -100,6 +102,7 @@ const fn by_version(name: &'static str, tests: &'static [Test]) -> Group {
 const GROUPS: &[Group] = &[
     group("forms", forms::TESTS),
     group("bodies", bodies::TESTS),
+    by_version("identity", identity::TESTS),
     group("numbers", numbers::TESTS),
     group("poison", poison::TESTS),
     group("not_json", not_json::TESTS),
@@ -134,6 +137,7 @@ const GROUPS: &[Group] = &[
     group("lifecycle", tiers::TESTS),
     group("lifecycle", everything_at_once::TESTS),
     group("rowstore", timescale::ROWSTORE),
+    group("rowstore", conflicts::TESTS),
     group("faults", faults::TESTS),
     group("load", load::TESTS),
     group("rollups", rollups::TESTS),

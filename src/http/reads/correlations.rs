@@ -3,7 +3,7 @@
 use hyper::http::request::Parts;
 use jiff::Timestamp;
 
-use super::events::event_id;
+use super::events::event_name;
 use super::list::{ListAnswer, ListRequest, window};
 use super::metrics::FROM_DEFAULT;
 use crate::http::Api;
@@ -21,17 +21,18 @@ pub async fn correlations(api: &Api, principal: &Principal, parts: &Parts, mut p
     if types.iter().any(|found| !TYPES.contains(&found.as_str())) {
         return Err(invalid("type", "takes causal, temporal and anomaly"));
     }
-    let event_id = match params.take("event_id") {
+    let event = match params.take("event_id") {
         Some(id) if id.is_empty() => return Err(invalid("event_id", "is given without a value")),
-        id => id.map(|id| event_id(&principal.tenant_id, &id)),
+        Some(id) => Some(event_name(&mut params, &principal.tenant_id, &id)?),
+        None => None,
     };
     let mut window = window(&mut params, now)?;
     // Who asks about one event need not know how old it is.
-    if event_id.is_none() {
+    if event.is_none() {
         window.from = window.from.or(Some(now - FROM_DEFAULT));
     }
     let (min_strength, min_confidence) = (least(&mut params, "min_strength")?, least(&mut params, "min_confidence")?);
-    let query = CorrelationsQuery { types, min_strength, min_confidence, event_id, window };
+    let query = CorrelationsQuery { types, min_strength, min_confidence, event, window };
     request.answer(api, params, query).await
 }
 

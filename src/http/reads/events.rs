@@ -6,16 +6,15 @@ use hyper::StatusCode;
 use hyper::http::request::Parts;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
 use super::list::{ListAnswer, ListRequest, problem, window};
 use crate::http::Api;
 use crate::http::response::json;
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::Problem;
-use crate::query::{EventsQuery, Filter, FilterField, RelatedQuery};
+use crate::query::{EventName, EventsQuery, Filter, FilterField, RelatedQuery};
 use crate::tenancy::Principal;
-use crate::wire::event::foreign_id;
+use crate::wire::event::{bare_id, fitted};
 
 pub async fn events(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> ListAnswer {
     let request = ListRequest::take(principal, parts, &mut params)?;
@@ -24,23 +23,28 @@ pub async fn events(api: &Api, principal: &Principal, parts: &Parts, mut params:
     request.answer(api, params, query).await
 }
 
-/// GET /v1/events/{id}: an id that is no UUID is looked for under the UUIDv5 that it was stored as.
-pub async fn event(api: &Api, principal: &Principal, id: &str, params: Params) -> ListAnswer {
+/// GET /v1/events/{id}
+pub async fn event(api: &Api, principal: &Principal, id: &str, mut params: Params) -> ListAnswer {
+    let name = event_name(&mut params, &principal.tenant_id, id)?;
     params.finish()?;
-    let id = event_id(&principal.tenant_id, id);
-    let event = api.attached()?.reads.event(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
+    let event = api.attached()?.reads.event(&principal.tenant_id, &name).await.map_err(|error| problem(api, error))?;
     Ok(json(StatusCode::OK, &event))
 }
 
 /// GET /v1/events/{id}/related
 pub async fn related(api: &Api, principal: &Principal, id: &str, parts: &Parts, mut params: Params) -> ListAnswer {
     let request = ListRequest::take(principal, parts, &mut params)?;
-    request.answer(api, params, RelatedQuery { id: event_id(&principal.tenant_id, id) }).await
+    let name = event_name(&mut params, &principal.tenant_id, id)?;
+    request.answer(api, params, RelatedQuery { name }).await
 }
 
-/// A client that sent an id that is no UUID may ask by it.
-pub(super) fn event_id(tenant_id: &str, id: &str) -> Uuid {
-    Uuid::try_parse(id).unwrap_or_else(|_| foreign_id(tenant_id, id))
+/// An event by the id that it is stored under or was sent with; with `source`, of that source alone.
+pub(super) fn event_name(params: &mut Params, tenant_id: &str, id: &str) -> Result<EventName, Problem> {
+    let source_module = match params.take("source") {
+        Some(source) if source.is_empty() => return Err(invalid("source", "is given without a value")),
+        source => source.map(|source| fitted("source_module", &source).into_owned()),
+    };
+    Ok(EventName { id: bare_id(tenant_id, id), source_module })
 }
 
 pub(super) fn filter(params: &mut Params, tenant_id: &str) -> Result<Filter, Problem> {
@@ -48,11 +52,13 @@ pub(super) fn filter(params: &mut Params, tenant_id: &str) -> Result<Filter, Pro
     for field in FilterField::ALL {
         let values = params.take_list(field.name)?;
         if !values.is_empty() {
+            // Whoever asks for a long one of a CloudEvent finds what its column has.
+            let values = values.iter().map(|value| fitted(field.name, value).into_owned()).collect();
             filter.fields.push((field, values));
         }
     }
     let correlation_ids = params.take_list("correlation_id")?;
-    filter.correlation_ids = correlation_ids.iter().map(|id| event_id(tenant_id, id)).collect();
+    filter.correlation_ids = correlation_ids.iter().map(|id| bare_id(tenant_id, id)).collect();
     if let Some(text) = params.take("payload") {
         // Raw values: a payload may hold numbers that no double can.
         let object = serde_json::from_str::<HashMap<String, &RawValue>>(&text).is_ok();

@@ -7,6 +7,7 @@ use crate::model::Kind;
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::{Problem, ProblemCode};
 use crate::protocols::protocol::{Head, Reading};
+use crate::secrets::holds_key;
 use crate::wire::event::Defaults;
 use crate::wire::item::BodyForm;
 
@@ -62,6 +63,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = named.next() else { return Ok(None) };
     let visible = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     match value.to_str().ok().map(str::trim).filter(visible) {
+        Some(text) if holds_key(text) => Err(Problem::bad_request(
+            ProblemCode::InvalidIdempotencyKey,
+            "Idempotency-Key holds an API key, which is a secret; send a name of the request's own, such as a UUID, and \
+             revoke the key if it may have been read on its way (tidegate keys revoke)",
+        )),
         Some(text) if text.len() <= IDEMPOTENCY_KEY_BYTES_MAX && named.next().is_none() => Ok(Some(text.to_owned())),
         _ => Err(Problem::bad_request(
             ProblemCode::InvalidIdempotencyKey,

@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::defaults::Defaults;
 use super::encode::{encode, server_metadata};
-use super::fields::Field;
-use super::ids::{IdSource, foreign_id};
+use super::fields::{Field, Member, cloud_event_rank};
+use super::ids::{IdSource, bare_id, cloud_event_id};
 use super::validate::{Rules, validate, validate_wrapped};
 use crate::limits::FOREIGN_ID_CHARS_MAX;
 use crate::wire::item::decode::{Accepted, Items, decode, span};
@@ -78,10 +78,14 @@ impl Items<Field> for Body<'_> {
         let event = if rules.defaults.wrap {
             validate_wrapped(item.text, rules, &mut self.ids)?
         } else {
-            let envelope = Envelope::read(item.text, scanner, self.scratch)?;
+            let envelope = if rules.cloud_event {
+                Envelope::read(item.text, scanner, self.scratch, cloud_event_rank)?
+            } else {
+                Envelope::read(item.text, scanner, self.scratch, |_, rank| rank)?
+            };
             validate(envelope, rules, &mut self.ids)?
         };
-        let stream = self.streams.index(event.stream, &mut rows.streams).ok_or_else(|| {
+        let stream = self.streams.index(&event.stream, &mut rows.streams).ok_or_else(|| {
             let message = "the request names more than 65536 streams; split it into several requests";
             Rejection::new(Stage::Package, Code::InvalidField, message)
         })?;
@@ -100,16 +104,22 @@ impl Items<Field> for Body<'_> {
     }
 
     fn id(&self, scanner: &Scanner<Field>, item: &[u8]) -> Option<Uuid> {
-        let members = scanner.members.iter();
-        let ids = members.filter(|member| member.field == Field::Id && member.kind != JsonType::Null);
-        let member = ids.min_by_key(|member| member.rank).filter(|member| member.kind == JsonType::String)?;
-        if member.escaped {
-            return None;
+        let rank = |member: &Member| {
+            if self.rules.cloud_event { cloud_event_rank(member.field, member.rank) } else { member.rank }
+        };
+        let text = |field: Field| {
+            let members = scanner.members.iter();
+            let named = members.filter(|member| member.field == field && member.kind != JsonType::Null);
+            let plain = |member: &&Member| member.kind == JsonType::String && !member.escaped;
+            let member = named.min_by_key(|member| rank(member)).filter(plain)?;
+            let text = std::str::from_utf8(&item[member.value.start + 1..member.value.end - 1]).ok()?;
+            Some(text).filter(|text| !text.is_empty())
+        };
+        let (tenant_id, id) = (self.rules.origin.tenant_id, text(Field::Id)?);
+        if self.rules.cloud_event {
+            return Some(cloud_event_id(tenant_id, text(Field::SourceModule)?, id));
         }
-        let text = std::str::from_utf8(&item[member.value.start + 1..member.value.end - 1]).ok()?;
-        Uuid::try_parse(text).ok().or_else(|| {
-            let foreign = !text.is_empty() && text.chars().count() <= FOREIGN_ID_CHARS_MAX;
-            foreign.then(|| foreign_id(self.rules.origin.tenant_id, text))
-        })
+        let usable = Uuid::try_parse(id).is_ok() || id.chars().count() <= FOREIGN_ID_CHARS_MAX;
+        usable.then(|| bare_id(tenant_id, id))
     }
 }

@@ -1,7 +1,7 @@
 //! A valid event to one COPY tuple, appended to the caller's buffer. Payload, metadata and unknown fields are copied
 //! as they were sent; only the braces around them, and what the server adds, are written here.
 
-use super::fields::{CONTEXT, Envelope, Field, METADATA, Member};
+use super::fields::{CONTEXT, Envelope, Field, METADATA, Member, ORIGINALS};
 use super::validate::{DATA_BASE64, Payload, ValidEvent};
 use crate::timestamp::format_rfc3339;
 use crate::wire::item::ItemContext;
@@ -9,12 +9,10 @@ use crate::wire::item::object::Object;
 use crate::wire::item::pgcopy::{
     column_count, put_head, put_i32, put_jsonb, put_text, put_text_or_null, put_uuid, put_uuid_or_null,
 };
-use crate::wire::item::scan::Field as _;
+use crate::wire::item::scan::{Field as _, JsonType};
 
 /// Where metadata keeps what no column takes.
 const EXTRA: &str = "extra";
-/// Where metadata keeps ids that are not UUIDs, in the order of [`ValidEvent::originals`].
-const ORIGINALS: [&str; 3] = ["original_id", "original_correlation_id", "original_parent_event_id"];
 
 /// What the server adds to the metadata of all of a request's events, as JSON members.
 pub(super) fn server_metadata(origin: &ItemContext<'_>) -> String {
@@ -28,7 +26,8 @@ pub(super) fn server_metadata(origin: &ItemContext<'_>) -> String {
 
 /// The columns of a tuple, in the order of [`encode`], for `COPY events (...) FROM STDIN (FORMAT binary)`.
 pub const COPY_COLUMNS: &str = "batch_id, batch_seq, timestamp, created_at, id, tenant_id, stream, source_module, \
-event_type, event_version, severity, environment, asset_id, correlation_id, parent_event_id, trace_id, payload, metadata";
+event_type, event_version, severity, environment, asset_id, correlation_id, parent_event_id, bare_id, trace_id, payload, \
+metadata";
 pub const COPY_COLUMN_COUNT: i16 = column_count(COPY_COLUMNS);
 
 /// Appends the event's tuple.
@@ -36,16 +35,17 @@ pub(super) fn encode(event: &ValidEvent<'_>, origin: &ItemContext<'_>, server_me
     put_head(out, COPY_COLUMN_COUNT, event.timestamp_us, origin.received_at_us);
     put_uuid(out, event.id);
     put_text(out, origin.tenant_id);
-    put_text(out, event.stream);
-    put_text(out, event.source_module);
-    put_text(out, event.event_type);
+    put_text(out, &event.stream);
+    put_text(out, &event.source_module);
+    put_text(out, &event.event_type);
     put_i32(out, event.event_version);
-    put_text(out, event.severity);
-    put_text(out, event.environment);
-    put_text_or_null(out, event.asset_id);
+    put_text(out, &event.severity);
+    put_text(out, &event.environment);
+    put_text_or_null(out, event.asset_id.as_deref());
     put_uuid_or_null(out, event.correlation_id);
     put_uuid_or_null(out, event.parent_event_id);
-    put_text_or_null(out, event.trace_id);
+    put_uuid_or_null(out, event.bare_id);
+    put_text_or_null(out, event.trace_id.as_deref());
     put_jsonb(out, |out| match event.payload {
         Payload::Object(text) => out.extend_from_slice(text.as_bytes()),
         Payload::Member(name, value) => {
@@ -67,9 +67,11 @@ fn put_metadata(event: &ValidEvent<'_>, server_metadata: &str, out: &mut Vec<u8>
     }
     object.members(server_metadata);
     let Some(envelope) = &event.envelope else { return object.close() };
-    for (name, member) in ORIGINALS.iter().zip(event.originals) {
-        if let Some(member) = member {
-            object.member(name, envelope.raw(member.value));
+    if !event.originals.is_empty() {
+        for (field, name) in ORIGINALS.into_iter().filter(|(field, _)| event.originals.contains(*field)) {
+            if let Some(member) = envelope.member(field) {
+                object.member(name, envelope.raw(member.value));
+            }
         }
     }
     let base64_payload = matches!(event.payload, Payload::Member(DATA_BASE64, _));
@@ -83,6 +85,8 @@ fn put_extra(envelope: &Envelope<'_>, base64_payload: bool, metadata: &mut Objec
     let is_extra = |member: &&Member| match member.field {
         Field::Unknown | Field::ServerOwned | Field::SpecVersion => true,
         Field::DataBase64 => !base64_payload,
+        // Of a CloudEvent: an extension of this name.
+        Field::Metadata if member.kind != JsonType::Object && member.kind != JsonType::Null => true,
         _ => envelope.loses(member),
     };
     let in_context = |member: &&Member| !member.field.is_read_nested() || envelope.loses(member);

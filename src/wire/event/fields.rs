@@ -1,5 +1,9 @@
 //! The names by which an event's fields are known.
 
+use crate::limits::{
+    ASSET_ID_CHARS_MAX, ENVIRONMENT_CHARS_MAX, EVENT_TYPE_CHARS_MAX, FOREIGN_ID_CHARS_MAX, SEVERITY_CHARS_MAX,
+    SOURCE_MODULE_CHARS_MAX, STREAM_CHARS_MAX, TRACE_ID_CHARS_MAX,
+};
 use crate::wire::item::Code;
 use crate::wire::item::envelope::{SLOTS_MAX, TEXTS_MAX};
 use crate::wire::item::scan::{self, JsonType};
@@ -62,6 +66,77 @@ impl Field {
         "metadata",
         "context",
     ];
+
+    /// The field of a canonical name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let (field, rank) = lookup(name.as_bytes());
+        (rank == 0 && (field as usize) < Self::COUNT).then_some(field)
+    }
+
+    /// Most characters of its text.
+    pub(super) const fn chars_max(self) -> usize {
+        match self {
+            Self::EventType => EVENT_TYPE_CHARS_MAX,
+            Self::SourceModule => SOURCE_MODULE_CHARS_MAX,
+            Self::Id | Self::CorrelationId | Self::ParentEventId => FOREIGN_ID_CHARS_MAX,
+            Self::Severity => SEVERITY_CHARS_MAX,
+            Self::Environment => ENVIRONMENT_CHARS_MAX,
+            Self::Stream => STREAM_CHARS_MAX,
+            Self::AssetId => ASSET_ID_CHARS_MAX,
+            Self::TraceId => TRACE_ID_CHARS_MAX,
+            Self::Timestamp
+            | Self::EventVersion
+            | Self::TenantId
+            | Self::SpecVersion
+            | Self::Payload
+            | Self::DataBase64
+            | Self::Metadata
+            | Self::Context
+            | Self::Unknown
+            | Self::ServerOwned => usize::MAX,
+        }
+    }
+}
+
+/// The fields whose columns may hold something else than was sent, and what metadata calls what was sent.
+pub(super) const ORIGINALS: [(Field, &str); 10] = [
+    (Field::EventType, "original_event_type"),
+    (Field::SourceModule, "original_source_module"),
+    (Field::Id, "original_id"),
+    (Field::Severity, "original_severity"),
+    (Field::Environment, "original_environment"),
+    (Field::Stream, "original_stream"),
+    (Field::AssetId, "original_asset_id"),
+    (Field::CorrelationId, "original_correlation_id"),
+    (Field::ParentEventId, "original_parent_event_id"),
+    (Field::TraceId, "original_trace_id"),
+];
+
+/// Which fields, as a bit each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct FieldSet(u32);
+
+impl FieldSet {
+    pub(super) fn insert(&mut self, field: Field) {
+        self.0 |= 1 << field as u32;
+    }
+
+    pub(super) fn contains(self, field: Field) -> bool {
+        self.0 & (1 << field as u32) != 0
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Of several names of a field the one with the lowest rank counts. In a CloudEvent its own attributes do, whatever
+/// extensions are called.
+pub(super) fn cloud_event_rank(field: Field, rank: u8) -> u8 {
+    match (field, rank) {
+        (Field::EventType | Field::SourceModule | Field::Payload, 1) | (Field::Timestamp, 2) => 0,
+        _ => rank + 1,
+    }
 }
 
 impl scan::Field for Field {
@@ -147,9 +222,16 @@ fn lookup(name: &[u8]) -> (Field, u8) {
             | b"receipt"
             | b"received_at"
             | b"extra"
+            | b"original_event_type"
+            | b"original_source_module"
             | b"original_id"
+            | b"original_severity"
+            | b"original_environment"
+            | b"original_stream"
+            | b"original_asset_id"
             | b"original_correlation_id"
-            | b"original_parent_event_id",
+            | b"original_parent_event_id"
+            | b"original_trace_id",
         ) => (Field::ServerOwned, 0),
         _ => (Field::Unknown, 0),
     }
@@ -167,5 +249,29 @@ mod tests {
             assert_eq!((field as usize, rank, field.name()), (position, 0, *name));
         }
         assert_eq!(lookup(b"Event_Type").0, Field::Unknown);
+    }
+
+    #[test]
+    fn originals_are_called_by_their_column_and_are_the_servers() {
+        for (field, name) in ORIGINALS {
+            assert_eq!((name, lookup(name.as_bytes()).0), (&*format!("original_{}", field.name()), Field::ServerOwned));
+        }
+    }
+
+    #[test]
+    fn the_attributes_of_a_cloud_event_count_before_all_other_names() {
+        for (own, others) in [
+            ("source", &["source_module"][..]),
+            ("type", &["event_type"]),
+            ("time", &["timestamp", "occurred_at"]),
+            ("data", &["payload"]),
+            ("id", &["event_id"]),
+        ] {
+            let rank = |name: &str| {
+                let (field, rank) = lookup(name.as_bytes());
+                (field, cloud_event_rank(field, rank))
+            };
+            assert!(others.iter().all(|other| rank(other).0 == rank(own).0 && rank(other).1 > rank(own).1), "{own}");
+        }
     }
 }

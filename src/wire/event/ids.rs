@@ -1,4 +1,4 @@
-//! Event ids: UUIDv7 for events that bring none, UUIDv5 for ids that are not UUIDs.
+//! Event ids: UUIDv7 for events that bring none, UUIDv5 for ids that are not UUIDs, and for those of CloudEvents.
 
 use uuid::{Builder, Uuid};
 
@@ -11,13 +11,21 @@ const TAIL_BITS: u32 = 32;
 /// Bits of the counter, so that ids of one request sort in its order.
 const COUNTER_BITS: u32 = 42;
 
-/// The UUIDv5 that stands for an id which is not a UUID; the same text gives another id under another tenant.
-pub fn foreign_id(tenant_id: &str, text: &str) -> Uuid {
-    let mut name = Vec::with_capacity(tenant_id.len() + 1 + text.len());
-    name.extend_from_slice(tenant_id.as_bytes());
-    name.push(0);
-    name.extend_from_slice(text.as_bytes());
-    Uuid::new_v5(&FOREIGN_NAMESPACE, &name)
+/// What an id stands for by itself: the UUID that it is, else a UUIDv5 of tenant and text, so that the same text is
+/// another id under another tenant.
+pub fn bare_id(tenant_id: &str, text: &str) -> Uuid {
+    Uuid::try_parse(text).unwrap_or_else(|_| hashed(&[tenant_id, text]))
+}
+
+/// The id of a CloudEvent, which is known by its source and its id together (CloudEvents 1.0.2, "id"): two sources may
+/// give the same id to two events, also one that is a UUID.
+pub fn cloud_event_id(tenant_id: &str, source: &str, text: &str) -> Uuid {
+    hashed(&[tenant_id, source, text])
+}
+
+/// A UUIDv5 of texts, none of which holds a NUL.
+fn hashed(texts: &[&str]) -> Uuid {
+    Uuid::new_v5(&FOREIGN_NAMESPACE, texts.join("\0").as_bytes())
 }
 
 /// Makes UUIDv7s that ascend within a request (RFC 9562, 6.2, method 1). The system's randomness is asked once a
@@ -85,9 +93,20 @@ mod tests {
 
     #[test]
     fn a_foreign_id_is_stable_and_belongs_to_its_tenant() {
-        assert_eq!(foreign_id("acme", "order-1"), foreign_id("acme", "order-1"));
-        assert_ne!(foreign_id("acme", "order-1"), foreign_id("other", "order-1"));
-        assert_ne!(foreign_id("a", "b"), foreign_id("", "ab"));
-        assert_eq!(foreign_id("acme", "order-1").get_version_num(), 5);
+        // Ids are stored: later versions must give the same ones.
+        assert_eq!(bare_id("acme", "order-1").to_string(), "d7a60228-8852-5f2b-922e-f9a0daa9f2eb");
+        assert_eq!(cloud_event_id("acme", "/shop", "order-1").to_string(), "471ae411-0b63-5dc0-94fa-48e94de959c4");
+        assert_ne!(bare_id("acme", "order-1"), bare_id("other", "order-1"));
+        assert_ne!(bare_id("a", "b"), bare_id("", "ab"));
+        assert_eq!(bare_id("acme", "order-1").get_version_num(), 5);
+    }
+
+    #[test]
+    fn a_uuid_stands_for_itself_but_in_a_cloud_event() {
+        let id = Uuid::from_u128(7);
+        assert_eq!(bare_id("acme", &id.to_string()), id);
+        let of = |source| cloud_event_id("acme", source, &id.to_string());
+        assert!(of("/a") != of("/b") && of("/a") != id);
+        assert_ne!(cloud_event_id("t", "a", "bc"), cloud_event_id("t", "ab", "c"));
     }
 }

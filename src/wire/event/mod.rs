@@ -3,13 +3,15 @@
 //! [`crate::wire::item`] finds the items of a body and the members of each, and knows the format of COPY.
 //!
 //! - `fields` has the names by which an event's fields are known.
-//! - `validate` applies the rules for events; it alone makes a `ValidEvent`.
+//! - `validate` applies the rules for events; it alone makes a `ValidEvent`. `fit` shortens what a CloudEvent may say
+//!   and no column takes.
 //! - `encode` appends the event's tuple to one growing buffer.
 
 mod decode;
 mod defaults;
 mod encode;
 mod fields;
+mod fit;
 mod ids;
 mod validate;
 
@@ -19,4 +21,5 @@ mod tests;
 pub use decode::Decoder;
 pub use defaults::Defaults;
 pub use encode::{COPY_COLUMN_COUNT, COPY_COLUMNS};
-pub use ids::foreign_id;
+pub use fit::fitted;
+pub use ids::bare_id;

@@ -1,15 +1,14 @@
 //! The rules for events. [`ValidEvent`] can only be made here, so what is encoded has passed them.
 
+use std::borrow::Cow;
+
 use uuid::Uuid;
 
 use super::defaults::Defaults;
-use super::fields::{Envelope, Field, Member};
-use super::ids::{IdSource, foreign_id};
-use crate::limits::{
-    ASSET_ID_CHARS_MAX, ENVIRONMENT_CHARS_MAX, EVENT_TYPE_CHARS_MAX, FOREIGN_ID_CHARS_MAX, SEVERITY_CHARS_MAX,
-    SOURCE_MODULE_CHARS_MAX, STREAM_CHARS_MAX, TRACE_ID_CHARS_MAX,
-};
-use crate::wire::item::check::{check_length, check_tenant, empty, missing, optional, string, timestamp, wrong_type};
+use super::fields::{Envelope, Field, FieldSet, Member};
+use super::fit::shortened;
+use super::ids::{IdSource, bare_id, cloud_event_id};
+use crate::wire::item::check::{check_length, check_tenant, empty, missing, string, timestamp, wrong_type};
 use crate::wire::item::reject::excerpt;
 use crate::wire::item::scan::{Field as _, JsonType};
 use crate::wire::item::{Code, ItemContext, Rejection};
@@ -28,19 +27,21 @@ const DEFAULT_ENVIRONMENT: &str = "production";
 pub(super) struct ValidEvent<'a> {
     pub timestamp_us: i64,
     pub id: Uuid,
-    pub stream: &'a str,
-    pub source_module: &'a str,
-    pub event_type: &'a str,
+    pub stream: Cow<'a, str>,
+    pub source_module: Cow<'a, str>,
+    pub event_type: Cow<'a, str>,
     pub event_version: i32,
-    pub severity: &'a str,
-    pub environment: &'a str,
-    pub asset_id: Option<&'a str>,
+    pub severity: Cow<'a, str>,
+    pub environment: Cow<'a, str>,
+    pub asset_id: Option<Cow<'a, str>>,
     pub correlation_id: Option<Uuid>,
     pub parent_event_id: Option<Uuid>,
-    pub trace_id: Option<&'a str>,
+    /// Of a CloudEvent: what its id stands for without its source.
+    pub bare_id: Option<Uuid>,
+    pub trace_id: Option<Cow<'a, str>>,
     pub payload: Payload<'a>,
-    /// The fields whose id was not a UUID; their text goes into metadata.
-    pub originals: [Option<&'a Member>; 3],
+    /// The fields whose columns hold something else than was sent, which goes into metadata.
+    pub originals: FieldSet,
     /// What metadata is made of; a wrapped item has nothing of its own there.
     pub envelope: Option<Envelope<'a>>,
     /// Only this module makes events.
@@ -70,28 +71,35 @@ pub(super) fn validate<'a>(
     rules: Rules<'a>,
     ids: &mut IdSource,
 ) -> Result<ValidEvent<'a>, Rejection> {
-    let Rules { origin, defaults, .. } = rules;
+    let Rules { origin, defaults, cloud_event } = rules;
     let tenant_id = origin.tenant_id;
     check_tenant(&envelope, Field::TenantId, tenant_id)?;
-    if rules.cloud_event {
+    if cloud_event {
         check_cloud_event(&envelope)?;
     }
-    let (id, original_id) = id(&envelope, Field::Id, tenant_id)?;
-    let (correlation_id, original_correlation_id) = id_of_another(&envelope, Field::CorrelationId, tenant_id)?;
-    let (parent_event_id, original_parent_event_id) = id_of_another(&envelope, Field::ParentEventId, tenant_id)?;
-    let event_type = named(&envelope, Field::EventType, EVENT_TYPE_CHARS_MAX, defaults.event_type.as_deref())?;
-    let source_module =
-        named(&envelope, Field::SourceModule, SOURCE_MODULE_CHARS_MAX, defaults.source_module.as_deref())?;
-    let stream_default = defaults.stream.as_deref().unwrap_or(DEFAULT_STREAM);
-    let stream = named(&envelope, Field::Stream, STREAM_CHARS_MAX, Some(stream_default))?;
-    let severity = optional(&envelope, Field::Severity, SEVERITY_CHARS_MAX)?.unwrap_or(DEFAULT_SEVERITY);
-    let environment = optional(&envelope, Field::Environment, ENVIRONMENT_CHARS_MAX)?.unwrap_or(DEFAULT_ENVIRONMENT);
-    let asset_id = optional(&envelope, Field::AssetId, ASSET_ID_CHARS_MAX)?;
-    let trace_id = optional(&envelope, Field::TraceId, TRACE_ID_CHARS_MAX)?;
+    let mut fields = Fields { envelope: &envelope, tenant_id, cloud_event, originals: FieldSet::default() };
+    let own_id = fields.id(Field::Id)?;
+    let correlation_id = fields.id_of_another(Field::CorrelationId)?;
+    let parent_event_id = fields.id_of_another(Field::ParentEventId)?;
+    let event_type = fields.named(Field::EventType, defaults.event_type.as_deref())?;
+    let source_module = fields.named(Field::SourceModule, defaults.source_module.as_deref())?;
+    let stream = fields.named(Field::Stream, Some(defaults.stream.as_deref().unwrap_or(DEFAULT_STREAM)))?;
+    let severity = fields.optional(Field::Severity)?.unwrap_or(DEFAULT_SEVERITY.into());
+    let environment = fields.optional(Field::Environment)?.unwrap_or(DEFAULT_ENVIRONMENT.into());
+    let asset_id = fields.optional(Field::AssetId)?;
+    let trace_id = fields.optional(Field::TraceId)?;
+    let (id, bare_id) = if cloud_event {
+        fields.originals.insert(Field::Id);
+        (fields.cloud_event_id(), own_id)
+    } else {
+        (own_id, None)
+    };
+    let originals = fields.originals;
     let event_version = event_version(&envelope)?;
     let timestamp_us = timestamp(&envelope, Field::Timestamp, origin, RETENTION)?;
-    let payload = payload(&envelope, rules.cloud_event)?;
-    if let Some(metadata) = envelope.member(Field::Metadata).filter(|member| member.kind != JsonType::Object) {
+    let payload = payload(&envelope, cloud_event)?;
+    let not_an_object = |member: &&Member| !cloud_event && member.kind != JsonType::Object;
+    if let Some(metadata) = envelope.member(Field::Metadata).filter(not_an_object) {
         return Err(wrong_type(Field::Metadata, metadata, "an object"));
     }
     Ok(ValidEvent {
@@ -106,9 +114,10 @@ pub(super) fn validate<'a>(
         asset_id,
         correlation_id,
         parent_event_id,
+        bare_id,
         trace_id,
         payload,
-        originals: [original_id, original_correlation_id, original_parent_event_id],
+        originals,
         envelope: Some(envelope),
         _proof: (),
     })
@@ -121,26 +130,23 @@ pub(super) fn validate_wrapped<'a>(
     ids: &mut IdSource,
 ) -> Result<ValidEvent<'a>, Rejection> {
     let Rules { origin, defaults, .. } = rules;
-    let given = |field, value: &'a Option<String>, chars_max| default_text(field, value.as_deref(), chars_max);
-    let event_type = given(Field::EventType, &defaults.event_type, EVENT_TYPE_CHARS_MAX)?;
-    let source_module = given(Field::SourceModule, &defaults.source_module, SOURCE_MODULE_CHARS_MAX)?;
-    let stream =
-        default_text(Field::Stream, Some(defaults.stream.as_deref().unwrap_or(DEFAULT_STREAM)), STREAM_CHARS_MAX)?;
+    let given = |field, value: Option<&'a str>| default_text(field, value).map(Cow::Borrowed);
     Ok(ValidEvent {
         timestamp_us: origin.received_at_us,
         id: ids.next_id(),
-        stream,
-        source_module,
-        event_type,
+        stream: given(Field::Stream, Some(defaults.stream.as_deref().unwrap_or(DEFAULT_STREAM)))?,
+        source_module: given(Field::SourceModule, defaults.source_module.as_deref())?,
+        event_type: given(Field::EventType, defaults.event_type.as_deref())?,
         event_version: 1,
-        severity: DEFAULT_SEVERITY,
-        environment: DEFAULT_ENVIRONMENT,
+        severity: DEFAULT_SEVERITY.into(),
+        environment: DEFAULT_ENVIRONMENT.into(),
         asset_id: None,
         correlation_id: None,
         parent_event_id: None,
+        bare_id: None,
         trace_id: None,
         payload: Payload::Object(item),
-        originals: [None; 3],
+        originals: FieldSet::default(),
         envelope: None,
         _proof: (),
     })
@@ -174,45 +180,84 @@ fn check_cloud_event(envelope: &Envelope<'_>) -> Result<(), Rejection> {
     Ok(())
 }
 
-type Id<'a> = (Option<Uuid>, Option<&'a Member>);
-
-/// An id, and its member where its text is not that of a UUID.
-fn id<'a>(envelope: &Envelope<'a>, field: Field, tenant_id: &str) -> Result<Id<'a>, Rejection> {
-    let Some(member) = envelope.member(field) else { return Ok((None, None)) };
-    let text = string(envelope, field, member)?;
-    if text.is_empty() {
-        return Err(empty(field.name()));
-    }
-    if let Ok(uuid) = Uuid::try_parse(text) {
-        return Ok((Some(uuid), None));
-    }
-    check_length(field, text, FOREIGN_ID_CHARS_MAX)?;
-    Ok((Some(foreign_id(tenant_id, text)), Some(member)))
+/// An item's text fields, read one after another.
+struct Fields<'e, 'a> {
+    envelope: &'e Envelope<'a>,
+    tenant_id: &'a str,
+    cloud_event: bool,
+    originals: FieldSet,
 }
 
-/// The id of another event, for which empty text is none.
-fn id_of_another<'a>(envelope: &Envelope<'a>, field: Field, tenant_id: &str) -> Result<Id<'a>, Rejection> {
-    if envelope.text(field) == Some("") { Ok((None, None)) } else { id(envelope, field, tenant_id) }
-}
-
-/// Text that an event must have, from the item or by default.
-fn named<'a>(
-    envelope: &Envelope<'a>,
-    field: Field,
-    chars_max: usize,
-    default: Option<&'a str>,
-) -> Result<&'a str, Rejection> {
-    let Some(member) = envelope.member(field) else { return default_text(field, default, chars_max) };
-    let text = string(envelope, field, member)?;
-    if text.is_empty() {
-        return Err(empty(field.name()));
+impl<'a> Fields<'_, 'a> {
+    /// A member's text. CloudEvents has numbers and booleans as attributes, and says how they are written.
+    fn text(&self, field: Field, member: &Member) -> Result<&'a str, Rejection> {
+        match member.kind {
+            JsonType::Number | JsonType::Bool if self.cloud_event => Ok(self.envelope.raw(member.value)),
+            _ => string(self.envelope, field, member),
+        }
     }
-    check_length(field, text, chars_max)?;
-    Ok(text)
+
+    /// Text as its column takes it. What CloudEvents allows is not refused for its length.
+    fn fit(&mut self, field: Field, text: &'a str) -> Result<Cow<'a, str>, Rejection> {
+        match check_length(field, text, field.chars_max()) {
+            Ok(()) => Ok(Cow::Borrowed(text)),
+            Err(_) if self.cloud_event => {
+                self.originals.insert(field);
+                Ok(Cow::Owned(shortened(text, field.chars_max())))
+            }
+            Err(rejection) => Err(rejection),
+        }
+    }
+
+    /// Text that an event must have, from the item or by default.
+    fn named(&mut self, field: Field, default: Option<&'a str>) -> Result<Cow<'a, str>, Rejection> {
+        let Some(member) = self.envelope.member(field) else { return default_text(field, default).map(Cow::Borrowed) };
+        match self.text(field, member)? {
+            "" => Err(empty(field.name())),
+            text => self.fit(field, text),
+        }
+    }
+
+    /// Text that an event may have; empty text is none.
+    fn optional(&mut self, field: Field) -> Result<Option<Cow<'a, str>>, Rejection> {
+        let Some(member) = self.envelope.member(field) else { return Ok(None) };
+        match self.text(field, member)? {
+            "" => Ok(None),
+            text => self.fit(field, text).map(Some),
+        }
+    }
+
+    /// What an id stands for by itself.
+    fn id(&mut self, field: Field) -> Result<Option<Uuid>, Rejection> {
+        let Some(member) = self.envelope.member(field) else { return Ok(None) };
+        let text = self.text(field, member)?;
+        if text.is_empty() {
+            return Err(empty(field.name()));
+        }
+        if let Ok(uuid) = Uuid::try_parse(text) {
+            return Ok(Some(uuid));
+        }
+        if !self.cloud_event {
+            check_length(field, text, field.chars_max())?;
+        }
+        self.originals.insert(field);
+        Ok(Some(bare_id(self.tenant_id, text)))
+    }
+
+    /// The id of another event, for which empty text is none.
+    fn id_of_another(&mut self, field: Field) -> Result<Option<Uuid>, Rejection> {
+        if self.envelope.text(field) == Some("") { Ok(None) } else { self.id(field) }
+    }
+
+    /// The id of the event itself, by its source; none if it has not both.
+    fn cloud_event_id(&self) -> Option<Uuid> {
+        let (source, id) = (self.envelope.text(Field::SourceModule)?, self.envelope.text(Field::Id)?);
+        Some(cloud_event_id(self.tenant_id, source, id))
+    }
 }
 
 /// Text from the query string, which no scanner has seen.
-fn default_text(field: Field, text: Option<&str>, chars_max: usize) -> Result<&str, Rejection> {
+fn default_text(field: Field, text: Option<&str>) -> Result<&str, Rejection> {
     let name = field.name();
     match text {
         None => Err(missing(name, &format!("send it in the event, or as ?{name}= in the query"))),
@@ -220,7 +265,7 @@ fn default_text(field: Field, text: Option<&str>, chars_max: usize) -> Result<&s
         Some(text) if text.contains('\0') => {
             Err(Rejection::validate(Code::FieldNul, format!("?{name}= holds a NUL character; remove it")))
         }
-        Some(text) => check_length(field, text, chars_max).map(|()| text),
+        Some(text) => check_length(field, text, field.chars_max()).map(|()| text),
     }
 }
 

@@ -39,9 +39,15 @@ pub(crate) struct Envelope<'a, F> {
 }
 
 impl<'a, F: Field> Envelope<'a, F> {
-    /// Reads the envelope of the item that was scanned last. `scratch` is lent for as long as the envelope lives.
-    pub(crate) fn read(item: &'a str, scanner: &'a Scanner<F>, scratch: &'a mut Scratch) -> Result<Self, Rejection> {
-        let slots = choose(scanner);
+    /// Reads the envelope of the item that was scanned last. `scratch` is lent for as long as the envelope lives;
+    /// `rank` says which of a field's names counts first, from the rank that the name has by itself.
+    pub(crate) fn read(
+        item: &'a str,
+        scanner: &'a Scanner<F>,
+        scratch: &'a mut Scratch,
+        rank: impl Fn(F, u8) -> u8,
+    ) -> Result<Self, Rejection> {
+        let slots = choose(scanner, rank);
         let mut texts = [None; TEXTS_MAX];
         let document = &mut scratch.document;
         document.clear();
@@ -102,13 +108,14 @@ impl<'a, F: Field> Envelope<'a, F> {
     }
 }
 
-/// Canonical names before aliases, aliases in their order, all before what is nested.
-fn choose<F: Field>(scanner: &Scanner<F>) -> [Option<&Member<F>>; SLOTS_MAX] {
+/// The lowest rank first, and all before what is nested.
+fn choose<F: Field>(scanner: &Scanner<F>, rank: impl Fn(F, u8) -> u8) -> [Option<&Member<F>>; SLOTS_MAX] {
+    let rank = |member: &Member<F>| rank(member.field, member.rank);
     let mut slots: [Option<&Member<F>>; SLOTS_MAX] = [None; SLOTS_MAX];
     for member in scanner.members.iter().filter(|member| member.kind != JsonType::Null) {
         // What is unknown has no slot.
         let Some(slot) = slots.get_mut(member.field.position()) else { continue };
-        if member.field.may_be(member.kind) && slot.is_none_or(|chosen| member.rank < chosen.rank) {
+        if member.field.may_be(member.kind) && slot.is_none_or(|chosen| rank(member) < rank(chosen)) {
             *slot = Some(member);
         }
     }

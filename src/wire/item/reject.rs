@@ -7,6 +7,7 @@ use std::ops::Range;
 use uuid::Uuid;
 
 use crate::limits::MESSAGE_CHARS_MAX;
+use crate::secrets::redacted;
 
 /// How much of a sender's own value a message quotes, in characters.
 const EXCERPT_CHARS: usize = 60;
@@ -100,6 +101,8 @@ codes! {
     /// Acknowledged and in the spool, but its idempotency key went to another request meanwhile; reported by the
     /// drain.
     IdempotencyKeyReused = 21, "idempotency_key_reused";
+    /// Another event with its id and timestamp is stored (rowstore profile); reported by the writer.
+    IdConflict = 22, "id_conflict";
 }
 
 impl Code {
@@ -174,6 +177,7 @@ pub(crate) fn excerpt(value: &str) -> String {
 }
 
 fn clean(text: &str, chars_max: usize) -> String {
+    let text = &*redacted(text);
     let storable = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
     let mut out: String = text.chars().take(chars_max).map(storable).collect();
     if out.len() < text.len() && text.chars().nth(chars_max).is_some() {
@@ -202,6 +206,14 @@ mod tests {
         assert_eq!(rejection.message.chars().count(), MESSAGE_CHARS_MAX);
         assert!(!rejection.message.contains(char::is_control));
         assert!(rejection.message.ends_with('…'));
+    }
+
+    #[test]
+    fn messages_and_excerpts_hold_no_api_key() {
+        let key = format!("tg_{}_{}", "a".repeat(32), "b".repeat(72));
+        assert_eq!(excerpt(&format!("of {key}")), "of tg_...");
+        let rejection = Rejection::new(Stage::Write, Code::RowRefused, format!("{} {key} there", "x".repeat(300)));
+        assert!(rejection.message.ends_with("x tg_... there"), "{}", rejection.message);
     }
 
     #[test]

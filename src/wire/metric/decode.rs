@@ -58,7 +58,7 @@ impl Items<Field> for Body<'_> {
     const ROW_OVERHEAD_BYTES: usize = 128;
 
     fn take(&mut self, scanner: &Scanner<Field>, item: Accepted<'_>, rows: &mut Rows) -> Result<(), Rejection> {
-        let envelope = Envelope::read(item.text, scanner, self.scratch)?;
+        let envelope = Envelope::read(item.text, scanner, self.scratch, |_, rank| rank)?;
         let metric = validate(envelope, self.origin, self.samples)?;
         let samples = if metric.measure == Measure::Samples { &self.samples[..] } else { &[] };
         let start = rows.bytes.len();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use tidegate::wire::event::Decoder;
+use tidegate::wire::event::{Decoder, fitted};
 use tidegate::wire::item::{BodyForm, Decoded, RowRef};
 
 use crate::tuple::{self, Tuple};
@@ -74,9 +74,9 @@ fn json(text: &str) {
     assert!(text.starts_with('{') && text.ends_with('}'), "a jsonb column holds an object: {text}");
 }
 
-/// The members that name a field of text, canonical name first.
-const NAMES: [(&[&str], usize); 2] =
-    [(&["source_module", "source"], tuple::SOURCE_MODULE), (&["event_type", "type"], tuple::EVENT_TYPE)];
+/// The members that name a field of text, canonical name first; of a CloudEvent the last.
+const NAMES: [([&str; 2], usize); 2] =
+    [(["source_module", "source"], tuple::SOURCE_MODULE), (["event_type", "type"], tuple::EVENT_TYPE)];
 
 /// Reads the item a second time, by other means.
 fn beside_serde(tuple: &Tuple<'_>, raw: &str, form: BodyForm) {
@@ -85,14 +85,18 @@ fn beside_serde(tuple: &Tuple<'_>, raw: &str, form: BodyForm) {
     let given = |names: &[&str]| {
         names.iter().find_map(|name| members.get(*name).map(|value| value.get()).filter(|value| *value != "null"))
     };
-    for (names, column) in NAMES {
-        if let Some(value) = given(names) {
+    let cloud_event = matches!(form, BodyForm::CloudEvent | BodyForm::CloudEventBatch);
+    for (mut names, column) in NAMES {
+        let canonical = names[0];
+        if cloud_event {
+            names.reverse();
+        }
+        if let Some(value) = given(&names) {
             let text: String = serde_json::from_str(value).unwrap_or_else(|error| panic!("{error}: {value}"));
-            assert_eq!(tuple.text(column), Some(text.as_str()), "{names:?}");
+            assert_eq!(tuple.text(column), Some(&*fitted(canonical, &text)), "{names:?}");
         }
     }
-    let cloud_event = matches!(form, BodyForm::CloudEvent | BodyForm::CloudEventBatch);
-    match given(&["payload", "data"]) {
+    match given(if cloud_event { &["data", "payload"] } else { &["payload", "data"] }) {
         Some(payload) if payload.starts_with('{') => assert_eq!(tuple.json(tuple::PAYLOAD), payload),
         Some(data) => {
             assert!(cloud_event, "a payload that is no object was accepted: {data}");

@@ -60,7 +60,7 @@ fn canonical_names_win_and_losers_are_kept() {
         let row = row(&body);
         assert_eq!((row.text("event_type"), row.text("source_module"), row.text("stream")), ("a", "b", "c"));
         assert_eq!((row.json("payload"), row.time("timestamp")), ("{}", 1_763_600_000_000_000));
-        assert_eq!(row.uuid("id"), foreign_id(TENANT, "x"));
+        assert_eq!(row.uuid("id"), bare_id(TENANT, "x"));
         let lost: serde_json::Value = serde_json::from_str(&format!("{{{second}}}")).unwrap();
         assert_eq!(row.metadata(), serde_json::json!({"original_id": "x", "extra": lost}));
     }
@@ -134,7 +134,7 @@ fn escaped_text_is_decoded() {
     );
     assert_eq!((row.text("event_type"), row.text("source_module")), ("a\né😀", "C:\\x\"y\""));
     assert_eq!((row.text("stream"), row.text("asset_id"), row.text("trace_id")), ("plain", "/", "tab\there"));
-    assert_eq!(row.uuid("id"), foreign_id(TENANT, "1"));
+    assert_eq!(row.uuid("id"), bare_id(TENANT, "1"));
     assert_eq!(row.json("payload"), r#"{"a":"\u0041"}"#);
     assert!(row.json("metadata").contains(r#""original_id":"\u0031""#));
 }

@@ -21,9 +21,9 @@ fn uuids_are_taken_in_every_form() {
 fn foreign_ids_become_uuids_and_are_kept() {
     let decoded = decode(event(r#","id":"order-1","correlation_id":"c/2","parent_event_id":"☃""#));
     let row = row_of(&decoded);
-    assert_eq!(row.uuid("id"), foreign_id(TENANT, "order-1"));
-    assert_eq!(row.uuid("correlation_id"), foreign_id(TENANT, "c/2"));
-    assert_eq!(row.uuid("parent_event_id"), foreign_id(TENANT, "☃"));
+    assert_eq!(row.uuid("id"), bare_id(TENANT, "order-1"));
+    assert_eq!(row.uuid("correlation_id"), bare_id(TENANT, "c/2"));
+    assert_eq!(row.uuid("parent_event_id"), bare_id(TENANT, "☃"));
     assert_eq!(
         row.metadata(),
         serde_json::json!({
@@ -53,7 +53,7 @@ fn rejected_items_are_named_where_they_can_be() {
     for (more, expected) in [
         (format!(r#","id":"{id}","event_version":0"#), Some(id)),
         (format!(r#","event_id":"{id}","other":"\u0000""#), Some(id)),
-        (r#","id":"order-1","severity":5"#.to_owned(), Some(foreign_id(TENANT, "order-1"))),
+        (r#","id":"order-1","severity":5"#.to_owned(), Some(bare_id(TENANT, "order-1"))),
         (r#","id":"","severity":5"#.to_owned(), None),
         (r#","id":5"#.to_owned(), None),
         (r#","id":"\u0000""#.to_owned(), None),
