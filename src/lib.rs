@@ -45,6 +45,7 @@ pub mod config;
 pub mod correlate;
 mod durable;
 mod files;
+mod fold;
 pub mod http;
 pub mod inferred;
 pub mod ingest;

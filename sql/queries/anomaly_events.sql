@@ -3,7 +3,7 @@ SELECT asset_id, timestamp, id
 FROM (
     SELECT DISTINCT asset_id, timestamp, id, dense_rank() OVER (PARTITION BY asset_id ORDER BY timestamp, id) AS place
     FROM events
-    WHERE tenant_id = $1 AND asset_id = ANY ($2) AND timestamp >= $3 AND timestamp < $4 AND lower(severity) = ANY ($5)
+    WHERE tenant_id = $1 AND asset_id = ANY ($2) AND timestamp >= $3 AND timestamp < $4 AND lower(severity COLLATE "C") = ANY ($5)
 ) e
 WHERE place <= $6
 ORDER BY asset_id, timestamp, id

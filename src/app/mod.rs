@@ -213,7 +213,7 @@ async fn close(location: Location) -> bool {
 
 /// One connection of the owner, for commands; refused where a pooler takes the session away between two statements.
 pub async fn owner_client(location: &Location) -> Result<tokio_postgres::Client, StorageError> {
-    let client = needs::owner_session(location).await?;
+    let client = needs::owner_session(location.owner()).await?;
     client.batch_execute(&crate::storage::session_sql(crate::storage::Role::Owner, "")).await?;
     Ok(client)
 }

@@ -56,7 +56,7 @@ pub async fn with_location<T>(
 /// keys must not change what a running server relies on.
 pub async fn up_to_date(client: &Client, location: &Location, config: &Config) -> Result<(), StorageError> {
     let Some(layout) = standing_layout(client).await? else {
-        return install(location, config).await.map(|_installed| ());
+        return install(&location.place(config), config).await.map(|_installed| ());
     };
     if migrations::standing(client, layout).await?.is_current() {
         return Ok(());

@@ -69,7 +69,7 @@ pub async fn run(config: &Config, Args { json }: Args) -> Exit {
 
 async fn database(config: &Config) -> Result<Vec<Finding>, StorageError> {
     let look = async |location: &Location| {
-        let needs = needs::check(location, config).await?;
+        let needs = needs::check(&location.place(config), config).await?;
         let usable = needs::refusal(&needs).is_none();
         let mut findings: Vec<Finding> = needs.into_iter().map(Finding::from).collect();
         if usable {
@@ -94,7 +94,7 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
     };
     let standing = migrations::standing(client, layout).await?;
     let schema = if standing.is_current() {
-        ok("schema", format!("engine {}, all migrations applied", layout.engine()))
+        ok("schema", format!("engine {} (this database was made with it), all migrations applied", layout.engine()))
     } else {
         bad(
             "schema",

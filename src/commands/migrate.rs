@@ -30,7 +30,7 @@ pub async fn run(config: &Config, Args { check, json }: Args) -> Exit {
 }
 
 async fn apply(location: &Location, config: &Config, json: bool) -> Result<Exit, StorageError> {
-    let installed = install(location, config).await?;
+    let installed = install(&location.place(config), config).await?;
     let engine = installed.layout.engine();
     if json {
         print_json(&json!({ "engine": engine, "reason": installed.reason, "applied": installed.applied }));

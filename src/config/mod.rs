@@ -8,6 +8,7 @@ mod connection_url;
 mod error;
 mod http;
 mod keys;
+mod log;
 mod origin;
 mod secrets;
 mod source;
@@ -18,6 +19,7 @@ pub use connection_url::{ConnectionUrl, RootCert, ServerTls, SslMode};
 pub use error::ConfigError;
 pub use http::{CorsOrigins, HttpConfig, ListenAddress, TlsConfig};
 pub use keys::{ConfigKey, KEYS};
+pub use log::LogConfig;
 pub use origin::Origin;
 pub use secrets::of_environment as secret_of_environment;
 pub use source::Layers;
@@ -170,14 +172,6 @@ impl CompressAfterConfig {
     }
 }
 
-#[derive(Debug, Clone)]
-pub struct LogConfig {
-    /// True: one JSON object a line.
-    pub json: bool,
-    /// A tracing filter such as `info` or `tidegate=debug`.
-    pub level: String,
-}
-
 impl Config {
     /// Builds the configuration from its layers, refusing unknown keys, malformed values and impossible relations.
     pub fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {
@@ -247,10 +241,7 @@ impl Config {
             },
             rollups: rollup_levels(&read)?,
             chunk_interval: read.duration("chunk_interval")?,
-            log: LogConfig {
-                json: read.one_of("log.format", &[("text", false), ("json", true)])?,
-                level: read.text("log.level"),
-            },
+            log: LogConfig::read(&read)?,
         };
         config.check_relations(&read)?;
         Ok(config)

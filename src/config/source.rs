@@ -28,6 +28,7 @@ impl Layers {
     }
 
     /// Sets one value, refusing a key that does not exist. A secret's key with `_file` names the file that holds it.
+    /// An empty value takes the key back to its default, whatever an earlier layer says.
     pub fn set(&mut self, path: &str, text: String, origin: Origin) -> Result<(), ConfigError> {
         if let Some(key) = keys::find_file(path) {
             let (secret, origin) = secrets::read(Path::new(&text), &origin)?;
@@ -37,6 +38,10 @@ impl Layers {
             let hint = keys::nearest(path).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
             return Err(ConfigError(format!("unknown configuration key `{path}` ({origin}){hint}")));
         };
+        if text.is_empty() {
+            self.values.remove(key.path);
+            return Ok(());
+        }
         match self.values.insert(key.path, (text, origin.clone())) {
             Some((_, before)) if before.is_beside(&origin) => Err(secrets::twice(key.path, &before, &origin)),
             _ => Ok(()),

@@ -167,23 +167,116 @@ fn every_key_has_a_distinct_variable() {
     assert_eq!(names.len(), KEYS.len());
 }
 
-/// As it is written, in tables as deep as its path goes, by variable and by flag.
-#[test]
-fn every_key_is_taken_in_every_layer() {
-    for key in KEYS.iter() {
-        let set_by = |layers: &Layers| layers.get(key.path).map(|(text, _)| text.to_owned());
-        let (table, name) =
-            key.path.rsplit_once('.').map_or((String::new(), key.path), |(table, name)| (format!("[{table}]\n"), name));
-        for text in [format!("{} = \"1\"\n", key.path), format!("{table}{name} = \"1\"\n")] {
+/// Every way in which a layer can spell a key.
+fn layers_with(key: &super::ConfigKey, value: &str) -> Vec<(String, Layers)> {
+    let (parents, name) = key.path.rsplit_once('.').map_or((None, key.path), |(parents, name)| (Some(parents), name));
+    let table = parents.map_or(String::new(), |parents| format!("[{parents}]\n"));
+    let inline = key.path.split('.').rev().fold(format!("\"{value}\""), |inner, name| match inner.as_str() {
+        text if text.starts_with('"') => format!("{name} = {text}"),
+        text => format!("{name} = {{ {text} }}"),
+    });
+    let mut files = vec![format!("{} = \"{value}\"\n", key.path), format!("{table}{name} = \"{value}\"\n"), inline];
+    // As TOML has it without quotes.
+    if value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok() {
+        files.push(format!("{table}{name} = {value}\n"));
+    }
+    let mut all: Vec<(String, Layers)> = files
+        .into_iter()
+        .map(|text| {
             let (_folder, layers) = with_file(&text);
-            assert_eq!(set_by(&layers.unwrap()).as_deref(), Some("1"), "{text}");
-        }
+            (text.clone(), layers.unwrap_or_else(|error| panic!("{text}: {error}")))
+        })
+        .collect();
+    let mut layers = Layers::new();
+    let unknown = layers.environment([(key.variable(), value.to_owned())].into_iter()).unwrap();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    all.push((key.variable(), layers));
+    let mut layers = Layers::new();
+    layers.set(key.path, value.into(), Origin::Flag("--set".into())).unwrap();
+    all.push((format!("--set {}", key.path), layers));
+    all
+}
+
+/// Sets what must be set together with a key.
+fn complete(layers: &mut Layers, key: &super::ConfigKey) {
+    let together: &[(&str, &str)] = match key.path {
+        "writer_url" | "reader_url" => &[("database_url", "postgres://u@h/d")],
+        "tls.cert" => &[("tls.key", "file.pem")],
+        "tls.key" => &[("tls.cert", "file.pem")],
+        _ => &[],
+    };
+    for (path, value) in together {
+        layers.set(path, (*value).to_owned(), Origin::Default).unwrap();
+    }
+}
+
+/// A value that is right: the default, or the first of these that is taken.
+fn right(key: &super::ConfigKey) -> &'static str {
+    let taken = |value: &&str| {
         let mut layers = Layers::new();
-        let unknown = layers.environment([(key.variable(), "2".to_owned())].into_iter()).unwrap();
-        assert!(unknown.is_empty(), "{unknown:?}");
-        assert_eq!(set_by(&layers).as_deref(), Some("2"), "{}", key.path);
-        layers.set(key.path, "3".into(), Origin::Flag("--set".into())).unwrap();
-        assert_eq!(set_by(&layers).as_deref(), Some("3"), "{}", key.path);
+        layers.set(key.path, (*value).to_owned(), Origin::Flag("--set".into())).unwrap();
+        complete(&mut layers, key);
+        Config::from_layers(&layers).is_ok()
+    };
+    let tried = ["postgres://u@h/d", "100MiB", "90d", "5m,1h,1d", "7", "true", "file.pem", "https://h"];
+    key.default.or_else(|| tried.into_iter().find(taken)).unwrap_or_else(|| panic!("{}: a value for it here", key.path))
+}
+
+/// Keys whose value may be any text.
+const PATHS: [&str; 3] = ["data_dir", "tls.cert", "tls.key"];
+
+/// The right value is taken in every spelling, and a wrong one refused by the key's name: one that nobody reads would pass both.
+#[test]
+fn every_key_is_read_in_every_layer() {
+    for key in KEYS.iter() {
+        let right = right(key);
+        for (spelling, mut layers) in layers_with(key, right) {
+            assert_eq!(layers.get(key.path).map(|(text, _)| text), Some(right), "{spelling}");
+            complete(&mut layers, key);
+            Config::from_layers(&layers).unwrap_or_else(|error| panic!("{spelling}: {error}"));
+        }
+        if PATHS.contains(&key.path) {
+            continue;
+        }
+        for (spelling, layers) in layers_with(key, "!") {
+            let error = Config::from_layers(&layers).expect_err(&spelling).to_string();
+            assert!(error.contains(&format!("`{}`", key.path)), "{spelling}: {error}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_value_takes_a_key_back_to_its_default() {
+    for key in KEYS.iter() {
+        let (_folder, layers) = with_file(&format!("{} = \"{}\"\n", key.path, right(key)));
+        let mut layers = layers.unwrap();
+        layers.environment([(key.variable(), String::new())].into_iter()).unwrap();
+        assert_eq!(layers.get(key.path), None, "{}", key.path);
+    }
+    let (_folder, layers) = with_file("rollups.levels = \"1h\"\n");
+    let mut layers = layers.unwrap();
+    let kept = |layers: &Layers| {
+        let config = Config::from_layers(layers).unwrap();
+        crate::model::LEVELS.iter().filter(|level| *config.rollups.of(level)).count()
+    };
+    assert!(kept(&layers) < crate::model::LEVELS.len());
+    layers.set("rollups.levels", String::new(), Origin::Flag("--set".into())).unwrap();
+    assert_eq!(kept(&layers), crate::model::LEVELS.len());
+}
+
+#[test]
+fn a_level_that_is_none_is_refused() {
+    let with = |level: &str| {
+        let mut layers = Layers::new();
+        layers.set("log.level", level.into(), Origin::Variable("TIDEGATE_LOG_LEVEL".into())).unwrap();
+        Config::from_layers(&layers).map(|config| config.log.level).map_err(|error| error.to_string())
+    };
+    for level in ["info", "WARN", "off", "info,hyper=debug", "tidegate=trace, warn"] {
+        assert_eq!(with(level).as_deref(), Ok(level));
+    }
+    for (level, word) in [("inof", "inof"), ("info,tidegate", "tidegate"), ("warning", "warning"), ("info,", "")] {
+        let error = with(level).expect_err(level);
+        assert!(error.contains("log.level") && error.contains(&format!("`{word}`")), "{error}");
     }
 }
 

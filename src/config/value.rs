@@ -90,8 +90,7 @@ impl<'a> ConfigReader<'a> {
     }
 
     pub fn path(&self, path: &str) -> Result<PathBuf, ConfigError> {
-        let text = self.required(path)?;
-        if text.is_empty() { Err(self.refuse(path, "must be a folder")) } else { Ok(PathBuf::from(text)) }
+        self.required(path).map(PathBuf::from)
     }
 
     pub fn parsed<T: FromStr>(&self, path: &str, what: &str) -> Result<T, ConfigError> {

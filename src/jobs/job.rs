@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::storage::locks::{self, Lease};
-use crate::storage::{Database, Fate, StorageError};
+use crate::storage::{Database, Fate, StorageError, give_back};
 
 /// What a run did, by name; shown in the log and counted in metrics.
 pub type RunCounts = Vec<(&'static str, u64)>;
@@ -131,8 +131,11 @@ async fn run_as_leader<J: Job>(
             // Whatever went wrong on it, and whatever it is still at: it is not given back.
             drop(Object::take(client));
             noted.add(&RunCounts::new());
-            let told =
-                async { noted.write(job, &owner.get().await?, started.elapsed(), Some(&error.to_string())).await };
+            let told = async {
+                let client = owner.get().await?;
+                let told = noted.write(job, &client, started.elapsed(), Some(&error.to_string())).await;
+                told.inspect_err(|second| give_back(client, second))
+            };
             if let Err(second) = told.await {
                 tracing::debug!(job = job.name(), error = %second, "how the run ended could not be noted");
             }

@@ -8,6 +8,7 @@ use super::filter::SeriesFilter;
 use super::listing::{Listing, Page, PageRequest};
 use super::reads::Reads;
 use super::sql::Sql;
+use crate::fold::Folded;
 
 columns! {
     pub struct Series from "metric_catalog" {
@@ -39,8 +40,12 @@ impl Listing for CatalogQuery {
         self.series.push(&mut sql);
         if let Some(search) = &self.search {
             // Text within text, and no pattern: `%` and `_` of a name mean themselves.
-            sql.push(" AND (strpos(lower(metric_name), lower(").bind(search.clone());
-            sql.push(")) > 0 OR strpos(lower(asset_id), lower(").bind(search.clone()).push(")) > 0)");
+            let sought = Folded::new(search);
+            for (operator, column) in [(" AND (", "metric_name"), (" OR ", "asset_id")] {
+                sql.push(&format!("{operator}strpos(translate({column}, ")).bind(sought.from.clone());
+                sql.push(", ").bind(sought.to.clone()).push("), ").bind(sought.text.clone()).push(") > 0");
+            }
+            sql.push(")");
         }
         if let Some(series) = after {
             sql.push(" AND (metric_name, asset_id, metric_type) > ").push_tuple(series);

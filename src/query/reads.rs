@@ -13,7 +13,7 @@ use super::sql::Sql;
 use super::windows::Window;
 use crate::config::{RetentionConfig, RollupsConfig};
 use crate::limits::{PAGE_BYTES_MAX, READ_TIMEOUT};
-use crate::storage::{Canceller, Layout, StorageError};
+use crate::storage::{Canceller, Layout, StorageError, give_back};
 
 /// Given to a database beyond the timeout that it should have kept itself.
 const HANG_GRACE: Duration = Duration::from_secs(2);
@@ -90,7 +90,8 @@ impl Reads {
             }
             // The database has said so, and is done with it.
             Ok(Err(error)) => {
-                lease.give_back();
+                let error = StorageError::from(error);
+                lease.give_back_after(&error);
                 Err(error.into())
             }
             // Its own timeout should have fired before: it hangs.
@@ -125,6 +126,12 @@ impl Lease<'_> {
 
     fn give_back(&mut self) {
         self.client.take();
+    }
+
+    fn give_back_after(&mut self, error: &StorageError) {
+        if let Some(client) = self.client.take() {
+            give_back(client, error);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::Host;
 use tokio_postgres::error::Severity;
@@ -221,6 +221,13 @@ pub fn session_sql(role: Role, extra: &str) -> String {
         role.as_str(),
         role.settings()
     )
+}
+
+/// Gives a pool's connection back after an error on it, or away if its session is lost: every later use would fail as well.
+pub fn give_back(client: Object, error: &StorageError) {
+    if error.loses_session() {
+        drop(Object::take(client));
+    }
 }
 
 /// A pool of at most `size` connections for `role`, opened as they are needed; each is looked at by `guard`, if there is one,

@@ -11,7 +11,7 @@ use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, Embedded
 use super::install::{self, Installed};
 use super::known::KnownDatabase;
 use super::supervisor::Supervisor;
-use super::{StorageError, Store, needs};
+use super::{StorageError, Store, data_dir, needs};
 use crate::config::{Config, ConnectionUrl};
 use crate::model::Kind;
 
@@ -31,7 +31,7 @@ const COMMAND_CONNECTIONS: usize = 4;
 const VERIFIER_CONNECTIONS: usize = 2;
 
 /// Connections that a process may open at once, with this configuration.
-pub(super) fn connections_max(config: &Config) -> usize {
+fn connections_max(config: &Config) -> usize {
     OWNER_CONNECTIONS + writer_connections(config) + VERIFIER_CONNECTIONS + config.database.readers
 }
 
@@ -55,6 +55,7 @@ pub struct Location {
 impl Location {
     /// For `serve`: the configured database, or an embedded server that this process alone owns.
     pub async fn own(config: &Config) -> Result<Self, StorageError> {
+        data_dir::check(&config.data_dir)?;
         match Self::external(config)? {
             Some(location) => Ok(location),
             None => Self::start(config).await,
@@ -83,6 +84,7 @@ impl Location {
         if let Some(location) = Self::beside(config)? {
             return Ok(location);
         }
+        data_dir::check(&config.data_dir)?;
         Self::start(config).await
     }
 
@@ -137,9 +139,10 @@ impl Location {
         embedded::locate_running(&config.data_dir).map(|running| Self::embedded(&running, None)).transpose()
     }
 
-    /// Whether the URLs were configured, not made for the embedded server.
-    pub fn is_external(&self) -> bool {
-        self.external
+    /// Where to look for what the database must be.
+    pub fn place(&self, config: &Config) -> needs::Place<'_> {
+        let (owner, writer, reader) = (&self.owner, &self.writer, &self.reader);
+        needs::Place { owner, writer, reader, external: self.external, connections_max: connections_max(config) }
     }
 
     pub fn writer(&self) -> &ConnectionUrl {
@@ -198,9 +201,9 @@ impl Database {
     /// Installs or updates the schema, proves the write path, and opens the pools; of the known database, and no other.
     pub async fn open(location: &Location, config: &Config, known: &Arc<KnownDatabase>) -> Result<Self, StorageError> {
         known.check(&location.owner).await?;
-        let installed = install::install(location, config).await?;
+        let installed = install::install(&location.place(config), config).await?;
         // Once more: what the roles may do is known only on a schema that is there.
-        needs::warn(&needs::require(location, config).await?);
+        needs::warn(&needs::require(&location.place(config), config).await?);
         install::prove_direct_compress(&location.writer, installed.layout).await?;
         let chunks = Chunks::read(&location.owner, installed.layout, config).await?;
         known.adopt(&location.owner, installed.layout).await?;

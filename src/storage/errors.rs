@@ -7,6 +7,7 @@
 use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::error::{DbError, SqlState};
 
+use super::lost;
 use super::sqlstate::{self, Meaning};
 use super::tls;
 
@@ -106,6 +107,13 @@ impl StorageError {
         self.fate == Fate::AnotherDatabase
     }
 
+    /// Whether the session that it came from is of no more use.
+    pub fn loses_session(&self) -> bool {
+        let source = self.source.as_ref().and_then(|source| source.downcast_ref::<tokio_postgres::Error>());
+        // Without an answer of the server's the connection itself is broken.
+        source.is_some_and(|error| error.as_db_error().is_none_or(lost::is_of_session))
+    }
+
     /// Whether the same work may succeed later without an operator.
     pub fn is_retryable(&self) -> bool {
         self.fate == Fate::Retry
@@ -173,6 +181,9 @@ impl From<PoolError> for StorageError {
 fn fate_of(db: &DbError) -> Fate {
     let code = db.code();
     let line = db.where_().and_then(copy_line);
+    if line.is_none() && lost::is_of_session(db) {
+        return Fate::Retry;
+    }
     match code {
         &SqlState::CHECK_VIOLATION if line.is_some() && db.constraint().is_none() => Fate::MissingPartition,
         &SqlState::UNIQUE_VIOLATION if db.constraint().is_some_and(|name| name.contains("events_unique")) => {

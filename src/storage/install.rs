@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 
 use super::connect::{Role, Warnings, connect_to, session_sql};
 use super::detect::{Detected, MADE_WITH_IT, detect};
-use super::{Layout, Location, StorageError, migrations, needs, standing_layout};
+use super::{Layout, StorageError, migrations, needs, standing_layout};
 use crate::config::{Config, ConnectionUrl, EngineChoice};
 use crate::model::Kind;
 
@@ -33,9 +33,9 @@ const MAKE_PAUSE: Duration = Duration::from_millis(100);
 /// Creates or updates everything in the database: roles, schema, migrations, policies. Safe from several nodes at once.
 ///
 /// A database that is not what Tidegate needs is left as it is.
-pub async fn install(location: &Location, config: &Config) -> Result<Installed, StorageError> {
-    needs::require(location, config).await?;
-    let url = location.owner();
+pub async fn install(place: &needs::Place<'_>, config: &Config) -> Result<Installed, StorageError> {
+    needs::require(place, config).await?;
+    let url = place.owner;
     let detected = detect(url, &config.database).await?;
     let (client, _task) = connect_to(url, Arc::new(Warnings::default())).await?;
     client.batch_execute("SET client_min_messages = 'warning'").await?;

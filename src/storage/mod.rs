@@ -6,6 +6,7 @@
 pub mod catalogue;
 mod chunks;
 mod connect;
+mod data_dir;
 mod database;
 mod detect;
 pub mod embedded;
@@ -16,6 +17,7 @@ mod install;
 mod known;
 mod layout;
 pub mod locks;
+mod lost;
 pub mod migrations;
 pub mod needs;
 mod partitions;
@@ -28,7 +30,7 @@ pub mod toast;
 
 pub use catalogue::StoredChunk;
 pub use chunks::{Chunking, Chunks};
-pub use connect::{Canceller, Role, Warnings, connect_to, session_sql};
+pub use connect::{Canceller, Role, Warnings, connect_to, give_back, session_sql};
 pub use database::{Database, Location};
 pub use detect::{Detected, detect};
 pub use errors::{Fate, StorageError};

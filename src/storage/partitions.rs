@@ -131,7 +131,7 @@ impl Partitions {
         let client = self.owner.get().await?;
         client.batch_execute(DETACH_TIMEOUT).await?;
         let dropped = self.drop_expired(&client, oldest_us).await;
-        client.batch_execute("RESET statement_timeout").await?;
+        client.batch_execute("SET statement_timeout = 0").await?;
         dropped
     }
 

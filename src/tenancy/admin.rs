@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::keeps::OrgRetention;
 use super::{ApiKey, RateLimits, Scopes};
+use crate::fold::Folded;
 use crate::limits::TENANT_ID_CHARS_MAX;
 use crate::storage::StorageError;
 
@@ -109,12 +110,20 @@ pub async fn create_organization(
     if slug.is_empty() {
         return Err(StorageError::fatal(format!("the name `{name}` gives no slug: name one with --slug")));
     }
-    let sql = format!("INSERT INTO organizations (tenant_id, name) VALUES ($1, $2) RETURNING {ORGANIZATION}");
-    match client.query_one(&sql, &[&slug, &name]).await {
-        Ok(row) => Ok(organization(&row)),
-        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => Err(StorageError::fatal(format!(
-            "an organization with the name `{name}` or the slug `{slug}` is there already (tidegate orgs list)"
-        ))),
+    let taken = || {
+        let what = format!("an organization with the name `{name}` or the slug `{slug}` is there already");
+        Err(StorageError::fatal(format!("{what} (tidegate orgs list)")))
+    };
+    // The index on the name folds letters as the database's LC_CTYPE does, which may know ASCII only.
+    let sql = format!(
+        "INSERT INTO organizations (tenant_id, name) SELECT $1, $2 \
+         WHERE NOT EXISTS (SELECT FROM organizations WHERE translate(name, $3, $4) = $5) RETURNING {ORGANIZATION}"
+    );
+    let folded = Folded::new(name);
+    match client.query_opt(&sql, &[&slug, &name, &folded.from, &folded.to, &folded.text]).await {
+        Ok(Some(row)) => Ok(organization(&row)),
+        Ok(None) => taken(),
+        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => taken(),
         Err(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) => Err(StorageError::fatal(format!(
             "`{name}` / `{slug}`: a name has 1 to 255 characters; a slug starts with a letter or digit and has 1 to 100 \
              of a-z, 0-9, `.`, `_` and `-`"
@@ -141,9 +150,11 @@ pub async fn activate_organization(client: &Client, name: &str, active: bool) ->
 
 pub async fn find_organization(client: &Client, name: &str, active_only: bool) -> Result<Uuid, StorageError> {
     // The slug first: it is exact and never changes.
-    let sql = "SELECT id, is_active FROM organizations WHERE tenant_id = $1 OR lower(name) = lower($1) OR id::text = $1 \
+    let sql = "SELECT id, is_active FROM organizations \
+               WHERE tenant_id = $1 OR translate(name, $2, $3) = $4 OR id::text = $1 \
                ORDER BY tenant_id = $1 DESC LIMIT 1";
-    match client.query_opt(sql, &[&name]).await? {
+    let sought = Folded::new(name);
+    match client.query_opt(sql, &[&name, &sought.from, &sought.to, &sought.text]).await? {
         None => {
             Err(StorageError::fatal(format!("no organization has the name, slug or id `{name}` (tidegate orgs list)")))
         }

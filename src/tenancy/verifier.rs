@@ -23,7 +23,7 @@ use super::principal::{Principal, Record};
 use super::remembered::Remembered;
 use crate::limits::{KEY_CACHE_ENTRIES_MAX, KEY_CACHE_TTL, KEY_LOOKUP_TIMEOUT, KEY_STALE_MAX, KEYS_REMEMBERED_LOOK};
 use crate::rng::Rng;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, give_back};
 
 /// While one request asks the database, others may use the expired entry this long; with the TTL it stays under 5 s.
 const REFRESH_GRACE: Duration = Duration::from_secs(1);
@@ -192,7 +192,12 @@ impl Verifier {
             client.query(&statement, &[&ids]).await
         };
         let rows = match tokio::time::timeout_at(deadline, ask).await {
-            Ok(rows) => rows?,
+            Ok(Ok(rows)) => rows,
+            Ok(Err(error)) => {
+                let error = StorageError::from(error);
+                give_back(client, &error);
+                return Err(error);
+            }
             Err(elapsed) => {
                 // A server that hangs keeps this connection busy forever.
                 drop(deadpool_postgres::Object::take(client));

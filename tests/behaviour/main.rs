@@ -38,12 +38,14 @@ mod metric_reads;
 mod metrics;
 mod metrics_columnstore;
 mod metrics_faults;
+mod needs;
 mod not_json;
 mod numbers;
 mod operation;
 mod paging;
 mod partitions;
 mod poison;
+mod poolers;
 mod quotas;
 mod readers;
 mod reads;
@@ -75,8 +77,8 @@ use std::sync::Arc;
 
 use env::{Env, Test};
 use harness::{
-    authority, books, client, derived, env, frames, installations, logins, postgres, process, proxy, refresh, samples,
-    secure, times, traffic,
+    authority, books, client, derived, env, frames, installations, logins, pgbouncer, postgres, process, proxy,
+    refresh, samples, secure, times, traffic,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
@@ -126,6 +128,8 @@ const GROUPS: &[Group] = &[
     by_version("roles", readers::TESTS),
     by_version("schema", schema::INSTALLING),
     group("schema", schema::TESTS),
+    group("needs", needs::TESTS),
+    group("poolers", poolers::TESTS),
     group("engines", engines::TESTS),
     by_version("engines", timescale::TESTS),
     by_version("engines", partitions::TESTS),

@@ -8,8 +8,14 @@ use crate::env::{Env, Test, TestResult};
 use crate::process::Finished;
 use crate::tests;
 
-pub const TESTS: &[Test] =
-    tests!(a_taken_port_costs_no_key, a_mistyped_variable, a_writer_without_an_owner, a_command_in_an_empty_folder);
+pub const TESTS: &[Test] = tests!(
+    a_taken_port_costs_no_key,
+    a_mistyped_variable,
+    a_mistyped_level,
+    a_mistyped_folder,
+    a_writer_without_an_owner,
+    a_command_in_an_empty_folder,
+);
 
 fn a_taken_port_costs_no_key(env: &Env) -> TestResult {
     let taken = TcpListener::bind("127.0.0.1:0")?;
@@ -43,6 +49,31 @@ fn refused(env: &Env, name: &str, value: &str, words: &[&str]) {
 fn a_mistyped_variable(env: &Env) -> TestResult {
     let url = env.variables().swap_remove(0).1;
     refused(env, "TIDEGATE_DATABSE_URL", &url, &["TIDEGATE_DATABSE_URL", "did you mean TIDEGATE_DATABASE_URL"]);
+    Ok(())
+}
+
+fn a_mistyped_level(env: &Env) -> TestResult {
+    refused(env, "TIDEGATE_LOG_LEVEL", "inof", &["log.level", "TIDEGATE_LOG_LEVEL", "inof", "info"]);
+    Ok(())
+}
+
+/// A folder that cannot have been meant is told, not made, nor filled beside what others have in it.
+fn a_mistyped_folder(env: &Env) -> TestResult {
+    let (deep, foreign) = (env.path().join("typo/data"), env.path().join("foreign"));
+    std::fs::create_dir(&foreign)?;
+    std::fs::write(foreign.join("photo.jpg"), "")?;
+    for (data_dir, words) in [(&deep, "there is no folder"), (&foreign, "photo.jpg")] {
+        for variables in [env.variables(), Vec::new()] {
+            let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir.to_str().unwrap()];
+            let finished = Finished::run(env, &variables, &arguments);
+            assert_eq!((finished.code, finished.stdout.as_str()), (Some(1), ""), "{finished:?}");
+            assert!(finished.stderr.contains("data_dir") && finished.stderr.contains(words), "{finished:?}");
+        }
+        let finished = Finished::run(env, &[], &["migrate", "--data-dir", data_dir.to_str().unwrap()]);
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+    }
+    assert!(!env.path().join("typo").exists(), "something was made");
+    assert_eq!(std::fs::read_dir(&foreign)?.count(), 1, "something was made");
     Ok(())
 }
 

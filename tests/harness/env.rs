@@ -134,8 +134,13 @@ impl Env {
 
     /// For tests of what happens to a database that has nothing of Tidegate yet; to be said before anything else.
     pub fn begin_empty(&self) {
+        self.begin_empty_as("");
+    }
+
+    /// The same, with options of CREATE DATABASE.
+    pub fn begin_empty_as(&self, options: &str) {
         assert!(!self.made.replace(true), "the database is there already");
-        self.servers.create_empty(self.place, &self.database);
+        self.servers.create_empty(self.place, &self.database, options);
     }
 
     /// A connection string for the test's database.

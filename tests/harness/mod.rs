@@ -11,6 +11,7 @@ pub mod env;
 pub mod frames;
 pub mod installations;
 pub mod logins;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

@@ -92,9 +92,9 @@ impl Servers {
     }
 
     /// Makes a database with nothing in it but, on the timescale engine, the extension.
-    pub fn create_empty(&self, place: usize, database: &str) {
+    pub fn create_empty(&self, place: usize, database: &str, options: &str) {
         let server = Sql::bare(&self.url(place, SUPERUSER, "postgres"));
-        server.run(&format!("CREATE DATABASE {database} OWNER {OWNER}"));
+        server.run(&format!("CREATE DATABASE {database} OWNER {OWNER} {options}"));
         if self.places()[place].engine == Engine::Timescale {
             let sql = "SET client_min_messages = error; CREATE EXTENSION timescaledb SCHEMA public";
             Sql::bare(&self.url(place, SUPERUSER, database)).run(sql);
@@ -113,7 +113,7 @@ impl Servers {
     }
 
     fn make_template(&self, place: usize) -> Result<(), String> {
-        self.create_empty(place, TEMPLATE);
+        self.create_empty(place, TEMPLATE, "");
         let url = |role| self.url(place, role, TEMPLATE);
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"))
             .arg("migrate")

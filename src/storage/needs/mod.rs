@@ -5,22 +5,24 @@
 
 mod need;
 mod path;
+mod place;
 mod rights;
 mod server;
 mod session;
 mod settings;
 
 pub use need::{Need, NeedState, Severity};
+pub use place::Place;
 
 use tokio_postgres::Client;
 
-use super::{Location, StorageError};
-use crate::config::Config;
-use path::Path;
+use super::StorageError;
+use crate::config::{Config, ConnectionUrl};
+use place::Path;
 
 /// All needs, how they stand now. An error: the owner's URL leads to no database that answers.
-pub async fn check(location: &Location, config: &Config) -> Result<Vec<Need>, StorageError> {
-    let (owner, pooling) = session::open(location.owner()).await?;
+pub async fn check(place: &Place<'_>, config: &Config) -> Result<Vec<Need>, StorageError> {
+    let (owner, pooling) = session::open(place.owner).await?;
     let mut needs = vec![path::session(Path::Owner, pooling)];
     if pooling.keeps_sessions() {
         needs.extend(server::needs(&owner).await?);
@@ -28,7 +30,7 @@ pub async fn check(location: &Location, config: &Config) -> Result<Vec<Need>, St
             // What an older server, or another encoding, says of the rest would only confuse.
             return Ok(needs);
         }
-        needs.extend(settings::needs(&owner, config).await?);
+        needs.extend(settings::needs(&owner, place.connections_max).await?);
         needs.push(server::clock(&owner).await?);
         let rights = rights::owner(&owner).await?;
         // Who may not look into the schema cannot say what it was made as.
@@ -38,13 +40,13 @@ pub async fn check(location: &Location, config: &Config) -> Result<Vec<Need>, St
         }
         needs.push(rights);
     }
-    needs.extend(path::others(location, &owner, pooling).await?);
+    needs.extend(path::others(place, &owner, pooling).await?);
     Ok(needs)
 }
 
 /// Fails, naming all of them, when needs are unmet without which nothing works.
-pub async fn require(location: &Location, config: &Config) -> Result<Vec<Need>, StorageError> {
-    let needs = check(location, config).await?;
+pub async fn require(place: &Place<'_>, config: &Config) -> Result<Vec<Need>, StorageError> {
+    let needs = check(place, config).await?;
     refusal(&needs).map_or(Ok(needs), Err)
 }
 
@@ -56,8 +58,8 @@ pub fn warn(needs: &[Need]) {
 }
 
 /// A connection of the owner's, if it is a session.
-pub async fn owner_session(location: &Location) -> Result<Client, StorageError> {
-    let (client, pooling) = session::open(location.owner()).await?;
+pub async fn owner_session(owner: &ConnectionUrl) -> Result<Client, StorageError> {
+    let (client, pooling) = session::open(owner).await?;
     refusal(&[path::session(Path::Owner, pooling)]).map_or(Ok(client), Err)
 }
 

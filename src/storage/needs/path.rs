@@ -3,38 +3,12 @@
 use tokio_postgres::Client;
 
 use super::need::{Need, Severity};
+use super::place::{Path, Place};
 use super::rights;
 use super::session::{self, Pooling};
 use crate::config::ConnectionUrl;
-use crate::storage::connect::place;
-use crate::storage::{Location, StorageError};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Path {
-    Owner,
-    Writer,
-    Reader,
-}
-
-impl Path {
-    /// The key of the configuration.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Owner => "database_url",
-            Self::Writer => "writer_url",
-            Self::Reader => "reader_url",
-        }
-    }
-
-    /// The role that its sessions need the rights of.
-    pub fn role(self) -> &'static str {
-        match self {
-            Self::Owner => "tidegate_owner",
-            Self::Writer => "tidegate_writer",
-            Self::Reader => "tidegate_reader",
-        }
-    }
-}
+use crate::storage::StorageError;
+use crate::storage::connect;
 
 /// Whether a URL leads to sessions.
 pub fn session(path: Path, pooling: Pooling) -> Need {
@@ -57,10 +31,10 @@ pub fn session(path: Path, pooling: Pooling) -> Need {
 }
 
 /// The writer's and the reader's URL, where they are not the owner's.
-pub async fn others(location: &Location, owner: &Client, owners: Pooling) -> Result<Vec<Need>, StorageError> {
-    let [writer, reader] = [(Path::Writer, location.writer()), (Path::Reader, location.reader())];
+pub async fn others(place: &Place<'_>, owner: &Client, owners: Pooling) -> Result<Vec<Need>, StorageError> {
+    let [writer, reader] = [(Path::Writer, place.writer), (Path::Reader, place.reader)];
     let mut needs = Vec::new();
-    if writer.1 == location.owner() && reader.1 == location.owner() && location.is_external() {
+    if writer.1 == place.owner && reader.1 == place.owner && place.external {
         let found = "the owner's role carries ingest and queries";
         needs.push(Need::unmet(
             "roles",
@@ -70,7 +44,7 @@ pub async fn others(location: &Location, owner: &Client, owners: Pooling) -> Res
              must not",
         ));
     }
-    let asked = [writer, reader].into_iter().filter(|(_, url)| *url != location.owner());
+    let asked = [writer, reader].into_iter().filter(|(_, url)| *url != place.owner);
     for (path, url) in asked {
         needs.extend(other(path, url, owners.keeps_sessions().then_some(owner)).await?);
     }
@@ -102,7 +76,7 @@ async fn unreachable(
     error: &StorageError,
     owner: Option<&Client>,
 ) -> Result<Need, StorageError> {
-    let (name, found) = (format!("{} session", path.key()), format!("{} ({})", error, place(&url.server)));
+    let (name, found) = (format!("{} session", path.key()), format!("{} ({})", error, connect::place(&url.server)));
     let role = path.role();
     let mend =
         format!("as a superuser: CREATE ROLE {role} LOGIN; ALTER ROLE {role} PASSWORD '...'; and see pg_hba.conf");

@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 
 use super::need::{Need, Severity};
-use super::path::Path;
+use super::place::Path;
 use crate::storage::StorageError;
 
 pub async fn is_installed(client: &Client) -> Result<bool, StorageError> {

@@ -21,12 +21,18 @@ use crate::storage::connect::connect_to;
 
 /// The setting of the first proof: any name with a dot is free.
 const MARK: &str = "tidegate.session";
-/// The idle time after which the server ends the session of the second proof.
-const IDLE: &str = "20ms";
-/// How long that may take on a busy machine before the setting is looked at.
+/// The idle time after which the server ends the session of the second proof. A pooler that is held up for longer than that, before
+/// it takes the server process back, would lose its client with it, as a session does: so a session has to end twice.
+const IDLE: &str = "300ms";
+const ENDS: usize = 2;
+/// How long the end may take on a busy machine before the setting is looked at.
 const END_WAIT: Duration = Duration::from_secs(2);
-/// Looks, before it is left open.
-const LOOKS: usize = 5;
+/// Looks at a connection that goes on. In a session each would have been its end.
+const LOOKS: usize = 3;
+/// Questions of a look: others may bring the same server process back a few times.
+const QUESTIONS: usize = 20;
+/// Connections that may break for reasons of their own.
+const BREAKS: usize = 4;
 
 /// What a connection turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,27 +64,43 @@ pub async fn open(url: &ConnectionUrl) -> Result<(Client, Pooling), StorageError
     {
         return Ok((client, Pooling::Direct));
     }
-    let (client, task) = connect_to(url, Arc::default()).await?;
-    let pooling = behind_pooler(&client, task).await?;
+    let pooling = behind_pooler(url).await?;
     let (client, _task) = connect_to(url, Arc::default()).await?;
     Ok((client, pooling))
 }
 
-/// The second proof; the connection is of no use afterwards.
-async fn behind_pooler(client: &Client, mut task: JoinHandle<()>) -> Result<Pooling, StorageError> {
+/// The second proof, on connections of its own.
+async fn behind_pooler(url: &ConnectionUrl) -> Result<Pooling, StorageError> {
+    let (mut ended, mut broken) = (0, 0);
+    while ended < ENDS {
+        let (client, task) = connect_to(url, Arc::default()).await?;
+        match ends(&client, task).await {
+            Ok(true) => ended += 1,
+            Ok(false) => return Ok(Pooling::Shared),
+            // It says nothing: the server process at hand may have been ended for another client.
+            Err(_broken) if broken < BREAKS => broken += 1,
+            Err(_broken) => return Ok(Pooling::Unknown),
+        }
+    }
+    Ok(Pooling::Session)
+}
+
+/// Whether a connection ends because what it set ends it.
+async fn ends(client: &Client, mut task: JoinHandle<()>) -> Result<bool, StorageError> {
     client.batch_execute(&format!("SET idle_session_timeout = '{IDLE}'")).await?;
     for _ in 0..LOOKS {
         if tokio::time::timeout(END_WAIT, &mut task).await.is_ok() {
-            return Ok(Pooling::Session);
+            return Ok(true);
         }
-        match ask(client, "SELECT current_setting('idle_session_timeout')").await {
-            // The server was late to end it: it is idle once more.
-            Ok(set) if set.as_deref() == Some(IDLE) => {}
-            Ok(_other) => return Ok(Pooling::Shared),
-            Err(_ended) => return Ok(Pooling::Session),
+        for _ in 0..QUESTIONS {
+            let set = ask(client, "SELECT current_setting('idle_session_timeout')").await?;
+            if set.as_deref() != Some(IDLE) {
+                return Ok(false);
+            }
         }
     }
-    Ok(Pooling::Unknown)
+    // Somebody else keeps the server process from being idle.
+    Ok(false)
 }
 
 /// One value by the simple protocol: a prepared statement may not outlive its first message here.

@@ -3,12 +3,10 @@
 use tokio_postgres::Client;
 
 use super::need::{Need, Severity};
-use crate::config::Config;
 use crate::limits::MAX_LOCKS_PER_TRANSACTION_MIN;
 use crate::storage::StorageError;
-use crate::storage::database::connections_max;
 
-pub async fn needs(client: &Client, config: &Config) -> Result<Vec<Need>, StorageError> {
+pub async fn needs(client: &Client, connections_max: usize) -> Result<Vec<Need>, StorageError> {
     let row = client.query_one(include_str!("../../../sql/queries/needs_settings.sql"), &[]).await?;
     let (commit, fsync, pages): (String, String, String) = (row.get(0), row.get(1), row.get(2));
     let [buffers, locks, wal, connections, reserved, used]: [i64; 6] = std::array::from_fn(|n| row.get(n + 3));
@@ -44,14 +42,14 @@ pub async fn needs(client: &Client, config: &Config) -> Result<Vec<Need>, Storag
             mib(wal),
             "checkpoints forced by volume halve throughput: ALTER SYSTEM SET max_wal_size = '4GB', and reload",
         ),
-        room(config, connections - reserved, own_limits),
+        room(connections_max, connections - reserved, own_limits),
         in_use(sees_all, used, connections, &user),
     ])
 }
 
 /// Whether all connections that one process may open find room at once.
-fn room(config: &Config, server: i64, own_limits: [Option<i64>; 2]) -> Need {
-    let needed = i64::try_from(connections_max(config)).unwrap_or(i64::MAX);
+fn room(connections_max: usize, server: i64, own_limits: [Option<i64>; 2]) -> Need {
+    let needed = i64::try_from(connections_max).unwrap_or(i64::MAX);
     let allowed = own_limits.into_iter().flatten().fold(server, i64::min);
     Need::expect(
         "connection limit",
