@@ -39,6 +39,7 @@
 //! would depend on. Not built yet: consumer groups. The map is docs/ARCHITECTURE.md.
 
 pub mod app;
+mod budget;
 pub mod cli;
 pub mod commands;
 pub mod config;

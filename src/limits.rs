@@ -100,6 +100,14 @@ pub const SPOOL_AFTER_ERROR: Duration = Duration::from_secs(3);
 pub const DRAIN_BYTES: usize = 2 * MIB;
 /// What one read may take in the database.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same of counting events one by one: it is asked again and again, and a narrower question is always there.
+pub const COUNTS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a read waits for a reader.
+pub const READ_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Reads that wait, for each reader that a tenant may hold, or that there is.
+pub const READS_WAITING_PER_READER: usize = 4;
+/// How long an export, once begun, waits for a reader and for memory.
+pub const EXPORT_WAIT_MAX: Duration = Duration::from_secs(60);
 
 // ---- connections ----------------------------------------------------------------------------------------------
 
@@ -240,8 +248,21 @@ pub const INFERRED_PER_SLICE: i64 = 5_000;
 pub const PAGE_ROWS_DEFAULT: usize = 100;
 /// Most rows of a page.
 pub const PAGE_ROWS_MAX: usize = 10_000;
-/// Bytes of rows after which a page ends early, its cursor going on from there.
+/// Bytes at which a page ends early, its cursor going on from there.
 pub const PAGE_BYTES_MAX: usize = 8 * MIB;
+/// Of them, for what stands around its rows.
+pub const PAGE_ENVELOPE_BYTES: usize = 8 * KIB;
+/// Largest value of a row, as text in bytes, that lists take from the database together with others; a larger one is read
+/// by itself, once its size is known.
+pub const LISTED_VALUE_BYTES_MAX: usize = 512 * KIB;
+/// Memory that a read takes before its first row, and the steps in which it takes more, in bytes.
+pub const READ_FIRST_BYTES: usize = MIB;
+/// See [`READ_FIRST_BYTES`].
+pub const READ_STEP_BYTES: usize = 256 * KIB;
+/// Pieces in which an answer is sent, in bytes: what is sent is given back.
+pub const ANSWER_PIECE_BYTES: usize = 64 * KIB;
+/// A tenant's part of the memory for answers: of all, one in so many.
+pub const TENANT_ANSWERS_SHARE: usize = 2;
 /// Rows fetched at once while a listing is streamed.
 pub const STREAM_PAGE_ROWS: usize = 1000;
 /// Ages at which a list that is read newest first is cut, where every row of the tenant fits: the first holds a page of a

@@ -14,7 +14,7 @@ use crate::ingest::{Ingest, Workers};
 use crate::jobs::minutes::MinuteQueues;
 use crate::jobs::{RunningJob, Spread, start};
 use crate::lifecycle::{Lifecycle, LifecycleView};
-use crate::query::Reads;
+use crate::query::Readers;
 use crate::rollup::{Late, Refresh, Rollups};
 use crate::storage::{Database, Installed, KnownDatabase, Location, StorageError};
 
@@ -49,14 +49,7 @@ impl Backend {
     /// Puts everything to work on it, and gives it to the front.
     pub fn start(database: Database, front: &Front, config: &Config, known: Arc<KnownDatabase>) -> Self {
         let installed = &database.installed;
-        let reads = Reads::new(
-            database.reader.clone(),
-            database.verifier.clone(),
-            database.canceller.clone(),
-            installed.layout,
-            &config.retention,
-            &config.rollups,
-        );
+        let reads = Readers::new(&database, &front.ingest.budget, config);
         let lifecycle = LifecycleView::new(database.reader.clone(), installed.layout, config);
         let (engine, direct_compress) = (engine(installed), installed.layout.direct_compress());
         tracing::info!(engine, direct_compress, "storage engine");

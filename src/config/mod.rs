@@ -29,6 +29,7 @@ pub use value::{ParseError, parse_bytes, parse_duration};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::limits::{PAGE_BYTES_MAX, TENANT_ANSWERS_SHARE};
 use crate::model::{Keep, Kind, LEVELS, Level, PerLevel, Relation};
 
 /// The whole configuration of a Tidegate process.
@@ -73,6 +74,8 @@ pub struct DatabaseConfig {
     /// Connections that write, each one batch at a time.
     pub writers: usize,
     pub readers: usize,
+    /// Of them, those of one tenant.
+    pub readers_per_tenant: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -94,6 +97,8 @@ pub struct LimitsConfig {
     pub memory_bytes: usize,
     /// Of `memory_bytes`, what the requests of one tenant may hold.
     pub tenant_memory_bytes: usize,
+    /// Of `memory_bytes`, what answers may hold.
+    pub answers_memory_bytes: usize,
     /// Dead letters that one key may cause in a UTC day, on one node, in bytes.
     pub dead_letter_bytes_per_day: u64,
     /// Rows of `asset_metadata` that one tenant may have.
@@ -101,6 +106,19 @@ pub struct LimitsConfig {
     pub connections: usize,
     /// Of them, those of one client address.
     pub connections_per_address: usize,
+}
+
+impl LimitsConfig {
+    /// Of `answers_memory_bytes`, what the answers of one tenant may hold: its part, and never less than one may take.
+    pub fn tenant_answers_bytes(&self) -> usize {
+        let part = self.answers_memory_bytes / TENANT_ANSWERS_SHARE;
+        part.max(self.body_bytes.saturating_mul(2)).min(self.answers_memory_bytes).min(self.tenant_memory_bytes)
+    }
+
+    /// Bytes of rows that a page may take: several of a tenant must fit, and each is held as values and as text.
+    pub fn page_bytes(&self) -> usize {
+        PAGE_BYTES_MAX.min(self.tenant_answers_bytes() / 4)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -176,6 +194,7 @@ impl Config {
     /// Builds the configuration from its layers, refusing unknown keys, malformed values and impossible relations.
     pub fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {
         let read = value::ConfigReader::new(layers);
+        let readers = read.count("readers", 1, 256)?;
         let connections = read.count("limits.connections", 1, 1_000_000)?;
         let (body_bytes, memory_bytes) = (read.bytes("limits.body_bytes")?, read.bytes("limits.memory_bytes")?);
         let config = Self {
@@ -193,7 +212,11 @@ impl Config {
                 )?,
                 storage_profile: read.one_of("storage_profile", &StorageProfile::ALL)?,
                 writers: read.count("writers", 1, 64)?,
-                readers: read.count("readers", 1, 256)?,
+                readers,
+                readers_per_tenant: match layers.get("readers_per_tenant") {
+                    Some(_) => read.count("readers_per_tenant", 1, readers)?,
+                    None => readers.div_ceil(2),
+                },
             },
             listen: read.parsed("listen", "an address or name and a port, such as 127.0.0.1:8080 or localhost:8080")?,
             data_dir: read.path("data_dir")?,
@@ -209,6 +232,11 @@ impl Config {
                     Some(_) => read.bytes("limits.tenant_memory_bytes")?,
                     // Half, but never less than one request may take.
                     None => (memory_bytes / 2).max(body_bytes.saturating_mul(3)).min(memory_bytes),
+                },
+                answers_memory_bytes: match layers.get("limits.answers_memory_bytes") {
+                    Some(_) => read.bytes("limits.answers_memory_bytes")?,
+                    // Half, but never less than the largest event takes while it is read.
+                    None => (memory_bytes / 2).max(body_bytes.saturating_mul(2)).min(memory_bytes),
                 },
                 dead_letter_bytes_per_day: read.bytes("limits.dead_letter_bytes_per_day")? as u64,
                 assets_per_tenant: read.count("limits.assets_per_tenant", 1, 1_000_000_000)?,
@@ -308,6 +336,17 @@ impl Config {
                 format!(
                     "must be at least three times limits.body_bytes ({}), what one request may take, and at most \
                      limits.memory_bytes ({})",
+                    self.limits.body_bytes, self.limits.memory_bytes
+                ),
+            );
+        }
+        let answers = self.limits.answers_memory_bytes;
+        if answers < 2 * self.limits.body_bytes || answers > self.limits.memory_bytes {
+            return refuse(
+                "limits.answers_memory_bytes",
+                format!(
+                    "must be at least twice limits.body_bytes ({}), what the largest event takes while it is read, and at \
+                     most limits.memory_bytes ({})",
                     self.limits.body_bytes, self.limits.memory_bytes
                 ),
             );

@@ -35,9 +35,25 @@ struct ConnectionState {
     abandoned: u64,
     /// Since when `open` is 0.
     quiet_since: Instant,
-    /// By when each piece of an answer must be taken.
-    due: BTreeMap<u64, Instant>,
-    last_piece: u64,
+    /// What the peer has to take, by answer.
+    answers: BTreeMap<u64, Account>,
+    last_answer: u64,
+}
+
+/// How an answer is taken: pieces of it at a time, and all of it at a least rate.
+struct Account {
+    /// How long its peer may stall at most.
+    patience: Duration,
+    /// How long its peer may still stall.
+    credit: Duration,
+    /// Pieces that are out, or wait for the peer to make room.
+    owed: usize,
+    /// By when they must be taken, while there are any.
+    due: Instant,
+    /// Since when there are none.
+    free_since: Instant,
+    /// No more pieces come.
+    is_closed: bool,
 }
 
 impl Activity {
@@ -48,8 +64,8 @@ impl Activity {
             begun: 0,
             abandoned: 0,
             quiet_since: Instant::now(),
-            due: BTreeMap::new(),
-            last_piece: 0,
+            answers: BTreeMap::new(),
+            last_answer: 0,
         };
         Arc::new(Self { state: Mutex::new(state), flooded: Notify::new(), write_timeout })
     }
@@ -65,7 +81,7 @@ impl Activity {
     /// How long nothing has been under way; None: something is.
     pub fn quiet(&self) -> Option<Duration> {
         let state = self.lock();
-        (state.open == 0 && state.due.is_empty()).then(|| state.quiet_since.elapsed())
+        (state.open == 0 && state.answers.is_empty()).then(|| state.quiet_since.elapsed())
     }
 
     /// Whether there never was a request.
@@ -76,7 +92,7 @@ impl Activity {
     /// Whether the peer has left a piece of an answer for too long.
     pub fn is_stalled(&self) -> bool {
         let now = Instant::now();
-        self.lock().due.values().any(|due| *due < now)
+        self.lock().answers.values().any(|answer| answer.is_stalled(now))
     }
 
     /// Returns when the peer has taken back too many requests.
@@ -88,13 +104,53 @@ impl Activity {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on the peer has its time to take so many bytes.
-    fn owe(self: &Arc<Self>, bytes: usize) -> Debt {
+    /// An answer begins.
+    fn open(&self) -> u64 {
         let mut state = self.lock();
-        state.last_piece += 1;
-        let piece = state.last_piece;
-        state.due.insert(piece, Instant::now() + self.write_timeout + answer_time(bytes));
-        Debt { activity: Arc::clone(self), piece }
+        state.last_answer += 1;
+        let answer = state.last_answer;
+        state.answers.insert(answer, Account::new(self.write_timeout, Instant::now()));
+        answer
+    }
+
+    /// From now on the peer has its time to take so many bytes more of an answer.
+    fn owe(self: &Arc<Self>, answer: u64, bytes: usize) -> Debt {
+        if let Some(account) = self.lock().answers.get_mut(&answer) {
+            account.owe(bytes, Instant::now());
+        }
+        Debt { activity: Arc::clone(self), answer }
+    }
+}
+
+impl Account {
+    fn new(patience: Duration, now: Instant) -> Self {
+        Self { patience, credit: patience, owed: 0, due: now, free_since: now, is_closed: false }
+    }
+
+    fn owe(&mut self, bytes: usize, now: Instant) {
+        if self.owed == 0 {
+            let earned = now.saturating_duration_since(self.free_since);
+            self.due = now + self.credit.saturating_add(earned).min(self.patience);
+        }
+        self.owed += 1;
+        // Who is fast does not save up for later.
+        self.due = self.due.min(now + self.patience) + answer_time(bytes);
+    }
+
+    fn pay(&mut self, now: Instant) {
+        self.owed -= 1;
+        if self.owed == 0 {
+            self.credit = self.due.saturating_duration_since(now).min(self.patience);
+            self.free_since = now;
+        }
+    }
+
+    fn is_stalled(&self, now: Instant) -> bool {
+        self.owed > 0 && self.due < now
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_closed && self.owed == 0
     }
 }
 
@@ -108,8 +164,9 @@ impl Underway {
     /// Watches the answer's way out.
     pub fn watch(mut self, body: Body) -> Body {
         self.answered = true;
-        let debt = Some(self.activity.owe(0));
-        Watched { body, debt, request: self }.boxed_unsync()
+        let answer = self.activity.open();
+        let debt = Some(self.activity.owe(answer, 0));
+        Watched { body, debt, answer, request: self }.boxed_unsync()
     }
 }
 
@@ -129,14 +186,19 @@ impl Drop for Underway {
 /// Something that the peer has to take, until it is dropped.
 struct Debt {
     activity: Arc<Activity>,
-    piece: u64,
+    answer: u64,
 }
 
 impl Drop for Debt {
     fn drop(&mut self) {
         let mut state = self.activity.lock();
-        state.due.remove(&self.piece);
-        state.quiet_since = Instant::now();
+        let now = Instant::now();
+        state.quiet_since = now;
+        let Some(account) = state.answers.get_mut(&self.answer) else { return };
+        account.pay(now);
+        if account.is_over() {
+            state.answers.remove(&self.answer);
+        }
     }
 }
 
@@ -157,7 +219,21 @@ struct Watched {
     body: Body,
     /// While the peer makes no room for the next piece.
     debt: Option<Debt>,
+    answer: u64,
     request: Underway,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.debt = None;
+        let mut state = self.request.activity.lock();
+        if let Some(account) = state.answers.get_mut(&self.answer) {
+            account.is_closed = true;
+            if account.is_over() {
+                state.answers.remove(&self.answer);
+            }
+        }
+    }
 }
 
 impl hyper::body::Body for Watched {
@@ -166,7 +242,7 @@ impl hyper::body::Body for Watched {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        let activity = Arc::clone(&self.request.activity);
+        let (activity, answer) = (Arc::clone(&self.request.activity), self.answer);
         match polled {
             // Not the peer's fault.
             Poll::Pending => {
@@ -174,9 +250,9 @@ impl hyper::body::Body for Watched {
                 Poll::Pending
             }
             Poll::Ready(Some(Ok(frame))) => {
-                self.debt = Some(activity.owe(0));
+                self.debt = Some(activity.owe(answer, 0));
                 let owe = |bytes: Bytes| {
-                    let debt = activity.owe(bytes.len());
+                    let debt = activity.owe(answer, bytes.len());
                     Bytes::from_owner(Owed { bytes, _debt: debt })
                 };
                 Poll::Ready(Some(Ok(frame.map_data(owe))))
@@ -224,6 +300,29 @@ mod tests {
             drop(bytes);
             assert!(!activity.is_stalled() && activity.quiet().is_some());
         });
+    }
+
+    #[test]
+    fn a_trickle_is_a_stall() {
+        // Seconds for each of so many pieces, for which the least rate allows four, and how long one may stall at once.
+        for (seconds, pieces, cut) in [(3, 1000, false), (5, 28, false), (5, 32, true), (33, 1, false), (35, 1, true)] {
+            let mut now = Instant::now();
+            let mut account = Account::new(Duration::from_secs(30), now);
+            let mut stalled = false;
+            for _ in 0..pieces {
+                // The next piece waits for room while this one is taken.
+                account.owe(0, now);
+                account.owe(64 << 10, now);
+                now += Duration::from_secs(seconds);
+                stalled |= account.is_stalled(now);
+                account.pay(now);
+                account.pay(now);
+            }
+            assert_eq!(stalled, cut, "{seconds} s for each of {pieces}");
+            // Who was fast has not saved up.
+            account.owe(0, now + Duration::from_secs(3600));
+            assert!(account.is_stalled(now + Duration::from_secs(3631)));
+        }
     }
 
     #[test]

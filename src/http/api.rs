@@ -10,7 +10,7 @@ use crate::config::{CorsOrigins, HttpConfig};
 use crate::ingest::Ingest;
 use crate::lifecycle::LifecycleView;
 use crate::protocols::{Problem, ProblemCode};
-use crate::query::Reads;
+use crate::query::Readers;
 use crate::tenancy::{Limiter, Verifier};
 
 /// What the process can do at the moment.
@@ -23,7 +23,7 @@ pub enum Readiness {
 
 /// What handlers need of the database.
 pub struct Attached {
-    pub reads: Reads,
+    pub reads: Readers,
     pub lifecycle: LifecycleView,
 }
 

@@ -20,9 +20,9 @@ impl Deadline {
         self.at = Some(Instant::now() + span);
     }
 
-    /// Moves it further away.
-    pub fn extend(&mut self, span: Duration) {
-        self.at = self.at.map(|at| at + span);
+    /// How long until it passes; None: it is not set.
+    pub fn left(&self) -> Option<Duration> {
+        self.at.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
     pub fn clear(&mut self) {
@@ -82,7 +82,8 @@ mod tests {
             assert!(passed(&mut deadline).await >= Duration::from_millis(20));
             // Further than the timer that is armed.
             deadline.set(Duration::from_millis(1));
-            deadline.extend(Duration::from_millis(30));
+            assert!(deadline.left() <= Some(Duration::from_millis(1)));
+            deadline.set(Duration::from_millis(31));
             assert!(passed(&mut deadline).await >= Duration::from_millis(30));
             deadline.clear();
             assert!(!deadline.is_set() && !poll_fn(|cx| Poll::Ready(deadline.poll_passed(cx))).await);

@@ -7,7 +7,7 @@ use zstd::stream::raw::{self, Operation};
 use zstd::zstd_safe::{DParameter, InBuffer, OutBuffer};
 
 use super::gzip::GzipDecoder;
-use crate::ingest::{NoRoom, Reservation};
+use crate::budget::{NoRoom, Reservation};
 use crate::limits::KIB;
 use crate::protocols::Encoding;
 
@@ -185,10 +185,12 @@ impl Decompressor {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use super::*;
-    use crate::ingest::Budget;
+    use crate::budget::{Budget, HeldFor, Shares};
 
     fn decoder(encoding: Encoding, bytes_max: usize) -> Decompressor {
-        let reservation = Budget::new(64 << 20, 64 << 20).reserve(&"t".into(), 16).unwrap();
+        let reservation = Budget::new(Shares { total: 64 << 20, tenant: 64 << 20, answers: 0, tenant_answers: 0 })
+            .reserve(&"t".into(), HeldFor::Body, 16)
+            .unwrap();
         Decompressor::new(encoding, BodySink::new(16, bytes_max, reservation)).unwrap()
     }
 

@@ -1,13 +1,17 @@
 //! Lists as NDJSON and CSV, streamed page by page, so that an export of any size takes the memory of one page.
 
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::response::{self, Body, answer};
-use crate::query::{Listing, PageRequest, ReadError, Reads};
+use super::response::{self, Body, HeldPieces, Pieces, answer};
+use crate::limits::EXPORT_WAIT_MAX;
+use crate::query::{Listing, Page, PageRequest, ReadError, Readers};
 
 /// With what a cell begins that spreadsheets take for a formula (OWASP, "CSV Injection"), in full width too.
 const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
@@ -37,22 +41,27 @@ impl Form {
         }
     }
 
-    fn write(self, into: &mut Vec<u8>, rows: &[impl Serialize], columns: &[&str]) {
+    /// Writes rows, each of which goes when it is written.
+    fn write(self, into: &mut Pieces, rows: Vec<impl Serialize>, columns: &[&str]) {
+        let mut line = Vec::new();
         for row in rows {
+            line.clear();
             match self {
                 Self::Ndjson => {
-                    serde_json::to_writer(&mut *into, row).expect("answers are made of plain values");
-                    into.push(b'\n');
+                    serde_json::to_writer(&mut line, &row).expect("answers are made of plain values");
+                    line.push(b'\n');
                 }
-                Self::Csv { safe } => write_csv(into, row, columns, safe),
+                Self::Csv { safe } => write_csv(&mut line, &row, columns, safe),
             }
+            into.write_all(&line).expect("memory takes what is written");
         }
     }
 }
 
-/// A list that is being written out.
+/// A list that is being written out. Between two pages it has neither a reader nor a connection of the database.
 struct Export<L> {
-    reads: Reads,
+    readers: Readers,
+    tenant_id: Arc<str>,
     list: L,
     columns: Vec<&'static str>,
     form: Form,
@@ -60,46 +69,70 @@ struct Export<L> {
     next: Option<PageRequest>,
     /// Rows that may still be written.
     left: usize,
+    has_header: bool,
 }
 
 impl<L: Listing> Export<L> {
-    /// Appends the next page; false when there is none.
-    async fn write_page(&mut self, into: &mut Vec<u8>) -> Result<bool, ReadError> {
-        let Some(mut request) = self.next.take().filter(|_| self.left > 0) else { return Ok(false) };
+    /// Makes the next page; None when there is none. After an error the same page may be asked for again.
+    async fn page(&mut self) -> Result<Option<HeldPieces>, ReadError> {
+        let Some(mut request) = self.next.clone().filter(|_| self.left > 0) else { return Ok(None) };
         request.limit = self.left.min(L::ROWS_STREAMED);
-        let page = self.list.page(&self.reads, &request).await?;
-        self.form.write(into, &page.items, &self.columns);
-        self.left -= page.items.len();
-        self.next = page.next_cursor.map(|cursor| PageRequest { cursor: Some(cursor), ..request });
-        Ok(true)
+        let reads = self.readers.begin(&self.tenant_id).await?;
+        let Page { items, next_cursor, .. } = self.list.page(&reads, &request).await?;
+        let room = reads.into_reservation();
+        let mut pieces = Pieces::default();
+        if !self.has_header {
+            pieces.write_all(&self.form.header(&self.columns)).expect("memory takes what is written");
+        }
+        let count = items.len();
+        self.form.write(&mut pieces, items, &self.columns);
+        let held = pieces.hold(room)?;
+        self.has_header = true;
+        self.left -= count;
+        self.next = next_cursor.map(|cursor| PageRequest { cursor: Some(cursor), ..request });
+        Ok(Some(held))
+    }
+
+    /// The same, once there are a reader and memory for it: what has begun is not broken off at once.
+    async fn patient_page(&mut self) -> Result<Option<HeldPieces>, ReadError> {
+        let begun = Instant::now();
+        loop {
+            match self.page().await {
+                Err(ReadError::Busy { retry_after, .. }) if begun.elapsed() + retry_after < EXPORT_WAIT_MAX => {
+                    tokio::time::sleep(retry_after).await;
+                }
+                made => return made,
+            }
+        }
     }
 }
 
-/// All rows of a list from where `request` starts, up to `limit` if one was asked for, streamed. The first page is
-/// read before the answer begins, so that what is wrong with the query is an error and not a broken stream.
+/// All rows of a list from where `request` starts, up to `limit` if one was asked for, streamed as fast as they are taken.
+/// The first page is read before the answer begins, so that what is wrong with the query is an error and not a broken
+/// stream.
 pub async fn streamed<L: Listing>(
-    reads: &Reads,
+    readers: &Readers,
+    tenant_id: &Arc<str>,
     list: L,
     request: PageRequest,
     limit: Option<usize>,
     form: Form,
 ) -> Result<Response<Body>, ReadError> {
     let (columns, left) = (list.columns(), limit.unwrap_or(usize::MAX));
-    let mut first = form.header(&columns);
-    let mut export = Export { reads: reads.clone(), list, columns, form, next: Some(request), left };
-    export.write_page(&mut first).await?;
-    let rest = stream::try_unfold(export, async |mut export| {
-        let mut bytes = Vec::new();
-        match export.write_page(&mut bytes).await {
-            Ok(more) => Ok(more.then(|| (Bytes::from(bytes), export))),
-            Err(error) => {
-                tracing::warn!(?error, "an export broke off");
-                Err(std::io::Error::other("the export broke off"))
-            }
+    let (readers, tenant_id) = (readers.clone(), Arc::clone(tenant_id));
+    let next = Some(request);
+    let mut export = Export { readers, tenant_id, list, columns, form, next, left, has_header: false };
+    let first = export.page().await?;
+    let rest = stream::try_unfold(export, async |mut export| match export.patient_page().await {
+        Ok(page) => Ok(page.map(|page| (page, export))),
+        Err(error) => {
+            tracing::warn!(?error, "an export broke off");
+            Err(io::Error::other("the export broke off"))
         }
     });
-    let chunks = stream::iter([Ok(Bytes::from(first))]).chain(rest);
-    Ok(answer(StatusCode::OK, form.content_type(), response::streamed(chunks)))
+    let pages = stream::iter(first.map(Ok)).chain(rest);
+    let pieces = pages.map_ok(|page| stream::iter(page.map(Ok))).try_flatten();
+    Ok(answer(StatusCode::OK, form.content_type(), response::streamed(pieces)))
 }
 
 fn write_csv(into: &mut Vec<u8>, row: &impl Serialize, columns: &[&str], safe: bool) {

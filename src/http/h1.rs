@@ -1,10 +1,13 @@
 //! HTTP/1: one connection behind its gate.
 
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Poll, ready};
 
-use hyper::body::Incoming;
+use futures_util::stream;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -13,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 
 use super::gate::Gate;
+use super::response::Body;
 use super::router::Peer;
 use super::socket::Socket;
 use super::{Api, exchange};
@@ -29,6 +33,19 @@ pub fn builder() -> http1::Builder {
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX);
     builder
+}
+
+/// An answer that is made while it is sent, and ends when its reader hangs up: what is read for it then is for nobody.
+fn until_hung_up(mut body: Body, socket: Socket, opaque: bool) -> Body {
+    let mut hung_up = Box::pin(async move { socket.hung_up(opaque).await });
+    let frames = stream::poll_fn(move |cx| match Pin::new(&mut body).poll_frame(cx) {
+        Poll::Pending => {
+            ready!(hung_up.as_mut().poll(cx));
+            Poll::Ready(Some(Err(io::Error::other("the reader hung up"))))
+        }
+        polled => polled,
+    });
+    StreamBody::new(frames).boxed_unsync()
 }
 
 /// Serves a connection of HTTP/1 to its end.
@@ -54,7 +71,10 @@ pub async fn serve(gate: Gate, socket: Socket, api: Arc<Api>, peer: Peer, mut st
                     // The next one may find a place among the others.
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok(response)
+                Ok(match (reads, response.body().size_hint().exact()) {
+                    (true, None) => response.map(|body| until_hung_up(body, socket, api.tls.is_some())),
+                    _ => response,
+                })
             }
         })
     };

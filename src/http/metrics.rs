@@ -11,6 +11,7 @@ use metrics::{counter, gauge};
 
 use super::call::Visit;
 use super::response::{Body, answer, full};
+use crate::budget::HeldFor;
 use crate::ingest::Counts;
 use crate::telemetry::process;
 use crate::tenancy::Scope;
@@ -30,7 +31,14 @@ pub fn metrics(visit: &Visit<'_>) -> Response<Body> {
         }
     }
     gauge!("tidegate_requests_waiting").set(exact(api.ingest.waiting() as u64));
-    gauge!("tidegate_body_bytes_held").set(exact(api.ingest.budget.used() as u64));
+    gauge!("tidegate_body_bytes_held").set(exact(api.ingest.budget.used(HeldFor::Body) as u64));
+    gauge!("tidegate_answer_bytes_held").set(exact(api.ingest.budget.used(HeldFor::Answer) as u64));
+    if let Some(attached) = api.attached.get() {
+        let readers = attached.reads.in_use();
+        for (state, reads) in [("running", readers.running), ("waiting", readers.waiting)] {
+            gauge!("tidegate_reads", "state" => state).set(exact(reads as u64));
+        }
+    }
     let drain = api.ingest.pressure.drain();
     gauge!("tidegate_drain_rows_per_second").set(drain.rows_per_s);
     gauge!("tidegate_drain_bytes_per_second").set(drain.bytes_per_s);

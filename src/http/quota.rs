@@ -4,14 +4,17 @@
 //! given back when it is answered with Retry-After, so that sending it again is not paid for twice.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use jiff::Timestamp;
 
 use super::slots::Crowd;
-use crate::ingest::{Admit, Ingest, NoRoom, Reservation};
+use crate::budget::{HeldFor, NoRoom, Reservation};
+use crate::ingest::{Admit, Ingest};
 use crate::protocols::{Problem, ProblemCode};
+use crate::query::Busy;
+use crate::rng::Rng;
 use crate::tenancy::{Charge, Limit, Limited};
 
 /// Longest wait that a used up day is answered with, in seconds: the sender may have been mended meanwhile.
@@ -29,7 +32,7 @@ pub struct Memory<'a> {
 impl Memory<'_> {
     /// Takes `bytes` for a body.
     pub fn reserve(&self, bytes: usize) -> Result<Reservation, Problem> {
-        self.ingest.budget.reserve(self.tenant_id, bytes).map_err(|no_room| self.refused(no_room))
+        self.ingest.budget.reserve(self.tenant_id, HeldFor::Body, bytes).map_err(|no_room| self.refused(no_room))
     }
 
     /// The answer when there was no room.
@@ -102,6 +105,32 @@ pub fn connections(crowd: Option<Crowd>) -> Problem {
         ),
     };
     Problem::new(status, ProblemCode::TooManyConnections, detail).retry_after(CONNECTIONS_RETRY_AFTER_S)
+}
+
+/// There is no reader, or no memory for an answer: 429 where the tenant holds its share, 503 where all is taken.
+pub fn reads(busy: Busy, retry_after: Duration) -> Problem {
+    let retry_after_s = Rng::from_os().retry_after_s(retry_after);
+    let (reason, detail) = match busy {
+        Busy::TenantReaders => (
+            "tenant_readers",
+            "reads of this tenant are under way on all the readers that one tenant may have (readers_per_tenant); ask for \
+             fewer at once, or for less",
+        ),
+        Busy::TenantMemory => (
+            "tenant_answers",
+            "answers to this tenant that are made or not yet taken hold all the memory that they may \
+             (limits.answers_memory_bytes); take them faster, ask for fewer at once, or for smaller pages",
+        ),
+        Busy::Readers => ("readers", "reads of all tenants are under way on all readers"),
+        Busy::Memory => ("answers", "answers that are made or not yet taken fill the memory set aside for them"),
+    };
+    metrics::counter!("tidegate_read_refusals_total", "reason" => reason).increment(1);
+    match busy {
+        Busy::TenantReaders | Busy::TenantMemory => {
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, ProblemCode::TenantReads, detail).retry_after(retry_after_s)
+        }
+        Busy::Readers | Busy::Memory => Problem::unavailable(ProblemCode::ReadsBusy, detail, retry_after_s),
+    }
 }
 
 /// 429: too many keys are being tried.

@@ -29,7 +29,7 @@ pub const ROUTES: &[Endpoint] = &[
     get("/v1/dead-letters/{id}", READ, |c| {
         Box::pin(reads::dead_letter(c.api, c.principal, c.path.get("id"), c.params))
     }),
-    get("/v1/lifecycle", ADMIN, |c| Box::pin(lifecycle::status(c.api, c.params))),
+    get("/v1/lifecycle", ADMIN, |c| Box::pin(lifecycle::status(c.api, c.principal, c.params))),
     open("/healthz", |_| Box::pin(async { Ok(operation::healthz()) })),
     open("/readyz", |api| Box::pin(async { Ok(operation::readyz(api).await) })),
     Endpoint { method: Method::GET, path: "/metrics", handler: Handler::Either(metrics::metrics) },

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 use super::deadline::{Deadline, timed_out};
 use crate::limits::ANSWER_BYTES_PER_SECOND_MIN;
@@ -15,6 +16,11 @@ pub struct Wire {
     stream: Pin<Box<dyn Stream>>,
     /// Set while the peer has not taken what it was sent.
     stalled: Deadline,
+    /// How long it may still stall: `http.write_timeout` at first, less what it used up, more what it earned by taking
+    /// bytes, or while nothing was to be taken.
+    credit: Duration,
+    /// Since when it has taken everything.
+    free_since: Instant,
     write_timeout: Duration,
 }
 
@@ -24,19 +30,45 @@ impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
 
 impl Wire {
     pub fn new(stream: impl AsyncRead + AsyncWrite + Send + 'static, write_timeout: Duration) -> Self {
-        Self { stream: Box::pin(stream), stalled: Deadline::default(), write_timeout }
+        Self {
+            stream: Box::pin(stream),
+            stalled: Deadline::default(),
+            credit: write_timeout,
+            free_since: Instant::now(),
+            write_timeout,
+        }
     }
 
     /// An operation towards the peer that cannot go on: fails once the peer has had its time.
     fn stall<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if !self.stalled.is_set() {
-            self.stalled.set(self.write_timeout);
+            self.earn(self.free_since.elapsed());
+            self.stalled.set(self.credit);
         }
         if self.stalled.poll_passed(cx) {
             timed_out("write");
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its answers")));
         }
         Poll::Pending
+    }
+
+    fn earn(&mut self, time: Duration) {
+        self.credit = self.credit.saturating_add(time).min(self.write_timeout);
+    }
+
+    /// The peer has taken so many bytes, and with `all` everything that it was sent.
+    fn took(&mut self, bytes: usize, all: bool) {
+        if let Some(left) = self.stalled.left() {
+            self.credit = left;
+            self.earn(answer_time(bytes));
+            // Whoever takes a little now and then does not go on forever.
+            if all {
+                self.stalled.clear();
+                self.free_since = Instant::now();
+            } else {
+                self.stalled.set(self.credit);
+            }
+        }
     }
 }
 
@@ -56,9 +88,7 @@ impl AsyncWrite for Wire {
         let written = self.stream.as_mut().poll_write(cx, bytes);
         match written {
             Poll::Pending => return self.stall(cx),
-            // All of it is on its way; a part of it buys time for the rest, so that a trickle does not go on forever.
-            Poll::Ready(Ok(taken)) if taken == bytes.len() => self.stalled.clear(),
-            Poll::Ready(Ok(taken)) => self.stalled.extend(answer_time(taken)),
+            Poll::Ready(Ok(taken)) => self.took(taken, taken == bytes.len()),
             Poll::Ready(Err(_)) => {}
         }
         written

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::births;
-use super::budget::{Budget, NoRoom};
 use super::conservation::Conservation;
 use super::dead_letters::Quota;
 use super::drain::{Drainer, TOGETHER_MAX};
@@ -22,6 +21,7 @@ use super::shelter::{Health, Shelter};
 use super::spool::Spool;
 use super::submission::Submission;
 use super::workers::{self, Workers};
+use crate::budget::{Budget, HeldFor, NoRoom, Shares};
 use crate::config::Config;
 use crate::model::{Kind, PerKind};
 use crate::storage::{Database, StorageError};
@@ -49,7 +49,12 @@ impl Ingest {
         let conservation: Arc<Conservation> = Arc::default();
         let opened = workers::open_spool(config, &conservation).await?;
         let (spool, recovered) = opened.unzip();
-        let budget = Budget::new(config.limits.memory_bytes, config.limits.tenant_memory_bytes);
+        let budget = Budget::new(Shares {
+            total: config.limits.memory_bytes,
+            tenant: config.limits.tenant_memory_bytes,
+            answers: config.limits.answers_memory_bytes,
+            tenant_answers: config.limits.tenant_answers_bytes(),
+        });
         let pressure: Arc<Pressure> = Arc::default();
         let shelter = Arc::new(Shelter::new(spool, Arc::clone(&pressure), Arc::clone(&budget)));
         let intake = Arc::new(Intake::new(PerKind::new(|kind| age_us_max(config, kind)), config.limits.body_bytes));
@@ -162,7 +167,7 @@ impl Ingest {
 
     /// What a sender that is refused because of others is asked to wait, in seconds.
     pub fn retry_after_s(&self) -> u32 {
-        self.pressure.retry_after(self.budget.used(), Instant::now())
+        self.pressure.retry_after(self.budget.used(HeldFor::Body), Instant::now())
     }
 
     /// Who is told that there is no room: while the database takes nothing, every tenant's share fills.
@@ -260,7 +265,7 @@ mod tests {
         for waited in [0, 1, 5].map(Duration::from_secs) {
             let tenant_id: Arc<str> = "tenant".into();
             let request = Request {
-                reservation: ingest.budget.reserve(&tenant_id, 2).unwrap(),
+                reservation: ingest.budget.reserve(&tenant_id, HeldFor::Body, 2).unwrap(),
                 received: Received {
                     tenant_id,
                     api_key_id: Uuid::nil(),

@@ -9,7 +9,6 @@
 
 mod attempts;
 mod births;
-mod budget;
 mod connect;
 pub mod conservation;
 mod copy;
@@ -41,7 +40,6 @@ mod trials;
 mod workers;
 mod writer;
 
-pub use budget::{Budget, NoRoom, Reservation};
 pub use conservation::Counts;
 pub use ingestion::Ingest;
 pub use outcome::{Outcome, Refusal};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::budget::Reservation;
 use super::outcome::Refusal;
 use super::received::Received;
+use crate::budget::Reservation;
 use crate::wire::item::BodyError;
 
 /// A request with items, its body read and decompressed.

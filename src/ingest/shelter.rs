@@ -11,12 +11,12 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use super::attempts::{Attempts, TransactionId, Unwritten, Verdict};
-use super::budget::Budget;
 use super::connect::ask;
 use super::outcome::Refusal;
 use super::pressure::Pressure;
 use super::spool::{AppendError, Entry, PossiblyCommitted, RecordPayload, Spool, SpooledRequest};
 use super::submission::Submission;
+use crate::budget::{Budget, HeldFor};
 use crate::limits::{SPOOL_AFTER, SPOOL_AFTER_ERROR, WRITE_DEADLINE};
 use crate::storage::{Database, Fate, StorageError};
 
@@ -106,7 +106,7 @@ impl Shelter {
     }
 
     fn retry_after_s(&self) -> u32 {
-        self.pressure.retry_after(self.budget.used(), Instant::now())
+        self.pressure.retry_after(self.budget.used(HeldFor::Body), Instant::now())
     }
 
     pub fn spool(&self) -> Option<&Arc<Spool>> {

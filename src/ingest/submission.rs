@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::budget::Reservation;
 use super::conservation::{Held, Settled};
 use super::outcome::{Outcome, Reply};
 use super::received::{Idempotency, Received};
 use super::rejections::Rejections;
+use crate::budget::Reservation;
 use crate::wire::item::Decoded;
 
 /// A request, decoded and waiting to be written.

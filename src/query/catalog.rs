@@ -52,7 +52,7 @@ impl Listing for CatalogQuery {
         }
         sql.push(" ORDER BY metric_name, asset_id, metric_type").push_limit(request.limit + 1);
         let found = reads.rows(&sql).await?;
-        Page::of(&found, request.limit, Series::read, |last| {
+        Page::of(found, request.limit, Series::read, |last| {
             let last = Series::read(last)?;
             Ok(scope.encode(&[last.metric_name, last.asset_id, last.metric_type]))
         })

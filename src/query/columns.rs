@@ -4,6 +4,14 @@
 use tokio_postgres::Row;
 
 use super::error::ReadError;
+use crate::limits::{LISTED_VALUE_BYTES_MAX, NUMBER_DIGITS_MAX};
+
+/// Characters of text that a stored byte becomes at most: a number of `NUMBER_DIGITS_MAX` digits takes 12 bytes, 4 of them
+/// in its array's index.
+const CHARS_PER_BYTE_MAX: usize = 128;
+const _: () = assert!(NUMBER_DIGITS_MAX < CHARS_PER_BYTE_MAX * 12);
+/// Stored bytes of a value whose text is surely within [`LISTED_VALUE_BYTES_MAX`].
+const SMALL_BYTES: usize = LISTED_VALUE_BYTES_MAX / CHARS_PER_BYTE_MAX;
 
 /// A row that is listed, as an object whose members have these names.
 pub trait Columns {
@@ -28,10 +36,36 @@ pub trait StoredRow: Columns + Sized {
         Self::SQL.iter().filter_map(expression).collect::<Vec<_>>().join(", ")
     }
 
+    /// The same as [`Self::select`], but `large` columns are null where one of them is too large to be read with other rows;
+    /// the column `large` says how many bytes they have then.
+    fn select_listed(large: &[&str], more: &str) -> String {
+        let small = large.iter().map(|name| is_small(name)).collect::<Vec<_>>().join(" AND ");
+        let expression = |(name, sql): &(&str, Option<&str>)| {
+            sql.map(|sql| match large.contains(name) {
+                true => format!("CASE WHEN {small} THEN {sql} END AS {name}"),
+                false => format!("{sql} AS {name}"),
+            })
+        };
+        let list = Self::SQL.iter().filter_map(expression).collect::<Vec<_>>().join(", ");
+        let bytes = |name: &&str| format!("coalesce(octet_length({name}::text), 0)");
+        let bytes = large.iter().map(bytes).collect::<Vec<_>>().join(" + ");
+        let bytes = format!("CASE WHEN {small} THEN 0 ELSE {bytes} END");
+        format!("SELECT {list}{more}, ({bytes})::bigint AS large FROM {}", Self::RELATION)
+    }
+
     /// `SELECT ... FROM` the relation, with `more` behind the select list.
     fn select(more: &str) -> String {
         format!("SELECT {}{more} FROM {}", Self::list(), Self::RELATION)
     }
+}
+
+/// Whether a value may be listed. What lies uncompressed in few bytes has no long text, so that nearly all are told without
+/// being turned into text.
+fn is_small(value: &str) -> String {
+    format!(
+        "({value} IS NULL OR pg_column_compression({value}) IS NULL AND pg_column_size({value}) <= {SMALL_BYTES} \
+         OR octet_length({value}::text) <= {LISTED_VALUE_BYTES_MAX})"
+    )
 }
 
 /// `struct Row from "relation" { name: Type = "expression", ... }`; without an expression the column has the field's

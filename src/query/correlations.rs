@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::columns::{StoredRow, columns};
 use super::error::ReadError;
 use super::levels::before;
-use super::listing::{Listing, Page, PageRequest};
+use super::listing::{Listing, Page, PageRequest, PageRoom};
 use super::lookup::{EventName, key};
 use super::newest::{Newest, Order, Piece};
 use super::reads::Reads;
@@ -67,7 +67,25 @@ impl Listing for CorrelationsQuery {
 }
 
 impl CorrelationsQuery {
+    /// As many as fit a page once their events are named.
     async fn page_of(
+        &self,
+        reads: &Reads,
+        request: &PageRequest,
+        event_id: Option<Uuid>,
+    ) -> Result<Page<Correlation>, ReadError> {
+        let mut limit = request.limit;
+        loop {
+            let page = self.named(reads, &PageRequest { limit, ..request.clone() }, event_id).await?;
+            let mut room = PageRoom::new();
+            if page.items.len() <= 1 || page.items.iter().all(|item| room.take(item)) {
+                return Ok(page);
+            }
+            limit = page.items.len() / 2;
+        }
+    }
+
+    async fn named(
         &self,
         reads: &Reads,
         request: &PageRequest,
@@ -82,6 +100,7 @@ impl CorrelationsQuery {
             window: Window { from: window.from.or(kept_since), to: window.to },
             // Those of one event are few, and near each other somewhere in all that is kept.
             density: event_id.map(|_| Density::Few),
+            has_large: false,
         };
         let select = |piece: &Piece| {
             let mut sql = Sql::new("");

@@ -16,10 +16,10 @@ use super::error::ReadError;
 use super::filter::{Filter, FilterField};
 use super::levels::{Micros, Part, ReadFrom, before, parts};
 use super::listing::{Listing, Page, PageRequest};
-use super::reads::Reads;
+use super::reads::{Bounds, Reads};
 use super::sql::Sql;
 use super::windows::Window;
-use crate::limits::PAGE_ROWS_MAX;
+use crate::limits::{COUNTS_TIMEOUT, PAGE_ROWS_MAX};
 use crate::model::{EVENT_COUNTS, Level};
 
 /// The fields that the hourly rollup has.
@@ -86,10 +86,14 @@ impl Listing for CountsQuery {
             newest_first.into_iter().chain(once("count DESC")).chain(self.group_by.iter().map(|field| field.name));
         sql.push(" ORDER BY ").push(&order.collect::<Vec<_>>().join(", "));
         sql.push_limit(request.limit + 1).push(" OFFSET ").bind(i64::from(passed));
-        let found = reads.rows(&sql).await?;
-        let shown = u32::try_from(found.rows.len().min(request.limit)).unwrap_or(u32::MAX);
-        let cursor = |_: &Row| Ok(scope.encode(&passed.saturating_add(shown)));
-        let page = Page::of(&found, request.limit, |row| self.count(row), cursor)?;
+        let bounds = Bounds { time: COUNTS_TIMEOUT, bytes: Some(reads.page_bytes) };
+        let found = reads.rows_within(&sql, bounds).await.map_err(|error| match error {
+            ReadError::Timeout => ReadError::CountsTimeout,
+            other => other,
+        })?;
+        let mut page = Page::of(found, request.limit, |row| self.count(row), |_| Ok(String::new()))?;
+        let shown = u32::try_from(page.items.len()).unwrap_or(u32::MAX);
+        page.next_cursor = page.next_cursor.map(|_| scope.encode(&passed.saturating_add(shown)));
         if self.whole && page.next_cursor.is_some() { Err(ReadError::TooManyGroups) } else { Ok(page) }
     }
 }

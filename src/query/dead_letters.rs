@@ -61,14 +61,13 @@ impl Listing for DeadLettersQuery {
     }
 
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<DeadLetter>, ReadError> {
-        let listed = DeadLetter::select(&format!(
-            ", CASE WHEN octet_length(raw) <= {LISTED_RAW_BYTES_MAX} THEN raw END AS sent"
-        ));
+        let listed = listed();
         let list = Newest {
             what: format!("dead-letters {:?} {:?}", self.stages, self.codes),
             order: Order::Id("failed_at"),
             window: self.window,
             density: None,
+            has_large: false,
         };
         let select = |piece: &Piece| {
             let mut sql = Sql::of_tenant(&listed, &request.tenant_id);
@@ -82,12 +81,27 @@ impl Listing for DeadLettersQuery {
 }
 
 impl Reads {
-    /// One dead letter of a tenant, whole.
-    pub async fn dead_letter(&self, tenant_id: &str, id: Uuid) -> Result<DeadLetter, ReadError> {
-        let mut sql = Sql::of_tenant(&DeadLetter::select(", raw AS sent"), tenant_id);
-        sql.push(" AND id = ").bind(id);
-        self.rows(&sql).await?.rows.first().map_or(Err(ReadError::NotFound("dead letter")), dead_letter)
+    /// One dead letter of a tenant, and what was sent where that is too large to be listed: it is not in the letter then.
+    pub async fn dead_letter(&self, tenant_id: &str, id: Uuid) -> Result<(DeadLetter, Option<Vec<u8>>), ReadError> {
+        let of_it = |select: &str| {
+            let mut sql = Sql::of_tenant(select, tenant_id);
+            sql.push(" AND id = ").bind(id);
+            sql
+        };
+        let missing = ReadError::NotFound("dead letter");
+        let letter = self.rows(&of_it(&listed())).await?.rows.first().map_or(Err(missing), dead_letter)?;
+        let bytes = usize::try_from(letter.raw_bytes).unwrap_or(usize::MAX);
+        if letter.raw_base64.is_some() || bytes == 0 {
+            return Ok((letter, None));
+        }
+        let row = self.rows_of(&of_it("SELECT raw FROM dead_letter_events"), bytes).await?.pop();
+        let raw = row.ok_or(ReadError::NotFound("dead letter"))?.try_get(0)?;
+        Ok((letter, Some(raw)))
     }
+}
+
+fn listed() -> String {
+    DeadLetter::select(&format!(", CASE WHEN octet_length(raw) <= {LISTED_RAW_BYTES_MAX} THEN raw END AS sent"))
 }
 
 fn dead_letter(row: &Row) -> Result<DeadLetter, ReadError> {

@@ -1,8 +1,12 @@
 //! Why a read failed.
 
+use std::time::Duration;
+
 use tokio_postgres::error::SqlState;
 
 use super::cursor::CursorError;
+use crate::budget::NoRoom;
+use crate::limits::RETRY_AFTER_MIN;
 use crate::storage::StorageError;
 
 #[derive(Debug)]
@@ -12,6 +16,14 @@ pub enum ReadError {
     NotFound(&'static str),
     /// It took longer than the statement timeout.
     Timeout,
+    /// Counting took longer than it may.
+    CountsTimeout,
+    /// There is no reader, or no memory for the answer.
+    Busy {
+        busy: Busy,
+        /// When to ask again.
+        retry_after: Duration,
+    },
     /// It asks for more than can be answered; what to ask instead.
     Unbounded(String),
     /// Counts that are asked for whole, and have more groups than a page.
@@ -19,6 +31,27 @@ pub enum ReadError {
     /// A value that PostgreSQL cannot take, with its reason.
     Value(String),
     Storage(StorageError),
+}
+
+/// What a read waits for in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Busy {
+    /// The tenant's reads are under way on all the readers that it may have.
+    TenantReaders,
+    Readers,
+    /// The tenant's answers hold all the memory that they may.
+    TenantMemory,
+    Memory,
+}
+
+impl From<NoRoom> for ReadError {
+    fn from(no_room: NoRoom) -> Self {
+        let busy = match no_room {
+            NoRoom::Tenant => Busy::TenantMemory,
+            NoRoom::All => Busy::Memory,
+        };
+        Self::Busy { busy, retry_after: RETRY_AFTER_MIN }
+    }
 }
 
 impl From<CursorError> for ReadError {

@@ -31,7 +31,8 @@ columns! {
         pub correlation_id: Option<Uuid>,
         pub parent_event_id: Option<Uuid>,
         pub trace_id: Option<String>,
-        pub payload: Json<Box<RawValue>>,
+        /// Null, as is `metadata`, where they are too large for a page, or for a list of related events.
+        pub payload: Option<Json<Box<RawValue>>>,
         pub metadata: Option<Json<Box<RawValue>>>,
         pub created_at: Timestamp,
     }
@@ -52,9 +53,12 @@ impl Listing for EventsQuery {
             order: Order::Written,
             window: self.window,
             density: Some(if self.filter.is_selective() { Density::Few } else { Density::Many }),
+            has_large: true,
         };
+        let place = ", batch_id, batch_seq";
         let select = |piece: &Piece| {
-            let mut sql = Sql::of_tenant(&Event::select(", batch_id, batch_seq"), &request.tenant_id);
+            let select = if piece.is_whole() { Event::select(place) } else { Event::listed(place) };
+            let mut sql = Sql::of_tenant(&select, &request.tenant_id);
             self.filter.push(&mut sql);
             piece.push(&mut sql);
             sql
@@ -66,7 +70,22 @@ impl Listing for EventsQuery {
 impl Reads {
     /// The event of a tenant that is called so.
     pub async fn event(&self, tenant_id: &str, name: &EventName) -> Result<Event, ReadError> {
-        let found = self.event_named(&Event::select(""), tenant_id, name).await?;
-        found.as_ref().map_or(Err(ReadError::NotFound("event")), Event::read)
+        let found = self.event_named(&Event::listed(""), tenant_id, name).await?;
+        let listed = found.ok_or(ReadError::NotFound("event"))?;
+        let (event, large) = (Event::read(&listed)?, listed.try_get::<_, i64>("large")?);
+        if large == 0 {
+            return Ok(event);
+        }
+        let mut sql = Sql::of_tenant(&Event::select(""), tenant_id);
+        sql.push(" AND timestamp = ").bind(event.timestamp).push(" AND id = ").bind(event.id).push_limit(1);
+        let whole = self.rows_of(&sql, usize::try_from(large).unwrap_or(usize::MAX)).await?.pop();
+        whole.as_ref().map_or(Err(ReadError::NotFound("event")), Event::read)
+    }
+}
+
+impl Event {
+    /// The select of rows without their values that are too large to be listed.
+    pub(super) fn listed(more: &str) -> String {
+        Self::select_listed(&["payload", "metadata"], more)
     }
 }

@@ -8,7 +8,12 @@ use super::columns::Columns;
 use super::cursor::{CursorError, CursorScope};
 use super::error::ReadError;
 use super::reads::{FoundRows, Reads};
-use crate::limits::{PAGE_ROWS_DEFAULT, STREAM_PAGE_ROWS};
+use crate::limits::{KIB, PAGE_BYTES_MAX, PAGE_ENVELOPE_BYTES, PAGE_ROWS_DEFAULT, STREAM_PAGE_ROWS};
+
+/// JSON that a byte of a row becomes at most: `\u0000` and base64 beside each other, and quotes.
+const TEXT_PER_BYTE_MAX: usize = 8;
+/// Names of a row's columns, and quotes around its values, in bytes at most.
+const NAMES_BYTES_MAX: usize = KIB;
 
 /// Whose page, how many rows of it, and where it starts.
 #[derive(Debug, Clone)]
@@ -17,6 +22,8 @@ pub struct PageRequest {
     pub limit: usize,
     /// None: at the beginning.
     pub cursor: Option<String>,
+    /// A page of a stream: rows are whole, however large. Else what does not fit a page is left out of its row.
+    pub streamed: bool,
 }
 
 impl PageRequest {
@@ -42,17 +49,66 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// The page of up to `limit` of these rows, in their order; `cursor` tells where a row is.
+    /// The page of up to `limit` of these rows, in their order, and of as many as fit; `cursor` tells where a row is.
     pub(super) fn of(
-        found: &FoundRows,
+        found: FoundRows,
         limit: usize,
-        read: impl FnMut(&Row) -> Result<T, ReadError>,
+        mut read: impl FnMut(&Row) -> Result<T, ReadError>,
         cursor: impl FnOnce(&Row) -> Result<String, ReadError>,
-    ) -> Result<Self, ReadError> {
-        let rows = &found.rows[..limit.min(found.rows.len())];
-        let more = found.cut || found.rows.len() > limit;
-        let next_cursor = rows.last().filter(|_| more).map(cursor).transpose()?;
-        Ok(Self { resolution: None, items: rows.iter().map(read).collect::<Result<_, _>>()?, next_cursor })
+    ) -> Result<Self, ReadError>
+    where
+        T: Serialize,
+    {
+        let mut more = found.cut || found.rows.len() > limit;
+        let raw_bytes: usize = found.rows.iter().map(Row::raw_size_bytes).sum();
+        // Most pages are too short for it to matter.
+        let fits = raw_bytes * TEXT_PER_BYTE_MAX + found.rows.len() * NAMES_BYTES_MAX < PAGE_BYTES_MAX;
+        let (mut items, mut room, mut last) = (Vec::with_capacity(limit.min(found.rows.len())), PageRoom::new(), None);
+        // A row goes as its item comes: both of all of them would be twice the page.
+        for row in found.rows.into_iter().take(limit) {
+            let item = read(&row)?;
+            if !fits && !room.take(&item) && last.is_some() {
+                more = true;
+                break;
+            }
+            items.push(item);
+            last = Some(row);
+        }
+        let next_cursor = last.filter(|_| more).as_ref().map(cursor).transpose()?;
+        Ok(Self { resolution: None, items, next_cursor })
+    }
+}
+
+/// What a page has left for its items, as JSON.
+pub(super) struct PageRoom(usize);
+
+impl PageRoom {
+    pub(super) fn new() -> Self {
+        Self(PAGE_BYTES_MAX - PAGE_ENVELOPE_BYTES)
+    }
+
+    /// Takes an item's part; false: it does not fit.
+    pub(super) fn take(&mut self, item: &impl Serialize) -> bool {
+        let mut bytes = Counter(0);
+        serde_json::to_writer(&mut bytes, item).expect("answers are made of plain values");
+        // And a comma.
+        let left = self.0.checked_sub(bytes.0 + 1);
+        self.0 = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
+/// Counts what is written.
+struct Counter(usize);
+
+impl std::io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -90,7 +90,7 @@ impl Listing for PointsQuery {
             reads.rows(sql.push_limit(request.limit + 1)).await?
         };
         let read = |row: &_| Ok(Point { resolution, ..Point::read(row)? });
-        let page = Page::of(&found, request.limit, read, |last| {
+        let page = Page::of(found, request.limit, read, |last| {
             let Point { bucket, asset_id, metric_type, metric_name, .. } = Point::read(last)?;
             Ok(scope.encode(&(resolution, (bucket, [asset_id, metric_type, metric_name]))))
         })?;

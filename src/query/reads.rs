@@ -1,6 +1,7 @@
-//! The pool that reads go through, and how one of them runs: bounded in time and bytes, and cancelled when nobody
-//! waits for it.
+//! One read: its turn, its connection, and the memory of what it finds; bounded in time and bytes, and cancelled when
+//! nobody waits for it.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Object, Pool};
@@ -9,24 +10,34 @@ use tokio_postgres::Row;
 
 use super::error::ReadError;
 use super::levels::Kept;
+use super::queue::Turn;
 use super::sql::Sql;
 use super::windows::Window;
-use crate::config::{RetentionConfig, RollupsConfig};
-use crate::limits::{PAGE_BYTES_MAX, READ_TIMEOUT};
+use crate::budget::Reservation;
+use crate::limits::{READ_STEP_BYTES, READ_TIMEOUT};
 use crate::storage::{Canceller, Layout, StorageError, give_back};
 
 /// Given to a database beyond the timeout that it should have kept itself.
 const HANG_GRACE: Duration = Duration::from_secs(2);
-/// How long a health check may take.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// What is made of rows is held beside them: a value, and then its text.
+const HELD_PER_BYTE: usize = 2;
 
-#[derive(Clone)]
+/// The reads that one answer, or one page of a stream, is made of.
 pub struct Reads {
     pool: Pool,
-    probe: Pool,
     canceller: Canceller,
     pub(super) layout: Layout,
-    pub(super) kept: Kept,
+    pub(super) kept: Arc<Kept>,
+    /// Bytes of rows that a page may take.
+    pub(super) page_bytes: usize,
+    _turn: Turn,
+    held: Mutex<Held>,
+}
+
+struct Held {
+    reservation: Reservation,
+    /// Bytes of rows that came.
+    row_bytes: usize,
 }
 
 /// Rows of a query, and whether there were more than a page may hold.
@@ -35,18 +46,31 @@ pub struct FoundRows {
     pub cut: bool,
 }
 
+/// What a query may take.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    pub time: Duration,
+    /// None: the memory has been taken.
+    pub bytes: Option<usize>,
+}
+
 impl Reads {
-    /// Reads through `pool`; asks through `probe`, which no query keeps busy, whether the database answers. The rest
-    /// says which relations hold what of metrics, and for how long.
-    pub fn new(
+    pub(super) fn new(
         pool: Pool,
-        probe: Pool,
         canceller: Canceller,
         layout: Layout,
-        retention: &RetentionConfig,
-        rollups: &RollupsConfig,
+        kept: Arc<Kept>,
+        turn: Turn,
+        reservation: Reservation,
+        page_bytes: usize,
     ) -> Self {
-        Self { pool, probe, canceller, layout, kept: Kept::new(retention, rollups) }
+        let held = Mutex::new(Held { reservation, row_bytes: 0 });
+        Self { pool, canceller, layout, kept, page_bytes, _turn: turn, held }
+    }
+
+    /// Ends the turn; the memory goes with the answer.
+    pub fn into_reservation(self) -> Reservation {
+        self.held.into_inner().unwrap_or_else(PoisonError::into_inner).reservation
     }
 
     /// The first `limit + 1` rows of a list that is read newest first: window by window, until there are enough of
@@ -67,7 +91,7 @@ impl Reads {
             let FoundRows { rows, cut } = self.rows(&sql(&window, limit + 1 - found.rows.len())).await?;
             bytes += rows.iter().map(Row::raw_size_bytes).sum::<usize>();
             found.rows.extend(rows);
-            found.cut = cut || bytes >= PAGE_BYTES_MAX;
+            found.cut = cut || bytes >= self.page_bytes;
             if found.cut || found.rows.len() > limit {
                 break;
             }
@@ -75,40 +99,78 @@ impl Reads {
         Ok(found)
     }
 
-    /// Runs one query, and takes rows until they are all there or hold `PAGE_BYTES_MAX`; `cut` says that there
-    /// were more. The database ends it after `READ_TIMEOUT` by itself; one that hangs is given up a little later.
+    /// Runs one query, and takes rows until they are all there or fill a page; `cut` says that there were more.
     pub(super) async fn rows(&self, sql: &Sql) -> Result<FoundRows, ReadError> {
+        self.rows_within(sql, Bounds { time: READ_TIMEOUT, bytes: Some(self.page_bytes) }).await
+    }
+
+    /// The same, with values of `bytes` in all, however large: taken from the budget before any of them comes.
+    pub(super) async fn rows_of(&self, sql: &Sql, bytes: usize) -> Result<Vec<Row>, ReadError> {
+        self.hold(HELD_PER_BYTE * bytes)?;
+        Ok(self.rows_within(sql, Bounds { time: READ_TIMEOUT, bytes: None }).await?.rows)
+    }
+
+    /// The database ends a query after `READ_TIMEOUT` by itself; one that hangs is given up a little later. Whoever
+    /// stops waiting earlier cancels it.
+    pub(super) async fn rows_within(&self, sql: &Sql, bounds: Bounds) -> Result<FoundRows, ReadError> {
         let client = self.pool.get().await.map_err(StorageError::from)?;
         let mut lease = Lease { client: Some(client), canceller: &self.canceller };
-        let result = tokio::time::timeout(READ_TIMEOUT + HANG_GRACE, take_rows(lease.client(), sql)).await;
-        match result {
+        let time = if bounds.time < READ_TIMEOUT { bounds.time } else { READ_TIMEOUT + HANG_GRACE };
+        match tokio::time::timeout(time, self.take_rows(lease.client(), sql, bounds.bytes)).await {
             Ok(Ok(found)) => {
                 if !found.cut {
                     lease.give_back();
                 }
                 Ok(found)
             }
-            // The database has said so, and is done with it.
             Ok(Err(error)) => {
-                let error = StorageError::from(error);
-                lease.give_back_after(&error);
-                Err(error.into())
+                match &error {
+                    // It is still under way, and is cancelled.
+                    ReadError::Busy { .. } => {}
+                    ReadError::Storage(error) => lease.give_back_after(error),
+                    // The database has said so, and is done with it.
+                    _ => lease.give_back(),
+                }
+                Err(error)
             }
+            Err(_elapsed) if time < READ_TIMEOUT => Err(ReadError::Timeout),
             // Its own timeout should have fired before: it hangs.
-            Err(_elapsed) => Err(silent().into()),
+            Err(_elapsed) => Err(StorageError::retryable("the database does not answer").into()),
         }
     }
 
-    pub async fn ping(&self) -> Result<(), StorageError> {
-        let deadline = tokio::time::Instant::now() + PING_TIMEOUT;
-        let client = tokio::time::timeout_at(deadline, self.probe.get()).await.map_err(|_| silent())??;
-        match tokio::time::timeout_at(deadline, client.simple_query("SELECT 1")).await {
-            Ok(answer) => Ok(answer.map(|_rows| ())?),
-            Err(_elapsed) => {
-                drop(Object::take(client));
-                Err(silent())
+    async fn take_rows(&self, client: &Object, sql: &Sql, bytes_max: Option<usize>) -> Result<FoundRows, ReadError> {
+        let parameters = sql.parameters();
+        let mut stream = std::pin::pin!(client.query_typed_raw(&sql.text, parameters).await?);
+        let (mut found, mut bytes) = (FoundRows { rows: Vec::new(), cut: false }, 0);
+        while let Some(row) = stream.next().await {
+            let row = row?;
+            if let Some(bytes_max) = bytes_max {
+                bytes += row.raw_size_bytes();
+                self.hold_row(row.raw_size_bytes())?;
+                found.cut = bytes >= bytes_max;
+            }
+            found.rows.push(row);
+            if found.cut {
+                break;
             }
         }
+        Ok(found)
+    }
+
+    fn hold_row(&self, bytes: usize) -> Result<(), ReadError> {
+        let wanted = {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.row_bytes += bytes;
+            HELD_PER_BYTE * held.row_bytes
+        };
+        self.hold(wanted)
+    }
+
+    /// Takes memory for what will be `bytes` in all.
+    pub(super) fn hold(&self, bytes: usize) -> Result<(), ReadError> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(held.reservation.grow_answer(bytes.next_multiple_of(READ_STEP_BYTES))?)
     }
 }
 
@@ -147,24 +209,4 @@ impl Drop for Lease<'_> {
             drop(client);
         });
     }
-}
-
-async fn take_rows(client: &Object, sql: &Sql) -> Result<FoundRows, tokio_postgres::Error> {
-    let parameters = sql.parameters();
-    let mut stream = std::pin::pin!(client.query_typed_raw(&sql.text, parameters).await?);
-    let (mut found, mut bytes) = (FoundRows { rows: Vec::new(), cut: false }, 0);
-    while let Some(row) = stream.next().await {
-        let row = row?;
-        bytes += row.raw_size_bytes();
-        found.rows.push(row);
-        if bytes >= PAGE_BYTES_MAX {
-            found.cut = true;
-            break;
-        }
-    }
-    Ok(found)
-}
-
-fn silent() -> StorageError {
-    StorageError::retryable("the database does not answer")
 }

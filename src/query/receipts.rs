@@ -23,9 +23,9 @@ columns! {
 }
 
 impl Reads {
-    pub async fn receipt(&self, tenant_id: &str, id: Uuid) -> Result<Option<Receipt>, ReadError> {
+    pub async fn receipt(&self, tenant_id: &str, id: Uuid) -> Result<Receipt, ReadError> {
         let mut sql = Sql::of_tenant(&Receipt::select(""), tenant_id);
         sql.push(" AND receipt = ").bind(id);
-        self.rows(&sql).await?.rows.first().map(Receipt::read).transpose()
+        self.rows(&sql).await?.rows.first().map_or(Err(ReadError::NotFound("receipt")), Receipt::read)
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::columns::{StoredRow, columns};
 use super::error::ReadError;
 use super::events::Event;
-use super::listing::{Listing, Page, PageRequest};
+use super::listing::{Listing, Page, PageRequest, PageRoom};
 use super::lookup::{EventKey, EventName, IdColumn, Wanted, key};
 use super::reads::Reads;
 use super::sql::Sql;
@@ -111,21 +111,30 @@ impl Listing for RelatedQuery {
         let mut shown = request.limit.min(candidates.len());
         let mut events = loop {
             let keys = candidates[..shown].iter().map(|candidate| candidate.key).collect::<Vec<_>>();
-            let (events, cut) = reads.events_at(tenant_id, &Event::select(""), keys).await?;
+            let (events, cut) = reads.events_at(tenant_id, &Event::listed(""), keys).await?;
             if !cut || shown <= 1 {
                 break events;
             }
             // Large ones: a shorter page.
             shown /= 2;
         };
-        let next_cursor = (shown < candidates.len()).then(|| scope.encode(&candidates[shown - 1].rank()));
-        let mut items = Vec::with_capacity(shown);
+        let (mut items, mut room, mut last) = (Vec::with_capacity(shown), PageRoom::new(), None);
+        let mut more = shown < candidates.len();
         for candidate in candidates.into_iter().take(shown) {
+            let rank = candidate.rank();
             // What a correlation names may have expired.
-            let Some(row) = events.remove(&candidate.key) else { continue };
-            let Candidate { relation, strength, confidence, correlation_type, .. } = candidate;
-            items.push(Related { relation, strength, confidence, correlation_type, event: Event::read(&row)? });
+            if let Some(row) = events.remove(&candidate.key) {
+                let Candidate { relation, strength, confidence, correlation_type, .. } = candidate;
+                let item = Related { relation, strength, confidence, correlation_type, event: Event::read(&row)? };
+                if !room.take(&item) && !items.is_empty() {
+                    more = true;
+                    break;
+                }
+                items.push(item);
+            }
+            last = Some(rank);
         }
+        let next_cursor = last.filter(|_| more).map(|rank| scope.encode(&rank));
         Ok(Page { resolution: None, items, next_cursor })
     }
 }

@@ -31,6 +31,7 @@ columns! {
         pub max: f64 = "coalesce(value_max, value_sum)",
         /// The sum of their squares; null where a summary does not tell its spread.
         pub sumsq: Option<f64> = "value_sumsq",
+        /// Null also where they do not fit a page.
         pub dimensions: Option<Json<Box<RawValue>>>,
     }
 }
@@ -52,9 +53,15 @@ impl Listing for SamplesQuery {
             order: Order::Written,
             window: self.window,
             density: Some(Density::Few),
+            has_large: true,
         };
+        let place = ", batch_id, batch_seq";
         let select = |piece: &Piece| {
-            let mut sql = Sql::of_tenant(&Sample::select(", batch_id, batch_seq"), &request.tenant_id);
+            let select = match piece.is_whole() {
+                true => Sample::select(place),
+                false => Sample::select_listed(&["dimensions"], place),
+            };
+            let mut sql = Sql::of_tenant(&select, &request.tenant_id);
             self.series.push(&mut sql);
             piece.push(&mut sql);
             sql

@@ -21,6 +21,7 @@ const LINES_MAX: usize = 400;
 
 /// Each module at the top of src, and those that it may import. `app`, `cli` and `commands` put the others together.
 pub const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("budget", &[]),
     ("limits", &[]),
     ("files", &[]),
     ("durable", &["files"]),
@@ -38,17 +39,18 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("storage", &["config", "durable", "files", "limits", "model", "tls"]),
     ("tenancy", &["config", "durable", "fold", "jobs", "limits", "model", "recent", "rng", "storage"]),
-    ("query", &["config", "fold", "limits", "model", "storage"]),
+    ("query", &["budget", "config", "fold", "limits", "model", "storage"]),
     ("jobs", &["config", "limits", "model", "storage"]),
     ("rollup", &["config", "jobs", "limits", "model", "storage"]),
     ("lifecycle", &["config", "jobs", "limits", "model", "rollup", "storage"]),
     ("correlate", &["config", "jobs", "limits", "model", "rollup", "storage"]),
     ("inferred", &["jobs", "limits", "model", "storage"]),
-    ("ingest", &["config", "files", "limits", "model", "recent", "rng", "storage", "wire"]),
+    ("ingest", &["budget", "config", "files", "limits", "model", "recent", "rng", "storage", "wire"]),
     // Of lifecycle: how it stands.
     (
         "http",
         &[
+            "budget",
             "config",
             "ingest",
             "lifecycle",
@@ -56,6 +58,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
             "model",
             "protocols",
             "query",
+            "rng",
             "secrets",
             "telemetry",
             "tenancy",

@@ -168,7 +168,7 @@ fn every_key_is_documented_with_its_variable_and_default() {
 
 #[test]
 fn what_is_not_there_is_seen() {
-    assert!(is_there("http::server::serve") && is_there("model") && is_there("ingest::budget"));
+    assert!(is_there("http::server::serve") && is_there("model") && is_there("ingest::lane"));
     assert!(!is_there("http::server::no_such_item") && !is_there("nowhere") && !is_there("http::nowhere"));
     let text = "a `b::c` d `e`\n```\n`f`\n```\n`g`";
     assert_eq!(quoted(text), [(1, "b::c".to_owned()), (1, "e".to_owned()), (5, "g".to_owned())]);

@@ -26,6 +26,7 @@ mod exactly_once;
 mod faults;
 mod floods;
 mod forms;
+mod guarded_reads;
 mod h2;
 mod http;
 mod identity;
@@ -114,6 +115,8 @@ const GROUPS: &[Group] = &[
     group("metrics", metrics_faults::TESTS),
     group("reads", reads::TESTS),
     group("spellings", spellings::TESTS),
+    by_version("guarded_reads", guarded_reads::TESTS),
+    group("guarded_reads", guarded_reads::ON_ONE),
     group("windows", windows::TESTS),
     group("counts", counts::TESTS),
     group("related", related::TESTS),

@@ -25,6 +25,7 @@ mod inventions;
 mod killed;
 mod outage;
 mod quotas;
+mod readers;
 mod spool;
 mod stage;
 mod stopping;
@@ -55,6 +56,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         stopping::SCENARIOS,
         abuse::SCENARIOS,
         floods::SCENARIOS,
+        readers::SCENARIOS,
         crowds::SCENARIOS,
         absent::SCENARIOS,
         tenancy::SCENARIOS,

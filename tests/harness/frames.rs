@@ -41,10 +41,20 @@ pub fn connect(client: &Client) -> TcpStream {
 
 /// The same, from an address of this machine.
 pub fn connect_from(client: &Client, from: Ipv4Addr) -> TcpStream {
+    connected(client, from, None)
+}
+
+/// A connection that takes a few KiB ahead of its reader, and no more.
+pub fn connect_slow(client: &Client) -> TcpStream {
+    connected(client, Ipv4Addr::LOCALHOST, Some(4096))
+}
+
+fn connected(client: &Client, from: Ipv4Addr, ahead_bytes: Option<u32>) -> TcpStream {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     let stream = runtime.block_on(async {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from((from, 0))).unwrap();
+        ahead_bytes.into_iter().for_each(|bytes| socket.set_recv_buffer_size(bytes).unwrap());
         socket.connect(client.address.parse().unwrap()).await.unwrap().into_std().unwrap()
     });
     stream.set_nonblocking(false).unwrap();

@@ -161,8 +161,17 @@ impl Tidegate {
 
     /// The most memory that it has had resident so far.
     pub fn peak_resident_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory that it has resident now.
+    pub fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel counts it");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel counts it");
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 

@@ -1,17 +1,27 @@
 //! GET /v1/dead-letters and /v1/dead-letters/{id}.
 
-use hyper::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::stream;
 use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::list::{ListAnswer, ListRequest, problem, window};
+use crate::budget::Reservation;
 use crate::http::Api;
-use crate::http::response::json;
+use crate::http::response::{Body, answer, held_json, streamed};
+use crate::limits::KIB;
 use crate::protocols::params::Params;
 use crate::protocols::problem::Problem;
-use crate::query::DeadLettersQuery;
+use crate::query::{DeadLetter, DeadLettersQuery, ReadError};
 use crate::tenancy::Principal;
+
+/// Of what was sent, in bytes, that one piece of the answer holds; a multiple of three, so that base64 has no padding
+/// within.
+const PIECE_BYTES: usize = 48 * KIB;
 
 pub async fn dead_letters(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> ListAnswer {
     let request = ListRequest::take(principal, parts, &mut params)?;
@@ -26,7 +36,107 @@ pub async fn dead_letters(api: &Api, principal: &Principal, parts: &Parts, mut p
 pub async fn dead_letter(api: &Api, principal: &Principal, id: &str, params: Params) -> ListAnswer {
     params.finish()?;
     let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("dead letter")) };
-    let found =
-        api.attached()?.reads.dead_letter(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
-    Ok(json(StatusCode::OK, &found))
+    let readers = &api.attached()?.reads;
+    let made = async {
+        let reads = readers.begin(&principal.tenant_id).await?;
+        let (letter, sent) = reads.dead_letter(&principal.tenant_id, id).await?;
+        let room = reads.into_reservation();
+        Ok(match sent {
+            None => held_json(&letter, room)?,
+            Some(sent) => with_sent(&letter, sent, room),
+        })
+    };
+    made.await.map_err(|error: ReadError| problem(api, error))
+}
+
+/// A large one, written out while it is sent: as text and in base64 it is many times what was sent.
+fn with_sent(letter: &DeadLetter, sent: Vec<u8>, mut room: Reservation) -> Response<Body> {
+    room.shrink_to(sent.len());
+    let letter = serde_json::to_string(letter).expect("answers are made of plain values");
+    let pieces = Written::new(&letter, sent).map(move |piece| {
+        // Until the last piece is out.
+        let _held = &room;
+        Ok(piece)
+    });
+    answer(StatusCode::OK, "application/json", streamed(stream::iter(pieces)))
+}
+
+/// The pieces of a letter's JSON with what was sent in its last two members.
+struct Written {
+    sent: Vec<u8>,
+    is_text: bool,
+    part: Part,
+}
+
+enum Part {
+    Letter(String),
+    /// From this byte on.
+    Text(usize),
+    Base64(usize),
+    End,
+}
+
+impl Written {
+    fn new(letter: &str, sent: Vec<u8>) -> Self {
+        let before = letter.strip_suffix(r#""raw":null,"raw_base64":null}"#);
+        let before = before.expect("these are the last columns, and null when there is more").to_owned();
+        Self { is_text: std::str::from_utf8(&sent).is_ok(), sent, part: Part::Letter(before) }
+    }
+
+    /// The next characters of what was sent.
+    fn text(&self, from: usize) -> &str {
+        let mut to = self.sent.len().min(from + PIECE_BYTES);
+        while self.sent.get(to).is_some_and(|byte| byte & 0xc0 == 0x80) {
+            to -= 1;
+        }
+        std::str::from_utf8(&self.sent[from..to]).expect("it is text, cut between characters")
+    }
+}
+
+impl Iterator for Written {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let (piece, next) = match &self.part {
+            Part::Letter(before) if self.is_text => (format!("{before}\"raw\":\""), Part::Text(0)),
+            Part::Letter(before) => (format!("{before}\"raw\":null,\"raw_base64\":\""), Part::Base64(0)),
+            Part::Text(from) if *from == self.sent.len() => ("\",\"raw_base64\":\"".to_owned(), Part::Base64(0)),
+            Part::Text(from) => {
+                let text = self.text(*from);
+                let quoted = serde_json::to_string(text).expect("text is JSON");
+                (quoted[1..quoted.len() - 1].to_owned(), Part::Text(from + text.len()))
+            }
+            Part::Base64(from) if *from == self.sent.len() => ("\"}".to_owned(), Part::End),
+            Part::Base64(from) => {
+                let to = self.sent.len().min(from + PIECE_BYTES);
+                (STANDARD.encode(&self.sent[*from..to]), Part::Base64(to))
+            }
+            Part::End => return None,
+        };
+        self.part = next;
+        Some(piece.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_letter_is_written_as_one_would_write_it_at_once() {
+        let letter = r#"{"id":1,"raw":null,"raw_base64":null}"#;
+        // Characters of two and four bytes across the ends of pieces, what is escaped, and what is no text.
+        let texts = ["ü".repeat(PIECE_BYTES), format!("x{}", "😀\"\u{1}".repeat(PIECE_BYTES / 4)), "a".to_owned()];
+        for text in texts {
+            let whole: Vec<u8> = Written::new(letter, text.clone().into_bytes()).flatten().collect();
+            let read: Value = serde_json::from_slice(&whole).expect("JSON");
+            assert_eq!(read, json!({ "id": 1, "raw": text, "raw_base64": STANDARD.encode(&text) }));
+        }
+        let binary = vec![0xff; 2 * PIECE_BYTES + 1];
+        let whole: Vec<u8> = Written::new(letter, binary.clone()).flatten().collect();
+        let read: Value = serde_json::from_slice(&whole).expect("JSON");
+        assert_eq!(read, json!({ "id": 1, "raw": null, "raw_base64": STANDARD.encode(binary) }));
+    }
 }

@@ -2,14 +2,12 @@
 
 use std::collections::HashMap;
 
-use hyper::StatusCode;
 use hyper::http::request::Parts;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use super::list::{ListAnswer, ListRequest, problem, window};
+use super::list::{ListAnswer, ListRequest, one, window};
 use crate::http::Api;
-use crate::http::response::json;
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::Problem;
 use crate::query::{EventName, EventsQuery, Filter, FilterField, RelatedQuery};
@@ -27,8 +25,8 @@ pub async fn events(api: &Api, principal: &Principal, parts: &Parts, mut params:
 pub async fn event(api: &Api, principal: &Principal, id: &str, mut params: Params) -> ListAnswer {
     let name = event_name(&mut params, &principal.tenant_id, id)?;
     params.finish()?;
-    let event = api.attached()?.reads.event(&principal.tenant_id, &name).await.map_err(|error| problem(api, error))?;
-    Ok(json(StatusCode::OK, &event))
+    let tenant_id = &principal.tenant_id;
+    one(api, tenant_id, async |reads| reads.event(tenant_id, &name).await).await
 }
 
 /// GET /v1/events/{id}/related

@@ -1,18 +1,22 @@
 //! What handlers of lists have in common: the parameters of paging and of time, and the answer in the form that is
 //! wanted.
 
+use std::sync::Arc;
+
+use hyper::Response;
 use hyper::http::request::Parts;
-use hyper::{Response, StatusCode};
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::accept::{ListForm, wanted};
 use crate::http::Api;
 use crate::http::export::{self, Form};
-use crate::http::response::{Body, json};
-use crate::limits::PAGE_ROWS_MAX;
+use crate::http::quota;
+use crate::http::response::{Body, held_json};
+use crate::limits::{COUNTS_TIMEOUT, PAGE_ROWS_MAX};
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::{Problem, ProblemCode};
-use crate::query::{CursorError, Listing, PageRequest, ReadError, Window};
+use crate::query::{CursorError, Listing, PageRequest, ReadError, Reads, Window};
 use crate::tenancy::Principal;
 
 pub type ListAnswer = Result<Response<Body>, Problem>;
@@ -20,7 +24,7 @@ pub type ListAnswer = Result<Response<Body>, Problem>;
 /// A list as a reader asks for it, whatever it is a list of.
 pub struct ListRequest {
     pub wanted: ListForm,
-    tenant_id: String,
+    tenant_id: Arc<str>,
     pub limit: Option<usize>,
     pub cursor: Option<String>,
 }
@@ -38,7 +42,7 @@ impl ListRequest {
         };
         Ok(Self {
             wanted,
-            tenant_id: principal.tenant_id.to_string(),
+            tenant_id: Arc::clone(&principal.tenant_id),
             limit: params.take_count("limit", PAGE_ROWS_MAX)?,
             cursor: params.take("cursor"),
         })
@@ -49,14 +53,37 @@ impl ListRequest {
     pub async fn answer<L: Listing>(self, api: &Api, params: Params, query: L) -> ListAnswer {
         params.finish()?;
         let Self { wanted, tenant_id, limit, cursor } = self;
-        let request = PageRequest { tenant_id, limit: limit.unwrap_or(L::ROWS_DEFAULT), cursor };
-        let reads = &api.attached()?.reads;
+        let request = PageRequest {
+            tenant_id: tenant_id.to_string(),
+            limit: limit.unwrap_or(L::ROWS_DEFAULT),
+            cursor,
+            streamed: wanted != ListForm::Page,
+        };
         match wanted {
-            ListForm::Page => query.page(reads, &request).await.map(|page| json(StatusCode::OK, &page)),
-            ListForm::Stream(form) => export::streamed(reads, query, request, limit, form).await,
+            ListForm::Page => one(api, &tenant_id, async |reads| query.page(reads, &request).await).await,
+            ListForm::Stream(form) => {
+                let readers = &api.attached()?.reads;
+                let streamed = export::streamed(readers, &tenant_id, query, request, limit, form).await;
+                streamed.map_err(|error| problem(api, error))
+            }
         }
-        .map_err(|error| problem(api, error))
     }
+}
+
+/// What one read finds, as JSON.
+pub async fn one<T: Serialize>(
+    api: &Api,
+    tenant_id: &Arc<str>,
+    read: impl AsyncFnOnce(&Reads) -> Result<T, ReadError>,
+) -> ListAnswer {
+    let readers = &api.attached()?.reads;
+    let made = async {
+        let reads = readers.begin(tenant_id).await?;
+        let found = read(&reads).await?;
+        // The next one may have its reader while this one is written out and sent.
+        Ok(held_json(&found, reads.into_reservation())?)
+    };
+    made.await.map_err(|error| problem(api, error))
 }
 
 /// `from` and `to`.
@@ -76,6 +103,16 @@ pub fn problem(api: &Api, error: ReadError) -> Problem {
             "the query took too long; narrow from and to, or filter by asset_id or correlation_id",
             5,
         ),
+        ReadError::CountsTimeout => Problem::unavailable(
+            ProblemCode::QueryTimeout,
+            format!(
+                "counting took longer than {} s; narrow from and to, filter, or group by fewer fields; without asset_id, \
+                 environment and stream, buckets of 1h and 1d are counted beforehand",
+                COUNTS_TIMEOUT.as_secs()
+            ),
+            5,
+        ),
+        ReadError::Busy { busy, retry_after } => quota::reads(busy, retry_after),
         ReadError::Unbounded(advice) => Problem::bad_request(ProblemCode::UnboundedQuery, advice),
         ReadError::TooManyGroups => Problem::bad_request(
             ProblemCode::TooManyGroups,

@@ -13,6 +13,7 @@ pub use correlations::correlations;
 pub use counts::counts;
 pub use dead_letters::{dead_letter, dead_letters};
 pub use events::{event, events, related};
+pub use list::problem;
 pub use metrics::{catalog, metrics};
 pub use receipts::receipt;
 

@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use uuid::Uuid;
 
-use super::list::{ListAnswer, problem};
+use super::list::{ListAnswer, one};
 use crate::http::Api;
 use crate::http::response::json;
 use crate::ingest::spool::SpooledSummary;
@@ -32,12 +32,14 @@ pub async fn receipt(api: &Api, principal: &Principal, id: &str, params: Params)
         });
         return Ok(json(StatusCode::OK, &kept));
     }
-    let found = api.attached()?.reads.receipt(&principal.tenant_id, id).await.map_err(|error| problem(api, error))?;
-    found.map(|receipt| json(StatusCode::OK, &receipt)).ok_or_else(|| {
-        Problem::new(
+    let tenant_id = &principal.tenant_id;
+    let found = one(api, tenant_id, async |reads| reads.receipt(tenant_id, id).await).await;
+    found.map_err(|problem| match problem.code() {
+        ProblemCode::NotFound => Problem::new(
             StatusCode::NOT_FOUND,
             ProblemCode::NotFound,
             "there is no such receipt; receipts are kept for retention.ledger, of requests with an Idempotency-Key and of those that were spooled",
-        )
+        ),
+        _ => problem,
     })
 }

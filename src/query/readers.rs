@@ -1,0 +1,93 @@
+//! The readers that all reads share: each read waits for its turn among its tenant's and the others', takes the memory of
+//! its answer, and then has a connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Object, Pool};
+
+use super::error::ReadError;
+use super::levels::Kept;
+use super::queue::Queue;
+use super::reads::Reads;
+use super::turns::Turns;
+use crate::budget::{Budget, HeldFor};
+use crate::config::Config;
+use crate::limits::READ_FIRST_BYTES;
+use crate::storage::{Canceller, Database, Layout, StorageError};
+
+/// How long a health check may take.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[derive(Clone)]
+pub struct Readers {
+    pool: Pool,
+    probe: Pool,
+    canceller: Canceller,
+    layout: Layout,
+    kept: Arc<Kept>,
+    budget: Arc<Budget>,
+    queue: Arc<Queue>,
+    /// Bytes of rows that a page may take.
+    page_bytes: usize,
+}
+
+/// Reads under way, and those that wait for a reader.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadersInUse {
+    pub running: usize,
+    pub waiting: usize,
+}
+
+impl Readers {
+    /// The readers of a database; what is read is held in `budget`.
+    pub fn new(database: &Database, budget: &Arc<Budget>, config: &Config) -> Self {
+        let turns = Turns::new(config.database.readers, config.database.readers_per_tenant);
+        Self {
+            pool: database.reader.clone(),
+            // No query keeps it busy.
+            probe: database.verifier.clone(),
+            canceller: database.canceller.clone(),
+            layout: database.installed.layout,
+            kept: Arc::new(Kept::new(&config.retention, &config.rollups)),
+            budget: Arc::clone(budget),
+            queue: Arc::new(Queue::new(turns)),
+            page_bytes: config.limits.page_bytes(),
+        }
+    }
+
+    /// Begins a read of a tenant, once it is its turn.
+    pub async fn begin(&self, tenant_id: &Arc<str>) -> Result<Reads, ReadError> {
+        let turn = self.queue.turn(tenant_id).await?;
+        let first = READ_FIRST_BYTES.min(self.page_bytes);
+        let reservation = self.budget.reserve(tenant_id, HeldFor::Answer, first)?;
+        Ok(Reads::new(
+            self.pool.clone(),
+            self.canceller.clone(),
+            self.layout,
+            Arc::clone(&self.kept),
+            turn,
+            reservation,
+            self.page_bytes,
+        ))
+    }
+
+    pub fn in_use(&self) -> ReadersInUse {
+        let (running, waiting) = self.queue.in_use();
+        ReadersInUse { running, waiting }
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StorageError> {
+        let silent = || StorageError::retryable("the database does not answer");
+        let deadline = tokio::time::Instant::now() + PING_TIMEOUT;
+        let client = tokio::time::timeout_at(deadline, self.probe.get()).await.map_err(|_| silent())??;
+        match tokio::time::timeout_at(deadline, client.simple_query("SELECT 1")).await {
+            Ok(answer) => Ok(answer.map(|_rows| ())?),
+            Err(_elapsed) => {
+                drop(Object::take(client));
+                Err(silent())
+            }
+        }
+    }
+}

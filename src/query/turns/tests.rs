@@ -1,0 +1,138 @@
+//! Turns against a model: whoever comes, ends and gives up.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+use proptest::prelude::*;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn tenant(name: &str) -> Arc<str> {
+    name.into()
+}
+
+fn ticket(asked: Asked) -> Ticket {
+    match asked {
+        Asked::Wait(ticket) => ticket,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_tenant_holds_its_share_and_then_waits_and_then_is_refused() {
+    let mut turns = Turns::new(8, 2);
+    let [a, b] = ["a", "b"].map(tenant);
+    assert_eq!([turns.ask(&a), turns.ask(&a)], [Asked::Now, Asked::Now]);
+    let first = ticket(turns.ask(&a));
+    let waiting = (1..2 * READS_WAITING_PER_READER).map(|_| ticket(turns.ask(&a))).count();
+    assert_eq!(turns.ask(&a), Asked::Refused(Share::Tenant));
+    assert_eq!((turns.running(), turns.waiting()), (2, waiting + 1));
+    assert_eq!(turns.ask(&b), Asked::Now, "others are not kept waiting");
+    assert_eq!(turns.end(&a, SECOND), Some(first));
+    assert_eq!(turns.end(&b, SECOND), None, "nobody may have what is free");
+}
+
+#[test]
+fn who_has_fewest_is_next_and_then_who_was_served_longest_ago() {
+    let mut turns = Turns::new(2, 2);
+    let [a, b, c] = ["a", "b", "c"].map(tenant);
+    assert_eq!([turns.ask(&a), turns.ask(&a)], [Asked::Now, Asked::Now]);
+    let of_a = [(); 2].map(|()| ticket(turns.ask(&a)));
+    let of_b = [(); 2].map(|()| ticket(turns.ask(&b)));
+    let of_c = ticket(turns.ask(&c));
+    assert_eq!(turns.share(&b), Share::All);
+    // One of a ends: a still has one under way, b and c have none.
+    let next = turns.end(&a, SECOND).unwrap();
+    assert!([of_b[0], of_c].contains(&next));
+    let (second, owner) = if next == of_c { (of_b[0], &c) } else { (of_c, &b) };
+    assert_eq!(turns.end(&a, SECOND), Some(second), "none of a's is under way, and its last turn was the first");
+    // Now both of the others have one; a has none, and is next.
+    assert_eq!(turns.end(owner, SECOND), Some(of_a[0]));
+}
+
+#[test]
+fn who_gives_up_is_passed_over() {
+    let mut turns = Turns::new(1, 1);
+    let a = tenant("a");
+    assert_eq!(turns.ask(&a), Asked::Now);
+    let [first, second] = [(); 2].map(|()| ticket(turns.ask(&a)));
+    turns.give_up(&a, first);
+    turns.give_up(&a, first);
+    assert_eq!((turns.waiting(), turns.end(&a, SECOND)), (1, Some(second)));
+    assert_eq!(turns.end(&a, SECOND), None);
+    assert!(turns.tenants.is_empty(), "only tenants with reads are remembered");
+}
+
+#[test]
+fn a_wait_is_told_by_how_long_reads_take() {
+    let mut turns = Turns::new(4, 2);
+    let a = tenant("a");
+    assert_eq!(turns.wait(&a, Share::All), RETRY_AFTER_MIN);
+    for _ in 0..100 {
+        turns.ask(&a);
+        turns.end(&a, 8 * SECOND);
+    }
+    for _ in 0..5 {
+        turns.ask(&a);
+    }
+    // Three wait, and one more, for two readers of about 8 s a read.
+    assert_eq!(turns.wait(&a, Share::Tenant).as_secs_f64().round(), 16.0);
+    assert_eq!(turns.wait(&tenant("b"), Share::All).as_secs_f64().round(), 8.0);
+}
+
+proptest! {
+    /// Whatever happens: no more reads than readers, no tenant beyond its share, no reader free while somebody may have it,
+    /// waiting within its bounds, each tenant in its order, and every ticket comes up once or is given up.
+    #[test]
+    fn readers_are_shared(
+        readers in 1_usize..6,
+        share in 1_usize..6,
+        steps in prop::collection::vec((0_usize..5, 0_usize..4), 1..400),
+    ) {
+        let share = share.min(readers);
+        let mut turns = Turns::new(readers, share);
+        let names: Vec<Arc<str>> = (0..5).map(|n| tenant(&format!("t{n}"))).collect();
+        let (mut running, mut waiting) = ([0_usize; 5], [(); 5].map(|()| VecDeque::<Ticket>::new()));
+        for (who, what) in steps {
+            let name = &names[who];
+            match what {
+                0 | 1 => match turns.ask(name) {
+                    Asked::Now => running[who] += 1,
+                    Asked::Wait(ticket) => waiting[who].push_back(ticket),
+                    Asked::Refused(Share::Tenant) => {
+                        let full = waiting[who].len() >= share * READS_WAITING_PER_READER;
+                        prop_assert!(full || running[who] >= share);
+                    }
+                    Asked::Refused(Share::All) => {
+                        let all: usize = waiting.iter().map(VecDeque::len).sum();
+                        prop_assert_eq!(all, readers * READS_WAITING_PER_READER);
+                    }
+                },
+                2 if running[who] > 0 => {
+                    running[who] -= 1;
+                    let fewest = (0..5).filter(|n| !waiting[*n].is_empty() && running[*n] < share).map(|n| running[n]).min();
+                    let next = turns.end(name, SECOND);
+                    prop_assert_eq!(next.is_some(), fewest.is_some());
+                    if let Some(next) = next {
+                        let whose = (0..5).find(|n| waiting[*n].front() == Some(&next)).expect("first of its tenant");
+                        prop_assert_eq!(Some(running[whose]), fewest);
+                        waiting[whose].pop_front();
+                        running[whose] += 1;
+                    }
+                }
+                3 if !waiting[who].is_empty() => {
+                    let ticket = waiting[who].remove(waiting[who].len() / 2).expect("it is there");
+                    turns.give_up(name, ticket);
+                }
+                _ => {}
+            }
+            let all: usize = running.iter().sum();
+            prop_assert_eq!((turns.running(), turns.waiting()), (all, waiting.iter().map(VecDeque::len).sum()));
+            prop_assert!(all <= readers && running.iter().all(|count| *count <= share));
+            let idle = all < readers && (0..5).any(|n| !waiting[n].is_empty() && running[n] < share);
+            prop_assert!(!idle, "a reader is free and somebody may have it");
+            let busy = (0..5).filter(|n| running[*n] > 0 || !waiting[*n].is_empty()).count();
+            prop_assert_eq!(turns.tenants.len(), busy, "only tenants with reads are remembered");
+        }
+    }
+}

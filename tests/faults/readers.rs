@@ -1,0 +1,183 @@
+//! Readers that do not read, and one tenant that reads as dearly as it can (scenarios 36 and 37).
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::books::Books;
+use crate::client::Client;
+use crate::env::{Env, TestResult, until};
+use crate::frames::{END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, connect_slow, frame};
+use crate::process::Tidegate;
+use crate::samples::{array, event, event_with};
+use crate::scenario;
+use crate::scenario::Scenario;
+
+pub const SCENARIOS: &[Scenario] =
+    &[scenario!(s36_readers_that_never_read), scenario!(s37_one_tenant_repeats_its_dearest_read).slow()];
+
+const MIB: u64 = 1 << 20;
+/// The default of `limits.memory_bytes`.
+const MEMORY_BYTES: u64 = 128 * MIB;
+/// The program itself, its threads and connections, rows on their way from the database, and what the allocator keeps.
+const OVERHEAD_BYTES: u64 = 64 * MIB;
+/// What may be resident of all that a minute later.
+const LEFT_BYTES: u64 = 64 * MIB;
+
+fn held(tidegate: &Tidegate, what: &str) -> f64 {
+    Books::of(&tidegate.client).get(&format!("tidegate_{what}_bytes_held"))
+}
+
+fn ask(client: &Client, path: &str, accept: &str) -> TcpStream {
+    let mut stream = connect_slow(client);
+    let key = client.key();
+    let head = format!("GET {path} HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {key}\r\naccept: {accept}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
+/// One connection of HTTP/2 that asks 64 times and makes no room for an answer.
+fn ask_64_times(client: &Client, path: &str) -> TcpStream {
+    let mut stream = connect_slow(client);
+    let mut head = b"\x82\x86\x01\x01t\x04".to_vec();
+    for (name, value) in [(None, path), (Some(&b"\x00\x09x-api-key"[..]), client.key())] {
+        head.extend(name.unwrap_or_default());
+        head.push(u8::try_from(value.len()).unwrap());
+        head.extend(value.as_bytes());
+    }
+    // SETTINGS_INITIAL_WINDOW_SIZE: 0.
+    stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, b"\x00\x04\x00\x00\x00\x00")].concat()).unwrap();
+    for n in 0..64 {
+        stream.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, &head)).unwrap();
+    }
+    stream
+}
+
+fn s36_readers_that_never_read(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["http.write_timeout=5s"]);
+    let client = &tidegate.client;
+    let text = |bytes: usize| "x".repeat(bytes);
+    for _ in 0..5 {
+        let rows = (0..24).map(|n| event_with(n, &format!(r#""metadata":{{"m":"{}"}}"#, text(400_000))));
+        client.events(array(rows)).accepted(24, 0);
+    }
+    for bytes in [15_000_000, 3_000_000, 3_000_000] {
+        let body = format!(r#"{{"event_type":"large","source_module":"tests","payload":{{"k":"{}"}}}}"#, text(bytes));
+        client.events(body).accepted(1, 0);
+    }
+    client.get("/v1/events?limit=100");
+    let (before, peak_before) = (tidegate.resident_bytes(), tidegate.peak_resident_bytes());
+    let other = tidegate.with(&env.key("other", "ingest,read"));
+    other.events(event(0)).accepted(1, 0);
+    let mut deaf: Vec<TcpStream> = (0..80).map(|_| ask(client, "/v1/events?limit=100", "application/json")).collect();
+    deaf.push(ask_64_times(client, "/v1/events?limit=100"));
+    for n in 0..100 {
+        let accept = ["text/csv", "application/x-ndjson"][n % 2];
+        deaf.push(ask(client, "/v1/events", accept));
+    }
+    let asked = Instant::now();
+    until("answers wait for their readers", || (held(&tidegate, "answer") > 4e6).then_some(()));
+    // Others read and write meanwhile.
+    while asked.elapsed() < Duration::from_secs(4) {
+        assert_eq!(other.get("/v1/events").expect(200)["data"].as_array().map(Vec::len), Some(1));
+        assert!(held(&tidegate, "answer") <= MEMORY_BYTES as f64 / 2.0);
+    }
+    client.events(event(0)).accepted(1, 0);
+    // Each is cut, and all that was theirs is given back, also to the system.
+    until("all memory is given back", || (held(&tidegate, "answer") + held(&tidegate, "body") < 0.5).then_some(()));
+    let back = until("it is given back to the system", || {
+        let resident = tidegate.resident_bytes();
+        (resident <= LEFT_BYTES).then_some(resident)
+    });
+    let peak = tidegate.peak_resident_bytes();
+    println!(
+        "{}: s36_readers_that_never_read: resident {} MiB before (peak {}), {} at most, {} after {:.1} s",
+        env.engine.as_str(),
+        before / MIB,
+        peak_before / MIB,
+        peak / MIB,
+        back / MIB,
+        asked.elapsed().as_secs_f64()
+    );
+    assert!(peak <= MEMORY_BYTES + OVERHEAD_BYTES, "{peak} bytes were resident");
+    assert!(asked.elapsed() < Duration::from_secs(60));
+    let books = Books::of(client);
+    books.assert_balanced();
+    assert!(books.get("tidegate_http_timeouts_total{what=\"write\"}") >= 1.0);
+    client.get("/v1/events?limit=1").expect(200);
+    drop(deaf);
+    Ok(())
+}
+
+/// How long a read of five events takes, of so many, sorted.
+fn latencies(client: &Client, count: usize) -> Vec<Duration> {
+    let timed = |_| {
+        let begun = Instant::now();
+        client.get("/v1/events?limit=5").expect(200);
+        begun.elapsed()
+    };
+    let mut all: Vec<Duration> = (0..count).map(timed).collect();
+    all.sort();
+    all
+}
+
+/// Below this nobody sees a difference, and a scheduler makes one.
+const UNSEEN: Duration = Duration::from_millis(15);
+
+fn s37_one_tenant_repeats_its_dearest_read(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let [greedy, other] = ["greedy", "other"].map(|org| tidegate.with(&env.key(org, "ingest,read")));
+    other.events(array((0..100).map(event))).accepted(100, 0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for part in 0..40 {
+                    let rows = (0..1500).map(|n| event_with(n, &format!(r#""asset_id":"asset-{}""#, n * 40 + part)));
+                    greedy.events(array(rows)).accepted(1500, 0);
+                }
+            });
+        }
+    });
+    latencies(&other, 50);
+    let before = latencies(&other, 400);
+    let (stop, refused, served) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let dearest = "/v1/events/counts?from=-1h&group_by=asset_id,event_type,stream&bucket=1m&limit=100";
+    let during = std::thread::scope(|scope| {
+        for _ in 0..40 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = greedy.get(dearest);
+                    match answer.status {
+                        200 => served.fetch_add(1, Ordering::Relaxed),
+                        429 => {
+                            answer.problem(429, "tenant_reads");
+                            // A client that heeds Retry-After waits longer.
+                            std::thread::sleep(Duration::from_millis(50));
+                            refused.fetch_add(1, Ordering::Relaxed)
+                        }
+                        status => panic!("{status}: {}", answer.text()),
+                    };
+                }
+            });
+        }
+        until("it is refused", || (refused.load(Ordering::Relaxed) > 0).then_some(()));
+        let during = latencies(&other, 400);
+        stop.store(true, Ordering::Relaxed);
+        during
+    });
+    let [p50, p99] = [200, 396].map(|at| (before[at], during[at]));
+    println!(
+        "{}: s37_one_tenant_repeats_its_dearest_read: another tenant's read: p50 {:?}, then {:?}; p99 {:?}, then {:?}; the \
+         first was served {} times and refused {} times",
+        env.engine.as_str(),
+        p50.0,
+        p50.1,
+        p99.0,
+        p99.1,
+        served.load(Ordering::Relaxed),
+        refused.load(Ordering::Relaxed)
+    );
+    assert!(p99.1 <= 2 * p99.0.max(UNSEEN), "{p99:?}");
+    Ok(())
+}
