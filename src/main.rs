@@ -7,6 +7,10 @@ use tidegate::cli::{Cli, Settings};
 use tidegate::commands::{Command, Exit};
 use tidegate::config::{Config, ConfigError};
 
+/// A quiet process gives back what a busy one took: its threads look after that in the background.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     // Usage errors end here with exit code 2.
     let Cli { settings, command } = Cli::parse();
