@@ -9,6 +9,7 @@ mod error;
 mod http;
 mod keys;
 mod log;
+mod limits;
 mod origin;
 mod secrets;
 mod source;
@@ -20,6 +21,7 @@ pub use error::ConfigError;
 pub use http::{CorsOrigins, HttpConfig, ListenAddress, TlsConfig};
 pub use keys::{ConfigKey, KEYS};
 pub use log::LogConfig;
+pub use limits::LimitsConfig;
 pub use origin::Origin;
 pub use secrets::of_environment as secret_of_environment;
 pub use source::Layers;
@@ -29,7 +31,6 @@ pub use value::{ParseError, parse_bytes, parse_duration};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::limits::{PAGE_BYTES_MAX, TENANT_ANSWERS_SHARE};
 use crate::model::{Keep, Kind, LEVELS, Level, PerLevel, Relation};
 
 /// The whole configuration of a Tidegate process.
@@ -86,39 +87,6 @@ pub struct BatchConfig {
     pub bytes: usize,
     /// How long the first request of a batch waits for company.
     pub linger: Duration,
-}
-
-/// Bounds on what requests may take.
-#[derive(Debug, Clone)]
-pub struct LimitsConfig {
-    /// Largest body after decompression, in bytes.
-    pub body_bytes: usize,
-    /// All request data held at once, in bytes.
-    pub memory_bytes: usize,
-    /// Of `memory_bytes`, what the requests of one tenant may hold.
-    pub tenant_memory_bytes: usize,
-    /// Of `memory_bytes`, what answers may hold.
-    pub answers_memory_bytes: usize,
-    /// Dead letters that one key may cause in a UTC day, on one node, in bytes.
-    pub dead_letter_bytes_per_day: u64,
-    /// Rows of `asset_metadata` that one tenant may have.
-    pub assets_per_tenant: usize,
-    pub connections: usize,
-    /// Of them, those of one client address.
-    pub connections_per_address: usize,
-}
-
-impl LimitsConfig {
-    /// Of `answers_memory_bytes`, what the answers of one tenant may hold: its part, and never less than one may take.
-    pub fn tenant_answers_bytes(&self) -> usize {
-        let part = self.answers_memory_bytes / TENANT_ANSWERS_SHARE;
-        part.max(self.body_bytes.saturating_mul(2)).min(self.answers_memory_bytes).min(self.tenant_memory_bytes)
-    }
-
-    /// Bytes of rows that a page may take: several of a tenant must fit, and each is held as values and as text.
-    pub fn page_bytes(&self) -> usize {
-        PAGE_BYTES_MAX.min(self.tenant_answers_bytes() / 4)
-    }
 }
 
 #[derive(Debug, Clone)]

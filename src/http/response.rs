@@ -150,7 +150,7 @@ mod tests {
         let room = || budget.reserve(&"a".into(), HeldFor::Answer, 1).expect("room");
         let mut pieces = Pieces::default();
         pieces.write_all(&vec![b'x'; 3 * ANSWER_PIECE_BYTES + 1]).expect("memory");
-        let mut held = pieces.hold(room()).ok().expect("room");
+        let mut held = pieces.hold(room()).expect("room");
         assert_eq!(budget.used(HeldFor::Answer), 3 * ANSWER_PIECE_BYTES + 1);
         let first = held.next().expect("a piece");
         assert_eq!((first.len(), budget.used(HeldFor::Answer)), (ANSWER_PIECE_BYTES, 3 * ANSWER_PIECE_BYTES + 1));

@@ -126,7 +126,15 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::pin::Pin;
+    use std::task::Poll;
+
     use super::*;
+
+    async fn is_pending<F: Future>(mut future: Pin<&mut F>) -> bool {
+        poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+    }
 
     fn run<F: Future>(test: F) -> F::Output {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
@@ -138,19 +146,19 @@ mod tests {
         run(async {
             let queue = Arc::new(Queue::new(Turns::new(1, 1)));
             let tenant: Arc<str> = "a".into();
-            let first = queue.turn(&tenant).await.ok().expect("a free reader");
+            let first = queue.turn(&tenant).await.expect("a free reader");
             let mut left = Box::pin(queue.turn(&tenant));
             let mut stays = Box::pin(queue.turn(&tenant));
             for waiting in [&mut left, &mut stays] {
-                assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+                assert!(is_pending(waiting.as_mut()).await);
             }
             // Its turn comes, and it leaves before it hears of it.
             drop(first);
             drop(left);
-            let turn = stays.await.ok().expect("its turn");
+            let turn = stays.await.expect("its turn");
             assert_eq!((queue.lock().turns.running(), queue.lock().turns.waiting()), (1, 0));
             let mut gone = Box::pin(queue.turn(&tenant));
-            assert!(futures_util::poll!(gone.as_mut()).is_pending());
+            assert!(is_pending(gone.as_mut()).await);
             drop(gone);
             assert_eq!(queue.lock().turns.waiting(), 0);
             drop(turn);
