@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// Bytes that may still be taken, shared by all requests.
 #[derive(Debug)]
 pub struct Budget {
-    shares: Shares,
     held: Mutex<HeldBytes>,
 }
 
@@ -43,8 +42,9 @@ struct HeldBy {
     answers: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct HeldBytes {
+    shares: Shares,
     all: HeldBy,
     /// Never an entry of 0 bytes.
     tenants: HashMap<Arc<str>, HeldBy>,
@@ -80,7 +80,13 @@ impl HeldBy {
 
 impl Budget {
     pub fn new(shares: Shares) -> Arc<Self> {
-        Arc::new(Self { shares, held: Mutex::default() })
+        let (all, tenants) = Default::default();
+        Arc::new(Self { held: Mutex::new(HeldBytes { shares, all, tenants }) })
+    }
+
+    /// Other shares from now on. What is held stays, also where it is more than they allow.
+    pub fn resize(&self, shares: Shares) {
+        self.held().shares = shares;
     }
 
     /// Takes `bytes` for a tenant, or nothing when there are not that many.
@@ -107,8 +113,8 @@ impl Budget {
         if bytes == 0 {
             return Ok(());
         }
-        let Shares { total, tenant, answers, tenant_answers } = self.shares;
         let mut held = self.held();
+        let Shares { total, tenant, answers, tenant_answers } = held.shares;
         let of_tenant = held.tenants.get(tenant_id).copied().unwrap_or_default().plus(held_for, bytes);
         // A share that is everything is no share: then the memory is full, not the tenant's part of it.
         if of_tenant.all > tenant && tenant < total || of_tenant.answers > tenant_answers && tenant_answers < answers {
@@ -152,7 +158,8 @@ impl Reservation {
 
     /// The same for an answer; one that is alone gets all that a tenant's answers may have, and asks for no more.
     pub fn grow_answer(&mut self, bytes: usize) -> Result<(), NoRoom> {
-        self.grow_to(bytes.min(self.budget.shares.tenant_answers))
+        let most = self.budget.held().shares.tenant_answers;
+        self.grow_to(bytes.min(most))
     }
 
     /// A part of it, to be given back on its own.

@@ -1,4 +1,4 @@
-//! Signals: the first one asks to stop in order, the second one to stop at once.
+//! Signals: the first one asks to stop in order, the second one to stop at once; SIGHUP, to read the configuration again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -20,5 +20,20 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+/// Listens for SIGHUP.
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// From now on the signal comes here instead of ending the process.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        self.0.recv().await;
     }
 }

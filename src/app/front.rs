@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::Config;
+use crate::config::{Config, LimitsConfig, LiveLimits};
 use crate::http::{self, Api, Attached, Readiness};
 use crate::ingest::Ingest;
 use crate::limits::SHUTDOWN_DEADLINE;
@@ -27,7 +27,7 @@ pub struct Front {
     pub ingest: Arc<Ingest>,
     api: Arc<Api>,
     verifier: Arc<Verifier>,
-    upkeep: [JoinHandle<()>; 2],
+    upkeep: [JoinHandle<()>; 3],
     readiness: watch::Sender<Readiness>,
     stop_serving: watch::Sender<bool>,
     serving: JoinHandle<http::Served>,
@@ -37,7 +37,7 @@ pub struct Front {
 pub struct Quiet {
     ingest: Arc<Ingest>,
     verifier: Arc<Verifier>,
-    upkeep: [JoinHandle<()>; 2],
+    upkeep: [JoinHandle<()>; 3],
 }
 
 impl Front {
@@ -47,11 +47,16 @@ impl Front {
         tls: Option<http::Tls>,
         metrics: PrometheusHandle,
         config: &Config,
+        limits: &LiveLimits,
     ) -> Result<Self, StorageError> {
         let address = listener.local_addr().map_err(|error| StorageError::fatal(error.to_string()))?;
         let ingest = Ingest::open(config).await?;
         let verifier = Verifier::open(folder(&ingest, config));
-        let upkeep = [tokio::spawn(keep_up(metrics.clone())), tokio::spawn(Arc::clone(&verifier).keep())];
+        let upkeep = [
+            tokio::spawn(keep_up(metrics.clone())),
+            tokio::spawn(Arc::clone(&verifier).keep()),
+            tokio::spawn(resize(Arc::clone(&ingest), limits.changes())),
+        ];
         let (readiness, ready) = watch::channel(Readiness::Ready);
         let (stop_serving, stop) = watch::channel(false);
         let api = Arc::new(Api {
@@ -59,10 +64,7 @@ impl Front {
             attached: OnceLock::new(),
             verifier: Arc::clone(&verifier),
             limiter: Limiter::new(),
-            body_bytes_max: config.limits.body_bytes,
-            connections_max: config.limits.connections,
-            connections_per_address_max: config.limits.connections_per_address,
-            memory_bytes: config.limits.memory_bytes,
+            limits: limits.clone(),
             timeouts: config.http.clone(),
             tls,
             cors_origins: config.cors_origins.clone(),
@@ -118,6 +120,14 @@ impl Quiet {
 /// could be taken while the database is away.
 fn folder<'a>(ingest: &Ingest, config: &'a Config) -> Option<&'a Path> {
     ingest.spool().map(|_| config.data_dir.as_path())
+}
+
+/// Follows the limits wherever they go.
+async fn resize(ingest: Arc<Ingest>, mut limits: watch::Receiver<LimitsConfig>) {
+    while limits.changed().await.is_ok() {
+        let now = *limits.borrow_and_update();
+        ingest.resize(&now);
+    }
 }
 
 /// Histograms keep every sample until somebody looks, and perhaps nobody scrapes.

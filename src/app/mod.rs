@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
-use crate::config::Config;
+use crate::config::{Config, LiveLimits};
 use crate::http;
 use crate::limits::{AWAY_PAUSE_MAX, SHUTDOWN_DEADLINE, UNMET_PAUSE_MAX, WAIT_PAUSE_FIRST};
 use crate::shutdown::Signals;
@@ -66,7 +66,7 @@ pub struct Welcome {
 
 impl Listening {
     /// Returns once requests are answered.
-    pub async fn start(config: &Config) -> Result<Self, StorageError> {
+    pub async fn start(config: &Config, limits: &LiveLimits) -> Result<Self, StorageError> {
         let metrics = telemetry::start_metrics().map_err(|error| StorageError::fatal(format!("metrics: {error}")))?;
         let tls = config.tls.as_ref().map(http::Tls::load).transpose();
         let tls = tls.map_err(|error| StorageError::fatal(error.to_string()))?;
@@ -78,7 +78,7 @@ impl Listening {
             ))
         })?;
         let location = Location::own(config).await?;
-        match Front::start(listener, tls, metrics, config).await {
+        match Front::start(listener, tls, metrics, config, limits).await {
             Ok(front) => {
                 let known = KnownDatabase::open(front.folder(config));
                 Ok(Self { config: config.clone(), location, known, front })

@@ -10,7 +10,7 @@ use super::instance::start;
 use super::load::print_report;
 use super::output::{Exit, failed, print_table};
 use crate::app::{App, owner_client};
-use crate::config::Config;
+use crate::config::{Config, LiveLimits};
 use crate::load::{
     ASSETS_DEFAULT, Format, ItemKind, LoadOptions, SendRate, Source, check_conservation, parse_duration,
 };
@@ -53,7 +53,7 @@ pub async fn run(config: &Config, Args { duration }: Args) -> Exit {
         Ok(signals) => signals,
         Err(error) => return failed(&error),
     };
-    let app = match start(&config, &mut signals).await {
+    let app = match start(&config, &LiveLimits::new(config.limits), &mut signals).await {
         Ok(app) => app,
         Err(exit) => return exit,
     };

@@ -4,7 +4,7 @@ use tokio::task::JoinError;
 
 use super::output::{Exit, failed};
 use crate::app::{App, Listening};
-use crate::config::Config;
+use crate::config::{Config, LiveLimits};
 use crate::shutdown::Signals;
 use crate::storage::StorageError;
 
@@ -12,8 +12,8 @@ use crate::storage::StorageError;
 ///
 /// A first signal lets the making of an embedded server come to its end, so that none is left behind half made, and stops;
 /// while the database is waited for it stops in order. A second one ends the process.
-pub async fn start(config: &Config, signals: &mut Signals) -> Result<App, Exit> {
-    let listening = listen(config, signals).await?;
+pub async fn start(config: &Config, limits: &LiveLimits, signals: &mut Signals) -> Result<App, Exit> {
+    let listening = listen(config, limits, signals).await?;
     let reached = tokio::select! {
         biased;
         reached = listening.reach() => reached,
@@ -35,9 +35,9 @@ pub async fn start(config: &Config, signals: &mut Signals) -> Result<App, Exit> 
     }
 }
 
-async fn listen(config: &Config, signals: &mut Signals) -> Result<Listening, Exit> {
-    let config = config.clone();
-    let mut starting = tokio::spawn(async move { Listening::start(&config).await });
+async fn listen(config: &Config, limits: &LiveLimits, signals: &mut Signals) -> Result<Listening, Exit> {
+    let (config, limits) = (config.clone(), limits.clone());
+    let mut starting = tokio::spawn(async move { Listening::start(&config, &limits).await });
     let started = |joined: Result<Result<Listening, StorageError>, JoinError>| {
         joined.unwrap_or_else(|error| Err(StorageError::fatal(format!("starting: {error}"))))
     };

@@ -27,18 +27,21 @@ macro_rules! commands {
     ($($name:ident => $module:ident,)+) => {
         #[derive(Debug, clap::Subcommand)]
         pub enum Command {
+            Serve(serve::Args),
             $($name($module::Args),)+
             Completions(completions::Args),
         }
 
         impl Command {
-            /// Runs it with the configuration, which not every command needs; `program` is all that can be said.
+            /// Runs it with the configuration, which not every command needs, and `serve` reads again; `program` is all
+            /// that can be said.
             pub async fn run(
                 self,
-                config: impl FnOnce() -> Result<Config, ConfigError>,
+                config: impl Fn() -> Result<Config, ConfigError>,
                 program: clap::Command,
             ) -> Result<Exit, ConfigError> {
                 Ok(match self {
+                    Self::Serve(args) => serve::run(&config()?, args, &config).await,
                     $(Self::$name(args) => $module::run(&config()?, args).await,)+
                     Self::Completions(args) => completions::run(&args, program),
                 })
@@ -48,7 +51,6 @@ macro_rules! commands {
 }
 
 commands! {
-    Serve => serve,
     Migrate => migrate,
     Doctor => doctor,
     Load => load,

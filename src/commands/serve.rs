@@ -3,15 +3,16 @@
 use super::instance::start;
 use super::output::{Exit, failed, print};
 use crate::app::{FirstKey, Welcome};
-use crate::config::Config;
+use crate::config::{Changes, Config, ConfigError, LiveLimits};
 use crate::http::Tls;
-use crate::shutdown::Signals;
+use crate::shutdown::{Hangups, Signals};
 
 /// Serve HTTP; with no database configured, on a private PostgreSQL
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-pub async fn run(config: &Config, _args: Args) -> Exit {
+/// `reread` reads the configuration anew, from where it was read at the start.
+pub async fn run(config: &Config, _args: Args, reread: impl Fn() -> Result<Config, ConfigError>) -> Exit {
     // Before anything is touched.
     if let Some(Err(error)) = config.tls.as_ref().map(Tls::load) {
         eprintln!("tidegate: {error}");
@@ -21,12 +22,48 @@ pub async fn run(config: &Config, _args: Args) -> Exit {
         Ok(signals) => signals,
         Err(error) => return failed(&error),
     };
-    let app = match start(config, &mut signals).await {
-        Ok(app) => app,
-        Err(exit) => return exit,
+    let mut hangups = match Hangups::listen() {
+        Ok(hangups) => hangups,
+        Err(error) => return failed(&error),
     };
-    welcome(&app.welcome);
-    if app.run(signals).await { Exit::Ok } else { Exit::Failed }
+    let limits = LiveLimits::new(config.limits);
+    let serve = async {
+        let app = match start(config, &limits, &mut signals).await {
+            Ok(app) => app,
+            Err(exit) => return exit,
+        };
+        welcome(&app.welcome);
+        if app.run(signals).await { Exit::Ok } else { Exit::Failed }
+    };
+    let take_up = async {
+        let mut current = config.clone();
+        loop {
+            hangups.next().await;
+            match reread() {
+                Ok(new) => {
+                    take_up(&limits, &current, &new);
+                    current = new;
+                }
+                Err(error) => tracing::error!(%error, "SIGHUP: the configuration cannot be used; nothing has changed"),
+            }
+        }
+    };
+    tokio::select! {
+        exit = serve => exit,
+        () = take_up => unreachable!("it waits for signals for ever"),
+    }
+}
+
+/// Takes up what may change while the process runs, and names the rest. The log's level is set where it is read.
+fn take_up(limits: &LiveLimits, current: &Config, new: &Config) {
+    let Changes { live, later } = Changes::between(current, new);
+    limits.replace(new.limits);
+    let [live, later] = [live, later].map(|keys| keys.join(", "));
+    if later.is_empty() {
+        tracing::info!(changed = live, "SIGHUP: the configuration has been read again");
+    } else {
+        tracing::warn!(changed = live, needs_restart = later, "SIGHUP: the configuration has been read again");
+    }
 }
 
 /// Said on standard output, once, when requests are served; programs wait for its first line, and may stop reading then.

@@ -3,7 +3,7 @@
 use crate::limits::{PAGE_BYTES_MAX, TENANT_ANSWERS_SHARE};
 
 /// Bounds on what requests may take.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct LimitsConfig {
     /// Largest body after decompression, in bytes.
     pub body_bytes: usize,

@@ -8,8 +8,9 @@ mod connection_url;
 mod error;
 mod http;
 mod keys;
-mod log;
 mod limits;
+mod live;
+mod log;
 mod origin;
 mod secrets;
 mod source;
@@ -20,14 +21,16 @@ pub use connection_url::{ConnectionUrl, RootCert, ServerTls, SslMode};
 pub use error::ConfigError;
 pub use http::{CorsOrigins, HttpConfig, ListenAddress, TlsConfig};
 pub use keys::{ConfigKey, KEYS};
-pub use log::LogConfig;
 pub use limits::LimitsConfig;
+pub use live::{Changes, LiveLimits};
+pub use log::LogConfig;
 pub use origin::Origin;
 pub use secrets::of_environment as secret_of_environment;
 pub use source::Layers;
 pub use storage::{EngineChoice, StorageProfile};
 pub use value::{ParseError, parse_bytes, parse_duration};
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -59,6 +62,8 @@ pub struct Config {
     /// Width of a chunk or partition.
     pub chunk_interval: Duration,
     pub log: LogConfig,
+    /// A hash of each value's text, to tell what changed; no secret can be read from it.
+    fingerprints: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -238,6 +243,7 @@ impl Config {
             rollups: rollup_levels(&read)?,
             chunk_interval: read.duration("chunk_interval")?,
             log: LogConfig::read(&read)?,
+            fingerprints: KEYS.iter().map(|key| (key.path, read.fingerprint(key.path))).collect(),
         };
         config.check_relations(&read)?;
         Ok(config)

@@ -1,5 +1,6 @@
 //! Typed values out of text: durations (`365d`), byte sizes (`16MiB`), counts, addresses; errors name key and origin.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -83,6 +84,13 @@ impl<'a> ConfigReader<'a> {
 
     fn required(&self, path: &str) -> Result<&'a str, ConfigError> {
         self.get(path).ok_or_else(|| self.refuse(path, "must be set"))
+    }
+
+    /// A hash of a value's text, its default included.
+    pub fn fingerprint(&self, path: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.get(path).hash(&mut hasher);
+        hasher.finish()
     }
 
     pub fn text(&self, path: &str) -> String {

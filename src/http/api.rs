@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
 use super::tls::Tls;
-use crate::config::{CorsOrigins, HttpConfig};
+use crate::config::{CorsOrigins, HttpConfig, LiveLimits};
 use crate::ingest::Ingest;
 use crate::lifecycle::LifecycleView;
 use crate::protocols::{Problem, ProblemCode};
@@ -35,14 +35,7 @@ pub struct Api {
     /// Who a request speaks for.
     pub verifier: Arc<Verifier>,
     pub limiter: Arc<Limiter>,
-    /// Largest body, in bytes.
-    pub body_bytes_max: usize,
-    /// Open connections at most.
-    pub connections_max: usize,
-    /// Of them, those of one address.
-    pub connections_per_address_max: usize,
-    /// All request data held at once, in bytes.
-    pub memory_bytes: usize,
+    pub limits: LiveLimits,
     pub timeouts: HttpConfig,
     /// None: plain HTTP.
     pub tls: Option<Tls>,

@@ -38,13 +38,13 @@ pub async fn read(
     incoming: &mut Incoming,
 ) -> Result<(Bytes, Reservation, Arc<Charge>), Problem> {
     // More than the largest body is refused without being read.
-    let announced = incoming.size_hint().exact().unwrap_or(0).min(api.body_bytes_max as u64);
+    let announced = incoming.size_hint().exact().unwrap_or(0).min(api.limits.now().body_bytes as u64);
     let now = std::time::Instant::now;
     let charge =
         api.limiter.begin(principal.key_id, principal.limits, announced, now()).map_err(quota::rate_limited)?;
     let memory = Memory { ingest: &api.ingest, tenant_id: &principal.tenant_id };
     let mut raw_bytes = 0;
-    let bytes_max = api.body_bytes_max;
+    let bytes_max = api.limits.now().body_bytes;
     let read = match Encoding::of(headers, encodings) {
         Ok(encoding) => receive(encoding, incoming, bytes_max, &memory, &api.timeouts, &mut raw_bytes).await,
         Err(problem) => Err(problem),
@@ -193,8 +193,8 @@ pub fn take_items(
     if items.as_ptr() == sent.as_ptr() {
         return Ok(());
     }
-    if items.len() > api.body_bytes_max {
-        return Err(too_large(api.body_bytes_max));
+    if items.len() > api.limits.now().body_bytes {
+        return Err(too_large(api.limits.now().body_bytes));
     }
     let memory = Memory { ingest: &api.ingest, tenant_id: &principal.tenant_id };
     reservation.grow_to(sent.len() + items.len()).map_err(|no_room| memory.refused(no_room))

@@ -80,7 +80,7 @@ static TARGETS: LazyLock<matchit::Router<Vec<Target>>> = LazyLock::new(|| {
 pub async fn dispatch(api: &Api, request: Request<Incoming>) -> Answered {
     let (parts, mut incoming) = request.into_parts();
     let own = |problem: Problem| (problem.code(), problem.answer());
-    let (route, answered) = match find(&parts.method, &plain(parts.uri.path()), &parts.headers) {
+    let (route, answered) = match find(&parts.method, parts.uri.path(), &parts.headers) {
         Ok((target, path)) => {
             let crowd = parts.extensions.get::<Peer>().and_then(|peer| peer.crowd);
             let answered = match target.to {
@@ -162,7 +162,9 @@ fn plain(path: &str) -> Cow<'_, str> {
 }
 
 fn find(method: &Method, path: &str, headers: &HeaderMap) -> Result<(&'static Target, Segments), Problem> {
-    let found = TARGETS.at(path).map_err(|_| {
+    // As it is spelled first: an id `counts` has the spelling `%63ounts`.
+    let spelled = plain(path);
+    let found = TARGETS.at(path).or_else(|_| TARGETS.at(&spelled)).map_err(|_| {
         let detail = "there is no such path; /openapi.json lists what there is";
         Problem::new(StatusCode::NOT_FOUND, ProblemCode::NotFound, detail)
     })?;

@@ -16,7 +16,7 @@ use super::slots::Slots;
 use super::socket::Socket;
 use super::wire::Wire;
 use super::{Api, h1, h2};
-use crate::config::HttpConfig;
+use crate::config::{HttpConfig, LimitsConfig};
 use crate::limits::{H2_WINDOW_BYTES_MAX, H2_WINDOW_SHARE, RESERVE_PATIENCE};
 
 /// After `accept` failed (out of file descriptors, mostly).
@@ -40,8 +40,10 @@ struct Common {
 /// Serves on `listener` until `stop` turns true; then accepts no more, and gives connections until `drain` to finish
 /// the request that they are at.
 pub async fn serve(listener: TcpListener, api: Arc<Api>, mut stop: watch::Receiver<bool>, drain: Duration) -> Served {
-    let slots = Slots::new(api.connections_max, api.connections_per_address_max);
-    let wide = Arc::new(Semaphore::new(api.memory_bytes / H2_WINDOW_SHARE / H2_WINDOW_BYTES_MAX as usize));
+    let LimitsConfig { connections, connections_per_address, memory_bytes, .. } = api.limits.now();
+    let slots = Slots::new(connections, connections_per_address);
+    let mut changed = api.limits.changes();
+    let wide = Arc::new(Semaphore::new(memory_bytes / H2_WINDOW_SHARE / H2_WINDOW_BYTES_MAX as usize));
     let mut connections = JoinSet::new();
     let follow = async {
         match &api.tls {
@@ -56,6 +58,11 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, mut stop: watch::Receiv
             _ = stop.wait_for(|stop| *stop) => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             () = &mut follow => continue,
+            Ok(()) = changed.changed() => {
+                let limits = *changed.borrow_and_update();
+                slots.resize(limits.connections, limits.connections_per_address);
+                continue;
+            }
         };
         match accepted {
             Ok((stream, address)) => {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::limits::{RESERVE_CONNECTIONS, RESERVE_CONNECTIONS_PER_ADDRESS};
@@ -10,8 +11,8 @@ use crate::tenancy::source_of;
 
 /// Counts open connections.
 pub struct Slots {
-    max: usize,
-    per_address_max: usize,
+    max: AtomicUsize,
+    per_address_max: AtomicUsize,
     open: Mutex<OpenConnections>,
 }
 
@@ -58,7 +59,14 @@ pub struct Slot {
 impl Slots {
     /// `max` connections, of which one address may hold `per_address_max`.
     pub fn new(max: usize, per_address_max: usize) -> Arc<Self> {
+        let [max, per_address_max] = [max, per_address_max].map(AtomicUsize::new);
         Arc::new(Self { max, per_address_max, open: Mutex::default() })
+    }
+
+    /// Other numbers from now on; who has a place keeps it.
+    pub fn resize(&self, max: usize, per_address_max: usize) {
+        self.max.store(max, Ordering::Relaxed);
+        self.per_address_max.store(per_address_max, Ordering::Relaxed);
     }
 
     /// A place for a connection of this peer; none: why it cannot even ask about health.
@@ -67,10 +75,10 @@ impl Slots {
         let mut open = self.open();
         let of_address = open.addresses.get(&address);
         let (held, reserved) = of_address.map_or((0, 0), |count| (count.all, count.reserve));
-        let crowd = if held >= self.per_address_max {
+        let crowd = if held >= self.per_address_max.load(Ordering::Relaxed) {
             Some(Crowd::Address)
         } else {
-            (open.all >= self.max).then_some(Crowd::All)
+            (open.all >= self.max.load(Ordering::Relaxed)).then_some(Crowd::All)
         };
         if let Some(crowd) = crowd
             && (open.reserve >= RESERVE_CONNECTIONS || reserved >= RESERVE_CONNECTIONS_PER_ADDRESS)

@@ -2,6 +2,7 @@
 //! neighbours.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -81,7 +82,7 @@ async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -
 /// by the keys that sent some lately.
 #[derive(Debug)]
 pub struct Quota {
-    bytes_per_day: u64,
+    bytes_per_day: AtomicU64,
     today: Mutex<Today>,
 }
 
@@ -94,7 +95,15 @@ struct Today {
 impl Quota {
     /// `bytes_per_day` for each key: what it sent, and about 512 a letter for the letter itself.
     pub fn new(bytes_per_day: u64) -> Self {
-        Self { bytes_per_day, today: Mutex::new(Today { day: 0, used: Recent::new(DEAD_LETTER_KEYS_MAX) }) }
+        Self {
+            bytes_per_day: AtomicU64::new(bytes_per_day),
+            today: Mutex::new(Today { day: 0, used: Recent::new(DEAD_LETTER_KEYS_MAX) }),
+        }
+    }
+
+    /// Another quota from now on; what was used stays used.
+    pub fn resize(&self, bytes_per_day: u64) {
+        self.bytes_per_day.store(bytes_per_day, Ordering::Relaxed);
     }
 
     /// Takes `bytes` from a key's quota of the day that `now_s` (seconds since 1970) is in; false when it is used up.
@@ -105,7 +114,7 @@ impl Quota {
             *today = Today { day, used: Recent::new(DEAD_LETTER_KEYS_MAX) };
         }
         let used = today.used.get_or_insert_with(key, || 0);
-        if used.saturating_add(bytes) > self.bytes_per_day {
+        if used.saturating_add(bytes) > self.bytes_per_day.load(Ordering::Relaxed) {
             return false;
         }
         *used += bytes;

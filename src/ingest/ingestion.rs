@@ -22,7 +22,7 @@ use super::spool::Spool;
 use super::submission::Submission;
 use super::workers::{self, Workers};
 use crate::budget::{Budget, HeldFor, NoRoom, Shares};
-use crate::config::Config;
+use crate::config::{Config, LimitsConfig};
 use crate::model::{Kind, PerKind};
 use crate::storage::{Database, StorageError};
 
@@ -49,12 +49,7 @@ impl Ingest {
         let conservation: Arc<Conservation> = Arc::default();
         let opened = workers::open_spool(config, &conservation).await?;
         let (spool, recovered) = opened.unzip();
-        let budget = Budget::new(Shares {
-            total: config.limits.memory_bytes,
-            tenant: config.limits.tenant_memory_bytes,
-            answers: config.limits.answers_memory_bytes,
-            tenant_answers: config.limits.tenant_answers_bytes(),
-        });
+        let budget = Budget::new(shares(&config.limits));
         let pressure: Arc<Pressure> = Arc::default();
         let shelter = Arc::new(Shelter::new(spool, Arc::clone(&pressure), Arc::clone(&budget)));
         let intake = Arc::new(Intake::new(PerKind::new(|kind| age_us_max(config, kind)), config.limits.body_bytes));
@@ -110,6 +105,13 @@ impl Ingest {
         if let Some(spool) = self.spool() {
             spool.close().await;
         }
+    }
+
+    /// Goes on with other limits.
+    pub fn resize(&self, limits: &LimitsConfig) {
+        self.budget.resize(shares(limits));
+        self.quota.resize(limits.dead_letter_bytes_per_day);
+        self.intake.resize(limits.body_bytes);
     }
 
     /// Takes no more submissions; the writers finish those that wait.
@@ -235,6 +237,15 @@ impl Ingest {
 fn arrived(now: Instant, waited: Duration) -> Instant {
     // None within so short a time after the machine was started.
     now.checked_sub(waited).unwrap_or(now)
+}
+
+fn shares(limits: &LimitsConfig) -> Shares {
+    Shares {
+        total: limits.memory_bytes,
+        tenant: limits.tenant_memory_bytes,
+        answers: limits.answers_memory_bytes,
+        tenant_answers: limits.tenant_answers_bytes(),
+    }
 }
 
 /// How old an item may be.

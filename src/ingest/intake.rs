@@ -4,6 +4,7 @@
 //! depends on nothing but the body, its parameters and the moment at which it was received.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::received::Received;
 use crate::limits::FUTURE_DAYS_MAX;
@@ -22,13 +23,18 @@ struct Decoders {
 pub struct Intake {
     decoders: Mutex<Vec<Decoders>>,
     age_us_max: PerKind<i64>,
-    item_bytes_max: usize,
+    item_bytes_max: AtomicUsize,
 }
 
 impl Intake {
     /// Items may be `age_us_max` microseconds old, and expand to `item_bytes_max` bytes.
     pub fn new(age_us_max: PerKind<i64>, item_bytes_max: usize) -> Self {
-        Self { decoders: Mutex::default(), age_us_max, item_bytes_max }
+        Self { decoders: Mutex::default(), age_us_max, item_bytes_max: AtomicUsize::new(item_bytes_max) }
+    }
+
+    /// Items may expand to so many bytes from now on.
+    pub fn resize(&self, item_bytes_max: usize) {
+        self.item_bytes_max.store(item_bytes_max, Ordering::Relaxed);
     }
 
     /// How old an item may be: what its organization would delete at once is not taken.
@@ -49,7 +55,7 @@ impl Intake {
                 oldest_us: received_at_us - self.age_us(received),
                 newest_us: received_at_us + FUTURE_DAYS_MAX * DAY_US,
             },
-            item_bytes_max: self.item_bytes_max,
+            item_bytes_max: self.item_bytes_max.load(Ordering::Relaxed),
         };
         let mut decoders = self.decoders.lock().expect("no code panics while holding it").pop().unwrap_or_default();
         let decoded = match received.kind {

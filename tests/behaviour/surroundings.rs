@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::books::Books;
-use crate::env::{Env, Test, TestResult};
+use crate::env::{Env, Test, TestResult, until};
 use crate::samples::{batch, event};
 use crate::tests;
 
@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = tests!(postgres:
     headers_of_every_answer,
     one_path_has_one_spelling,
     it_listens_on_names,
+    limits_and_the_level_are_taken_up_on_sighup,
 );
 
 /// What `promtool check metrics` says of a text, where there is one.
@@ -138,5 +139,28 @@ fn it_listens_on_names(env: &Env) -> TestResult {
     let finished = env.cli(&["serve", "--listen", "no-such-host.invalid:0"]);
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(finished.stderr.contains("no-such-host.invalid:0"), "{finished:?}");
+    Ok(())
+}
+
+fn limits_and_the_level_are_taken_up_on_sighup(env: &Env) -> TestResult {
+    let file = env.path().join("tidegate.toml");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("writers = 2\n[limits]\nbody_bytes = \"2KiB\"\n[spool]\nenabled = true\n");
+    let tidegate = env.serve();
+    let large = format!(r#"{{"event_type":"t","source_module":"s","payload":{{"text":"{}"}}}}"#, "x".repeat(4000));
+    tidegate.client.events(large.clone()).problem(413, "body_too_large");
+    let hangup = |said: &str| {
+        tidegate.signal(nix::sys::signal::Signal::SIGHUP);
+        until("it is said", || tidegate.log().contains(said).then_some(()));
+    };
+    write("writers = 3\n[limits]\nbody_bytes = \"1MiB\"\n[log]\nlevel = \"debug\"\n");
+    hangup("needs_restart=writers");
+    assert!(tidegate.log().contains("changed=limits.body_bytes, log.level"), "{}", tidegate.log());
+    until("the larger body is taken", || (tidegate.client.events(large.clone()).status == 200).then_some(()));
+    assert!(tidegate.log().contains("DEBUG"), "{}", tidegate.log());
+    // What cannot be used changes nothing, and says where it is wrong.
+    write("[limits]\nbody_bytes = \"many\"\n");
+    hangup("tidegate.toml line 2");
+    tidegate.client.events(large).accepted(1, 0);
     Ok(())
 }
