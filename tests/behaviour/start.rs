@@ -23,6 +23,12 @@ fn a_taken_port_costs_no_key(env: &Env) -> TestResult {
     let finished = env.cli(&["serve", "--listen", &address]);
     assert_eq!((finished.code, finished.stdout.as_str()), (Some(1), ""), "{finished:?}");
     assert!(finished.stderr.contains(&format!("cannot listen on {address}")), "{finished:?}");
+    // Nor a folder, let alone a cluster.
+    let data_dir = env.path().join("data");
+    let arguments = ["serve", "--listen", &address, "--data-dir", data_dir.to_str().unwrap()];
+    let finished = Finished::run(env, &[], &arguments);
+    assert!(finished.code == Some(1) && finished.stderr.contains("cannot listen on"), "{finished:?}");
+    assert!(!data_dir.exists(), "{} was made", data_dir.display());
     assert_eq!(env.cli(&["orgs", "list", "--json"]).json(), json!([]));
     assert_eq!(env.cli(&["keys", "list", "--json"]).json(), json!([]));
     let tidegate = env.serve();

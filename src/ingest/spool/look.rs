@@ -39,8 +39,7 @@ pub fn look(fs: &dyn Fs, dir: &Path) -> io::Result<Option<Look>> {
         look.stats.segments += 1;
         look.stats.disk_bytes += surveyed.segment.disk_bytes;
         look.damages += surveyed.damage.len() as u64 + u64::from(surveyed.unreadable.is_some());
-        let from = surveyed.undrained_from;
-        oldest_us = oldest_us.or_else(|| surveyed.segment.index.appended_us(from?.offset));
+        oldest_us = oldest_us.or(surveyed.oldest_us);
     }
     look.stats.oldest_age_us = oldest_us.map_or(0, |oldest| u64::try_from(fs.now_us() - oldest).unwrap_or(0));
     Ok(Some(look))

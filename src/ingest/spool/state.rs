@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::fs::File;
 use super::index::Index;
-use super::record::HEADER_BYTES;
+use super::record::{HEAD_BYTES, HEADER_BYTES, RecordHead};
 
 /// A segment, as far as it is durable.
 #[derive(Clone)]
@@ -28,6 +28,16 @@ pub struct Segment {
     pub index: Index,
     /// Some of it cannot be read: it goes into the quarantine and not away.
     pub damaged: bool,
+}
+
+impl Segment {
+    /// When the record at `offset` was appended, in unix microseconds.
+    fn appended_us(&self, offset: u64) -> Option<i64> {
+        let mut head = [0; HEAD_BYTES];
+        let read = self.file.read_at(&mut head, offset).is_ok_and(|bytes| bytes == HEAD_BYTES);
+        let head = RecordHead::decode(&head).filter(|head| read && head.marker == self.marker);
+        head.map(|head| head.appended_us).or_else(|| self.index.appended_us(offset))
+    }
 }
 
 /// A place in the spool: in which segment, at which byte, and which sequence is there or next.
@@ -134,7 +144,7 @@ impl SpoolState {
         Some((segment, Position { first: segment.first, offset, sequence }))
     }
 
-    /// When the oldest record not drained was appended (or one shortly before it), in unix microseconds.
+    /// When the oldest record not drained was appended, in unix microseconds; if it cannot be read, when one shortly before it was.
     pub fn oldest_us(&self) -> Option<i64> {
         if let Some(delivered) = self.delivered.front() {
             return Some(delivered.appended_us);
@@ -143,7 +153,7 @@ impl SpoolState {
         loop {
             let (segment, at) = self.segment_at(place)?;
             if at.offset < segment.end {
-                return segment.index.appended_us(at.offset);
+                return segment.appended_us(at.offset);
             }
             place = Position::behind(segment.first, segment.next);
         }

@@ -34,6 +34,8 @@ pub struct Surveyed {
     pub segment: Segment,
     /// Its first record that is not drained.
     pub undrained_from: Option<Position>,
+    /// When that one was appended, in unix microseconds.
+    pub oldest_us: Option<i64>,
     pub undrained: Totals,
     /// Stretches that are no records, and were not left by a write that was cut short.
     pub damage: Vec<(u64, u64)>,
@@ -46,7 +48,7 @@ pub struct Surveyed {
 impl Surveyed {
     fn of(segment: Segment) -> Self {
         let (undrained_from, undrained, damage) = (None, Totals::default(), Vec::new());
-        Self { segment, undrained_from, undrained, damage, unreadable: None, torn_bytes: 0 }
+        Self { segment, undrained_from, oldest_us: None, undrained, damage, unreadable: None, torn_bytes: 0 }
     }
 
     fn unreadable(first: u64, bytes: u64, reason: String) -> Self {
@@ -148,7 +150,7 @@ pub fn survey_file(file: Arc<dyn File>, first: u64, bytes: u64, limit: u64, drai
 }
 
 fn read_through(surveyed: &mut Surveyed, limit: u64, drained_to: u64) {
-    let Surveyed { segment, undrained_from, undrained, damage, torn_bytes, .. } = surveyed;
+    let Surveyed { segment, undrained_from, oldest_us, undrained, damage, torn_bytes, .. } = surveyed;
     let bytes = segment.disk_bytes;
     let file = Arc::clone(&segment.file);
     let mut scanner = SegmentScanner::new(&*file, segment.marker, HEADER_BYTES as u64, bytes, segment.first, limit);
@@ -162,6 +164,7 @@ fn read_through(surveyed: &mut Surveyed, limit: u64, drained_to: u64) {
                 if head.sequence >= drained_to {
                     let place = Position { first: segment.first, offset, sequence: head.sequence };
                     undrained_from.get_or_insert(place);
+                    oldest_us.get_or_insert(head.appended_us);
                     *undrained += Totals { records: 1, items: head.meta.items.into(), bytes: head.bytes };
                 }
             }

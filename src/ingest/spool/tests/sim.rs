@@ -81,7 +81,7 @@ pub struct World {
     inodes: Vec<Inode>,
     names: BTreeMap<PathBuf, Name>,
     locked: bool,
-    clock_us: i64,
+    pub clock_us: i64,
     /// Calls made so far.
     pub calls: u64,
     /// The call at which the process ends.
