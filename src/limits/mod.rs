@@ -3,6 +3,10 @@
 //! Limits that an operator may change live in [`crate::config`]; their defaults and the bounds within which they
 //! may be set are here. Relations between limits are checked when the crate is compiled.
 
+mod upkeep;
+
+pub use upkeep::*;
+
 use std::time::Duration;
 
 /// One KiB in bytes.
@@ -347,45 +351,6 @@ pub const MIGRATION_PAUSE: Duration = Duration::from_secs(1);
 /// After these tries the start fails: somebody has held the table for five minutes.
 pub const MIGRATION_TRIES: u32 = 100;
 
-// ---- rollups --------------------------------------------------------------------------------------------------
-
-/// How long raw rows outlive their retention. A refresh looks back as far as retention goes and may take a while; a chunk
-/// dropped under it would empty the buckets that it is making.
-pub const RAW_EXPIRY_GRACE: Duration = Duration::from_secs(600);
-/// How much further than retention the refreshes look back: a sample at the bound of what is accepted still has the time in
-/// which a correction is promised to show.
-pub const REFRESH_SLACK: Duration = Duration::from_secs(120);
-/// Between two refreshes of a level (timescale engine): a correction is promised to show within 60 s.
-pub const REFRESH_EVERY: Duration = Duration::from_secs(30);
-/// How long a run of the rollups' jobs begins new work; what is left is for the next, a second later.
-pub const ROLLUP_RUN_MAX: Duration = Duration::from_secs(10);
-/// How long the groups of correlation ids are kept: what the correlation job looks up in them lies at most a week behind its
-/// clock or ahead of it.
-pub const CORRELATION_GROUPS_KEPT: Duration = Duration::from_secs(8 * 86_400);
-
-// ---- lifecycle ------------------------------------------------------------------------------------------------
-
-/// How long it is remembered that an organization had more assets than it may, counted from the last time.
-pub const OVER_QUOTA_KEPT: Duration = Duration::from_secs(86_400);
-
-/// How often what was inferred is looked through for what has expired.
-pub const INFERRED_EXPIRY_EVERY: Duration = Duration::from_secs(3600);
-
-/// How long after its end a chunk is closed for the lifecycle job too: what the live lane took for rows of an open chunk is
-/// written by then, or has been given up.
-pub const CHUNK_CLOSED_AFTER: Duration = Duration::from_secs(3600 + 60);
-/// How long the lifecycle job waits for a lock, and so how long others can stand behind it. Less than the second that is
-/// promised, and than `deadlock_timeout`: it gives way before PostgreSQL looks for a victim.
-pub const LIFECYCLE_LOCK_TIMEOUT: Duration = Duration::from_millis(500);
-/// After this time a run of the lifecycle job begins nothing more with chunks; the rest is for the next run.
-pub const LIFECYCLE_RUN_MAX: Duration = Duration::from_secs(120);
-/// Between two times that the same chunk is put in order: late rows that trickle in are taken together.
-pub const RECOMPRESS_PAUSE: Duration = Duration::from_secs(600);
-/// How long samples of sizes are kept.
-pub const STORAGE_SAMPLES_KEPT: Duration = Duration::from_secs(730 * 86_400);
-/// Longest retention of an organization, in days; the column's CHECK says the same.
-pub const ORG_RETENTION_DAYS_MAX: u32 = 3650;
-
 // ---- process --------------------------------------------------------------------------------------------------
 
 /// From the signal to the exit, all steps together.
@@ -407,9 +372,7 @@ const _: () = assert!(WRITE_DEADLINE.as_secs() < SHUTDOWN_DEADLINE.as_secs(), "s
 const _: () = assert!(KEY_LOOKUPS_PER_SOURCE_PER_SECOND_MAX < KEY_LOOKUPS_PER_SECOND_MAX);
 const _: () = assert!(RATE_BURST_S_DEFAULT <= RATE_BURST_S_MAX);
 const _: () = assert!(SPOOL_GROUP_BYTES <= SPOOL_QUEUE_BYTES && SPOOL_RECORD_BYTES_MAX < u32::MAX as usize);
-const _: () = assert!(REFRESH_SLACK.as_secs() < RAW_EXPIRY_GRACE.as_secs(), "no refresh meets an expired chunk");
 const _: () = assert!(CHUNK_CLOSED_AFTER.as_secs() > CHUNK_OPEN_GRACE.as_secs() + 2 * WRITE_DEADLINE.as_secs());
-const _: () = assert!(LIFECYCLE_LOCK_TIMEOUT.as_millis() < 1000, "PostgreSQL looks for deadlocks after a second");
 const _: () = assert!(RESERVE_CONNECTIONS_PER_ADDRESS < RESERVE_CONNECTIONS);
 const _: () = assert!(IDEMPOTENCY_KEY_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(H2_HEADER_LIST_BYTES_MAX as usize >= 2 * HEAD_BYTES_MAX);
