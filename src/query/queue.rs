@@ -156,11 +156,11 @@ mod tests {
             drop(first);
             drop(left);
             let turn = stays.await.expect("its turn");
-            assert_eq!((queue.lock().turns.running(), queue.lock().turns.waiting()), (1, 0));
+            assert_eq!(queue.in_use(), (1, 0));
             let mut gone = Box::pin(queue.turn(&tenant));
             assert!(is_pending(gone.as_mut()).await);
             drop(gone);
-            assert_eq!(queue.lock().turns.waiting(), 0);
+            assert_eq!(queue.in_use(), (1, 0));
             drop(turn);
             let queue = queue.lock();
             assert!(queue.turns.running() == 0 && queue.waiting.is_empty());
