@@ -10,6 +10,9 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use nix::sys::socket::{setsockopt, sockopt};
 
+/// Its length, and the number that stands for a version.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
 /// Where in a COMMIT a connection is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
@@ -200,7 +203,8 @@ fn requests(mut client: &TcpStream, mut server: &UnixStream, muted: &AtomicBool,
             }
         }
         server.write_all(&message[sent..])?;
-        typed = true;
+        // A question whether TLS is spoken comes before the first message, and has no type byte either; a Unix socket says no.
+        typed |= message != SSL_REQUEST;
     }
 }
 
