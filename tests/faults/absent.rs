@@ -24,6 +24,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(s42_without_the_extension).slow().of(&[Engine::Timescale]),
     scenario!(s42_an_older_backup).slow().needs(shim::missing),
     scenario!(s42_read_only),
+    scenario!(s42_a_standby),
 ];
 
 /// Ends a process as a loss of power would.
@@ -215,10 +216,11 @@ fn s42_an_older_backup(env: &Env) -> TestResult {
     Ok(())
 }
 
-/// What passes by itself is waited for, also at the start: a server that is still a standby, say.
+/// What an operator must mend ends a start, and is waited out where it is found later.
 fn s42_read_only(env: &Env) -> TestResult {
     let cluster = Cluster::start(env);
-    let variables = cluster.variables();
+    let proxy = Proxy::start(&cluster.socket());
+    let variables = Cluster::variables_all_through(&proxy);
     let mut tidegate = Tidegate::serve(env, &variables, &[]);
     let told = Arc::new(Told::default());
     told.both(&tidegate.client, 200);
@@ -226,14 +228,42 @@ fn s42_read_only(env: &Env) -> TestResult {
     killed(tidegate);
     let before = contents(&cluster);
     cluster.superuser().run(&format!("ALTER DATABASE {DATABASE} SET default_transaction_read_only = on"));
+    let finished = Finished::run(env, &variables, &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(finished.code == Some(1) && finished.stderr.contains("read-only"), "{finished:?}");
+    proxy.away();
     tidegate = Tidegate::listening(env, &variables, &[]);
-    told.both(&tidegate.client, 202);
+    proxy.back();
     is_refused(&tidegate, "read-only");
+    told.both(&tidegate.client, 202);
     assert_eq!(contents(&cluster), before, "something was written to it");
     let server = Sql::connect(&cluster.url_of(SUPERUSER, "postgres"));
     server.run(&format!("ALTER DATABASE {DATABASE} RESET default_transaction_read_only"));
     tidegate.ready(env);
     told.both(&tidegate.client, 200);
     Scene::new(env, &tidegate, &cluster.sql(), &told).assert_invariants("s42_read_only");
+    Ok(())
+}
+
+/// What passes by itself is waited for, also at the start: a node that was started in the middle of a failover.
+fn s42_a_standby(env: &Env) -> TestResult {
+    let mut cluster = Cluster::start(env);
+    let proxy = Proxy::start(&cluster.socket());
+    let variables = Cluster::variables_all_through(&proxy);
+    let mut tidegate = Tidegate::serve(env, &variables, &[]);
+    let told = Arc::new(Told::default());
+    told.both(&tidegate.client, 200);
+    remembered(env);
+    let standby = cluster.standby(env);
+    killed(tidegate);
+    cluster.caught_up(&standby);
+    cluster.crash();
+    proxy.lead_to(&standby.socket());
+    tidegate = Tidegate::listening(env, &variables, &[]);
+    is_refused(&tidegate, "standby");
+    told.both(&tidegate.client, 202);
+    standby.promote();
+    tidegate.ready(env);
+    told.both(&tidegate.client, 200);
+    Scene::new(env, &tidegate, &standby.sql(), &told).assert_invariants("s42_a_standby");
     Ok(())
 }

@@ -50,7 +50,7 @@ impl From<Need> for Finding {
         let state = match (need.state, need.severity) {
             (NeedState::Met, _) => FindingState::Ok,
             (NeedState::Unknown, _) => FindingState::Unknown,
-            (NeedState::Unmet, Severity::Must | Severity::Should) => FindingState::Failed,
+            (NeedState::Unmet, Severity::Must | Severity::Passes | Severity::Should) => FindingState::Failed,
             (NeedState::Unmet, Severity::Advice) => FindingState::Warning,
         };
         Self { check: need.name, state, found: need.found, advice: need.mend }

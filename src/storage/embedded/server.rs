@@ -165,6 +165,8 @@ fn spawn(cluster: &Cluster) -> Result<Child, EmbeddedError> {
     logs::prune(&cluster.dir);
     let log_path = log_dir.join(logs::STARTUP_LOG);
     let log = files::fresh(&log_path).map_err(|e| EmbeddedError::io("create", &log_path, e))?;
+    // A base backup reads every file of the cluster.
+    cluster.account.own(&log_path)?;
     let log_too = log.try_clone().map_err(|e| EmbeddedError::io("open", &log_path, e))?;
 
     let program = cluster.installation.program("postgres");

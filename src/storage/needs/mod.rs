@@ -65,7 +65,9 @@ pub async fn owner_session(owner: &ConnectionUrl) -> Result<Client, StorageError
 
 /// What to say when nothing can be started on a database that stands so.
 pub fn refusal(needs: &[Need]) -> Option<StorageError> {
-    let unmet: Vec<String> = needs.iter().filter(|need| need.forbids_start()).map(Need::to_string).collect();
-    (!unmet.is_empty())
-        .then(|| StorageError::not_ready(format!("the database is not what Tidegate needs: {}", unmet.join("\n  "))))
+    let unmet: Vec<&Need> = needs.iter().filter(|need| need.forbids_start()).collect();
+    let said: Vec<String> = unmet.iter().map(ToString::to_string).collect();
+    let said = format!("the database is not what Tidegate needs: {}", said.join("\n  "));
+    let passes = unmet.iter().all(|need| need.severity == Severity::Passes);
+    (!unmet.is_empty()).then(|| if passes { StorageError::retryable(said) } else { StorageError::not_ready(said) })
 }

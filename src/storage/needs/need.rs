@@ -14,6 +14,8 @@ pub enum NeedState {
 pub enum Severity {
     /// Nothing is started: it would not work, or store what cannot be read back.
     Must,
+    /// The same, but it passes without an operator: a start waits for it.
+    Passes,
     /// It works until a crash or a full load shows otherwise: `doctor` fails, a start warns.
     Should,
     /// `doctor` and a start warn.
@@ -68,7 +70,7 @@ impl Need {
 
     /// Whether nothing may be started on such a database.
     pub fn forbids_start(&self) -> bool {
-        (self.state, self.severity) == (NeedState::Unmet, Severity::Must)
+        self.state == NeedState::Unmet && matches!(self.severity, Severity::Must | Severity::Passes)
     }
 }
 

@@ -31,6 +31,8 @@ pub async fn needs(client: &Client) -> Result<Vec<Need>, StorageError> {
              CREATE DATABASE name OWNER {user} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
         ),
     );
+    // A standby is promoted one day, or the name that leads to it leads elsewhere.
+    let severity = if standby { Severity::Passes } else { Severity::Must };
     let (found, mend) = match (standby, read_only) {
         (true, _) => ("a standby, which cannot be written", "name the primary in database_url".to_owned()),
         (false, true) => (
@@ -42,7 +44,7 @@ pub async fn needs(client: &Client) -> Result<Vec<Need>, StorageError> {
         ),
         (false, false) => ("yes", String::new()),
     };
-    Ok(vec![version, encoding, Need::expect("writable", Severity::Must, !standby && !read_only, found, mend)])
+    Ok(vec![version, encoding, Need::expect("writable", severity, !standby && !read_only, found, mend)])
 }
 
 async fn version(client: &Client) -> Result<Need, StorageError> {
