@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::env::{Env, Test, TestResult};
-use crate::lifecycle::{events_at, run, statuses};
+use crate::lifecycle::{events_at, idle, run, statuses};
 use crate::samples::hours_from_now;
 use crate::tests;
 
@@ -18,7 +18,7 @@ pub const TESTS: &[Test] = tests!(timescale:
 );
 
 fn an_unordered_chunk_is_put_in_order(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = idle(env.serve());
     let sql = env.sql();
     for _ in 0..3 {
         tidegate.client.events(events_at(500, &hours_from_now(-50))).accepted(500, 0);
@@ -41,7 +41,7 @@ fn an_unordered_chunk_is_put_in_order(env: &Env) -> TestResult {
 }
 
 fn rows_beside_a_columnstore_are_taken_in(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = idle(env.serve());
     let sql = env.sql();
     let at = hours_from_now(-50);
     tidegate.client.events(events_at(500, &at)).accepted(500, 0);
@@ -62,7 +62,7 @@ fn rows_beside_a_columnstore_are_taken_in(env: &Env) -> TestResult {
 /// Rows in row form, as the rowstore profile writes them.
 fn old_chunks_are_compressed(env: &Env) -> TestResult {
     env.begin_empty();
-    let tidegate = env.serve_with(&["storage_profile=rowstore"]);
+    let tidegate = idle(env.serve_with(&["storage_profile=rowstore"]));
     let sql = env.sql();
     for days in [9, 5, 0] {
         tidegate.client.events(events_at(300, &hours_from_now(-24 * days))).accepted(300, 0);
@@ -89,7 +89,7 @@ fn metrics_follow_their_own_age(env: &Env) -> TestResult {
 }
 
 fn the_open_chunk_is_left_alone(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = idle(env.serve());
     let sql = env.sql();
     let at = hours_from_now(0);
     for _ in 0..3 {
@@ -128,7 +128,7 @@ fn stock_policies_are_removed(env: &Env) -> TestResult {
 }
 
 fn one_chunk_that_fails_does_not_stop_the_others(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = idle(env.serve());
     let sql = env.sql();
     for days in [5, 4, 3] {
         for _ in 0..2 {

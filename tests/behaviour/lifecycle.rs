@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
+use crate::books::Books;
 use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::postgres::Sql;
+use crate::process::Tidegate;
 use crate::samples::{array, batch, event_with, hours_from_now};
 use crate::tests;
 
@@ -40,6 +42,15 @@ pub fn run(env: &Env, settings: &[&str]) -> Value {
     sum.into()
 }
 
+/// A process whose own first run is over: the next one is a minute away, and what is due until then is left to the test.
+pub fn idle(tidegate: Tidegate) -> Tidegate {
+    until("the first run is over", || {
+        let books = Books::of(&tidegate.client);
+        (books.get("tidegate_job_runs_total{job=\"lifecycle\"}") > 0.5).then_some(())
+    });
+    tidegate
+}
+
 /// Events of one moment; `n` counts from 0.
 pub fn events_at(count: usize, at: &str) -> Vec<u8> {
     array((0..count).map(|n| event_with(n, &format!(r#""timestamp":"{at}","asset_id":"a{}""#, n % 7))))
@@ -55,13 +66,13 @@ pub fn statuses(sql: &Sql, hypertable: &str) -> Vec<i32> {
 }
 
 fn expired_rows_go_with_their_chunks(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = idle(env.serve());
     for days in [60, 20, 1, 0] {
         tidegate.client.events(events_at(3, &hours_from_now(-24 * days))).accepted(3, 0);
     }
     drop(tidegate);
     let settings = ["retention.events=10d"];
-    let _tidegate = env.serve_with(&settings);
+    let _tidegate = idle(env.serve_with(&settings));
     let sql = env.sql();
     until("expired events are gone", || {
         run(env, &settings);
@@ -123,7 +134,7 @@ fn expired_rollups_go_with_their_chunks(env: &Env) -> TestResult {
 }
 
 fn expired_rows_of_ordinary_tables_go(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = idle(env.serve());
     let sql = env.sql();
     tidegate.client.keyed("k", batch(3)).accepted(3, 0);
     tidegate.client.events("[{}]").expect(422);
@@ -166,7 +177,7 @@ fn manifests_that_stay_hold_up_none_that_go(env: &Env) -> TestResult {
 }
 
 fn status_on_the_command_line_and_over_http(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = idle(env.serve());
     for days in [9, 1, 0] {
         tidegate.client.events(events_at(2000, &hours_from_now(-24 * days))).accepted(2000, 0);
     }
@@ -226,7 +237,7 @@ fn status_on_the_command_line_and_over_http(env: &Env) -> TestResult {
 }
 
 fn status_needs_an_admin(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = idle(env.serve());
     tidegate.with(&env.key("reader", "read,ingest")).get("/v1/lifecycle").problem(403, "forbidden");
     tidegate.anonymous().get("/v1/lifecycle").problem(401, "unauthorized");
     tidegate.client.get("/v1/lifecycle?x=1").expect(400);
@@ -234,7 +245,7 @@ fn status_needs_an_admin(env: &Env) -> TestResult {
 }
 
 fn a_job_that_fails_is_shown(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = idle(env.serve());
     let sql = env.sql();
     sql.run("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no key may go'; END $$");
     sql.run("CREATE TRIGGER refuse BEFORE DELETE ON ingest_ledger FOR EACH ROW EXECUTE FUNCTION refuse()");
@@ -265,13 +276,13 @@ fn a_job_that_fails_is_shown(env: &Env) -> TestResult {
 
 /// A lock that somebody holds on an expired chunk costs that chunk a round, and nobody else anything.
 fn a_chunk_that_others_hold_is_left_for_later(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = idle(env.serve());
     for days in [60, 40, 0] {
         tidegate.client.events(events_at(60, &hours_from_now(-24 * days))).accepted(60, 0);
     }
     drop(tidegate);
     let settings = ["retention.events=10d"];
-    let _tidegate = env.serve_with(&settings);
+    let _tidegate = idle(env.serve_with(&settings));
     let (sql, holder) = (env.sql(), env.sql());
     if env.engine == Engine::Timescale {
         holder.run("BEGIN");
@@ -291,7 +302,7 @@ fn a_chunk_that_others_hold_is_left_for_later(env: &Env) -> TestResult {
 }
 
 fn sizes_are_noted_once_a_day(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = idle(env.serve());
     tidegate.client.events(batch(10)).accepted(10, 0);
     run(env, &[]);
     run(env, &[]);
