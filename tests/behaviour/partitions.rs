@@ -62,7 +62,7 @@ fn made_for_late_data(env: &Env) -> TestResult {
         env.sql()
             .one(&format!("SELECT count(*) FROM pg_index WHERE indrelid = 'tidegate.{table}'::regclass AND indisvalid"))
     };
-    assert_eq!((indexes(&of_day(-300)), indexes("events")), (6, 6));
+    assert_eq!((indexes(&of_day(-300)), indexes("events")), (7, 7));
     Ok(())
 }
 
