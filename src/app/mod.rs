@@ -103,7 +103,7 @@ impl Listening {
                 Err(error) => error,
             };
             let passes = error.is_retryable();
-            if first && !passes {
+            if first && (!passes || error.is_of_tls()) {
                 return Err(error);
             }
             first = false;

@@ -91,6 +91,11 @@ impl StorageError {
             .is_some_and(|error| error.code().is_some())
     }
 
+    /// Whether both sides could not agree on TLS: a certificate, a name or a file is wrong, which waiting seldom mends.
+    pub fn is_of_tls(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| crate::tls::reason(&**source).is_some())
+    }
+
     /// Whether others were in the way: a deadlock, a lock that was not free, a serialization failure. The database is
     /// there.
     pub fn is_contention(&self) -> bool {

@@ -154,8 +154,8 @@ fn limits_and_the_level_are_taken_up_on_sighup(env: &Env) -> TestResult {
         until("it is said", || tidegate.log().contains(said).then_some(()));
     };
     write("writers = 3\n[limits]\nbody_bytes = \"1MiB\"\n[log]\nlevel = \"debug\"\n");
-    hangup("needs_restart=writers");
-    assert!(tidegate.log().contains("changed=limits.body_bytes, log.level"), "{}", tidegate.log());
+    hangup("needs_restart=\"writers\"");
+    assert!(tidegate.log().contains("changed=\"limits.body_bytes, log.level\""), "{}", tidegate.log());
     until("the larger body is taken", || (tidegate.client.events(large.clone()).status == 200).then_some(()));
     assert!(tidegate.log().contains("DEBUG"), "{}", tidegate.log());
     // What cannot be used changes nothing, and says where it is wrong.
