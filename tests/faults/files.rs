@@ -130,7 +130,7 @@ fn below(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn s40_files_are_for_their_owner_whatever_the_umask(env: &Env) -> TestResult {
-    let data_dir = env.path().join("deep/er/data");
+    let data_dir = env.path().join("data");
     let mut child = Command::new("sh")
         .args(["-c", "umask 000 && exec \"$0\" serve --listen 127.0.0.1:0", env!("CARGO_BIN_EXE_tidegate")])
         .current_dir(env.path())
@@ -141,11 +141,11 @@ fn s40_files_are_for_their_owner_whatever_the_umask(env: &Env) -> TestResult {
         .stderr(std::fs::File::create(env.log_file("serve"))?)
         .spawn()?;
     until("the spool is there", || data_dir.join("spool/lock").exists().then_some(()));
-    let open: Vec<String> = below(&env.path().join("deep"))
+    let open: Vec<String> = below(&data_dir)
         .iter()
         .filter_map(|path| {
             let mode = std::fs::symlink_metadata(path).ok()?.mode() & 0o777;
-            // Those above may be passed through where root has a server run as somebody else.
+            // It may be passed through where root has a server run as somebody else.
             (mode & 0o066 != 0).then(|| format!("{} {mode:o}", path.display()))
         })
         .collect();
