@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::database::with_location;
-use super::output::{Exit, failed, print_json};
+use super::output::{Exit, failed, print_json, say};
 use crate::config::Config;
 use crate::storage::{Location, accept};
 
@@ -26,11 +26,11 @@ pub async fn run(config: &Config, Args { json }: Args) -> Exit {
             Exit::Ok
         }
         Ok(Some(id)) => {
-            println!("accepted: the installation {id}; a `tidegate serve` that was ready before must be started again");
+            say!("accepted: the installation {id}; a `tidegate serve` that was ready before must be started again");
             Exit::Ok
         }
         Ok(None) => {
-            println!("accepted: the database holds nothing of Tidegate yet, and `tidegate serve` will install it");
+            say!("accepted: the database holds nothing of Tidegate yet, and `tidegate serve` will install it");
             Exit::Ok
         }
         Err(error) => failed(&error),

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use super::instance::start;
 use super::load::print_report;
-use super::output::{Exit, failed, print_table};
+use super::output::{Exit, failed, print_table, say};
 use crate::app::{App, owner_client};
 use crate::config::{Config, LiveLimits};
 use crate::load::{
@@ -70,7 +70,7 @@ pub async fn run(config: &Config, Args { duration }: Args) -> Exit {
 }
 
 async fn show(app: &App, duration: Duration, stop: impl Future<Output = ()>) -> Result<bool, StorageError> {
-    println!("engine: {}", app.welcome.engine);
+    say!("engine: {}", app.welcome.engine);
     let key = app.welcome.first_key.as_ref().map(|key| key.text.clone());
     let events = LoadOptions {
         url: app.welcome.url.clone(),
@@ -104,7 +104,7 @@ async fn show(app: &App, duration: Duration, stop: impl Future<Output = ()>) -> 
         let mut report = report.map_err(|error| fatal(&error))?;
         report.conservation = Some(check_conservation(&report, &client).await?);
         print_report(&report, &mut std::io::stdout()).map_err(|error| fatal(&error))?;
-        println!();
+        say!("");
         ok &= report.is_ok();
     }
     queries(&client).await?;
@@ -113,18 +113,18 @@ async fn show(app: &App, duration: Duration, stop: impl Future<Output = ()>) -> 
 
 /// A few questions that a dashboard would ask.
 async fn queries(client: &Client) -> Result<(), StorageError> {
-    println!("events by type:");
+    say!("events by type:");
     let sql = "SELECT event_type, count(*)::text, round(100.0 * count(*) / sum(count(*)) OVER (), 1)::text \
                FROM events GROUP BY 1 ORDER BY count(*) DESC LIMIT 8";
     let rows = client.query(sql, &[]).await?;
     print_table(["EVENT_TYPE", "COUNT", "%"], rows.iter().map(|row| [row.get(0), row.get(1), row.get(2)]));
-    println!("\nmetrics:");
+    say!("\nmetrics:");
     let sql = "SELECT metric_name, count(*)::text, round(avg(value_sum)::numeric, 1)::text, round(max(value_sum)::numeric, 1)::text \
                FROM metrics GROUP BY 1 ORDER BY 1 LIMIT 4";
     let rows = client.query(sql, &[]).await?;
     let columns = rows.iter().map(|row| [row.get(0), row.get(1), row.get(2), row.get(3)]);
     print_table(["METRIC_NAME", "COUNT", "MEAN", "MAX"], columns);
-    println!("\nthe busiest assets' errors:");
+    say!("\nthe busiest assets' errors:");
     let sql = "SELECT asset_id, count(*)::text, max(timestamp)::text FROM events \
                WHERE severity IN ('error', 'critical') AND asset_id IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 5";
     let rows = client.query(sql, &[]).await?;

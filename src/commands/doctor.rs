@@ -15,7 +15,7 @@ use tokio_postgres::Client;
 use finding::{Finding, FindingState, bad, expect, ok};
 
 use super::database::with_location;
-use super::output::{Exit, print_json, print_table};
+use super::output::{Exit, print_json, print_table, say};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::lifecycle::LifecycleStatus;
@@ -59,7 +59,7 @@ pub async fn run(config: &Config, Args { json }: Args) -> Exit {
         );
         for finding in &findings {
             if let Some(advice) = &finding.advice {
-                println!("\n{}: {advice}", finding.check);
+                say!("\n{}: {advice}", finding.check);
             }
         }
     }

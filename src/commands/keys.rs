@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::database::with_owner;
-use super::output::{Exit, print_table};
+use super::output::{Exit, print_table, say};
 use super::values::{OrNone, or_none};
 use crate::config::{Config, parse_bytes};
 use crate::limits::{RATE_BURST_S_DEFAULT, RATE_BURST_S_MAX, RATE_PER_SECOND_MAX};
@@ -158,8 +158,7 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
         }
         Action::Revoke { id, json } => {
             let work = async |client: &mut _| admin::revoke_key(client, id).await;
-            with_owner(config, json, work, |key| println!("revoked {}; it is refused everywhere within 5 s", key.id))
-                .await
+            with_owner(config, json, work, |key| say!("revoked {}; it is refused everywhere within 5 s", key.id)).await
         }
         Action::Limit { id, events_per_second, bytes_per_second, burst, json } => {
             let change = LimitsChange {
@@ -168,7 +167,7 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
                 burst_seconds: burst.map(|seconds| seconds.0),
             };
             let work = async |client: &mut _| admin::limit_key(client, id, change).await;
-            let show = |key: &KeyInfo| println!("{}: {}; known everywhere within 5 s", key.id, limits(&key.limits));
+            let show = |key: &KeyInfo| say!("{}: {}; known everywhere within 5 s", key.id, limits(&key.limits));
             with_owner(config, json, work, show).await
         }
         Action::Rotate { id, grace, json } => {
@@ -183,8 +182,8 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
 }
 
 fn show_new(key: &NewKey) {
-    println!("id   {}", key.id);
-    println!("key  {}   (shown this once)", key.key);
+    say!("id   {}", key.id);
+    say!("key  {}   (shown this once)", key.key);
 }
 
 fn show(keys: &[KeyInfo]) {

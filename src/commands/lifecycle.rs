@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::database::{up_to_date, with_location, with_owner};
-use super::output::{Exit, failed, print_json, print_table};
+use super::output::{Exit, failed, print_json, print_table, say};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::jobs::run_now;
@@ -134,7 +134,7 @@ fn show(status: &LifecycleStatus) {
             ]
         }),
     );
-    println!();
+    say!("");
     print_table(
         ["ROLLUP", "STORED UNTIL", "LAG", "TO RECOMPUTE"],
         status.rollups.iter().map(|rollup| {
@@ -147,7 +147,7 @@ fn show(status: &LifecycleStatus) {
             ]
         }),
     );
-    println!();
+    say!("");
     print_table(
         ["JOB", "STATE", "LAST RUN", "NEXT RUN", "RUNS", "FAILURES"],
         status.jobs.iter().map(|job| {
@@ -167,11 +167,11 @@ fn show(status: &LifecycleStatus) {
         }),
     );
     for over in &status.over_quota {
-        println!("\n{} of {} organizations are over their quota (tidegate doctor)", over.what, over.organizations);
+        say!("\n{} of {} organizations are over their quota (tidegate doctor)", over.what, over.organizations);
     }
     for job in &status.jobs {
         if let Some(error) = &job.last_error {
-            println!("\n{}, at {}: {error}", job.job, time(job.last_error_at));
+            say!("\n{}, at {}: {error}", job.job, time(job.last_error_at));
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::database::with_location;
-use super::output::{Exit, failed, print_json};
+use super::output::{Exit, failed, print_json, say};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::storage::{Location, StorageError, detect, install, migrations, standing_layout};
@@ -35,9 +35,9 @@ async fn apply(location: &Location, config: &Config, json: bool) -> Result<Exit,
     if json {
         print_json(&json!({ "engine": engine, "reason": installed.reason, "applied": installed.applied }));
     } else if installed.applied.is_empty() {
-        println!("up to date; engine {engine} ({})", installed.reason);
+        say!("up to date; engine {engine} ({})", installed.reason);
     } else {
-        println!("applied {:?}; engine {engine} ({})", installed.applied, installed.reason);
+        say!("applied {:?}; engine {engine} ({})", installed.applied, installed.reason);
     }
     Ok(Exit::Ok)
 }
@@ -56,11 +56,13 @@ async fn check(location: &Location, config: &Config, json: bool) -> Result<Exit,
             "unknown": standing.unknown
         }));
     } else if current {
-        println!("up to date; engine {engine}");
+        say!("up to date; engine {engine}");
     } else {
-        println!(
+        say!(
             "not up to date: pending {:?} (tidegate migrate applies them), altered {:?}, unknown {:?}",
-            standing.pending, standing.altered, standing.unknown
+            standing.pending,
+            standing.altered,
+            standing.unknown
         );
     }
     Ok(if current { Exit::Ok } else { Exit::Failed })

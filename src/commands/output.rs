@@ -49,6 +49,12 @@ pub fn print(bytes: &[u8]) {
     }
 }
 
+/// A line, as `println!` takes it; see [`print`].
+macro_rules! say {
+    ($($text:tt)*) => { $crate::commands::output::print(format!("{}\n", format_args!($($text)*)).as_bytes()) };
+}
+pub(crate) use say;
+
 pub fn print_json(value: &impl Serialize) {
     let mut text = serde_json::to_string_pretty(value).expect("results are made of plain values");
     text.push('\n');
@@ -57,11 +63,27 @@ pub fn print_json(value: &impl Serialize) {
 
 /// Prints rows under their headings, in columns.
 pub fn print_table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) {
+    let rows = rows.map(|row| row.map(|text| visible(&text)));
     let rows: Vec<[String; N]> = std::iter::once(headings.map(str::to_owned)).chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();
     for row in &rows {
         let line: String = row.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}  ")).collect();
         print(format!("{}\n", line.trim_end()).as_bytes());
+    }
+}
+
+/// What somebody called something must neither steer a terminal nor break a row.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible;
+
+    #[test]
+    fn controls_are_spelled_out() {
+        assert_eq!(visible("a\u{1b}[31m\r\nü"), "a\\u{1b}[31m\\r\\nü");
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use super::database::{up_to_date, with_location};
-use super::output::{Exit, failed, print, print_json, print_table};
+use super::output::{Exit, failed, print, print_json, print_table, say};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::storage::readers::{self, NewReader, Reader};
@@ -56,7 +56,7 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
         }
         Action::Revoke { name, json } => {
             let work = async |_: &Location, admin: &Client| readers::revoke(admin, &name).await;
-            with_admin(config, json, work, |reader| println!("{} is revoked", reader.name)).await
+            with_admin(config, json, work, |reader| say!("{} is revoked", reader.name)).await
         }
     }
 }

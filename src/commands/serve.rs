@@ -41,7 +41,7 @@ pub async fn run(config: &Config, _args: Args, reread: impl Fn() -> Result<Confi
             hangups.next().await;
             match reread() {
                 Ok(new) => {
-                    take_up(&limits, &current, &new);
+                    take_up(&limits, config, &current, &new);
                     current = new;
                 }
                 Err(error) => tracing::error!(%error, "SIGHUP: the configuration cannot be used; nothing has changed"),
@@ -55,8 +55,10 @@ pub async fn run(config: &Config, _args: Args, reread: impl Fn() -> Result<Confi
 }
 
 /// Takes up what may change while the process runs, and names the rest. The log's level is set where it is read.
-fn take_up(limits: &LiveLimits, current: &Config, new: &Config) {
-    let Changes { live, later } = Changes::between(current, new);
+fn take_up(limits: &LiveLimits, started: &Config, current: &Config, new: &Config) {
+    let live = Changes::between(current, new).live;
+    // What runs is what was there at the start, however often somebody has asked since.
+    let later = Changes::between(started, new).later;
     limits.replace(new.limits);
     let [live, later] = [live, later].map(|keys| keys.join(", "));
     if later.is_empty() {

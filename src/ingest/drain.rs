@@ -295,10 +295,11 @@ impl Drainer {
             Pending { submission, attempt, entry, trials }
         };
         let mut pending: Vec<Pending> = batch.into_iter().zip(tickets).enumerate().map(pending).collect();
+        // Also where the server refuses a request: before others pass beside it, that may be the server's own state.
+        self.writer.shelter.does_not_drain(self.vain, &error);
         if error.fate().is_of_database() || unconfirmed {
             tracing::warn!(%error, requests = pending.len(), "spooled requests could not be written; they are tried again");
             // Live traffic says whether the database is away; here it is enough to try again.
-            self.writer.shelter.does_not_drain(self.vain, &error);
             if pending.len() > 1 || unconfirmed {
                 return pending;
             }

@@ -121,12 +121,12 @@ impl Refresh {
         let level = standing.level.name;
         if self.is_news(&error) {
             tracing::warn!(
-                level,
+                rollup = level,
                 error,
                 "TimescaleDB's background workers fail; Tidegate refreshes the rollups by itself"
             );
         } else {
-            tracing::debug!(level, error, "TimescaleDB's background worker failed here too");
+            tracing::debug!(rollup = level, error, "TimescaleDB's background worker failed here too");
         }
         Ok(())
     }

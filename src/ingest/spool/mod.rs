@@ -32,7 +32,8 @@
 //! # Damage
 //!
 //! Only the last segment can end in the middle of a record, since every other has a successor: there it is what a
-//! crash left of an append that was never answered, and is passed over. Anything else that is no record is damage: it
+//! crash left of an append that was never answered, and is passed over, unless the record is there in its whole length: it
+//! may have been answered, and gone bad since. Anything else that is no record is damage: it
 //! is skipped up to the next place where the segment's marker (64 random bits, which no sender can put into a body), a
 //! fitting sequence and the CRC agree; the rest is delivered, the file is kept in the quarantine, and
 //! `tidegate_spool_quarantined_total` rises. A lost cursor means that everything still there is drained again.

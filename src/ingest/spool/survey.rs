@@ -9,9 +9,10 @@ use super::cursor::{CURSOR_FILE, Cursor, Saved};
 use super::fs::{File, Fs, Listed};
 use super::index::Index;
 use super::memory::InMemory;
-use super::record::{HEAD_BYTES, HEADER_BYTES, first_of_name, segment_name};
+use super::record::{HEAD_BYTES, HEADER_BYTES, RecordHead, first_of_name, segment_name};
 use super::scan::{Beginning, Found, SegmentScanner, beginning};
 use super::state::{Position, Segment, Totals};
+use super::window::read_or_zeros;
 use crate::files::FileKind;
 
 /// Folder of what was set aside, within the spool's.
@@ -171,11 +172,23 @@ fn read_through(surveyed: &mut Surveyed, limit: u64, drained_to: u64) {
         }
     }
     // In the last segment, what follows the last whole record was being written when the process or machine died: its
-    // senders were never told that it is safe.
-    if limit == u64::MAX && !scanner.unreadable() && damage.last().is_some_and(|(_, to)| *to == bytes) {
-        let (from, to) = damage.pop().expect("there is a last one");
+    // senders were never told that it is safe. A record that is there in its whole length may have been acknowledged and
+    // gone bad since: that is damage, though a power cut may have left it so as well.
+    if limit == u64::MAX
+        && !scanner.unreadable()
+        && let Some((from, to)) = damage.last().copied().filter(|(_, to)| *to == bytes)
+        && !is_of_whole_length(&*file, segment.marker, from, to)
+    {
+        damage.pop();
         *torn_bytes = to - from;
     }
+}
+
+/// Whether the head at `from` is one of this segment's, and all that it promises lies before `to`.
+fn is_of_whole_length(file: &dyn File, marker: u64, from: u64, to: u64) -> bool {
+    let mut head = [0; HEAD_BYTES];
+    read_or_zeros(file, &mut head, from, &mut false);
+    RecordHead::decode(&head).is_some_and(|head| head.marker == marker && head.bytes <= to - from)
 }
 
 /// A segment without records, as far as is known.

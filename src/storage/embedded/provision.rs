@@ -78,6 +78,9 @@ pub(super) async fn prepare(running: &Running, timescaledb: bool, stat_statement
     let client = connect(running, "postgres").await.map_err(|e| EmbeddedError::database("log in", e))?;
     client.batch_execute(ROLES_SQL).await.map_err(|e| EmbeddedError::database("create the roles", e))?;
     create_database(&client).await.map_err(|e| EmbeddedError::database("create the database", e))?;
+    // What is taken from everybody in the one database, they would find in another.
+    let sql = "REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC";
+    client.batch_execute(sql).await.map_err(|e| EmbeddedError::database("close the other databases", e))?;
     if timescaledb {
         timescaledb_extension(running).await.map_err(|e| EmbeddedError::database("install TimescaleDB", e))?;
     }

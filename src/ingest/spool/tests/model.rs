@@ -49,8 +49,8 @@ struct Model {
     acknowledged: BTreeSet<u64>,
     /// Drained in a process that died before it heard that this was saved.
     perhaps_drained: BTreeSet<u64>,
-    /// A power cut hit a group that was being written: some of its records may be whole behind others that are not,
-    /// which nobody can tell from damage.
+    /// A crash hit a group that was being written: some of its records may be there in their whole length and wrong, which
+    /// nobody can tell from damage.
     torn_group: bool,
     /// Read since the last start, and not acknowledged.
     delivered: Vec<(u64, u64)>,
@@ -175,7 +175,7 @@ impl Model {
     }
 
     fn restart(&mut self, power_cut: bool) {
-        self.torn_group |= power_cut && self.sim.has_pending(".seg");
+        self.torn_group |= self.sim.has_pending(".seg");
         self.sim.restart(power_cut);
         self.incarnation += 1;
         let opened = recover::open(self.config.clone(), Arc::new(self.sim.clone())).unwrap();
@@ -184,8 +184,10 @@ impl Model {
         self.perhaps_drained.append(&mut self.acknowledged);
         let recovery = opened.recovery;
         if self.sim.0.lock().unwrap().syncs_failed == 0 {
-            let damaged = if self.torn_group { 0 } else { recovery.damaged_stretches };
-            let alarms = (damaged, recovery.unreadable_segments, recovery.gaps, recovery.cursor_lost);
+            let torn = self.torn_group;
+            let [damaged, gaps] =
+                [recovery.damaged_stretches, recovery.gaps].map(|alarms| if torn { 0 } else { alarms });
+            let alarms = (damaged, recovery.unreadable_segments, gaps, recovery.cursor_lost);
             assert_eq!(alarms, (0, 0, 0, false), "an alarm without damage");
         }
     }
