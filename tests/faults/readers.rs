@@ -122,8 +122,9 @@ fn latencies(client: &Client, count: usize) -> Vec<Duration> {
     all
 }
 
-/// Below this nobody sees a difference, and a scheduler makes one.
-const UNSEEN: Duration = Duration::from_millis(15);
+/// What a p99 may be for whatever reason: other tests and compilers run beside this one. Without a share of the readers it was
+/// seconds, and then refusals; the line that is printed has the figures.
+const UNSEEN: Duration = Duration::from_millis(100);
 
 fn s37_one_tenant_repeats_its_dearest_read(env: &Env) -> TestResult {
     let tidegate = env.serve();
