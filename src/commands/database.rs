@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tokio_postgres::Client;
 
-use super::output::{Exit, failed, print_json};
+use super::output::{Exit, finish};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::shutdown::Signals;
@@ -22,17 +22,7 @@ pub async fn with_owner<T: Serialize>(
         up_to_date(&client, location, config).await?;
         work(&mut client).await
     };
-    match with_location(Location::find(config), run).await {
-        Ok(value) => {
-            if json {
-                print_json(&value);
-            } else {
-                show(&value);
-            }
-            Exit::Ok
-        }
-        Err(error) => failed(&error),
-    }
+    finish(with_location(Location::find(config), run).await, json, show)
 }
 
 /// Works on a database and closes it afterwards, also when a signal ends the work: a server that was started for the moment

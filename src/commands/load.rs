@@ -36,7 +36,7 @@ pub struct Args {
     /// PEM file of the authority that signed an https server's certificate [default: the system's authorities]
     #[arg(long, value_name = "FILE")]
     pub cacert: Option<PathBuf>,
-    /// Take any certificate of an https server: whoever is on the way can read the keys
+    /// Take any certificate of an https server: anyone on the network path can read the keys
     #[arg(long, conflicts_with = "cacert")]
     pub insecure: bool,
     /// API key; repeat it to load several tenants in turn [env: TIDEGATE_KEY, or TIDEGATE_KEY_FILE]

@@ -55,6 +55,16 @@ macro_rules! say {
 }
 pub(crate) use say;
 
+/// What a command found, as JSON or as `show` prints it, or why it found nothing.
+pub fn finish<T: Serialize>(result: Result<T, impl std::fmt::Display>, json: bool, show: impl FnOnce(&T)) -> Exit {
+    match result {
+        Ok(value) if json => print_json(&value),
+        Ok(value) => show(&value),
+        Err(error) => return failed(&error),
+    }
+    Exit::Ok
+}
+
 pub fn print_json(value: &impl Serialize) {
     let mut text = serde_json::to_string_pretty(value).expect("results are made of plain values");
     text.push('\n');

@@ -5,7 +5,7 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use super::database::{up_to_date, with_location};
-use super::output::{Exit, failed, print, print_json, print_table, say};
+use super::output::{Exit, finish, print, print_table, say};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::storage::readers::{self, NewReader, Reader};
@@ -73,17 +73,7 @@ async fn with_admin<T: Serialize>(
         let (admin, _task) = connect_to(location.admin(), std::sync::Arc::default()).await?;
         work(location, &admin).await
     };
-    match with_location(Location::find(config), run).await {
-        Ok(value) => {
-            if json {
-                print_json(&value);
-            } else {
-                show(&value);
-            }
-            Exit::Ok
-        }
-        Err(error) => failed(&error),
-    }
+    finish(with_location(Location::find(config), run).await, json, show)
 }
 
 fn show_new(reader: &NewReader) {

@@ -66,6 +66,7 @@ impl Shelter {
         pressure.away(since);
         let reason = "it has not been asked yet".into();
         let health = watch::Sender::new(Health::Away { since, reason, another: false });
+        metrics::gauge!("tidegate_spool_drain_failing").set(0.0);
         let (refused_at, written, undrained) = Default::default();
         Self { spool, health, refused_at, written, undrained, pressure, budget }
     }

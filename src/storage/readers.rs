@@ -1,6 +1,6 @@
 //! Logins for people: each reads what `sql/contract` lists, and is none of the service's own roles.
 //!
-//! Whoever logs in as a role may change its password, end its sessions and wait for its locks, so that a role that people use
+//! A person who logs in as a role may change its password, end its sessions and wait for its locks, so that a role that people use
 //! must be one that the service does not. Members of `tidegate_people` have no right of their own; what they read is granted to the
 //! group (`sql/queries/people_grants.sql`).
 

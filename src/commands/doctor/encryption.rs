@@ -7,7 +7,7 @@ use crate::config::{ConnectionUrl, RootCert, SslMode};
 use crate::storage::{Location, StorageError, connect_to};
 
 const ADVICE: &str = "use sslmode=verify-full and sslrootcert in the connection URLs, and switch TLS on in the server: \
-                      whoever is on the way can read and change what goes over such a connection";
+                      anyone on the network path can read and change what goes over such a connection";
 
 pub async fn finding(location: &Location) -> Result<Finding, StorageError> {
     let mut found: Vec<(String, Vec<&str>)> = Vec::new();
