@@ -130,11 +130,15 @@ fn defaults_of_a_database_change_nothing(env: &Env) -> TestResult {
 
 fn another_database_is_refused(env: &Env) -> TestResult {
     drop(env.serve());
-    let elsewhere = |role: &str| env.url(role).replace(env.database(), "postgres");
+    let server = Sql::bare(&env.url(SUPERUSER));
+    let other = format!("{}_other", env.database());
+    server.run(&format!("CREATE DATABASE {other}"));
+    let elsewhere = |role: &str| env.url(role).replace(env.database(), &other);
     for (name, role) in [("WRITER", WRITER), ("READER", READER)] {
         let need = format!("{}_url database", name.to_lowercase());
         refused(env, &with(env, name, &elsewhere(role)), &need, &["is not the database of database_url"]);
     }
+    server.run(&format!("DROP DATABASE {other}"));
     Ok(())
 }
 
