@@ -110,6 +110,13 @@ pub const COUNTS_TIMEOUT: Duration = Duration::from_secs(10);
 pub const READ_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Reads that wait, for each reader that a tenant may hold, or that there is.
 pub const READS_WAITING_PER_READER: usize = 4;
+/// A tenant whose reads take longer than this, in the mean, holds fewer readers while others read: such reads are work
+/// of the database's processors, which nothing else shares out. Dashboards' reads take a tenth of it.
+pub const READ_DEAR: Duration = Duration::from_millis(100);
+/// The part of a tenant's share that its dear reads hold then.
+pub const READS_DEAR_PART: usize = 4;
+/// For how long another tenant's read counts as that others read.
+pub const READS_OF_OTHERS: Duration = Duration::from_secs(10);
 /// How long an export, once begun, waits for a reader and for memory.
 pub const EXPORT_WAIT_MAX: Duration = Duration::from_secs(60);
 

@@ -27,7 +27,7 @@ impl Queue {
     pub async fn turn(self: &Arc<Self>, tenant_id: &Arc<str>) -> Result<Turn, ReadError> {
         let (ticket, told) = {
             let mut queue = self.lock();
-            match queue.turns.ask(tenant_id) {
+            match queue.turns.ask(tenant_id, Instant::now()) {
                 Asked::Now => return Ok(Turn::new(self, tenant_id)),
                 Asked::Refused(share) => return Err(queue.refused(tenant_id, share)),
                 Asked::Wait(ticket) => {
@@ -60,11 +60,11 @@ impl Queue {
 
     fn end(&self, tenant_id: &Arc<str>, took: Duration) {
         let mut queue = self.lock();
-        if let Some(next) = queue.turns.end(tenant_id, took)
-            && let Some(tell) = queue.waiting.remove(&next)
-        {
-            // Where nobody hears it, its place ends the turn.
-            let _ = tell.send(());
+        for next in queue.turns.end(tenant_id, took, Instant::now()) {
+            if let Some(tell) = queue.waiting.remove(&next) {
+                // Where nobody hears it, its place ends the turn.
+                let _ = tell.send(());
+            }
         }
     }
 

@@ -2,15 +2,18 @@
 //!
 //! Pure: who waits has a ticket, and is told by whoever holds this when its turn comes. A free reader goes to the tenant
 //! with the fewest reads under way, of those to the one that was served longest ago; within a tenant, first come, first
-//! served. Waiting is bounded, for a tenant and for all.
+//! served. A tenant whose reads are dear holds a part of its share while others read. Waiting is bounded, for a tenant
+//! and for all.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::limits::{READS_WAITING_PER_READER, RETRY_AFTER_MAX, RETRY_AFTER_MIN};
+use crate::limits::{
+    READ_DEAR, READS_DEAR_PART, READS_OF_OTHERS, READS_WAITING_PER_READER, RETRY_AFTER_MAX, RETRY_AFTER_MIN,
+};
 
-/// How much the last read counts in the mean of how long reads take.
+/// How much the last read counts in a mean of how long reads take.
 const LAST_READ_WEIGHT: f64 = 0.1;
 
 pub type Ticket = u64;
@@ -42,6 +45,8 @@ pub struct Turns {
     served: u64,
     /// How long a read takes, in seconds.
     mean_s: f64,
+    /// Who asked last and who asked last before it, of two tenants, and when.
+    asked: [Option<(Arc<str>, Instant)>; 2],
     /// Only those with a read under way or waiting.
     tenants: HashMap<Arc<str>, TenantReads>,
 }
@@ -51,6 +56,8 @@ struct TenantReads {
     running: usize,
     waiting: VecDeque<Ticket>,
     served: u64,
+    /// How long its reads take, in seconds.
+    mean_s: f64,
 }
 
 impl Turns {
@@ -64,14 +71,21 @@ impl Turns {
             last_ticket: 0,
             served: 0,
             mean_s: 0.0,
+            asked: [None, None],
             tenants: HashMap::new(),
         }
     }
 
     /// A read of a tenant wants a reader.
-    pub fn ask(&mut self, tenant_id: &Arc<str>) -> Asked {
+    pub fn ask(&mut self, tenant_id: &Arc<str>, now: Instant) -> Asked {
+        if self.asked[0].as_ref().is_some_and(|(last, _)| last != tenant_id) {
+            self.asked.swap(0, 1);
+        }
+        self.asked[0] = Some((Arc::clone(tenant_id), now));
+        let others_read = self.others_read(tenant_id, now);
         let tenant = self.tenants.entry(Arc::clone(tenant_id)).or_default();
-        if tenant.running < self.per_tenant && self.running < self.readers {
+        let may_run = tenant.running < tenant.share(self.per_tenant, others_read) && self.running < self.readers;
+        if may_run && tenant.waiting.is_empty() {
             self.served += 1;
             self.running += 1;
             tenant.running += 1;
@@ -92,18 +106,29 @@ impl Turns {
         Asked::Wait(self.last_ticket)
     }
 
-    /// A read has ended after `took`; the ticket whose turn it is now.
-    pub fn end(&mut self, tenant_id: &Arc<str>, took: Duration) -> Option<Ticket> {
-        self.mean_s += LAST_READ_WEIGHT * (took.as_secs_f64() - self.mean_s);
+    /// A read has ended after `took`; the tickets whose turn it is now.
+    pub fn end(&mut self, tenant_id: &Arc<str>, took: Duration, now: Instant) -> Vec<Ticket> {
+        let towards = |mean: f64| mean + LAST_READ_WEIGHT * (took.as_secs_f64() - mean);
+        self.mean_s = towards(self.mean_s);
         self.running -= 1;
-        self.tenants.get_mut(tenant_id).expect("who ends a read began it").running -= 1;
+        let tenant = self.tenants.get_mut(tenant_id).expect("who ends a read began it");
+        tenant.running -= 1;
+        tenant.mean_s = towards(tenant.mean_s);
         self.forget(tenant_id);
-        let next = self
-            .tenants
-            .iter_mut()
-            .filter(|(_, tenant)| tenant.running < self.per_tenant && !tenant.waiting.is_empty())
-            .min_by_key(|(_, tenant)| (tenant.running, tenant.served));
-        let (_, tenant) = next?;
+        std::iter::from_fn(|| self.next(now)).collect()
+    }
+
+    fn next(&mut self, now: Instant) -> Option<Ticket> {
+        if self.running == self.readers {
+            return None;
+        }
+        let may_run = |(id, tenant): &(&Arc<str>, &TenantReads)| {
+            !tenant.waiting.is_empty() && tenant.running < tenant.share(self.per_tenant, self.others_read(id, now))
+        };
+        let waiting = self.tenants.iter().filter(may_run);
+        let (id, _) = waiting.min_by_key(|(_, tenant)| (tenant.running, tenant.served))?;
+        let id = Arc::clone(id);
+        let tenant = self.tenants.get_mut(&id)?;
         let ticket = tenant.waiting.pop_front()?;
         self.served += 1;
         self.running += 1;
@@ -111,6 +136,11 @@ impl Turns {
         tenant.running += 1;
         tenant.served = self.served;
         Some(ticket)
+    }
+
+    fn others_read(&self, tenant_id: &Arc<str>, now: Instant) -> bool {
+        let other = self.asked.iter().flatten().filter(|(id, _)| id != tenant_id);
+        other.into_iter().any(|(_, asked)| now.saturating_duration_since(*asked) < READS_OF_OTHERS)
     }
 
     /// Who has this ticket waits no more.
@@ -126,7 +156,8 @@ impl Turns {
     pub fn share(&self, tenant_id: &Arc<str>) -> Share {
         let running = self.tenants.get(tenant_id).map_or(0, |tenant| tenant.running);
         // A share that is everything is no share.
-        if running >= self.per_tenant && self.per_tenant < self.readers { Share::Tenant } else { Share::All }
+        let is_used_up = running >= self.per_tenant && self.per_tenant < self.readers;
+        if is_used_up || self.running < self.readers { Share::Tenant } else { Share::All }
     }
 
     /// How long until those that wait for this share have had their turn, by how long reads took lately.
@@ -151,6 +182,14 @@ impl Turns {
         if self.tenants.get(tenant_id).is_some_and(|tenant| tenant.running == 0 && tenant.waiting.is_empty()) {
             self.tenants.remove(tenant_id);
         }
+    }
+}
+
+impl TenantReads {
+    /// How many readers it may hold.
+    fn share(&self, per_tenant: usize, others_read: bool) -> usize {
+        let is_dear = self.mean_s > READ_DEAR.as_secs_f64();
+        if is_dear && others_read { (per_tenant / READS_DEAR_PART).max(1) } else { per_tenant }
     }
 }
 

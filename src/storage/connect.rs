@@ -52,7 +52,10 @@ impl Role {
                 "SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '10s';"
             }
             Self::Verifier => "SET statement_timeout = '5s'; SET default_transaction_read_only = on;",
-            Self::Reader => "SET statement_timeout = '30s'; SET default_transaction_read_only = on;",
+            // One process a read, or a turn among readers would not say what a read takes from others.
+            Self::Reader => {
+                "SET statement_timeout = '30s'; SET default_transaction_read_only = on; SET max_parallel_workers_per_gather = 0;"
+            }
         }
     }
 }

@@ -5,10 +5,25 @@ use proptest::prelude::*;
 
 use super::*;
 
+const NOBODY: [Ticket; 0] = [];
 const SECOND: Duration = Duration::from_secs(1);
 
 fn tenant(name: &str) -> Arc<str> {
     name.into()
+}
+
+/// As if nobody had read for long.
+fn ask(turns: &mut Turns, tenant_id: &Arc<str>) -> Asked {
+    turns.asked = [None, None];
+    turns.ask(tenant_id, Instant::now())
+}
+
+/// Ends one where others have not read for long, so that one may begin.
+fn end(turns: &mut Turns, tenant_id: &Arc<str>, took: Duration) -> Option<Ticket> {
+    turns.asked = [None, None];
+    let next = turns.end(tenant_id, took, Instant::now());
+    assert!(next.len() <= 1, "{next:?}");
+    next.first().copied()
 }
 
 fn ticket(asked: Asked) -> Ticket {
@@ -22,44 +37,75 @@ fn ticket(asked: Asked) -> Ticket {
 fn a_tenant_holds_its_share_and_then_waits_and_then_is_refused() {
     let mut turns = Turns::new(8, 2);
     let [a, b] = ["a", "b"].map(tenant);
-    assert_eq!([turns.ask(&a), turns.ask(&a)], [Asked::Now, Asked::Now]);
-    let first = ticket(turns.ask(&a));
-    let waiting = (1..2 * READS_WAITING_PER_READER).map(|_| ticket(turns.ask(&a))).count();
-    assert_eq!(turns.ask(&a), Asked::Refused(Share::Tenant));
+    assert_eq!([ask(&mut turns, &a), ask(&mut turns, &a)], [Asked::Now, Asked::Now]);
+    let first = ticket(ask(&mut turns, &a));
+    let waiting = (1..2 * READS_WAITING_PER_READER).map(|_| ticket(ask(&mut turns, &a))).count();
+    assert_eq!(ask(&mut turns, &a), Asked::Refused(Share::Tenant));
     assert_eq!((turns.running(), turns.waiting()), (2, waiting + 1));
-    assert_eq!(turns.ask(&b), Asked::Now, "others are not kept waiting");
-    assert_eq!(turns.end(&a, SECOND), Some(first));
-    assert_eq!(turns.end(&b, SECOND), None, "nobody may have what is free");
+    assert_eq!(ask(&mut turns, &b), Asked::Now, "others are not kept waiting");
+    assert_eq!(end(&mut turns, &a, SECOND), Some(first));
+    assert_eq!(end(&mut turns, &b, SECOND), None, "nobody may have what is free");
 }
 
 #[test]
 fn who_has_fewest_is_next_and_then_who_was_served_longest_ago() {
     let mut turns = Turns::new(2, 2);
     let [a, b, c] = ["a", "b", "c"].map(tenant);
-    assert_eq!([turns.ask(&a), turns.ask(&a)], [Asked::Now, Asked::Now]);
-    let of_a = [(); 2].map(|()| ticket(turns.ask(&a)));
-    let of_b = [(); 2].map(|()| ticket(turns.ask(&b)));
-    let of_c = ticket(turns.ask(&c));
+    assert_eq!([ask(&mut turns, &a), ask(&mut turns, &a)], [Asked::Now, Asked::Now]);
+    let of_a = [(); 2].map(|()| ticket(ask(&mut turns, &a)));
+    let of_b = [(); 2].map(|()| ticket(ask(&mut turns, &b)));
+    let of_c = ticket(ask(&mut turns, &c));
     assert_eq!(turns.share(&b), Share::All);
     // One of a ends: a still has one under way, b and c have none.
-    let next = turns.end(&a, SECOND).unwrap();
+    let next = end(&mut turns, &a, SECOND).unwrap();
     assert!([of_b[0], of_c].contains(&next));
     let (second, owner) = if next == of_c { (of_b[0], &c) } else { (of_c, &b) };
-    assert_eq!(turns.end(&a, SECOND), Some(second), "none of a's is under way, and its last turn was the first");
+    assert_eq!(end(&mut turns, &a, SECOND), Some(second), "none of a's is under way, and its last turn was the first");
     // Now both of the others have one; a has none, and is next.
-    assert_eq!(turns.end(owner, SECOND), Some(of_a[0]));
+    assert_eq!(end(&mut turns, owner, SECOND), Some(of_a[0]));
+}
+
+#[test]
+fn dear_reads_hold_a_part_of_a_share_while_others_read() {
+    let now = Instant::now();
+    let mut turns = Turns::new(16, 8);
+    let [dear, other] = ["dear", "other"].map(tenant);
+    let cheap = READ_DEAR / 2;
+    for took in [cheap, 100 * READ_DEAR] {
+        assert_eq!([turns.ask(&dear, now), turns.ask(&dear, now)], [Asked::Now, Asked::Now]);
+        assert_eq!(turns.end(&dear, took, now), NOBODY);
+    }
+    assert_eq!(turns.ask(&other, now), Asked::Now);
+    // Two are under way, a quarter of its share.
+    let waiting = [(); 9].map(|()| ticket(turns.ask(&dear, now)));
+    assert_eq!(turns.share(&dear), Share::Tenant);
+    assert_eq!(turns.end(&dear, 10 * READ_DEAR, now), [waiting[0]]);
+    assert_eq!(turns.end(&other, cheap, now), NOBODY, "a free reader is not for it");
+    // Nobody else has read for long: those that wait have their whole share.
+    let later = now + READS_OF_OTHERS;
+    assert_eq!(turns.end(&dear, 10 * READ_DEAR, later), waiting[1..8]);
+    assert_eq!(turns.running(), 8);
+    // Reads that became cheap again are reads like others'.
+    let mut next = Vec::new();
+    for _ in 0..100 {
+        next.extend(turns.end(&dear, cheap, later));
+        assert!(!matches!(turns.ask(&dear, later), Asked::Refused(_)));
+    }
+    assert_eq!(next[0], waiting[8]);
+    turns.ask(&other, later);
+    assert_eq!(turns.end(&dear, cheap, later).len(), 1, "its whole share, whoever reads");
 }
 
 #[test]
 fn who_gives_up_is_passed_over() {
     let mut turns = Turns::new(1, 1);
     let a = tenant("a");
-    assert_eq!(turns.ask(&a), Asked::Now);
-    let [first, second] = [(); 2].map(|()| ticket(turns.ask(&a)));
+    assert_eq!(ask(&mut turns, &a), Asked::Now);
+    let [first, second] = [(); 2].map(|()| ticket(ask(&mut turns, &a)));
     turns.give_up(&a, first);
     turns.give_up(&a, first);
-    assert_eq!((turns.waiting(), turns.end(&a, SECOND)), (1, Some(second)));
-    assert_eq!(turns.end(&a, SECOND), None);
+    assert_eq!((turns.waiting(), end(&mut turns, &a, SECOND)), (1, Some(second)));
+    assert_eq!(end(&mut turns, &a, SECOND), None);
     assert!(turns.tenants.is_empty(), "only tenants with reads are remembered");
 }
 
@@ -69,11 +115,11 @@ fn a_wait_is_told_by_how_long_reads_take() {
     let a = tenant("a");
     assert_eq!(turns.wait(&a, Share::All), RETRY_AFTER_MIN);
     for _ in 0..100 {
-        turns.ask(&a);
-        turns.end(&a, 8 * SECOND);
+        ask(&mut turns, &a);
+        end(&mut turns, &a, 8 * SECOND);
     }
     for _ in 0..5 {
-        turns.ask(&a);
+        ask(&mut turns, &a);
     }
     // Three wait, and one more, for two readers of about 8 s a read.
     assert_eq!(turns.wait(&a, Share::Tenant).as_secs_f64().round(), 16.0);
@@ -96,7 +142,7 @@ proptest! {
         for (who, what) in steps {
             let name = &names[who];
             match what {
-                0 | 1 => match turns.ask(name) {
+                0 | 1 => match ask(&mut turns, name) {
                     Asked::Now => running[who] += 1,
                     Asked::Wait(ticket) => waiting[who].push_back(ticket),
                     Asked::Refused(Share::Tenant) => {
@@ -111,7 +157,7 @@ proptest! {
                 2 if running[who] > 0 => {
                     running[who] -= 1;
                     let fewest = (0..5).filter(|n| !waiting[*n].is_empty() && running[*n] < share).map(|n| running[n]).min();
-                    let next = turns.end(name, SECOND);
+                    let next = end(&mut turns, name, SECOND);
                     prop_assert_eq!(next.is_some(), fewest.is_some());
                     if let Some(next) = next {
                         let whose = (0..5).find(|n| waiting[*n].front() == Some(&next)).expect("first of its tenant");
