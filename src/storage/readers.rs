@@ -17,6 +17,8 @@ const CONNECTIONS_MAX: u32 = 5;
 /// Random bytes of a password.
 const PASSWORD_BYTES: usize = 24;
 const NAME_CHARS_MAX: usize = 63;
+/// Objects that are named where they are in the way.
+const NAMED_MAX: usize = 5;
 
 /// A login just made; the only time that its password exists in clear.
 #[derive(Serialize)]
@@ -86,22 +88,80 @@ pub async fn list(admin: &Client) -> Result<Vec<Reader>, StorageError> {
         .collect())
 }
 
-/// Ends a login and its sessions.
+/// Ends a login and its sessions, or does nothing and says what is in the way.
 pub async fn revoke(admin: &Client, name: &str) -> Result<Reader, StorageError> {
     let found = list(admin).await?.into_iter().find(|reader| reader.name == name);
     let reader = found.ok_or_else(|| {
         StorageError::fatal(format!("no login for reading has the name `{name}` (tidegate readers list)"))
     })?;
     check(name)?;
-    // No new session first, or one could begin between the two.
-    admin.batch_execute(&format!("ALTER ROLE {name} NOLOGIN")).await?;
-    admin.query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1", &[&name]).await?;
-    admin.batch_execute(&format!("DROP ROLE {name}")).await.map_err(|error| {
-        let advice = "it can no longer log in, but other things depend on it: in each database that the error names, run \
-                      DROP OWNED BY as a superuser, then DROP ROLE";
-        StorageError::from(error).doing(&format!("revoking {name} ({advice})"))
-    })?;
+    nothing_depends_on(admin, name).await?;
+    // Whether it may be dropped at all is asked before any session is ended. Its sessions may hold what a DROP waits for.
+    match drop_role(admin, name, "200ms", "ROLLBACK").await {
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {}
+        tried => tried.map_err(|error| may_not_revoke(error, name))?,
+    }
+    let oid: u32 = admin.query_one("SELECT oid FROM pg_roles WHERE rolname = $1", &[&name]).await?.get(0);
+    end_sessions(admin, oid).await.map_err(|error| may_not_revoke(error, name))?;
+    drop_role(admin, name, "5s", "COMMIT").await.map_err(|error| may_not_revoke(error, name))?;
+    // One that began in between has a role that is no more.
+    end_sessions(admin, oid).await.map_err(|error| may_not_revoke(error, name))?;
     Ok(reader)
+}
+
+async fn drop_role(admin: &Client, name: &str, patience: &str, end: &str) -> Result<(), tokio_postgres::Error> {
+    let sql = format!("BEGIN; SET LOCAL lock_timeout = '{patience}'; DROP ROLE {name}; {end}");
+    let dropped = admin.batch_execute(&sql).await;
+    if dropped.is_err() {
+        let _ = admin.batch_execute("ROLLBACK").await;
+    }
+    dropped
+}
+
+async fn end_sessions(admin: &Client, oid: u32) -> Result<(), tokio_postgres::Error> {
+    let sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usesysid = $1";
+    admin.query(sql, &[&oid]).await.map(drop)
+}
+
+/// Objects and grants of a role are somebody's to decide about, in databases that only their owners may know.
+async fn nothing_depends_on(admin: &Client, name: &str) -> Result<(), StorageError> {
+    let rows = admin.query(include_str!("../../sql/queries/role_dependents.sql"), &[&name]).await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut places = Vec::new();
+    for row in &rows {
+        let (database, count, names): (String, i64, Option<Vec<String>>) = (row.get(0), row.get(1), row.get(2));
+        let place = if database.is_empty() {
+            "what all databases share".to_owned()
+        } else {
+            format!("the database {database}")
+        };
+        let mut shown = names.unwrap_or_default();
+        let more = if shown.len() > NAMED_MAX { ", ..." } else { "" };
+        shown.truncate(NAMED_MAX);
+        let named = if shown.is_empty() { String::new() } else { format!(" ({}{more})", shown.join(", ")) };
+        places.push(format!("{count} in {place}{named}"));
+    }
+    Err(StorageError::fatal(format!(
+        "`{name}` is not revoked, and nothing has changed: it owns objects, or was granted rights of its own: {}. In each of \
+         these databases, as a superuser: REASSIGN OWNED BY {name} TO CURRENT_USER; DROP OWNED BY {name}; then revoke it \
+         again. To shut it out until then: ALTER ROLE {name} NOLOGIN",
+        places.join("; ")
+    )))
+}
+
+fn may_not_revoke(error: tokio_postgres::Error, name: &str) -> StorageError {
+    match error.code() {
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => StorageError::from(error).doing(&format!(
+            "`{name}` is not revoked: the user of database_url may not end its sessions or drop it; as an administrator of the \
+             server run: ALTER ROLE {name} NOLOGIN; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = \
+             '{name}'; DROP ROLE {name}"
+        )),
+        Some(&SqlState::LOCK_NOT_AVAILABLE) => StorageError::from(error)
+            .doing(&format!("`{name}` is not revoked: a transaction that is under way uses it; try again")),
+        _ => StorageError::from(error).doing(&format!("revoking {name}")),
+    }
 }
 
 /// What roles may do beyond reading, and how it is taken away. Roles that are not there may do nothing.

@@ -14,6 +14,7 @@ use crate::tests;
 
 pub const TESTS: &[Test] = tests!(
     logins_are_made_listed_and_revoked,
+    a_login_is_revoked_whole_or_not_at_all,
     a_login_reads_and_no_more,
     advisory_locks_stop_nothing,
     a_strangers_lock_of_a_key_is_passed_over,
@@ -79,6 +80,49 @@ fn logins_are_made_listed_and_revoked(env: &Env) -> TestResult {
     assert_eq!(revoked["name"], login.name.as_str());
     assert!(session.try_run("SELECT 1").is_err(), "its session is over");
     assert!(Sql::try_connect(&env.url(&login.name)).is_err());
+    Ok(())
+}
+
+fn a_login_is_revoked_whole_or_not_at_all(env: &Env) -> TestResult {
+    drop(env.serve());
+    let login = Login::make(env);
+    let name = &login.name;
+    let superuser = Sql::bare(&env.url(SUPERUSER));
+    let other = format!("{}_other", env.database());
+    superuser.run(&format!("CREATE DATABASE {other}"));
+    let within = |database: &str| format!("dbname={database}");
+    let in_other = |role: &str| Sql::bare(&env.url(role).replace(&within(env.database()), &within(&other)));
+    superuser.run(&format!("CREATE TABLE public.mine (x int); ALTER TABLE public.mine OWNER TO {name}"));
+    in_other(SUPERUSER).run(&format!("CREATE SCHEMA theirs; GRANT USAGE ON SCHEMA theirs TO {name}"));
+    let session = login.sql();
+    let revoke = || as_superuser(env, &["readers", "revoke", name]);
+    let refused = revoke();
+    let words = ["nothing has changed", "mine", &other, "DROP OWNED BY", "NOLOGIN"];
+    assert!(refused.code == Some(1) && words.iter().all(|word| refused.stderr.contains(word)), "{refused:?}");
+    let goes_on = || {
+        assert_eq!(session.one::<i32>("SELECT 1"), 1, "the session goes on");
+        drop(login.sql());
+    };
+    goes_on();
+    // As it says; one database is not enough.
+    let mend = format!("REASSIGN OWNED BY {name} TO CURRENT_USER; DROP OWNED BY {name}");
+    superuser.run(&mend);
+    let refused = revoke();
+    assert!(refused.code == Some(1) && !refused.stderr.contains("mine"), "{refused:?}");
+    goes_on();
+    in_other(SUPERUSER).run(&mend);
+    let refused = env.cli(&["readers", "revoke", name]);
+    let words = ["is not revoked", "as an administrator", &format!("DROP ROLE {name}")];
+    assert!(refused.code == Some(1) && words.iter().all(|word| refused.stderr.contains(word)), "{refused:?}");
+    goes_on();
+    // What its own sessions hold is no way to stay.
+    let holder = in_other(name);
+    holder.run("SET default_transaction_read_only = off; BEGIN; CREATE TEMP TABLE held (x int)");
+    let revoked = revoke();
+    assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    assert!(session.try_run("SELECT 1").is_err() && holder.try_run("SELECT 1").is_err(), "its sessions are over");
+    assert!(Sql::try_connect(&env.url(name)).is_err());
+    superuser.run(&format!("DROP DATABASE {other} WITH (FORCE)"));
     Ok(())
 }
 
