@@ -1,11 +1,14 @@
 //! The command line: flags that every command takes, how they become a configuration, and one command.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser};
 
 use crate::commands::Command;
 use crate::config::{Config, ConfigError, Layers, Origin};
+
+const DEFAULT_FILE: &str = "tidegate.toml";
 
 /// High-throughput, exactly-once time-series event ingestor for TimescaleDB and PostgreSQL.
 #[derive(Debug, Parser)]
@@ -38,6 +41,9 @@ pub struct Settings {
     /// Any configuration key, such as --set batch.rows=2000; repeatable
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Whether the default file was there when it was last read: without it its values would turn into defaults unseen.
+    #[arg(skip)]
+    file_was_there: Cell<bool>,
 }
 
 impl Settings {
@@ -45,10 +51,11 @@ impl Settings {
     pub fn resolve(&self) -> Result<Config, ConfigError> {
         let mut layers = Layers::new();
         let named = self.config.clone().or_else(|| std::env::var_os("TIDEGATE_CONFIG").map(PathBuf::from));
-        match &named {
-            Some(path) => layers.file(path, true)?,
-            None => layers.file(Path::new("tidegate.toml"), false)?,
-        }
+        let (path, required) = match &named {
+            Some(path) => (path.as_path(), true),
+            None => (Path::new(DEFAULT_FILE), self.file_was_there.get()),
+        };
+        let there = layers.file(path, required)?;
         let variables =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         for name in layers.environment(variables)? {
@@ -72,7 +79,9 @@ impl Settings {
                 .ok_or_else(|| ConfigError(format!("flag --set: `{pair}` is not of the form key=value")))?;
             layers.set(path, value.to_owned(), Origin::Flag("--set".into()))?;
         }
-        Config::from_layers(&layers)
+        let config = Config::from_layers(&layers)?;
+        self.file_was_there.set(there);
+        Ok(config)
     }
 }
 

@@ -59,8 +59,8 @@ pub struct FirstKey {
 pub struct Welcome {
     pub url: String,
     pub first_key: Option<FirstKey>,
-    /// A command line that opens psql for people.
-    pub psql: String,
+    /// A command line that opens psql for people; None: they need a login of their own.
+    pub psql: Option<String>,
     pub engine: String,
 }
 
@@ -113,7 +113,7 @@ impl Listening {
                 tracing::error!(%address, spooling, reason, "listening; the database cannot be used yet and is waited for");
                 said.clone_from(&reason);
             }
-            self.front.ingest.waits_because(reason);
+            self.front.ingest.waits_because(&error);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(if passes { AWAY_PAUSE_MAX } else { UNMET_PAUSE_MAX });
         }

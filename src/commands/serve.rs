@@ -95,6 +95,10 @@ fn welcome(welcome: &Welcome) {
     ));
     lines
         .push("              -d '{\"event_type\":\"hello\",\"source_module\":\"shell\",\"payload\":{\"n\":1}}'".into());
-    lines.push(format!("  psql      {}\n", welcome.psql));
+    let psql = welcome
+        .psql
+        .as_deref()
+        .unwrap_or("tidegate readers create NAME   (makes a login that reads, and says how it connects)");
+    lines.push(format!("  psql      {psql}\n"));
     print(lines.join("\n").as_bytes());
 }

@@ -14,6 +14,7 @@ use crate::ingest::spool::{Disk, SpoolPlace};
 /// How long a running `serve` is given to do what it is asked.
 const SERVE_TIMEOUT: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+const A_FOLDER: &str = "a folder, which Tidegate did not put there and does not touch; move it away by hand";
 
 /// Requests that were answered 202 and could not be written: look at them, send them again, or drop them
 #[derive(Debug, clap::Args)]
@@ -64,6 +65,8 @@ struct Row {
     received_at: Option<Timestamp>,
     quarantined_at: Option<Timestamp>,
     items: Option<u32>,
+    /// Receipts of requests that were lost to damage and can still be named.
+    lost: Vec<Uuid>,
     reason: String,
 }
 
@@ -73,9 +76,18 @@ impl From<&Kept> for Row {
         let at = |us| Timestamp::from_microsecond(us).ok();
         let (reason, quarantined_at) = match &kept.what {
             KeptWhat::Request { reason, kept_at_us, .. } => (reason.clone(), at(*kept_at_us)),
-            KeptWhat::Segment => {
-                ("a damaged segment: what was whole in it was written, the rest cannot be read".to_owned(), None)
+            KeptWhat::Segment { lost } => {
+                let damaged = "a damaged segment: what was whole in it was written, the rest cannot be read";
+                let named = match lost.len() {
+                    0 => "which requests that were, it does not say",
+                    _ => {
+                        "the receipts that it still names are in `lost` of spool list --json; one of them may have been \
+                          written before"
+                    }
+                };
+                (format!("{damaged}; {named}"), None)
             }
+            KeptWhat::Folder => (A_FOLDER.to_owned(), None),
             KeptWhat::Unreadable(why) => (why.clone(), None),
         };
         Self {
@@ -87,6 +99,10 @@ impl From<&Kept> for Row {
             received_at: request.as_ref().and_then(|request| at(request.received.received_at_us)),
             quarantined_at,
             items: request.as_ref().map(|request| request.items),
+            lost: match &kept.what {
+                KeptWhat::Segment { lost } => lost.iter().map(|request| request.receipt).collect(),
+                _ => Vec::new(),
+            },
             reason,
         }
     }
@@ -94,6 +110,14 @@ impl From<&Kept> for Row {
 
 pub async fn run(config: &Config, Args { action }: Args) -> Exit {
     let place = SpoolPlace::of(&config.data_dir, config.spool.max_bytes);
+    if !place.dir.is_dir() {
+        return failed(&format!(
+            "there is no spool: {} is no folder; name the folder that serve runs on with --data-dir (it is {} here), or the \
+             configuration with --config",
+            place.dir.display(),
+            config.data_dir.display()
+        ));
+    }
     let quarantined = match kept::quarantined(&Disk, &place.dir) {
         Ok(quarantined) => quarantined,
         Err(error) => return failed(&format!("{}: {error}", place.dir.display())),
@@ -153,6 +177,11 @@ fn chosen(quarantined: Vec<Kept>, which: &Which, action: Action) -> Result<Vec<K
     }
     let named = |kept: &Kept| which.all || which.names.iter().any(|name| is(kept, name));
     let mut chosen: Vec<Kept> = quarantined.into_iter().filter(named).collect();
+    let folder = |kept: &Kept| matches!(kept.what, KeptWhat::Folder);
+    if let (false, Some(found)) = (which.all, chosen.iter().find(|kept| folder(kept))) {
+        return Err(format!("{}: {A_FOLDER}", found.file));
+    }
+    chosen.retain(|kept| !folder(kept));
     if action == Action::Resend {
         let request = |kept: &Kept| matches!(kept.what, KeptWhat::Request { .. });
         if let (false, Some(other)) = (which.all, chosen.iter().find(|kept| !request(kept))) {
@@ -194,6 +223,16 @@ async fn act(place: &SpoolPlace, quarantined: Vec<Kept>, which: &Which, action: 
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+    let there = match kept::quarantined(&Disk, &place.dir) {
+        Ok(there) => there,
+        Err(error) => return failed(&format!("{}: {error}", place.dir.display())),
+    };
+    if let Some(back) = chosen.iter().find(|kept| there.iter().any(|found| found.file == kept.file)) {
+        return failed(&format!(
+            "{} could not be {word} and is back in the quarantine; serve's log says why",
+            back.file
+        ));
     }
     print(format!("{} {word}\n", chosen.len()).as_bytes());
     Exit::Ok

@@ -48,11 +48,11 @@ impl Layers {
         }
     }
 
-    /// Reads a TOML file. `required` is false for the default file, which need not exist.
-    pub fn file(&mut self, path: &Path, required: bool) -> Result<(), ConfigError> {
+    /// Reads a TOML file; false if it is not there, which only one that is not `required` may be.
+    pub fn file(&mut self, path: &Path, required: bool) -> Result<bool, ConfigError> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return Ok(false),
             Err(error) => return Err(ConfigError(format!("configuration file {}: {error}", path.display()))),
         };
         let line_of = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
@@ -83,7 +83,7 @@ impl Layers {
             };
             self.set(&dotted, text, origin)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Takes the variables of known keys; returns the names of `TIDEGATE_` variables that mean nothing, to be warned of.

@@ -10,7 +10,7 @@ fn with_file(text: &str) -> (tempfile::TempDir, Result<Layers, super::ConfigErro
     let path = dir.path().join("tidegate.toml");
     std::fs::write(&path, text).unwrap();
     let mut layers = Layers::new();
-    let result = layers.file(&path, true).map(|()| layers);
+    let result = layers.file(&path, true).map(|_| layers);
     (dir, result)
 }
 

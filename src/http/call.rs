@@ -35,6 +35,8 @@ pub enum Handler {
     Open(for<'a> fn(&'a Api) -> Answering<'a>),
     /// The same; a key that is sent must be a good one.
     Either(fn(&Visit<'_>) -> Response<Body>),
+    /// The same; a key that is not a good one is passed over.
+    Told(for<'a> fn(Visit<'a>) -> Answering<'a>),
     /// Keys with any of these scopes.
     Keyed(&'static [Scope], for<'a> fn(Call<'a>) -> Answering<'a>),
 }

@@ -35,7 +35,8 @@ pub async fn answer(api: &Api, peer: Peer, mut request: Request<Incoming>) -> Re
     let method = request.method().clone();
     let request_id = request_id(&request);
     let of_origins = cors::of_answer(&api.cors_origins, request.headers());
-    let answered = match cors::preflight(&api.cors_origins, &method, request.headers()) {
+    let preflight = cors::preflight(&api.cors_origins, &method, request.headers());
+    let answered = match preflight.filter(|_| router::is_path(request.uri().path())) {
         Some(response) => Answered { route: "preflight", code: None, response },
         None => router::dispatch(api, request).await,
     };

@@ -9,9 +9,11 @@ use hyper::{Response, StatusCode};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::Readiness;
+use super::call::Visit;
 use super::response::{Body, answer, full, json as json_answer};
-use super::{Api, Readiness};
-use crate::ingest::Health;
+use crate::ingest::{Health, Reason};
+use crate::tenancy::Scope;
 
 /// The API's description; a test checks it against the routes.
 pub const OPENAPI: &str = include_str!("openapi.json");
@@ -22,34 +24,47 @@ pub fn healthz() -> Response<Body> {
     json_answer(StatusCode::OK, &json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
-/// GET /readyz: the process can serve requests now, or why it cannot.
-pub async fn readyz(api: &Api) -> Response<Body> {
+/// GET /readyz: the process can serve requests now, or why it cannot. The error itself is for keys with the scope `admin`
+/// and the log: it names hosts and users.
+pub async fn readyz(visit: &Visit<'_>) -> Response<Body> {
+    let api = visit.api;
     let not_ready = |reason: String| {
         json_answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not_ready", "reason": reason }))
+    };
+    let in_full = visit.principal.is_some_and(|principal| principal.may(Scope::Admin));
+    let told = |what: String, reason: &Reason| match in_full {
+        true => format!("{what}: {reason}"),
+        false => format!("{what}: {}", reason.kind),
     };
     if *api.readiness.borrow() == Readiness::Stopping {
         return not_ready("shutting down".into());
     }
     let reason = match (api.ingest.health(), api.attached.get()) {
-        (Health::Away { since, reason, .. }, None) => {
-            let waited_s = since.elapsed().as_secs();
-            return not_ready(format!("the database has been waited for since the start, {waited_s} s ago: {reason}"));
+        (Health::Away { reason: None, .. } | Health::Available, None) => return not_ready("starting".into()),
+        (Health::Away { since, reason: Some(reason), .. }, None) => {
+            let what = format!("the database has been waited for since the start, {} s ago", since.elapsed().as_secs());
+            return not_ready(told(what, &reason));
         }
-        (Health::Available, None) => return not_ready("starting".into()),
         (Health::Away { since, reason, another }, Some(_)) => {
-            let reason = format!("the database has not taken batches for {} s: {reason}", since.elapsed().as_secs());
+            let what = format!("the database has not taken batches for {} s", since.elapsed().as_secs());
+            let text = reason.map_or(what.clone(), |reason| told(what, &reason));
             if another {
-                return not_ready(reason);
+                return not_ready(text);
             }
-            reason
+            text
         }
         (Health::Available, Some(attached)) => match attached.reads.ping().await {
             Ok(()) => match api.ingest.undrained() {
                 None => return json_answer(StatusCode::OK, &json!({ "status": "ready" })),
-                Some(reason) => format!("spooled requests cannot be written: {reason}"),
+                Some(reason) => told("spooled requests cannot be written to the database".into(), &reason),
             },
-            Err(error) if error.is_another_database() => return not_ready(error.to_string()),
-            Err(error) => format!("the database cannot be asked: {error}"),
+            Err(error) => {
+                let text = told("the database cannot be asked".into(), &Reason::from(&error));
+                if error.is_another_database() {
+                    return not_ready(text);
+                }
+                text
+            }
         },
     };
     if api.ingest.spools() {

@@ -111,6 +111,13 @@ async fn handle(api: &Api, handler: &Handler, path: &Segments, parts: &Parts) ->
             };
             Ok(handler(&Visit { api, principal: principal.as_deref(), peer: peer_of(parts) }))
         }
+        Handler::Told(handler) => {
+            let principal = match credential::own(&parts.headers) {
+                Ok(key) => verify(api, parts, key).await.ok(),
+                Err(_) => None,
+            };
+            handler(Visit { api, principal: principal.as_deref(), peer: peer_of(parts) }).await
+        }
         Handler::Keyed(scopes, handler) => {
             let principal = authorize(api, parts, credential::own(&parts.headers)?, scopes).await?;
             let params = Params::parse(parts.uri.query())?;
@@ -159,6 +166,11 @@ fn plain(path: &str) -> Cow<'_, str> {
     }
     plain.push_str(rest);
     plain.into()
+}
+
+/// Whether there is something at this path, for whatever method.
+pub fn is_path(path: &str) -> bool {
+    TARGETS.at(path).is_ok() || TARGETS.at(&plain(path)).is_ok()
 }
 
 fn find(method: &Method, path: &str, headers: &HeaderMap) -> Result<(&'static Target, Segments), Problem> {
@@ -293,7 +305,7 @@ mod tests {
         // What agents' protocols take is described where they are.
         let items = Native.routes().iter().map(|route| (&route.method, route.path, &[Scope::Ingest][..]));
         let others = ROUTES.iter().map(|route| match route.handler {
-            Handler::Open(_) | Handler::Either(_) => (&route.method, route.path, &[][..]),
+            Handler::Open(_) | Handler::Either(_) | Handler::Told(_) => (&route.method, route.path, &[][..]),
             Handler::Keyed(scopes, _) => (&route.method, route.path, scopes),
         });
         for (method, path, scopes) in items.chain(others) {

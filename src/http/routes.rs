@@ -31,7 +31,11 @@ pub const ROUTES: &[Endpoint] = &[
     }),
     get("/v1/lifecycle", ADMIN, |c| Box::pin(lifecycle::status(c.api, c.principal, c.params))),
     open("/healthz", |_| Box::pin(async { Ok(operation::healthz()) })),
-    open("/readyz", |api| Box::pin(async { Ok(operation::readyz(api).await) })),
+    Endpoint {
+        method: Method::GET,
+        path: "/readyz",
+        handler: Handler::Told(|visit| Box::pin(async move { Ok(operation::readyz(&visit).await) })),
+    },
     Endpoint { method: Method::GET, path: "/metrics", handler: Handler::Either(metrics::metrics) },
     open("/openapi.json", |_| Box::pin(async { Ok(operation::openapi()) })),
     open("/", |_| Box::pin(async { Ok(operation::console()) })),

@@ -10,13 +10,8 @@ use crate::storage::{Database, StorageError};
 pub async fn connection(database: &Database, deadline: Instant) -> Result<Object, StorageError> {
     match tokio::time::timeout_at(deadline.into(), database.writer.get()).await {
         Ok(client) => client.map_err(StorageError::from),
-        Err(_elapsed) => Err(silent()),
+        Err(_elapsed) => Err(StorageError::silence()),
     }
-}
-
-/// The database gave no answer before the deadline.
-pub fn silent() -> StorageError {
-    StorageError::retryable("the database did not answer in time")
 }
 
 /// Does something on a connection within `time`, the wait for the connection included. One on which it failed is not used again: it may lead nowhere, or to
@@ -28,7 +23,9 @@ pub async fn ask<T>(
 ) -> Result<T, StorageError> {
     let deadline = Instant::now() + time;
     let client = connection(database, deadline).await?;
-    let answer = tokio::time::timeout_at(deadline.into(), work(&client)).await.unwrap_or_else(|_elapsed| Err(silent()));
+    let answer = tokio::time::timeout_at(deadline.into(), work(&client))
+        .await
+        .unwrap_or_else(|_elapsed| Err(StorageError::silence()));
     if answer.is_err() {
         drop(Object::take(client));
     }

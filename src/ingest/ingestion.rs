@@ -10,6 +10,7 @@ use super::births;
 use super::conservation::Conservation;
 use super::dead_letters::Quota;
 use super::drain::{Drainer, TOGETHER_MAX};
+use super::health::{Health, Reason};
 use super::intake::Intake;
 use super::lane::Lane;
 use super::lanes::{Lanes, micros, traffic};
@@ -17,7 +18,7 @@ use super::outcome::{Outcome, Refusal, Reply};
 use super::pressure::Pressure;
 use super::received::Received;
 use super::request::{Request, Unanswered};
-use super::shelter::{Health, Shelter};
+use super::shelter::Shelter;
 use super::spool::Spool;
 use super::submission::Submission;
 use super::workers::{self, Workers};
@@ -96,8 +97,8 @@ impl Ingest {
     }
 
     /// Notes why the database cannot be attached yet.
-    pub fn waits_because(&self, reason: String) {
-        self.shelter.still_away(reason, false);
+    pub fn waits_because(&self, error: &StorageError) {
+        self.shelter.still_away(error);
     }
 
     /// Lets go of the spool, which takes nothing more; called once drain and writers have ended.
@@ -136,7 +137,7 @@ impl Ingest {
     }
 
     /// Why spooled requests are not written although the database takes batches, if that is so.
-    pub fn undrained(&self) -> Option<String> {
+    pub fn undrained(&self) -> Option<Reason> {
         self.shelter.undrained()
     }
 

@@ -4,7 +4,6 @@
 
 use tokio_postgres::Client;
 
-use super::connect::silent;
 use super::copy::{copy_sql, send, set_direct_compress};
 use super::plan::{Place, Plan, PlanConfig, trial_stream};
 use super::submission::Submission;
@@ -26,6 +25,7 @@ pub async fn refused_rows(
     if config.direct_compress {
         in_time(set_direct_compress(client, false)).await?;
     }
+    refuse_nothing(client, batch).await?;
     let mut refused = Vec::new();
     for copy in &plan.copies {
         search(client, batch, &copy.places().collect::<Vec<_>>(), &mut refused).await?;
@@ -34,11 +34,18 @@ pub async fn refused_rows(
     Ok(refused)
 }
 
+/// What refuses even a COPY of no rows, as a trigger for the statement may, says nothing about a row.
+async fn refuse_nothing(client: &Client, batch: &[Submission]) -> Result<(), StorageError> {
+    let kind = batch[0].received.kind;
+    in_time(client.batch_execute("SAVEPOINT nothing")).await?;
+    in_time(send(client, &copy_sql(kind.table(), kind), trial_stream(batch, &[]))).await
+}
+
 /// The search takes as long as there are refused rows; the database answers each question in time.
 async fn in_time<T>(answer: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, StorageError> {
     match tokio::time::timeout(WRITE_DEADLINE, answer).await {
         Ok(result) => result.map_err(StorageError::from),
-        Err(_elapsed) => Err(silent()),
+        Err(_elapsed) => Err(StorageError::silence()),
     }
 }
 

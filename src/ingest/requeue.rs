@@ -38,13 +38,19 @@ async fn attend(spool: &Spool, conservation: &Arc<Conservation>, action: Action,
         let receipt = summary.as_ref().map(|summary| summary.receipt.to_string()).unwrap_or_default();
         let done = match action {
             Action::Resend => spool.resend(&kept.file).await,
-            Action::Drop => spool.done(&kept.file, action).await,
+            Action::Drop => spool.remove(&kept.file).await,
         };
         match done {
-            Ok(()) => tracing::warn!(file = kept.file, receipt, ?action, "done, as an operator asked"),
+            Ok(true) => tracing::warn!(file = kept.file, receipt, ?action, "done, as an operator asked"),
+            // One that nothing can be done about holds up none of the others.
+            Ok(false) => continue,
             Err(error) => {
                 tracing::error!(%error, file = kept.file, ?action, "what an operator asked cannot be done yet");
-                return;
+                match action {
+                    // The spool takes none of the others either.
+                    Action::Resend => return,
+                    Action::Drop => continue,
+                }
             }
         }
         if let (Action::Drop, Some(summary)) = (action, summary) {
@@ -58,8 +64,11 @@ async fn attend(spool: &Spool, conservation: &Arc<Conservation>, action: Action,
 /// Books what an earlier process left in the quarantine, and finishes what was asked of that process.
 pub async fn begin(spool: &Spool, conservation: &Conservation) -> Result<(), String> {
     for kept in spool.asked(Action::Drop).await.map_err(|error| error.to_string())? {
-        spool.done(&kept.file, Action::Drop).await.map_err(|error| error.to_string())?;
-        tracing::warn!(file = kept.file, "dropped, as an operator asked");
+        match spool.remove(&kept.file).await {
+            Ok(true) => tracing::warn!(file = kept.file, "dropped, as an operator asked"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, file = kept.file, "what an operator asked to drop is still there"),
+        }
     }
     for kept in spool.kept().await.map_err(|error| error.to_string())? {
         if let Some(summary) = kept.summary() {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::attempts::{Attempts, TransactionId, Unwritten, Verdict};
 use super::connect::ask;
+use super::health::{Health, Reason};
 use super::outcome::Refusal;
 use super::pressure::Pressure;
 use super::spool::{AppendError, Entry, PossiblyCommitted, RecordPayload, Spool, SpooledRequest};
@@ -33,18 +34,6 @@ const REFUSAL_BELIEVED: Duration = Duration::from_secs(10);
 /// Tries of the drain in vain, after which somebody should know.
 const VAIN_MIN: u32 = 3;
 
-/// What is known of the database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
-    Available,
-    Away {
-        since: Instant,
-        reason: String,
-        /// It is there, and is another one than before: an operator must say that it is the right one.
-        another: bool,
-    },
-}
-
 /// The spool, if there is one, and what is known of the database.
 pub struct Shelter {
     spool: Option<Arc<Spool>>,
@@ -54,7 +43,7 @@ pub struct Shelter {
     /// Batches written since the start, live and drained ones.
     written: AtomicU64,
     /// Why the spool is not drained although the database takes batches.
-    undrained: Mutex<Option<String>>,
+    undrained: Mutex<Option<Reason>>,
     pressure: Arc<Pressure>,
     budget: Arc<Budget>,
 }
@@ -64,8 +53,7 @@ impl Shelter {
         metrics::gauge!("tidegate_database_available").set(0.0);
         let since = Instant::now();
         pressure.away(since);
-        let reason = "it has not been asked yet".into();
-        let health = watch::Sender::new(Health::Away { since, reason, another: false });
+        let health = watch::Sender::new(Health::Away { since, reason: None, another: false });
         metrics::gauge!("tidegate_spool_drain_failing").set(0.0);
         let (refused_at, written, undrained) = Default::default();
         Self { spool, health, refused_at, written, undrained, pressure, budget }
@@ -97,12 +85,12 @@ impl Shelter {
     pub fn does_not_drain(&self, vain: u32, error: &StorageError) {
         if vain >= VAIN_MIN {
             metrics::gauge!("tidegate_spool_drain_failing").set(1.0);
-            *self.undrained.lock().expect("no code panics while holding it") = Some(error.to_string());
+            *self.undrained.lock().expect("no code panics while holding it") = Some(error.into());
         }
     }
 
     /// Why the spool is not drained, if that has failed for a while.
-    pub fn undrained(&self) -> Option<String> {
+    pub fn undrained(&self) -> Option<Reason> {
         self.undrained.lock().expect("no code panics while holding it").clone()
     }
 
@@ -251,7 +239,7 @@ impl Shelter {
             let was = *health == Health::Available;
             if was {
                 let another = error.is_another_database();
-                *health = Health::Away { since: Instant::now(), reason: error.to_string(), another };
+                *health = Health::Away { since: Instant::now(), reason: Some(error.into()), another };
             }
             was
         });
@@ -284,7 +272,7 @@ impl Shelter {
                     Ok(()) => break,
                     Err(error) => {
                         tracing::debug!(%error, "the database is still away");
-                        self.still_away(error.to_string(), error.is_another_database());
+                        self.still_away(&error);
                     }
                 }
             }
@@ -297,16 +285,21 @@ impl Shelter {
     pub fn back(&self) {
         metrics::gauge!("tidegate_database_available").set(1.0);
         self.pressure.back();
-        if let Health::Away { since, .. } = self.health.send_replace(Health::Available) {
-            tracing::info!(away_s = since.elapsed().as_secs_f64(), "the database takes batches");
+        match self.health.send_replace(Health::Available) {
+            Health::Away { since, reason: Some(_), .. } => {
+                tracing::info!(away_s = since.elapsed().as_secs_f64(), "the database takes batches");
+            }
+            // It was there when it was asked first.
+            Health::Away { reason: None, .. } => tracing::info!("the database takes batches"),
+            Health::Available => {}
         }
     }
 
     /// Notes why the database, which is known to be away, still is.
-    pub fn still_away(&self, why: String, is_another: bool) {
+    pub fn still_away(&self, error: &StorageError) {
         self.health.send_if_modified(|health| {
             if let Health::Away { reason, another, .. } = health {
-                (*reason, *another) = (why, is_another);
+                (*reason, *another) = (Some(error.into()), error.is_another_database());
             }
             // Nobody waits for a reason.
             false

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::attempts::{Attempts, Unwritten, Verdict};
 use super::births::Births;
-use super::connect::{connection, silent};
+use super::connect::connection;
 use super::lanes::{Lanes, Traffic};
 use super::plan::PlanConfig;
 use super::poison;
@@ -116,7 +116,7 @@ impl Writer {
         let kind = batch[0].received.kind;
         debug_assert!(batch.iter().all(|submission| submission.received.kind == kind));
         let (mut failing, mut crowded) = (false, false);
-        // What the server last said, which is more than that a try came to the deadline.
+        // What the last try was told that did not just come to the deadline.
         let mut said: Option<StorageError> = None;
         let mut rounds = Rounds::default();
         let mut attempts = Attempts::default();
@@ -164,10 +164,10 @@ impl Writer {
             }
             // While it is not known whether the batch is stored, it must neither be split nor be called unstored.
             if now >= deadline || (!error.is_retryable() && !unconfirmed) {
-                let error = said.filter(|said| !error.is_said() && said.fate() == error.fate()).unwrap_or(error);
+                let error = said.filter(|said| error.is_silence() && said.fate() == error.fate()).unwrap_or(error);
                 return Err(Unwritten { error, attempts, crowded });
             }
-            said = Some(error).filter(StorageError::is_said).or(said);
+            said = Some(error).filter(|error| !error.is_silence()).or(said);
             tokio::time::sleep(backoff.min(deadline - now)).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
@@ -199,7 +199,7 @@ impl Writer {
                 let same = !failure.error.fate().is_of_database();
                 (Err(failure), over && same)
             }
-            Err(_elapsed) => (Err(silent().into()), false),
+            Err(_elapsed) => (Err(StorageError::silence().into()), false),
         };
         if !reusable {
             // A connection whose transaction is not known to be over is not given back to the pool.

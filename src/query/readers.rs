@@ -79,14 +79,14 @@ impl Readers {
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StorageError> {
-        let silent = || StorageError::retryable("the database does not answer");
         let deadline = tokio::time::Instant::now() + PING_TIMEOUT;
-        let client = tokio::time::timeout_at(deadline, self.probe.get()).await.map_err(|_| silent())??;
+        let client =
+            tokio::time::timeout_at(deadline, self.probe.get()).await.map_err(|_| StorageError::silence())??;
         match tokio::time::timeout_at(deadline, client.simple_query("SELECT 1")).await {
             Ok(answer) => Ok(answer.map(|_rows| ())?),
             Err(_elapsed) => {
                 drop(Object::take(client));
-                Err(silent())
+                Err(StorageError::silence())
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use deadpool_postgres::Pool;
 
 use super::chunks::Chunks;
-use super::connect::{Canceller, Role, Warnings, place, pool, psql_line};
+use super::connect::{Canceller, Role, Warnings, place, pool};
 use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
 use super::install::{self, Installed};
 use super::known::KnownDatabase;
@@ -48,8 +48,9 @@ pub struct Location {
     /// Who may make roles: of the embedded server its superuser.
     admin: ConnectionUrl,
     supervisor: Option<Supervisor>,
-    /// A command line that opens psql for people: of the embedded server as their login, else as the reader.
-    pub psql: String,
+    /// A command line that opens psql for people; None: they need a login of their own (`tidegate readers create`), for those
+    /// of an external database are the service's.
+    pub psql: Option<String>,
 }
 
 impl Location {
@@ -93,10 +94,9 @@ impl Location {
         let Some(url) = &database.database_url else { return Ok(None) };
         let or_owner = |other: &Option<ConnectionUrl>| other.as_ref().unwrap_or(url).clone();
         let reader = or_owner(&database.reader_url);
-        let psql = psql_line(&reader);
         let (owner, writer) = (url.clone(), or_owner(&database.writer_url));
         let admin = owner.clone();
-        Ok(Some(Self { owner, writer, reader, external: true, admin, supervisor: None, psql }))
+        Ok(Some(Self { owner, writer, reader, external: true, admin, supervisor: None, psql: None }))
     }
 
     async fn start(config: &Config) -> Result<Self, StorageError> {
@@ -127,7 +127,7 @@ impl Location {
             external: false,
             admin: url(embedded::SUPERUSER)?,
             supervisor,
-            psql: running.psql_line(embedded::GUEST, embedded::DATABASE),
+            psql: Some(running.psql_line(embedded::GUEST, embedded::DATABASE)),
         })
     }
 

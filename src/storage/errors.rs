@@ -17,6 +17,7 @@ pub struct StorageError {
     context: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
     fate: Fate,
+    is_silence: bool,
 }
 
 /// What to do about an error.
@@ -25,7 +26,8 @@ pub enum Fate {
     /// The database is away, busy, read-only, out of room, failing inside or asked for a retry: the same work may succeed
     /// later. So does everything that is not known to be something else.
     Retry,
-    /// PostgreSQL refused this row of the COPY (1-based, when it said which): the others may go in without it.
+    /// PostgreSQL, or somebody's trigger in it, refused this row of the COPY (1-based, when it said which): the others may go
+    /// in without it.
     RejectRow {
         /// Line of the COPY stream.
         line: Option<u64>,
@@ -41,7 +43,7 @@ pub enum Fate {
     AnotherDatabase,
     /// PostgreSQL could not read our COPY stream: a bug of the encoder, never to be retried in a loop.
     EncoderBug,
-    /// Refused without naming a row, and it would be again: by somebody's trigger, a limit of the server, or by us.
+    /// Refused without naming a row, and it would be again: by a limit of the server, or by us.
     Fatal,
 }
 
@@ -55,22 +57,31 @@ impl Fate {
 impl StorageError {
     /// An error of our own making, with a message that says what to do.
     pub fn fatal(message: impl Into<String>) -> Self {
-        Self { context: message.into(), source: None, fate: Fate::Fatal }
+        Self::ours(message, Fate::Fatal)
     }
 
     /// The same, for a state that an operator must mend before work can go on.
     pub fn not_ready(message: impl Into<String>) -> Self {
-        Self { context: message.into(), source: None, fate: Fate::NotReady }
+        Self::ours(message, Fate::NotReady)
     }
 
     /// The same, for a database that is another one than before.
     pub fn another_database(message: impl Into<String>) -> Self {
-        Self { context: message.into(), source: None, fate: Fate::AnotherDatabase }
+        Self::ours(message, Fate::AnotherDatabase)
     }
 
     /// The same, for a state that passes.
     pub fn retryable(message: impl Into<String>) -> Self {
-        Self { context: message.into(), source: None, fate: Fate::Retry }
+        Self::ours(message, Fate::Retry)
+    }
+
+    /// The database gave no answer before a deadline.
+    pub fn silence() -> Self {
+        Self { is_silence: true, ..Self::retryable("the database did not answer in time") }
+    }
+
+    fn ours(message: impl Into<String>, fate: Fate) -> Self {
+        Self { context: message.into(), source: None, fate, is_silence: false }
     }
 
     /// Puts what was being done in front of the error.
@@ -83,12 +94,23 @@ impl StorageError {
         self.fate
     }
 
-    /// Whether the server said it, and not we of the server.
-    pub fn is_said(&self) -> bool {
-        self.source
-            .as_ref()
-            .and_then(|source| source.downcast_ref::<tokio_postgres::Error>())
-            .is_some_and(|error| error.code().is_some())
+    /// What everybody may know of it: in a few words, and without names of hosts, users and databases.
+    pub fn kind(&self) -> &'static str {
+        match self.fate {
+            Fate::AnotherDatabase => "it is another database than before",
+            Fate::NotReady => "its schema, rights or settings are not what is needed",
+            _ if self.is_of_tls() => "TLS with it fails",
+            Fate::Retry if self.is_silence => "it does not answer in time",
+            Fate::Retry => "it is away, cannot be connected to, or refuses work for now",
+            Fate::RejectRow { .. } | Fate::MissingPartition | Fate::DuplicateRow | Fate::EncoderBug | Fate::Fatal => {
+                "it refuses what is written"
+            }
+        }
+    }
+
+    /// Whether nobody said anything: an answer did not come before a deadline.
+    pub fn is_silence(&self) -> bool {
+        self.is_silence
     }
 
     /// Whether both sides could not agree on TLS: a certificate, a name or a file is wrong, which waiting seldom mends.
@@ -164,7 +186,7 @@ impl From<tokio_postgres::Error> for StorageError {
             // No SQLSTATE: the connection broke, or could not be made.
             None => Fate::Retry,
         };
-        Self { context: String::new(), source: Some(Box::new(error)), fate }
+        Self { source: Some(Box::new(error)), ..Self::ours("", fate) }
     }
 }
 
@@ -176,9 +198,7 @@ impl From<PoolError> for StorageError {
             }
             // Only `KnownDatabase` says something of its own about a new connection.
             PoolError::PostCreateHook(HookError::Message(why)) => Self::another_database(why),
-            other => {
-                Self { context: "connecting to the database".into(), source: Some(Box::new(other)), fate: Fate::Retry }
-            }
+            other => Self { source: Some(Box::new(other)), ..Self::retryable("connecting to the database") },
         }
     }
 }
@@ -200,10 +220,10 @@ fn fate_of(db: &DbError) -> Fate {
         &SqlState::BAD_COPY_FILE_FORMAT | &SqlState::INVALID_BINARY_REPRESENTATION => Fate::EncoderBug,
         &SqlState::PROTOCOL_VIOLATION if line.is_some() => Fate::EncoderBug,
         _ => match sqlstate::meaning(code.code()) {
-            Meaning::Row => Fate::RejectRow { line },
+            Meaning::Row | Meaning::Refused => Fate::RejectRow { line },
             // A row too wide, nesting too deep.
             Meaning::Limit if line.is_some() => Fate::RejectRow { line },
-            Meaning::Limit | Meaning::Refused => Fate::Fatal,
+            Meaning::Limit => Fate::Fatal,
             Meaning::Schema => Fate::NotReady,
             Meaning::Passes => Fate::Retry,
         },

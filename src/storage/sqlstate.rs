@@ -10,13 +10,13 @@
 pub enum Meaning {
     /// Nothing about the work: it may succeed later.
     Passes,
-    /// A row cannot be stored.
+    /// A row cannot be stored, by the server's own rules.
     Row,
     /// A limit of the server: the row's fault where a line is named.
     Limit,
     /// The schema, a role or a right is not what this version expects.
     Schema,
-    /// Somebody's code in the database (a trigger, a function) refuses the work, and would again.
+    /// Somebody's code in the database (a trigger, a function) refuses the row, and would again.
     Refused,
 }
 

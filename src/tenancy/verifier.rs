@@ -185,7 +185,7 @@ impl Verifier {
         let pool = self.pool.borrow().clone();
         let pool = pool.ok_or_else(|| StorageError::retryable("the database has not been there since the start"))?;
         let deadline = tokio::time::Instant::now() + KEY_LOOKUP_TIMEOUT;
-        let silent = |_elapsed| StorageError::retryable("the database did not answer in time");
+        let silent = |_elapsed| StorageError::silence();
         let client = tokio::time::timeout_at(deadline, pool.get()).await.map_err(silent)??;
         let ask = async {
             let statement = client.prepare_cached(Record::LOOK_UP).await?;

@@ -1,8 +1,6 @@
 //! Chains when events arrive in any order, late, while the job is killed, and after it has given up what it remembered: the
 //! result is always that of computing everything at once.
 
-use nix::sys::signal::Signal;
-
 use crate::correlations::{event, of_group};
 use crate::derived::{again, all_pairs, assert_chains, hours_ago, id, settled};
 use crate::env::{Engine, Env, Test, TestResult, until};
@@ -277,8 +275,7 @@ fn killed_in_the_middle(env: &Env) -> TestResult {
     let holder = hold_second_slice(env, &sql);
     tidegate.client.events(three_slices(hours_ago(3) * SECOND)).accepted(12_000, 0);
     second_slice_waits(&sql);
-    tidegate.signal(Signal::SIGKILL);
-    tidegate.wait();
+    tidegate.kill();
     holder.run("SELECT pg_advisory_unlock(77)");
     let _tidegate = env.serve();
     // Nobody notes anything again: the pass goes on where it stopped.

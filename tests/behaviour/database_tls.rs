@@ -78,7 +78,7 @@ fn everything_over_tls(env: &Env) -> TestResult {
     Ok(())
 }
 
-/// Whoever hangs up no longer keeps the database busy: the request to cancel goes over TLS as well.
+/// A client that hangs up no longer keeps the database busy: the request to cancel goes over TLS as well.
 fn a_query_is_cancelled(server: &SecureServer, tidegate: &Tidegate) -> TestResult {
     let (sql, blocker) = (server.sql(), server.sql());
     blocker.run("BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE");

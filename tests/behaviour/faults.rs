@@ -5,9 +5,11 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 
 use nix::sys::signal::{Signal, kill};
+use serde_json::Value;
 use tidegate::storage::embedded::{OWNER, locate_running};
 
 use crate::books::Books;
+use crate::client::Client;
 use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::postgres::Sql;
 use crate::process::{Running, Tidegate, pid_in};
@@ -86,8 +88,7 @@ fn tidegate_killed_under_load(env: &Env) -> TestResult {
     let traffic = Traffic::start(&tidegate.client, Patience::Retry);
     for _ in 0..2 {
         traffic.flows(40);
-        tidegate.signal(Signal::SIGKILL);
-        tidegate.wait();
+        tidegate.kill();
         tidegate = serve_embedded(env);
         traffic.redirect(&tidegate.client);
         traffic.flows(40);
@@ -160,7 +161,14 @@ fn the_database_away_for_a_moment(env: &Env) -> TestResult {
     tidegate.client.get("/readyz").expect(200);
     proxy.away();
     let not_ready = tidegate.client.get("/readyz").expect(503);
-    assert!(not_ready["reason"].as_str().is_some_and(|reason| reason.contains("database")), "{not_ready}");
+    let reason = |answer: &Value| answer["reason"].as_str().unwrap().to_owned();
+    assert!(reason(&not_ready).contains("the database cannot be asked"), "{not_ready}");
+    // Who may not know where the database is hears the kind only, also with a key that is none.
+    for client in [tidegate.anonymous(), Client::new(&tidegate.client.address, Some("tg_nonsense"))] {
+        let told = reason(&client.get("/readyz").expect(503));
+        assert!(told.ends_with("it is away, cannot be connected to, or refuses work for now"), "{told}");
+        assert!(reason(&not_ready).starts_with(&told) && reason(&not_ready).len() > told.len(), "{not_ready}");
+    }
     tidegate.client.get("/v1/events").problem(503, "database_unavailable");
     let refused = proxy.refused();
     std::thread::scope(|scope| {

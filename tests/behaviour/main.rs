@@ -47,6 +47,7 @@ mod paging;
 mod partitions;
 mod poison;
 mod poolers;
+mod quarantine;
 mod quotas;
 mod readers;
 mod reads;
@@ -65,6 +66,7 @@ mod surroundings;
 mod tiers;
 mod timescale;
 mod tls;
+mod triggers;
 mod upgrade;
 mod upkeep;
 mod versions;
@@ -78,8 +80,8 @@ use std::sync::Arc;
 
 use env::{Env, Test};
 use harness::{
-    authority, books, client, derived, env, frames, installations, logins, pgbouncer, postgres, process, proxy,
-    refresh, samples, secure, times, traffic,
+    authority, books, client, derived, env, frames, installations, logins, pgbouncer, postgres, private, process,
+    proxy, refresh, samples, secure, times, traffic,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
@@ -108,6 +110,8 @@ const GROUPS: &[Group] = &[
     by_version("identity", identity::TESTS),
     group("numbers", numbers::TESTS),
     group("poison", poison::TESTS),
+    group("triggers", triggers::TESTS),
+    group("quarantine", quarantine::TESTS),
     group("not_json", not_json::TESTS),
     group("exactly_once", exactly_once::TESTS),
     group("metrics", metrics::TESTS),

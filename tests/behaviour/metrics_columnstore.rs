@@ -1,5 +1,5 @@
 //! Metrics on the timescale engine: spread over eight chunks a day, straight into the columnstore, and never lost from sight
-//! or deadlocked whoever writes beside whom.
+//! or deadlocked, in whatever order writers work beside each other.
 
 use std::sync::Barrier;
 

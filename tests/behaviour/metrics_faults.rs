@@ -1,6 +1,5 @@
 //! Faults while metrics come in: what was acknowledged is stored, once, also beside events.
 
-use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::books::Books;
@@ -27,8 +26,7 @@ fn tidegate_killed_under_metrics(env: &Env) -> TestResult {
     );
     for _ in 0..2 {
         metrics.flows(40);
-        tidegate.signal(Signal::SIGKILL);
-        tidegate.wait();
+        tidegate.kill();
         tidegate = env.serve_with(&[&format!("data_dir={}", env.path().join("data").display())]);
         metrics.redirect(&tidegate.client);
         events.redirect(&tidegate.client);
@@ -81,8 +79,7 @@ fn both_kinds_are_spooled_and_drained(env: &Env) -> TestResult {
     }
     let told = tidegate.client.get(&format!("/v1/receipts/{first}"));
     assert_eq!(told.json()["status"], "spooled", "{told:?}");
-    tidegate.signal(Signal::SIGKILL);
-    tidegate.wait();
+    tidegate.kill();
     let tidegate = env.serve_with(&[&data_dir]);
     Books::drained(&tidegate.client);
     let sql = env.sql();

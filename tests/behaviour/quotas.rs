@@ -18,7 +18,7 @@ use crate::tests;
 pub const TESTS: &[Test] = tests!(
     limits_on_the_command_line,
     limits_act_on_a_running_server,
-    whoever_waits_as_told_is_served,
+    who_waits_as_told_is_served,
     bytes_count_after_decompression,
     what_was_read_and_refused_is_in_the_books,
     one_at_many_times_its_limit_beside_others,
@@ -102,7 +102,7 @@ fn limits_act_on_a_running_server(env: &Env) -> TestResult {
     Ok(())
 }
 
-fn whoever_waits_as_told_is_served(env: &Env) -> TestResult {
+fn who_waits_as_told_is_served(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let client = tidegate.with(&limited(env, "default", &["--events-per-second", "2", "--burst", "2s"]));
     // Five times the burst passes, and is paid for.

@@ -1,7 +1,5 @@
 //! Rollups outlive the rows that they were made of, and a node that dies meanwhile.
 
-use nix::sys::signal::Signal;
-
 use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::postgres::{SUPERUSER, Sql};
 use crate::refresh::make_room;
@@ -300,8 +298,7 @@ fn killed_while_buckets_are_made(env: &Env) -> TestResult {
         if round % 2 == 0 && env.engine == Engine::Postgres {
             until("late buckets are noted", || (sql.count("rollup_dirty") > 0).then_some(()));
         }
-        tidegate.signal(Signal::SIGKILL);
-        tidegate.wait();
+        tidegate.kill();
     }
     let _tidegate = env.serve();
     refresh(env);

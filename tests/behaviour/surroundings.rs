@@ -81,10 +81,17 @@ fn other_origins_read_what_they_may(env: &Env) -> TestResult {
     let (page, other) = ("https://dash.example", "https://evil.example");
     let tidegate = env.serve_with(&["cors.origins=https://dash.example, http://localhost:3000"]);
     let client = &tidegate.client;
-    let asked = |origin: &str, method: &str| {
+    let asked_of = |path: &str, origin: &str, method: &str| {
         let headers = [("origin", origin), ("access-control-request-method", method)];
-        client.send("OPTIONS", "/v1/events", &headers, b"")
+        client.send("OPTIONS", path, &headers, b"")
     };
+    let asked = |origin: &str, method: &str| asked_of("/v1/events", origin, method);
+    for path in ["/v1/nothing", "/v1/events/", "/v2/events", "/v1/%65vents/a/b"] {
+        asked_of(path, page, "POST")?.problem(404, "not_found");
+    }
+    for path in ["/v1/%65vents", "/v1/events/a", "/readyz", "/"] {
+        assert_eq!(asked_of(path, page, "GET")?.status, 204, "{path}");
+    }
     let may = asked(page, "POST")?;
     assert_eq!((may.status, may.header("access-control-allow-origin")), (204, page));
     assert!(may.header("access-control-allow-headers").contains("Authorization"), "{may:?}");
@@ -161,6 +168,20 @@ fn limits_and_the_level_are_taken_up_on_sighup(env: &Env) -> TestResult {
     // What cannot be used changes nothing, and says where it is wrong.
     write("[limits]\nbody_bytes = \"many\"\n");
     hangup("tidegate.toml line 2");
-    tidegate.client.events(large).accepted(1, 0);
+    tidegate.client.events(large.clone()).accepted(1, 0);
+    // Neither does a file that was there and is not.
+    std::fs::remove_file(&file)?;
+    hangup("configuration file tidegate.toml: No such file");
+    std::fs::create_dir(&file)?;
+    hangup("configuration file tidegate.toml: Is a directory");
+    tidegate.client.events(large.clone()).accepted(1, 0);
+    assert!(!tidegate.log().contains("needs_restart=\"spool"), "{}", tidegate.log());
+    // Without values it is there, and they are the defaults: nothing of the kind was meant before.
+    std::fs::remove_dir(&file)?;
+    write("[limits]\nbody_bytes = \"3KiB\"\n");
+    let before = tidegate.log().len();
+    tidegate.signal(nix::sys::signal::Signal::SIGHUP);
+    until("it is taken up", || tidegate.log()[before..].contains("has been read again").then_some(()));
+    until("the larger body is refused", || (tidegate.client.events(large.clone()).status == 413).then_some(()));
     Ok(())
 }

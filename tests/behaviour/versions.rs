@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 
 use tidegate::storage::embedded::{DATABASE, EmbeddedConfig, EmbeddedServer, OWNER, READER};
 
-use crate::env::{DEADLINE, Engine, Env, Test, TestResult, until};
+use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::lifecycle::{events_at, run, statuses};
 use crate::postgres::{SUPERUSER, Sql};
+use crate::private;
 use crate::process::{Finished, Tidegate};
 use crate::refresh::close;
 use crate::samples::hours_from_now;
@@ -199,12 +200,8 @@ fn an_embedded_server_of_this_version(env: &Env) -> TestResult {
     let installation = env.installation();
     let start = || {
         let config = EmbeddedConfig {
-            data_dir: env.path().join("data"),
             bin_dir: Some(installation.bin_dir.clone()),
-            start_timeout: DEADLINE,
-            durable: false,
-            preload_timescaledb: env.engine == Engine::Timescale,
-            extra_settings: vec![("shared_buffers".into(), "32MB".into())],
+            ..private::config(&env.path().join("data"), env.engine, &[("shared_buffers", "32MB")])
         };
         EmbeddedServer::start(config)
     };

@@ -4,7 +4,6 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::books::Books;
@@ -68,8 +67,7 @@ impl<'a> Node<'a> {
 
     /// Ends the process as a loss of power would, and takes the database away.
     fn crash(&self, mut tidegate: Tidegate) {
-        tidegate.signal(Signal::SIGKILL);
-        tidegate.wait();
+        tidegate.kill();
         self.proxy.away();
     }
 }
@@ -198,7 +196,7 @@ fn a_key_that_was_revoked_meanwhile(env: &Env) -> TestResult {
     until("the revoked key is refused", || (tidegate.with(&key).events("[]").status == 401).then_some(()));
     tidegate.with(&other).events(event(3)).expect(200);
     node.remembers(&[&other], &[&key]);
-    // What was acknowledged is kept, whoever sent it.
+    // What was acknowledged is kept, also of a key that was revoked since.
     Books::drained(&tidegate.client);
     assert_eq!(env.sql().count("events"), 5);
     node.crash(tidegate);

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use nix::sys::signal::Signal;
-
 use crate::cluster::{Cluster, DATABASE};
 use crate::env::{Engine, Env, TestResult, until};
 use crate::invariants::Scene;
@@ -27,12 +25,6 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(s42_a_standby),
 ];
 
-/// Ends a process as a loss of power would.
-fn killed(mut tidegate: Tidegate) {
-    tidegate.signal(Signal::SIGKILL);
-    tidegate.wait();
-}
-
 /// The keys that a process remembers are on disk.
 fn remembered(env: &Env) {
     until("the key is kept", || env.path().join(".tidegate/keys").exists().then_some(()));
@@ -40,12 +32,12 @@ fn remembered(env: &Env) {
 
 fn s41_ten_thousand_events_without_the_database(env: &Env) -> TestResult {
     let mut cluster = Cluster::start(env);
-    let tidegate = Tidegate::serve(env, &cluster.variables(), &[]);
+    let mut tidegate = Tidegate::serve(env, &cluster.variables(), &[]);
     let told = Arc::new(Told::default());
     told.both(&tidegate.client, 200);
     remembered(env);
     cluster.stop();
-    killed(tidegate);
+    tidegate.kill();
     let mut tidegate = Tidegate::listening(env, &cluster.variables(), &[]);
     for n in 0..10 {
         let answer = told.send(&tidegate.client, &told.request(n % 2 == 0, 1000, 0)).expect("an answer");
@@ -70,7 +62,7 @@ fn s41_killed_again_and_again_while_it_is_away(env: &Env) -> TestResult {
     told.both(&tidegate.client, 202);
     let again = told.request(true, 3, 1);
     for _ in 0..3 {
-        killed(tidegate);
+        tidegate.kill();
         tidegate = Tidegate::listening(env, &cluster.variables(), &[]);
         told.both(&tidegate.client, 202);
         told.send(&tidegate.client, &again).expect("an answer").expect(202);
@@ -128,14 +120,14 @@ fn comes_back_as(env: &Env, name: &str, word: &str, make: impl FnOnce(&Env, &mut
     proxy.back();
     is_refused(&tidegate, word);
     told.both(&tidegate.client, 202);
-    killed(tidegate);
+    tidegate.kill();
     proxy.away();
     tidegate = Tidegate::listening(env, &variables, &[]);
     told.both(&tidegate.client, 202);
     proxy.back();
     is_refused(&tidegate, word);
     told.both(&tidegate.client, 202);
-    killed(tidegate);
+    tidegate.kill();
     let finished = Finished::run(env, &variables, &["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!((finished.code, finished.stdout.as_str()), (Some(1), ""), "{finished:?}");
     assert!(finished.stderr.contains(word) && finished.stderr.contains("accept-database"), "{finished:?}");
@@ -205,7 +197,7 @@ fn s42_an_older_backup(env: &Env) -> TestResult {
     proxy.back();
     is_refused(&tidegate, "an older state");
     told.both(&tidegate.client, 202);
-    killed(tidegate);
+    tidegate.kill();
     let finished = Finished::run(env, &at(2), &["serve", "--listen", "127.0.0.1:0"]);
     assert!(finished.code == Some(1) && finished.stderr.contains("an older state"), "{finished:?}");
     assert_eq!(contents(&backup), before, "something was written to a backup");
@@ -225,7 +217,7 @@ fn s42_read_only(env: &Env) -> TestResult {
     let told = Arc::new(Told::default());
     told.both(&tidegate.client, 200);
     remembered(env);
-    killed(tidegate);
+    tidegate.kill();
     let before = contents(&cluster);
     cluster.superuser().run(&format!("ALTER DATABASE {DATABASE} SET default_transaction_read_only = on"));
     let finished = Finished::run(env, &variables, &["serve", "--listen", "127.0.0.1:0"]);
@@ -254,7 +246,7 @@ fn s42_a_standby(env: &Env) -> TestResult {
     told.both(&tidegate.client, 200);
     remembered(env);
     let standby = cluster.standby(env);
-    killed(tidegate);
+    tidegate.kill();
     cluster.caught_up(&standby);
     cluster.crash();
     proxy.lead_to(&standby.socket());

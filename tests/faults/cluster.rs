@@ -2,20 +2,20 @@
 //! for each engine and run, and run directly, so that nothing brings it back but the test.
 
 use std::fs::{File, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use tempfile::TempDir;
-use tidegate::storage::embedded::{EmbeddedConfig, EmbeddedServer, OWNER, READER, Running, WRITER};
+use tidegate::storage::embedded::{EmbeddedServer, OWNER, Running};
 
 use crate::env::{Engine, Env, until};
 use crate::postgres::{SUPERUSER, Sql, temp_dir};
+use crate::private::{config, own, variables};
 use crate::proxy::Proxy;
 use crate::shim::Shim;
 
@@ -39,17 +39,8 @@ fn template(engine: Engine) -> &'static Template {
             ("synchronous_commit", "on"),
             ("shared_buffers", "32MB"),
             ("min_wal_size", "32MB"),
-            ("max_worker_processes", "24"),
-            ("timescaledb.max_background_workers", "0"),
         ];
-        let config = EmbeddedConfig {
-            data_dir: dir.path().to_owned(),
-            bin_dir: None,
-            start_timeout: Duration::from_secs(120),
-            durable: false,
-            preload_timescaledb: engine == Engine::Timescale,
-            extra_settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-        };
+        let config = config(dir.path(), engine, &settings);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let bin_dir = runtime.block_on(async {
             let server = EmbeddedServer::start(config).await.unwrap_or_else(|error| panic!("{error}"));
@@ -149,17 +140,17 @@ impl Cluster {
 
     /// The variables that point the program at it.
     pub fn variables(&self) -> Vec<(String, String)> {
-        variables(|role| self.url(role), |role| self.url(role))
+        variables(|role| self.url(role))
     }
 
     /// The same; writers and readers are led through a proxy.
     pub fn variables_through(&self, proxy: &Proxy) -> Vec<(String, String)> {
-        variables(|role| self.url(role), |role| proxy.url(role, DATABASE))
+        variables(|role| if role == OWNER { self.url(role) } else { proxy.url(role, DATABASE) })
     }
 
     /// The same; every role is led through it.
     pub fn variables_all_through(proxy: &Proxy) -> Vec<(String, String)> {
-        variables(|role| proxy.url(role, DATABASE), |role| proxy.url(role, DATABASE))
+        variables(|role| proxy.url(role, DATABASE))
     }
 
     /// Starts the server that does not run, with these variables, and waits until it answers.
@@ -300,21 +291,6 @@ impl Drop for Cluster {
             self.thaw();
         }
         self.crash();
-    }
-}
-
-/// One URL for each role: the owner's, and those of writers and readers.
-fn variables(owner: impl Fn(&str) -> String, others: impl Fn(&str) -> String) -> Vec<(String, String)> {
-    [("DATABASE", owner(OWNER)), ("WRITER", others(WRITER)), ("READER", others(READER))]
-        .map(|(name, url)| (format!("TIDEGATE_{name}_URL"), url))
-        .to_vec()
-}
-
-/// Gives a folder to the account that has another.
-fn own(folder: &Path, like: &Path) {
-    if geteuid().is_root() {
-        let owner = std::fs::metadata(like).unwrap();
-        chown(folder, Some(owner.uid()), Some(owner.gid())).unwrap();
     }
 }
 

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, mkfifo};
 
@@ -66,8 +65,7 @@ fn s40_what_is_not_a_file_of_ours_is_refused(env: &Env) -> TestResult {
     let mut tidegate = stage.serve();
     stage.away(&tidegate);
     // A second process goes on behind the segment of the first.
-    tidegate.signal(Signal::SIGKILL);
-    tidegate.wait();
+    tidegate.kill();
     let segment = stage.segments().pop().expect("a segment");
     let bytes = std::fs::read(&segment)?;
     let away = env.path().join("away");

@@ -1,8 +1,6 @@
 //! kill -9 for Tidegate at every step of a request's way (scenario 9): in the spool by the preloaded library, on the way
 //! to the database by the proxy.
 
-use nix::sys::signal::Signal;
-
 use crate::env::{Env, TestResult, until};
 use crate::process::Tidegate;
 use crate::proxy::{Cut, Point};
@@ -123,8 +121,7 @@ fn killed_at(stage: &Stage<'_>, senders: &Senders, tidegate: &mut Tidegate, poin
     let held = stage.proxy.held();
     stage.proxy.hold_next(point);
     until("a writer is held", || (stage.proxy.held() > held).then_some(()));
-    tidegate.signal(Signal::SIGKILL);
-    tidegate.wait();
+    tidegate.kill();
     // What was on its way may still arrive.
     stage.proxy.release();
     *tidegate = stage.serve();
@@ -155,8 +152,7 @@ fn s09_killed_committing(env: &Env) -> TestResult {
     let cuts = stage.proxy.cuts();
     stage.proxy.cut_next(Cut::AfterCommit);
     until("a COMMIT is lost", || (stage.proxy.cuts() > cuts).then_some(()));
-    tidegate.signal(Signal::SIGKILL);
-    tidegate.wait();
+    tidegate.kill();
     tidegate = stage.serve();
     senders.redirect(&tidegate.client);
     senders.flow(8);

@@ -40,8 +40,8 @@ use std::time::Instant;
 
 use env::{Engine, Env};
 use harness::{
-    authority, books, client, derived, env, frames, installations, logins, postgres, process, proxy, samples, secure,
-    traffic,
+    authority, books, client, derived, env, frames, installations, logins, postgres, private, process, proxy, samples,
+    secure, traffic,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use nix::sys::signal::Signal;
 use tidegate::limits::{KEY_CACHE_TTL, KEY_LOOKUP_TIMEOUT, SPOOL_AFTER};
 
 use crate::books::Books;
@@ -147,8 +146,7 @@ fn clock_off_by(env: &Env, name: &str, seconds: i64) -> TestResult {
     let first = stage.told.send(&tidegate.client, &request).unwrap().accepted(3, 1);
     stage.proxy.away();
     stage.told.both(&tidegate.client, 202);
-    tidegate.signal(Signal::SIGKILL);
-    tidegate.wait();
+    tidegate.kill();
     stage.proxy.back();
     // The next process believes in another day: it drains what the first one spooled, and expires nothing early.
     let mut variables = shim::clock_off(env.path(), seconds);
@@ -185,8 +183,7 @@ fn clock_off_by(env: &Env, name: &str, seconds: i64) -> TestResult {
     // And back to the right time, with another process's promises in the spool.
     stage.proxy.away();
     stage.told.both(&tidegate.client, 202);
-    tidegate.signal(Signal::SIGKILL);
-    tidegate.wait();
+    tidegate.kill();
     stage.proxy.back();
     tidegate = stage.serve();
     let again = stage.told.send(&tidegate.client, &request).unwrap().accepted(3, 1);

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nix::sys::signal::Signal;
 use tidegate::ingest::spool::{Disk, Spool, SpoolPlace};
 
 use crate::books::Books;
@@ -146,8 +145,7 @@ fn s08_a_failed_fsync_is_final(env: &Env) -> TestResult {
     stage.told.both(&tidegate.client, 202);
     assert_eq!(stage.shim().hits(), failures, "a poisoned segment was synced again");
     assert!(stage.segments().len() > 1, "no other segment was begun");
-    tidegate.signal(Signal::SIGKILL);
-    tidegate.wait();
+    tidegate.kill();
     stage.proxy.back();
     tidegate = stage.serve();
     stage.drained(&tidegate);
@@ -183,8 +181,7 @@ fn s10_the_last_segment_ends_early(env: &Env) -> TestResult {
         assert!(segment.replace(last.clone()).is_none_or(|before| before == last), "one segment");
         ends.push(std::fs::metadata(last)?.len());
     }
-    tidegate.signal(Signal::SIGKILL);
-    tidegate.wait();
+    tidegate.kill();
     stage.proxy.back();
     let (segment, spool) = (segment.unwrap(), stage.spool());
     let records = stage.told.records();
@@ -247,8 +244,7 @@ fn s11_a_flipped_bit(env: &Env) -> TestResult {
         stage.told.send(&tidegate.client, &request).expect("an answer").expect(202);
         (stage.segments().len() >= 3).then_some(())
     });
-    tidegate.signal(Signal::SIGKILL);
-    tidegate.wait();
+    tidegate.kill();
     // In the middle of the middle segment, in what a request carries.
     let damaged = &stage.segments()[1];
     let mut bytes = std::fs::read(damaged)?;
@@ -266,6 +262,19 @@ fn s11_a_flipped_bit(env: &Env) -> TestResult {
     let missing = Scene::new(env, &tidegate, &sql, &stage.told).check("s11_a_flipped_bit");
     // What was lost to the flipped bit is where it was put aside, and it is the only one.
     assert_eq!(missing.len(), 1, "{missing:?}");
+    let listed = env.cli(&["spool", "list", "--json"]).json();
+    let lost: Vec<&str> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|row| row["lost"].as_array().unwrap())
+        .map(|id| id.as_str().unwrap())
+        .collect();
+    assert_eq!(lost.len(), 1, "{listed}");
+    let receipt = tidegate.client.get(&format!("/v1/receipts/{}", lost[0])).expect(200);
+    assert_eq!((&receipt["status"], &receipt["accepted"]), (&"quarantined".into(), &20.into()), "{receipt}");
+    let other = env.key("other", "read");
+    tidegate.with(&other).get(&format!("/v1/receipts/{}", lost[0])).problem(404, "not_found");
     let kept: Vec<u8> = std::fs::read_dir(stage.spool().join("quarantine"))?
         .flat_map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
         .collect();

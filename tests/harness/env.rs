@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tidegate::storage::embedded::{Installation, OWNER, READER, WRITER};
+use tidegate::storage::embedded::{Installation, OWNER};
 
 use crate::client::Key;
 use crate::postgres::{SUPERUSER, Servers, Sql, temp_dir};
+use crate::private::variables;
 use crate::process::{Finished, Tidegate};
 use crate::proxy::Proxy;
 
@@ -165,25 +166,17 @@ impl Env {
 
     /// The variables that point the program at the test's database, one URL for each role.
     pub fn variables(&self) -> Vec<(String, String)> {
-        [("DATABASE", OWNER), ("WRITER", WRITER), ("READER", READER)]
-            .map(|(name, role)| (format!("TIDEGATE_{name}_URL"), self.url(role)))
-            .to_vec()
+        variables(|role| self.url(role))
     }
 
     /// The same, with writers and readers led through a proxy; the owner's connection is the server's own.
     pub fn variables_through(&self, proxy: &Proxy) -> Vec<(String, String)> {
-        let through = |role: &str| proxy.url(role, self.database());
-        [("DATABASE", self.url(OWNER)), ("WRITER", through(WRITER)), ("READER", through(READER))]
-            .map(|(name, url)| (format!("TIDEGATE_{name}_URL"), url))
-            .to_vec()
+        variables(|role| if role == OWNER { self.url(role) } else { proxy.url(role, self.database()) })
     }
 
     /// The same, with every role led through it.
     pub fn variables_all_through(&self, proxy: &Proxy) -> Vec<(String, String)> {
-        let through = |role: &str| proxy.url(role, self.database());
-        [("DATABASE", OWNER), ("WRITER", WRITER), ("READER", READER)]
-            .map(|(name, role)| (format!("TIDEGATE_{name}_URL"), through(role)))
-            .to_vec()
+        variables(|role| proxy.url(role, self.database()))
     }
 
     /// `tidegate serve` on the test's database, ready.

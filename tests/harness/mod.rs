@@ -13,6 +13,7 @@ pub mod installations;
 pub mod logins;
 pub mod pgbouncer;
 pub mod postgres;
+pub mod private;
 pub mod process;
 pub mod proxy;
 pub mod refresh;

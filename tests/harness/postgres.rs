@@ -5,7 +5,6 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
-use std::time::Duration;
 
 use tempfile::TempDir;
 use tidegate::storage::embedded::{EmbeddedConfig, EmbeddedServer, OWNER, READER, Running, WRITER};
@@ -15,6 +14,7 @@ use tokio_postgres::{Client, NoTls, Row};
 
 use crate::env::Engine;
 use crate::installations::{self, Found, Place};
+use crate::private;
 
 /// The role that `initdb` makes.
 pub const SUPERUSER: &str = "postgres";
@@ -69,21 +69,11 @@ impl Servers {
     fn get(&self, place: usize) -> &Server {
         self.servers[place].get_or_init(|| {
             let dir = temp_dir();
-            let settings = [
-                ("max_connections", "400"),
-                ("shared_buffers", "256MB"),
-                ("max_worker_processes", "64"),
-                // No job of a policy runs by itself in the middle of a test.
-                ("timescaledb.max_background_workers", "0"),
-            ];
+            let settings = [("max_connections", "400"), ("shared_buffers", "256MB"), ("max_worker_processes", "64")];
             let Place { engine, installation, .. } = &self.places()[place];
             let config = EmbeddedConfig {
-                data_dir: dir.path().to_owned(),
                 bin_dir: Some(installation.bin_dir.clone()),
-                start_timeout: Duration::from_secs(120),
-                durable: false,
-                preload_timescaledb: *engine == Engine::Timescale,
-                extra_settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+                ..private::config(dir.path(), *engine, &settings)
             };
             let server = self.runtime.block_on(EmbeddedServer::start(config)).unwrap_or_else(|error| panic!("{error}"));
             let running = Running { socket_dir: server.socket_dir().to_owned(), port: server.port() };

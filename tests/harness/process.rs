@@ -185,6 +185,12 @@ impl Tidegate {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// SIGKILL, as a loss of power ends it.
+    pub fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.wait();
+    }
+
     /// SIGTERM, and its exit code.
     pub fn stop(&mut self) -> Option<i32> {
         self.signal(Signal::SIGTERM);

@@ -1,17 +1,17 @@
 //! A PostgreSQL server of a test's own that listens on TCP with TLS, whose certificates and pg_hba.conf the test changes.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
 
 use tempfile::TempDir;
-use tidegate::storage::embedded::{DATABASE, EmbeddedConfig, EmbeddedServer, OWNER, READER, Running, WRITER};
+use tidegate::storage::embedded::{DATABASE, EmbeddedServer, OWNER, READER, Running, WRITER};
 use tokio::runtime::Runtime;
 
 use crate::authority::{Authority, Signed};
-use crate::env::{Engine, Env, until};
+use crate::env::{Env, until};
 use crate::postgres::{SUPERUSER, Sql, temp_dir};
+use crate::private::{config, own, variables};
 
 /// The name that its certificate is for; its address goes beside it in URLs.
 pub const HOST: &str = "db.example.org";
@@ -36,20 +36,8 @@ impl SecureServer {
         let [.., high, low] = std::process::id().to_be_bytes();
         let address = format!("127.{high}.{low}.{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let dir = temp_dir();
-        let settings = [
-            ("listen_addresses", address.as_str()),
-            ("shared_buffers", "64MB"),
-            ("max_worker_processes", "24"),
-            ("timescaledb.max_background_workers", "0"),
-        ];
-        let config = EmbeddedConfig {
-            data_dir: dir.path().to_owned(),
-            bin_dir: None,
-            start_timeout: Duration::from_secs(120),
-            durable: false,
-            preload_timescaledb: env.engine == Engine::Timescale,
-            extra_settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-        };
+        let settings = [("listen_addresses", address.as_str()), ("shared_buffers", "64MB")];
+        let config = config(dir.path(), env.engine, &settings);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let server = runtime.block_on(EmbeddedServer::start(config)).unwrap_or_else(|error| panic!("{error}"));
         let running = Running { socket_dir: server.socket_dir().to_owned(), port: server.port() };
@@ -153,9 +141,7 @@ impl SecureServer {
 
     /// The variables of the program; `parameters` are a role's.
     pub fn variables(&self, parameters: impl Fn(&str) -> String) -> Vec<(String, String)> {
-        [("DATABASE", OWNER), ("WRITER", WRITER), ("READER", READER)]
-            .map(|(name, role)| (format!("TIDEGATE_{name}_URL"), self.url(role, &parameters(role))))
-            .to_vec()
+        variables(|role| self.url(role, &parameters(role)))
     }
 }
 
@@ -167,12 +153,6 @@ impl Drop for SecureServer {
             eprintln!("a test server did not stop: {error}");
         }
     }
-}
-
-/// Gives a file to the account that has the other one.
-fn own(path: &Path, like: &Path) {
-    let owner = std::fs::metadata(like).unwrap();
-    chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
 }
 
 /// A client's certificate in the test's folder, and the parameters that name it.

@@ -1,11 +1,12 @@
 //! GET /v1/receipts/{id}.
 
-use hyper::StatusCode;
+use hyper::{Response, StatusCode};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::list::{ListAnswer, one};
 use crate::http::Api;
-use crate::http::response::json;
+use crate::http::response::{Body, json as json_answer};
 use crate::ingest::spool::SpooledSummary;
 use crate::protocols::params::Params;
 use crate::protocols::problem::{Problem, ProblemCode};
@@ -15,31 +16,40 @@ use crate::tenancy::Principal;
 pub async fn receipt(api: &Api, principal: &Principal, id: &str, params: Params) -> ListAnswer {
     params.finish()?;
     let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("receipt")) };
-    // First the spool: whatever leaves it is in the database by then.
-    if let Some(spool) = api.ingest.spool()
-        && let Some(SpooledSummary { accepted, rejected, .. }) = spool.find(&principal.tenant_id, id).await
-    {
-        let waiting = serde_json::json!({
-            "receipt": id, "status": "spooled", "accepted": accepted, "rejected": rejected, "errors": []
-        });
-        return Ok(json(StatusCode::OK, &waiting));
-    }
-    if let Some(spool) = api.ingest.spool()
-        && let Some(SpooledSummary { accepted, rejected, .. }) = spool.find_kept(&principal.tenant_id, id).await
-    {
-        let kept = serde_json::json!({
-            "receipt": id, "status": "quarantined", "accepted": accepted, "rejected": rejected, "errors": []
-        });
-        return Ok(json(StatusCode::OK, &kept));
-    }
     let tenant_id = &principal.tenant_id;
+    let spool = api.ingest.spool();
+    if let Some(spool) = spool {
+        // First the spool: whatever leaves it is in the database by then.
+        if let Some(waiting) = spool.find(tenant_id, id).await {
+            return Ok(not_written(&waiting, "spooled"));
+        }
+        if let Some(kept) = spool.find_kept(tenant_id, id).await {
+            return Ok(not_written(&kept, "quarantined"));
+        }
+    }
     let found = one(api, tenant_id, async |reads| reads.receipt(tenant_id, id).await).await;
-    found.map_err(|problem| match problem.code() {
-        ProblemCode::NotFound => Problem::new(
-            StatusCode::NOT_FOUND,
-            ProblemCode::NotFound,
-            "there is no such receipt; receipts are kept for retention.ledger, of requests with an Idempotency-Key and of those that were spooled",
-        ),
-        _ => problem,
-    })
+    let not_found = match found {
+        Err(problem) if problem.code() == ProblemCode::NotFound => problem,
+        other => return other,
+    };
+    // Last: a request may have been written before its record in the spool was damaged.
+    if let Some(spool) = spool
+        && let Some(lost) = spool.find_lost(tenant_id, id).await
+    {
+        return Ok(not_written(&lost, "quarantined"));
+    }
+    Err(Problem::new(
+        StatusCode::NOT_FOUND,
+        not_found.code(),
+        "there is no such receipt; receipts are kept for retention.ledger, of requests with an Idempotency-Key and of those that were spooled",
+    ))
+}
+
+/// Of a request that is not in the database.
+fn not_written(summary: &SpooledSummary, status: &str) -> Response<Body> {
+    let SpooledSummary { receipt, accepted, rejected, .. } = summary;
+    let answer = json!({
+        "receipt": receipt, "status": status, "accepted": accepted, "rejected": rejected, "errors": []
+    });
+    json_answer(StatusCode::OK, &answer)
 }

@@ -3,19 +3,22 @@
 //! A command moves a file into the folder `resend` or `drop`, in one step, and the process that has the spool does the
 //! rest: it alone writes segments and keeps the books. Without such a process the next one does it at its start.
 
+use std::collections::hash_map::{self, HashMap};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::fs::{File, Fs};
+use super::fs::{File, Fs, Listed};
+use super::lost;
 use super::read::Entry;
 use super::record::{HEAD_BYTES, HEADER_BYTES, RecordHead, RecordType};
 use super::request::{SpooledRequest, SpooledSummary};
 use super::scan::{Beginning, Found, SegmentScanner, beginning};
 use super::survey::{DROP, QUARANTINE, RESEND};
 use super::window::read_or_zeros;
+use crate::files::FileKind;
 
 /// Of a request in a list: all but its body lies within.
 const LISTED_BYTES: usize = 64 << 10;
@@ -33,8 +36,10 @@ pub struct Kept {
 pub enum KeptWhat {
     /// A request that could not be written, and why. In a list its payload is the first bytes only.
     Request { entry: Entry, reason: String, kept_at_us: i64 },
-    /// A segment that is damaged; what was whole in it went on its way.
-    Segment,
+    /// A segment that is damaged; what was whole in it went on its way. Of what was not, these requests can be named.
+    Segment { lost: Vec<SpooledSummary> },
+    /// A folder, which no process puts there, and none takes away.
+    Folder,
     /// It cannot be read: why.
     Unreadable(String),
 }
@@ -81,7 +86,37 @@ pub fn with_receipt(fs: &dyn Fs, dir: &Path, receipt: Uuid) -> io::Result<Vec<Ke
     let (folder, ending) = (dir.join(QUARANTINE), format!("-{receipt}.record"));
     let mut listed = fs.list(&folder)?;
     listed.retain(|file| file.name.ends_with(&ending));
-    Ok(listed.into_iter().map(|file| kept(fs, folder.join(&file.name), file.name, file.bytes)).collect())
+    Ok(listed.into_iter().map(|file| kept(fs, &folder, file)).collect())
+}
+
+/// What is known of requests that were lost to damage, by the segment's file: each is read once, for what is in the
+/// quarantine does not change.
+#[derive(Debug, Default)]
+pub struct LostRequests(HashMap<String, Vec<SpooledSummary>>);
+
+impl LostRequests {
+    /// The request of this tenant with this receipt, if it was lost and can be named.
+    pub fn find(
+        &mut self,
+        fs: &dyn Fs,
+        dir: &Path,
+        tenant_id: &str,
+        receipt: Uuid,
+    ) -> io::Result<Option<SpooledSummary>> {
+        let folder = dir.join(QUARANTINE);
+        let mut listed = fs.list(&folder)?;
+        listed.retain(|file| is_segment(&file.name) && file.kind == FileKind::File);
+        self.0.retain(|name, _| listed.iter().any(|file| file.name == *name));
+        for Listed { name, bytes, .. } in listed {
+            let path = folder.join(&name);
+            if let hash_map::Entry::Vacant(unread) = self.0.entry(name) {
+                let lost = lost_of(&*fs.open(&path)?, unread.key(), bytes);
+                unread.insert(lost);
+            }
+        }
+        let is = |lost: &&SpooledSummary| lost.receipt == receipt && lost.tenant_id == tenant_id;
+        Ok(self.0.values().flatten().find(is).cloned())
+    }
 }
 
 /// Asks for something to be done to a file of the quarantine.
@@ -109,7 +144,7 @@ pub fn to_resend(fs: &dyn Fs, dir: &Path, file: &str) -> Result<Entry, String> {
     let bytes = opened.bytes().map_err(|error| error.to_string())?;
     match request(&*opened, file, bytes, usize::MAX)? {
         KeptWhat::Request { entry, .. } => Ok(entry),
-        KeptWhat::Segment | KeptWhat::Unreadable(_) => Err("it holds no request".into()),
+        KeptWhat::Segment { .. } | KeptWhat::Folder | KeptWhat::Unreadable(_) => Err("it holds no request".into()),
     }
 }
 
@@ -135,25 +170,35 @@ fn list(fs: &dyn Fs, folder: &Path) -> io::Result<Vec<Kept>> {
     };
     listed.retain(|file| !file.name.ends_with(".tmp"));
     listed.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(listed.into_iter().map(|file| kept(fs, folder.join(&file.name), file.name, file.bytes)).collect())
+    Ok(listed.into_iter().map(|file| kept(fs, folder, file)).collect())
 }
 
-fn kept(fs: &dyn Fs, path: PathBuf, file: String, bytes: u64) -> Kept {
-    let what = if file.ends_with(".seg") {
-        KeptWhat::Segment
-    } else {
-        let opened = fs.open(&path).map_err(|error| error.to_string());
-        match opened.and_then(|opened| request(&*opened, &file, bytes, LISTED_BYTES)) {
-            Ok(request) => request,
-            Err(why) => KeptWhat::Unreadable(why),
-        }
+fn kept(fs: &dyn Fs, folder: &Path, Listed { name: file, bytes, kind }: Listed) -> Kept {
+    let what = match fs.open(&folder.join(&file)).map_err(|error| error.to_string()) {
+        _ if kind == FileKind::Folder => KeptWhat::Folder,
+        Ok(opened) if is_segment(&file) => KeptWhat::Segment { lost: lost_of(&*opened, &file, bytes) },
+        Ok(opened) => request(&*opened, &file, bytes, LISTED_BYTES).unwrap_or_else(KeptWhat::Unreadable),
+        Err(why) => KeptWhat::Unreadable(why),
     };
     Kept { file, bytes, what }
 }
 
+fn is_segment(file: &str) -> bool {
+    file.ends_with(".seg")
+}
+
+fn lost_of(opened: &dyn File, name: &str, bytes: u64) -> Vec<SpooledSummary> {
+    first_of(name).map_or_else(Vec::new, |first| lost::requests(opened, first, bytes))
+}
+
+/// The sequence that a name in the quarantine begins with.
+fn first_of(name: &str) -> Option<u64> {
+    name.split('-').next()?.parse().ok()
+}
+
 /// Reads a file of one request: a segment of two records, the request and the note why it is there.
 fn request(file: &dyn File, name: &str, bytes: u64, payload_max: usize) -> Result<KeptWhat, String> {
-    let first = name.split('-').next().and_then(|digits| digits.parse().ok()).ok_or("its name is not one of ours")?;
+    let first = first_of(name).ok_or("its name is not one of ours")?;
     let header = match beginning(file, first, bytes) {
         Beginning::Whole(header) | Beginning::Mended(header) => header,
         Beginning::Unreadable(error) => return Err(error.to_string()),

@@ -55,6 +55,7 @@ mod index;
 mod keeper;
 pub mod kept;
 mod look;
+mod lost;
 mod memory;
 mod quarantine;
 mod read;
@@ -74,7 +75,7 @@ mod tests;
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::{Semaphore, oneshot};
@@ -96,7 +97,7 @@ pub use stats::Stats;
 use crate::limits::SPOOL_QUEUE_BYTES;
 use fs::Fs;
 use keeper::PendingAppend;
-use kept::{Action, Kept};
+use kept::{Action, Kept, LostRequests};
 use read::Taken;
 use record::{Sequence, fits};
 use request::SUMMARY_BYTES_MAX;
@@ -113,6 +114,7 @@ pub struct Spool {
     queue: Arc<Semaphore>,
     commands: Sender<KeeperCommand>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    lost: Arc<Mutex<LostRequests>>,
 }
 
 impl Spool {
@@ -126,7 +128,8 @@ impl Spool {
         let (commands, thread) = thread::start(opened.keeper, opened.lock)
             .map_err(|error| SpoolError::io("start the thread of the spool", &dir, error))?;
         let queue = Arc::new(Semaphore::new(SPOOL_QUEUE_BYTES / PERMIT_BYTES));
-        let spool = Self { dir, fs, shared, queue, commands, thread: Mutex::new(Some(thread)) };
+        let (thread, lost) = (Mutex::new(Some(thread)), Arc::default());
+        let spool = Self { dir, fs, shared, queue, commands, thread, lost };
         Ok((Arc::new(spool), opened.recovery))
     }
 
@@ -191,6 +194,20 @@ impl Spool {
         found.into_iter().filter_map(|kept| kept.summary()).find(|summary| summary.tenant_id == tenant_id)
     }
 
+    /// A tenant's request with this receipt that was lost to damage, if the segment in the quarantine still names it. It may
+    /// have been written before it was damaged.
+    pub async fn find_lost(&self, tenant_id: &str, receipt: Uuid) -> Option<SpooledSummary> {
+        let (lost, tenant_id) = (Arc::clone(&self.lost), tenant_id.to_owned());
+        let found = self.blocking(move |fs, dir| {
+            let mut lost = lost.lock().unwrap_or_else(PoisonError::into_inner);
+            lost.find(fs, dir, &tenant_id, receipt)
+        });
+        found.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the quarantine cannot be looked through");
+            None
+        })
+    }
+
     /// Keeps a record that cannot be drained in the quarantine, durably; it may then be acknowledged.
     pub async fn quarantine(&self, entry: &Entry, reason: &str) -> Result<(), KeepError> {
         let (fs, dir, entry, reason) = (Arc::clone(&self.fs), self.dir.clone(), entry.clone(), reason.to_owned());
@@ -217,25 +234,34 @@ impl Spool {
         self.blocking(move |fs, dir| kept::asked(fs, dir, action)).await
     }
 
-    /// Puts a request of the quarantine at the end of the spool. A crash before its file is gone leaves it there twice,
-    /// and the ledger knows.
-    pub async fn resend(&self, file: &str) -> Result<(), KeepError> {
+    /// Puts a request of the quarantine at the end of the spool; false: it cannot be, and is back where it was. A crash
+    /// before its file is gone leaves it there twice, and the ledger knows.
+    pub async fn resend(&self, file: &str) -> Result<bool, KeepError> {
         let name = file.to_owned();
         let entry = self.blocking(move |fs, dir| Ok(kept::to_resend(fs, dir, &name))).await;
         match entry.map_err(KeepError::Io)? {
             Ok(entry) => {
                 let appended = self.append(entry.payload, entry.meta).await;
                 appended.map_err(|error| KeepError::Io(io::Error::other(error.to_string())))?;
-                self.done(file, Action::Resend).await
+                self.done(file, Action::Resend).await.map(|()| true)
             }
             Err(why) => {
                 tracing::error!(file, why, "this cannot be sent again; it is put back into the quarantine");
-                let name = file.to_owned();
-                self.blocking(move |fs, dir| kept::put_back(fs, dir, &name, Action::Resend))
-                    .await
-                    .map_err(KeepError::Io)
+                self.put_back(file, Action::Resend).await.map(|()| false)
             }
         }
+    }
+
+    /// Removes a file of the quarantine; false: it cannot be, and is back where it was.
+    pub async fn remove(&self, file: &str) -> Result<bool, KeepError> {
+        let Err(error) = self.done(file, Action::Drop).await else { return Ok(true) };
+        tracing::error!(%error, file, "this cannot be removed; it is put back into the quarantine");
+        self.put_back(file, Action::Drop).await.map(|()| false)
+    }
+
+    async fn put_back(&self, file: &str, action: Action) -> Result<(), KeepError> {
+        let name = file.to_owned();
+        self.blocking(move |fs, dir| kept::put_back(fs, dir, &name, action)).await.map_err(KeepError::Io)
     }
 
     /// Takes away a file for which everything that was asked is done.
