@@ -72,17 +72,17 @@ impl Warnings {
         self.direct_compress_disabled.load(Ordering::Relaxed)
     }
 
-    fn heard(&self, message: &str) {
+    fn heard(&self, warning: &str) {
         // TimescaleDB gives this warning no SQLSTATE of its own (01000), so its text is all there is to go by.
-        if message.contains("disabling direct compress") {
+        if warning.contains("disabling direct compress") {
             self.direct_compress_disabled.fetch_add(1, Ordering::Relaxed);
             metrics::counter!("tidegate_direct_compress_disabled_total").increment(1);
             tracing::error!(
-                message,
+                warning,
                 "direct compress fell back to row inserts: events has a unique index or a trigger"
             );
         } else {
-            tracing::warn!(message, "the database warns");
+            tracing::warn!(warning, "the database warns");
         }
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod circles;
+mod logs;
 mod map;
 mod source;
 
@@ -45,7 +46,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("lifecycle", &["config", "jobs", "limits", "model", "rollup", "storage"]),
     ("correlate", &["config", "jobs", "limits", "model", "rollup", "storage"]),
     ("inferred", &["jobs", "limits", "model", "storage"]),
-    ("ingest", &["budget", "config", "files", "limits", "model", "recent", "rng", "storage", "wire"]),
+    ("ingest", &["budget", "config", "files", "limits", "model", "recent", "rng", "secrets", "storage", "wire"]),
     // Of lifecycle: how it stands.
     (
         "http",
@@ -62,6 +63,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
             "secrets",
             "telemetry",
             "tenancy",
+            "tls",
             "wire",
         ],
     ),

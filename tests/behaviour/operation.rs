@@ -197,7 +197,12 @@ fn the_welcome(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let url = tidegate.client.url();
     assert!(tidegate.welcome.starts_with(&format!("Tidegate is ready at {url}\n")), "{}", tidegate.welcome);
-    for line in [&format!("  console   {url}/"), "  tenant    default", "  API key   tg_", "  psql      psql "] {
+    for line in [
+        &format!("  console   {url}/"),
+        "  tenant    default",
+        "  API key   tg_",
+        "  psql      tidegate readers create NAME",
+    ] {
         assert!(tidegate.welcome.contains(line), "{line}: {}", tidegate.welcome);
     }
     drop(tidegate);
@@ -206,13 +211,46 @@ fn the_welcome(env: &Env) -> TestResult {
     Ok(())
 }
 
+/// How many members an object has, those whose name it has already among them.
+fn members(line: &str) -> usize {
+    struct Members;
+    impl<'de> serde::de::Visitor<'de> for Members {
+        type Value = usize;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<usize, A::Error> {
+            let mut count = 0;
+            while map.next_entry::<String, serde::de::IgnoredAny>()?.is_some() {
+                count += 1;
+            }
+            Ok(count)
+        }
+    }
+    let mut from = serde_json::Deserializer::from_str(line);
+    serde::Deserializer::deserialize_map(&mut from, Members).unwrap()
+}
+
 fn json_logs(env: &Env) -> TestResult {
     let mut tidegate = env.serve_with(&["log.format=json", "log.level=debug"]);
     tidegate.client.get("/healthz").expect(200);
+    // A run with something of everything: rows, refusals, a warning of the database.
+    env.sql().run(
+        "CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'look'; RETURN NEW; END $$; \
+         CREATE TRIGGER warn BEFORE INSERT ON ingest_batches FOR EACH ROW EXECUTE FUNCTION warn()",
+    );
+    tidegate.client.events(array([event(0), "{}".to_owned()])).accepted(1, 1);
+    until("the warning is heard", || tidegate.log().contains("the database warns").then_some(()));
     assert_eq!(tidegate.stop(), Some(0));
     let log = tidegate.log();
     let lines: Vec<Value> =
         log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    // serde_json keeps the last of two members with one name, and so is shorter then.
+    for (line, read) in log.lines().zip(&lines) {
+        assert_eq!(members(line), read.as_object().unwrap().len(), "a name stands twice: {line}");
+    }
     assert!(lines.iter().any(|line| line["message"] == "request" && line["route"] == "/healthz"), "{log}");
     Ok(())
 }
