@@ -16,6 +16,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::{ConfigError, TlsConfig};
+use crate::tls::words;
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(2);
@@ -106,7 +107,11 @@ impl KeyPair {
     fn server_config(&self, files: &TlsConfig) -> Result<ServerConfig, ConfigError> {
         let chain: Vec<CertificateDer<'static>> =
             CertificateDer::pem_slice_iter(&self.cert).collect::<Result<_, _>>().map_err(|error| {
-                refuse("tls.cert", &files.cert, &format!("is not PEM: {error}; put the certificate chain there"))
+                refuse(
+                    "tls.cert",
+                    &files.cert,
+                    &format!("is not PEM: {}; put the certificate chain there", words::of_pem(&error)),
+                )
             })?;
         if chain.is_empty() {
             return Err(refuse(
@@ -123,7 +128,8 @@ impl KeyPair {
             .with_safe_default_protocol_versions()
             .expect("the provider knows TLS 1.2 and 1.3");
         let mut config = versions.with_no_client_auth().with_single_cert(chain, key).map_err(|error| {
-            let why = format!("does not go with {}: {error}; both must be of one pair", files.key.display());
+            let why =
+                format!("does not go with {}: {}; both must be of one pair", files.key.display(), words::of(&error));
             refuse("tls.cert", &files.cert, &why)
         })?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();

@@ -6,6 +6,8 @@ use std::path::Path;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::words;
+
 /// A file that TLS needs cannot be used: which, why, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileError(String);
@@ -34,7 +36,7 @@ fn read(path: &Path) -> Result<Vec<u8>, FileError> {
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read(path)?)
         .collect::<Result<_, _>>()
-        .map_err(|error| FileError::new(path, &format!("is not PEM: {error}")))?;
+        .map_err(|error| FileError::new(path, &format!("is not PEM: {}", words::of_pem(&error))))?;
     if certificates.is_empty() {
         return Err(FileError::new(path, "holds no certificate; put it there as PEM (BEGIN CERTIFICATE)"));
     }

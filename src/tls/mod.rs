@@ -1,13 +1,14 @@
 //! TLS as a client speaks it, to the database and over HTTP: whom it trusts, what it shows of itself, and what a handshake
 //! that failed says.
 //!
-//! Files are read whenever a [`ClientConfig`] is made, so that whoever makes one for each new connection takes up rotated
-//! certificates. What to do about a [`Reason`] is said by those who know where the files were named.
+//! Files are read whenever a [`ClientConfig`] is made, so that a caller that makes one for each new connection takes up
+//! rotated certificates. What to do about a [`Reason`] is said by those who know where the files were named.
 
 mod files;
 mod names;
 mod reason;
 mod verifier;
+pub mod words;
 
 pub use files::FileError;
 pub use reason::{Reason, reason};
@@ -54,9 +55,11 @@ impl ClientOptions {
             .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match &self.identity {
             None => builder.with_no_client_auth(),
-            Some((cert, key)) => builder
-                .with_client_auth_cert(files::certificates(cert)?, files::private_key(key)?)
-                .map_err(|error| FileError::new(cert, &format!("does not go with {}: {error}", key.display())))?,
+            Some((cert, key)) => {
+                builder.with_client_auth_cert(files::certificates(cert)?, files::private_key(key)?).map_err(
+                    |error| FileError::new(cert, &format!("does not go with {}: {}", key.display(), words::of(&error))),
+                )?
+            }
         };
         config.enable_sni = self.sni;
         config.alpn_protocols.clone_from(&self.alpn);

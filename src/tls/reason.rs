@@ -7,6 +7,7 @@ use std::io;
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error};
 
 use super::files::FileError;
+use super::words;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
@@ -71,9 +72,9 @@ fn of(error: &Error) -> Reason {
         Error::InvalidCertificate(why) => of_certificate(why),
         Error::AlertReceived(AlertDescription::CertificateRequired) => Reason::ClientCertificateDemanded,
         Error::AlertReceived(alert) => of_alert(*alert),
-        Error::PeerIncompatible(why) => Reason::NothingInCommon(format!("{why:?}")),
+        Error::PeerIncompatible(why) => Reason::NothingInCommon(words::spelled_out(why)),
         Error::InvalidMessage(_) => Reason::NotTls,
-        other => Reason::Other(other.to_string()),
+        other => Reason::Other(words::of(other)),
     }
 }
 
@@ -88,11 +89,20 @@ fn of_certificate(why: &CertificateError) -> Reason {
             Reason::OtherName(if presented.is_empty() {
                 format!(" ({expected}); it has no names of hosts")
             } else {
-                format!(" ({expected}) but for {}", presented.join(", "))
+                format!(
+                    " ({expected}) but for {}",
+                    presented.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", ")
+                )
             })
         }
-        other => Reason::BadCertificate(other.to_string()),
+        other => Reason::BadCertificate(words::of_certificate(other)),
     }
+}
+
+/// A name out of `DnsName("db.example")`, as rustls has it.
+fn plain(name: &str) -> &str {
+    let within = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    within.map_or(name, |within| within.trim_matches('"'))
 }
 
 fn of_alert(alert: AlertDescription) -> Reason {
@@ -105,12 +115,12 @@ fn of_alert(alert: AlertDescription) -> Reason {
         | Alert::CertificateUnknown
         | Alert::UnknownCA
         | Alert::AccessDenied
-        | Alert::DecryptError => Reason::ClientCertificateRefused(format!("{alert:?}")),
+        | Alert::DecryptError => Reason::ClientCertificateRefused(words::spelled_out(&alert)),
         Alert::HandshakeFailure
         | Alert::ProtocolVersion
         | Alert::InsufficientSecurity
-        | Alert::NoApplicationProtocol => Reason::NothingInCommon(format!("{alert:?}")),
-        other => Reason::Other(format!("the server says {other:?}")),
+        | Alert::NoApplicationProtocol => Reason::NothingInCommon(words::spelled_out(&alert)),
+        other => Reason::Other(format!("the server says {}", words::spelled_out(&other))),
     }
 }
 
@@ -138,9 +148,9 @@ mod tests {
     fn a_name_that_is_not_the_hosts_is_told_with_those_of_the_certificate() {
         let error = Error::InvalidCertificate(CertificateError::NotValidForNameContext {
             expected: "db.example".try_into().expect("a name"),
-            presented: vec!["DnsName(\"a\")".into(), "DnsName(\"b\")".into()],
+            presented: vec!["DnsName(\"a\")".into(), "IpAddress(10.0.0.1)".into()],
         });
         let text = of(&error).to_string();
-        assert!(text.contains("(db.example) but for DnsName(\"a\"), DnsName(\"b\")"), "{text}");
+        assert!(text.ends_with("(db.example) but for a, 10.0.0.1"), "{text}");
     }
 }

@@ -17,7 +17,7 @@ use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::files::{self, FileError};
-use super::names;
+use super::{names, words};
 
 /// Whose certificates are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,9 @@ impl Verifier {
                 let certificates = files::certificates(path)?;
                 for certificate in &certificates {
                     let added = roots.add(certificate.clone());
-                    added.map_err(|error| FileError::new(path, &format!("holds no usable certificate: {error}")))?;
+                    added.map_err(|error| {
+                        FileError::new(path, &format!("holds no usable certificate: {}", words::of(&error)))
+                    })?;
                 }
                 certificates
             }
