@@ -16,14 +16,26 @@ pub fn holds_key(text: &str) -> bool {
 
 /// The text with `tg_...` in the place of every API key.
 pub fn redacted(text: &str) -> Cow<'_, str> {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(key) = find(rest.as_bytes()) {
-        out.push_str(&rest[..key.start]);
-        out.push_str("tg_...");
+    match redacted_bytes(text.as_bytes()) {
+        Cow::Borrowed(_) => Cow::Borrowed(text),
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).expect("ASCII was put in the place of ASCII")),
+    }
+}
+
+/// The same of bytes, which need not be text.
+pub fn redacted_bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let mut out = Vec::new();
+    let mut rest = bytes;
+    while let Some(key) = find(rest) {
+        out.extend_from_slice(&rest[..key.start]);
+        out.extend_from_slice(b"tg_...");
         rest = &rest[key.end..];
     }
-    if out.is_empty() && rest.len() == text.len() { Cow::Borrowed(text) } else { Cow::Owned(out + rest) }
+    if rest.len() == bytes.len() {
+        return Cow::Borrowed(bytes);
+    }
+    out.extend_from_slice(rest);
+    Cow::Owned(out)
 }
 
 /// The first key; its bytes are ASCII.
@@ -61,6 +73,8 @@ mod tests {
             assert!(!redacted(&text).to_lowercase().contains(&key[36..52]), "{text}");
         }
         assert_eq!(redacted(&format!("a {key} b {key}.")), "a tg_... b tg_....");
+        let bytes = [b"\xff", key.as_bytes(), b"\0", key.as_bytes()].concat();
+        assert_eq!(redacted_bytes(&bytes), &b"\xfftg_...\0tg_..."[..]);
     }
 
     #[test]

@@ -59,7 +59,8 @@ pub async fn post(
 
 /// An outcome as protocols know it.
 fn told(outcome: &ingest::Outcome) -> Report<'_> {
-    let error = |(index, code, message)| ItemError { index, code, message };
+    let errors =
+        outcome.rejections.all().map(|(index, code, message)| ItemError { index, code, message: message.into() });
     Report {
         verdict: match outcome.http_status {
             400 => Ending::NotJson,
@@ -72,7 +73,7 @@ fn told(outcome: &ingest::Outcome) -> Report<'_> {
         rejected: outcome.rejected,
         duplicates: outcome.duplicates,
         replayed: outcome.replayed,
-        errors: Box::new(outcome.rejections.all().map(error)),
+        errors: Box::new(errors),
     }
 }
 

@@ -1,6 +1,7 @@
-//! Dead letters: what could not be decoded, validated or written, kept as it was sent, in the transaction of its
-//! neighbours.
+//! Dead letters: what could not be decoded, validated or written, kept as it was sent but for API keys, in the transaction
+//! of its neighbours.
 
+use std::borrow::Cow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,6 +12,7 @@ use uuid::Uuid;
 use super::submission::Submission;
 use crate::limits::DEAD_LETTER_KEYS_MAX;
 use crate::recent::Recent;
+use crate::secrets::redacted_bytes;
 use crate::wire::item::RejectedItem;
 
 const INSERT: &str = include_str!("../../sql/queries/dead_letters_insert.sql");
@@ -44,10 +46,13 @@ async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -
     let stages: Vec<&str> = items.iter().map(|(_, item)| item.rejection.stage.as_str()).collect();
     let codes: Vec<&str> = items.iter().map(|(_, item)| item.rejection.code.as_str()).collect();
     let reasons: Vec<&str> = items.iter().map(|(_, item)| item.rejection.message.as_str()).collect();
-    let raw: Vec<&[u8]> = items
+    // Readers see dead letters, and a key in them would be theirs.
+    let raw: Vec<Cow<'_, [u8]>> = items
         .iter()
         .map(|(submission, item)| &submission.received.body[item.raw.start as usize..item.raw.end as usize])
+        .map(redacted_bytes)
         .collect();
+    let raw: Vec<&[u8]> = raw.iter().map(|raw| &**raw).collect();
     let routes: Vec<&str> = items.iter().map(|(submission, _)| &*submission.received.route).collect();
     let types: Vec<&str> = items.iter().map(|(submission, _)| submission.received.form.media_type()).collect();
     let parameters: Vec<Value> = items.iter().map(|(submission, _)| submission.received.parameters()).collect();

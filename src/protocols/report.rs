@@ -1,5 +1,7 @@
 //! What became of a request, as protocols tell it.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -35,5 +37,5 @@ pub struct ItemError<'a> {
     /// Its ordinal in the request, from 0.
     pub index: u32,
     pub code: &'a str,
-    pub message: &'a str,
+    pub message: Cow<'a, str>,
 }

@@ -131,7 +131,21 @@ fn binary_mode_is_refused_by_name(env: &Env) -> TestResult {
         let refused = binary(&tidegate, &headers, "{}").problem(422, "nothing_accepted");
         assert_eq!(refused["errors"][0]["code"], "missing_field", "{refused}");
         let message = refused["errors"][0]["message"].as_str().unwrap();
-        assert!(message.starts_with(&format!("{name} is missing")), "{message}");
+        assert!(message.starts_with(&format!("{name} is missing")) && message.contains("ce-type"), "{message}");
+    }
+    // Places are those of what was sent, also in the answer that is repeated; the dead letter holds an event.
+    for (extra, body, place) in [
+        (("ce-time", "tomorrow"), "{}", "in the header ce-time"),
+        (("ce-time", "1999-01-01T00:00:00Z"), "{}", "in the header ce-time"),
+        (("ce-subject", "a%00"), "{}", "in the header ce-subject"),
+        (("ce-x", "1"), r#"{"a":{"b":1,"b":2}}"#, "of the body"),
+    ] {
+        let headers = [&ATTRIBUTES[..4], &[extra, JSON, ("idempotency-key", extra.1)]].concat();
+        for _ in 0..2 {
+            let refused = binary(&tidegate, &headers, body).problem(422, "nothing_accepted");
+            let message = refused["errors"][0]["message"].as_str().unwrap();
+            assert!(message.contains(place) && !message.contains("of the item"), "{message}");
+        }
     }
     let mut headers = ATTRIBUTES.to_vec();
     headers[0].1 = "0.3";

@@ -11,6 +11,7 @@ pub const TESTS: &[Test] = tests!(postgres:
     urls_come_from_files,
     the_keys_of_load_come_from_files,
     what_is_given_twice_or_cannot_be_read_is_refused,
+    keys_are_kept_nowhere,
 );
 
 fn save(folder: &Path, name: &str, text: &str) -> String {
@@ -91,5 +92,39 @@ fn what_is_given_twice_or_cannot_be_read_is_refused(env: &Env) -> TestResult {
         let mistyped = Finished::run(env, &[(format!("{name}_FIEL"), file.clone())], &["migrate"]);
         assert!(mistyped.code == Some(64) && mistyped.stderr.contains(&by_file), "{mistyped:?}");
     }
+    Ok(())
+}
+
+/// An API key in a place of its own or of others is kept in no dead letter, and answered to nobody.
+fn keys_are_kept_nowhere(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let key = env.key("other", "ingest").text;
+    let event = |members: &str| format!(r#"{{"event_type":"t","source_module":"s","payload":{{}},{members}}}"#);
+    let secret = &key[36..];
+    for item in [
+        event(&format!(r#""timestamp":"{key}""#)),
+        event(&format!(r#""event_version":"{key}""#)),
+        event(&format!(r#""severity":"{}""#, key.repeat(3))),
+        format!(r#"{{"authorization":"Bearer {key}"}}"#),
+        format!("not JSON, and {key}"),
+    ] {
+        let refused = tidegate.client.events(&item);
+        assert!(matches!(refused.status, 400 | 422) && !refused.text().contains(secret), "{refused:?}");
+    }
+    let listed = tidegate.client.get("/v1/dead-letters").expect(200);
+    assert_eq!(listed["data"].as_array().unwrap().len(), 5, "{listed}");
+    assert!(!listed.to_string().contains(secret) && listed.to_string().contains("tg_..."), "{listed}");
+    let kept: i64 = env.sql().one(&format!(
+        "SELECT count(*) FROM dead_letter_events WHERE position('{secret}'::bytea IN raw) > 0 OR reason LIKE '%{secret}%'"
+    ));
+    assert_eq!(kept, 0);
+    for (name, value) in [("ce-id", key.clone()), ("ce-time", key.to_uppercase()), ("ce-mine", format!("x{key}"))] {
+        let required = [("ce-specversion", "1.0"), ("ce-type", "t"), ("ce-source", "s")];
+        let headers = [&required[..], &[(name, value.as_str())]].concat();
+        let refused = tidegate.client.post("/v1/events", &headers, "{}");
+        refused.problem(400, "invalid_header");
+        assert!(refused.text().contains(name) && !refused.text().to_lowercase().contains(secret), "{refused:?}");
+    }
+    assert_eq!(env.sql().count("dead_letter_events"), 5);
     Ok(())
 }

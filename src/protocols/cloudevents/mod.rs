@@ -10,7 +10,7 @@ use super::content::media_type;
 use super::native;
 use super::problem::{Answer, Problem};
 use super::protocol::{Head, Protocol, Reading, Route};
-use super::report::Report;
+use super::report::{ItemError, Report};
 use crate::model::Kind;
 use crate::wire::item::BodyForm;
 
@@ -35,8 +35,18 @@ impl Protocol for CloudEvents {
         if form(head.headers).is_some() { Ok(body) } else { binary::structured(head.headers, &body).map(Bytes::from) }
     }
 
-    fn answer(&self, _head: &Head<'_>, _sent: &[u8], report: Report<'_>) -> Answer {
-        native::answer(report)
+    fn answer(&self, head: &Head<'_>, sent: &[u8], report: Report<'_>) -> Answer {
+        if form(head.headers).is_some() {
+            return native::answer(report);
+        }
+        let told = |error: ItemError<'_>| {
+            let message = binary::as_sent_in(head.headers, sent, error.code, &error.message);
+            (error.index, error.code.to_owned(), message)
+        };
+        let errors: Vec<_> = report.errors.map(told).collect();
+        let errors =
+            errors.iter().map(|(index, code, message)| ItemError { index: *index, code, message: message.into() });
+        native::answer(Report { errors: Box::new(errors), ..report })
     }
 }
 

@@ -13,7 +13,7 @@ const HASH_BYTES: usize = 8;
 /// Characters that end a shortened text: `~`, and the hash in hex.
 const TAIL_CHARS: usize = 1 + 2 * HASH_BYTES;
 
-/// A text as this column of events has it, so that whoever asks for the whole finds the shortened.
+/// A text as this column of events has it, so that a question for the whole finds the shortened.
 pub fn fitted<'a>(column: &str, text: &'a str) -> Cow<'a, str> {
     let chars_max = Field::named(column).map_or(usize::MAX, Field::chars_max);
     if text.len() <= chars_max || text.chars().count() <= chars_max {

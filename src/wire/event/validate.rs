@@ -8,8 +8,10 @@ use super::defaults::Defaults;
 use super::fields::{Envelope, Field, FieldSet, Member};
 use super::fit::shortened;
 use super::ids::{IdSource, bare_id, cloud_event_id};
-use crate::wire::item::check::{check_length, check_tenant, empty, missing, string, timestamp, wrong_type};
-use crate::wire::item::reject::excerpt;
+use crate::wire::item::check::{
+    check_length, check_tenant, empty, empty_member, missing, string, timestamp, wrong_type,
+};
+use crate::wire::item::reject::{at_byte, excerpt};
 use crate::wire::item::scan::{Field as _, JsonType};
 use crate::wire::item::{Code, ItemContext, Rejection};
 
@@ -159,7 +161,8 @@ fn check_cloud_event(envelope: &Envelope<'_>) -> Result<(), Rejection> {
         Some(member) => {
             let version = string(envelope, Field::SpecVersion, member)?;
             if !version.starts_with("1.") {
-                let message = format!("specversion is \"{}\"; send CloudEvents 1.x", excerpt(version));
+                let place = at_byte(member.value.start);
+                let message = format!("specversion {place} is \"{}\"; send CloudEvents 1.x", excerpt(version));
                 return Err(Rejection::validate(Code::InvalidField, message));
             }
         }
@@ -174,7 +177,7 @@ fn check_cloud_event(envelope: &Envelope<'_>) -> Result<(), Rejection> {
             return Err(wrong_type(field, member, "a string"));
         }
         if envelope.raw(member.value) == "\"\"" {
-            return Err(empty(name));
+            return Err(empty_member(name, member));
         }
     }
     Ok(())
@@ -213,7 +216,7 @@ impl<'a> Fields<'_, 'a> {
     fn named(&mut self, field: Field, default: Option<&'a str>) -> Result<Cow<'a, str>, Rejection> {
         let Some(member) = self.envelope.member(field) else { return default_text(field, default).map(Cow::Borrowed) };
         match self.text(field, member)? {
-            "" => Err(empty(field.name())),
+            "" => Err(empty_member(field.name(), member)),
             text => self.fit(field, text),
         }
     }
@@ -232,7 +235,7 @@ impl<'a> Fields<'_, 'a> {
         let Some(member) = self.envelope.member(field) else { return Ok(None) };
         let text = self.text(field, member)?;
         if text.is_empty() {
-            return Err(empty(field.name()));
+            return Err(empty_member(field.name(), member));
         }
         if let Ok(uuid) = Uuid::try_parse(text) {
             return Ok(Some(uuid));
@@ -277,7 +280,8 @@ fn event_version(envelope: &Envelope<'_>) -> Result<i32, Rejection> {
     }
     let number = envelope.raw(member.value);
     number.parse().ok().filter(|version| *version >= 1).ok_or_else(|| {
-        let message = format!("event_version is {}; send {expected}", excerpt(number));
+        let place = at_byte(member.value.start);
+        let message = format!("event_version {place} is {}; send {expected}", excerpt(number));
         Rejection::validate(Code::InvalidField, message)
     })
 }

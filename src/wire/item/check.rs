@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use super::envelope::Envelope;
 use super::origin::{ItemContext, TimeBounds};
-use super::reject::{Code, Rejection, excerpt};
+use super::reject::{Code, Rejection, at_byte, excerpt};
 use super::scan::{Field, JsonType, Member};
 use crate::timestamp::{format_rfc3339, parse_epoch, parse_rfc3339};
 
@@ -55,10 +55,10 @@ pub(crate) fn timestamp<F: Field>(
         return Err(Rejection::validate(
             Code::InvalidTimestamp,
             format!(
-                "timestamp \"{}\" at byte {} of the item cannot be read; send RFC 3339 with an offset, such as \
+                "timestamp \"{}\" {} cannot be read; send RFC 3339 with an offset, such as \
                  2025-01-31T12:00:00Z, or an epoch number",
                 excerpt(text),
-                member.value.start
+                at_byte(member.value.start)
             ),
         ));
     };
@@ -68,7 +68,8 @@ pub(crate) fn timestamp<F: Field>(
     }
     let (oldest, newest) = (format_rfc3339(oldest_us), format_rfc3339(newest_us));
     let advice = if at_us < oldest_us { retention } else { "check the sender's clock and the number's unit" };
-    let message = format!("timestamp {} is outside {oldest} to {newest}; {advice}", excerpt(text));
+    let place = at_byte(member.value.start);
+    let message = format!("timestamp {} {place} is outside {oldest} to {newest}; {advice}", excerpt(text));
     Err(Rejection::validate(Code::OutOfWindow, message))
 }
 
@@ -96,13 +97,19 @@ pub(crate) fn check_length<F: Field>(field: F, text: &str, chars_max: usize) -> 
 }
 
 pub(crate) fn wrong_type<F: Field>(field: F, member: &Member<F>, expected: impl Display) -> Rejection {
-    let at = member.value.start;
-    let message = format!("{} at byte {at} of the item is {}; send {expected}", field.name(), member.kind.name());
+    let (place, kind) = (at_byte(member.value.start), member.kind.name());
+    let message = format!("{} {place} is {kind}; send {expected}", field.name());
     Rejection::validate(Code::InvalidField, message)
 }
 
 pub(crate) fn missing(name: &str, advice: &str) -> Rejection {
     Rejection::validate(Code::MissingField, format!("{name} is missing; {advice}"))
+}
+
+/// Text that is sent, and may not be empty.
+pub(crate) fn empty_member<F>(name: &str, member: &Member<F>) -> Rejection {
+    let place = at_byte(member.value.start);
+    Rejection::validate(Code::InvalidField, format!("{name} {place} is empty; send at least one character"))
 }
 
 pub(crate) fn empty(name: &str) -> Rejection {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use uuid::Uuid;
 
 use super::origin::{BodyForm, ItemContext};
-use super::reject::{BodyError, Code, RejectedItem, Rejection, Stage};
+use super::reject::{BodyError, Code, RejectedItem, Rejection, Stage, at_byte};
 use super::rows::{Decoded, Rows};
 use super::scan::{Field, Poison, Scanner, Shape, Syntax};
 use super::split::{Item, Splitter};
@@ -128,7 +128,8 @@ fn readable<'b>(
 fn syntax_rejection(syntax: Syntax, item_start: usize) -> Rejection {
     let Syntax { at, expected } = syntax;
     let message = format!(
-        "invalid JSON at byte {at} of the item (byte {} of the body): expected {expected}",
+        "invalid JSON {} (byte {} of the body): expected {expected}",
+        at_byte(at),
         item_start.saturating_add(at)
     );
     Rejection::new(Stage::Decode, Code::InvalidJson, message)
@@ -154,7 +155,7 @@ fn poison_rejection(poison: Poison, origin: &ItemContext<'_>) -> Rejection {
         Code::LoneSurrogate => r"half of a surrogate pair (\ud800 to \udfff); send both halves or neither".to_owned(),
         other => other.as_str().to_owned(),
     };
-    Rejection::new(Stage::Decode, poison.code, format!("at byte {} of the item: {what}", poison.at))
+    Rejection::new(Stage::Decode, poison.code, format!("{}: {what}", at_byte(poison.at)))
 }
 
 fn position(at: usize) -> u32 {

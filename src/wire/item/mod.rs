@@ -31,6 +31,6 @@ mod split;
 pub(crate) mod tuple;
 
 pub use origin::{BodyForm, ItemContext, TimeBounds};
-pub use reject::{BodyError, Code, RejectedItem, Rejection, Stage};
+pub use reject::{BodyError, Code, RejectedItem, Rejection, Stage, place_in};
 pub(crate) use rows::StreamIndex;
 pub use rows::{Decoded, RowRef, Rows};

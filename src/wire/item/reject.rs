@@ -171,6 +171,24 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
+/// How a message names a place in an item.
+pub(crate) fn at_byte(at: usize) -> String {
+    format!("{BEFORE}{at}{BEHIND}")
+}
+
+const BEFORE: &str = "at byte ";
+const BEHIND: &str = " of the item";
+
+/// The place that a message names: its text there, and the byte of the item.
+pub fn place_in(message: &str) -> Option<(Range<usize>, usize)> {
+    message.match_indices(BEFORE).find_map(|(start, _)| {
+        let rest = &message[start + BEFORE.len()..];
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let end = start + BEFORE.len() + digits + BEHIND.len();
+        rest[digits..].starts_with(BEHIND).then_some((start..end, rest[..digits].parse().ok()?))
+    })
+}
+
 /// A sender's value for use in a message: short, on one line, storable.
 pub(crate) fn excerpt(value: &str) -> String {
     clean(value, EXCERPT_CHARS)

@@ -3,7 +3,9 @@
 use super::fields::{Envelope, Field};
 use super::measure::{Measure, measure};
 use crate::limits::{ASSET_ID_CHARS_MAX, METRIC_NAME_CHARS_MAX, METRIC_TYPE_CHARS_MAX};
-use crate::wire::item::check::{check_length, check_tenant, empty, missing, optional, string, timestamp, wrong_type};
+use crate::wire::item::check::{
+    check_length, check_tenant, empty_member, missing, optional, string, timestamp, wrong_type,
+};
 use crate::wire::item::scan::{Field as _, JsonType};
 use crate::wire::item::{ItemContext, Rejection};
 
@@ -45,7 +47,7 @@ fn required<'a>(envelope: &Envelope<'a>, field: Field, chars_max: usize) -> Resu
     let member = envelope.member(field).ok_or_else(|| missing(field.name(), "send it with each sample"))?;
     let text = string(envelope, field, member)?;
     if text.is_empty() {
-        return Err(empty(field.name()));
+        return Err(empty_member(field.name(), member));
     }
     check_length(field, text, chars_max)?;
     Ok(text)
