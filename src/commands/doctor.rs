@@ -20,7 +20,7 @@ use crate::app::owner_client;
 use crate::config::Config;
 use crate::lifecycle::LifecycleStatus;
 use crate::storage::{
-    Location, StorageError, catalogue, detect, migrations, needs, prove_direct_compress, standing_layout,
+    Location, StorageError, agreed_layout, catalogue, detect, migrations, needs, prove_direct_compress, standing_layout,
 };
 
 /// Check the database and this machine, and say what to do
@@ -104,6 +104,10 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
         )
     };
     let mut findings = vec![schema];
+    if let Err(error) = agreed_layout(client, location.owner(), config).await {
+        let advice = "serve and migrate refuse to start with this configuration";
+        findings.push(bad("engine", FindingState::Failed, error.to_string(), advice));
+    }
     if layout.has_hypertables() && standing.is_current() {
         findings.push(match prove_direct_compress(location.writer(), layout).await {
             Ok(()) if layout.direct_compress() => ok("direct compress", "COPY goes straight into the columnstore"),

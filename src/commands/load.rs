@@ -4,7 +4,7 @@ mod print;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use print::print_report;
@@ -162,6 +162,14 @@ pub async fn run(config: &Config, args: Args) -> Exit {
             return Exit::Usage;
         }
     };
+    let cannot_write =
+        |file: &Path, error: io::Error| failed(&format!("the report cannot be written to {}: {error}", file.display()));
+    // Not after an hour of load.
+    if let Some(file) = &file
+        && let Err(error) = may_write(file)
+    {
+        return cannot_write(file, error);
+    }
     let keys: Vec<uuid::Uuid> =
         options.keys.iter().filter_map(|key| ApiKey::parse(key).ok()).map(|key| key.id).collect();
     let mut report = match crate::load::run(options, interrupted()).await {
@@ -176,7 +184,7 @@ pub async fn run(config: &Config, args: Args) -> Exit {
     if let Some(file) = file {
         let text = serde_json::to_vec_pretty(&report).expect("reports are made of plain values");
         if let Err(error) = std::fs::write(&file, text) {
-            return failed(&format!("the report cannot be written to {}: {error}", file.display()));
+            return cannot_write(&file, error);
         }
     }
     if json {
@@ -185,6 +193,17 @@ pub async fn run(config: &Config, args: Args) -> Exit {
         return failed(&error);
     }
     if report.is_ok() { Exit::Ok } else { Exit::Failed }
+}
+
+/// Whether a file can be written; what was there stays, and nothing new is left behind.
+fn may_write(file: &Path) -> io::Result<()> {
+    // A pipe's reader would take this for its end.
+    if std::fs::metadata(file).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return Ok(());
+    }
+    let is_new = file.symlink_metadata().is_err();
+    std::fs::OpenOptions::new().append(true).create(true).open(file)?;
+    if is_new { std::fs::remove_file(file) } else { Ok(()) }
 }
 
 /// Compares the report with the database, if one is configured or a server of this data_dir runs, and if it is the one

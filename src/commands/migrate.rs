@@ -6,7 +6,7 @@ use super::database::with_location;
 use super::output::{Exit, failed, print_json, say};
 use crate::app::owner_client;
 use crate::config::Config;
-use crate::storage::{Location, StorageError, detect, install, migrations, standing_layout};
+use crate::storage::{Location, StorageError, agreed_layout, install, migrations};
 
 /// Bring the database's schema up to date
 #[derive(Debug, clap::Args)]
@@ -44,10 +44,7 @@ async fn apply(location: &Location, config: &Config, json: bool) -> Result<Exit,
 
 async fn check(location: &Location, config: &Config, json: bool) -> Result<Exit, StorageError> {
     let client = owner_client(location).await?;
-    let layout = match standing_layout(&client).await? {
-        Some(layout) => layout,
-        None => detect(location.owner(), &config.database).await?.layout,
-    };
+    let layout = agreed_layout(&client, location.owner(), config).await?;
     let (engine, standing) = (layout.engine(), migrations::standing(&client, layout).await?);
     let current = standing.is_current();
     if json {

@@ -116,6 +116,13 @@ async fn install_locked(
     Ok(Installed { layout, reason, applied })
 }
 
+/// What the database was made as, or would be; an error where the configuration asks for something else than it was made
+/// as. Changes nothing.
+pub async fn agreed_layout(client: &Client, url: &ConnectionUrl, config: &Config) -> Result<Layout, StorageError> {
+    let detected = detect(url, &config.database).await?.layout;
+    standing_layout(client).await?.map_or(Ok(detected), |standing| agree(standing, detected, config))
+}
+
 /// What the connecting user may do about roles.
 struct Rights {
     superuser: bool,

@@ -35,7 +35,7 @@ pub use database::{Database, Location};
 pub use detect::{Detected, detect};
 pub use errors::{Fate, StorageError};
 pub use extension::{TIMESCALEDB_SUPPORTED, is_supported};
-pub use install::{Installed, install, prove_direct_compress};
+pub use install::{Installed, agreed_layout, install, prove_direct_compress};
 pub use known::{Acquaintance, KnownDatabase, accept, acquaintance};
 pub use layout::{Layout, standing_layout};
 pub use store::Store;

@@ -65,6 +65,10 @@ fn engines_do_not_change(env: &Env) -> TestResult {
         assert_eq!(finished.code, Some(1), "{finished:?}");
         let words = "engine = timescale is configured, but TimescaleDB is not installed";
         assert!(finished.stderr.contains(words), "{finished:?}");
+        drop(env.serve());
+        let check = env.cli(&["migrate", "--check", "--engine", "timescale"]);
+        assert!(check.code == Some(1) && check.stderr.contains("was installed with engine = postgres"), "{check:?}");
+        assert_eq!(env.cli(&["migrate", "--check", "--engine", "postgres"]).code, Some(0));
         return Ok(());
     }
     drop(env.serve());
@@ -72,7 +76,13 @@ fn engines_do_not_change(env: &Env) -> TestResult {
         let finished = env.serve_fails(&[setting]);
         assert_eq!(finished.code, Some(1), "{finished:?}");
         let key = setting.split('=').next().unwrap();
-        assert!(finished.stderr.contains(&format!("was installed with {key} = ")), "{finished:?}");
+        let said = format!("was installed with {key} = ");
+        assert!(finished.stderr.contains(&said), "{finished:?}");
+        // Those that only look say it as well.
+        let check = env.cli(&["migrate", "--check", "--set", setting]);
+        assert!(check.code == Some(1) && check.stderr.contains(&said), "{check:?}");
+        let doctor = env.cli(&["doctor", "--set", setting]);
+        assert!(doctor.code == Some(1) && doctor.stdout.contains(&said), "{doctor:?}");
     }
     drop(env.serve_with(&["engine=timescale"]));
     Ok(())

@@ -13,6 +13,12 @@ use crate::samples::{event, event_with, gzip};
 pub const TESTS: &[Test] = &[
     Test { name: "a_file_with_a_bad_line", engines: &Engine::ALL, run: a_file_with_a_bad_line, missing: || None },
     Test { name: "a_file_twice", engines: &Engine::ALL, run: a_file_twice, missing: || None },
+    Test {
+        name: "a_report_that_cannot_be_written",
+        engines: &[Engine::Postgres],
+        run: a_report_that_cannot_be_written,
+        missing: || None,
+    },
     Test { name: "generated_load", engines: &Engine::ALL, run: generated_load, missing: || None },
     Test { name: "refusals_are_reported", engines: &Engine::ALL, run: refusals_are_reported, missing: || None },
     Test {
@@ -90,6 +96,31 @@ fn a_file_twice(env: &Env) -> TestResult {
     assert_eq!((sql.count("events"), newest.to_string()), (250, now));
     let span: i64 = sql.one("SELECT extract(epoch FROM max(timestamp) - min(timestamp))::bigint FROM events");
     assert_eq!(span, 249);
+    Ok(())
+}
+
+/// Before anything is sent.
+fn a_report_that_cannot_be_written(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let file = env.path().join("events.ndjson");
+    std::fs::write(&file, event(0))?;
+    let load = |report: &str| {
+        let url = tidegate.client.url();
+        let key = tidegate.client.key();
+        env.cli(&["load", "--url", &url, "--key", key, "--file", file.to_str().unwrap(), "--report", report])
+    };
+    let folder = env.path().display().to_string();
+    for report in [&format!("{folder}/nowhere/report.json"), &folder, &format!("{}/x", file.display())] {
+        let failed = load(report);
+        assert!(failed.code == Some(1) && failed.stderr.contains(report), "{failed:?}");
+        assert!(failed.stderr.contains("the report cannot be written"), "{failed:?}");
+    }
+    assert_eq!(env.sql().count("events"), 0);
+    // One that is there is written over, and only at the end.
+    let report = format!("{folder}/report.json");
+    std::fs::write(&report, "x".repeat(100_000))?;
+    assert_eq!(load(&report).code, Some(0));
+    assert_eq!(serde_json::from_str::<Value>(&std::fs::read_to_string(&report)?)?["committed"], 1);
     Ok(())
 }
 
