@@ -23,7 +23,7 @@ impl LiveLimits {
         self.0.send_replace(limits);
     }
 
-    /// For whoever keeps figures of its own that follow from them.
+    /// For parts that keep figures of their own which follow from them.
     pub fn changes(&self) -> watch::Receiver<LimitsConfig> {
         self.0.subscribe()
     }

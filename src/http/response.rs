@@ -97,7 +97,7 @@ pub struct HeldPieces {
     room: Reservation,
 }
 
-/// A piece on its way out; whoever lets it go gives its memory back.
+/// A piece on its way out; its memory is given back when it is dropped.
 struct HeldPiece {
     bytes: Bytes,
     _room: Reservation,

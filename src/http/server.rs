@@ -68,7 +68,7 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, mut stop: watch::Receiv
             Ok((stream, address)) => {
                 let slot = match slots.take(address.ip()) {
                     Ok(slot) => slot,
-                    // Closed, not left waiting: whoever is behind it in the kernel's queue may be asking about health.
+                    // Closed, not left waiting: the one behind it in the kernel's queue may be asking about health.
                     Err(crowd) => {
                         counter!("tidegate_http_connections_refused_total", "share" => crowd.as_str()).increment(1);
                         continue;

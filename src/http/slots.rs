@@ -1,5 +1,5 @@
 //! Who may hold how many connections: all together, those of one address, and a reserve beyond both that serves health
-//! and nothing else, so that whoever holds all the others does not make the process look dead.
+//! and nothing else, so that a client that holds all the others does not make the process look dead.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -162,7 +162,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever comes and goes: the counts are those of the connections, within every bound, and an address that holds
+        /// In whatever order they come and go: the counts are those of the connections, within every bound, and an address that holds
         /// nothing gets a place of the reserve as long as others have not filled it.
         #[test]
         fn the_counts_are_those_of_the_connections(steps in prop::collection::vec((0_u8..40, 0_usize..4), 1..400)) {

@@ -61,7 +61,7 @@ impl Wire {
         if let Some(left) = self.stalled.left() {
             self.credit = left;
             self.earn(answer_time(bytes));
-            // Whoever takes a little now and then does not go on forever.
+            // A client that takes a little now and then does not go on forever.
             if all {
                 self.stalled.clear();
                 self.free_since = Instant::now();

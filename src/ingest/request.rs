@@ -16,8 +16,8 @@ pub struct Request {
     pub dedupe_body: bool,
     /// `?ack=spooled`: safe on disk is enough.
     pub ack_spooled: bool,
-    /// How long it has waited for the database so far: until its key was looked up. Whoever sent it has one deadline, however
-    /// often it waits.
+    /// How long it has waited for the database so far: until its key was looked up. A sender has one deadline, however often its
+    /// request waits.
     pub waited: Duration,
     /// The body's bytes in the budget.
     pub reservation: Reservation,

@@ -110,8 +110,8 @@ impl Reads {
         Ok(self.rows_within(sql, Bounds { time: READ_TIMEOUT, bytes: None }).await?.rows)
     }
 
-    /// The database ends a query after `READ_TIMEOUT` by itself; one that hangs is given up a little later. Whoever
-    /// stops waiting earlier cancels it.
+    /// The database ends a query after `READ_TIMEOUT` by itself; one that hangs is given up a little later. A
+    /// client that stops waiting earlier cancels it.
     pub(super) async fn rows_within(&self, sql: &Sql, bounds: Bounds) -> Result<FoundRows, ReadError> {
         let client = self.pool.get().await.map_err(StorageError::from)?;
         let mut lease = Lease { client: Some(client), canceller: &self.canceller };

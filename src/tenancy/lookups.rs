@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_as_told_is_let_through() {
+    fn who_waits_as_told_is_let_through() {
         let now = Instant::now();
         let mut lookups = lookups(now);
         let bad = address("192.0.2.1");

@@ -50,7 +50,7 @@ pub(super) fn filter(params: &mut Params, tenant_id: &str) -> Result<Filter, Pro
     for field in FilterField::ALL {
         let values = params.take_list(field.name)?;
         if !values.is_empty() {
-            // Whoever asks for a long one of a CloudEvent finds what its column has.
+            // A long one of a CloudEvent is looked for as its column has it.
             let values = values.iter().map(|value| fitted(field.name, value).into_owned()).collect();
             filter.fields.push((field, values));
         }

@@ -1,4 +1,4 @@
-//! Turns against a model: whoever comes, ends and gives up.
+//! Turns against a model: reads come, end and give up in any order.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 use proptest::prelude::*;
