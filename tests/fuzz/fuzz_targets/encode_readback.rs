@@ -84,7 +84,8 @@ async fn read_back(client: &Client, n: usize, sent: &Tuple<'_>, item: &str) {
     let row = row.unwrap_or_else(|error| panic!("not read back: {error:?}: {item}"));
     assert_eq!(row.get::<_, Option<bool>>(1), Some(true), "another payload: {item}");
     assert_eq!(row.get::<_, uuid::Uuid>(2).as_bytes().as_slice(), sent.bytes(tuple::ID).expect("an id"));
-    for (column, position) in [(3, tuple::STREAM), (4, tuple::SOURCE_MODULE), (5, tuple::EVENT_TYPE), (6, 12), (7, tuple::TRACE_ID)]
+    for (column, position) in
+        [(3, tuple::STREAM), (4, tuple::SOURCE_MODULE), (5, tuple::EVENT_TYPE), (6, 12), (7, tuple::TRACE_ID)]
     {
         assert_eq!(row.get::<_, Option<&str>>(column), sent.text(position), "column {position}: {item}");
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use tidegate::app::{App, Listening};
-use tidegate::config::{Config, Layers, Origin};
+use tidegate::config::{Config, Layers, LiveLimits, Origin};
 use tidegate::storage::StorageError;
 use tidegate::storage::embedded::{OWNER, locate_running};
 use tokio::runtime::Runtime;
@@ -45,7 +45,8 @@ pub fn tidegate() -> SocketAddr {
         }
         let config = Config::from_layers(&layers).expect("a good configuration");
         let start = async {
-            let listening = Listening::start(&config).await?;
+            let limits = LiveLimits::new(config.limits);
+            let listening = Listening::start(&config, &limits).await?;
             let reached = listening.reach().await?;
             Ok::<_, StorageError>(listening.attach(reached))
         };
