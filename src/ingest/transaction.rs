@@ -62,7 +62,10 @@ impl From<StorageError> for Failure {
     }
 }
 
-/// Draws batch ids in blocks of the sequence.
+/// The first id of a block of [`BATCH_ID_BLOCK`](crate::limits::BATCH_ID_BLOCK).
+const NEXT_BLOCK: &str = include_str!("../../sql/queries/batch_ids_block.sql");
+
+/// Draws batch ids in blocks.
 #[derive(Debug, Default)]
 pub struct BatchIds {
     blocks: Vec<std::ops::Range<i64>>,
@@ -73,7 +76,7 @@ impl BatchIds {
     pub async fn refill(&mut self, client: &Client, count: usize) -> Result<(), tokio_postgres::Error> {
         let left = |blocks: &[std::ops::Range<i64>]| blocks.iter().map(|block| block.end - block.start).sum::<i64>();
         while usize::try_from(left(&self.blocks)).unwrap_or(0) < count {
-            let start: i64 = client.query_one("SELECT nextval('ingest_batch_id')", &[]).await?.get(0);
+            let start: i64 = client.query_one(NEXT_BLOCK, &[]).await?.get(0);
             self.blocks.push(start..start + crate::limits::BATCH_ID_BLOCK);
         }
         Ok(())

@@ -168,7 +168,7 @@ pub const LIVE_SLICES_MAX: usize = 8;
 pub const CHUNK_OPEN_GRACE: Duration = Duration::from_secs(3600);
 /// Rounds in which one poisoned row after another is cut out of a batch by its COPY line, before bisecting.
 pub const POISON_ROUNDS_MAX: usize = 8;
-/// Batch ids that a node draws from the sequence at once; gaps are harmless, offsets come from the sequencer.
+/// Batch ids that a node draws at once (sql/queries/batch_ids_block.sql); gaps are harmless, offsets come from the sequencer.
 pub const BATCH_ID_BLOCK: i64 = 1024;
 
 // ---- spool ----------------------------------------------------------------------------------------------------

@@ -43,10 +43,15 @@ pub async fn install(place: &needs::Place<'_>, config: &Config) -> Result<Instal
     rights.make_roles(&client).await?;
     make_lock(&client, &rights).await?;
     // On a connection of its own: an installation is many transactions. The lock ends with the connection.
-    let (holder, _task) = connect_to(url, Arc::new(Warnings::default())).await?;
+    let (holder, lost) = connect_to(url, Arc::new(Warnings::default())).await?;
     holder.batch_execute(&session_sql(Role::Owner, "")).await?;
     lock(&holder).await?;
-    let installed = install_locked(&client, &rights, config, detected).await;
+    let installed = tokio::select! {
+        installed = install_locked(&client, &rights, config, detected) => installed,
+        _ = lost => Err(StorageError::retryable(
+            "the connection that held the installers' lock was lost: what was begun is rolled back, and to be tried again",
+        )),
+    };
     let _ = holder.batch_execute("COMMIT").await;
     installed
 }

@@ -170,6 +170,13 @@ pub async fn accept(folder: &Path, owner: &ConnectionUrl) -> Result<Option<Uuid>
     let known = found.zip(layout).map(|(found, layout)| Known::new(owner, layout, found, Timestamp::now()));
     let file = DurableFile::new(folder.join(FILE), "database", VERSION, BYTES_MAX);
     let content = serde_json::to_vec(&known).expect("it is made of plain values");
+    if !folder.is_dir() {
+        return Err(StorageError::fatal(format!(
+            "there is no data_dir {}: from a new one nothing was written to another database, and `tidegate serve` starts as \
+             it is; otherwise name the data_dir of `serve` with --data-dir",
+            folder.display()
+        )));
+    }
     let path = file.path().display().to_string();
     file.save(&content).map_err(|error| StorageError::fatal(format!("{path} cannot be written: {error}")))?;
     Ok(known.map(|known| known.id))

@@ -133,7 +133,7 @@ pub async fn standing(client: &Client, layout: Layout) -> Result<SchemaStanding,
 }
 
 /// Applies what is pending, each migration in its own transaction; returns the versions applied. The caller holds the
-/// migration lock.
+/// installers' lock.
 pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageError> {
     let standing = standing(client, layout).await?;
     if let Some(version) = standing.altered.first() {
@@ -147,10 +147,15 @@ pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageE
             "the database has migration {version}, which this older version of Tidegate does not know; run the newer one"
         )));
     }
+    let mut applied = Vec::new();
     for migration in MIGRATIONS.iter().filter(|m| standing.pending.contains(&m.version)) {
         let what = format!("migration {} ({})", migration.version, migration.name);
         let mut tries = 1;
-        while let Err(error) = apply_one(client, migration, layout).await {
+        let done = loop {
+            let error = match apply_one(client, migration, layout).await {
+                Ok(done) => break done,
+                Err(error) => error,
+            };
             // The first error is the one to report; a failed rollback only means that the connection is gone.
             let _ = client.batch_execute("ROLLBACK").await;
             if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) || tries == MIGRATION_TRIES {
@@ -163,18 +168,33 @@ pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageE
             );
             tries += 1;
             tokio::time::sleep(MIGRATION_PAUSE).await;
+        };
+        if done {
+            tracing::info!(version = migration.version, name = migration.name, "migration applied");
+            applied.push(migration.version);
         }
-        tracing::info!(version = migration.version, name = migration.name, "migration applied");
     }
-    Ok(standing.pending)
+    Ok(applied)
 }
 
-/// Writers and readers queue behind a migration that waits for a lock, so that it does not wait long.
-async fn apply_one(client: &Client, migration: &Migration, layout: Layout) -> Result<(), tokio_postgres::Error> {
+/// Writers and readers queue behind a migration that waits for a lock, so that it does not wait long. False: it was applied
+/// meanwhile.
+///
+/// The installers' lock ends with the connection that holds it, and what an installer that was killed was at goes on in the
+/// server, to its COMMIT if that was sent. So migrations take turns by themselves, too.
+async fn apply_one(client: &Client, migration: &Migration, layout: Layout) -> Result<bool, tokio_postgres::Error> {
     let started = Instant::now();
     let lock_timeout_ms = MIGRATION_LOCK_TIMEOUT.as_millis();
-    let begin = format!("BEGIN; SET LOCAL search_path = tidegate, public; SET LOCAL lock_timeout = {lock_timeout_ms};");
+    let begin = format!(
+        "BEGIN; SET LOCAL search_path = tidegate, public; SET LOCAL lock_timeout = {lock_timeout_ms}; \
+         LOCK TABLE schema_migrations IN SHARE ROW EXCLUSIVE MODE"
+    );
     client.batch_execute(&begin).await?;
+    let there = "SELECT EXISTS (SELECT FROM schema_migrations WHERE version = $1)";
+    if client.query_one(there, &[&migration.version]).await?.get(0) {
+        client.batch_execute("ROLLBACK").await?;
+        return Ok(false);
+    }
     client.batch_execute(migration.sql(layout)).await?;
     let elapsed_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
     client
@@ -183,7 +203,8 @@ async fn apply_one(client: &Client, migration: &Migration, layout: Layout) -> Re
             &[&migration.version, &migration.name, &migration.checksum(layout), &elapsed_ms],
         )
         .await?;
-    client.batch_execute("COMMIT").await
+    client.batch_execute("COMMIT").await?;
+    Ok(true)
 }
 
 #[cfg(test)]

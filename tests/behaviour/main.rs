@@ -80,7 +80,7 @@ use std::sync::Arc;
 
 use env::{Env, Test};
 use harness::{
-    authority, books, client, derived, env, frames, installations, logins, pgbouncer, postgres, private, process,
+    authority, books, client, derived, env, frames, installations, logins, old, pgbouncer, postgres, private, process,
     proxy, refresh, samples, secure, times, traffic,
 };
 use libtest_mimic::{Arguments, Failed, Trial};

@@ -339,6 +339,8 @@ fn another_database_is_accepted_by_command(env: &Env) -> TestResult {
     let accepted = Finished::run(env, &variables, &["accept-database", "--json"]).json();
     assert_eq!(doctor(), "ok");
     assert_eq!(accepted["installation"], other, "{accepted}");
+    let nowhere = Finished::run(env, &variables, &["accept-database", "--data-dir", "nowhere"]);
+    assert!(nowhere.code == Some(1) && nowhere.stderr.contains("there is no data_dir nowhere"), "{nowhere:?}");
     tidegate.ready(env);
     Books::drained(&tidegate.client);
     assert_eq!(sql.count("events"), 2);

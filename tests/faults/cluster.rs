@@ -247,17 +247,29 @@ impl Cluster {
         until("the server stops", || child.try_wait().unwrap());
     }
 
+    /// A base backup of this server as a server of its own, which does not run yet.
+    pub fn base_backup(&self, env: &Env, options: &[&str]) -> Self {
+        let backup = Self::stopped(env);
+        backup.folder_of_account();
+        self.tool("pg_basebackup", |command| {
+            command.arg("-D").arg(backup.data()).args(["-X", "stream", "-c", "fast"]).args(options);
+        });
+        std::fs::set_permissions(backup.data(), Permissions::from_mode(0o700)).unwrap();
+        backup
+    }
+
+    /// Runs a program of the installation that connects to this server as its superuser.
+    pub fn tool(&self, program: &str, arguments: impl FnOnce(&mut Command)) {
+        let mut command = self.command(program);
+        command.arg("-h").arg(self.dir.path().join("s")).args(["-p", &PORT.to_string(), "-U", SUPERUSER]);
+        arguments(&mut command);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// A standby of this server, streaming from it and caught up.
     pub fn standby(&self, env: &Env) -> Self {
-        let mut standby = Self::stopped(env);
-        let socket = self.dir.path().join("s");
-        let mut command = self.command("pg_basebackup");
-        command.args(["-h", socket.to_str().unwrap(), "-p", &PORT.to_string(), "-U", SUPERUSER]);
-        standby.folder_of_account();
-        command.arg("-D").arg(standby.data()).args(["-R", "-X", "stream", "-c", "fast"]);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        std::fs::set_permissions(standby.data(), Permissions::from_mode(0o700)).unwrap();
+        let mut standby = self.base_backup(env, &["-R"]);
         standby.run(&[]);
         until("the standby streams", || {
             let streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";

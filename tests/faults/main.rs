@@ -21,15 +21,18 @@ mod database;
 mod files;
 mod floods;
 mod guests;
+mod interrupted;
 mod inventions;
 mod killed;
 mod outage;
 mod quotas;
 mod readers;
+mod restored;
 mod spool;
 mod stage;
 mod stopping;
 mod tenancy;
+mod upgraded;
 mod verdicts;
 
 #[path = "../harness/mod.rs"]
@@ -40,8 +43,8 @@ use std::time::Instant;
 
 use env::{Engine, Env};
 use harness::{
-    authority, books, client, derived, env, frames, installations, logins, postgres, private, process, proxy, samples,
-    secure, traffic,
+    authority, books, client, derived, env, frames, installations, logins, old, postgres, private, process, proxy,
+    samples, secure, shape, traffic,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
@@ -66,6 +69,9 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         guests::SCENARIOS,
         inventions::SCENARIOS,
         certificates::SCENARIOS,
+        interrupted::SCENARIOS,
+        upgraded::SCENARIOS,
+        restored::SCENARIOS,
     ];
     groups.into_iter().flatten()
 }

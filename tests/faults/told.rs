@@ -58,6 +58,10 @@ pub struct Record {
     pub good: Vec<Uuid>,
     /// Ids of items that break the rules.
     pub bad: Vec<Uuid>,
+    /// Bytes in each of the good.
+    padding: usize,
+    /// The request's idempotency key.
+    pub key: Option<String>,
     pub attempts: Vec<Attempt>,
 }
 
@@ -72,6 +76,21 @@ impl Record {
 
     pub fn is_promised(&self) -> bool {
         self.attempts.iter().any(|attempt| attempt.reply.is_promise())
+    }
+
+    /// Whether it was answered with 200: it is in the database as it was then.
+    pub fn is_committed(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.reply.status() == Some(200))
+    }
+
+    fn body(&self) -> Vec<u8> {
+        let padding = "x".repeat(self.padding);
+        let event = |id: &Uuid| {
+            format!(r#"{{"id":"{id}","event_type":"t","source_module":"s","payload":{{"padding":"{padding}"}}}}"#)
+        };
+        // No source and no payload.
+        let junk = |id: &Uuid| format!(r#"{{"id":"{id}","event_type":"t"}}"#);
+        array(self.good.iter().map(event).chain(self.bad.iter().map(junk)))
     }
 }
 
@@ -94,18 +113,21 @@ impl Told {
     /// A request that nobody has sent yet: events, of which each carries `padding` bytes, and items that break the rules.
     pub fn request_of(&self, keyed: bool, good: usize, bad: usize, padding: usize) -> Request {
         let ids = |count: usize| (0..count).map(|_| Uuid::now_v7()).collect::<Vec<_>>();
-        let record = Record { good: ids(good), bad: ids(bad), attempts: Vec::new() };
-        let padding = "x".repeat(padding);
-        let event = |id: &Uuid| {
-            format!(r#"{{"id":"{id}","event_type":"t","source_module":"s","payload":{{"padding":"{padding}"}}}}"#)
-        };
-        // No source and no payload.
-        let junk = |id: &Uuid| format!(r#"{{"id":"{id}","event_type":"t"}}"#);
-        let body = array(record.good.iter().map(event).chain(record.bad.iter().map(junk)));
         let mut records = self.records.lock().unwrap();
         let index = records.len();
+        let key = keyed.then(|| format!("key-{index}"));
+        let record = Record { good: ids(good), bad: ids(bad), padding, key: key.clone(), attempts: Vec::new() };
+        let body = record.body();
         records.push(record);
-        Request { index, body, key: keyed.then(|| format!("key-{index}")) }
+        Request { index, body, key }
+    }
+
+    /// Every request that has a key, for sending all of them once more.
+    pub fn keyed(&self) -> Vec<Request> {
+        let keyed = |(index, record): (usize, &Record)| {
+            record.key.clone().map(|key| Request { index, body: record.body(), key: Some(key) })
+        };
+        self.records.lock().unwrap().iter().enumerate().filter_map(keyed).collect()
     }
 
     /// The same with short events.

@@ -144,6 +144,18 @@ impl Env {
         self.servers.create_empty(self.place, &self.database, options);
     }
 
+    /// Goes on with an empty database of the same name.
+    pub fn begin_again(&self) {
+        self.drop_database().unwrap_or_else(|error| panic!("{error}"));
+        self.servers.create_empty(self.place, &self.database, "");
+    }
+
+    fn drop_database(&self) -> Result<(), String> {
+        let server = Sql::try_connect(&self.servers.url(self.place, SUPERUSER, "postgres"));
+        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database);
+        server.map_err(|error| error.to_string()).and_then(|server| server.try_run(&sql))
+    }
+
     /// A connection string for the test's database.
     pub fn url(&self, role: &str) -> String {
         self.servers.url(self.place, role, self.database())
@@ -222,10 +234,7 @@ impl Drop for Env {
         if !self.made.get() {
             return;
         }
-        let url = self.servers.url(self.place, SUPERUSER, "postgres");
-        let dropped = Sql::try_connect(&url).map_err(|error| error.to_string());
-        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database);
-        if let Err(error) = dropped.and_then(|server| server.try_run(&sql)) {
+        if let Err(error) = self.drop_database() {
             eprintln!("{} is left: {error}", self.database);
         }
     }
