@@ -1,6 +1,6 @@
 -- Staged rows ($1, $2: batch and ordinal) that were not stored since one of the same tenant, id and timestamp was there: whether
--- that one is gone meanwhile, and the columns in which it differs, without what the server says of a request. All of them lie
--- from $3 to $4.
+-- that one is gone meanwhile, and the columns in which it differs, without what the server says of a request (in metadata
+-- of rows from before it had columns). All of them lie from $3 to $4.
 SELECT s.batch_id, s.batch_seq, e.batch_id IS NULL,
     concat_ws(', ',
         CASE WHEN e.stream <> s.stream THEN 'stream' END,
@@ -14,8 +14,8 @@ SELECT s.batch_id, s.batch_seq, e.batch_id IS NULL,
         CASE WHEN e.parent_event_id IS DISTINCT FROM s.parent_event_id THEN 'parent_event_id' END,
         CASE WHEN e.trace_id IS DISTINCT FROM s.trace_id THEN 'trace_id' END,
         CASE WHEN e.payload <> s.payload THEN 'payload' END,
-        CASE WHEN e.metadata - ARRAY['api_key_id', 'receipt', 'received_at']
-                IS DISTINCT FROM s.metadata - ARRAY['api_key_id', 'receipt', 'received_at'] THEN 'metadata' END)
+        CASE WHEN coalesce(e.metadata - ARRAY['api_key_id', 'receipt', 'received_at'], '{}')
+                <> coalesce(s.metadata - ARRAY['api_key_id', 'receipt', 'received_at'], '{}') THEN 'metadata' END)
 FROM unnest($1::bigint[], $2::integer[]) AS missed (batch_id, batch_seq)
 JOIN events_staging s USING (batch_id, batch_seq)
 LEFT JOIN LATERAL (

@@ -19,8 +19,8 @@ const MISMATCHES_LISTED_MAX: usize = 10;
 /// 0001-01-01 and 9999-12-30 in microseconds: the calendar, for items whose time only the server knows.
 const CALENDAR_US: (i64, i64) = (-62_135_596_800_000_000, 253_402_128_000_000_000);
 
-const EVENTS_SQL: &str = "SELECT metadata->>'receipt', count(*) FROM events \
-    WHERE timestamp >= $1 AND timestamp <= $2 AND metadata->>'receipt' = ANY($3::text[]) GROUP BY 1";
+const EVENTS_SQL: &str = "SELECT receipt, count(*) FROM events \
+    WHERE timestamp >= $1 AND timestamp <= $2 AND receipt = ANY($3::uuid[]) GROUP BY 1";
 const DEAD_LETTERS_SQL: &str = "SELECT count(*) FROM dead_letter_events WHERE receipt = ANY($1::uuid[])";
 
 /// Of these tenants, or of all where none is known.
@@ -46,10 +46,9 @@ pub async fn check_conservation(
         dead_letters += count(client.query_one(DEAD_LETTERS_SQL, &[&ids]).await?.try_get(0)?);
         match report.kind {
             ItemKind::Events => {
-                let texts: Vec<String> = ids.iter().map(Uuid::to_string).collect();
                 let (oldest, newest) = range(chunk);
-                for row in client.query(EVENTS_SQL, &[&oldest, &newest, &texts]).await? {
-                    rows.insert(row.try_get::<_, String>(0)?, count(row.try_get(1)?));
+                for row in client.query(EVENTS_SQL, &[&oldest, &newest, &ids]).await? {
+                    rows.insert(row.try_get(0)?, count(row.try_get(1)?));
                 }
             }
             ItemKind::Metrics => {
@@ -73,7 +72,7 @@ pub async fn check_conservation(
 }
 
 enum Presence {
-    Each(HashMap<String, u64>),
+    Each(HashMap<Uuid, u64>),
     /// Of all; `spread`: some items make several.
     Together {
         rows: u64,
@@ -136,7 +135,7 @@ fn compare(receipts: &[Promise], found: &Presence, dead_letters: u64) -> Conserv
         Presence::Each(rows) => {
             result.found = rows.values().sum();
             for receipt in receipts {
-                let found = rows.get(&receipt.receipt.to_string()).copied().unwrap_or(0);
+                let found = rows.get(&receipt.receipt).copied().unwrap_or(0);
                 if receipt.spooled && found < receipt.accepted {
                     result.still_spooled += receipt.accepted - found;
                 } else if found != receipt.accepted {
@@ -177,7 +176,7 @@ mod tests {
     }
 
     fn rows(found: &[(u128, u64)]) -> Presence {
-        Presence::Each(found.iter().map(|&(n, rows)| (Uuid::from_u128(n).to_string(), rows)).collect())
+        Presence::Each(found.iter().map(|&(n, rows)| (Uuid::from_u128(n), rows)).collect())
     }
 
     #[test]

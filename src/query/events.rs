@@ -10,6 +10,7 @@ use super::error::ReadError;
 use super::filter::Filter;
 use super::listing::{Listing, Page, PageRequest};
 use super::lookup::EventName;
+use super::metadata::Metadata;
 use super::newest::{Newest, Order, Piece};
 use super::reads::Reads;
 use super::sql::Sql;
@@ -33,7 +34,7 @@ columns! {
         pub trace_id: Option<String>,
         /// Null, as is `metadata`, where they are too large for a page, or for a list of related events.
         pub payload: Option<Json<Box<RawValue>>>,
-        pub metadata: Option<Json<Box<RawValue>>>,
+        pub metadata: Metadata = "ROW(metadata, api_key_id, receipt, created_at)",
         pub created_at: Timestamp,
     }
 }

@@ -17,6 +17,7 @@ mod fresh;
 mod levels;
 mod listing;
 mod lookup;
+mod metadata;
 mod metrics;
 mod newest;
 mod queue;

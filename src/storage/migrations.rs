@@ -60,6 +60,7 @@ pub const MIGRATIONS: &[Migration] = &[
     common!("0016_inferred_quota"),
     common!("0017_identity"),
     each!("0018_bare_ids"),
+    common!("0019_request_columns"),
 ];
 
 impl Migration {

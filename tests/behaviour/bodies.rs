@@ -112,8 +112,8 @@ fn cloud_events_in_binary_mode(env: &Env) -> TestResult {
         binary(&tidegate, &headers, body).accepted(1, 0);
         binary(&tidegate, &zipped, gzip(body)).accepted(1, 0);
         let stored: Vec<Value> = env.sql().column(
-            "SELECT to_jsonb(e) - '{timestamp,created_at,batch_id,batch_seq}'::text[] \
-             #- '{metadata,receipt}' #- '{metadata,received_at}' FROM events e",
+            "SELECT to_jsonb(e) - '{timestamp,created_at,batch_id,batch_seq,receipt}'::text[] \
+             FROM events e",
         );
         assert_eq!(stored.len(), 4);
         assert!(stored.iter().all(|event| *event == stored[0]), "{content_type}: {stored:#?}");

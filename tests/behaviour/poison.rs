@@ -36,9 +36,8 @@ fn refused_alone(env: &Env, tidegate: &Tidegate, item: impl AsRef<[u8]>, stage: 
     assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{answer}");
     let receipt = answer["receipt"].as_str().unwrap();
     let sql = env.sql();
-    let events: Vec<i32> = sql.column(&format!(
-        "SELECT (payload->>'n')::int FROM events WHERE metadata->>'receipt' = '{receipt}' ORDER BY 1"
-    ));
+    let events: Vec<i32> =
+        sql.column(&format!("SELECT (payload->>'n')::int FROM events WHERE receipt = '{receipt}' ORDER BY 1"));
     let expected: Vec<i32> = (0..1000).filter(|n| *n != 411).collect();
     assert_eq!(events, expected);
     let letters = sql.rows(

@@ -82,6 +82,19 @@ async fn data_outlives_a_stop() {
 }
 
 #[tokio::test]
+async fn the_allocator_keeps_what_a_backend_frees() {
+    let dir = temp_dir();
+    let server = start(dir.path()).await;
+    let environment = std::fs::read(format!("/proc/{}/environ", server.server_pid())).expect("our own server's");
+    let mut names: Vec<&[u8]> =
+        environment.split(|byte| *byte == 0).filter(|line| line.starts_with(b"MALLOC_")).collect();
+    names.sort_unstable();
+    let expected = ["MALLOC_MMAP_THRESHOLD_=536870912", "MALLOC_TOP_PAD_=67108864", "MALLOC_TRIM_THRESHOLD_=536870912"];
+    assert_eq!(names, expected.map(str::as_bytes));
+    server.stop().await.expect("a server that stops");
+}
+
+#[tokio::test]
 async fn a_second_start_on_the_same_directory_is_refused() {
     let dir = temp_dir();
     let server = start(dir.path()).await;

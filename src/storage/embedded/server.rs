@@ -171,7 +171,7 @@ fn spawn(cluster: &Cluster) -> Result<Child, EmbeddedError> {
 
     let program = cluster.installation.program("postgres");
     let mut command = cluster.account.command(&program);
-    command.arg("-D").arg(&cluster.dir).stdout(log).stderr(log_too);
+    command.arg("-D").arg(&cluster.dir).stdout(log).stderr(log_too).envs(settings::ALLOCATOR);
     // Ctrl-C goes to the terminal's whole process group; the server must outlive what Tidegate still has to write.
     command.process_group(0);
     command.spawn().map_err(|e| EmbeddedError::io("run", &program, e))

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::defaults::Defaults;
-use super::encode::{encode, server_metadata};
+use super::encode::encode;
 use super::fields::{Field, Member, cloud_event_rank};
 use super::ids::{IdSource, bare_id, cloud_event_id};
 use super::validate::{Rules, validate, validate_wrapped};
@@ -48,7 +48,6 @@ impl Decoder {
                 cloud_event: matches!(form, BodyForm::CloudEvent | BodyForm::CloudEventBatch),
             },
             ids: IdSource::new(origin.received_at_us),
-            server_metadata: server_metadata(origin),
             space: space(origin.tenant_id),
             scratch: &mut self.scratch,
             streams: &mut self.streams,
@@ -62,7 +61,6 @@ impl Decoder {
 struct Body<'b> {
     rules: Rules<'b>,
     ids: IdSource,
-    server_metadata: String,
     /// Events are partitioned by tenant.
     space: u32,
     scratch: &'b mut Scratch,
@@ -90,7 +88,7 @@ impl Items<Field> for Body<'_> {
             Rejection::new(Stage::Package, Code::InvalidField, message)
         })?;
         let start = rows.bytes.len();
-        encode(&event, rules.origin, &self.server_metadata, &mut rows.bytes);
+        encode(&event, rules.origin, &mut rows.bytes);
         rows.rows.push(RowRef {
             bytes: span(start, rows.bytes.len()),
             timestamp_us: event.timestamp_us,

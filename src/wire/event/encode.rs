@@ -1,37 +1,27 @@
 //! A valid event to one COPY tuple, appended to the caller's buffer. Payload, metadata and unknown fields are copied
-//! as they were sent; only the braces around them, and what the server adds, are written here.
+//! as they were sent; only the braces around them are written here.
 
 use super::fields::{CONTEXT, Envelope, Field, METADATA, Member, ORIGINALS};
 use super::validate::{DATA_BASE64, Payload, ValidEvent};
-use crate::timestamp::format_rfc3339;
 use crate::wire::item::ItemContext;
 use crate::wire::item::object::Object;
 use crate::wire::item::pgcopy::{
-    column_count, put_head, put_i32, put_jsonb, put_text, put_text_or_null, put_uuid, put_uuid_or_null,
+    column_count, put_head, put_i32, put_jsonb, put_jsonb_or_null, put_text, put_text_or_null, put_uuid,
+    put_uuid_or_null,
 };
 use crate::wire::item::scan::{Field as _, JsonType};
 
 /// Where metadata keeps what no column takes.
 const EXTRA: &str = "extra";
 
-/// What the server adds to the metadata of all of a request's events, as JSON members.
-pub(super) fn server_metadata(origin: &ItemContext<'_>) -> String {
-    let received_at = format_rfc3339(origin.received_at_us);
-    format!(
-        "\"api_key_id\":\"{}\",\"receipt\":\"{}\",\"received_at\":\"{received_at}\"",
-        origin.api_key_id.hyphenated(),
-        origin.receipt.hyphenated()
-    )
-}
-
 /// The columns of a tuple, in the order of [`encode`], for `COPY events (...) FROM STDIN (FORMAT binary)`.
 pub const COPY_COLUMNS: &str = "batch_id, batch_seq, timestamp, created_at, id, tenant_id, stream, source_module, \
-event_type, event_version, severity, environment, asset_id, correlation_id, parent_event_id, bare_id, trace_id, payload, \
-metadata";
+event_type, event_version, severity, environment, asset_id, correlation_id, parent_event_id, bare_id, trace_id, api_key_id, \
+receipt, payload, metadata";
 pub const COPY_COLUMN_COUNT: i16 = column_count(COPY_COLUMNS);
 
 /// Appends the event's tuple.
-pub(super) fn encode(event: &ValidEvent<'_>, origin: &ItemContext<'_>, server_metadata: &str, out: &mut Vec<u8>) {
+pub(super) fn encode(event: &ValidEvent<'_>, origin: &ItemContext<'_>, out: &mut Vec<u8>) {
     put_head(out, COPY_COLUMN_COUNT, event.timestamp_us, origin.received_at_us);
     put_uuid(out, event.id);
     put_text(out, origin.tenant_id);
@@ -46,6 +36,8 @@ pub(super) fn encode(event: &ValidEvent<'_>, origin: &ItemContext<'_>, server_me
     put_uuid_or_null(out, event.parent_event_id);
     put_uuid_or_null(out, event.bare_id);
     put_text_or_null(out, event.trace_id.as_deref());
+    put_uuid(out, origin.api_key_id);
+    put_uuid(out, origin.receipt);
     put_jsonb(out, |out| match event.payload {
         Payload::Object(text) => out.extend_from_slice(text.as_bytes()),
         Payload::Member(name, value) => {
@@ -55,18 +47,16 @@ pub(super) fn encode(event: &ValidEvent<'_>, origin: &ItemContext<'_>, server_me
         }
         Payload::Empty => out.extend_from_slice(b"{}"),
     });
-    put_jsonb(out, |out| put_metadata(event, server_metadata, out));
+    put_jsonb_or_null(out, |out| put_metadata(event, out));
 }
 
-fn put_metadata(event: &ValidEvent<'_>, server_metadata: &str, out: &mut Vec<u8>) {
+/// What the sender said and no column has; false if that is nothing.
+fn put_metadata(event: &ValidEvent<'_>, out: &mut Vec<u8>) -> bool {
+    let Some(envelope) = &event.envelope else { return false };
     let mut object = Object::open(out);
-    if let Some(envelope) = &event.envelope {
-        for member in envelope.nested(METADATA).iter().filter(|member| member.field != Field::ServerOwned) {
-            object.copy(envelope, member);
-        }
+    for member in envelope.nested(METADATA).iter().filter(|member| member.field != Field::ServerOwned) {
+        object.copy(envelope, member);
     }
-    object.members(server_metadata);
-    let Some(envelope) = &event.envelope else { return object.close() };
     if !event.originals.is_empty() {
         for (field, name) in ORIGINALS.into_iter().filter(|(field, _)| event.originals.contains(*field)) {
             if let Some(member) = envelope.member(field) {
@@ -76,7 +66,7 @@ fn put_metadata(event: &ValidEvent<'_>, server_metadata: &str, out: &mut Vec<u8>
     }
     let base64_payload = matches!(event.payload, Payload::Member(DATA_BASE64, _));
     put_extra(envelope, base64_payload, &mut object);
-    object.close();
+    object.close()
 }
 
 /// What no column takes: unknown fields, losing aliases, the rest of `context`, and members of the sender's metadata

@@ -42,12 +42,9 @@ impl<'o> Object<'o> {
         self.out.extend_from_slice(envelope.raw(member.value).as_bytes());
     }
 
-    pub(crate) fn members(&mut self, text: &str) {
-        self.comma();
-        self.out.extend_from_slice(text.as_bytes());
-    }
-
-    pub(crate) fn close(self) {
+    /// Whether it has members.
+    pub(crate) fn close(self) -> bool {
         self.out.push(b'}');
+        !self.empty
     }
 }

@@ -107,6 +107,17 @@ pub(crate) fn put_jsonb(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out[length_at..length_at + 4].copy_from_slice(&written);
 }
 
+/// The same, null where `write` says that it wrote nothing of worth.
+pub(crate) fn put_jsonb_or_null(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+    let start = out.len();
+    let mut is_something = false;
+    put_jsonb(out, |out| is_something = write(out));
+    if !is_something {
+        out.truncate(start);
+        put_null(out);
+    }
+}
+
 pub(crate) fn put_null(out: &mut Vec<u8>) {
     out.extend_from_slice(&(-1i32).to_be_bytes());
 }

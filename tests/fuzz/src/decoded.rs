@@ -26,7 +26,9 @@ pub fn check(input: &[u8], forms: &[BodyForm]) {
             assert_eq!(tuple.json(tuple::PAYLOAD), raw, "a wrapped payload is the item");
         }
         json(tuple.json(tuple::PAYLOAD));
-        json(tuple.json(tuple::METADATA));
+        if tuple.bytes(tuple::METADATA).is_some() {
+            json(tuple.json(tuple::METADATA));
+        }
         if !defaults.wrap {
             beside_serde(&tuple, raw, form);
         }

@@ -13,12 +13,23 @@ pub const STREAM: usize = 6;
 pub const SOURCE_MODULE: usize = 7;
 pub const EVENT_TYPE: usize = 8;
 const TEXTS: [usize; 8] = [TENANT_ID, STREAM, SOURCE_MODULE, EVENT_TYPE, 10, 11, 12, TRACE_ID];
-const NULLABLE: [usize; 5] = [12, 13, 14, 15, TRACE_ID];
-const FIXED: [(usize, usize); 9] =
-    [(0, 8), (1, 4), (TIMESTAMP, 8), (CREATED_AT, 8), (ID, 16), (9, 4), (13, 16), (14, 16), (15, 16)];
+const NULLABLE: [usize; 6] = [12, 13, 14, 15, TRACE_ID, METADATA];
+const FIXED: [(usize, usize); 11] = [
+    (0, 8),
+    (1, 4),
+    (TIMESTAMP, 8),
+    (CREATED_AT, 8),
+    (ID, 16),
+    (9, 4),
+    (13, 16),
+    (14, 16),
+    (15, 16),
+    (17, 16),
+    (18, 16),
+];
 pub const TRACE_ID: usize = 16;
-pub const PAYLOAD: usize = 17;
-pub const METADATA: usize = 18;
+pub const PAYLOAD: usize = 19;
+pub const METADATA: usize = 20;
 
 /// A tuple's columns; panics when they are not exactly as many as `count`.
 pub fn columns(bytes: &[u8], count: i16) -> Vec<Option<&[u8]>> {

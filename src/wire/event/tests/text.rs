@@ -71,8 +71,7 @@ fn a_decoder_forgets_the_body_before() {
     let good = event(r#","stream":"a\\b","metadata":{"extra":1},"context":{"asset_id":"x","y":1},"z":1"#);
     let stripped = |mut decoded: Decoded| {
         decoded.rows.rows.iter_mut().for_each(|row| row.id = Uuid::nil());
-        let rows =
-            Row::all(COPY_COLUMNS, &decoded).into_iter().map(|row| row.json("metadata").to_owned()).collect::<Vec<_>>();
+        let rows = Row::all(COPY_COLUMNS, &decoded).iter().map(Row::metadata).collect::<Vec<_>>();
         (decoded.rows.rows, decoded.rows.streams, decoded.rejected, rows)
     };
     let first = stripped(decode(&good).unwrap());
