@@ -12,5 +12,6 @@ FROM (
     UNION ALL
     SELECT 'database', pg_database_size(current_database()), NULL
 ) s
-WHERE NOT EXISTS (SELECT FROM storage_samples WHERE relation = 'database' AND at > now() - INTERVAL '23 hours 59 minutes')
+WHERE NOT EXISTS (SELECT FROM storage_samples
+                  WHERE relation = 'database' AND at BETWEEN now() - INTERVAL '23 hours 59 minutes' AND now())
 ON CONFLICT DO NOTHING

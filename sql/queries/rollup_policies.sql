@@ -9,8 +9,9 @@ SELECT a.user_view_name::text AS level,
        coalesce(s.last_run_status = 'Failed', false) AS failed,
        coalesce(s.job_status = 'Running', false) AS running,
        -- When the worker's run began that was the last to end well.
-       CASE WHEN s.last_run_status = 'Success' THEN s.last_successful_finish - s.last_run_duration END AS worked_at,
-       extract(epoch FROM now() - l.refreshed_at)::float8 AS age_s,
+       CASE WHEN s.last_run_status = 'Success' AND s.last_successful_finish <= now() THEN s.last_successful_finish - s.last_run_duration END AS worked_at,
+       -- Null also when the clock was set back since: by what it says now nobody has refreshed it yet.
+       CASE WHEN l.refreshed_at <= now() THEN extract(epoch FROM now() - l.refreshed_at)::float8 END AS age_s,
        CASE WHEN isfinite(l.closed_until) THEN extract(epoch FROM now() - l.closed_until)::float8 END AS closed_s,
        current_setting('timescaledb.max_background_workers')::integer AS workers
 FROM _timescaledb_catalog.continuous_agg a

@@ -5,7 +5,7 @@ FROM (
     SELECT since FROM touched_minutes
     WHERE job = ANY ($1)
       AND CASE WHEN $3 THEN minute - minute % $2 + $2 <= floor(extract(epoch FROM now()) / 60)
-          ELSE minute < floor(extract(epoch FROM now()) / 60) OR since < now() - INTERVAL '60 seconds' END
+          ELSE minute < floor(extract(epoch FROM now()) / 60) OR since NOT BETWEEN now() - INTERVAL '60 seconds' AND now() + INTERVAL '60 seconds' END
     UNION ALL
     SELECT since FROM touched_passes WHERE job = ANY ($1)
 ) waiting

@@ -4,7 +4,7 @@
 WITH taken AS (
     DELETE FROM touched_minutes
     WHERE job = ANY ($1) AND tenant_id = $2 AND minute >= $3 AND minute < $3 + $4
-      AND ($5 OR minute < floor(extract(epoch FROM now()) / 60) OR since < now() - INTERVAL '60 seconds')
+      AND ($5 OR minute < floor(extract(epoch FROM now()) / 60) OR since NOT BETWEEN now() - INTERVAL '60 seconds' AND now() + INTERVAL '60 seconds')
     RETURNING minute, since
 )
 SELECT min(minute), max(minute) + 1, min(since) FROM taken

@@ -73,7 +73,7 @@ pub async fn rebuild(
 
 /// Whether anything that is due waits in a queue, or is under way.
 async fn waiting(owner: &Pool, queue: &str) -> Result<bool, StorageError> {
-    let sql = "SELECT EXISTS (SELECT FROM touched_minutes WHERE job = $1 AND since < now() - INTERVAL '60 seconds') \
+    let sql = "SELECT EXISTS (SELECT FROM touched_minutes WHERE job = $1 AND since NOT BETWEEN now() - INTERVAL '60 seconds' AND now() + INTERVAL '60 seconds') \
                OR EXISTS (SELECT FROM touched_passes WHERE job = $1)";
     Ok(owner.get().await?.query_one(sql, &[&queue]).await?.get(0))
 }

@@ -177,7 +177,7 @@ impl<W: Work> Worker<W> {
 async fn pass<W: Work>(work: &W, client: &mut Object, tally: &mut Tally) -> Result<bool, StorageError> {
     let job = work.queues()[0].name;
     let next = "SELECT tenant_id, from_minute, to_minute, block, position, again FROM touched_passes WHERE job = $1 \
-                ORDER BY turn LIMIT 1";
+                ORDER BY turn <= clock_timestamp(), turn LIMIT 1";
     let next = client.prepare_cached(next).await?;
     let Some(row) = client.query_opt(&next, &[&job]).await? else { return Ok(false) };
     let range = MinuteRange { tenant_id: row.get(0), from_minute: row.get(1), to_minute: row.get(2) };

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::Object;
 use jiff::Timestamp;
 
+use super::clock::Clock;
 use super::plan::{self, ChunkPlan, Due};
 use super::run::Run;
 use super::tenants::Tenants;
@@ -23,6 +24,8 @@ pub struct Lifecycle {
     rollups: RollupsConfig,
     plan: Vec<ChunkPlan>,
     tenants: Tenants,
+    /// The database's.
+    clock: Mutex<Clock>,
     /// When a chunk was last put in order, by its name.
     recompressed: Mutex<HashMap<String, Instant>>,
     /// When what was inferred was last looked through.
@@ -41,6 +44,7 @@ impl Job for Lifecycle {
     async fn run_once(&self, client: &mut Object) -> Result<RunCounts, StorageError> {
         // Not this node's clock: of what the database has, what has expired is gone for good.
         let now: Timestamp = client.query_one("SELECT now()", &[]).await?.get(0);
+        let expires = self.clock.lock().expect("no code panics while holding it").is_believed(now, Instant::now());
         let mut run = Run::new(&self.plan, now);
         let mut counts = RunCounts::new();
         match floors(client).await {
@@ -50,7 +54,7 @@ impl Job for Lifecycle {
         // First of all: without them nothing can be written.
         let made = partitions::make_ahead(&self.store, &self.rollups, run.now_us).await;
         let made = run.count("making partitions ahead", made);
-        let dropped = partitions::drop_expired(&self.store, &mut run).await;
+        let dropped = if expires { partitions::drop_expired(&self.store, &mut run).await } else { 0 };
         let has_chunks = self.store.layout().has_hypertables();
         if !has_chunks {
             counts.extend([("partitions_made", made), ("partitions_dropped", dropped)]);
@@ -59,18 +63,8 @@ impl Job for Lifecycle {
             Ok(chunks) => run.chunks = chunks,
             Err(error) => run.note("listing chunks", error),
         }
-        if has_chunks {
-            counts.push(("chunks_dropped", self.drop_expired(client, &mut run).await));
-        }
-        let expired = self.tenants.expire(client, &mut run).await;
-        counts.push(("organizations_rows_deleted", run.count("expiring rows of organizations", expired)));
-        for (what, deleted) in rows::delete(client, &self.retention).await {
-            counts.push((what, run.count(what, deleted)));
-        }
-        if self.inferred_is_due() {
-            for (what, deleted) in rows::delete_inferred(client, &self.retention).await {
-                counts.push((what, run.count(what, deleted)));
-            }
+        if expires {
+            self.expire(client, &mut run, &mut counts).await;
         }
         let sampled = samples::take(client, &run.chunks).await;
         counts.push(("sizes_sampled", run.count("sampling sizes", sampled)));
@@ -92,8 +86,26 @@ impl Lifecycle {
             rollups: config.rollups.clone(),
             plan: plan::plan(store.layout(), config),
             tenants: Tenants::default(),
+            clock: Mutex::default(),
             recompressed: Mutex::default(),
             inferred: Mutex::default(),
+        }
+    }
+
+    /// Chunks as a whole, rows of organizations, and rows of ordinary tables.
+    async fn expire(&self, client: &mut Object, run: &mut Run<'_>, counts: &mut RunCounts) {
+        if self.store.layout().has_hypertables() {
+            counts.push(("chunks_dropped", self.drop_expired(client, run).await));
+        }
+        let expired = self.tenants.expire(client, run).await;
+        counts.push(("organizations_rows_deleted", run.count("expiring rows of organizations", expired)));
+        for (what, deleted) in rows::delete(client, &self.retention).await {
+            counts.push((what, run.count(what, deleted)));
+        }
+        if self.inferred_is_due() {
+            for (what, deleted) in rows::delete_inferred(client, &self.retention).await {
+                counts.push((what, run.count(what, deleted)));
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 //! Whatever fails is noted, and does not stop what comes after it.
 
 mod chunks;
+mod clock;
 mod job;
 mod partitions;
 mod plan;

@@ -10,7 +10,7 @@ use crate::storage::{StorageError, StoredChunk};
 /// Notes sizes if that was not done today; returns of how many relations.
 pub async fn take(client: &Object, chunks: &[StoredChunk]) -> Result<u64, StorageError> {
     let due = "SELECT NOT EXISTS (SELECT FROM storage_samples WHERE relation = 'database' \
-               AND at > now() - INTERVAL '23 hours 59 minutes')";
+               AND at BETWEEN now() - INTERVAL '23 hours 59 minutes' AND now())";
     if !client.query_one(due, &[]).await?.get::<_, bool>(0) {
         return Ok(0);
     }

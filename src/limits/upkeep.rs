@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 // ---- rollups --------------------------------------------------------------------------------------------------
 
 /// How long raw rows outlive their retention. A refresh looks back as far as retention goes and may take a while; a chunk
@@ -22,6 +24,12 @@ pub const CORRELATION_GROUPS_KEPT: Duration = Duration::from_secs(8 * 86_400);
 
 /// How long it is remembered that an organization had more assets than it may, counted from the last time.
 pub const OVER_QUOTA_KEPT: Duration = Duration::from_secs(86_400);
+
+/// How far the database's clock may go ahead between two runs, beyond the time that has passed; after more, nothing expires
+/// until it was right for [`CLOCK_DOUBTED`].
+pub const CLOCK_AHEAD_MAX: SignedDuration = SignedDuration::from_secs(600);
+/// See [`CLOCK_AHEAD_MAX`]: long enough for a clock that was set wrong to be set right.
+pub const CLOCK_DOUBTED: Duration = Duration::from_secs(3600);
 
 /// How often what was inferred is looked through for what has expired.
 pub const INFERRED_EXPIRY_EVERY: Duration = Duration::from_secs(3600);

@@ -89,11 +89,12 @@ impl Late {
 
 type Waiting = Vec<(String, Timestamp)>;
 
-/// The oldest dirty buckets of a level that are due.
+/// The oldest dirty buckets of a level that are due: also those that were noted later than now, before the clock was set back.
 async fn waiting(client: &Object, level: &Level) -> Result<Waiting, StorageError> {
     let sql = "SELECT d.tenant_id, d.bucket FROM rollup_dirty d JOIN rollup_levels l USING (level) \
                WHERE d.level = $1 AND d.bucket < least(l.closed_until, l.noted_before) \
-               AND d.since <= now() - make_interval(secs => $2::float8) ORDER BY d.bucket, d.tenant_id LIMIT $3";
+               AND d.since NOT BETWEEN now() - make_interval(secs => $2::float8) AND now() + make_interval(secs => $2::float8) \
+               ORDER BY d.bucket, d.tenant_id LIMIT $3";
     let statement = client.prepare_cached(sql).await?;
     let rows = client.query(&statement, &[&level.name, &seconds(level.debounce), &level.late_step]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())

@@ -75,6 +75,16 @@ pub(super) async fn standing(client: &Object) -> Result<Vec<Standing>, StorageEr
     Ok(standing.collect())
 }
 
+impl Standing {
+    /// What is materialized beyond the end of the policy's window: the clock was ahead once. Rows that come there are hidden
+    /// behind the watermark, and no window would reach them before their time.
+    pub(super) fn ahead(&self, policy: &Policy, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let end_us = self.level.floor(back(now, policy.end_offset_s).as_microsecond());
+        let end = Timestamp::from_microsecond(end_us).ok()?;
+        self.watermark.filter(|watermark| *watermark > end).map(|watermark| (end, watermark))
+    }
+}
+
 /// What a level's policy has to be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct WantedPolicy {
@@ -216,7 +226,12 @@ async fn catch_up(client: &Object, standing: &Standing, ages: Ages) -> Result<()
 }
 
 /// Refreshes the buckets that begin in `[from, to)`; none where no bucket does.
-async fn refresh(client: &Object, level: &Level, from: Timestamp, to: Timestamp) -> Result<(), StorageError> {
+pub(super) async fn refresh(
+    client: &Object,
+    level: &Level,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<(), StorageError> {
     let (from_us, to_us) = (level.ceil(from.as_microsecond()), level.ceil(to.as_microsecond()));
     if from_us >= to_us {
         return Ok(());

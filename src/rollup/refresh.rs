@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 
 use super::floors::seconds;
-use super::policies::{Policy, REFRESH_JOBS, Standing, standing};
+use super::policies::{Policy, REFRESH_JOBS, Standing, refresh, standing};
 use crate::config::{Config, RetentionConfig, RollupsConfig};
 use crate::jobs::{Job, RunCounts};
 use crate::limits::{REFRESH_EVERY, ROLLUP_RUN_MAX};
@@ -88,7 +88,12 @@ impl Refresh {
     async fn run(&self, client: &Object, standing: &Standing, policy: &Policy) -> Result<bool, StorageError> {
         let began: Timestamp = client.query_one("SELECT now()", &[]).await?.get(0);
         match client.batch_execute(&format!("CALL public.run_job({})", policy.job_id)).await {
-            Ok(()) => self.note(client, standing, policy, began).await.map(|()| true),
+            Ok(()) => {
+                if let Some((from, to)) = standing.ahead(policy, began) {
+                    refresh(client, standing.level, from, to).await?;
+                }
+                self.note(client, standing, policy, began).await.map(|()| true)
+            }
             // Somebody refreshes it at this moment, or the policy was just set again.
             Err(error) if matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::UNDEFINED_OBJECT)) => {
                 Ok(false)
