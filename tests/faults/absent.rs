@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
+
 use crate::cluster::{Cluster, DATABASE};
 use crate::env::{Engine, Env, TestResult, until};
 use crate::invariants::Scene;
@@ -10,7 +12,7 @@ use crate::process::{Finished, Tidegate};
 use crate::proxy::Proxy;
 use crate::scenario;
 use crate::scenario::Scenario;
-use crate::shim;
+use crate::shim::{self, Clock};
 use crate::told::Told;
 
 pub const SCENARIOS: &[Scenario] = &[
@@ -176,19 +178,18 @@ fn s42_without_the_extension(env: &Env) -> TestResult {
 fn s42_an_older_backup(env: &Env) -> TestResult {
     let mut cluster = Cluster::start(env);
     let proxy = Proxy::start(&cluster.socket());
-    let at = |hour: i64| {
-        let mut variables = Cluster::variables_all_through(&proxy);
-        variables.extend(shim::clock_off(env.path(), hour * 3600));
-        variables
-    };
+    let clock = Clock::new(env.path());
+    let mut variables = Cluster::variables_all_through(&proxy);
+    variables.extend(clock.variables());
     let told = Arc::new(Told::default());
-    let mut tidegate = Tidegate::serve(env, &at(0), &[]);
+    let mut tidegate = Tidegate::serve(env, &variables, &[]);
     let backup = cluster.copy(env);
     let before = contents(&backup);
     told.both(&tidegate.client, 200);
     for hour in 1..=2 {
         assert_eq!(tidegate.stop(), Some(0));
-        tidegate = Tidegate::serve(env, &at(hour), &[]);
+        clock.set(SignedDuration::from_hours(hour));
+        tidegate = Tidegate::serve(env, &variables, &[]);
         told.both(&tidegate.client, 200);
     }
     proxy.away();
@@ -198,11 +199,11 @@ fn s42_an_older_backup(env: &Env) -> TestResult {
     is_refused(&tidegate, "an older state");
     told.both(&tidegate.client, 202);
     tidegate.kill();
-    let finished = Finished::run(env, &at(2), &["serve", "--listen", "127.0.0.1:0"]);
+    let finished = Finished::run(env, &variables, &["serve", "--listen", "127.0.0.1:0"]);
     assert!(finished.code == Some(1) && finished.stderr.contains("an older state"), "{finished:?}");
     assert_eq!(contents(&backup), before, "something was written to a backup");
     proxy.lead_to(&cluster.socket());
-    tidegate = Tidegate::serve(env, &at(2), &[]);
+    tidegate = Tidegate::serve(env, &variables, &[]);
     told.both(&tidegate.client, 200);
     Scene::new(env, &tidegate, &cluster.sql(), &told).assert_invariants("s42_an_older_backup");
     Ok(())

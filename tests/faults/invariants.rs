@@ -14,7 +14,7 @@ use crate::books::Books;
 use crate::env::{Env, until};
 use crate::postgres::Sql;
 use crate::process::Tidegate;
-use crate::told::{Record, Reply, Told};
+use crate::told::{Record, Reply, Told, sample_id};
 
 const MIB: u64 = 1 << 20;
 /// The default of `limits.memory_bytes`.
@@ -89,13 +89,13 @@ impl<'a> Scene<'a> {
             known += there;
             assert!(there == 0 || there == record.items(), "I1: stored in part ({there}): {record:?}");
             if there > 0 {
-                let misplaced = record.bad.iter().any(|id| stored.events.contains_key(id));
-                assert!(!misplaced, "I1: a bad item among the events: {record:?}");
+                let misplaced = record.bad.iter().any(|id| stored.items.contains_key(id));
+                assert!(!misplaced, "I1: a bad item among the good: {record:?}");
             } else if record.is_promised() {
                 missing.push(record);
             }
         }
-        assert_eq!(known, stored.events() + stored.letters(), "I1: items are stored that nobody sent");
+        assert_eq!(known, stored.items() + stored.letters(), "I1: items are stored that nobody sent");
         missing
     }
 
@@ -146,7 +146,7 @@ impl<'a> Scene<'a> {
         );
         // A process that was there all along has written everything that is there.
         let alone = self.told.addresses().iter().all(|address| address == here);
-        let (in_events, in_letters) = (stored.events(), stored.letters());
+        let (in_events, in_letters) = (stored.items(), stored.letters());
         if alone {
             assert_eq!((committed, letters), (in_events, in_letters), "I4: the books and the database");
         } else {
@@ -157,30 +157,35 @@ impl<'a> Scene<'a> {
 
 /// What the database has, by id.
 struct Stored {
-    events: HashMap<Uuid, u64>,
+    /// Events and samples.
+    items: HashMap<Uuid, u64>,
     letters: HashMap<Uuid, u64>,
 }
 
 impl Stored {
     fn read(sql: &Sql) -> Self {
-        let (mut events, mut letters) = (HashMap::new(), HashMap::new());
+        let (mut items, mut letters) = (HashMap::new(), HashMap::new());
         for row in sql.rows("SELECT id, count(*) FROM events GROUP BY id", &[]) {
-            events.insert(row.get(0), row.get::<_, i64>(1).unsigned_abs());
+            items.insert(row.get(0), row.get::<_, i64>(1).unsigned_abs());
+        }
+        for row in sql.rows("SELECT value_sum::bigint, count(*) FROM metrics GROUP BY 1", &[]) {
+            items.insert(sample_id(row.get::<_, i64>(0).unsigned_abs()), row.get::<_, i64>(1).unsigned_abs());
         }
         for raw in sql.column::<Vec<u8>>("SELECT raw FROM dead_letter_events") {
             let item: serde_json::Value = serde_json::from_slice(&raw).expect("an item that a test sent");
-            let id = item["id"].as_str().and_then(|id| id.parse().ok()).expect("an item with an id");
-            *letters.entry(id).or_default() += 1;
+            let id =
+                item["id"].as_str().and_then(|id| id.parse().ok()).or_else(|| item["value"].as_u64().map(sample_id));
+            *letters.entry(id.expect("an item that can be told")).or_default() += 1;
         }
-        Self { events, letters }
+        Self { items, letters }
     }
 
     fn times(&self, id: &Uuid) -> u64 {
-        self.events.get(id).copied().unwrap_or(0) + self.letters.get(id).copied().unwrap_or(0)
+        self.items.get(id).copied().unwrap_or(0) + self.letters.get(id).copied().unwrap_or(0)
     }
 
-    fn events(&self) -> u64 {
-        self.events.values().sum()
+    fn items(&self) -> u64 {
+        self.items.values().sum()
     }
 
     fn letters(&self) -> u64 {

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod cluster;
+mod draw;
 mod invariants;
 mod scenario;
 mod senders;
@@ -16,8 +17,10 @@ mod told;
 mod absent;
 mod abuse;
 mod certificates;
+mod clocks;
 mod crowds;
 mod database;
+mod drawn;
 mod files;
 mod floods;
 mod guests;
@@ -28,6 +31,7 @@ mod outage;
 mod quotas;
 mod readers;
 mod restored;
+mod soak;
 mod spool;
 mod stage;
 mod stopping;
@@ -72,6 +76,8 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         interrupted::SCENARIOS,
         upgraded::SCENARIOS,
         restored::SCENARIOS,
+        clocks::SCENARIOS,
+        soak::SCENARIOS,
     ];
     groups.into_iter().flatten()
 }

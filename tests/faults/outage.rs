@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::SignedDuration;
 use tidegate::limits::{KEY_CACHE_TTL, KEY_LOOKUP_TIMEOUT, SPOOL_AFTER};
 
 use crate::books::Books;
@@ -14,7 +15,7 @@ use crate::proxy::{Point, Proxy};
 use crate::scenario;
 use crate::scenario::Scenario;
 use crate::senders::Senders;
-use crate::shim::{self, Call, Harm, Rule, Shim};
+use crate::shim::{self, Call, Clock, Harm, Rule, Shim};
 use crate::stage::{Stage, small_spool};
 use crate::told::Told;
 use crate::traffic::Patience;
@@ -149,7 +150,9 @@ fn clock_off_by(env: &Env, name: &str, seconds: i64) -> TestResult {
     tidegate.kill();
     stage.proxy.back();
     // The next process believes in another day: it drains what the first one spooled, and expires nothing early.
-    let mut variables = shim::clock_off(env.path(), seconds);
+    let clock = Clock::new(env.path());
+    clock.set(SignedDuration::from_secs(seconds));
+    let mut variables = clock.variables();
     variables.push(("TIDEGATE_RETENTION_LEDGER".into(), "1h".into()));
     tidegate = stage.serve_with(&variables);
     stage.drained(&tidegate);

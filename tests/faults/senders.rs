@@ -1,6 +1,7 @@
 //! Senders at work while a fault happens: with keys, sending again until they are answered, and without, sending each
-//! event once; and somebody who looks at the books all the while.
+//! request once; and somebody who looks at the books all the while. A mixed crowd has readers and others, too.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -8,25 +9,71 @@ use std::time::Duration;
 
 use crate::books::Books;
 use crate::client::Client;
+use crate::draw::Draw;
 use crate::env::until;
 use crate::told::{Request, Told};
 use crate::traffic::Patience;
 
-const SENDERS: usize = 4;
-/// Events of a request; every fourth request also has bad items.
-const EVENTS: usize = 20;
+/// Items of a request; every fourth request also has some that break the rules.
+const ITEMS: usize = 20;
 const BAD: usize = 2;
 /// Between attempts while the server is away, so that the senders leave it some processor time.
 const PAUSE: Duration = Duration::from_millis(10);
+/// Requests that may be sent once more.
+const REMEMBERED: usize = 500;
+/// What readers ask for.
+const READS: [&str; 6] = [
+    "/v1/events?limit=100",
+    "/v1/events/counts?from=-1h&bucket=1m&group_by=event_type",
+    "/v1/metrics?metric_name=m&from=-1h&resolution=1m",
+    "/v1/metrics?metric_name=m&from=-2h&resolution=raw&limit=500",
+    "/v1/metrics/catalog",
+    "/v1/dead-letters?limit=20",
+];
+
+/// What one of them does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Events {
+        keyed: bool,
+    },
+    Samples {
+        keyed: bool,
+    },
+    /// Events and samples by turns, with and without keys, for which it is enough that they are safe on disk.
+    Spooled,
+    /// Requests that others were promised, once more.
+    Again,
+    Reader,
+}
+
+const PLAIN: [Role; 4] = {
+    let keyed = Role::Events { keyed: true };
+    [keyed, keyed, keyed, Role::Events { keyed: false }]
+};
+const MIXED: [Role; 8] = [
+    Role::Events { keyed: true },
+    Role::Events { keyed: false },
+    Role::Samples { keyed: true },
+    Role::Samples { keyed: false },
+    Role::Spooled,
+    Role::Again,
+    Role::Reader,
+    Role::Reader,
+];
 
 struct Shared {
     told: Arc<Told>,
     client: Mutex<Client>,
     patience: Patience,
+    pace: Duration,
     stop: AtomicBool,
     committed: AtomicUsize,
     spooled: AtomicUsize,
     failed: AtomicUsize,
+    read: AtomicUsize,
+    /// With keys, and promised.
+    remembered: Mutex<VecDeque<Request>>,
 }
 
 /// Senders at work.
@@ -36,21 +83,34 @@ pub struct Senders {
 }
 
 impl Senders {
+    /// Events, as fast as they are taken.
     pub fn start(told: &Arc<Told>, client: &Client, patience: Patience) -> Self {
+        Self::of(&PLAIN, told, client, patience, Duration::ZERO)
+    }
+
+    /// Everything that is sent and asked; each waits for `pace` after each request.
+    pub fn mixed(told: &Arc<Told>, client: &Client, pace: Duration) -> Self {
+        Self::of(&MIXED, told, client, Patience::Retry, pace)
+    }
+
+    fn of(roles: &[Role], told: &Arc<Told>, client: &Client, patience: Patience, pace: Duration) -> Self {
         let shared = Arc::new(Shared {
             told: Arc::clone(told),
             client: Mutex::new(client.clone()),
             patience,
+            pace,
             stop: AtomicBool::default(),
             committed: AtomicUsize::default(),
             spooled: AtomicUsize::default(),
             failed: AtomicUsize::default(),
+            read: AtomicUsize::default(),
+            remembered: Mutex::default(),
         });
-        let mut threads: Vec<_> = (0..SENDERS)
-            .map(|sender| {
+        let mut threads: Vec<_> = roles
+            .iter()
+            .map(|&role| {
                 let shared = Arc::clone(&shared);
-                // The last one sends without keys.
-                std::thread::spawn(move || shared.run(sender + 1 < SENDERS))
+                std::thread::spawn(move || shared.run(role))
             })
             .collect();
         let audited = Arc::clone(&shared);
@@ -65,22 +125,27 @@ impl Senders {
 
     /// Waits until so many more requests were answered 200.
     pub fn flow(&self, requests: usize) {
-        more("requests are answered 200", &self.shared.committed, requests);
+        self.more("requests are answered 200", &self.shared.committed, requests);
     }
 
     /// Waits until so many more requests were answered 202.
     pub fn spool(&self, requests: usize) {
-        more("requests are answered 202", &self.shared.spooled, requests);
+        self.more("requests are answered 202", &self.shared.spooled, requests);
     }
 
     /// Waits until so many more attempts were refused or lost.
     pub fn fail(&self, attempts: usize) {
-        more("attempts are refused", &self.shared.failed, attempts);
+        self.more("attempts are refused", &self.shared.failed, attempts);
     }
 
     /// Attempts that were refused or lost.
     pub fn failed(&self) -> usize {
         self.shared.failed.load(SeqCst)
+    }
+
+    /// Reads that were answered with rows.
+    pub fn read(&self) -> usize {
+        self.shared.read.load(SeqCst)
     }
 
     /// Lets every sender finish.
@@ -90,54 +155,117 @@ impl Senders {
             .into_iter()
             .for_each(|thread| thread.join().expect("the senders were told nothing odd, and the books balanced"));
     }
-}
 
-fn more(what: &str, counter: &AtomicUsize, by: usize) {
-    let goal = counter.load(SeqCst) + by;
-    until(what, || (counter.load(SeqCst) >= goal).then_some(()));
+    fn more(&self, what: &str, counter: &AtomicUsize, by: usize) {
+        let goal = counter.load(SeqCst) + by;
+        until(what, || {
+            // One that was told something odd has ended, and its word is the cause.
+            let ended = self.threads.iter().any(JoinHandle::is_finished) && self.shared.patience == Patience::Retry;
+            assert!(!ended, "a sender was told something odd, or the books did not balance");
+            (counter.load(SeqCst) >= goal).then_some(())
+        });
+    }
 }
 
 impl Shared {
+    fn client(&self) -> Client {
+        self.client.lock().unwrap().clone()
+    }
+
     /// The books balance at any moment, also in the middle of a fault (I4).
     fn audit(&self) {
         while !self.stop.load(SeqCst) {
-            let client = self.client.lock().unwrap().clone();
             // While the process is gone there are no books.
-            if let Ok(answer) = client.send("GET", "/metrics", &[], &[])
+            if let Ok(answer) = self.client().send("GET", "/metrics", &[], &[])
                 && answer.status == 200
             {
                 Books::read(&answer).assert_balanced();
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(PAUSE.max(self.pace));
         }
     }
 
-    fn run(&self, keyed: bool) {
+    fn run(&self, role: Role) {
+        let mut draw = Draw::new(1);
         for number in 0.. {
             if self.stop.load(SeqCst) {
                 return;
             }
-            let bad = if number % 4 == 3 { BAD } else { 0 };
-            let request = self.told.request(keyed, EVENTS, bad);
-            while !self.attempt(&request) {
-                if self.patience == Patience::GiveUp {
-                    return;
-                }
-                std::thread::sleep(PAUSE);
-                // Sent again without a key, it would be another request: such a sender takes what it was told as final.
-                if !keyed {
-                    break;
-                }
+            let done = match role {
+                Role::Reader => self.reads(READS[number % READS.len()]),
+                Role::Again => self.again(&mut draw),
+                _ => self.deliver(role, number),
+            };
+            if !done {
+                return;
             }
+            std::thread::sleep(self.pace);
         }
     }
 
+    /// Sends a request of its own; false when it gives up.
+    fn deliver(&self, role: Role, number: usize) -> bool {
+        let bad = if number % 4 == 3 { BAD } else { 0 };
+        let keyed = match role {
+            Role::Events { keyed } | Role::Samples { keyed } => keyed,
+            _ => !number.is_multiple_of(3),
+        };
+        let samples = matches!(role, Role::Samples { .. }) || role == Role::Spooled && number.is_multiple_of(2);
+        let request = if samples { self.told.samples(keyed, ITEMS, bad) } else { self.told.request(keyed, ITEMS, bad) };
+        while !self.attempt(&request, role == Role::Spooled) {
+            if self.patience == Patience::GiveUp {
+                return false;
+            }
+            std::thread::sleep(PAUSE);
+            // Sent again without a key, it would be another request: such a sender takes what it was told as final.
+            if !keyed {
+                return true;
+            }
+        }
+        if keyed {
+            let mut remembered = self.remembered.lock().unwrap();
+            remembered.truncate(REMEMBERED - 1);
+            remembered.push_front(request);
+        }
+        true
+    }
+
+    /// Sends a request once more that somebody was promised already.
+    fn again(&self, draw: &mut Draw) -> bool {
+        let chosen = {
+            let remembered = self.remembered.lock().unwrap();
+            remembered.get(draw.below(remembered.len().max(1))).cloned()
+        };
+        let Some(request) = chosen else { return true };
+        let was_committed = self.told.record(&request).is_committed();
+        let answer = self.told.send(&self.client(), &request);
+        if let Some(answer) = answer.filter(|answer| answer.status == 200 && was_committed) {
+            assert_eq!(answer.json()["duplicate"], true, "I1: taken for another one: {}", answer.text());
+        }
+        true
+    }
+
+    /// Reads something; while the database is away it is told so.
+    fn reads(&self, path: &str) -> bool {
+        let Ok(answer) = self.client().send("GET", path, &[], &[]) else { return true };
+        assert!(matches!(answer.status, 200 | 429 | 503), "GET {path}: {}: {}", answer.status, answer.text());
+        if answer.status == 200 {
+            answer.json()["data"].as_array().expect("a list");
+            self.read.fetch_add(1, SeqCst);
+        } else {
+            assert!(answer.header("retry-after").parse::<u32>().is_ok(), "GET {path}: {answer:?}");
+        }
+        true
+    }
+
     /// True when the sender may forget the request.
-    fn attempt(&self, request: &Request) -> bool {
-        let client = self.client.lock().unwrap().clone();
-        let answer = self.told.send(&client, request);
+    fn attempt(&self, request: &Request, spooled: bool) -> bool {
+        let client = self.client();
+        let answer = if spooled { self.told.spool(&client, request) } else { self.told.send(&client, request) };
         let counter = match answer.as_ref().map(|answer| answer.status) {
             Some(200) => &self.committed,
+            // Of those who ask for no more it says nothing about the database.
+            Some(202) if spooled => return true,
             Some(202) => &self.spooled,
             Some(409 | 503) | None => &self.failed,
             Some(status) => {

@@ -3,7 +3,8 @@
  * FAULT_PREFIX   a folder; only files below it are touched.
  * FAULT_CONTROL  a file of RULES rules, mapped here and written by the test (see shim.rs), so that a rule takes effect
  *                at once in every process that has it, and the hits that are counted in it are the signal that it did.
- * FAULT_CLOCK_S  seconds by which the wall clock is off; clocks that only measure time are left alone.
+ * FAULT_CLOCK    a file of one number, mapped here and written by the test: microseconds by which the wall clock is off, from
+ *                the moment it is written; clocks that only measure time are left alone.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -38,24 +39,28 @@ struct rule {
 
 static struct rule *rules;
 static const char *prefix;
-static int64_t clock_offset_s;
+static const int64_t *clock_offset_us;
 
 /* The C library's own function of this name. */
 #define NEXT(name) \
     static __typeof__(name) *next; \
     if (!next) next = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
 
-__attribute__((constructor)) static void begin(void) {
-    const char *offset = getenv("FAULT_CLOCK_S");
-    if (offset) clock_offset_s = atoll(offset);
-    const char *control = getenv("FAULT_CONTROL");
-    prefix = getenv("FAULT_PREFIX");
-    if (!control || !prefix) return;
-    int fd = open(control, O_RDWR | O_CLOEXEC);
-    if (fd < 0) return;
-    void *mapped = mmap(NULL, RULES * sizeof(struct rule), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+/* The file that a variable names, shared with the test; NULL where there is none. */
+static void *shared(const char *variable, size_t size, int for_writing) {
+    const char *path = getenv(variable);
+    if (!path) return NULL;
+    int fd = open(path, (for_writing ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+    if (fd < 0) return NULL;
+    void *mapped = mmap(NULL, size, PROT_READ | (for_writing ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
     close(fd);
-    if (mapped != MAP_FAILED) rules = mapped;
+    return mapped == MAP_FAILED ? NULL : mapped;
+}
+
+__attribute__((constructor)) static void begin(void) {
+    clock_offset_us = shared("FAULT_CLOCK", sizeof *clock_offset_us, 0);
+    prefix = getenv("FAULT_PREFIX");
+    if (prefix) rules = shared("FAULT_CONTROL", RULES * sizeof(struct rule), 1);
 }
 
 static int below_prefix(const char *path) {
@@ -279,17 +284,27 @@ int unlink(const char *path) {
 
 /* The clock. */
 
+/* Moves a time, whose fraction is counted in so many units a second. */
+#define MOVE(seconds, fraction, units) \
+    do { \
+        int64_t offset_us = clock_offset_us ? __atomic_load_n(clock_offset_us, __ATOMIC_SEQ_CST) : 0; \
+        int64_t moved = (int64_t)(fraction) + offset_us % 1000000 * ((units) / 1000000); \
+        int64_t carried = moved < 0 ? -1 : moved >= (units) ? 1 : 0; \
+        (seconds) += offset_us / 1000000 + carried; \
+        (fraction) = moved - carried * (units); \
+    } while (0)
+
 int clock_gettime(clockid_t clock, struct timespec *time) {
     NEXT(clock_gettime);
     int result = next(clock, time);
-    if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) time->tv_sec += clock_offset_s;
+    if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) MOVE(time->tv_sec, time->tv_nsec, 1000000000);
     return result;
 }
 
 int gettimeofday(struct timeval *restrict time, void *restrict zone) {
     NEXT(gettimeofday);
     int result = next(time, zone);
-    if (result == 0) time->tv_sec += clock_offset_s;
+    if (result == 0) MOVE(time->tv_sec, time->tv_usec, 1000000);
     return result;
 }
 

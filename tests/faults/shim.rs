@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use jiff::SignedDuration;
+
 use crate::env::until;
 
 /// Calls that can be met; a set.
@@ -144,11 +146,38 @@ impl Shim {
     }
 }
 
-/// The variables of a process whose wall clock is off by so many seconds.
-pub fn clock_off(dir: &Path, seconds: i64) -> Vec<(String, String)> {
-    let library = dir.join("shim-clock.so");
-    std::fs::copy(compiled().as_ref().unwrap_or_else(|error| panic!("{error}")), &library).unwrap();
-    vec![("LD_PRELOAD".into(), library.to_str().unwrap().into()), ("FAULT_CLOCK_S".into(), seconds.to_string())]
+/// The wall clock of the processes that have its variables, which may be set while they run.
+pub struct Clock {
+    library: PathBuf,
+    offset: File,
+    offset_path: PathBuf,
+}
+
+impl Clock {
+    /// One that is right; the library and its file are put into `dir`, where any account finds them.
+    pub fn new(dir: &Path) -> Self {
+        let library = dir.join("shim-clock.so");
+        std::fs::copy(compiled().as_ref().unwrap_or_else(|error| panic!("{error}")), &library).unwrap();
+        std::fs::set_permissions(&library, Permissions::from_mode(0o755)).unwrap();
+        let offset_path = dir.join("shim.clock");
+        let offset = File::create(&offset_path).unwrap();
+        offset.set_permissions(Permissions::from_mode(0o644)).unwrap();
+        let clock = Self { library, offset, offset_path };
+        clock.set(SignedDuration::ZERO);
+        clock
+    }
+
+    /// From now on it is off by this much.
+    pub fn set(&self, off: SignedDuration) {
+        let off_us = i64::try_from(off.as_micros()).unwrap();
+        self.offset.write_all_at(&off_us.to_ne_bytes(), 0).unwrap();
+    }
+
+    /// The variables of a process that is to have it. They go together with those of [`Shim`], which is the same library.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        vec![("LD_PRELOAD".into(), text(&self.library)), ("FAULT_CLOCK".into(), text(&self.offset_path))]
+    }
 }
 
 /// What this machine lacks for such faults.

@@ -1,12 +1,17 @@
-//! Requests of events that are told apart by id, and everything that their senders were told about them.
+//! Requests of items that are told apart by id, and everything that their senders were told about them.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::client::{Answer, Client};
 use crate::samples::array;
+
+/// Series of the samples.
+const SERIES: u128 = 8;
 
 /// What an attempt came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,15 +56,24 @@ pub struct Attempt {
     pub reply: Reply,
 }
 
+/// What the items of a request are.
+#[derive(Debug, Clone)]
+enum Content {
+    /// Events with so many bytes in each of the good.
+    Padded(usize),
+    /// An event of each of these times, the good first.
+    At(Vec<Timestamp>),
+    Samples,
+}
+
 /// A request, and how its attempts went.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub struct Record {
-    /// Ids of events.
+    /// Ids of events, or what stands for them (see [`sample_id`]).
     pub good: Vec<Uuid>,
     /// Ids of items that break the rules.
     pub bad: Vec<Uuid>,
-    /// Bytes in each of the good.
-    padding: usize,
+    content: Content,
     /// The request's idempotency key.
     pub key: Option<String>,
     pub attempts: Vec<Attempt>,
@@ -83,21 +97,50 @@ impl Record {
         self.attempts.iter().any(|attempt| attempt.reply.status() == Some(200))
     }
 
-    fn body(&self) -> Vec<u8> {
-        let padding = "x".repeat(self.padding);
-        let event = |id: &Uuid| {
-            format!(r#"{{"id":"{id}","event_type":"t","source_module":"s","payload":{{"padding":"{padding}"}}}}"#)
-        };
-        // No source and no payload.
-        let junk = |id: &Uuid| format!(r#"{{"id":"{id}","event_type":"t"}}"#);
-        array(self.good.iter().map(event).chain(self.bad.iter().map(junk)))
+    fn path(&self) -> &'static str {
+        if matches!(self.content, Content::Samples) { "/v1/metrics" } else { "/v1/events" }
     }
+
+    fn body(&self) -> Vec<u8> {
+        match &self.content {
+            Content::Padded(bytes) => {
+                let padding = "x".repeat(*bytes);
+                let payload = format!(r#"{{"padding":"{padding}"}}"#);
+                let event =
+                    |id: &Uuid| format!(r#"{{"id":"{id}","event_type":"t","source_module":"s","payload":{payload}}}"#);
+                // No source and no payload.
+                let junk = |id: &Uuid| format!(r#"{{"id":"{id}","event_type":"t"}}"#);
+                array(self.good.iter().map(event).chain(self.bad.iter().map(junk)))
+            }
+            Content::At(times) => {
+                let event = |(id, at): (&Uuid, &Timestamp)| {
+                    format!(r#"{{"id":"{id}","event_type":"t","source_module":"s","payload":{{}},"timestamp":"{at}"}}"#)
+                };
+                array(self.ids().zip(times).map(event))
+            }
+            Content::Samples => {
+                let sample = |id: &Uuid| {
+                    let value = id.as_u128();
+                    format!(r#"{{"asset_id":"asset-{}","metric_name":"m","value":{value}}}"#, value % SERIES)
+                };
+                // No name.
+                let junk = |id: &Uuid| format!(r#"{{"asset_id":"a","value":{}}}"#, id.as_u128());
+                array(self.good.iter().map(sample).chain(self.bad.iter().map(junk)))
+            }
+        }
+    }
+}
+
+/// Samples have no ids: each of a test has a value of its own, which stands for one.
+pub fn sample_id(value: u64) -> Uuid {
+    Uuid::from_u128(value.into())
 }
 
 /// A request that can be sent.
 #[derive(Debug, Clone)]
 pub struct Request {
     index: usize,
+    path: &'static str,
     pub body: Vec<u8>,
     /// Its idempotency key.
     pub key: Option<String>,
@@ -107,25 +150,47 @@ pub struct Request {
 #[derive(Default)]
 pub struct Told {
     records: Mutex<Vec<Record>>,
+    samples: AtomicU64,
 }
 
 impl Told {
     /// A request that nobody has sent yet: events, of which each carries `padding` bytes, and items that break the rules.
     pub fn request_of(&self, keyed: bool, good: usize, bad: usize, padding: usize) -> Request {
-        let ids = |count: usize| (0..count).map(|_| Uuid::now_v7()).collect::<Vec<_>>();
+        let [good, bad] = [good, bad].map(|count| (0..count).map(|_| Uuid::now_v7()).collect());
+        self.noted(keyed, good, bad, Content::Padded(padding))
+    }
+
+    /// One event of each of these times; those behind `good` lie outside of what is taken.
+    pub fn request_at(&self, keyed: bool, times: &[Timestamp], good: usize) -> Request {
+        let mut ids: Vec<Uuid> = times.iter().map(|_| Uuid::now_v7()).collect();
+        let bad = ids.split_off(good);
+        self.noted(keyed, ids, bad, Content::At(times.to_vec()))
+    }
+
+    /// Samples of a few series, and items that break the rules.
+    pub fn samples(&self, keyed: bool, good: usize, bad: usize) -> Request {
+        let items = (good + bad) as u64;
+        let first = self.samples.fetch_add(items, Ordering::SeqCst);
+        let mut ids: Vec<Uuid> = (first..first + items).map(sample_id).collect();
+        let bad = ids.split_off(good);
+        self.noted(keyed, ids, bad, Content::Samples)
+    }
+
+    fn noted(&self, keyed: bool, good: Vec<Uuid>, bad: Vec<Uuid>, content: Content) -> Request {
         let mut records = self.records.lock().unwrap();
         let index = records.len();
         let key = keyed.then(|| format!("key-{index}"));
-        let record = Record { good: ids(good), bad: ids(bad), padding, key: key.clone(), attempts: Vec::new() };
-        let body = record.body();
+        let record = Record { good, bad, content, key: key.clone(), attempts: Vec::new() };
+        let (path, body) = (record.path(), record.body());
         records.push(record);
-        Request { index, body, key }
+        Request { index, path, body, key }
     }
 
     /// Every request that has a key, for sending all of them once more.
     pub fn keyed(&self) -> Vec<Request> {
         let keyed = |(index, record): (usize, &Record)| {
-            record.key.clone().map(|key| Request { index, body: record.body(), key: Some(key) })
+            let (path, body) = (record.path(), record.body());
+            record.key.clone().map(|key| Request { index, path, body, key: Some(key) })
         };
         self.records.lock().unwrap().iter().enumerate().filter_map(keyed).collect()
     }
@@ -137,7 +202,12 @@ impl Told {
 
     /// Sends it, as often as this is called; None when no complete answer came.
     pub fn send(&self, client: &Client, request: &Request) -> Option<Answer> {
-        self.post(client, "/v1/events", request)
+        self.post(client, request.path, request)
+    }
+
+    /// The same; to be safe on disk is enough.
+    pub fn spool(&self, client: &Client, request: &Request) -> Option<Answer> {
+        self.post(client, &format!("{}?ack=spooled", request.path), request)
     }
 
     /// The same with parameters, such as `/v1/events?ack=spooled`.
@@ -164,6 +234,11 @@ impl Told {
                 assert_eq!((&body["accepted"], &body["rejected"]), (&3.into(), &1.into()), "{body}");
             }
         }
+    }
+
+    /// What is known of a request so far.
+    pub fn record(&self, request: &Request) -> Record {
+        self.records.lock().unwrap()[request.index].clone()
     }
 
     /// All requests so far.
