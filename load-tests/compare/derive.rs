@@ -33,8 +33,9 @@ const CORRELATIONS: &str = "INSERT INTO correlations (id, timestamp, tenant_id, 
      FROM events c JOIN events p ON p.tenant_id = c.tenant_id AND p.id = c.parent_event_id \
      AND p.timestamp >= now() - INTERVAL '6 hours' \
      WHERE c.parent_event_id IS NOT NULL AND c.timestamp >= now() - INTERVAL '6 hours'";
-const CATALOG: &str = "INSERT INTO metric_catalog (tenant_id, asset_id, metric_type, metric_name, first_seen, last_seen) \
-     SELECT tenant_id, asset_id, metric_type, metric_name, min(timestamp), max(timestamp) FROM metrics GROUP BY 1, 2, 3, 4";
+const CATALOG: &str = "INSERT INTO metric_series (tenant_id, asset_id, metric_type, metric_name, series_id, dimensions, first_seen, last_seen) \
+     SELECT tenant_id, asset_id, metric_type, metric_name, series_id, metric_dimensions(dimensions), min(timestamp), max(timestamp) \
+     FROM metrics GROUP BY 1, 2, 3, 4, 5, 6 ON CONFLICT DO NOTHING";
 const ASSETS: &str = "INSERT INTO asset_metadata (tenant_id, asset_id, asset_name, first_seen, last_seen) \
      SELECT tenant_id, asset_id, asset_id, min(timestamp), max(timestamp) FROM events WHERE asset_id IS NOT NULL GROUP BY 1, 2";
 
@@ -63,7 +64,7 @@ pub async fn make_level(
         let (from, to) = (Timestamp::from_microsecond(from_us)?, Timestamp::from_microsecond(to_us)?);
         target.owner.batch_execute(&make_sql(target, level, from, to)).await?;
         if level.compress_after.is_some() && target.is_timescale() {
-            compressing_s += compress_old(&target.owner, level.name).await?;
+            compressing_s += compress_old(&target.owner, level.buckets).await?;
         }
     }
     if !target.is_timescale() {
@@ -85,9 +86,9 @@ pub async fn make_level(
     Ok(())
 }
 
-/// Where closed buckets are; on the timescale engine the continuous aggregate, which has no other name.
+/// Where closed buckets are; on the timescale engine the continuous aggregate.
 fn relation(target: &Target, level: &Level) -> &'static str {
-    if target.is_timescale() { level.name } else { level.closed }
+    if target.is_timescale() { level.buckets } else { level.closed }
 }
 
 /// The continuous aggregate's refresh, or the INSERT of the portable rollup.
@@ -98,7 +99,7 @@ fn make_sql(target: &Target, level: &Level, from: Timestamp, to: Timestamp) -> S
         return format!(
             "CALL public.refresh_continuous_aggregate('tidegate.{}', {from}, {to}, \
              options => '{{\"buckets_per_batch\": 0}}')",
-            level.name
+            level.buckets
         );
     }
     format!("INSERT INTO {} SELECT * FROM {}", level.closed, level.computed(&from, &to))
@@ -128,7 +129,7 @@ pub async fn make_others(target: &Target, dataset: Dataset, figures: &mut Figure
     if !target.is_timescale() {
         make_partitions(target, "correlations", dataset.events.to_us - DAY_US, dataset.events.to_us).await?;
     }
-    for (table, sql) in [("correlations", CORRELATIONS), ("metric_catalog", CATALOG), ("asset_metadata", ASSETS)] {
+    for (table, sql) in [("correlations", CORRELATIONS), ("metric_series", CATALOG), ("asset_metadata", ASSETS)] {
         target.owner.batch_execute(&format!("TRUNCATE {table}")).await?;
         let started = Instant::now();
         let rows = target.owner.execute(sql, &[]).await?;

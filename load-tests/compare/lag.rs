@@ -15,7 +15,7 @@ use tidegate::model::LEVELS;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Level, and the end of what is materialized, in microseconds since 1970.
-const WATERMARKS_TIMESCALE: &str = "SELECT ca.view_name::text, _timescaledb_functions.cagg_watermark(h.id) \
+const WATERMARKS_TIMESCALE: &str = "SELECT regexp_replace(ca.view_name::text, '_buckets$', ''), _timescaledb_functions.cagg_watermark(h.id) \
      FROM timescaledb_information.continuous_aggregates ca \
      JOIN _timescaledb_catalog.hypertable h ON h.schema_name = ca.materialization_hypertable_schema \
      AND h.table_name = ca.materialization_hypertable_name WHERE ca.view_schema = 'tidegate'";

@@ -6,8 +6,10 @@ FROM (
     FROM timescaledb_information.hypertables
     WHERE hypertable_schema = 'tidegate' AND compression_enabled
     UNION ALL
-    SELECT view_name, format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)::regclass
+    SELECT coalesce(l.level, view_name),
+        format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)::regclass
     FROM timescaledb_information.continuous_aggregates
+    LEFT JOIN rollup_levels l ON view_name IN (l.level, l.level || '_buckets')
     WHERE view_schema = 'tidegate' AND compression_enabled
 ) h
 CROSS JOIN LATERAL public.hypertable_columnstore_stats(h.relid) s

@@ -3,7 +3,7 @@
 -- next run is one that will be: not of a policy that failed, which Tidegate takes over, nor one that nobody came for. Why one
 -- failed is shown to its owner alone.
 SELECT replace(replace(j.proc_name::text, 'policy_', ''), 'refresh_continuous_aggregate', 'refresh') || ' '
-           || coalesce(a.view_name, j.hypertable_name)::text AS job,
+           || coalesce(l.level, a.view_name, j.hypertable_name)::text AS job,
        CASE WHEN w.server THEN 'timescaledb' ELSE 'tidegate' END AS by,
        extract(epoch FROM j.schedule_interval)::float8 AS interval_s,
        r.started_at,
@@ -23,7 +23,7 @@ LEFT JOIN timescaledb_information.job_stats s ON s.job_id = j.job_id
 LEFT JOIN timescaledb_information.continuous_aggregates a
     ON a.materialization_hypertable_schema = j.hypertable_schema
     AND a.materialization_hypertable_name = j.hypertable_name
-LEFT JOIN rollup_levels l ON l.level = coalesce(a.view_name, j.hypertable_name)
+LEFT JOIN rollup_levels l ON coalesce(a.view_name, j.hypertable_name) IN (l.level, l.level || '_buckets')
 CROSS JOIN LATERAL (
     SELECT CASE WHEN NOT w.server THEN l.refreshed_at
                 WHEN isfinite(s.last_run_started_at) THEN s.last_run_started_at END AS started_at,

@@ -1,5 +1,5 @@
 -- The continuous aggregates with their refresh policies, if they have one, and where they stand.
-SELECT a.user_view_name::text AS level,
+SELECT a.user_view_name::text AS buckets,
        -- Where the materialized buckets end; null: there are none.
        CASE WHEN w.internal > -210866803200000000 THEN _timescaledb_functions.to_timestamp(w.internal) END AS watermark,
        j.id AS job_id,
@@ -15,7 +15,7 @@ SELECT a.user_view_name::text AS level,
        CASE WHEN isfinite(l.closed_until) THEN extract(epoch FROM now() - l.closed_until)::float8 END AS closed_s,
        current_setting('timescaledb.max_background_workers')::integer AS workers
 FROM _timescaledb_catalog.continuous_agg a
-JOIN rollup_levels l ON l.level = a.user_view_name
+JOIN rollup_levels l ON a.user_view_name IN (l.level, l.level || '_buckets')
 CROSS JOIN LATERAL (SELECT _timescaledb_functions.cagg_watermark(a.mat_hypertable_id) AS internal) w
 LEFT JOIN _timescaledb_config.bgw_job j
     ON j.hypertable_id = a.mat_hypertable_id AND j.proc_name = 'policy_refresh_continuous_aggregate'

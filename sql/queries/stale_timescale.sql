@@ -1,4 +1,4 @@
--- Where a continuous aggregate lags behind its rows, and for how many days the tenant keeps those. $1 the aggregate, $2 and
+-- Where a continuous aggregate lags behind its rows, and for how many days the tenant keeps those. $1 the level, $2 and
 -- $3 the range in microseconds since 1970, $4 the tenant. One row at least, its bounds null when nothing lags.
 --
 -- TimescaleDB notes what was written below the threshold of refreshes: first for the hypertable, from where a refresh takes
@@ -9,7 +9,7 @@ WITH level AS (
     SELECT c.mat_hypertable_id, c.raw_hypertable_id, w.watermark
     FROM _timescaledb_catalog.continuous_agg c
     JOIN _timescaledb_catalog.continuous_aggs_watermark w USING (mat_hypertable_id)
-    WHERE c.user_view_schema = 'tidegate' AND c.user_view_name = $1
+    WHERE c.user_view_schema = 'tidegate' AND c.user_view_name IN ($1, $1 || '_buckets')
 ), noted AS (
     SELECT n.lowest_modified_value AS low, n.greatest_modified_value AS high
     FROM level l JOIN _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log n ON n.hypertable_id = l.raw_hypertable_id

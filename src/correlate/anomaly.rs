@@ -7,6 +7,7 @@ use std::time::Duration;
 use deadpool_postgres::{Object, Transaction};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -52,8 +53,8 @@ impl Job for Anomalies {
 /// Works through the hours of assets.
 struct Hours(KeptPairs);
 
-/// A series of a tenant: asset, metric type, metric name.
-type SeriesKey = (String, String, String);
+/// A series of a tenant: asset, metric type, metric name, id of its dimensions.
+type SeriesKey = (String, String, String, String);
 
 /// Stands behind every metric of an asset, in the order of bytes.
 const BEYOND: &str = "\u{10FFFF}";
@@ -63,9 +64,17 @@ type Values = [f64; 3];
 /// What they are called in the metadata.
 const STATISTICS: [&str; 3] = ["avg", "min", "max"];
 
+/// An hour of a series.
+struct Hour {
+    key: SeriesKey,
+    values: Values,
+    dimensions: Value,
+}
+
 /// A series whose hour is an outlier.
 struct Outlier {
     series: SeriesKey,
+    dimensions: Value,
     statistic: &'static str,
     value: f64,
     score: Score,
@@ -112,8 +121,8 @@ impl Work for Hours {
         let series = series(transaction, range, &assets, &after).await?;
         let full = i64::try_from(series.len()).is_ok_and(|found| found == ANOMALY_SERIES_PER_SLICE);
         let until = match series.last() {
-            Some((series, _)) if full => series.clone(),
-            _ => (last.clone(), BEYOND.to_owned(), BEYOND.to_owned()),
+            Some(last) if full => last.key.clone(),
+            _ => (last.clone(), BEYOND.to_owned(), BEYOND.to_owned(), BEYOND.to_owned()),
         };
         let outliers = outliers(transaction, range, series).await?;
         let pairs = pairs(transaction, range, &outliers).await?;
@@ -150,27 +159,33 @@ async fn series(
     range: &MinuteRange,
     assets: &[String],
     after: &SeriesKey,
-) -> Result<Vec<(SeriesKey, Values)>, StorageError> {
+) -> Result<Vec<Hour>, StorageError> {
     let statement = transaction.prepare_cached(include_str!("../../sql/queries/anomaly_series.sql")).await?;
     let (from, to) = (range.starts_at(), range.ends_at());
-    let parameters: [&(dyn ToSql + Sync); 8] =
-        [&range.tenant_id, &from, &to, &assets, &after.0, &after.1, &after.2, &ANOMALY_SERIES_PER_SLICE];
-    let rows = transaction.query(&statement, &parameters).await?;
-    Ok(rows.iter().map(|row| ((row.get(0), row.get(1), row.get(2)), [row.get(3), row.get(4), row.get(5)])).collect())
+    let parameters: [&(dyn ToSql + Sync); 9] =
+        [&range.tenant_id, &from, &to, &assets, &after.0, &after.1, &after.2, &after.3, &ANOMALY_SERIES_PER_SLICE];
+    let hour = |row: &Row| Hour {
+        key: (row.get(0), row.get(1), row.get(2), row.get(3)),
+        values: [row.get(4), row.get(5), row.get(6)],
+        dimensions: row.get(7),
+    };
+    Ok(transaction.query(&statement, &parameters).await?.iter().map(hour).collect())
 }
 
 async fn outliers(
     transaction: &Transaction<'_>,
     range: &MinuteRange,
-    series: Vec<(SeriesKey, Values)>,
+    series: Vec<Hour>,
 ) -> Result<Vec<Outlier>, StorageError> {
-    let assets: Vec<&str> = series.iter().map(|(series, _)| series.0.as_str()).collect();
-    let types: Vec<&str> = series.iter().map(|(series, _)| series.1.as_str()).collect();
-    let names: Vec<&str> = series.iter().map(|(series, _)| series.2.as_str()).collect();
+    let assets: Vec<&str> = series.iter().map(|series| series.key.0.as_str()).collect();
+    let types: Vec<&str> = series.iter().map(|series| series.key.1.as_str()).collect();
+    let names: Vec<&str> = series.iter().map(|series| series.key.2.as_str()).collect();
+    let ids: Vec<Uuid> = series.iter().map(|series| series.key.3.parse().unwrap_or_default()).collect();
     let from = range.starts_at().saturating_add(SignedDuration::from_hours(-ANOMALY_HISTORY_HOURS));
     let Ok(from) = from else { return Ok(Vec::new()) };
     let statement = transaction.prepare_cached(include_str!("../../sql/queries/anomaly_history.sql")).await?;
-    let parameters: [&(dyn ToSql + Sync); 6] = [&range.tenant_id, &from, &range.starts_at(), &assets, &types, &names];
+    let parameters: [&(dyn ToSql + Sync); 7] =
+        [&range.tenant_id, &from, &range.starts_at(), &assets, &types, &names, &ids];
     let rows = transaction.query(&statement, &parameters).await?;
     let mut histories: Vec<[Vec<f64>; 3]> = vec![Default::default(); series.len()];
     for row in rows {
@@ -181,26 +196,22 @@ async fn outliers(
             }
         }
     }
-    Ok(series
-        .into_iter()
-        .zip(&histories)
-        .filter_map(|((series, values), history)| outlier(series, values, history))
-        .collect())
+    Ok(series.into_iter().zip(&histories).filter_map(|(series, history)| outlier(series, history)).collect())
 }
 
 /// The statistic that is farthest from its history, when it is an outlier: the average tells a shift, the extremes a spike.
-fn outlier(series: SeriesKey, values: Values, history: &[Vec<f64>; 3]) -> Option<Outlier> {
+fn outlier(series: Hour, history: &[Vec<f64>; 3]) -> Option<Outlier> {
     let buckets = history[0].len();
     if buckets < ANOMALY_HISTORY_HOURS_MIN {
         return None;
     }
-    let scores = values.iter().zip(history).zip(STATISTICS).filter_map(|((value, history), statistic)| {
+    let scores = series.values.iter().zip(history).zip(STATISTICS).filter_map(|((value, history), statistic)| {
         robust::score(*value, history).map(|score| (statistic, *value, score))
     });
     // The first of equals: the average.
     let farthest = scores.reduce(|best, next| if next.2.z.abs() > best.2.z.abs() { next } else { best });
     let (statistic, value, score) = farthest.filter(|(_, _, score)| score.is_outlier())?;
-    Some(Outlier { series, statistic, value, score, buckets })
+    Some(Outlier { series: series.key, dimensions: series.dimensions, statistic, value, score, buckets })
 }
 
 /// The earliest error event of the asset, with each of them.
@@ -233,7 +244,7 @@ async fn pairs(
 }
 
 fn pair(outlier: &Outlier, range: &MinuteRange, primary: Side, related: Side) -> Pair {
-    let (asset_id, metric_type, metric_name) = &outlier.series;
+    let (asset_id, metric_type, metric_name, series_id) = &outlier.series;
     let bucket = range.starts_at();
     Pair {
         kind: CorrelationType::Anomaly,
@@ -246,6 +257,8 @@ fn pair(outlier: &Outlier, range: &MinuteRange, primary: Side, related: Side) ->
             "asset_id": asset_id,
             "metric_type": metric_type,
             "metric_name": metric_name,
+            "series_id": series_id,
+            "dimensions": outlier.dimensions,
             "bucket": bucket,
             "statistic": outlier.statistic,
             "value": outlier.value,
@@ -254,7 +267,7 @@ fn pair(outlier: &Outlier, range: &MinuteRange, primary: Side, related: Side) ->
             "z": outlier.score.z,
             "buckets": outlier.buckets,
         }),
-        detail: format!("{metric_type}\0{metric_name}\0{bucket}"),
+        detail: format!("{metric_type}\0{metric_name}\0{series_id}\0{bucket}"),
     }
 }
 
@@ -270,8 +283,13 @@ async fn prune(
     let (from, to) = near(range);
     let bucket = range.starts_at();
     let statement = transaction.prepare_cached(include_str!("../../sql/queries/anomaly_prune.sql")).await?;
-    let parameters: [&(dyn ToSql + Sync); 11] =
-        [&range.tenant_id, &from, &to, &bucket, &after.0, &after.1, &after.2, &until.0, &until.1, &until.2, &ids];
+    #[rustfmt::skip]
+    let parameters: [&(dyn ToSql + Sync); 13] = [
+        &range.tenant_id, &from, &to, &bucket,
+        &after.0, &after.1, &after.2, &after.3,
+        &until.0, &until.1, &until.2, &until.3,
+        &ids,
+    ];
     let gone = transaction.execute(&statement, &parameters).await?;
     Ok(usize::try_from(gone).unwrap_or(usize::MAX))
 }
@@ -280,23 +298,24 @@ async fn prune(
 mod tests {
     use super::*;
 
-    fn series() -> SeriesKey {
-        ("a".into(), "t".into(), "n".into())
+    fn hour(values: Values) -> Hour {
+        let key = ("a".into(), "t".into(), "n".into(), Uuid::nil().to_string());
+        Hour { key, values, dimensions: json!({}) }
     }
 
     #[test]
     fn the_statistic_farthest_from_its_history_is_told() {
         let history = |center: f64| (0..24).map(|n| center + f64::from(n % 5)).collect::<Vec<f64>>();
         let histories = [history(10.0), history(0.0), history(20.0)];
-        let found = outlier(series(), [12.0, 2.0, 500.0], &histories).expect("a spike");
+        let found = outlier(hour([12.0, 2.0, 500.0]), &histories).expect("a spike");
         assert_eq!((found.statistic, found.buckets), ("max", 24));
         assert!((found.value - 500.0).abs() < f64::EPSILON && found.score.z > 100.0);
-        assert!(outlier(series(), [12.0, 2.0, 22.0], &histories).is_none());
+        assert!(outlier(hour([12.0, 2.0, 22.0]), &histories).is_none());
     }
 
     #[test]
     fn a_short_history_judges_nothing() {
         let history = vec![1.0; 23];
-        assert!(outlier(series(), [9.0; 3], &[history.clone(), history.clone(), history]).is_none());
+        assert!(outlier(hour([9.0; 3]), &[history.clone(), history.clone(), history]).is_none());
     }
 }

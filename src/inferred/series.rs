@@ -1,4 +1,5 @@
-//! `metric_catalog`, and the assets of metrics: which series there are, and when each was first and last seen.
+//! `metric_series`, and the assets of metrics: when each series was first and last seen. Its row is there already, written with
+//! its first sample, but for what was stored by other means or before there were series.
 
 use super::table::Table;
 use crate::jobs::minutes::MinuteQueue;

@@ -14,7 +14,7 @@ use crate::storage::StorageError;
 pub(super) struct Table {
     /// By its name what was written is counted, and the table is rebuilt.
     pub queue: MinuteQueue,
-    /// Takes tenant, from, to, the three texts of the key that the slice before ended with, how many rows to take, and how many
+    /// Takes tenant, from, to, the four texts of the key that the slice before ended with, how many rows to take, and how many
     /// assets a tenant may have; returns how many were found and written, the key of the last, and how many assets were not
     /// made.
     pub sql: &'static str,
@@ -41,24 +41,25 @@ impl Work for Limited {
         position: Option<&Value>,
         tally: &mut Tally,
     ) -> Result<Option<Value>, StorageError> {
-        let after: [String; 3] =
+        let after: [String; 4] =
             position.and_then(|position| serde_json::from_value(position.clone()).ok()).unwrap_or_default();
         let statement = transaction.prepare_cached(self.table.sql).await?;
-        let parameters: [&(dyn ToSql + Sync); 8] = [
+        let parameters: [&(dyn ToSql + Sync); 9] = [
             &range.tenant_id,
             &range.starts_at(),
             &range.ends_at(),
             &after[0],
             &after[1],
             &after[2],
+            &after[3],
             &INFERRED_PER_SLICE,
             &self.assets_max,
         ];
         let row = transaction.query_one(&statement, &parameters).await?;
         let (found, written): (i64, i64) = (row.get(0), row.get(1));
         tally.add(self.table.queue.name, usize::try_from(written).unwrap_or(usize::MAX));
-        let last: [Option<String>; 3] = [row.get(2), row.get(3), row.get(4)];
-        let refused: i64 = row.get(5);
+        let last: [Option<String>; 4] = [row.get(2), row.get(3), row.get(4), row.get(5)];
+        let refused: i64 = row.get(6);
         if refused > 0 {
             tally.add("assets_over_quota", usize::try_from(refused).unwrap_or(usize::MAX));
             self.note(transaction, &range.tenant_id, refused).await?;

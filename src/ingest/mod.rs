@@ -31,6 +31,7 @@ mod received;
 mod rejections;
 mod request;
 mod requeue;
+mod series;
 mod settle;
 mod shelter;
 pub mod spool;

@@ -1,4 +1,4 @@
-//! One attempt to write a batch: BEGIN, claims, COPY, ledger, dead letters, manifests, COMMIT.
+//! One attempt to write a batch: BEGIN, claims, COPY, ledger, dead letters, new series, manifests, COMMIT.
 //!
 //! Everything of a batch is in one transaction, so that an answer of 200 means that its rows, its ledger row and its
 //! dead letters are all there or, if the attempt fails, none is. Statements are prepared once a connection and sent
@@ -14,6 +14,7 @@ use super::copy::{copy, copy_sql, finish};
 use super::ledger::{self, Claim};
 use super::outcome::Outcome;
 use super::plan::{Place, Plan, PlanConfig, plan};
+use super::series::{self, FreshSeries, KnownSeries};
 use super::submission::Submission;
 use super::{dead_letters, manifests, staging};
 use crate::model::{Kind, Relation};
@@ -99,6 +100,7 @@ struct Statements {
     ledger: ledger::LedgerStatements,
     copy: Statement,
     manifests: Statement,
+    series: Statement,
 }
 
 impl Statements {
@@ -108,6 +110,7 @@ impl Statements {
             ledger: ledger::LedgerStatements::of(client).await?,
             copy: client.prepare_cached(&copy_sql(kind.table(), kind)).await?,
             manifests: client.prepare_cached(manifests::INSERT).await?,
+            series: client.prepare_cached(series::INSERT).await?,
         })
     }
 }
@@ -120,6 +123,8 @@ pub struct Means<'a> {
     pub config: PlanConfig,
     /// The chunks known to be in the columnstore.
     pub births: &'a Births,
+    /// The series known to be in the catalog.
+    pub series: &'a KnownSeries,
     /// What makes partitions that are missing.
     pub store: &'a Store,
     /// Longest wait for a lock, as PostgreSQL writes it; None: the session's.
@@ -154,6 +159,10 @@ pub async fn attempt(
     let mut plan = plan(batch, &taking, means.config, means.births, |tenant_id, stream| {
         attempts.batch_id(tenant_id, stream, || ids.draw())
     });
+    let fresh = match means.kind {
+        Kind::Events => FreshSeries::default(),
+        Kind::Metrics => means.series.fresh(batch, &taking),
+    };
     births_lock::lock(client, means.kind, &plan.births).await?;
     if !plan.births.is_empty() && means.lock_timeout.is_some() {
         // Live batches may wait for the locks of these births: a transaction that has them must not wait for a closed
@@ -187,19 +196,21 @@ pub async fn attempt(
     }
     // Noted before COMMIT is sent: if this future is dropped while it waits for replies, the outcome is unknown.
     attempts.unconfirmed = Some(verdicts);
-    let (copied, remembered, noted, committed) = tokio::join!(
+    let (copied, remembered, listed, noted, committed) = tokio::join!(
         biased;
         finish(open),
         ledger::remember(client, &statements.ledger, &remembered),
+        series::insert(client, &statements.series, batch, &fresh),
         manifests::insert(client, &statements.manifests, means.kind.table(), &plan.manifests),
         client.batch_execute("COMMIT"),
     );
     // Before COMMIT a statement that the server refused means a rollback, whatever it was refused for.
     let refused = |error: &tokio_postgres::Error| error.as_db_error().is_some();
     let over = committed.is_ok();
-    let (error, rolled_back, in_copy) = match (copied, remembered.and(noted), committed) {
+    let (error, rolled_back, in_copy) = match (copied, remembered.and(listed).and(noted), committed) {
         (Ok(()), Ok(()), Ok(())) => {
             means.births.committed(plan.births);
+            means.series.committed(fresh);
             return Ok(attempts.unconfirmed.take().unwrap_or_default());
         }
         (Err(error), ..) => {

@@ -12,6 +12,7 @@ use super::lanes::{Lanes, Traffic};
 use super::plan::PlanConfig;
 use super::queues::Seal;
 use super::requeue;
+use super::series::KnownSeries;
 use super::shelter::Shelter;
 use super::spool::{Disk, Spool, SpoolPlace, Totals};
 use super::writer::Writer;
@@ -79,6 +80,7 @@ pub fn writer(slices_us: &PerKind<i64>, shelter: &Arc<Shelter>, database: &Datab
             direct_compress: database.installed.layout.direct_compress(),
         }),
         births: PerKind::default(),
+        series: KnownSeries::default(),
         ids: tokio::sync::Mutex::default(),
         shelter: Arc::clone(shelter),
     })

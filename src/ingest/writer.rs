@@ -18,6 +18,7 @@ use super::lanes::{Lanes, Traffic};
 use super::plan::PlanConfig;
 use super::poison;
 use super::queues::Load;
+use super::series::KnownSeries;
 use super::settle::{committed, settle};
 use super::shelter::Shelter;
 use super::submission::Submission;
@@ -41,6 +42,7 @@ pub struct Writer {
     pub config: PerKind<PlanConfig>,
     /// The chunks known to be in the columnstore.
     pub births: PerKind<Births>,
+    pub series: KnownSeries,
     /// Batch ids, shared by the writers of this node.
     pub ids: Mutex<BatchIds>,
     /// Where submissions go that the database does not take.
@@ -240,6 +242,7 @@ impl Writer {
             kind,
             config: *self.config.of(kind),
             births: self.births.of(kind),
+            series: &self.series,
             store: &self.database.store,
             lock_timeout: (traffic == Traffic::Late).then_some(LATE_LOCK_TIMEOUT),
         };

@@ -31,7 +31,7 @@ pub async fn drop_slice(client: &mut Object, slice: &[&StoredChunk]) -> Result<u
         .query_one(
             "SELECT count(*) FROM public.drop_chunks($1::text::regclass, \
              older_than => to_timestamp($3::bigint / 1e6), newer_than => to_timestamp($2::bigint / 1e6))",
-            &[&format!("tidegate.{}", first.relation.name()), &first.from_us, &first.to_us],
+            &[&format!("tidegate.{}", first.relation.hypertable()), &first.from_us, &first.to_us],
         )
         .await?
         .get(0);

@@ -57,6 +57,11 @@ pub const METRIC_VALUE_MAX: f64 = 1e140;
 /// zero ("value out of range: underflow"), so that one tiny sample would do the same. With this bound what is left of values
 /// after they cancel each other out is 1e-116 or more, and its square, divided by any count, still a double.
 pub const METRIC_VALUE_MIN: f64 = 1e-100;
+/// Series that a process remembers to be in the catalog, in each of two generations: about 10 MB each. What is not remembered
+/// costs a look into the database.
+pub const SERIES_KNOWN_MAX: usize = 900_000;
+/// How long a series is remembered that sends nothing: far less than what the catalog keeps.
+pub const SERIES_KNOWN_FOR: Duration = Duration::from_secs(3600);
 /// Largest sum of squares of a summary.
 pub const METRIC_SUMSQ_MAX: f64 = METRIC_VALUE_MAX * METRIC_VALUE_MAX;
 /// Smallest one that is not zero.

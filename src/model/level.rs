@@ -32,8 +32,11 @@ pub enum Keep {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Level {
-    /// The relation that is read: a continuous aggregate, or a view over closed and open buckets.
+    /// The relation that is read.
     pub name: &'static str,
+    /// What is computed of rows: a continuous aggregate, or a view over closed and open buckets. Another than `name` where
+    /// that adds something to each bucket.
+    pub buckets: &'static str,
     /// Where closed buckets are kept by layouts without continuous aggregates.
     pub closed: &'static str,
     pub content: Content,
@@ -77,6 +80,7 @@ const DAY: u64 = 86_400;
 /// Hourly counts of events, which reads know by name.
 pub const EVENT_COUNTS: &Level = &Level {
     name: "event_counts_hourly",
+    buckets: "event_counts_hourly",
     closed: "event_counts_hourly_closed",
     content: Content::EventCounts,
     resolution: None,
@@ -96,6 +100,7 @@ pub const EVENT_COUNTS: &Level = &Level {
 /// Which events share a correlation id, which the correlation job knows by name.
 pub const CORRELATION_GROUPS: &Level = &Level {
     name: "correlation_groups",
+    buckets: "correlation_groups",
     closed: "correlation_groups_closed",
     content: Content::CorrelationGroups,
     resolution: None,
@@ -118,6 +123,7 @@ const COUNT: usize = 6;
 pub const LEVELS: [Level; COUNT] = [
     Level {
         name: "metrics_1m",
+        buckets: "metrics_1m_buckets",
         closed: "metrics_1m_closed",
         content: Content::Statistics,
         resolution: Some("1m"),
@@ -135,6 +141,7 @@ pub const LEVELS: [Level; COUNT] = [
     },
     Level {
         name: "metrics_5m",
+        buckets: "metrics_5m_buckets",
         closed: "metrics_5m_closed",
         content: Content::Statistics,
         resolution: Some("5m"),
@@ -152,6 +159,7 @@ pub const LEVELS: [Level; COUNT] = [
     },
     Level {
         name: "metrics_hourly",
+        buckets: "metrics_hourly_buckets",
         closed: "metrics_hourly_closed",
         content: Content::Statistics,
         resolution: Some("1h"),
@@ -169,6 +177,7 @@ pub const LEVELS: [Level; COUNT] = [
     },
     Level {
         name: "metrics_daily",
+        buckets: "metrics_daily_buckets",
         closed: "metrics_daily_closed",
         content: Content::Statistics,
         resolution: Some("1d"),
@@ -247,7 +256,7 @@ impl Level {
         (self.ceil(to_us) - self.ceil(from_us)).max(0) / self.width_us()
     }
 
-    /// The SELECT that computes buckets from rows, between two SQL expressions of time: a function of migration 8.
+    /// The SELECT that computes buckets from rows, between two SQL expressions of time: a function of migration 8 or 20.
     pub fn computed(&self, from: &str, to: &str) -> String {
         match self.content {
             Content::Statistics => {

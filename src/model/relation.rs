@@ -30,6 +30,14 @@ impl Relation {
         }
     }
 
+    /// The hypertable or continuous aggregate that holds it in layouts of those.
+    pub const fn hypertable(self) -> &'static str {
+        match self {
+            Self::Raw(_) | Self::Correlations => self.name(),
+            Self::Rollup(level) => level.buckets,
+        }
+    }
+
     /// The partitioned table that holds it in layouts of native partitions.
     pub const fn table(self) -> &'static str {
         match self {

@@ -1,6 +1,10 @@
 //! GET /v1/metrics by buckets: a level chosen, and its answer stitched together of the rollup and of rows.
 
 use jiff::Timestamp;
+use serde_json::value::RawValue;
+use tokio_postgres::Row;
+use tokio_postgres::types::Json;
+use uuid::Uuid;
 
 use super::columns::{StoredRow, columns};
 use super::cursor::CursorError;
@@ -35,6 +39,7 @@ columns! {
         pub p99: Option<f64> = "p99_value",
         /// Values of summaries, which the percentiles leave out.
         pub summarized_count: i64,
+        pub dimensions: Option<Json<Box<RawValue>>> = later,
     }
 }
 
@@ -50,7 +55,7 @@ pub struct PointsQuery {
 }
 
 /// Where a page starts: behind this bucket of this series.
-type PointKey = (Timestamp, [String; 3]);
+type PointKey = (Timestamp, [String; 3], Uuid);
 
 impl Listing for PointsQuery {
     type Item = Point;
@@ -87,16 +92,23 @@ impl Listing for PointsQuery {
         } else {
             let stored = reads.layout.stored(level);
             let mut sql = self.sql(&request.tenant_id, level, stored, &parts, after)?;
-            reads.rows(sql.push_limit(request.limit + 1)).await?
+            sql.push_limit(request.limit + 1).push(DIMENSIONS);
+            reads.rows(&sql).await?
         };
-        let read = |row: &_| Ok(Point { resolution, ..Point::read(row)? });
+        let read = |row: &Row| Ok(Point { resolution, dimensions: row.try_get("dimensions")?, ..Point::read(row)? });
         let page = Page::of(found, request.limit, read, |last| {
             let Point { bucket, asset_id, metric_type, metric_name, .. } = Point::read(last)?;
-            Ok(scope.encode(&(resolution, (bucket, [asset_id, metric_type, metric_name]))))
+            let series_id: Uuid = last.try_get("series_id")?;
+            Ok(scope.encode(&(resolution, (bucket, [asset_id, metric_type, metric_name], series_id))))
         })?;
         Ok(Page { resolution: Some(resolution), ..page })
     }
 }
+
+const ORDER: &str = "bucket DESC, asset_id, metric_type, metric_name, series_id";
+/// Looked up for the rows of a page alone.
+const DIMENSIONS: &str = ") q LEFT JOIN metric_series s USING (tenant_id, asset_id, metric_type, metric_name, series_id) \
+    ORDER BY bucket DESC, asset_id, metric_type, metric_name, series_id";
 
 impl PointsQuery {
     fn sql(
@@ -107,10 +119,10 @@ impl PointsQuery {
         parts: &[Part],
         after: Option<PointKey>,
     ) -> Result<Sql, ReadError> {
-        let mut sql = Sql::new("SELECT * FROM (");
+        let mut sql = Sql::new("SELECT q.*, s.dimensions FROM (SELECT * FROM (");
         let bounds = parts.iter().map(|part| Ok((part.source, time(part.from)?, time(part.to)?)));
         sql.push_union(bounds.collect::<Result<Vec<_>, ReadError>>()?, |sql, (source, from, to)| {
-            sql.push(&format!("SELECT {} FROM ", Point::list()));
+            sql.push(&format!("SELECT {}, tenant_id, series_id FROM ", Point::list()));
             match source {
                 ReadFrom::Rollup => sql.push(stored),
                 ReadFrom::Rows => {
@@ -123,11 +135,12 @@ impl PointsQuery {
             self.series.push(sql);
         });
         sql.push(") p");
-        if let Some((bucket, series)) = after {
+        if let Some((bucket, [asset_id, metric_type, metric_name], series_id)) = after {
             sql.push(" WHERE (bucket < ").bind(bucket).push(" OR bucket = ").bind(bucket);
-            sql.push(" AND (asset_id, metric_type, metric_name) > ").push_tuple(series).push(")");
+            sql.push(" AND (asset_id, metric_type, metric_name, series_id) > (").bind(asset_id);
+            sql.push(", ").bind(metric_type).push(", ").bind(metric_name).push(", ").bind(series_id).push("))");
         }
-        sql.push(" ORDER BY bucket DESC, asset_id, metric_type, metric_name");
+        sql.push(" ORDER BY ").push(ORDER);
         Ok(sql)
     }
 }

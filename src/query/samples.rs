@@ -30,7 +30,9 @@ columns! {
         pub min: f64 = "coalesce(value_min, value_sum)",
         pub max: f64 = "coalesce(value_max, value_sum)",
         /// The sum of their squares; null where a summary does not tell its spread.
-        pub sumsq: Option<f64> = "value_sumsq",
+        pub sumsq: Option<f64> = "value_m2",
+        /// Of a sample (n - 1); null for one value, and where a summary does not tell its spread.
+        pub stddev: Option<f64> = later,
         /// Null also where they do not fit a page.
         pub dimensions: Option<Json<Box<RawValue>>>,
     }
@@ -72,7 +74,10 @@ impl Listing for SamplesQuery {
 
 fn sample(row: &Row) -> Result<Sample, ReadError> {
     let mut sample = Sample::read(row)?;
-    // Not in SQL, where a square that no double holds is an error.
-    sample.sumsq = sample.sumsq.or(sample.value.map(|value| value * value));
+    // Not in SQL, where a square that no double holds is an error. What is stored is squares around the mean.
+    #[expect(clippy::cast_precision_loss, reason = "exact up to METRIC_COUNT_MAX")]
+    let (count, m2) = (sample.count as f64, sample.sumsq);
+    sample.stddev = m2.map(|m2| (m2 / (count - 1.0)).sqrt());
+    sample.sumsq = m2.or(sample.value.map(|_| 0.0)).map(|m2| m2 + sample.sum / count * sample.sum);
     Ok(sample)
 }

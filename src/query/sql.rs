@@ -88,14 +88,6 @@ impl Sql {
         }
     }
 
-    /// Adds `($n, $n + 1, ...)`.
-    pub fn push_tuple<P: Parameter, const N: usize>(&mut self, values: [P; N]) -> &mut Self {
-        for (index, value) in values.into_iter().enumerate() {
-            self.push(if index == 0 { "(" } else { ", " }).bind(value);
-        }
-        self.push(")")
-    }
-
     /// Adds a query for each of `parts`, their rows together.
     pub fn push_union<T>(&mut self, parts: impl IntoIterator<Item = T>, mut query: impl FnMut(&mut Self, T)) {
         for (index, part) in parts.into_iter().enumerate() {

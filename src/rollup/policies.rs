@@ -59,7 +59,7 @@ pub(super) async fn standing(client: &Object) -> Result<Vec<Standing>, StorageEr
     let statement = client.prepare_cached(include_str!("../../sql/queries/rollup_policies.sql")).await?;
     let rows = client.query(&statement, &[]).await?;
     let standing = LEVELS.iter().filter_map(|level| {
-        let row = rows.iter().find(|row| row.get::<_, &str>("level") == level.name)?;
+        let row = rows.iter().find(|row| row.get::<_, &str>("buckets") == level.buckets)?;
         let policy = row.get::<_, Option<i32>>("job_id").map(|job_id| Policy {
             job_id,
             start_offset_s: row.get("start_offset_s"),
@@ -241,7 +241,7 @@ pub(super) async fn refresh(
         "CALL public.refresh_continuous_aggregate('tidegate.{}', TIMESTAMPTZ '1970-01-01 00:00:00+00' + {from_us} * INTERVAL '1 microsecond', \
          TIMESTAMPTZ '1970-01-01 00:00:00+00' + {to_us} * INTERVAL '1 microsecond', \
          options => '{{\"buckets_per_batch\": {}, \"refresh_newest_first\": false}}')",
-        level.name,
+        level.buckets,
         // A backlog is refreshed piece by piece, each a transaction, the oldest first: the watermark follows, and what is not
         // materialized yet is computed when it is read. Were it the newest first, all that lies between would be hidden.
         level.refresh_step
@@ -253,7 +253,7 @@ pub(super) async fn refresh(
 /// Sets a policy in place of the one that there may be. Removing one ends a run of it that is under way.
 async fn set(client: &mut Object, level: &Level, wanted: WantedPolicy) -> Result<(), StorageError> {
     let transaction = client.transaction().await?;
-    let name = format!("tidegate.{}", level.name);
+    let name = format!("tidegate.{}", level.buckets);
     transaction
         .execute("SELECT public.remove_continuous_aggregate_policy(($1::text)::regclass, if_exists => true)", &[&name])
         .await?;
@@ -280,9 +280,9 @@ async fn retire(client: &mut Object, standing: &Standing, policy: &Policy) -> Re
         refresh(client, level, from, watermark).await?;
     }
     let transaction = client.transaction().await?;
-    let name = format!("tidegate.{}", level.name);
+    let name = format!("tidegate.{}", level.buckets);
     transaction.execute("SELECT public.remove_continuous_aggregate_policy(($1::text)::regclass)", &[&name]).await?;
-    transaction.execute(include_str!("../../sql/queries/level_retire.sql"), &[&level.name]).await?;
+    transaction.execute(include_str!("../../sql/queries/level_retire.sql"), &[&level.name, &level.buckets]).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -55,13 +55,13 @@ impl Layout {
         let sql = "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) \
                    FROM timescaledb_information.continuous_aggregates \
                    WHERE view_schema = 'tidegate' AND view_name = $1::text";
-        Ok(client.query_one(sql, &[&level.name]).await?.get(0))
+        Ok(client.query_one(sql, &[&level.buckets]).await?.get(0))
     }
 
     /// Where readers find the buckets of a level that are not stale: in native partitions without what is open, for which
     /// [`Self::stale_sql`] says so.
     pub fn stored(self, level: &Level) -> &'static str {
-        if self.has_hypertables() { level.name } else { level.closed }
+        if self.has_hypertables() { level.buckets } else { level.closed }
     }
 
     /// The statement that says where a level lags behind its rows.
@@ -76,7 +76,7 @@ impl Layout {
     /// All chunks and partitions there are, oldest first.
     pub async fn list(self, client: &impl GenericClient) -> Result<Vec<StoredChunk>, StorageError> {
         let (rows, name): (Vec<Row>, fn(Relation) -> &'static str) = if self.has_hypertables() {
-            (of_chunks(client, include_str!("../../sql/queries/lifecycle_chunks.sql")).await?, Relation::name)
+            (of_chunks(client, include_str!("../../sql/queries/lifecycle_chunks.sql")).await?, Relation::hypertable)
         } else {
             let tables: Vec<&str> = Relation::all().map(Relation::table).collect();
             let sql = include_str!("../../sql/queries/lifecycle_partitions.sql");

@@ -20,6 +20,9 @@ pub struct Migration {
     pub name: &'static str,
     hypertables: &'static str,
     partitions: &'static str,
+    /// Whether its file is a query for statements that cannot run in a transaction. They run one after another, and again if
+    /// they were cut short.
+    apart: bool,
 }
 
 /// The statements of a file that is the same for every engine.
@@ -38,6 +41,13 @@ macro_rules! each {
             include_str!(concat!("../../sql/migrations/timescale/", $file, ".sql")),
             include_str!(concat!("../../sql/migrations/postgres/", $file, ".sql")),
         )
+    };
+}
+
+/// Those that a query for each engine returns, and that cannot run in a transaction.
+macro_rules! apart {
+    ($file:literal) => {
+        Migration { apart: true, ..each!($file) }
     };
 }
 
@@ -61,6 +71,10 @@ pub const MIGRATIONS: &[Migration] = &[
     common!("0017_identity"),
     each!("0018_bare_ids"),
     common!("0019_request_columns"),
+    common!("0020_series"),
+    each!("0021_series_buckets"),
+    apart!("0022_series_watermarks"),
+    each!("0023_series_levels"),
 ];
 
 impl Migration {
@@ -72,7 +86,7 @@ impl Migration {
             version = version * 10 + (number.as_bytes()[index] - b'0') as i32;
             index += 1;
         }
-        Self { version, name: name.split_at(1).1, hypertables, partitions }
+        Self { version, name: name.split_at(1).1, hypertables, partitions, apart: false }
     }
 
     /// The statements for one layout: those of its engine.
@@ -133,8 +147,8 @@ pub async fn standing(client: &Client, layout: Layout) -> Result<SchemaStanding,
     Ok(standing)
 }
 
-/// Applies what is pending, each migration in its own transaction; returns the versions applied. The caller holds the
-/// installers' lock.
+/// Applies what is pending, each migration in its own transaction or apart from one; returns the versions applied. The caller
+/// holds the installers' lock.
 pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageError> {
     let standing = standing(client, layout).await?;
     if let Some(version) = standing.altered.first() {
@@ -185,6 +199,11 @@ pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageE
 /// server, to its COMMIT if that was sent. So migrations take turns by themselves, too.
 async fn apply_one(client: &Client, migration: &Migration, layout: Layout) -> Result<bool, tokio_postgres::Error> {
     let started = Instant::now();
+    if migration.apart {
+        for row in client.query(migration.sql(layout), &[]).await? {
+            client.batch_execute(row.get(0)).await?;
+        }
+    }
     let lock_timeout_ms = MIGRATION_LOCK_TIMEOUT.as_millis();
     let begin = format!(
         "BEGIN; SET LOCAL search_path = tidegate, public; SET LOCAL lock_timeout = {lock_timeout_ms}; \
@@ -196,7 +215,9 @@ async fn apply_one(client: &Client, migration: &Migration, layout: Layout) -> Re
         client.batch_execute("ROLLBACK").await?;
         return Ok(false);
     }
-    client.batch_execute(migration.sql(layout)).await?;
+    if !migration.apart {
+        client.batch_execute(migration.sql(layout)).await?;
+    }
     let elapsed_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
     client
         .execute(

@@ -119,7 +119,7 @@ fn stock_policies_are_removed(env: &Env) -> TestResult {
     sql.run(
         "SELECT public.add_compression_policy('tidegate.events', INTERVAL '7 days'), \
          public.add_retention_policy('tidegate.events', INTERVAL '365 days'), \
-         public.add_retention_policy('tidegate.metrics_1m', INTERVAL '7 days')",
+         public.add_retention_policy('tidegate.metrics_1m_buckets', INTERVAL '7 days')",
     );
     assert_eq!(stock(), 3);
     drop(env.serve());

@@ -88,7 +88,7 @@ fn what_was_inferred_can_be_rebuilt(env: &Env) -> TestResult {
     assert_eq!(before.1.len(), 4);
     // Beside a running server, and without one.
     for is_running in [true, false] {
-        sql.run("DELETE FROM asset_metadata; DELETE FROM metric_catalog");
+        sql.run("DELETE FROM asset_metadata; DELETE FROM metric_series");
         for table in ["assets", "series"] {
             let rebuilt = env.cli(&["rebuild", table, "--json"]);
             assert!(rebuilt.stderr.contains(" chunks, "), "{rebuilt:?}");
@@ -117,7 +117,7 @@ fn what_was_inferred_expires_with_its_rows(env: &Env) -> TestResult {
          INSERT INTO asset_metadata (tenant_id, asset_id, asset_name, first_seen, last_seen) \
              SELECT t.tenant, 'a' || d.days, 'a' || d.days, now() - INTERVAL '2 years', now() - make_interval(days => d.days) \
              FROM unnest(ARRAY['short', 'long', 'unknown']) t (tenant), unnest(ARRAY[15, 25, 60, 120, 400]) d (days); \
-         INSERT INTO metric_catalog SELECT tenant_id, asset_id, 'gauge', 'x', first_seen, last_seen FROM asset_metadata; \
+         INSERT INTO metric_series SELECT tenant_id, asset_id, 'gauge', 'x', metric_series_id(NULL), '{}', first_seen, last_seen FROM asset_metadata; \
          UPDATE asset_metadata SET owner_id = 'ada' WHERE tenant_id = 'long' AND asset_id = 'a400'; \
          INSERT INTO asset_metadata (tenant_id, asset_id, asset_name, first_seen, last_seen) \
              SELECT 'unknown', 'old-' || n, 'old-' || n, now() - INTERVAL '2 years', now() - INTERVAL '2 years' \

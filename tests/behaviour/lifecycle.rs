@@ -98,13 +98,13 @@ fn expired_rollups_go_with_their_chunks(env: &Env) -> TestResult {
             );
             for level in LEVELS {
                 sql.run(&format!(
-                    "CALL public.refresh_continuous_aggregate('{level}', NULL, now() - INTERVAL '10 days')"
+                    "CALL public.refresh_continuous_aggregate('{level}_buckets', NULL, now() - INTERVAL '10 days')"
                 ));
             }
             let stored = |level| {
                 sql.one(&format!(
                     "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) \
-                     FROM timescaledb_information.continuous_aggregates WHERE view_name = '{level}'"
+                     FROM timescaledb_information.continuous_aggregates WHERE view_name = '{level}_buckets'"
                 ))
             };
             LEVELS.map(stored).to_vec()

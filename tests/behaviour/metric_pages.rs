@@ -15,7 +15,7 @@ const SAMPLES: &str =
     "SELECT date_trunc('hour', now()) - (n / 8) * INTERVAL '13 minutes' AS timestamp, tenant.id AS tenant_id,
         (ARRAY['a', 'a,\"b\"', 'B', 'ä'])[1 + n % 4] AS asset_id, 'type' || n % 2 AS metric_type,
         'name' || (n / 2) % 2 AS metric_name, 1::bigint AS value_count, n::double precision AS value_sum,
-        NULL::double precision AS value_min, NULL::double precision AS value_max, NULL::double precision AS value_sumsq,
+        NULL::double precision AS value_min, NULL::double precision AS value_max, NULL::double precision AS value_m2,
         CASE WHEN n % 3 = 0 THEN jsonb_build_object('host', 'h,1') END AS dimensions
      FROM generate_series(0, 255) n CROSS JOIN (VALUES ('default'), ('other')) tenant (id)";
 
@@ -40,8 +40,9 @@ fn all(client: &Client, path: &str, limit: usize) -> Vec<Value> {
 
 fn fill_catalog(env: &Env) {
     env.sql().run(
-        "INSERT INTO metric_catalog SELECT tenant_id, asset_id, metric_type, metric_name, min(timestamp), max(timestamp)
-         FROM metrics GROUP BY 1, 2, 3, 4 ON CONFLICT DO NOTHING",
+        "INSERT INTO metric_series
+         SELECT tenant_id, asset_id, metric_type, metric_name, series_id, metric_dimensions(dimensions), min(timestamp), max(timestamp)
+         FROM metrics GROUP BY 1, 2, 3, 4, 5, 6 ON CONFLICT DO NOTHING",
     );
 }
 
@@ -105,7 +106,7 @@ fn lines_and_csv(env: &Env) -> TestResult {
     make_room(env);
     // More than a page of a stream has.
     put_metrics(env, &SAMPLES.replace("255", "7999"));
-    for (query, count) in [("resolution=1m", 2000), ("resolution=raw", 4000)] {
+    for (query, count) in [("resolution=1m", 3333), ("resolution=raw", 4000)] {
         let path = format!("/v1/metrics?metric_name=name0&from=-20d&{query}");
         let whole = all(&tidegate.client, &path, 10_000);
         assert_eq!(whole.len(), count, "{path}");
@@ -126,14 +127,14 @@ fn lines_and_csv(env: &Env) -> TestResult {
     };
     let raw = csv("metric_name=name0&resolution=raw&limit=8&from=-20d");
     let (header, rows) = raw.split_once("\r\n").unwrap();
-    assert_eq!(header, "timestamp,asset_id,metric_type,metric_name,value,count,sum,min,max,sumsq,dimensions");
-    assert!(rows.contains(",\"a,\"\"b\"\"\",type1,name0,1.0,1,1.0,1.0,1.0,1.0,\r\n"), "{rows}");
+    assert_eq!(header, "timestamp,asset_id,metric_type,metric_name,value,count,sum,min,max,sumsq,stddev,dimensions");
+    assert!(rows.contains(",\"a,\"\"b\"\"\",type1,name0,1.0,1,1.0,1.0,1.0,1.0,,\r\n"), "{rows}");
     assert!(rows.contains(",\"{\"\"host\"\": \"\"h,1\"\"}\"\r\n"), "{rows}");
     let points = csv("metric_name=name0&resolution=1h&limit=1&from=-20d");
     let (header, row) = points.split_once("\r\n").unwrap();
     assert_eq!(
         header,
-        "bucket,asset_id,metric_type,metric_name,resolution,count,sum,avg,min,max,stddev,p50,p95,p99,summarized_count"
+        "bucket,asset_id,metric_type,metric_name,resolution,count,sum,avg,min,max,stddev,p50,p95,p99,summarized_count,dimensions"
     );
     assert!(row.contains(",a,type0,name0,1h,"), "{row}");
     tidegate.client.get_as("/v1/metrics", &[("accept", "text/csv")]).problem(400, "unbounded_query");
@@ -153,11 +154,11 @@ fn the_catalog(env: &Env) -> TestResult {
         list["data"].as_array().unwrap().iter().map(name).collect()
     };
     let ordered: Vec<String> = env.sql().column(
-        "SELECT metric_name || '/' || asset_id || '/' || metric_type FROM metric_catalog WHERE tenant_id = 'default'
-         ORDER BY metric_name, asset_id, metric_type",
+        "SELECT metric_name || '/' || asset_id || '/' || metric_type FROM metric_series WHERE tenant_id = 'default'
+         ORDER BY metric_name, asset_id, metric_type, series_id",
     );
     assert_eq!(names(""), ordered);
-    assert_eq!(names("asset_id=B&metric_name=name1"), ["name1/B/type0"]);
+    assert_eq!(names("asset_id=B&metric_name=name1"), ["name1/B/type0"; 2], "one with dimensions, one without");
     assert_eq!(names("metric_type=type1").len(), ordered.iter().filter(|name| name.ends_with("type1")).count());
     assert_eq!(names("search=NAME1"), names("metric_name=name1"), "in any case");
     assert_eq!(names("search=b").len(), ordered.iter().filter(|name| name.to_lowercase().contains('b')).count());
@@ -166,7 +167,7 @@ fn the_catalog(env: &Env) -> TestResult {
     let (first, last): (String, String) = {
         let row = &env.sql().rows(
             "SELECT to_jsonb(min(timestamp))->>0, to_jsonb(max(timestamp))->>0 FROM metrics
-             WHERE tenant_id = 'default' AND asset_id = 'B' AND metric_name = 'name1'",
+             WHERE tenant_id = 'default' AND asset_id = 'B' AND metric_name = 'name1' AND dimensions IS NULL",
             &[],
         )[0];
         (row.get(0), row.get(1))
@@ -177,7 +178,7 @@ fn the_catalog(env: &Env) -> TestResult {
     assert_eq!(time(series["last_seen"].as_str().unwrap()), time(&last));
     let csv = tidegate.client.get_as("/v1/metrics/catalog?limit=1", &[("accept", "text/csv")]);
     assert!(
-        csv.text().starts_with("metric_name,asset_id,metric_type,first_seen,last_seen\r\nname0,"),
+        csv.text().starts_with("metric_name,asset_id,metric_type,dimensions,first_seen,last_seen\r\nname0,"),
         "{}",
         csv.text()
     );

@@ -26,14 +26,14 @@ const SAMPLES: &str = "SELECT date_trunc('hour', now()) - n * INTERVAL '97 secon
         CASE WHEN n % 11 = 0 THEN 4 ELSE 1 END::bigint AS value_count, (n % 37 - 5)::double precision AS value_sum,
         CASE WHEN n % 11 = 0 THEN -9.5 END::double precision AS value_min,
         CASE WHEN n % 11 = 0 THEN 99.25 END::double precision AS value_max,
-        CASE WHEN n % 22 = 0 THEN 12345.5 END::double precision AS value_sumsq, NULL::jsonb AS dimensions
+        CASE WHEN n % 22 = 0 THEN 12345.5 END::double precision AS value_m2, NULL::jsonb AS dimensions
      FROM generate_series(1, 2700) n CROSS JOIN (VALUES ('default'), ('other')) tenant (id)";
 
 /// What is late: days old, in buckets that had none and in buckets that had some.
 const LATE: &str = "SELECT date_trunc('hour', now()) - n * INTERVAL '41 minutes' AS timestamp, 'default' AS tenant_id,
         'asset-' || n % 4 AS asset_id, 'gauge' AS metric_type, 'load' AS metric_name, 1::bigint AS value_count,
         (1000 + n)::double precision AS value_sum, NULL::double precision AS value_min, NULL::double precision AS value_max,
-        NULL::double precision AS value_sumsq, NULL::jsonb AS dimensions
+        NULL::double precision AS value_m2, NULL::jsonb AS dimensions
      FROM generate_series(2, 100) n";
 
 /// What SQL says of the samples, in the order of the answer; phrased on its own.
@@ -141,7 +141,7 @@ fn a_level_that_keeps_less_goes_on_in_samples(env: &Env) -> TestResult {
             crate::env::Engine::Postgres => format!("{level}_closed"),
             crate::env::Engine::Timescale => env.sql().one(&format!(
                 "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)
-                 FROM timescaledb_information.continuous_aggregates WHERE view_name = '{level}'"
+                 FROM timescaledb_information.continuous_aggregates WHERE view_name = '{level}_buckets'"
             )),
         };
         env.sql().run(&format!("DELETE FROM {table} WHERE {old}"));
@@ -174,7 +174,8 @@ fn samples_as_they_were_sent(env: &Env) -> TestResult {
         "SELECT jsonb_build_object('timestamp', timestamp, 'asset_id', asset_id, 'metric_type', metric_type, 'metric_name', metric_name,
             'value', CASE WHEN value_min IS NULL THEN value_sum END, 'count', value_count, 'sum', value_sum,
             'min', coalesce(value_min, value_sum), 'max', coalesce(value_max, value_sum),
-            'sumsq', CASE WHEN value_min IS NULL THEN value_sum * value_sum ELSE value_sumsq END, 'dimensions', dimensions)
+            'sumsq', coalesce(value_m2, CASE WHEN value_min IS NULL THEN 0 END) + value_sum / value_count * value_sum,
+            'stddev', sqrt(value_m2 / (value_count - 1)), 'dimensions', dimensions)
          FROM metrics WHERE tenant_id = 'default' AND asset_id = 'asset-1' ORDER BY timestamp DESC, batch_id DESC, batch_seq DESC",
     );
     assert_eq!(found.len(), expected.len());

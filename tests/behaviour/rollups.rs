@@ -65,20 +65,20 @@ pub fn differences(sql: &Sql, level: &str, width: i64, condition: &str) -> i64 {
     sql.one(&format!(
         "WITH raw AS ( \
              SELECT to_timestamp(floor(extract(epoch FROM timestamp) / {width}) * {width}) AS bucket, tenant_id, asset_id, \
-                    metric_type, metric_name, value_sum AS v FROM metrics \
+                    metric_type, metric_name, series_id, value_sum AS v FROM metrics \
          ), mean AS ( \
-             SELECT bucket, tenant_id, asset_id, metric_type, metric_name, avg(v) AS mean FROM raw GROUP BY 1, 2, 3, 4, 5 \
+             SELECT bucket, tenant_id, asset_id, metric_type, metric_name, series_id, avg(v) AS mean FROM raw GROUP BY 1, 2, 3, 4, 5, 6 \
          ), wanted AS ( \
-             SELECT bucket, tenant_id, asset_id, metric_type, metric_name, count(*) AS count, sum(v) AS sum_value, \
+             SELECT bucket, tenant_id, asset_id, metric_type, metric_name, series_id, count(*) AS count, sum(v) AS sum_value, \
                     sum(v) / count(*) AS avg_value, min(v) AS min_value, max(v) AS max_value, \
                     CASE WHEN count(*) > 1 THEN sqrt(sum((v - mean) * (v - mean)) / (count(*) - 1)) END AS stddev_value, \
                     percentile_disc(0.5) WITHIN GROUP (ORDER BY v) AS p50_value, \
                     percentile_disc(0.95) WITHIN GROUP (ORDER BY v) AS p95_value, \
                     percentile_disc(0.99) WITHIN GROUP (ORDER BY v) AS p99_value, 0::bigint AS summarized_count \
-             FROM raw JOIN mean USING (bucket, tenant_id, asset_id, metric_type, metric_name) GROUP BY 1, 2, 3, 4, 5 \
+             FROM raw JOIN mean USING (bucket, tenant_id, asset_id, metric_type, metric_name, series_id) GROUP BY 1, 2, 3, 4, 5, 6 \
          ) \
          SELECT count(*) FROM (SELECT * FROM wanted WHERE {condition}) w \
-         FULL JOIN (SELECT * FROM {level} WHERE {condition}) f USING (bucket, tenant_id, asset_id, metric_type, metric_name) \
+         FULL JOIN (SELECT * FROM {level} WHERE {condition}) f USING (bucket, tenant_id, asset_id, metric_type, metric_name, series_id) \
          WHERE {exact} f.bucket IS NULL OR w.bucket IS NULL OR NOT ({sum} AND {avg}) \
             OR (f.stddev_value IS NULL) <> (w.stddev_value IS NULL) \
             OR abs(f.stddev_value - w.stddev_value) > 1e-9 * greatest(abs(w.stddev_value), abs(f.avg_value))",

@@ -222,10 +222,10 @@ fn policies_follow_the_configuration(env: &Env) -> TestResult {
     let first = wait(&[
         "correlation_groups 216 600 00:00:30",
         "event_counts_hourly 8761 600 00:00:30",
-        "metrics_1m 192 10 00:00:30",
-        "metrics_5m 192 60 00:00:30",
-        "metrics_daily 2160 7200 00:00:30",
-        "metrics_hourly 2160 600 00:00:30",
+        "metrics_1m_buckets 192 10 00:00:30",
+        "metrics_5m_buckets 192 60 00:00:30",
+        "metrics_daily_buckets 2160 7200 00:00:30",
+        "metrics_hourly_buckets 2160 600 00:00:30",
     ]);
     drop(tidegate);
     // With the same figures nothing is remade; the floors' new time says that the policies were looked at.
@@ -240,9 +240,9 @@ fn policies_follow_the_configuration(env: &Env) -> TestResult {
     let second = wait(&[
         "correlation_groups 216 600 00:00:30",
         "event_counts_hourly 721 600 00:00:30",
-        "metrics_5m 48 60 00:00:30",
-        "metrics_daily 48 120 00:00:30",
-        "metrics_hourly 48 600 00:00:30",
+        "metrics_5m_buckets 48 60 00:00:30",
+        "metrics_daily_buckets 48 120 00:00:30",
+        "metrics_hourly_buckets 48 600 00:00:30",
     ]);
     for (_, job) in second {
         until("a refresh", || sql.try_run(&format!("CALL run_job({job})")).ok());

@@ -95,7 +95,7 @@ fn series_by_every_filter(env: &Env) -> TestResult {
     }
     // The catalog's job would take its minute.
     env.sql().run(
-        "INSERT INTO metric_catalog SELECT tenant_id, asset_id, metric_type, metric_name, timestamp, timestamp FROM metrics",
+        "INSERT INTO metric_series SELECT tenant_id, asset_id, metric_type, metric_name, series_id, '{}', timestamp, timestamp FROM metrics ON CONFLICT DO NOTHING",
     );
     for parameter in ["metric_name", "asset_id", "metric_type"] {
         assert_found(client, "/v1/metrics/catalog?", parameter, "metric_name", &VALUES);

@@ -180,7 +180,7 @@ fn a_failing_refresh_is_reported(env: &Env) -> TestResult {
         "INSERT INTO _timescaledb_internal.bgw_job_stat SELECT id, now() - INTERVAL '1 minute', now(), now() + INTERVAL '1 minute', \
          '-infinity', false, 1, INTERVAL '1 second', INTERVAL '1 second', 0, 1, 0, 1, 0 FROM _timescaledb_catalog.bgw_job \
          WHERE proc_name = 'policy_refresh_continuous_aggregate' AND hypertable_id = (SELECT mat_hypertable_id FROM \
-         _timescaledb_catalog.continuous_agg WHERE user_view_name = 'metrics_hourly') \
+         _timescaledb_catalog.continuous_agg WHERE user_view_name = 'metrics_hourly_buckets') \
          ON CONFLICT (job_id) DO UPDATE SET last_run_success = false, total_failures = 1, last_finish = now()",
     );
     env.sql().run(

@@ -105,7 +105,7 @@ fn invent(env: &Env, batches: usize, name: &str) -> TestResult {
     // Years later, with its rows gone, nothing is left of it; another's assets that are seen stay.
     sql.run(
         "UPDATE asset_metadata SET last_seen = last_seen - INTERVAL '2 years' WHERE tenant_id = 'inventor'; \
-         UPDATE metric_catalog SET last_seen = last_seen - INTERVAL '2 years'; \
+         UPDATE metric_series SET last_seen = last_seen - INTERVAL '2 years'; \
          UPDATE over_quota SET at = at - INTERVAL '2 days'; \
          UPDATE group_edges SET minute = minute - 60 * 24 * 700; UPDATE orphans SET since = since - INTERVAL '2 years'; \
          UPDATE type_minutes SET minute = minute - 60 * 24 * 700; UPDATE asset_errors SET hour = hour - 24 * 700",

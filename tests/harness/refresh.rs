@@ -46,15 +46,15 @@ pub fn make_room(env: &Env) {
 }
 
 /// Writes metrics as ingestion does: the rows of a query (timestamp, tenant_id, asset_id, metric_type, metric_name, value_count,
-/// value_sum, value_min, value_max, value_sumsq, dimensions), and which minutes they touch, in one transaction.
+/// value_sum, value_min, value_max, value_m2, dimensions), and which minutes they touch, in one transaction.
 pub fn put_metrics(env: &Env, rows: &str) {
     env.sql().run(&format!(
         "WITH put AS (
             INSERT INTO metrics (batch_id, batch_seq, timestamp, created_at, tenant_id, asset_id, metric_type, metric_name,
-                                 value_count, value_sum, value_min, value_max, value_sumsq, dimensions)
+                                 value_count, value_sum, value_min, value_max, value_m2, dimensions, series_id)
             SELECT nextval('ingest_batch_id'), (row_number() OVER ())::integer, r.*
             FROM (SELECT timestamp, now(), tenant_id, asset_id, metric_type, metric_name, value_count, value_sum, value_min,
-                         value_max, value_sumsq, dimensions FROM ({rows}) r) r
+                         value_max, value_m2, dimensions, metric_series_id(dimensions) FROM ({rows}) r) r
             RETURNING tenant_id, timestamp
          )
          INSERT INTO touched (kind, tenant_id, minutes)
@@ -67,7 +67,7 @@ pub fn put_metrics(env: &Env, rows: &str) {
 pub fn close(env: &Env) {
     let sql = env.sql();
     if env.engine == Engine::Timescale {
-        for level in levels().map(|level| level.name) {
+        for level in levels().map(|level| level.buckets) {
             // Another refresh, or the program's job, may be at work.
             until(level, || {
                 sql.try_run(&format!("CALL refresh_continuous_aggregate('{level}', NULL, now()::timestamptz)")).ok()

@@ -122,6 +122,47 @@ pub(crate) fn put_null(out: &mut Vec<u8>) {
     out.extend_from_slice(&(-1i32).to_be_bytes());
 }
 
+/// The fields of a tuple that was encoded here, read one after another.
+pub(crate) struct Fields<'a> {
+    tuple: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) const fn of(tuple: &'a [u8]) -> Self {
+        Self { tuple, at: size_of::<i16>() }
+    }
+
+    /// Where the next field begins.
+    pub(crate) const fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The next field; None: it is NULL.
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = self.tuple[self.at..].first_chunk().copied().map(i32::from_be_bytes);
+        self.at += size_of::<i32>();
+        let length = usize::try_from(length.expect("a tuple has the columns that it was encoded with")).ok()?;
+        let field = &self.tuple[self.at..self.at + length];
+        self.at += length;
+        Some(field)
+    }
+
+    pub(crate) fn skip(&mut self, fields: usize) {
+        for _ in 0..fields {
+            self.bytes();
+        }
+    }
+
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
+        self.bytes().map(|bytes| str::from_utf8(bytes).expect("encoded from text"))
+    }
+
+    pub(crate) fn jsonb(&mut self) -> Option<&'a str> {
+        self.bytes().map(|bytes| str::from_utf8(&bytes[1..]).expect("encoded from text"))
+    }
+}
+
 fn length(bytes: usize) -> [u8; 4] {
     i32::try_from(bytes).expect("a field is shorter than BODY_BYTES_CEILING and its overhead").to_be_bytes()
 }

@@ -43,6 +43,12 @@ pub struct Rows {
     pub streams: Vec<String>,
 }
 
+impl Rows {
+    pub fn tuple(&self, row: &RowRef) -> &[u8] {
+        &self.bytes[row.bytes.start as usize..row.bytes.end as usize]
+    }
+}
+
 /// A dead letter without what was sent, about, in bytes: ids, codes, reason, index entries.
 const DEAD_LETTER_BYTES: usize = 512;
 

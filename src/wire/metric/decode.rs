@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::encode::{encode, repeat};
 use super::fields::Field;
 use super::measure::Measure;
+use super::series::SeriesIds;
 use super::validate::validate;
 use crate::limits::METRIC_VALUES_BYTES_MAX;
 use crate::wire::item::decode::{Accepted, Items, decode, span};
@@ -20,6 +21,7 @@ pub struct Decoder {
     scanner: Scanner<Field>,
     scratch: Scratch,
     samples: Vec<f64>,
+    series: SeriesIds,
 }
 
 impl Default for Decoder {
@@ -30,13 +32,14 @@ impl Default for Decoder {
 
 impl Decoder {
     pub fn new() -> Self {
-        Self { scanner: Scanner::new(), scratch: Scratch::new(), samples: Vec::new() }
+        Self { scanner: Scanner::new(), scratch: Scratch::new(), samples: Vec::new(), series: SeriesIds::default() }
     }
 
     /// Decodes, validates and encodes a body. A bad item is among the rejected ones and costs no other.
     pub fn decode(&mut self, body: &[u8], form: BodyForm, origin: &ItemContext<'_>) -> Result<Decoded, BodyError> {
-        let mut request = Body { origin, scratch: &mut self.scratch, samples: &mut self.samples, repeated_bytes: 0 };
-        let mut decoded = decode(body, form, Shape::Envelope, origin, &mut self.scanner, &mut request)?;
+        let Self { scanner, scratch, samples, series } = self;
+        let mut request = Body { origin, scratch, samples, series, repeated_bytes: 0 };
+        let mut decoded = decode(body, form, Shape::Envelope, origin, scanner, &mut request)?;
         if !decoded.rows.rows.is_empty() {
             decoded.rows.streams.push(STREAM.to_owned());
         }
@@ -49,6 +52,7 @@ struct Body<'b> {
     origin: &'b ItemContext<'b>,
     scratch: &'b mut Scratch,
     samples: &'b mut Vec<f64>,
+    series: &'b mut SeriesIds,
     /// Bytes of rows made of `values` so far.
     repeated_bytes: usize,
 }
@@ -59,7 +63,7 @@ impl Items<Field> for Body<'_> {
 
     fn take(&mut self, scanner: &Scanner<Field>, item: Accepted<'_>, rows: &mut Rows) -> Result<(), Rejection> {
         let envelope = Envelope::read(item.text, scanner, self.scratch, |_, rank| rank)?;
-        let metric = validate(envelope, self.origin, self.samples)?;
+        let metric = validate(envelope, self.origin, self.samples, self.series)?;
         let samples = if metric.measure == Measure::Samples { &self.samples[..] } else { &[] };
         let start = rows.bytes.len();
         let value_at = encode(&metric, samples.first().copied().unwrap_or(0.0), self.origin, &mut rows.bytes);

@@ -13,6 +13,9 @@ use crate::wire::item::scan::{Field as _, JsonType};
 /// or floats.
 const TOLERANCE: f64 = 1e-6;
 
+/// What rounding may have made of a sum of squares, relative to it.
+const ROUNDING: f64 = 8.0 * f64::EPSILON;
+
 const VALUE: Magnitude = Magnitude { min: METRIC_VALUE_MIN, max: METRIC_VALUE_MAX };
 const SUMSQ: Magnitude = Magnitude { min: METRIC_SUMSQ_MIN, max: METRIC_SUMSQ_MAX };
 /// Of a count, which has a rule of its own.
@@ -35,8 +38,8 @@ pub(super) struct Summary {
     pub sum: f64,
     pub min: f64,
     pub max: f64,
-    /// Of squares; None: the spread is not known.
-    pub sumsq: Option<f64>,
+    /// Squares around the mean; None: the spread is not known.
+    pub m2: Option<f64>,
 }
 
 /// Reads the one form that the item has; `samples` is filled with its `values`.
@@ -86,26 +89,24 @@ fn read_summary(envelope: &Envelope<'_>) -> Result<Measure, Rejection> {
     }
     let (sumsq, stddev) = (optional(Field::Sumsq, SUMSQ)?, optional(Field::Stddev, VALUE)?);
     let mean = sum / n;
-    // The variance of all values, not of a sample.
-    let (sumsq, variance) = match (sumsq, stddev) {
-        (None, None) => (None, None),
+    let m2 = match (sumsq, stddev) {
+        (None, None) => None,
         (Some(sumsq), None) if sumsq < 0.0 => {
             return Err(unfitting(format!("sumsq is {sumsq}; squares are not negative")));
         }
-        (Some(sumsq), None) => (Some(sumsq), Some(sumsq / n - mean * mean)),
+        (Some(sumsq), None) => Some(sumsq - sum * mean),
         (None, Some(stddev)) if stddev < 0.0 => {
             return Err(unfitting(format!("stddev is {stddev}; a deviation is not negative")));
         }
-        (None, Some(stddev)) => {
-            let squares = stddev * stddev * (n - 1.0);
-            (Some(squares + sum * mean), Some(squares / n))
-        }
+        (None, Some(stddev)) => Some(stddev * stddev * (n - 1.0)),
         (Some(_), Some(_)) => {
             let message = "the item has both sumsq and stddev; send the one that was measured";
             return Err(Rejection::validate(Code::InvalidField, message));
         }
     };
-    if let Some(variance) = variance {
+    if let Some(m2) = m2 {
+        // Of all values, not of a sample.
+        let variance = m2 / n;
         // No values between min and max with this mean vary more (Bhatia and Davis).
         let highest = ((max - mean) * (mean - min)).max(0.0);
         let slack = TOLERANCE * largest * largest;
@@ -118,12 +119,18 @@ fn read_summary(envelope: &Envelope<'_>) -> Result<Measure, Rejection> {
             )));
         }
     }
-    if sumsq.is_some_and(|sumsq| sumsq > METRIC_SUMSQ_MAX) {
+    if m2.is_some_and(|m2| m2 + sum * mean > METRIC_SUMSQ_MAX) {
         let message = format!("the squares of the values add up to more than {METRIC_SUMSQ_MAX:e}");
         return Err(Rejection::validate(Code::MetricOutOfRange, message));
     }
+    let m2 = match sumsq {
+        // Sums of squares that the values' own size drowns tell no spread.
+        Some(sumsq) if min < max => m2.filter(|m2| *m2 > ROUNDING * sumsq),
+        Some(_) => Some(0.0),
+        None => m2,
+    };
     // One value is a raw sample, also when its sender summarised it.
-    Ok(if count == 1 { Measure::Sample(sum) } else { Measure::Summary(Summary { count, sum, min, max, sumsq }) })
+    Ok(if count == 1 { Measure::Sample(sum) } else { Measure::Summary(Summary { count, sum, min, max, m2 }) })
 }
 
 fn unfitting(message: String) -> Rejection {

@@ -17,12 +17,12 @@ struct Tuple<'a>(Vec<Option<&'a [u8]>>);
 const TENANT_ID: usize = 4;
 const ASSET_ID: usize = 5;
 const METRIC_NAME: usize = 7;
-const COUNT: usize = 8;
-const SUM: usize = 9;
-const MIN: usize = 10;
-const MAX: usize = 11;
-const SUMSQ: usize = 12;
-const DIMENSIONS: usize = 13;
+const COUNT: usize = 9;
+const SUM: usize = 10;
+const MIN: usize = 11;
+const MAX: usize = 12;
+const M2: usize = 13;
+const DIMENSIONS: usize = 14;
 
 impl<'a> Tuple<'a> {
     fn read(bytes: &'a [u8]) -> Self {
@@ -90,9 +90,9 @@ fn beside_serde(tuple: &Tuple<'_>, raw: &str) {
         }
         (None, None) => assert_eq!(sum, number(given(&["sum"]).expect("a summary has a sum")), "{raw}"),
     }
-    let (min, max, sumsq) = (tuple.double(MIN), tuple.double(MAX), tuple.double(SUMSQ));
+    let (min, max, m2) = (tuple.double(MIN), tuple.double(MAX), tuple.double(M2));
     assert_eq!((min.is_some(), max.is_some()), (count > 1, count > 1), "{raw}");
-    assert!(min <= max && sumsq.is_none_or(|sumsq| count > 1 && (0.0..=1e280).contains(&sumsq)), "{raw}");
+    assert!(min <= max && m2.is_none_or(|m2| count > 1 && (0.0..=1e280).contains(&m2)), "{raw}");
     let Some(bytes) = tuple.0[DIMENSIONS] else { return assert_eq!(given(&["dimensions"]), None) };
     let (version, text) = bytes.split_first().expect("jsonb has a version");
     let text = std::str::from_utf8(text).expect("jsonb is UTF-8");

@@ -60,13 +60,26 @@ fn a_summary_keeps_its_numbers() {
     let numbers = |more: &str| row(metric(more)).numbers();
     let base = r#","count":4,"sum":10,"min":1,"max":4"#;
     assert_eq!(numbers(base), (4, Some(10.0), Some(1.0), Some(4.0), None));
-    assert_eq!(numbers(&format!("{base},\"sumsq\":30")).4, Some(30.0));
+    assert_eq!(numbers(&format!("{base},\"sumsq\":30")).4, Some(5.0));
     // Of 1, 2, 3, 4: the variance of the sample is 5/3.
-    let (.., sumsq) = numbers(&format!("{base},\"stddev\":1.29099444873581"));
-    assert!((sumsq.unwrap() - 30.0).abs() < 1e-9, "{sumsq:?}");
-    assert_eq!(numbers(r#","count":4,"sum":8,"min":2,"max":2,"stddev":0"#).4, Some(16.0));
+    let (.., m2) = numbers(&format!("{base},\"stddev\":1.29099444873581"));
+    assert!((m2.unwrap() - 5.0).abs() < 1e-12, "{m2:?}");
+    assert_eq!(numbers(r#","count":4,"sum":8,"min":2,"max":2,"stddev":0"#).4, Some(0.0));
     assert_eq!(numbers(r#","count":1e3,"sum":0,"min":-1,"max":1"#).0, 1000);
     assert_eq!(numbers(r#","count":9007199254740992,"sum":0,"min":0,"max":0"#).0, 1 << 53);
+}
+
+#[test]
+fn a_spread_outlives_large_values() {
+    let m2 = |more: &str| row(metric(more)).numbers().4;
+    // 1e12 + 0, 10, ..., 90.
+    let large = r#","count":10,"sum":10000000000450,"min":1000000000000,"max":1000000000090"#;
+    let spread = m2(&format!("{large},\"stddev\":30.276503540974916")).unwrap();
+    assert!((spread - 8250.0).abs() < 1e-6, "{spread}");
+    // Of the squares' sum, 1e25, a double keeps no more than 2e9.
+    assert_eq!(m2(&format!("{large},\"sumsq\":1.00000000009e25")), None);
+    assert_eq!(m2(r#","count":2,"sum":2e12,"min":1e12,"max":1e12,"sumsq":2e24"#), Some(0.0), "no spread at all");
+    assert_eq!(m2(large), None);
 }
 
 #[test]

@@ -44,10 +44,10 @@ impl Row {
         (!self.is_null("dimensions")).then(|| self.json("dimensions"))
     }
 
-    /// count, sum, min, max, sumsq
+    /// count, sum, min, max, m2
     fn numbers(&self) -> (i64, Option<f64>, Option<f64>, Option<f64>, Option<f64>) {
         let double = |name| self.double(name);
-        (self.int("value_count"), double("value_sum"), double("value_min"), double("value_max"), double("value_sumsq"))
+        (self.int("value_count"), double("value_sum"), double("value_min"), double("value_max"), double("value_m2"))
     }
 }
 
