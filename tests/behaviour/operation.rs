@@ -252,6 +252,9 @@ fn json_logs(env: &Env) -> TestResult {
         assert_eq!(members(line), read.as_object().unwrap().len(), "a name stands twice: {line}");
     }
     assert!(lines.iter().any(|line| line["message"] == "request" && line["route"] == "/healthz"), "{log}");
+    // A database that was there when it was asked first was not away.
+    let takes = lines.iter().find(|line| line["message"] == "the database takes batches");
+    assert!(takes.is_some_and(|line| line.get("away_s").is_none()), "{log}");
     Ok(())
 }
 
