@@ -65,6 +65,7 @@ const FIXED: &[ConfigKey] = &[
     key("writers", Some("4"), "connections that write batches"),
     key("readers", Some("8"), "connections that answer reads"),
     key("readers_per_tenant", None, "of them, those of one tenant; unset: half"),
+    key("search_time", Some("2s"), "a page of events is looked for so long; then a cursor goes on"),
     key("batch.rows", Some("1000"), "rows that seal a batch"),
     key("batch.bytes", Some("4MiB"), "encoded bytes that seal a batch"),
     key("batch.linger_ms", Some("5"), "milliseconds that the first request of a batch waits for company"),

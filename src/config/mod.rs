@@ -82,6 +82,8 @@ pub struct DatabaseConfig {
     pub readers: usize,
     /// Of them, those of one tenant.
     pub readers_per_tenant: usize,
+    /// How long a page of events is looked for.
+    pub search_time: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -190,6 +192,7 @@ impl Config {
                     Some(_) => read.count("readers_per_tenant", 1, readers)?,
                     None => readers.div_ceil(2),
                 },
+                search_time: read.duration("search_time")?,
             },
             listen: read.parsed("listen", "an address or name and a port, such as 127.0.0.1:8080 or localhost:8080")?,
             data_dir: read.path("data_dir")?,

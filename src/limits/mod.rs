@@ -281,12 +281,21 @@ pub const ANSWER_PIECE_BYTES: usize = 64 * KIB;
 pub const TENANT_ANSWERS_SHARE: usize = 2;
 /// Rows fetched at once while a listing is streamed.
 pub const STREAM_PAGE_ROWS: usize = 1000;
-/// Ages at which a list that is read newest first is cut, where every row of the tenant fits: the first holds a page of a
-/// tenant that sends, and none of them opens more chunks than it must (365 of them take 70 ms to plan).
-pub const WINDOWS_MANY: &[Duration] =
-    &[minutes(10), minutes(60), minutes(6 * 60), minutes(DAY), minutes(7 * DAY), minutes(30 * DAY)];
-/// The same where rows are looked for: an asset, a correlation id. A day is one chunk.
-pub const WINDOWS_FEW: &[Duration] = &[minutes(DAY), minutes(7 * DAY), minutes(30 * DAY)];
+/// Ages at which a look back for few rows is cut, so that none of its pieces opens more chunks than it must (365 of them take
+/// 70 ms to plan). A day is one chunk.
+pub const WINDOW_AGES: &[Duration] = &[minutes(DAY), minutes(7 * DAY), minutes(30 * DAY)];
+/// A list of events goes on in windows so many times as wide as the one before.
+pub const WINDOW_WIDENING: f64 = 8.0;
+/// A list's first window is as wide as so many times the rows that are wanted seem to take.
+pub const WINDOW_ROOM: f64 = 2.0;
+/// Manifests from which that is told.
+pub const PACE_MANIFESTS: i64 = 64;
+/// Words and phrases that are looked for at once: each reads the payload again.
+pub const SEARCH_WORDS_MAX: usize = 8;
+/// Events that are further apart than this are fetched apart, so that what lies between them is not read.
+pub const FETCH_GAP: Duration = minutes(60);
+/// In so many parts at most.
+pub const FETCH_PARTS_MAX: usize = 64;
 /// How far from the time in a UUIDv7 its event is looked for first.
 pub const UUID_TIME_SKEW: Duration = minutes(DAY);
 /// Points of a page of metrics when the reader names none: what `resolution=auto` gives of one series.

@@ -54,6 +54,14 @@ impl Params {
         if values.is_empty() { Err(invalid(name, "is given without a value")) } else { Ok(values) }
     }
 
+    /// Takes all whose names begin so, with their values.
+    pub fn take_prefixed(&mut self, prefix: &str) -> BTreeMap<String, Vec<String>> {
+        let (taken, left) =
+            std::mem::take(&mut self.values).into_iter().partition(|(name, _)| name.starts_with(prefix));
+        self.values = left;
+        taken
+    }
+
     /// Takes a time: `now`, an age such as `-24h`, RFC 3339, a date, or an epoch number.
     pub fn take_time(&mut self, name: &str, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
         let Some(text) = self.take(name) else { return Ok(None) };

@@ -13,7 +13,7 @@ use super::lookup::{EventName, key};
 use super::newest::{Newest, Order, Piece};
 use super::reads::Reads;
 use super::sql::Sql;
-use super::windows::{Density, Window};
+use super::windows::Window;
 
 columns! {
     pub struct Correlation from "correlations" {
@@ -99,7 +99,7 @@ impl CorrelationsQuery {
             order: Order::Id("timestamp"),
             window: Window { from: window.from.or(kept_since), to: window.to },
             // Those of one event are few, and near each other somewhere in all that is kept.
-            density: event_id.map(|_| Density::Few),
+            by_age: event_id.is_some(),
             has_large: false,
         };
         let select = |piece: &Piece| {

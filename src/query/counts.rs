@@ -107,7 +107,7 @@ impl CountsQuery {
             && self.group_by.iter().all(known)
             && self.filter.fields.iter().all(|(field, _)| known(field))
             && self.filter.correlation_ids.is_empty()
-            && self.filter.payload.is_none()
+            && !self.filter.looks_into_payload()
     }
 
     /// The names of what is grouped by.

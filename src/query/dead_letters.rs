@@ -66,7 +66,7 @@ impl Listing for DeadLettersQuery {
             what: format!("dead-letters {:?} {:?}", self.stages, self.codes),
             order: Order::Id("failed_at"),
             window: self.window,
-            density: None,
+            by_age: false,
             has_large: false,
         };
         let select = |piece: &Piece| {

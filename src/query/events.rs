@@ -1,92 +1,76 @@
-//! GET /v1/events and /v1/events/{id}.
+//! GET /v1/events.
 
 use jiff::Timestamp;
-use serde_json::value::RawValue;
-use tokio_postgres::types::Json;
-use uuid::Uuid;
 
-use super::columns::{StoredRow, columns};
+use super::columns::StoredRow;
+use super::cursor::CursorScope;
 use super::error::ReadError;
+use super::event::Event;
 use super::filter::Filter;
 use super::listing::{Listing, Page, PageRequest};
-use super::lookup::EventName;
-use super::metadata::Metadata;
-use super::newest::{Newest, Order, Piece};
+use super::place::{Direction, Order, RowKey, before_all_at};
 use super::reads::Reads;
-use super::sql::Sql;
-use super::windows::{Density, Window};
-
-columns! {
-    /// An event as it is read back; payload and metadata are PostgreSQL's own text, so that numbers are exact.
-    pub struct Event from "events" {
-        pub id: Uuid,
-        pub timestamp: Timestamp,
-        pub tenant_id: String,
-        pub stream: String,
-        pub source_module: String,
-        pub event_type: String,
-        pub event_version: i32,
-        pub severity: String,
-        pub environment: String,
-        pub asset_id: Option<String>,
-        pub correlation_id: Option<Uuid>,
-        pub parent_event_id: Option<Uuid>,
-        pub trace_id: Option<String>,
-        /// Null, as is `metadata`, where they are too large for a page, or for a list of related events.
-        pub payload: Option<Json<Box<RawValue>>>,
-        pub metadata: Metadata = "ROW(metadata, api_key_id, receipt, created_at)",
-        pub created_at: Timestamp,
-    }
-}
+use super::timeline::{Places, Timeline};
+use super::windows::Window;
 
 #[derive(Debug, Clone)]
 pub struct EventsQuery {
     pub filter: Filter,
     pub window: Window,
+    pub direction: Direction,
+    /// `since` of an earlier page: what comes behind it, oldest first.
+    pub since: Option<String>,
 }
 
 impl Listing for EventsQuery {
     type Item = Event;
 
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<Event>, ReadError> {
-        let list = Newest {
-            what: format!("events {}", self.filter.describe()),
-            order: Order::Written,
-            window: self.window,
-            density: Some(if self.filter.is_selective() { Density::Few } else { Density::Many }),
-            has_large: true,
-        };
-        let place = ", batch_id, batch_seq";
-        let select = |piece: &Piece| {
-            let select = if piece.is_whole() { Event::select(place) } else { Event::listed(place) };
-            let mut sql = Sql::of_tenant(&select, &request.tenant_id);
-            self.filter.push(&mut sql);
-            piece.push(&mut sql);
-            sql
-        };
-        list.page(reads, request, select, Event::read).await
-    }
-}
-
-impl Reads {
-    /// The event of a tenant that is called so.
-    pub async fn event(&self, tenant_id: &str, name: &EventName) -> Result<Event, ReadError> {
-        let found = self.event_named(&Event::listed(""), tenant_id, name).await?;
-        let listed = found.ok_or(ReadError::NotFound("event"))?;
-        let (event, large) = (Event::read(&listed)?, listed.try_get::<_, i64>("large")?);
-        if large == 0 {
-            return Ok(event);
+        let (scope, passed) = request.start::<RowKey>(&self.what())?;
+        let after = passed.or(self.since(&request.tenant_id)?);
+        let timeline = self.timeline(&request.tenant_id);
+        let Places { mut keys, cut, stopped } = timeline.places(reads, &self.window, after, request.limit + 1).await?;
+        let more = cut || keys.len() > request.limit;
+        keys.truncate(request.limit);
+        let mut found = timeline.rows(reads, &keys).await?;
+        found.cut |= more;
+        reads.with_large(&mut found, Order::Written, request, |at, place| timeline.whole(at, place)).await?;
+        let place = |row: &_| Order::Written.place(row);
+        let mut page = Page::of(found, request.limit, Event::read, |last| Ok(scope.encode(&place(last)?)))?;
+        if let (None, Some(at)) = (&page.next_cursor, stopped) {
+            page.next_cursor = Some(scope.encode(&before_all_at(at)));
+            page.searched_to = Some(at);
         }
-        let mut sql = Sql::of_tenant(&Event::select(""), tenant_id);
-        sql.push(" AND timestamp = ").bind(event.timestamp).push(" AND id = ").bind(event.id).push_limit(1);
-        let whole = self.rows_of(&sql, usize::try_from(large).unwrap_or(usize::MAX)).await?.pop();
-        whole.as_ref().map_or(Err(ReadError::NotFound("event")), Event::read)
+        let newest = match self.direction {
+            Direction::NewestFirst if passed.is_none() => keys.first().copied(),
+            Direction::OldestFirst if page.next_cursor.is_none() => keys.last().copied().or(after),
+            _ => return Ok(page),
+        };
+        // Where there is nothing yet, all that comes is new.
+        let start =
+            if stopped.is_some() { Timestamp::now() } else { self.window.from.unwrap_or(Timestamp::UNIX_EPOCH) };
+        page.since = Some(self.since_scope(&request.tenant_id).encode(&newest.unwrap_or(before_all_at(start))));
+        Ok(page)
     }
 }
 
-impl Event {
-    /// The select of rows without their values that are too large to be listed.
-    pub(super) fn listed(more: &str) -> String {
-        Self::select_listed(&["payload", "metadata"], more)
+impl EventsQuery {
+    pub(super) fn timeline<'a>(&'a self, tenant_id: &'a str) -> Timeline<'a> {
+        Timeline { tenant_id, filter: &self.filter, direction: self.direction }
+    }
+
+    /// What is listed, for its cursors.
+    pub(super) fn what(&self) -> String {
+        format!("events {:?} {}", self.direction, self.filter.describe())
+    }
+
+    /// Of the newest place that a reader has seen, in either direction.
+    fn since_scope(&self, tenant_id: &str) -> CursorScope {
+        CursorScope::new(tenant_id, &format!("events since {}", self.filter.describe()))
+    }
+
+    /// The place that was asked for as `since`.
+    pub(super) fn since(&self, tenant_id: &str) -> Result<Option<RowKey>, ReadError> {
+        Ok(self.since.as_ref().map(|since| self.since_scope(tenant_id).decode(since)).transpose()?)
     }
 }

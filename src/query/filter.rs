@@ -1,8 +1,17 @@
 //! Filters: names of columns from an allow-list, values as bound parameters.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
+use super::payload::PathFilter;
+use super::search::Words;
 use super::sql::Sql;
+
+/// A day is one chunk.
+const DAY: Duration = Duration::from_secs(86_400);
+/// Of so many rows one has a value of a selective field, or fewer.
+const SELECTIVE_TIMES: usize = 64;
 
 /// A text column that events can be filtered by; the query parameter has its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +47,18 @@ pub struct Filter {
     pub correlation_ids: Vec<Uuid>,
     /// The payload contains this JSON object, as text.
     pub payload: Option<String>,
+    /// All of these hold.
+    pub paths: Vec<PathFilter>,
+    pub words: Words,
+}
+
+/// How far a list is looked through at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// As far as so many times the rows that are wanted reach.
+    Rows(usize),
+    /// What is looked for is found by an index, however much lies between.
+    Time(Duration),
 }
 
 impl Filter {
@@ -49,19 +70,32 @@ impl Filter {
         if let Some(payload) = &self.payload {
             sql.push(" AND payload @> ").bind(payload.clone()).push("::jsonb");
         }
+        for path in &self.paths {
+            path.push(sql);
+        }
+        self.words.push(sql);
     }
 
-    /// Whether it looks for few rows among many.
-    pub(super) fn is_selective(&self) -> bool {
-        !self.correlation_ids.is_empty()
-            || self.payload.is_some()
-            || self.fields.iter().any(|(field, _)| field.selective)
+    pub(super) fn reach(&self) -> Reach {
+        if !self.correlation_ids.is_empty() {
+            Reach::Time(DAY)
+        } else if self.fields.iter().any(|(field, _)| field.selective) {
+            Reach::Rows(SELECTIVE_TIMES)
+        } else {
+            Reach::Rows(1)
+        }
+    }
+
+    /// Whether it looks at anything but columns of their own.
+    pub(super) fn looks_into_payload(&self) -> bool {
+        self.payload.is_some() || !self.paths.is_empty() || !self.words.is_empty()
     }
 
     /// What is asked, as text, for a cursor's tag.
     pub(super) fn describe(&self) -> String {
         let fields: Vec<_> = self.fields.iter().map(|(field, values)| (field.name, values)).collect();
-        format!("{fields:?} {:?} {:?}", self.correlation_ids, self.payload)
+        let Self { correlation_ids, payload, paths, words, .. } = self;
+        format!("{fields:?} {correlation_ids:?} {payload:?} {paths:?} {words:?}")
     }
 }
 

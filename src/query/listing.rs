@@ -1,5 +1,6 @@
 //! What all lists have in common: a page is asked for, and answered with where the next one starts.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_postgres::Row;
@@ -8,6 +9,7 @@ use super::columns::Columns;
 use super::cursor::{CursorError, CursorScope};
 use super::error::ReadError;
 use super::reads::{FoundRows, Reads};
+
 use crate::limits::{KIB, PAGE_BYTES_MAX, PAGE_ENVELOPE_BYTES, PAGE_ROWS_DEFAULT, STREAM_PAGE_ROWS};
 
 /// JSON that a byte of a row becomes at most: `\u0000` and base64 beside each other, and quotes.
@@ -46,9 +48,19 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Where the next page starts; None at the end.
     pub next_cursor: Option<String>,
+    /// Of events: behind the newest one that was seen, for whoever asks for what comes after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// How far it was looked when time was up; `next_cursor` goes on there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub searched_to: Option<Timestamp>,
 }
 
 impl<T> Page<T> {
+    pub(super) fn new(items: Vec<T>, next_cursor: Option<String>) -> Self {
+        Self { resolution: None, items, next_cursor, since: None, searched_to: None }
+    }
+
     /// The page of up to `limit` of these rows, in their order, and of as many as fit; `cursor` tells where a row is.
     pub(super) fn of(
         found: FoundRows,
@@ -75,7 +87,7 @@ impl<T> Page<T> {
             last = Some(row);
         }
         let next_cursor = last.filter(|_| more).as_ref().map(cursor).transpose()?;
-        Ok(Self { resolution: None, items, next_cursor })
+        Ok(Self::new(items, next_cursor))
     }
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::error::ReadError;
 use super::reads::{FoundRows, Reads};
 use super::sql::Sql;
-use super::windows::{Density, Window};
+use super::windows::Window;
 use crate::limits::UUID_TIME_SKEW;
 
 pub type EventKey = (Uuid, Timestamp);
@@ -70,7 +70,7 @@ impl Reads {
     ) -> Result<Option<Row>, ReadError> {
         let told = time_of(name.id).and_then(|at| Window::around(at, UUID_TIME_SKEW));
         for column in [IdColumn::Id, IdColumn::BareId] {
-            let windows = told.into_iter().chain(Window::default().pieces(Timestamp::now(), Density::Few));
+            let windows = told.into_iter().chain(Window::default().pieces(Timestamp::now()));
             let wanted = Wanted { column, id: name.id, source_module: name.source_module.as_deref(), except: None };
             let found = self.event_within(select, tenant_id, &wanted, windows).await?;
             if found.is_some() {

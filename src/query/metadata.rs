@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 type Failure = Box<dyn Error + Sync + Send>;
 
-/// Null where the event is listed without it, see [`super::events::Event`].
+/// Null where the event is listed without it, see [`super::event::Event`].
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub struct Metadata(Option<Box<RawValue>>);

@@ -3,65 +3,15 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio_postgres::Row;
-use uuid::Uuid;
 
 use super::error::ReadError;
 use super::listing::{Page, PageRequest};
-use super::reads::Reads;
+use super::place::{Direction, RowKey};
+use super::reads::{FoundRows, Reads};
 use super::sql::Sql;
-use super::windows::{Density, Window};
+use super::windows::Window;
 
-#[derive(Debug, Clone, Copy)]
-pub enum Order {
-    /// By `timestamp`, `batch_id` and `batch_seq`: as rows were written.
-    Written,
-    /// By this column and `id`.
-    Id(&'static str),
-}
-
-/// A row's place in an order: its time, and `batch_id` and `batch_seq`, or both halves of its id.
-type RowKey = (Timestamp, [i64; 2]);
-
-impl Order {
-    fn time(self) -> &'static str {
-        match self {
-            Self::Written => "timestamp",
-            Self::Id(time) => time,
-        }
-    }
-
-    fn place(self, row: &Row) -> Result<RowKey, ReadError> {
-        let rest = match self {
-            Self::Written => [row.try_get("batch_id")?, row.try_get::<_, i32>("batch_seq")?.into()],
-            Self::Id(_) => {
-                let (high, low) = row.try_get::<_, Uuid>("id")?.as_u64_pair();
-                [high.cast_signed(), low.cast_signed()]
-            }
-        };
-        Ok((row.try_get(self.time())?, rest))
-    }
-
-    /// Adds the condition that a row is at a place, or behind it.
-    fn push_place(self, sql: &mut Sql, sign: &str, (at, [first, second]): RowKey) {
-        match self {
-            Self::Written => {
-                sql.push(&format!(" AND (timestamp, batch_id, batch_seq::bigint) {sign} (")).bind(at);
-                sql.push(", ").bind(first).push(", ").bind(second).push(")");
-            }
-            Self::Id(time) => {
-                let id = Uuid::from_u64_pair(first.cast_unsigned(), second.cast_unsigned());
-                sql.push(&format!(" AND ({time}, id) {sign} (")).bind(at).push(", ").bind(id).push(")");
-            }
-        }
-    }
-
-    fn push(self, sql: &mut Sql) {
-        match self {
-            Self::Written => sql.push(" ORDER BY timestamp DESC, batch_id DESC, batch_seq DESC"),
-            Self::Id(time) => sql.push(&format!(" ORDER BY {time} DESC, id DESC")),
-        };
-    }
-}
+pub use super::place::Order;
 
 /// A piece of such a list.
 pub struct Piece {
@@ -101,8 +51,8 @@ pub struct Newest {
     pub what: String,
     pub order: Order,
     pub window: Window,
-    /// None: all of it is asked for at once.
-    pub density: Option<Density>,
+    /// Asked for piece by piece, for rows that are looked for; else all at once.
+    pub by_age: bool,
     /// Rows have the column `large`: see [`super::columns::StoredRow::select_listed`].
     pub has_large: bool,
 }
@@ -116,38 +66,50 @@ impl Newest {
         select: impl Fn(&Piece) -> Sql,
         read: impl Fn(&Row) -> Result<T, ReadError>,
     ) -> Result<Page<T>, ReadError> {
-        let Self { what, order, window, density, has_large } = self;
+        let Self { what, order, window, by_age, has_large } = self;
         let (scope, after) = request.start::<RowKey>(&what)?;
         let behind = after.and_then(|(at, _)| at.checked_add(SignedDuration::from_micros(1)).ok());
         let whole = Window { from: window.from, to: [behind, window.to].into_iter().flatten().min() };
-        let windows: Vec<Window> = match density {
-            Some(density) => whole.pieces(Timestamp::now(), density).collect(),
-            None => vec![whole],
-        };
+        let windows: Vec<Window> = if by_age { whole.pieces(Timestamp::now()).collect() } else { vec![whole] };
         let sql = |window: &Window, rows: usize| {
             let mut sql = select(&Piece { order, window: *window, bound: after.map(Bound::Behind) });
-            order.push(&mut sql);
+            order.push(&mut sql, Direction::NewestFirst);
             sql.push_limit(rows);
             sql
         };
         let mut found = reads.newest(windows, request.limit, sql).await?;
-        if has_large && let Some(large) = Large::first(&found.rows, order)? {
-            // Alone on its page, or first on the next one; or, where no page holds it, listed without its values.
-            if large.index > 0 {
-                found.rows.truncate(large.index);
-                found.cut = true;
-            } else if request.streamed || large.bytes <= reads.page_bytes {
-                let at = large.place.0;
-                let window = Window { from: Some(at), to: at.checked_add(SignedDuration::from_micros(1)).ok() };
-                let sql = select(&Piece { order, window, bound: Some(Bound::At(large.place)) });
-                found.cut |= found.rows.len() > 1;
-                found.rows.truncate(1);
-                if let Some(whole) = reads.rows_of(&sql, large.bytes).await?.pop() {
-                    found.rows = vec![whole];
-                }
-            }
+        if has_large {
+            let whole =
+                |at: &Window, place: RowKey| select(&Piece { order, window: *at, bound: Some(Bound::At(place)) });
+            reads.with_large(&mut found, order, request, whole).await?;
         }
         Page::of(found, request.limit, read, |last| Ok(scope.encode(&order.place(last)?)))
+    }
+}
+
+impl Reads {
+    /// Puts a row with values that are too large to be listed alone on its page, or first on the next one; where no page
+    /// holds it, it stays without its values. `whole` asks for the row at a place with all of them.
+    pub(super) async fn with_large(
+        &self,
+        found: &mut FoundRows,
+        order: Order,
+        request: &PageRequest,
+        whole: impl FnOnce(&Window, RowKey) -> Sql,
+    ) -> Result<(), ReadError> {
+        let Some(large) = Large::first(&found.rows, order)? else { return Ok(()) };
+        if large.index > 0 {
+            found.rows.truncate(large.index);
+            found.cut = true;
+        } else if request.streamed || large.bytes <= self.page_bytes {
+            let sql = whole(&Window::at(large.place.0), large.place);
+            found.cut |= found.rows.len() > 1;
+            found.rows.truncate(1);
+            if let Some(whole) = self.rows_of(&sql, large.bytes).await?.pop() {
+                found.rows = vec![whole];
+            }
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use deadpool_postgres::{Object, Pool};
 use super::error::ReadError;
 use super::levels::Kept;
 use super::queue::Queue;
-use super::reads::Reads;
+use super::reads::{PageMax, Reads};
 use super::turns::Turns;
 use crate::budget::{Budget, HeldFor};
 use crate::config::Config;
@@ -28,8 +28,7 @@ pub struct Readers {
     kept: Arc<Kept>,
     budget: Arc<Budget>,
     queue: Arc<Queue>,
-    /// Bytes of rows that a page may take.
-    page_bytes: usize,
+    page: PageMax,
 }
 
 /// Reads under way, and those that wait for a reader.
@@ -52,14 +51,14 @@ impl Readers {
             kept: Arc::new(Kept::new(&config.retention, &config.rollups)),
             budget: Arc::clone(budget),
             queue: Arc::new(Queue::new(turns)),
-            page_bytes: config.limits.page_bytes(),
+            page: PageMax { bytes: config.limits.page_bytes(), time: config.database.search_time },
         }
     }
 
     /// Begins a read of a tenant, once it is its turn.
     pub async fn begin(&self, tenant_id: &Arc<str>) -> Result<Reads, ReadError> {
         let turn = self.queue.turn(tenant_id).await?;
-        let first = READ_FIRST_BYTES.min(self.page_bytes);
+        let first = READ_FIRST_BYTES.min(self.page.bytes);
         let reservation = self.budget.reserve(tenant_id, HeldFor::Answer, first)?;
         Ok(Reads::new(
             self.pool.clone(),
@@ -68,7 +67,7 @@ impl Readers {
             Arc::clone(&self.kept),
             turn,
             reservation,
-            self.page_bytes,
+            self.page,
         ))
     }
 

@@ -30,6 +30,8 @@ pub struct Reads {
     pub(super) kept: Arc<Kept>,
     /// Bytes of rows that a page may take.
     pub(super) page_bytes: usize,
+    /// How long a page may be looked for before it is answered with what there is.
+    pub(super) search_time: Duration,
     _turn: Turn,
     held: Mutex<Held>,
 }
@@ -38,6 +40,15 @@ struct Held {
     reservation: Reservation,
     /// Bytes of rows that came.
     row_bytes: usize,
+}
+
+/// What a page may take.
+#[derive(Debug, Clone, Copy)]
+pub struct PageMax {
+    /// Of rows.
+    pub bytes: usize,
+    /// To look for it.
+    pub time: Duration,
 }
 
 /// Rows of a query, and whether there were more than a page may hold.
@@ -62,10 +73,10 @@ impl Reads {
         kept: Arc<Kept>,
         turn: Turn,
         reservation: Reservation,
-        page_bytes: usize,
+        PageMax { bytes: page_bytes, time: search_time }: PageMax,
     ) -> Self {
         let held = Mutex::new(Held { reservation, row_bytes: 0 });
-        Self { pool, canceller, layout, kept, page_bytes, _turn: turn, held }
+        Self { pool, canceller, layout, kept, page_bytes, search_time, _turn: turn, held }
     }
 
     /// Ends the turn; the memory goes with the answer.
@@ -113,8 +124,7 @@ impl Reads {
     /// The database ends a query after `READ_TIMEOUT` by itself; one that hangs is given up a little later. A
     /// client that stops waiting earlier cancels it.
     pub(super) async fn rows_within(&self, sql: &Sql, bounds: Bounds) -> Result<FoundRows, ReadError> {
-        let client = self.pool.get().await.map_err(StorageError::from)?;
-        let mut lease = Lease { client: Some(client), canceller: &self.canceller };
+        let mut lease = self.lease().await?;
         let time = if bounds.time < READ_TIMEOUT { bounds.time } else { READ_TIMEOUT + HANG_GRACE };
         match tokio::time::timeout(time, self.take_rows(lease.client(), sql, bounds.bytes)).await {
             Ok(Ok(found)) => {
@@ -139,6 +149,13 @@ impl Reads {
         }
     }
 
+    /// A connection of its own, for as long as it is held.
+    async fn lease(&self) -> Result<Lease, ReadError> {
+        let client = self.pool.get().await.map_err(StorageError::from)?;
+        Ok(Lease { client: Some(client), canceller: self.canceller.clone() })
+    }
+
+    /// The rows of a query on a connection, in memory that is taken as they come.
     async fn take_rows(&self, client: &Object, sql: &Sql, bytes_max: Option<usize>) -> Result<FoundRows, ReadError> {
         let parameters = sql.parameters();
         let mut stream = std::pin::pin!(client.query_typed_raw(&sql.text, parameters).await?);
@@ -176,12 +193,12 @@ impl Reads {
 
 /// A connection on which a query may be under way. Dropped before it was given back (the reader hung up, or the page
 /// is full), it cancels the query and closes the connection: the next reader must not wait behind it.
-struct Lease<'a> {
+struct Lease {
     client: Option<Object>,
-    canceller: &'a Canceller,
+    canceller: Canceller,
 }
 
-impl Lease<'_> {
+impl Lease {
     fn client(&self) -> &Object {
         self.client.as_ref().expect("held until it is given back")
     }
@@ -197,7 +214,7 @@ impl Lease<'_> {
     }
 }
 
-impl Drop for Lease<'_> {
+impl Drop for Lease {
     fn drop(&mut self) {
         let Some(object) = self.client.take() else { return };
         let client = Object::take(object);

@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use super::columns::{StoredRow, columns};
 use super::error::ReadError;
-use super::events::Event;
+use super::event::Event;
 use super::listing::{Listing, Page, PageRequest, PageRoom};
 use super::lookup::{EventKey, EventName, IdColumn, Wanted, key};
 use super::reads::Reads;
 use super::sql::Sql;
-use super::windows::{Density, Window};
+use super::windows::Window;
 use crate::limits::{RELATED_AGE, RELATED_MAX, RELATED_SKEW};
 use crate::model::{Namesake, ParentCandidate, parent_of};
 
@@ -102,7 +102,7 @@ impl Listing for RelatedQuery {
         let origin = match reads.event_named(&Event::select(", bare_id"), tenant_id, &self.name).await? {
             Some(row) => Origin { event: Event::read(&row)?, bare_id: row.try_get("bare_id")? },
             // It has expired since the first page: there is nothing more to relate.
-            None if after.is_some() => return Ok(Page { resolution: None, items: Vec::new(), next_cursor: None }),
+            None if after.is_some() => return Ok(Page::new(Vec::new(), None)),
             None => return Err(ReadError::NotFound("event")),
         };
         let mut candidates = reads.candidates(tenant_id, &origin).await?;
@@ -135,7 +135,7 @@ impl Listing for RelatedQuery {
             last = Some(rank);
         }
         let next_cursor = last.filter(|_| more).map(|rank| scope.encode(&rank));
-        Ok(Page { resolution: None, items, next_cursor })
+        Ok(Page::new(items, next_cursor))
     }
 }
 
@@ -161,7 +161,7 @@ impl Reads {
         let own = Some(child.source_module.as_str());
         for (column, source_module) in [(IdColumn::BareId, own), (IdColumn::Id, None), (IdColumn::BareId, None)] {
             let wanted = Wanted { column, id, source_module, except: Some(child.id) };
-            let found = self.event_within(KEYS, tenant_id, &wanted, whole.pieces(at, Density::Few)).await?;
+            let found = self.event_within(KEYS, tenant_id, &wanted, whole.pieces(at)).await?;
             if found.is_some() {
                 return found.as_ref().map(key).transpose();
             }

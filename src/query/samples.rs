@@ -12,7 +12,7 @@ use super::listing::{Listing, Page, PageRequest};
 use super::newest::{Newest, Order, Piece};
 use super::reads::Reads;
 use super::sql::Sql;
-use super::windows::{Density, Window};
+use super::windows::Window;
 use crate::limits::POINTS_DEFAULT;
 
 columns! {
@@ -54,7 +54,7 @@ impl Listing for SamplesQuery {
             what: format!("samples {:?}", self.series),
             order: Order::Written,
             window: self.window,
-            density: Some(Density::Few),
+            by_age: true,
             has_large: true,
         };
         let place = ", batch_id, batch_seq";

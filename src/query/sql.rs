@@ -20,7 +20,7 @@ macro_rules! parameters {
 }
 
 parameters!(String: TEXT, Vec<String>: TEXT_ARRAY, Uuid: UUID, Vec<Uuid>: UUID_ARRAY);
-parameters!(Timestamp: TIMESTAMPTZ, i32: INT4, i64: INT8, f64: FLOAT8);
+parameters!(Timestamp: TIMESTAMPTZ, i32: INT4, i64: INT8, Vec<i64>: INT8_ARRAY, f64: FLOAT8);
 
 pub struct Sql {
     pub text: String,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::limits::{WINDOWS_FEW, WINDOWS_MANY};
+use crate::limits::WINDOW_AGES;
 
 /// `[from, to)`; None is no bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,15 +20,6 @@ pub struct Window {
     pub to: Option<Timestamp>,
 }
 
-/// How many rows a window is expected to hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Density {
-    /// Any row of the tenant fits: a page is full after minutes.
-    Many,
-    /// Rows are looked for: one asset, one correlation id.
-    Few,
-}
-
 impl Window {
     /// This long before and after a time.
     pub fn around(at: Timestamp, age: Duration) -> Option<Self> {
@@ -36,16 +27,18 @@ impl Window {
         Some(Self { from: Some(at.checked_sub(age).ok()?), to: Some(at.checked_add(age).ok()?) })
     }
 
+    /// One microsecond, as fine as times are kept.
+    pub fn at(at: Timestamp) -> Self {
+        Self { from: Some(at), to: at.checked_add(SignedDuration::from_micros(1)).ok() }
+    }
+
     /// The pieces of this window, newest first. Ages are counted from `now`, or from the window's end if that is
     /// earlier.
-    pub fn pieces(self, now: Timestamp, density: Density) -> impl Iterator<Item = Self> {
+    pub fn pieces(self, now: Timestamp) -> impl Iterator<Item = Self> {
         let start = self.to.map_or(now, |to| to.min(now));
-        let ages = match density {
-            Density::Many => WINDOWS_MANY,
-            Density::Few => WINDOWS_FEW,
-        };
-        let bounds =
-            ages.iter().map(move |age| SignedDuration::try_from(*age).ok().and_then(|age| start.checked_sub(age).ok()));
+        let bounds = WINDOW_AGES
+            .iter()
+            .map(move |age| SignedDuration::try_from(*age).ok().and_then(|age| start.checked_sub(age).ok()));
         let mut to = self.to;
         let mut done = self.from.zip(self.to).is_some_and(|(from, to)| from >= to);
         bounds.chain([None]).map_while(move |bound| {
@@ -72,8 +65,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn check(window: Window, now: Timestamp, density: Density) -> usize {
-        let pieces: Vec<Window> = window.pieces(now, density).collect();
+    fn check(window: Window, now: Timestamp) -> usize {
+        let pieces: Vec<Window> = window.pieces(now).collect();
         assert_eq!(pieces[0].to, window.to);
         assert_eq!(pieces[pieces.len() - 1].from, window.from);
         for pair in pieces.windows(2) {
@@ -87,25 +80,20 @@ mod tests {
     fn pieces_follow_each_other_from_new_to_old() {
         let now = at("2026-01-31T00:00:00Z");
         let open = Window { from: None, to: None };
-        for density in [Density::Many, Density::Few] {
-            for from in [
-                None,
-                Some(at("2026-01-30T23:59:59Z")),
-                Some(at("2025-01-01T00:00:00Z")),
-                Some(at("2026-01-30T00:00:00Z")),
-            ] {
-                for to in [None, Some(at("2026-02-05T00:00:00Z")), Some(at("2026-01-31T00:00:00Z"))] {
-                    check(Window { from, to }, now, density);
-                }
+        for from in
+            [None, Some(at("2026-01-30T23:59:59Z")), Some(at("2025-01-01T00:00:00Z")), Some(at("2026-01-30T00:00:00Z"))]
+        {
+            for to in [None, Some(at("2026-02-05T00:00:00Z")), Some(at("2026-01-31T00:00:00Z"))] {
+                check(Window { from, to }, now);
             }
         }
-        assert_eq!(check(open, now, Density::Few), WINDOWS_FEW.len() + 1);
-        assert_eq!(check(Window { from: Some(at("2026-01-30T00:00:00Z")), to: None }, now, Density::Few), 1);
+        assert_eq!(check(open, now), WINDOW_AGES.len() + 1);
+        assert_eq!(check(Window { from: Some(at("2026-01-30T00:00:00Z")), to: None }, now), 1);
     }
 
     #[test]
     fn a_window_of_nothing_has_no_piece() {
         let now = at("2026-01-31T00:00:00Z");
-        assert_eq!(Window { from: Some(now), to: Some(now) }.pieces(now, Density::Few).count(), 0);
+        assert_eq!(Window { from: Some(now), to: Some(now) }.pieces(now).count(), 0);
     }
 }

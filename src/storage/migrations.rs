@@ -75,6 +75,7 @@ pub const MIGRATIONS: &[Migration] = &[
     each!("0021_series_buckets"),
     apart!("0022_series_watermarks"),
     each!("0023_series_levels"),
+    common!("0024_newest"),
 ];
 
 impl Migration {

@@ -21,6 +21,7 @@ mod counts;
 mod database_tls;
 mod dead_letters;
 mod engines;
+mod event_lists;
 mod everything_at_once;
 mod exactly_once;
 mod faults;
@@ -118,6 +119,7 @@ const GROUPS: &[Group] = &[
     group("metrics", metrics_columnstore::TESTS),
     group("metrics", metrics_faults::TESTS),
     group("reads", reads::TESTS),
+    by_version("event_lists", event_lists::TESTS),
     group("spellings", spellings::TESTS),
     by_version("guarded_reads", guarded_reads::TESTS),
     group("guarded_reads", guarded_reads::ON_ONE),

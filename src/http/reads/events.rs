@@ -8,17 +8,42 @@ use serde_json::value::RawValue;
 
 use super::list::{ListAnswer, ListRequest, one, window};
 use crate::http::Api;
+use crate::limits::SEARCH_WORDS_MAX;
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::Problem;
-use crate::query::{EventName, EventsQuery, Filter, FilterField, RelatedQuery};
+use crate::query::{
+    Comparison, Direction, EventName, EventsQuery, Filter, FilterField, PathFilter, PathTest, RelatedQuery, Words,
+    is_number,
+};
 use crate::tenancy::Principal;
 use crate::wire::event::{bare_id, fitted};
+
+/// Ends of a parameter's name. The signs stand for what is written `payload.n>=5` and `payload.n<=5`, encoded or not.
+const COMPARISONS: [(&str, Comparison); 6] = [
+    (":gt", Comparison::Greater),
+    (":gte", Comparison::AtLeast),
+    (":lt", Comparison::Less),
+    (":lte", Comparison::AtMost),
+    (">", Comparison::AtLeast),
+    ("<", Comparison::AtMost),
+];
 
 pub async fn events(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> ListAnswer {
     let request = ListRequest::take(principal, parts, &mut params)?;
     let filter = filter(&mut params, &principal.tenant_id)?;
-    let query = EventsQuery { filter, window: window(&mut params, Timestamp::now())? };
-    request.answer(api, params, query).await
+    let window = window(&mut params, Timestamp::now())?;
+    let order = params.take("order");
+    let since = params.take("since");
+    let direction = match order.as_deref() {
+        None if since.is_some() => Direction::OldestFirst,
+        None | Some("desc") => Direction::NewestFirst,
+        Some("asc") => Direction::OldestFirst,
+        Some(_) => return Err(invalid("order", "must be `desc` (newest first) or `asc`")),
+    };
+    if since.is_some() && direction == Direction::NewestFirst {
+        return Err(invalid("order", "must be `asc` beside since, which goes on from there"));
+    }
+    request.answer(api, params, EventsQuery { filter, window, direction, since }).await
 }
 
 /// GET /v1/events/{id}
@@ -65,5 +90,33 @@ pub(super) fn filter(params: &mut Params, tenant_id: &str) -> Result<Filter, Pro
         }
         filter.payload = Some(text);
     }
+    for (name, values) in params.take_prefixed("payload.") {
+        filter.paths.push(path_filter(&name, values)?);
+    }
+    if let Some(text) = params.take("q") {
+        filter.words = Words::parse(&text);
+        if filter.words.is_empty() || filter.words.len() > SEARCH_WORDS_MAX {
+            let what = format!("must be 1 to {SEARCH_WORDS_MAX} words, or phrases in quotation marks");
+            return Err(invalid("q", &what));
+        }
+    }
     Ok(filter)
+}
+
+/// `payload.PATH=a,b`, or of a number `payload.PATH:gte=5`.
+fn path_filter(name: &str, values: Vec<String>) -> Result<PathFilter, Problem> {
+    let compared = COMPARISONS.iter().find_map(|(suffix, comparison)| Some((name.strip_suffix(suffix)?, *comparison)));
+    let (path, comparison) = compared.map_or((name, None), |(path, comparison)| (path, Some(comparison)));
+    let path: Vec<String> = path.split('.').skip(1).map(str::to_owned).collect();
+    if path.is_empty() || path.iter().any(String::is_empty) {
+        return Err(invalid(name, "must name a member of the payload, as in payload.order.total"));
+    }
+    let test = match comparison {
+        None => PathTest::AnyOf(values),
+        Some(comparison) => match &values[..] {
+            [number] if is_number(number) => PathTest::Number(comparison, number.clone()),
+            _ => return Err(invalid(name, "must be one number, as JSON writes it")),
+        },
+    };
+    Ok(PathFilter { path, test })
 }

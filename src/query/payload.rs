@@ -1,0 +1,101 @@
+//! Conditions on a value within the payload, by its path.
+
+use super::sql::Sql;
+
+/// A value at a path: names of members, or numbers of elements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathFilter {
+    pub path: Vec<String>,
+    pub test: PathTest,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathTest {
+    /// It is one of these: a text, or the number, boolean or null that is written so.
+    AnyOf(Vec<String>),
+    /// It is a number, and compares so to this one, which is written as JSON writes it.
+    Number(Comparison, String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    Less,
+    AtMost,
+    AtLeast,
+    Greater,
+}
+
+impl Comparison {
+    fn operator(self) -> &'static str {
+        match self {
+            Self::Less => "<",
+            Self::AtMost => "<=",
+            Self::AtLeast => ">=",
+            Self::Greater => ">",
+        }
+    }
+}
+
+impl PathFilter {
+    pub(super) fn push(&self, sql: &mut Sql) {
+        match &self.test {
+            PathTest::AnyOf(values) => {
+                sql.push(" AND payload #> ").bind(self.path.clone());
+                sql.push(" = ANY (").bind(values.iter().flat_map(|value| readings(value)).collect::<Vec<_>>());
+                sql.push("::jsonb[])");
+            }
+            PathTest::Number(comparison, number) => {
+                sql.push(" AND CASE WHEN jsonb_typeof(payload #> ").bind(self.path.clone());
+                sql.push(") = 'number' THEN (payload #>> ").bind(self.path.clone());
+                sql.push(&format!(")::numeric {} ", comparison.operator())).bind(number.clone());
+                sql.push("::numeric ELSE false END");
+            }
+        }
+    }
+}
+
+/// What a value in a query may be in a payload: a text, and what else is written like that.
+fn readings(value: &str) -> impl Iterator<Item = String> {
+    let text = serde_json::to_string(value).expect("text is JSON");
+    let other = is_number(value) || matches!(value, "true" | "false" | "null");
+    [Some(text), other.then(|| value.to_owned())].into_iter().flatten()
+}
+
+/// Whether a text is a number of JSON, and one that PostgreSQL takes.
+pub fn is_number(text: &str) -> bool {
+    let digits_max = 64;
+    text.len() <= digits_max
+        && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
+        && serde_json::from_str::<serde_json::value::Number>(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_a_text_and_what_else_is_written_so() {
+        let of = |value: &str| readings(value).collect::<Vec<_>>();
+        assert_eq!(of("paid"), [r#""paid""#]);
+        assert_eq!(of("5"), [r#""5""#, "5"]);
+        assert_eq!(of("-1.50"), [r#""-1.50""#, "-1.50"]);
+        assert_eq!(of("true"), [r#""true""#, "true"]);
+        assert_eq!(of("null"), [r#""null""#, "null"]);
+        for text in ["", "05", "+5", "5 ", "NaN", "0x5", "1e999", r#"a"b\"#, "1, 2"] {
+            assert_eq!(of(text), [serde_json::to_string(text).expect("text")], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_condition_binds_all_that_was_given() {
+        let mut sql = Sql::new("");
+        let path = vec!["a'".to_owned(), "0".to_owned()];
+        PathFilter { path: path.clone(), test: PathTest::AnyOf(vec!["x".into(), "1".into()]) }.push(&mut sql);
+        PathFilter { path, test: PathTest::Number(Comparison::AtLeast, "5".into()) }.push(&mut sql);
+        assert_eq!(
+            sql.text,
+            " AND payload #> $1 = ANY ($2::jsonb[]) AND CASE WHEN jsonb_typeof(payload #> $3) = 'number' \
+             THEN (payload #>> $4)::numeric >= $5::numeric ELSE false END"
+        );
+    }
+}
