@@ -3,8 +3,10 @@
 //! Limits that an operator may change live in [`crate::config`]; their defaults and the bounds within which they
 //! may be set are here. Relations between limits are checked when the crate is compiled.
 
+mod metric_reads;
 mod upkeep;
 
+pub use metric_reads::*;
 pub use upkeep::*;
 
 use std::time::Duration;
@@ -298,14 +300,6 @@ pub const FETCH_GAP: Duration = minutes(60);
 pub const FETCH_PARTS_MAX: usize = 64;
 /// How far from the time in a UUIDv7 its event is looked for first.
 pub const UUID_TIME_SKEW: Duration = minutes(DAY);
-/// Points of a page of metrics when the reader names none: what `resolution=auto` gives of one series.
-pub const POINTS_DEFAULT: usize = 1000;
-/// Points of a series that `resolution=auto` gives at most: more than a screen has pixels for.
-pub const POINTS_AUTO_MAX: i64 = 1000;
-/// Buckets of a series that a question may span: 34 days of minutes. More is an export of a coarser level.
-pub const BUCKETS_MAX: i64 = 50_000;
-/// Pieces of a range that are computed from rows because a rollup is not up to date there; closer ones are joined.
-pub const STALE_PIECES_MAX: usize = 8;
 /// How far apart parent and child are looked for: further, and every chunk would have to be.
 pub const RELATED_AGE: Duration = minutes(7 * DAY);
 /// Clocks differ: a child may seem to be that much older than its parent.
@@ -386,7 +380,6 @@ pub const POSTGRES_MAJOR_TRIED: u32 = 18;
 const _: () =
     assert!(LIFT_SUPPORT_MIN < 64 - LIFT_WINDOW_MINUTES && PARENT_NEAR.as_secs() <= PARENT_AFTER_MAX.as_secs());
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX && STREAM_PAGE_ROWS <= PAGE_ROWS_MAX);
-const _: () = assert!(POINTS_DEFAULT <= PAGE_ROWS_MAX && POINTS_AUTO_MAX <= BUCKETS_MAX);
 const _: () = assert!(KEY_LOOKUP_TIMEOUT.as_secs() < SPOOL_AFTER.as_secs(), "the writers need the rest");
 const _: () = assert!(KEY_CACHE_TTL.as_secs() < 5, "revocation must take effect within 5 s");
 const _: () = assert!(WRITE_DEADLINE.as_secs() < SHUTDOWN_DEADLINE.as_secs(), "shutdown waits for writes");

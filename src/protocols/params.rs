@@ -49,9 +49,8 @@ impl Params {
     /// variable), it is refused: it would widen the query. Beside others an empty value is passed over, since nothing is
     /// stored under one.
     pub fn take_list(&mut self, name: &str) -> Result<Vec<String>, Problem> {
-        let Some(mut values) = self.values.remove(name) else { return Ok(Vec::new()) };
-        values.retain(|value| !value.is_empty());
-        if values.is_empty() { Err(invalid(name, "is given without a value")) } else { Ok(values) }
+        let Some(values) = self.values.remove(name) else { return Ok(Vec::new()) };
+        listed(name, values)
     }
 
     /// Takes all whose names begin so, with their values.
@@ -60,6 +59,15 @@ impl Params {
             std::mem::take(&mut self.values).into_iter().partition(|(name, _)| name.starts_with(prefix));
         self.values = left;
         taken
+    }
+
+    /// Takes a value that is one of these, by name.
+    pub fn take_one_of<T: Copy>(&mut self, name: &str, known: &[(&str, T)]) -> Result<Option<T>, Problem> {
+        let Some(text) = self.take(name) else { return Ok(None) };
+        known.iter().find(|(known, _)| *known == text).map(|(_, value)| Some(*value)).ok_or_else(|| {
+            let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            invalid(name, &format!("must be one of {}", names.join(", ")))
+        })
     }
 
     /// Takes a time: `now`, an age such as `-24h`, RFC 3339, a date, or an epoch number.
@@ -138,6 +146,12 @@ fn time(text: &str, now: Timestamp) -> Option<Timestamp> {
     Some(Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX))
 }
 
+/// The values of a list but for empty ones, of which there must be some.
+pub fn listed(name: &str, mut values: Vec<String>) -> Result<Vec<String>, Problem> {
+    values.retain(|value| !value.is_empty());
+    if values.is_empty() { Err(invalid(name, "is given without a value")) } else { Ok(values) }
+}
+
 /// 400 for one parameter.
 pub fn invalid(name: &str, what: &str) -> Problem {
     let shown: String = name.chars().take(100).collect();
@@ -165,6 +179,25 @@ mod tests {
         assert_eq!(params.take_count("limit", 10).unwrap(), Some(5));
         assert_eq!(params.take("q").unwrap(), "x y");
         params.finish().unwrap();
+    }
+
+    #[test]
+    fn names_by_their_beginning() {
+        let mut params = Params::parse(Some("dim.b=x,y&dim.a%20c=1,&dim.=2&di=3")).unwrap();
+        let taken = params.take_prefixed("dim.");
+        assert_eq!(taken.keys().collect::<Vec<_>>(), ["dim.", "dim.a c", "dim.b"]);
+        assert_eq!(
+            (&taken["dim.b"][..], &taken["dim.a c"][..]),
+            (&["x".into(), "y".into()][..], &["1".into(), String::new()][..])
+        );
+        assert_eq!(listed("dim.a c", taken["dim.a c"].clone()).unwrap(), ["1"]);
+        assert!(listed("dim.b", vec![String::new()]).is_err());
+        assert_eq!(params.take_one_of("di", &[("2", 'a'), ("3", 'b')]).unwrap(), Some('b'));
+        assert_eq!(params.take_one_of("di", &[("3", 'b')]).unwrap(), None);
+        params.finish().unwrap();
+        let refused =
+            Params::parse(Some("di=5")).unwrap().take_one_of("di", &[("2", 'a'), ("3", 'b')]).expect_err("unknown");
+        assert!(refused.detail().contains("must be one of 2, 3"), "{refused:?}");
     }
 
     #[test]

@@ -2,14 +2,15 @@
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;
+use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::columns::{StoredRow, columns};
+use super::columns::{StoredRow, columns, is_small};
 use super::error::ReadError;
-use super::filter::SeriesFilter;
 use super::listing::{Listing, Page, PageRequest};
 use super::reads::Reads;
+use super::series::SeriesFilter;
 use super::sql::Sql;
 use crate::fold::Folded;
 
@@ -18,11 +19,14 @@ columns! {
         pub metric_name: String,
         pub asset_id: String,
         pub metric_type: String,
-        pub dimensions: Json<Box<RawValue>>,
+        /// Null where they do not fit a page.
+        pub dimensions: Option<Json<Box<RawValue>>> = later,
         /// Timestamp of its oldest sample.
         pub first_seen: Timestamp,
-        /// Timestamp of its newest sample, or up to some minutes before.
+        /// Timestamp of its newest sample, or up to ten minutes before it.
         pub last_seen: Timestamp,
+        /// Of its dimensions: what tells series of one name, asset and type apart.
+        pub series_id: Uuid,
     }
 }
 
@@ -36,11 +40,12 @@ pub struct CatalogQuery {
 impl Listing for CatalogQuery {
     type Item = Series;
 
-    /// By name, asset, type and dimensions.
+    /// By name, asset, type and the id of dimensions.
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<Series>, ReadError> {
         let what = format!("catalog {:?} {:?}", self.series, self.search);
         let (scope, after) = request.start::<([String; 3], Uuid)>(&what)?;
-        let mut sql = Sql::of_tenant(&Series::select(", series_id"), &request.tenant_id);
+        let more = format!(", CASE WHEN {} THEN dimensions END AS dimensions", is_small("dimensions"));
+        let mut sql = Sql::of_tenant(&Series::select(&more), &request.tenant_id);
         self.series.push(&mut sql);
         if let Some(search) = &self.search {
             // Text within text, and no pattern: `%` and `_` of a name mean themselves.
@@ -51,19 +56,18 @@ impl Listing for CatalogQuery {
             }
             sql.push(")");
         }
-        if let Some(([metric_name, asset_id, metric_type], series_id)) = after {
-            sql.push(" AND (metric_name, asset_id, metric_type, series_id) > (")
-                .bind(metric_name)
-                .push(", ")
-                .bind(asset_id);
-            sql.push(", ").bind(metric_type).push(", ").bind(series_id).push(")");
+        if let Some((names, series_id)) = after {
+            sql.push(" AND (metric_name, asset_id, metric_type, series_id) > ").push_series(names, series_id);
         }
         sql.push(" ORDER BY metric_name, asset_id, metric_type, series_id").push_limit(request.limit + 1);
         let found = reads.rows(&sql).await?;
-        Page::of(found, request.limit, Series::read, |last| {
-            let series_id: Uuid = last.try_get("series_id")?;
-            let last = Series::read(last)?;
-            Ok(scope.encode(&([last.metric_name, last.asset_id, last.metric_type], series_id)))
+        Page::of(found, request.limit, series, |last| {
+            let Series { metric_name, asset_id, metric_type, series_id, .. } = Series::read(last)?;
+            Ok(scope.encode(&([metric_name, asset_id, metric_type], series_id)))
         })
     }
+}
+
+fn series(row: &Row) -> Result<Series, ReadError> {
+    Ok(Series { dimensions: row.try_get("dimensions")?, ..Series::read(row)? })
 }

@@ -61,7 +61,7 @@ pub trait StoredRow: Columns + Sized {
 
 /// Whether a value may be listed. What lies uncompressed in few bytes has no long text, so that nearly all are told without
 /// being turned into text.
-fn is_small(value: &str) -> String {
+pub(super) fn is_small(value: &str) -> String {
     format!(
         "({value} IS NULL OR pg_column_compression({value}) IS NULL AND pg_column_size({value}) <= {SMALL_BYTES} \
          OR octet_length({value}::text) <= {LISTED_VALUE_BYTES_MAX})"

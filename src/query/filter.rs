@@ -98,19 +98,3 @@ impl Filter {
         format!("{fields:?} {correlation_ids:?} {payload:?} {paths:?} {words:?}")
     }
 }
-
-/// Which series: any of the values, where there are some.
-#[derive(Debug, Clone, Default)]
-pub struct SeriesFilter {
-    pub asset_ids: Vec<String>,
-    pub metric_types: Vec<String>,
-    pub metric_names: Vec<String>,
-}
-
-impl SeriesFilter {
-    pub(super) fn push(&self, sql: &mut Sql) {
-        sql.push_any_of("asset_id", &self.asset_ids);
-        sql.push_any_of("metric_type", &self.metric_types);
-        sql.push_any_of("metric_name", &self.metric_names);
-    }
-}

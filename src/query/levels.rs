@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::config::{RetentionConfig, RollupsConfig};
-use crate::limits::{POINTS_AUTO_MAX, STALE_PIECES_MAX};
+use crate::limits::STALE_PIECES_MAX;
 use crate::model::{Level, PerLevel};
 
 /// Microseconds since 1970.
@@ -15,8 +15,8 @@ pub type Micros = i64;
 pub enum Resolution {
     Raw,
     Level(&'static Level),
-    /// The finest level that gives at most `POINTS_AUTO_MAX` points of a series and still keeps the range; where that has
-    /// no bucket there, the finest that samples can tell.
+    /// The finest level that gives so few points of a series as are asked for, at most `POINTS_AUTO_MAX` otherwise, and still
+    /// keeps the range; where that has no bucket there, the finest that samples can tell.
     Auto,
 }
 
@@ -55,9 +55,9 @@ impl Kept {
         self.levels.of(level).map(|age| level.ceil(before(now, age)))
     }
 
-    /// What `auto` means for a range.
-    pub fn auto(&self, from: Micros, to: Micros, now: Micros) -> &'static Level {
-        let fits = |level: &&Level| level.buckets(from, to) <= POINTS_AUTO_MAX;
+    /// What `auto` means for a range of which at most so many points of a series are wanted.
+    pub fn auto(&self, from: Micros, to: Micros, now: Micros, points_max: i64) -> &'static Level {
+        let fits = |level: &&Level| level.buckets(from, to) <= points_max;
         let keeps = |level: &&Level| self.since(level, now).is_some_and(|since| since <= level.ceil(from));
         let coarsest = || Level::of_metrics().last().expect("there are levels of metrics");
         let kept = Level::of_metrics().find(|level| keeps(level) && fits(level)).unwrap_or_else(coarsest);

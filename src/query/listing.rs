@@ -1,5 +1,7 @@
 //! What all lists have in common: a page is asked for, and answered with where the next one starts.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,7 +45,7 @@ impl PageRequest {
 pub struct Page<T> {
     /// Of metrics: the width of their buckets, or `raw`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub resolution: Option<&'static str>,
+    pub resolution: Option<Cow<'static, str>>,
     #[serde(rename = "data")]
     pub items: Vec<T>,
     /// Where the next page starts; None at the end.

@@ -4,7 +4,9 @@
 //! streams and CSV follow from these. Pages are made by keyset, so that page 1,000 costs what page 1 costs, and a
 //! cursor stays right while events arrive. Those of counts are made by offset: no key of theirs stays.
 
+mod aggregate;
 mod catalog;
+mod cells;
 mod columns;
 mod correlations;
 mod counts;
@@ -31,12 +33,14 @@ mod receipts;
 mod related;
 mod samples;
 mod search;
+mod series;
 mod sql;
 mod steps;
 mod timeline;
 mod turns;
 mod windows;
 
+pub use aggregate::{Aggregate, AggregateQuery, Aggregated, Fill, GroupBy, Rank};
 pub use catalog::{CatalogQuery, Series};
 pub use columns::Columns;
 pub use correlations::{Correlation, CorrelationsQuery};
@@ -46,7 +50,7 @@ pub use dead_letters::{DeadLetter, DeadLettersQuery};
 pub use error::{Busy, ReadError};
 pub use event::Event;
 pub use events::EventsQuery;
-pub use filter::{Filter, FilterField, SeriesFilter};
+pub use filter::{Filter, FilterField};
 pub use levels::Resolution;
 pub use listing::{Listing, Page, PageRequest};
 pub use lookup::EventName;
@@ -59,4 +63,5 @@ pub use receipts::Receipt;
 pub use related::{Related, RelatedBy, RelatedQuery};
 pub use samples::{Sample, SamplesQuery};
 pub use search::Words;
+pub use series::{DimensionsFilter, Pattern, SeriesFilter};
 pub use windows::Window;

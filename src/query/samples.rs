@@ -7,10 +7,10 @@ use tokio_postgres::types::Json;
 
 use super::columns::{StoredRow, columns};
 use super::error::ReadError;
-use super::filter::SeriesFilter;
 use super::listing::{Listing, Page, PageRequest};
 use super::newest::{Newest, Order, Piece};
 use super::reads::Reads;
+use super::series::SeriesFilter;
 use super::sql::Sql;
 use super::windows::Window;
 use crate::limits::POINTS_DEFAULT;
@@ -57,6 +57,7 @@ impl Listing for SamplesQuery {
             by_age: true,
             has_large: true,
         };
+        let sets = reads.sets(&request.tenant_id, &self.series, &[]).await?;
         let place = ", batch_id, batch_seq";
         let select = |piece: &Piece| {
             let select = match piece.is_whole() {
@@ -64,11 +65,11 @@ impl Listing for SamplesQuery {
                 false => Sample::select_listed(&["dimensions"], place),
             };
             let mut sql = Sql::of_tenant(&select, &request.tenant_id);
-            self.series.push(&mut sql);
+            self.series.push_with(&mut sql, sets.as_ref());
             piece.push(&mut sql);
             sql
         };
-        Ok(Page { resolution: Some("raw"), ..list.page(reads, request, select, sample).await? })
+        Ok(Page { resolution: Some("raw".into()), ..list.page(reads, request, select, sample).await? })
     }
 }
 

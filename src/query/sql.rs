@@ -19,7 +19,7 @@ macro_rules! parameters {
     };
 }
 
-parameters!(String: TEXT, Vec<String>: TEXT_ARRAY, Uuid: UUID, Vec<Uuid>: UUID_ARRAY);
+parameters!(String: TEXT, Vec<String>: TEXT_ARRAY, Uuid: UUID, Vec<Uuid>: UUID_ARRAY, Vec<i32>: INT4_ARRAY);
 parameters!(Timestamp: TIMESTAMPTZ, i32: INT4, i64: INT8, Vec<i64>: INT8_ARRAY, f64: FLOAT8);
 
 pub struct Sql {
@@ -56,8 +56,13 @@ impl Sql {
 
     /// Adds a parameter: `$n` in the text, the value bound.
     pub fn bind(&mut self, value: impl Parameter) -> &mut Self {
-        let number = self.value(value).parameters.len();
-        self.push(&format!("${number}"))
+        let name = self.parameter(value);
+        self.push(&name)
+    }
+
+    /// Adds a parameter that the text is yet to name: `$n`.
+    pub fn parameter(&mut self, value: impl Parameter) -> String {
+        format!("${}", self.value(value).parameters.len())
     }
 
     /// The parameters with their types: one round trip, and a plan for these very values, which is what excludes
@@ -86,6 +91,15 @@ impl Sql {
                 self.push(&format!(" AND {column} {sign} ")).bind(at);
             }
         }
+    }
+
+    /// Adds a series' names and the id of its dimensions, as a row to compare with.
+    pub fn push_series(&mut self, names: [String; 3], series_id: Uuid) -> &mut Self {
+        self.push("(");
+        for name in names {
+            self.bind(name).push(", ");
+        }
+        self.bind(series_id).push(")")
     }
 
     /// Adds a query for each of `parts`, their rows together.

@@ -8,6 +8,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod abuse;
+mod aggregate_lines;
+mod aggregates;
+mod aggregates_real;
 mod bodies;
 mod columnstore;
 mod conflicts;
@@ -17,9 +20,11 @@ mod correlations;
 mod correlations_kept;
 mod correlations_late;
 mod correlations_rules;
+mod counters;
 mod counts;
 mod database_tls;
 mod dead_letters;
+mod dimensions;
 mod engines;
 mod event_lists;
 mod everything_at_once;
@@ -129,6 +134,11 @@ const GROUPS: &[Group] = &[
     group("correlation_reads", correlation_reads::TESTS),
     group("metric_reads", metric_reads::TESTS),
     group("metric_pages", metric_pages::TESTS),
+    group("dimensions", dimensions::TESTS),
+    group("aggregates", aggregates::TESTS),
+    group("aggregates", aggregate_lines::TESTS),
+    group("aggregates", aggregates_real::TESTS),
+    group("aggregates", counters::TESTS),
     group("dead_letters", dead_letters::TESTS),
     group("keys", keys::TESTS),
     group("connections", connections::TESTS),

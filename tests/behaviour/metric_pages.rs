@@ -178,7 +178,7 @@ fn the_catalog(env: &Env) -> TestResult {
     assert_eq!(time(series["last_seen"].as_str().unwrap()), time(&last));
     let csv = tidegate.client.get_as("/v1/metrics/catalog?limit=1", &[("accept", "text/csv")]);
     assert!(
-        csv.text().starts_with("metric_name,asset_id,metric_type,dimensions,first_seen,last_seen\r\nname0,"),
+        csv.text().starts_with("metric_name,asset_id,metric_type,dimensions,first_seen,last_seen,series_id\r\nname0,"),
         "{}",
         csv.text()
     );

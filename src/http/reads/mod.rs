@@ -24,7 +24,7 @@ mod tests {
     use serde_json::Value;
 
     use crate::http::operation::OPENAPI;
-    use crate::query::{Columns, Correlation, Count, DeadLetter, Event, Point, Related, Sample, Series};
+    use crate::query::{Aggregated, Columns, Correlation, Count, DeadLetter, Event, Point, Related, Sample, Series};
 
     #[test]
     fn openapi_describes_exactly_the_columns() {
@@ -34,6 +34,7 @@ mod tests {
             ("Related", Related::names()),
             ("Sample", Sample::names()),
             ("Point", Point::names()),
+            ("Aggregated", Aggregated::names()),
             ("Series", Series::names()),
             ("Correlation", Correlation::names()),
             ("DeadLetter", DeadLetter::names()),

@@ -50,7 +50,7 @@ fn kept(fine: bool) -> Kept {
 
 #[test]
 fn auto_is_the_finest_that_gives_a_thousand_points() {
-    let auto = |from: Micros, to: Micros| kept(true).auto(from, to, NOW);
+    let auto = |from: Micros, to: Micros| kept(true).auto(from, to, NOW, POINTS_AUTO_MAX);
     let back = |age: Micros| auto(NOW - age, NOW);
     assert_eq!(back(HOUR), minute());
     assert_eq!(back(POINTS_AUTO_MAX * MINUTE), minute());
@@ -66,7 +66,7 @@ fn auto_is_the_finest_that_gives_a_thousand_points() {
 
 #[test]
 fn auto_leaves_out_what_is_not_kept() {
-    let old = |age: Micros, kept: &Kept| kept.auto(NOW - age, NOW - age + HOUR, NOW);
+    let old = |age: Micros, kept: &Kept| kept.auto(NOW - age, NOW - age + HOUR, NOW, POINTS_AUTO_MAX);
     assert_eq!(old(7 * DAY, &kept(true)), minute());
     assert_eq!(old(7 * DAY + MINUTE, &kept(true)), five_minutes(), "its first bucket is seven days old");
     assert_eq!(old(7 * DAY + 6 * MINUTE, &kept(true)), hour(), "minutes are kept for seven days");
@@ -81,14 +81,14 @@ fn auto_is_no_level_without_a_bucket_where_samples_have_one() {
     // Between five past ten and ten to eleven, so many days ago.
     let part_of_hour = |days: Micros, kept: &Kept| {
         let ten = NOW - days * DAY + 10 * HOUR;
-        kept.auto(ten + 5 * MINUTE, ten + 50 * MINUTE, NOW)
+        kept.auto(ten + 5 * MINUTE, ten + 50 * MINUTE, NOW, POINTS_AUTO_MAX)
     };
     assert_eq!(part_of_hour(1, &kept(true)), minute());
     assert_eq!(part_of_hour(8, &kept(true)), minute(), "no longer kept");
     assert_eq!(part_of_hour(1, &kept(false)), minute(), "switched off");
     assert_eq!(part_of_hour(90, &kept(true)), minute());
     assert_eq!(part_of_hour(91, &kept(true)), hour(), "its samples have expired");
-    let auto = |from: Micros, to: Micros| kept(false).auto(NOW - DAY + from, NOW - DAY + to, NOW);
+    let auto = |from: Micros, to: Micros| kept(false).auto(NOW - DAY + from, NOW - DAY + to, NOW, POINTS_AUTO_MAX);
     assert_eq!(auto(1, HOUR), minute(), "the end is exclusive");
     assert_eq!(auto(1, HOUR + 1), hour(), "one bucket");
     assert_eq!(auto(MINUTE + 1, 2 * MINUTE), minute(), "within a minute there is nothing");
@@ -101,8 +101,8 @@ fn auto_is_no_level_without_a_bucket_where_samples_have_one() {
     };
     let short = Kept { levels: levels(two_days), ..kept(false) };
     let begin = NOW - 10 * DAY;
-    assert_eq!(short.auto(begin + MINUTE, begin + DAY - MINUTE, NOW), five_minutes());
-    assert_eq!(short.auto(begin + MINUTE, begin + DAY + MINUTE, NOW), day());
+    assert_eq!(short.auto(begin + MINUTE, begin + DAY - MINUTE, NOW, POINTS_AUTO_MAX), five_minutes());
+    assert_eq!(short.auto(begin + MINUTE, begin + DAY + MINUTE, NOW, POINTS_AUTO_MAX), day());
 }
 
 #[test]
