@@ -13,9 +13,9 @@ use crate::inferred::Inferred;
 use crate::ingest::{Ingest, Workers};
 use crate::jobs::minutes::MinuteQueues;
 use crate::jobs::{RunningJob, Spread, start};
-use crate::lifecycle::{Lifecycle, LifecycleView};
+use crate::lifecycle::{Lifecycle, LifecycleView, SeriesCounts};
 use crate::query::Readers;
-use crate::rollup::{Late, Refresh, Rollups};
+use crate::rollup::{Late, Refresh, Rollups, SeriesIds};
 use crate::storage::{Database, Installed, KnownDatabase, Location, StorageError};
 
 /// After which it is said who is still at work.
@@ -54,8 +54,9 @@ impl Backend {
         let (engine, direct_compress) = (engine(installed), installed.layout.direct_compress());
         tracing::info!(engine, direct_compress, "storage engine");
         let workers = front.ingest.attach(&database, config);
+        let series = lifecycle.series.clone();
         front.attach(Attached { reads, lifecycle }, database.verifier.clone());
-        let jobs = start_jobs(&database, config);
+        let jobs = start_jobs(&database, config, series);
         let keeping = tokio::spawn(known.keep(database.verifier.clone()));
         Self { database, workers, jobs, keeping }
     }
@@ -87,7 +88,7 @@ fn engine(installed: &Installed) -> String {
 }
 
 /// The list of background jobs: everything that works on what is stored, beside the requests.
-fn start_jobs(database: &Database, config: &Config) -> Vec<RunningJob> {
+fn start_jobs(database: &Database, config: &Config, series: SeriesCounts) -> Vec<RunningJob> {
     let (store, kept) = (&database.store, config.retention.correlations);
     let mut queues = MinuteQueues::default();
     let correlations = Correlations::new(&mut queues, store, kept);
@@ -101,6 +102,8 @@ fn start_jobs(database: &Database, config: &Config) -> Vec<RunningJob> {
         start(correlations, database),
         start(anomalies, database),
         start(inferred, database),
+        start(SeriesIds::new(config), database),
+        start(series, database),
     ];
     running.extend(Refresh::both(store, config).into_iter().map(|refresh| start(refresh, database)));
     running

@@ -17,6 +17,8 @@ pub struct LimitsConfig {
     pub dead_letter_bytes_per_day: u64,
     /// Rows of `asset_metadata` that one tenant may have.
     pub assets_per_tenant: usize,
+    /// Series of metrics that one tenant may have within the retention of raw metrics.
+    pub series_per_tenant: usize,
     pub connections: usize,
     /// Of them, those of one client address.
     pub connections_per_address: usize,

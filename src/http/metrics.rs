@@ -13,6 +13,7 @@ use super::call::Visit;
 use super::response::{Body, answer, full};
 use crate::budget::HeldFor;
 use crate::ingest::Counts;
+use crate::lifecycle::{SeriesCount, SeriesCounts};
 use crate::telemetry::process;
 use crate::tenancy::Scope;
 
@@ -48,6 +49,9 @@ pub fn metrics(visit: &Visit<'_>) -> Response<Body> {
         || (api.metrics_open && peer.to_canonical().is_loopback());
     tenants.retain(|(tenant, _)| all || principal.is_some_and(|principal| principal.tenant_id == *tenant));
     append_tenants(&mut text, &tenants);
+    if let Some(attached) = api.attached.get() {
+        append_series(&mut text, &tenants, &attached.lifecycle.series);
+    }
     process::append(&mut text);
     answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", full(text))
 }
@@ -65,9 +69,28 @@ fn append_tenants(into: &mut String, tenants: &[(Arc<str>, Counts)]) {
         let _ = writeln!(into, "# HELP {name} tidegate_items_{account}{ending} of a tenant\n# TYPE {name} {kind}");
         for (tenant, counts) in tenants {
             let items = counts.accounts()[at].1;
-            let tenant = tenant.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            let _ = writeln!(into, "{name}{{tenant=\"{tenant}\"}} {items}");
+            let _ = writeln!(into, "{name}{{tenant=\"{}\"}} {items}", label(tenant));
         }
+    }
+}
+
+fn label(tenant: &str) -> String {
+    tenant.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// The series of each of these tenants; nothing where another node counts them.
+fn append_series(into: &mut String, tenants: &[(Arc<str>, Counts)], series: &SeriesCounts) {
+    let counted: Vec<(&str, SeriesCount)> =
+        tenants.iter().filter_map(|(tenant, _)| Some((&**tenant, series.of(tenant)?))).collect();
+    let mut append = |name: &str, help: &str, of: fn(&SeriesCount) -> i64| {
+        let _ = writeln!(into, "# HELP {name} {help}\n# TYPE {name} gauge");
+        for (tenant, count) in &counted {
+            let _ = writeln!(into, "{name}{{tenant=\"{}\"}} {}", label(tenant), of(count));
+        }
+    };
+    if !counted.is_empty() {
+        append("tidegate_tenant_series", "series of a tenant in the catalog", |count| count.stored);
+        append("tidegate_tenant_series_active", "of them, those with a sample of the last hour", |count| count.active);
     }
 }
 

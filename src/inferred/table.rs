@@ -72,7 +72,7 @@ impl Limited {
     /// Notes which tenant has too many; said in the log when that begins.
     async fn note(&self, transaction: &Transaction<'_>, tenant_id: &str, refused: i64) -> Result<(), StorageError> {
         let statement = transaction.prepare_cached(include_str!("../../sql/queries/over_quota_note.sql")).await?;
-        if transaction.query_one(&statement, &[&tenant_id, &refused]).await?.get(0) {
+        if transaction.query_one(&statement, &[&tenant_id, &refused, &"assets"]).await?.get(0) {
             tracing::warn!(
                 tenant_id,
                 assets_max = self.assets_max,

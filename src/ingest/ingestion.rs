@@ -18,6 +18,7 @@ use super::outcome::{Outcome, Refusal, Reply};
 use super::pressure::Pressure;
 use super::received::Received;
 use super::request::{Request, Unanswered};
+use super::series_quota::SeriesQuota;
 use super::shelter::Shelter;
 use super::spool::Spool;
 use super::submission::Submission;
@@ -35,6 +36,7 @@ pub struct Ingest {
     intake: Arc<Intake>,
     shelter: Arc<Shelter>,
     quota: Quota,
+    series_quota: Arc<SeriesQuota>,
     /// How many requests of the spool are of an earlier process.
     recovered: u64,
     pub conservation: Arc<Conservation>,
@@ -59,12 +61,15 @@ impl Ingest {
             late: Lane::new(workers::seal(config)),
         }));
         let quota = Quota::new(config.limits.dead_letter_bytes_per_day);
+        let kept_s = config.retention.metrics.as_secs_f64();
+        let series_quota = Arc::new(SeriesQuota::new(config.limits.series_per_tenant, kept_s));
         Ok(Arc::new(Self {
             lanes,
             slices_us: OnceLock::new(),
             intake,
             shelter,
             quota,
+            series_quota,
             recovered: recovered.unwrap_or(0),
             conservation,
             budget,
@@ -80,7 +85,7 @@ impl Ingest {
     /// Starts the writers and the drain; from now on requests go to the database. Called once.
     pub fn attach(&self, database: &Database, config: &Config) -> Workers {
         let slices_us = PerKind::new(|kind: Kind| micros(database.chunks.of(kind.table()).slice));
-        let writer = workers::writer(&slices_us, &self.shelter, database, config);
+        let writer = workers::writer(&slices_us, &self.shelter, &self.series_quota, database, config);
         let drain = self.spool().map(|spool| Drainer {
             spool: Arc::clone(spool),
             writer: Arc::clone(&writer),
@@ -113,6 +118,7 @@ impl Ingest {
         self.budget.resize(shares(limits));
         self.quota.resize(limits.dead_letter_bytes_per_day);
         self.intake.resize(limits.body_bytes);
+        self.series_quota.resize(limits.series_per_tenant);
     }
 
     /// Takes no more submissions; the writers finish those that wait.

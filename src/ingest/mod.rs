@@ -32,6 +32,7 @@ mod rejections;
 mod request;
 mod requeue;
 mod series;
+mod series_quota;
 mod settle;
 mod shelter;
 pub mod spool;

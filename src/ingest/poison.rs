@@ -53,6 +53,17 @@ pub fn reject_conflicts(batch: &mut [Submission], conflicts: Vec<(Place, String)
     });
 }
 
+/// Turns samples into dead letters of series that their organizations may not have as well.
+pub fn reject_over_quota(batch: &mut [Submission], places: Vec<Place>, series_max: usize) {
+    let rows = places.into_iter().map(|place| (place, series_max.to_string())).collect();
+    reject(batch, rows, Code::SeriesQuota, |max| {
+        format!(
+            "this is a new series, and the organization has as many as limits.series_per_tenant allows ({max}); send fewer \
+             different names and dimensions, or have it raised"
+        )
+    });
+}
+
 /// Moves the items of the rows at these places to the rejected ones of their submissions.
 fn reject(batch: &mut [Submission], refused: Vec<(Place, String)>, code: Code, message: fn(&str) -> String) {
     let item = |place: &Place| batch[place.submission].decoded.rows.rows[place.row].item;

@@ -1,7 +1,7 @@
 //! The series of rows: each has its row in the catalog before its first sample can be seen, because both are written by one
 //! transaction. A series that this process has seen lately is known to be there, and costs a look into memory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::Mutex;
 use std::time::Instant;
@@ -10,16 +10,19 @@ use deadpool_postgres::Object;
 use foldhash::quality::RandomState;
 use jiff::Timestamp;
 use tokio_postgres::Statement;
+use uuid::Uuid;
 
+use super::plan::Place;
 use super::submission::Submission;
 use crate::limits::{SERIES_KNOWN_FOR, SERIES_KNOWN_MAX};
+use crate::wire::item::RowRef;
 use crate::wire::metric;
 
 pub const INSERT: &str = include_str!("../../sql/queries/series_insert.sql");
 
 /// A hash of a series' tenant, names and id. Two that are equal by chance leave one out of the catalog until its minutes are gone
 /// through (`inferred::series`): of a million series with a probability of 3e-8, and senders cannot foresee it.
-type Key = u64;
+pub type Key = u64;
 
 /// The series that this process has seen lately.
 #[derive(Debug, Default)]
@@ -61,12 +64,12 @@ impl Generations {
     }
 }
 
-/// A series that is not known to be in the catalog, by one of its rows.
+/// A series that is not known to be in the catalog, by its first row in the batch.
 struct Fresh {
-    submission: usize,
-    row: usize,
+    place: Place,
     /// Oldest and newest timestamp of its rows, in microseconds since 1970.
     seen_us: (i64, i64),
+    is_new: bool,
 }
 
 /// The series of a batch that are not known to be in the catalog.
@@ -84,16 +87,33 @@ impl KnownSeries {
         for &submission in taking {
             let rows = &batch[submission].decoded.rows;
             for (at, row) in rows.rows.iter().enumerate() {
-                let key = self.hasher.hash_one(metric::series_key(rows.tuple(row)));
+                let key = self.key(rows.tuple(row));
                 if known.knows(key) {
                     continue;
                 }
-                let us = row.timestamp_us;
-                let found = fresh.0.entry(key).or_insert(Fresh { submission, row: at, seen_us: (us, us) });
+                let (us, place) = (row.timestamp_us, Place { submission, row: at });
+                let found = fresh.0.entry(key).or_insert(Fresh { place, seen_us: (us, us), is_new: true });
                 found.seen_us = (found.seen_us.0.min(us), found.seen_us.1.max(us));
             }
         }
         fresh
+    }
+
+    fn key(&self, tuple: &[u8]) -> Key {
+        self.hasher.hash_one(metric::series_key(tuple))
+    }
+
+    /// All rows of these series.
+    pub fn rows_of(&self, keys: &[Key], batch: &[Submission], taking: &[usize]) -> Vec<Place> {
+        let keys: HashSet<Key> = keys.iter().copied().collect();
+        let mut places = Vec::new();
+        for &submission in taking {
+            let rows = &batch[submission].decoded.rows;
+            let of_these = |(_, row): &(usize, &RowRef)| keys.contains(&self.key(rows.tuple(row)));
+            let found = rows.rows.iter().enumerate().filter(of_these);
+            places.extend(found.map(|(row, _)| Place { submission, row }));
+        }
+        places
     }
 
     /// Remembers what a committed transaction wrote.
@@ -105,6 +125,65 @@ impl KnownSeries {
     }
 }
 
+/// Columns of series, side by side.
+#[derive(Default)]
+struct SeriesColumns<'b> {
+    tenants: Vec<&'b str>,
+    assets: Vec<&'b str>,
+    types: Vec<&'b str>,
+    names: Vec<&'b str>,
+    ids: Vec<Uuid>,
+    dimensions: Vec<Option<&'b str>>,
+}
+
+impl<'b> SeriesColumns<'b> {
+    fn of(batch: &'b [Submission], places: impl Iterator<Item = Place>) -> Self {
+        let mut columns = Self::default();
+        for place in places {
+            let rows = &batch[place.submission].decoded.rows;
+            let series = metric::series(rows.tuple(&rows.rows[place.row]));
+            columns.tenants.push(series.tenant_id);
+            columns.assets.push(series.asset_id);
+            columns.types.push(series.metric_type);
+            columns.names.push(series.metric_name);
+            columns.ids.push(series.series_id);
+            columns.dimensions.push(series.dimensions);
+        }
+        columns
+    }
+}
+
+impl FreshSeries {
+    /// Looks up which of them are in the catalog.
+    pub async fn look_up(&mut self, client: &Object, batch: &[Submission]) -> Result<(), tokio_postgres::Error> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Key> = self.0.keys().copied().collect();
+        let of = SeriesColumns::of(batch, keys.iter().map(|key| self.0[key].place));
+        let statement = client.prepare_cached(include_str!("../../sql/queries/series_known.sql")).await?;
+        for row in client.query(&statement, &[&of.tenants, &of.assets, &of.types, &of.names, &of.ids]).await? {
+            let key = usize::try_from(row.get::<_, i64>(0) - 1).ok().and_then(|at| keys.get(at));
+            if let Some(fresh) = key.and_then(|key| self.0.get_mut(key)) {
+                fresh.is_new = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those that are not in the catalog, of each tenant in the order of their first rows.
+    pub fn new_of_tenants<'b>(&self, batch: &'b [Submission]) -> BTreeMap<&'b str, Vec<Key>> {
+        let mut new: Vec<(Place, Key)> =
+            self.0.iter().filter(|(_, fresh)| fresh.is_new).map(|(key, fresh)| (fresh.place, *key)).collect();
+        new.sort_unstable_by_key(|(place, _)| (place.submission, place.row));
+        let mut of_tenants: BTreeMap<&str, Vec<Key>> = BTreeMap::new();
+        for (place, key) in new {
+            of_tenants.entry(&batch[place.submission].received.tenant_id).or_default().push(key);
+        }
+        of_tenants
+    }
+}
+
 /// Writes those that are not in the catalog; nothing is sent when there are none. As late in a transaction as can be: another one
 /// that brings the same series waits for its end.
 pub async fn insert(
@@ -113,27 +192,17 @@ pub async fn insert(
     batch: &[Submission],
     fresh: &FreshSeries,
 ) -> Result<(), tokio_postgres::Error> {
-    if fresh.0.is_empty() {
+    let new: Vec<&Fresh> = fresh.0.values().filter(|fresh| fresh.is_new).collect();
+    if new.is_empty() {
         return Ok(());
     }
     let time = |us: i64| Timestamp::from_microsecond(us).expect("validation keeps timestamps in a window around now");
-    let (series, seen): (Vec<_>, Vec<_>) = fresh
-        .0
-        .values()
-        .map(|fresh| {
-            let rows = &batch[fresh.submission].decoded.rows;
-            (metric::series(rows.tuple(&rows.rows[fresh.row])), fresh.seen_us)
-        })
-        .unzip();
-    let tenants: Vec<&str> = series.iter().map(|series| series.tenant_id).collect();
-    let assets: Vec<&str> = series.iter().map(|series| series.asset_id).collect();
-    let types: Vec<&str> = series.iter().map(|series| series.metric_type).collect();
-    let names: Vec<&str> = series.iter().map(|series| series.metric_name).collect();
-    let ids: Vec<_> = series.iter().map(|series| series.series_id).collect();
-    let dimensions: Vec<Option<&str>> = series.iter().map(|series| series.dimensions).collect();
-    let (first, last): (Vec<Timestamp>, Vec<Timestamp>) =
-        seen.into_iter().map(|(first, last)| (time(first), time(last))).unzip();
-    client.execute(statement, &[&tenants, &assets, &types, &names, &ids, &dimensions, &first, &last]).await?;
+    let of = SeriesColumns::of(batch, new.iter().map(|fresh| fresh.place));
+    let first: Vec<Timestamp> = new.iter().map(|fresh| time(fresh.seen_us.0)).collect();
+    let last: Vec<Timestamp> = new.iter().map(|fresh| time(fresh.seen_us.1)).collect();
+    client
+        .execute(statement, &[&of.tenants, &of.assets, &of.types, &of.names, &of.ids, &of.dimensions, &first, &last])
+        .await?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use super::ledger::{self, Claim};
 use super::outcome::Outcome;
 use super::plan::{Place, Plan, PlanConfig, plan};
 use super::series::{self, FreshSeries, KnownSeries};
+use super::series_quota::SeriesQuota;
 use super::submission::Submission;
 use super::{dead_letters, manifests, staging};
 use crate::model::{Kind, Relation};
@@ -38,6 +39,8 @@ pub struct Failure {
     pub copy: Option<(Plan, Option<usize>)>,
     /// Rows that are other events than those which have their ids and timestamps (rowstore profile), and how they differ.
     pub conflicts: Vec<(Place, String)>,
+    /// Samples of series that their organization may not have as well.
+    pub over_quota: Vec<Place>,
 }
 
 impl Failure {
@@ -49,6 +52,10 @@ impl Failure {
     fn of_conflicts(conflicts: Vec<(Place, String)>) -> Self {
         Self { conflicts, ..StorageError::fatal("events have ids and timestamps of other events").into() }
     }
+
+    fn over_quota(over_quota: Vec<Place>) -> Self {
+        Self { over_quota, ..StorageError::fatal("an organization has too many series").into() }
+    }
 }
 
 impl From<tokio_postgres::Error> for Failure {
@@ -59,7 +66,7 @@ impl From<tokio_postgres::Error> for Failure {
 
 impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
-        Self { error, over: false, out_of_step: false, copy: None, conflicts: Vec::new() }
+        Self { error, over: false, out_of_step: false, copy: None, conflicts: Vec::new(), over_quota: Vec::new() }
     }
 }
 
@@ -125,6 +132,8 @@ pub struct Means<'a> {
     pub births: &'a Births,
     /// The series known to be in the catalog.
     pub series: &'a KnownSeries,
+    /// How many an organization may have.
+    pub series_quota: &'a SeriesQuota,
     /// What makes partitions that are missing.
     pub store: &'a Store,
     /// Longest wait for a lock, as PostgreSQL writes it; None: the session's.
@@ -159,10 +168,15 @@ pub async fn attempt(
     let mut plan = plan(batch, &taking, means.config, means.births, |tenant_id, stream| {
         attempts.batch_id(tenant_id, stream, || ids.draw())
     });
-    let fresh = match means.kind {
+    let mut fresh = match means.kind {
         Kind::Events => FreshSeries::default(),
         Kind::Metrics => means.series.fresh(batch, &taking),
     };
+    fresh.look_up(client, batch).await?;
+    let (reserved, over) = means.series_quota.reserve(client, batch, &fresh).await?;
+    if !over.is_empty() {
+        return Err(Failure::over_quota(means.series.rows_of(&over, batch, &taking)));
+    }
     births_lock::lock(client, means.kind, &plan.births).await?;
     if !plan.births.is_empty() && means.lock_timeout.is_some() {
         // Live batches may wait for the locks of these births: a transaction that has them must not wait for a closed
@@ -211,6 +225,7 @@ pub async fn attempt(
         (Ok(()), Ok(()), Ok(())) => {
             means.births.committed(plan.births);
             means.series.committed(fresh);
+            reserved.committed();
             return Ok(attempts.unconfirmed.take().unwrap_or_default());
         }
         (Err(error), ..) => {

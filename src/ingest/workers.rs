@@ -13,6 +13,7 @@ use super::plan::PlanConfig;
 use super::queues::Seal;
 use super::requeue;
 use super::series::KnownSeries;
+use super::series_quota::SeriesQuota;
 use super::shelter::Shelter;
 use super::spool::{Disk, Spool, SpoolPlace, Totals};
 use super::writer::Writer;
@@ -70,7 +71,13 @@ impl Workers {
 }
 
 /// What every writer of these lanes works with.
-pub fn writer(slices_us: &PerKind<i64>, shelter: &Arc<Shelter>, database: &Database, config: &Config) -> Arc<Writer> {
+pub fn writer(
+    slices_us: &PerKind<i64>,
+    shelter: &Arc<Shelter>,
+    series_quota: &Arc<SeriesQuota>,
+    database: &Database,
+    config: &Config,
+) -> Arc<Writer> {
     Arc::new(Writer {
         database: database.clone(),
         config: PerKind::new(|kind| PlanConfig {
@@ -81,6 +88,7 @@ pub fn writer(slices_us: &PerKind<i64>, shelter: &Arc<Shelter>, database: &Datab
         }),
         births: PerKind::default(),
         series: KnownSeries::default(),
+        series_quota: Arc::clone(series_quota),
         ids: tokio::sync::Mutex::default(),
         shelter: Arc::clone(shelter),
     })

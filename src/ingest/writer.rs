@@ -19,6 +19,7 @@ use super::plan::PlanConfig;
 use super::poison;
 use super::queues::Load;
 use super::series::KnownSeries;
+use super::series_quota::SeriesQuota;
 use super::settle::{committed, settle};
 use super::shelter::Shelter;
 use super::submission::Submission;
@@ -43,6 +44,7 @@ pub struct Writer {
     /// The chunks known to be in the columnstore.
     pub births: PerKind<Births>,
     pub series: KnownSeries,
+    pub series_quota: Arc<SeriesQuota>,
     /// Batch ids, shared by the writers of this node.
     pub ids: Mutex<BatchIds>,
     /// Where submissions go that the database does not take.
@@ -132,6 +134,13 @@ impl Writer {
             let unconfirmed = attempts.unconfirmed.is_some();
             tracing::debug!(error = %failure.error, ?fate, unconfirmed, "a batch could not be written");
             let mended = match (fate, failure.copy) {
+                _ if !failure.over_quota.is_empty() => {
+                    if let Ok(client) = connection(&self.database, deadline).await {
+                        self.series_quota.refused(&client, batch, &failure.over_quota).await;
+                    }
+                    poison::reject_over_quota(batch, failure.over_quota, self.series_quota.max());
+                    Ok(())
+                }
                 _ if !failure.conflicts.is_empty() => {
                     poison::reject_conflicts(batch, failure.conflicts);
                     Ok(())
@@ -243,6 +252,7 @@ impl Writer {
             config: *self.config.of(kind),
             births: self.births.of(kind),
             series: &self.series,
+            series_quota: &self.series_quota,
             store: &self.database.store,
             lock_timeout: (traffic == Traffic::Late).then_some(LATE_LOCK_TIMEOUT),
         };

@@ -13,8 +13,10 @@ mod plan;
 mod rows;
 mod run;
 mod samples;
+mod series;
 mod status;
 mod tenants;
 
 pub use job::Lifecycle;
+pub use series::{SeriesCount, SeriesCounts};
 pub use status::{JobStatus, LifecycleStatus, LifecycleView, OverQuota, RelationStatus, RollupStatus, waited};

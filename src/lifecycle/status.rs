@@ -10,6 +10,7 @@ use tokio_postgres::{GenericClient, Row};
 
 use super::plan::{ChunkPlan, Due, is_open, plan};
 use super::samples;
+use super::series::SeriesCounts;
 use crate::config::Config;
 use crate::limits::READ_TIMEOUT;
 use crate::storage::{Layout, StorageError, StoredChunk};
@@ -28,7 +29,7 @@ pub struct LifecycleStatus {
 
 #[derive(Debug, Serialize)]
 pub struct OverQuota {
-    /// `assets`: `limits.assets_per_tenant`.
+    /// `assets`: `limits.assets_per_tenant`; `series`: `limits.series_per_tenant`.
     pub what: String,
     /// How many organizations.
     pub organizations: i64,
@@ -106,12 +107,13 @@ pub struct LifecycleView {
     pool: Pool,
     layout: Layout,
     plan: Vec<ChunkPlan>,
+    pub series: SeriesCounts,
 }
 
 impl LifecycleView {
     /// Asked through `pool`.
     pub fn new(pool: Pool, layout: Layout, config: &Config) -> Self {
-        Self { pool, layout, plan: plan(layout, config) }
+        Self { pool, layout, plan: plan(layout, config), series: SeriesCounts::default() }
     }
 
     pub async fn status(&self) -> Result<LifecycleStatus, StorageError> {

@@ -64,6 +64,14 @@ pub const METRIC_VALUE_MIN: f64 = 1e-100;
 pub const SERIES_KNOWN_MAX: usize = 900_000;
 /// How long a series is remembered that sends nothing: far less than what the catalog keeps.
 pub const SERIES_KNOWN_FOR: Duration = Duration::from_secs(3600);
+/// A series is active that has a sample of so long ago or less; what is noted of it is up to ten minutes behind.
+pub const SERIES_ACTIVE_FOR: Duration = Duration::from_secs(3600);
+/// How old the number of a tenant's series may be, that has half of what it may have or more, before they are counted again.
+pub const SERIES_COUNTED_EVERY: Duration = Duration::from_secs(60);
+/// Between two notes in the database of samples that were refused because a tenant has too many series.
+pub const SERIES_NOTED_EVERY: Duration = Duration::from_secs(10);
+/// Tenants whose series a process remembers the number of; past it, all are counted again.
+pub const SERIES_QUOTA_TENANTS_MAX: usize = 100_000;
 /// Largest sum of squares of a summary.
 pub const METRIC_SUMSQ_MAX: f64 = METRIC_VALUE_MAX * METRIC_VALUE_MAX;
 /// Smallest one that is not zero.

@@ -6,8 +6,10 @@ mod late;
 mod policies;
 mod refresh;
 mod rollups;
+mod series;
 
 pub use floors::{Floors, floors};
 pub use late::Late;
 pub use refresh::Refresh;
 pub use rollups::{RollupLag, Rollups, rollup_lags};
+pub use series::SeriesIds;

@@ -76,6 +76,7 @@ pub const MIGRATIONS: &[Migration] = &[
     apart!("0022_series_watermarks"),
     each!("0023_series_levels"),
     common!("0024_newest"),
+    common!("0025_series_upkeep"),
 ];
 
 impl Migration {

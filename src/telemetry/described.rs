@@ -71,6 +71,12 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ("tidegate_direct_compress_disabled_total", Counter, "COPYs that fell back from the columnstore to rows"),
     ("tidegate_embedded_restarts_total", Counter, "restarts of the embedded server"),
     ("tidegate_correlation_lag_seconds", Gauge, "age of the oldest minute that correlations have not gone through"),
+    ("tidegate_series_created_total", Counter, "series of metrics that were new"),
+    (
+        "tidegate_series_samples_refused_total",
+        Counter,
+        "samples refused because their series is beyond limits.series_per_tenant",
+    ),
     ("tidegate_rollup_lag_seconds", Gauge, "time since the end of the closed buckets, by level"),
     ("tidegate_rollup_dirty_buckets", Gauge, "closed buckets that wait to be recomputed, by level"),
     ("tidegate_job_runs_total", Counter, "runs of background jobs, by job"),

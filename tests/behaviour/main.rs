@@ -66,6 +66,7 @@ mod rollups_kept;
 mod rollups_real;
 mod schema;
 mod secrets;
+mod series;
 mod spellings;
 mod start;
 mod surroundings;
@@ -74,6 +75,7 @@ mod timescale;
 mod tls;
 mod triggers;
 mod upgrade;
+mod upgrade_series;
 mod upkeep;
 mod versions;
 mod windows;
@@ -157,6 +159,7 @@ const GROUPS: &[Group] = &[
     group("lifecycle", upkeep::TESTS),
     group("lifecycle", upkeep::TIMESCALE),
     by_version("lifecycle", upgrade::TESTS),
+    by_version("lifecycle", upgrade_series::TESTS),
     group("lifecycle", tiers::TESTS),
     group("lifecycle", everything_at_once::TESTS),
     group("rowstore", timescale::ROWSTORE),
@@ -169,6 +172,7 @@ const GROUPS: &[Group] = &[
     group("rollups", rollups_closing::TESTS),
     group("rollups", rollups_closing::RACE),
     group("rollups", rollups_real::TESTS),
+    by_version("series", series::TESTS),
     group("correlations", correlations::TESTS),
     group("correlations", correlations::REAL),
     group("correlations", correlations_late::TESTS),

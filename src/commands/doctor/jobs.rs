@@ -99,8 +99,9 @@ async fn quotas(client: &Client, config: &Config) -> Result<Finding, StorageErro
         &format!(
             "no row is made in asset_metadata for what is beyond limits.assets_per_tenant ({}); events and metrics are stored. \
              See what the organization sends as asset_id: a value that is new each time is no asset. Assets go by themselves \
-             when their rows have expired; DELETE FROM tidegate.asset_metadata makes room at once",
-            config.limits.assets_per_tenant
+             when their rows have expired; DELETE FROM tidegate.asset_metadata makes room at once. Samples of series beyond \
+             limits.series_per_tenant ({}) are refused and kept as dead letters: see what changes in their dimensions",
+            config.limits.assets_per_tenant, config.limits.series_per_tenant
         ),
     ))
 }

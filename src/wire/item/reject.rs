@@ -103,6 +103,8 @@ codes! {
     IdempotencyKeyReused = 21, "idempotency_key_reused";
     /// Another event with its id and timestamp is stored (rowstore profile); reported by the writer.
     IdConflict = 22, "id_conflict";
+    /// A sample of a new series, past `limits.series_per_tenant`; reported by the writer.
+    SeriesQuota = 23, "series_quota";
 }
 
 impl Code {
