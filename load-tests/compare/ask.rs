@@ -26,6 +26,9 @@ const PARSED: u64 = 16;
 const STEP: u64 = 7_919;
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// The path of a read, for a tenant and from a random number.
+pub type PathOf = dyn Fn(usize, u64) -> String + Send + Sync;
+
 /// How long each kind is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Length {
@@ -39,7 +42,22 @@ pub struct Length {
 pub async fn ask(
     target: &Target,
     dataset: Dataset,
-    read: &'static Read,
+    read: &Read,
+    state: &str,
+    clients: usize,
+    length: Length,
+    figures: &mut Figures,
+) -> Result<()> {
+    let path = read.path;
+    let path: Arc<PathOf> = Arc::new(move |tenant, random| path(&dataset, tenant, random));
+    ask_paths(target, dataset.tenants, (read.name, path), state, clients, length, figures).await
+}
+
+/// The same, of the first `tenants` tenants and of paths that are made here.
+pub async fn ask_paths(
+    target: &Target,
+    tenants: usize,
+    (kind, path): (&str, Arc<PathOf>),
     state: &str,
     clients: usize,
     length: Length,
@@ -51,9 +69,8 @@ pub async fn ask(
         let mut asker = Asker {
             connection: Connection::new(Arc::clone(&target.endpoint)).with_answers_of(ANSWER_BYTES_MAX),
             endpoint: Arc::clone(&target.endpoint),
-            keys: target.keys[..dataset.tenants].iter().map(|key| bearer(key)).collect::<Result<_>>()?,
-            dataset,
-            path: read.path,
+            keys: target.keys[..tenants].iter().map(|key| bearer(key)).collect::<Result<_>>()?,
+            path: Arc::clone(&path),
             number,
         };
         let (barrier, requests) = (Arc::clone(&barrier), length.requests.div_ceil(clients as u64));
@@ -73,7 +90,7 @@ pub async fn ask(
             Result::Ok(answers)
         });
     }
-    let name = format!("{}, {state}, {clients} client{}", read.name, if clients == 1 { "" } else { "s" });
+    let name = format!("{kind}, {state}, {clients} client{}", if clients == 1 { "" } else { "s" });
     let (mut all, mut meter) = (Answers::default(), None);
     loop {
         tokio::select! {
@@ -125,8 +142,7 @@ struct Asker {
     connection: Connection,
     endpoint: Arc<Endpoint>,
     keys: Vec<HeaderValue>,
-    dataset: Dataset,
-    path: fn(&Dataset, usize, u64) -> String,
+    path: Arc<PathOf>,
     number: u64,
 }
 
@@ -135,7 +151,7 @@ impl Asker {
         // Tenants in turn, each client another one at a time.
         let tenant = usize::try_from((self.number * STEP + turn) % self.keys.len() as u64)?;
         let random = (turn * STEP + self.number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let path = (self.path)(&self.dataset, tenant, random ^ random >> 29);
+        let path = (self.path)(tenant, random ^ random >> 29);
         let request = Request::get(self.endpoint.path(&path)?).header(AUTHORIZATION, &self.keys[tenant]);
         let request = request.body(Full::<Bytes>::default())?;
         let asked = Instant::now();

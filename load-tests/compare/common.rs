@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use tidegate::model::Kind;
+
 /// As in `batch.rows` and `writers`: all paths get the same.
 pub const BATCH_ROWS: u64 = 1000;
 pub const CONNECTIONS: usize = 4;
@@ -11,6 +13,14 @@ pub const SEED: u64 = 7;
 
 pub const DAY_US: i64 = 86_400_000_000;
 pub const GIB: u64 = 1 << 30;
+
+/// What a row of a kind is called.
+pub fn item(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Events => "event",
+        Kind::Metrics => "sample",
+    }
+}
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 

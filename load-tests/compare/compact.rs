@@ -1,4 +1,5 @@
-//! Compacting: what the product's policy does to a chunk that is old enough, done to all of them now.
+//! Compacting: what the product's policy does to a chunk that is old enough, done to all of them now; and what the same rows
+//! would take without it.
 
 use std::time::Instant;
 use tidegate::model::Kind;
@@ -23,4 +24,15 @@ pub async fn compact(target: &Target, kind: Kind, figures: &mut Figures) -> Resu
     let name = format!("compacting {table}");
     figures.add_all(&name, &[("chunks", count), ("s", all_s), ("s, the slowest", slowest_s)]);
     Ok(())
+}
+
+/// Bytes an event of the newest days would take as PostgreSQL keeps rows: in a plain table with the b-trees of the other
+/// engine, which is removed again.
+pub async fn plain_bytes(target: &Target) -> Result<f64> {
+    target.owner.batch_execute(include_str!("compact/plain.sql")).await?;
+    let sql =
+        "SELECT pg_total_relation_size('plain_events')::double precision / greatest(count(*), 1) FROM plain_events";
+    let bytes = target.owner.query_one(sql, &[]).await?.get(0);
+    target.owner.batch_execute("DROP TABLE plain_events").await?;
+    Ok(bytes)
 }

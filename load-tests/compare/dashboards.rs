@@ -8,7 +8,7 @@ use tidegate::model::Kind;
 
 use super::ask::ask;
 use super::common::{ASSETS, GIB, Result, TENANTS, as_f64, per_row, why};
-use super::compact::compact;
+use super::compact::{compact, plain_bytes};
 use super::dataset::{Dataset, Span};
 use super::derive::{make_level, make_others};
 use super::figures::{Figure, Figures};
@@ -135,6 +135,11 @@ pub async fn run(target: &Target, plan: &Plan<'_>, figures: &mut Figures) -> Res
             target.check_stored(kind.table(), dataset.rows(kind)).await?;
         }
         measure(target, "compacted", dataset, plan, figures).await?;
+        if let Some(compacted) = figures.get("events, compacted", "bytes/row") {
+            let plain = plain_bytes(target).await?;
+            figures.add("events without a columnstore", "bytes/row", plain);
+            figures.add("events without a columnstore / compacted", "ratio", plain / compacted);
+        }
         kept.write(figures)?;
     }
     Ok(())
@@ -204,6 +209,7 @@ impl Kept {
             tenants: TENANTS,
             assets: plan.assets,
             metrics_per_asset: plan.metrics_per_asset,
+            dimension_sets: 0,
             events: Span::last_days(plan.event_days, per_tenant(plan.events)),
             samples: Span::last_days(plan.metric_days, per_tenant(plan.samples)),
         };

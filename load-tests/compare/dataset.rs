@@ -21,6 +21,9 @@ pub const GENERATOR: Generator = Generator { seed: SEED, assets: ASSETS };
 const METRICS: [(&str, &str); 5] =
     [("latency", "gauge"), ("cpu", "gauge"), ("memory", "gauge"), ("requests", "counter"), ("queue_depth", "gauge")];
 
+/// Where samples with dimensions are from.
+const REGIONS: [&str; 5] = ["eu-west-1", "eu-north-1", "us-east-1", "us-west-2", "ap-south-1"];
+
 /// An odd prime: steps through a tenant's series in no order that a cache or an index would like.
 const STEP: u64 = 7919;
 /// Events of a group that follow each other.
@@ -94,6 +97,9 @@ pub struct Dataset {
     pub assets: u32,
     /// Series of an asset: one for each metric.
     pub metrics_per_asset: u32,
+    /// Sets of dimensions, each of which makes every series another; 0: samples have none.
+    #[serde(default)]
+    pub dimension_sets: u32,
     pub events: Span,
     pub samples: Span,
 }
@@ -112,7 +118,7 @@ impl Dataset {
     }
 
     fn series(&self) -> u64 {
-        u64::from(self.assets) * u64::from(self.metrics_per_asset)
+        u64::from(self.assets) * u64::from(self.metrics_per_asset) * u64::from(self.dimension_sets.max(1))
     }
 
     /// Series of all tenants that have samples.
@@ -179,19 +185,31 @@ impl Dataset {
         // Each series has its turn.
         let series = self.series();
         let one = (number % series) * STEP % series;
+        let sets = self.dimension_sets.max(1);
+        let (set, one) = (below_number(one, sets), one / u64::from(sets));
         let asset = u32::try_from(one / u64::from(self.metrics_per_asset)).expect("below the assets");
         let (name, of_type) = metric(asset, below_number(one, self.metrics_per_asset));
         let draw = random(10, tenant, number);
         let value = VALUE_MAX * as_f64((draw >> 32).min(draw & 0xFFFF_FFFF)) / 4_294_967_296.0;
         let asset = asset_name(tenant, asset);
         let names = format!(r#""asset_id":"{asset}","metric_type":"{of_type}","metric_name":"{name}""#);
-        writeln!(out, r#"{names},"value":{value:.6}}}"#)
+        write!(out, r#"{names},"value":{value:.6}"#)?;
+        if self.dimension_sets > 0 {
+            let (region, instance) = dimensions(set);
+            write!(out, r#","dimensions":{{"region":"{region}","instance":"{instance}"}}"#)?;
+        }
+        out.write_all(b"}\n")
     }
 }
 
 /// Metric `which` of an asset.
 pub fn metric(asset: u32, which: u32) -> (&'static str, &'static str) {
     METRICS[(asset + which) as usize % METRICS.len()]
+}
+
+/// Region and instance, which are the dimensions of a set.
+pub fn dimensions(set: u32) -> (&'static str, String) {
+    (REGIONS[set as usize % REGIONS.len()], format!("i-{set:05}"))
 }
 
 /// The name of an asset; no two tenants have one of the same name.
@@ -230,7 +248,7 @@ mod tests {
 
     fn dataset() -> Dataset {
         let span = Span { from_us: FROM_US, to_us: FROM_US + 3 * DAY_US, per_tenant: 10_000 };
-        Dataset { tenants: 40, assets: 200, metrics_per_asset: 2, events: span, samples: span }
+        Dataset { tenants: 40, assets: 200, metrics_per_asset: 2, dimension_sets: 0, events: span, samples: span }
     }
 
     fn rows(kind: Kind, numbers: Range<u64>) -> Vec<Value> {
@@ -275,6 +293,14 @@ mod tests {
         let samples = rows(Kind::Metrics, 400..800);
         let turn: BTreeSet<_> = samples.iter().map(|s| (s["asset_id"].as_str(), s["metric_name"].as_str())).collect();
         assert_eq!((turn.len(), dataset().series_count()), (400, 16_000));
+        let with = Dataset { dimension_sets: 3, assets: 20, ..dataset() };
+        let body = with.body(Kind::Metrics, 3, 0..240);
+        let samples_with = serde_json::Deserializer::from_slice(&body).into_iter::<Value>();
+        let turn: BTreeSet<String> = samples_with
+            .map(|s| s.expect("JSON"))
+            .map(|s| format!("{} {} {}", s["asset_id"], s["metric_name"], s["dimensions"]["instance"]))
+            .collect();
+        assert_eq!((turn.len(), with.series_count()), (120, 4800));
         assert!(samples.iter().all(|sample| (0.0..250.0).contains(&sample["value"].as_f64().expect("a number"))));
     }
 }

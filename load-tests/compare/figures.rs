@@ -83,10 +83,10 @@ mod tests {
     #[test]
     fn figures_have_the_bounds_of_their_engine_and_replace_each_other() {
         let mut figures = Figures::of("postgres", "compare");
-        figures.add("over HTTP / raw COPY", "ratio", 0.5);
-        figures.add("over HTTP / raw COPY", "ratio", 0.97);
+        figures.add("over HTTP / the reference", "ratio", 0.5);
+        figures.add("over HTTP / the reference", "ratio", 0.97);
         figures.add("raw COPY", "events/s", 1e5);
-        assert_eq!((figures.list.len(), figures.get("over HTTP / raw COPY", "ratio")), (2, Some(0.97)));
+        assert_eq!((figures.list.len(), figures.get("over HTTP / the reference", "ratio")), (2, Some(0.97)));
         assert_eq!((figures.list[0].must, figures.list[1].must), (Some(Bound::AtLeast(0.95)), None));
     }
 

@@ -15,7 +15,7 @@ use tokio_postgres::types::{Format, FromSql, IsNull, ToSql, Type};
 
 use super::common::{BATCH_ROWS, Result};
 use super::meter::Usage;
-use super::raw::{Numbers, copy_into, each};
+use super::raw::{Numbers, copy_into, each, writers};
 use super::target::Target;
 
 /// A way to INSERT.
@@ -116,7 +116,7 @@ pub async fn run(target: &Target, method: Method, streams: &[Bytes], connections
     let client = target.another_owner().await?;
     client.batch_execute("CREATE TEMPORARY TABLE made (LIKE events INCLUDING DEFAULTS)").await?;
     for stream in streams {
-        copy_into(&client, "made", stream.clone()).await?;
+        copy_into(&client, "made", COPY_COLUMNS, stream.clone()).await?;
     }
     let columns = client.prepare(&format!("SELECT {COPY_COLUMNS} FROM made")).await?;
     let types: Vec<String> = columns.columns().iter().map(|column| column.type_().name().to_owned()).collect();
@@ -130,7 +130,8 @@ pub async fn run(target: &Target, method: Method, streams: &[Bytes], connections
     }
     drop(client);
     let (sql, statements): (Arc<str>, Arc<[_]>) = (method.sql(&types).into(), statements.into());
-    each(target, connections, false, streams.len(), move |client, numbers| {
+    let clients = writers(target, connections, false).await?;
+    each(target, clients, streams.len(), move |client, numbers| {
         let (sql, statements) = (Arc::clone(&sql), Arc::clone(&statements));
         async move { insert(&client, &sql, &statements, &numbers).await }
     })

@@ -1,4 +1,4 @@
-//! Tidegate beside the raw COPY limit of the same machine, the same server and the same run: the figures of
+//! Tidegate beside raw COPY on the same machine and in the same run, as it is and as it was at migration 12: the figures of
 //! docs/PERFORMANCE.md, which also says how each is measured.
 //!
 //! `cargo bench --bench compare -- [--only PARTS] [--engine E] [--long] [--quick] ...`. For each engine the real binary is
@@ -10,36 +10,47 @@
 #![cfg_attr(test, allow(dead_code, unused_imports))]
 
 mod ask;
+mod backfill;
 mod bounds;
+mod cardinality;
 mod common;
 mod compact;
 mod dashboards;
 mod dataset;
 mod derive;
+mod export;
 mod feed;
 mod figures;
 mod fill;
 mod flood;
 mod inserts;
 mod lag;
+mod lines;
 mod long;
 mod machine;
 mod meter;
 mod mixed;
+mod newest;
 mod options;
 mod paths;
 mod pause;
+mod peer;
+mod peers;
 mod proc;
 mod quota;
 mod raw;
 mod reads;
+mod reference;
 mod report;
 mod rollups;
 mod rows;
 mod runs;
+mod samples;
 mod sender;
+mod stream;
 mod target;
 mod templates;
+mod then;
 
 use std::path::{Path, PathBuf};
 
@@ -129,15 +140,20 @@ async fn measure_part(
     report: &Report,
     figures: &mut Figures,
 ) -> Result<()> {
+    let engine = target.engine().to_owned();
+    let compared = |name| report.find(&engine, "compare", name, "events/s").map(|figure| figure.value);
     match part {
         Part::Compare => paths::run(target, options, figures).await,
-        Part::Sustained => runs::sustained(target, options, figures).await,
-        Part::Latency => {
-            let maximum = report.find(target.engine(), "compare", paths::HTTP, "events/s");
-            runs::latency(target, options, maximum.map(|figure| figure.value), figures).await
-        }
+        Part::Samples => samples::run(target, options, figures).await,
+        Part::Sustained => runs::sustained(target, options, compared(paths::REFERENCE), figures).await,
+        Part::Latency => runs::latency(target, options, compared(paths::HTTP), figures).await,
         Part::Small => runs::small(target, options.short(), figures).await,
         Part::Mixed => mixed::run(target, options.mixed_rounds(), figures).await,
+        Part::Backfill => backfill::run(target, options, figures).await,
+        Part::Newest => newest::run(target, options, figures).await,
+        Part::Export => export::run(target, options, compared(paths::HTTP), figures).await,
+        Part::Cardinality => cardinality::run(target, options, figures).await,
+        Part::Peers => peers::run(target, options, figures).await,
         Part::Flood => flood::run(target, options.flood(), figures).await,
         Part::Quota => quota::run(target, options.short(), figures).await,
         Part::Long => {

@@ -1,5 +1,7 @@
 //! A thousand tenants with one to ten rows a request beside four busy ones with a thousand.
 
+use tidegate::model::Kind;
+
 use super::common::{BATCH_ROWS, Result};
 use super::feed::{Feed, Until};
 use super::figures::Figures;
@@ -58,8 +60,8 @@ pub async fn run(target: &mut Target, rounds: usize, figures: &mut Figures) -> R
     target.add_tenants(BUSY_TENANTS + SMALL_TENANTS).await?;
     let mix = Mix::new(rounds);
     let (events, begun) = (mix.events(), Begun::new(target).await?);
-    let usage = over_http(target, mix.feed(), HTTP_CONNECTIONS).await?;
-    begun.figures(target, figures, HTTP, events, &usage).await
+    let usage = over_http(target, Kind::Events, mix.feed(), HTTP_CONNECTIONS).await?;
+    begun.figures(target, figures, HTTP, Kind::Events, events, &usage).await
 }
 
 #[cfg(test)]

@@ -13,8 +13,10 @@ use super::common::BATCH_ROWS;
 /// A part of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Part {
-    /// Raw COPY, HTTP, and three INSERT methods, interleaved
+    /// The reference, raw COPY, HTTP, and three INSERT methods, interleaved
     Compare,
+    /// Samples by raw COPY and over HTTP, with dimensions and without
+    Samples,
     /// Full load for a minute; then bytes on disk and reads, hot and compacted
     Sustained,
     /// Latency at half the maximum rate
@@ -23,6 +25,16 @@ pub enum Part {
     Small,
     /// 1,000 small tenants beside 4 busy ones
     Mixed,
+    /// A year of history, and the same events as of now
+    Backfill,
+    /// Newest first and counts of a tenant's open day of 1.5 million events
+    Newest,
+    /// A million events as CSV and NDJSON beside psql's COPY, and ingestion beside them
+    Export,
+    /// A million series of one tenant
+    Cardinality,
+    /// InfluxDB and VictoriaMetrics, where they are installed, fed with the same data
+    Peers,
     /// Bombs and oversized bodies beside an honest sender
     Flood,
     /// A tenant at ten times its quota beside others
@@ -171,10 +183,10 @@ impl Options {
 
     /// The parts that are to run on an engine, in their order.
     pub fn parts(&self, engine: &str) -> Vec<Part> {
-        // The flood is about HTTP and memory, and the same whatever the engine: once is enough, unless it is asked for.
-        let spare_flood = self.engines()[0] != engine;
+        // What does not depend on the engine: once is enough, unless it is asked for.
+        let again = self.engines()[0] != engine;
         let wanted = |part: &Part| match self.only.is_empty() {
-            true => (self.long || !part.is_long()) && !(*part == Part::Flood && spare_flood),
+            true => (self.long || !part.is_long()) && !(matches!(part, Part::Flood | Part::Peers) && again),
             false => self.only.contains(part),
         };
         Part::value_variants().iter().copied().filter(wanted).collect()
@@ -193,6 +205,16 @@ impl Options {
     /// Rounds of the mixed load: 25,500 rows each.
     pub fn mixed_rounds(&self) -> usize {
         if self.quick { 2 } else { 16 }
+    }
+
+    /// Events of the open day.
+    pub fn open_day_events(&self) -> u64 {
+        if self.quick { 20_000 } else { 1_500_000 }
+    }
+
+    /// Rows of an export, of a year of history, of each run of samples and of each peer; and series of one tenant.
+    pub fn million(&self) -> u64 {
+        if self.quick { 20_000 } else { 1_000_000 }
     }
 
     /// How long each kind of read is asked.

@@ -1,18 +1,19 @@
-//! The comparison: the raw COPY limit, Tidegate over HTTP and the three INSERT methods, one after the other on fresh
-//! tables of the same schema with the same events, all of it again in every round.
+//! The comparison: the reference, the raw COPY limit of today's relations, Tidegate over HTTP and the three INSERT methods,
+//! one after the other on fresh tables with the same events, all of it again in every round.
 
 use std::time::Duration;
 
 use tidegate::load::{Format, LoadOptions, SendRate, Source, check_conservation, run as load};
 use tidegate::model::Kind;
 
-use super::common::{ASSETS, BATCH_ROWS, CONNECTIONS, Result, SEED, TENANTS, as_f64, mean, per_row};
+use super::common::{ASSETS, BATCH_ROWS, CONNECTIONS, Result, SEED, TENANTS, as_f64, item, mean, per_row};
 use super::feed::{Feed, Until};
 use super::figures::Figures;
 use super::inserts::{self, Method};
 use super::meter::{Meter, Usage};
 use super::options::Options;
 use super::raw;
+use super::reference;
 use super::rows::streams;
 use super::sender::Sender;
 use super::target::Target;
@@ -20,7 +21,10 @@ use super::templates::{Template, templates};
 
 /// The path through Tidegate, as the report calls it.
 pub const HTTP: &str = "Tidegate over HTTP";
-const RAW: &str = "raw COPY";
+/// Raw COPY into the relations of migration 12, as the report calls it.
+pub const REFERENCE: &str = "the reference";
+pub const RAW: &str = "raw COPY";
+const OVER_HTTP: &str = "over HTTP";
 
 #[derive(Clone, Copy)]
 enum Path {
@@ -45,49 +49,57 @@ pub async fn run(target: &mut Target, options: &Options, figures: &mut Figures) 
     let inserts = if options.without_inserts { &[][..] } else { &Method::ALL[..] };
     let mut paths = vec![Path::Raw, Path::Http];
     paths.extend(inserts.iter().map(|&method| Path::Insert(method)));
-    let (mut rates, mut cpu_us) = (vec![Vec::new(); paths.len()], Vec::new());
+    let (mut reference, mut rates, mut cpu_us) = (Vec::new(), vec![Vec::new(); paths.len()], Vec::new());
+    let made = || templates(events / BATCH_ROWS, BATCH_ROWS);
     for round in 1..=options.rounds {
+        let name = |path: &str| format!("{path}, round {round}");
+        let usage = reference::run(target, &made(), figures, &name(REFERENCE)).await?;
+        reference.push(usage.rate(events));
         for (path, rates) in paths.iter().zip(&mut rates) {
             let begun = Begun::new(target).await?;
-            let usage = measure(target, *path, options, templates(events / BATCH_ROWS, BATCH_ROWS)).await?;
-            begun.figures(target, figures, &format!("{}, round {round}", path.name()), events, &usage).await?;
+            let usage = measure(target, *path, options, made()).await?;
+            begun.figures(target, figures, &name(path.name()), Kind::Events, events, &usage).await?;
             rates.push(usage.rate(events));
             if matches!(path, Path::Http) {
                 cpu_us.push(per_row(usage.tidegate_cpu_s * 1e6, events));
             }
         }
     }
-    let means: Vec<f64> = rates.iter().map(|rates| mean(rates)).collect();
+    let (reference, means) = (mean(&reference), rates.iter().map(|rates| mean(rates)).collect::<Vec<_>>());
+    figures.add(REFERENCE, "events/s", reference);
     figures.add(HTTP, "events/s", means[1]);
-    for (path, mean) in paths.iter().zip(&means).skip(1) {
-        let name = if matches!(path, Path::Http) { "over HTTP" } else { path.name() };
-        figures.add(&format!("{name} / raw COPY"), "ratio", mean / means[0]);
+    for (path, mean) in paths.iter().zip(&means) {
+        let name = if matches!(path, Path::Http) { OVER_HTTP } else { path.name() };
+        figures.add(&format!("{name} / {REFERENCE}"), "ratio", mean / reference);
+        if !matches!(path, Path::Raw) {
+            figures.add(&format!("{name} / {RAW}"), "ratio", mean / means[0]);
+        }
     }
     figures.add("Tidegate's own CPU", "us/event", mean(&cpu_us));
     Ok(())
 }
 
 async fn measure(target: &Target, path: Path, options: &Options, made: Vec<Template>) -> Result<Usage> {
-    let streams = |made: &[Template]| streams(made, &target.tenants[..TENANTS]);
+    let streams = |made: &[Template]| streams(Kind::Events, made, &target.tenants[..TENANTS]);
     match path {
-        Path::Raw => raw::run(target, streams(&made)?, CONNECTIONS).await,
+        Path::Raw => raw::run(target, Kind::Events, streams(&made)?, CONNECTIONS).await,
         Path::Http if options.live_generator => live(target, made.len() as u64 * BATCH_ROWS, options.connections).await,
         Path::Http => {
             let requests = Until::Requests(made.len() as u64);
-            over_http(target, Feed::in_turn(made, TENANTS, requests), options.connections).await
+            over_http(target, Kind::Events, Feed::in_turn(made, TENANTS, requests), options.connections).await
         }
         Path::Insert(method) => inserts::run(target, method, &streams(&made)?, CONNECTIONS).await,
     }
 }
 
 /// Sends all of a feed, which must be committed and not spooled.
-pub async fn over_http(target: &Target, feed: Feed, connections: usize) -> Result<Usage> {
-    let sender = Sender::new(target, Kind::Events, &target.keys)?;
+pub async fn over_http(target: &Target, kind: Kind, feed: Feed, connections: usize) -> Result<Usage> {
+    let sender = Sender::new(target, kind, &target.keys)?;
     let meter = Meter::start(target);
     let sent = sender.send(feed, connections).await?;
     let usage = meter.stop(target);
     if sent.committed != sent.events {
-        return Err(format!("{} of {} events committed: {:?}", sent.committed, sent.events, sent.statuses).into());
+        return Err(format!("{} of {} committed: {:?}", sent.committed, sent.events, sent.statuses).into());
     }
     Ok(usage)
 }
@@ -131,19 +143,22 @@ impl Begun {
         Ok(Self { wal_bytes: target.wal_bytes().await? })
     }
 
-    /// The figures of `events` events, every one of which is looked for.
+    /// The figures of so many rows, every one of which is looked for.
     pub async fn figures(
         self,
         target: &Target,
         figures: &mut Figures,
         name: &str,
-        events: u64,
+        kind: Kind,
+        rows: u64,
         usage: &Usage,
     ) -> Result<()> {
-        target.check_stored("events", events).await?;
-        usage.add(figures, name, "event", events);
-        figures.add(name, "bytes/event", target.bytes_per_event(events).await?);
-        figures.add(name, "WAL bytes/event", (target.wal_bytes().await? - self.wal_bytes) / as_f64(events));
+        target.check_stored(kind.table(), rows).await?;
+        let item = item(kind);
+        usage.add(figures, name, item, rows);
+        figures.add(name, &format!("bytes/{item}"), per_row(target.bytes_of(kind.table()).await?, rows));
+        let wal_bytes = target.wal_bytes().await? - self.wal_bytes;
+        figures.add(name, &format!("WAL bytes/{item}"), wal_bytes / as_f64(rows));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Client;
+use tidegate::storage::locks::{Lease, of_job};
 
 use super::common::Result;
 use super::target::Target;
@@ -17,32 +17,36 @@ pub enum What {
     Refreshes,
 }
 
-/// The jobs that make rollups, and those of the whole product.
-const ROLLUP_JOBS: [&str; 2] = ["rollups", "late_rollups"];
-const JOBS: [&str; 7] = ["rollups", "late_rollups", "lifecycle", "touched", "correlations", "inferred", "anomalies"];
+/// The jobs that make rollups.
+const ROLLUP_JOBS: [&str; 4] = ["rollups", "late_rollups", "refresh_minutes", "refresh_hours"];
+/// The locks of all jobs: also of those that this version of the harness does not know.
+const JOB_LOCKS: &str = "SELECT relname::text FROM pg_class WHERE relnamespace = 'tidegate'::regnamespace \
+     AND relkind = 'r' AND relname LIKE 'lock\\_job\\_%' ORDER BY relname";
+/// For a job's run under way.
+const LOCK_WAIT: Duration = Duration::from_secs(600);
 const POLICIES: &str = "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs \
      WHERE owner::text = 'tidegate_owner' AND ($1 OR proc_name = 'policy_refresh_continuous_aggregate')";
 /// A policy that runs is over soon, but for one that has much to catch up with.
 const RUNNING: &str = "SELECT count(*) FROM timescaledb_information.job_stats s JOIN timescaledb_information.jobs j USING (job_id) \
      WHERE s.job_status = 'Running' AND NOT j.scheduled AND j.owner::text = 'tidegate_owner'";
-/// Also what this version of the harness does not know: every job that has run.
-const LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('tidegate.job.' || job, 0)) \
-     FROM (SELECT unnest($1::text[]) UNION SELECT job FROM job_runs WHERE $2) AS jobs (job)";
 
 const POLL: Duration = Duration::from_millis(200);
 
 /// Held back for as long as this lives; policies until they are set again.
 pub struct Paused {
-    _locks: Client,
+    _locks: Lease,
 }
 
 /// Holds it back, once what is under way has ended.
 pub async fn pause(target: &Target, what: What) -> Result<Paused> {
     let everything = what == What::Everything;
-    let jobs: &[&str] = if everything { &JOBS } else { &ROLLUP_JOBS };
-    let locks = target.another_owner().await?;
+    let names: Vec<String> = if everything {
+        target.owner.query(JOB_LOCKS, &[]).await?.iter().map(|row| row.get(0)).collect()
+    } else {
+        ROLLUP_JOBS.into_iter().map(of_job).collect()
+    };
     // Before the policies, which one of these jobs looks after.
-    locks.query(LOCK, &[&jobs, &everything]).await?;
+    let locks = Lease::take(&target.owner_pool()?, &names, LOCK_WAIT).await?;
     if target.is_timescale() {
         target.owner.query(POLICIES, &[&everything]).await?;
         while target.count(RUNNING).await? > 0 {

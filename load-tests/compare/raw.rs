@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::SinkExt;
-use tidegate::wire::event::COPY_COLUMNS;
+use tidegate::model::Kind;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -17,30 +17,32 @@ use super::target::Target;
 const LEDGER: &str = "INSERT INTO ingest_ledger (tenant_id, idempotency_key, request_sha256, route, receipt, \
      http_status, accepted, rejected) VALUES ('raw', $1, decode(repeat('00', 32), 'hex'), 'raw', $2, 200, 1000, 0)";
 
-/// Sends all streams on `connections` connections.
-pub async fn run(target: &Target, streams: Vec<Bytes>, connections: usize) -> Result<Usage> {
+/// Sends all streams of rows of a kind on `connections` connections.
+pub async fn run(target: &Target, kind: Kind, streams: Vec<Bytes>, connections: usize) -> Result<Usage> {
     let streams: Arc<[Bytes]> = streams.into();
-    each(target, connections, true, streams.len(), move |client, numbers| {
+    let clients = writers(target, connections, true).await?;
+    each(target, clients, streams.len(), move |client, numbers| {
         let streams = Arc::clone(&streams);
-        async move { copy(&client, &streams, &numbers).await }
+        async move { copy(&client, kind.table(), kind.copy_columns(), &streams, &numbers).await }
     })
     .await
 }
 
-async fn copy(client: &Client, streams: &[Bytes], numbers: &Numbers) -> Result<()> {
+/// Writes streams, each in a transaction of its own with a row of the ledger.
+pub async fn copy(client: &Client, table: &str, columns: &str, streams: &[Bytes], numbers: &Numbers) -> Result<()> {
     let ledger = client.prepare(LEDGER).await?;
     while let Some(number) = numbers.take() {
         client.batch_execute("BEGIN").await?;
         client.execute(&ledger, &[&number.to_string(), &Uuid::now_v7()]).await?;
-        copy_into(client, "events", streams[number].clone()).await?;
+        copy_into(client, table, columns, streams[number].clone()).await?;
         client.batch_execute("COMMIT").await?;
     }
     Ok(())
 }
 
-/// Writes a stream of events.
-pub async fn copy_into(client: &Client, table: &str, stream: Bytes) -> Result<()> {
-    let sql = format!("COPY {table} ({COPY_COLUMNS}) FROM STDIN (FORMAT binary)");
+/// Writes a stream.
+pub async fn copy_into(client: &Client, table: &str, columns: &str, stream: Bytes) -> Result<()> {
+    let sql = format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary)");
     let mut sink = Box::pin(client.copy_in(&sql).await?);
     sink.send(stream).await?;
     sink.as_mut().finish().await?;
@@ -54,6 +56,10 @@ pub struct Numbers {
 }
 
 impl Numbers {
+    pub fn up_to(end: usize) -> Self {
+        Self { next: AtomicUsize::new(0), end }
+    }
+
     /// The next one.
     pub fn take(&self) -> Option<usize> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -61,19 +67,23 @@ impl Numbers {
     }
 }
 
-/// Opens `connections` writer connections, then starts the clock, and lets each do its part of `count` numbers.
-pub async fn each<F: Future<Output = Result<()>> + Send + 'static>(
-    target: &Target,
-    connections: usize,
-    direct: bool,
-    count: usize,
-    work: impl Fn(Client, Arc<Numbers>) -> F,
-) -> Result<Usage> {
-    let numbers = Arc::new(Numbers { next: AtomicUsize::new(0), end: count });
+/// Connections of the writer.
+pub async fn writers(target: &Target, connections: usize, direct: bool) -> Result<Vec<Client>> {
     let mut clients = Vec::new();
     for _ in 0..connections {
         clients.push(target.writer(direct).await?);
     }
+    Ok(clients)
+}
+
+/// Starts the clock, and lets each connection do its part of `count` numbers.
+pub async fn each<F: Future<Output = Result<()>> + Send + 'static>(
+    target: &Target,
+    clients: Vec<Client>,
+    count: usize,
+    work: impl Fn(Client, Arc<Numbers>) -> F,
+) -> Result<Usage> {
+    let numbers = Arc::new(Numbers::up_to(count));
     let meter = Meter::start(target);
     let mut tasks = tokio::task::JoinSet::new();
     for client in clients {

@@ -37,13 +37,18 @@ pub const READS: [Read; 9] = [
 ];
 
 /// Reads of a day that is being written, of the generator's events.
-pub const OPEN_DAY: [Read; 4] = [
+pub const OPEN_DAY: [Read; 5] = [
     Read {
         name: "recent events of an asset, 24 h",
         path: |_, _, random| format!("/v1/events?asset_id=asset-{:05}&from=-24h&limit=100", below(random, ASSETS)),
     },
     NEWEST,
     Read { name: "newest 500 of a tenant", path: |_, _, _| "/v1/events?limit=500".into() },
+    // One in 220 of the generator's events.
+    Read {
+        name: "newest 100 errors of staging",
+        path: |_, _, _| "/v1/events?severity=error&environment=staging&limit=100".into(),
+    },
     Read {
         name: "counts by type of the open hour",
         path: |_, _, _| "/v1/events/counts?group_by=event_type&bucket=1h&from=-1h".into(),
@@ -53,7 +58,7 @@ pub const OPEN_DAY: [Read; 4] = [
 /// The data set of those that ask for nothing in particular.
 pub fn no_dataset() -> Dataset {
     let span = Span { from_us: 0, to_us: 1, per_tenant: 1 };
-    Dataset { tenants: TENANTS, assets: 1, metrics_per_asset: 1, events: span, samples: span }
+    Dataset { tenants: TENANTS, assets: 1, metrics_per_asset: 1, dimension_sets: 0, events: span, samples: span }
 }
 
 fn recent_of_an_asset(data: &Dataset, tenant: usize, random: u64) -> String {
@@ -91,7 +96,8 @@ mod tests {
     #[test]
     fn every_kind_asks_for_what_is_there() {
         let span = Span::last_days(7, 1000);
-        let dataset = Dataset { tenants: 3, assets: 20, metrics_per_asset: 2, events: span, samples: span };
+        let dataset =
+            Dataset { tenants: 3, assets: 20, metrics_per_asset: 2, dimension_sets: 0, events: span, samples: span };
         let ids: Vec<String> = (0..1000).map(|n| dataset.event_id(1, n).to_string()).collect();
         let correlations: Vec<String> =
             (0..1000).filter_map(|n| Some(dataset.correlation(1, n)?.to_string())).collect();

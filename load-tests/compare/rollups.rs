@@ -27,18 +27,9 @@ pub async fn run(target: &mut Target, options: &Options, figures: &mut Figures) 
     let (dataset, length) = (dataset(options.rollup_series), options.rollup_length);
     for (number, step) in options.rollup_steps.iter().enumerate() {
         let samples = f64::from(options.rollup_rate) * step;
-        let rates = [samples, samples / 2.0];
+        let rates = Some([samples, samples / 2.0]);
         let name = format!("{samples:.0} samples/s of {} series and half as many events", dataset.series_count());
-        target.settings = vec![WITHOUT.to_owned()];
-        target.fresh().await?;
-        let paused = pause(target, What::Refreshes).await?;
-        let without = ingest(target, &dataset, rates, length, figures, &name, "without").await?;
-        drop(paused);
-        // Its start sets the policies again.
-        target.settings.clear();
-        target.fresh().await?;
-        let with = ingest(target, &dataset, rates, length, figures, &name, "with all").await?;
-        let (ratio, lag) = (with.rate / without.rate, with.lag_buckets);
+        let (ratio, lag) = compare(target, &dataset, rates, length, figures, &name).await?;
         let good = ratio >= ROLLUPS_RATIO_MIN && lag.is_some_and(|lag| lag <= LAG_BUCKETS_MAX);
         if good || number == 0 {
             figures.add("with all rollups / without", "ratio", ratio);
@@ -51,7 +42,34 @@ pub async fn run(target: &mut Target, options: &Options, figures: &mut Figures) 
             break;
         }
     }
+    let name = "as much as goes in of both at once";
+    let (ratio, lag) = compare(target, &dataset, None, length, figures, name).await?;
+    figures.add("with all rollups / without, at the full rate", "ratio", ratio);
+    if let Some(lag) = lag {
+        figures.add("lag of the slowest level, at the full rate", "buckets", lag);
+    }
     Ok(())
+}
+
+/// Measures without rollups and with all; the ratio of the rates, and how far the slowest level was behind.
+async fn compare(
+    target: &mut Target,
+    dataset: &Dataset,
+    rates: Option<[f64; 2]>,
+    length: Duration,
+    figures: &mut Figures,
+    name: &str,
+) -> Result<(f64, Option<f64>)> {
+    target.settings = vec![WITHOUT.to_owned()];
+    target.fresh().await?;
+    let paused = pause(target, What::Refreshes).await?;
+    let without = ingest(target, dataset, rates, length, figures, name, "without").await?;
+    drop(paused);
+    // Its start sets the policies again.
+    target.settings.clear();
+    target.fresh().await?;
+    let with = ingest(target, dataset, rates, length, figures, name, "with all").await?;
+    Ok((with.rate / without.rate, with.lag_buckets))
 }
 
 /// What went in.
@@ -69,7 +87,7 @@ fn dataset(series: u64) -> Dataset {
     let of_a_tenant = if of_a_tenant > BATCH_ROWS { of_a_tenant / BATCH_ROWS * BATCH_ROWS } else { of_a_tenant.max(1) };
     let span = Span { from_us: 0, to_us: 1, per_tenant: of_a_tenant };
     let assets = u32::try_from(of_a_tenant).expect("far fewer than 2^32 series");
-    Dataset { tenants: TENANTS, assets, metrics_per_asset: 1, events: span, samples: span }
+    Dataset { tenants: TENANTS, assets, metrics_per_asset: 1, dimension_sets: 0, events: span, samples: span }
 }
 
 /// Bodies in which every series has one sample, the tenants in turn.
@@ -86,14 +104,17 @@ fn bodies(dataset: &Dataset) -> Vec<Template> {
 async fn ingest(
     target: &Target,
     dataset: &Dataset,
-    [samples, events]: [f64; 2],
+    rates: Option<[f64; 2]>,
     length: Duration,
     figures: &mut Figures,
     name: &str,
     rollups: &str,
 ) -> Result<Ingested> {
-    let sample_feed = Feed::in_turn(bodies(dataset), TENANTS, Until::Elapsed(length)).paced(samples);
-    let event_feed = Feed::pool(BATCH_ROWS, Until::Elapsed(length)).paced(events);
+    let mut sample_feed = Feed::in_turn(bodies(dataset), TENANTS, Until::Elapsed(length));
+    let mut event_feed = Feed::pool(BATCH_ROWS, Until::Elapsed(length));
+    if let Some([samples, events]) = rates {
+        (sample_feed, event_feed) = (sample_feed.paced(samples), event_feed.paced(events));
+    }
     let senders = (Sender::new(target, Kind::Metrics, &target.keys)?, Sender::new(target, Kind::Events, &target.keys)?);
     let watch = Watch::start(target).await?;
     let meter = Meter::start(target);

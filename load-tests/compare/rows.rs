@@ -56,13 +56,13 @@ impl Encoder {
 
 /// A stream of each template, for the tenants in turn. Rows have ids of their own, none is sent twice: repeated ids
 /// would make the indexes smaller than they are in life.
-pub fn streams(templates: &[Template], tenants: &[String]) -> Result<Vec<Bytes>> {
+pub fn streams(kind: Kind, templates: &[Template], tenants: &[String]) -> Result<Vec<Bytes>> {
     let (mut encoder, mut body, mut streams) = (Encoder::default(), Vec::new(), Vec::new());
     for ((template, tenant), batch_id) in templates.iter().zip(tenants.iter().cycle()).zip(0..) {
         body.clear();
         template.append_now(&mut body, 0);
         let now_us = jiff::Timestamp::now().as_microsecond();
-        streams.push(encoder.stream(Kind::Events, batch_id, &body, tenant, now_us)?);
+        streams.push(encoder.stream(kind, batch_id, &body, tenant, now_us)?);
     }
     Ok(streams)
 }
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn every_template_is_a_stream_of_its_tenant() {
-        let streams = streams(&templates(3, 7), &["acme".into(), "globex".into()]).expect("good events");
+        let streams = streams(Kind::Events, &templates(3, 7), &["acme".into(), "globex".into()]).expect("good events");
         for (stream, tenant) in streams.iter().zip(["acme", "globex", "acme"]) {
             assert!(stream.starts_with(&COPY_HEADER) && stream.ends_with(&COPY_TRAILER));
             assert_eq!(memchr::memmem::find_iter(stream, tenant).count(), 7);

@@ -16,15 +16,18 @@ use super::feed::{Feed, Until};
 use super::figures::Figures;
 use super::meter::{Meter, Sample, Sampler, Usage, flatness};
 use super::options::Options;
+use super::paths::REFERENCE;
 use super::reads::{OPEN_DAY, no_dataset};
+use super::reference;
 use super::sender::{Sender, Sent, TIMEOUT};
 use super::target::Target;
+use super::templates::templates;
 
 /// Between two samples of memory and progress.
 const SAMPLE: Duration = Duration::from_secs(1);
-const LATENCY_BATCH: u64 = 100;
+pub const LATENCY_BATCH: u64 = 100;
 /// More than are needed for half the maximum rate: the sender must not be what waits.
-const LATENCY_CONNECTIONS: usize = 64;
+pub const LATENCY_CONNECTIONS: usize = 64;
 const SMALL_BATCH: u64 = 10;
 const SMALL_CONNECTIONS: usize = 200;
 
@@ -82,9 +85,24 @@ pub async fn measure(
 }
 
 /// Full load in batches of a thousand; then what its table takes and answers, as written and compacted.
-pub async fn sustained(target: &mut Target, options: &Options, figures: &mut Figures) -> Result<()> {
+pub async fn sustained(
+    target: &mut Target,
+    options: &Options,
+    reference: Option<f64>,
+    figures: &mut Figures,
+) -> Result<()> {
+    let reference = match reference {
+        Some(rate) => rate,
+        None => {
+            let made = templates(options.events.div_ceil(BATCH_ROWS), BATCH_ROWS);
+            let usage = reference::run(target, &made, figures, REFERENCE).await?;
+            usage.rate(made.len() as u64 * BATCH_ROWS)
+        }
+    };
     let feed = Feed::pool(BATCH_ROWS, Until::Elapsed(options.sustained));
-    let events = measure(target, feed, options.connections, figures, "full load").await?.sent.accepted();
+    let run = measure(target, feed, options.connections, figures, "full load").await?;
+    figures.add("full load / the reference", "ratio", run.rate() / reference);
+    let events = run.sent.accepted();
     for state in ["hot", "compacted"] {
         if state == "compacted" {
             if !target.is_timescale() {
@@ -101,22 +119,19 @@ pub async fn sustained(target: &mut Target, options: &Options, figures: &mut Fig
     Ok(())
 }
 
-/// Batches of a hundred at half of `maximum` events a second; where that is unknown, full load finds it.
-pub async fn latency(
-    target: &mut Target,
-    options: &Options,
-    maximum: Option<f64>,
-    figures: &mut Figures,
-) -> Result<()> {
-    let length = options.short();
-    let maximum = match maximum {
-        Some(maximum) => maximum,
-        None => {
-            let feed = Feed::pool(BATCH_ROWS, Until::Elapsed(length));
-            measure(target, feed, options.connections, figures, "the maximum rate").await?.rate()
-        }
-    };
-    let feed = Feed::pool(LATENCY_BATCH, Until::Elapsed(length)).paced(maximum / 2.0);
+/// Events a second of full load; `known` where another part has measured it.
+pub async fn maximum(target: &mut Target, options: &Options, known: Option<f64>, figures: &mut Figures) -> Result<f64> {
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let feed = Feed::pool(BATCH_ROWS, Until::Elapsed(options.short()));
+    Ok(measure(target, feed, options.connections, figures, "the maximum rate").await?.rate())
+}
+
+/// Batches of a hundred at half of the maximum rate.
+pub async fn latency(target: &mut Target, options: &Options, known: Option<f64>, figures: &mut Figures) -> Result<()> {
+    let maximum = maximum(target, options, known, figures).await?;
+    let feed = Feed::pool(LATENCY_BATCH, Until::Elapsed(options.short())).paced(maximum / 2.0);
     measure(target, feed, LATENCY_CONNECTIONS, figures, "half the maximum rate").await?;
     Ok(())
 }

@@ -23,11 +23,12 @@ use super::proc;
 /// For what a spool gives back after the last answer.
 const SETTLE: Duration = Duration::from_secs(120);
 
-/// What measurements fill: every table but those of the installation and of tenants, and the levels that `$1` names, which
-/// are continuous aggregates and keep what they were made of.
+/// What measurements fill: every table but those of the installation, its locks and its tenants, and the levels that `$1`
+/// names, which are continuous aggregates and keep what they were made of.
 const EMPTIED: &str = "SELECT relname::text FROM pg_class WHERE relnamespace = 'tidegate'::regnamespace \
      AND (relkind IN ('r', 'p') AND NOT relispartition OR relkind = 'v' AND relname = ANY ($1)) \
-     AND relname NOT IN ('organizations', 'api_keys', 'installation', 'schema_migrations', 'rollup_levels')";
+     AND relname NOT IN ('organizations', 'api_keys', 'installation', 'schema_migrations', 'rollup_levels', 'birth_locks', \
+     'claim_salt') AND relname NOT LIKE 'lock\\_%'";
 
 pub struct Target {
     engine: String,
@@ -113,7 +114,7 @@ impl Target {
     /// was in the tables (which chunks are in the columnstore).
     pub async fn fresh(&mut self) -> Result<()> {
         let timescale = self.is_timescale();
-        let levels: Vec<&str> = LEVELS.iter().filter(|_| timescale).map(|level| level.name).collect();
+        let levels: Vec<&str> = LEVELS.iter().filter(|_| timescale).map(|level| level.buckets).collect();
         for row in self.owner.query(EMPTIED, &[&levels]).await? {
             self.owner.batch_execute(&format!("TRUNCATE {}", row.get::<_, &str>(0))).await?;
         }
@@ -126,7 +127,17 @@ impl Target {
         let never = format!("closed_until = {begin}, noted_before = {begin}, refreshed_at = NULL");
         self.owner.batch_execute(&format!("UPDATE rollup_levels SET {never}")).await?;
         self.checkpoint().await?;
-        self.process.stop()?;
+        self.end()?;
+        self.begin().await
+    }
+
+    /// Ends Tidegate, and with it the server.
+    pub fn end(&mut self) -> Result<()> {
+        self.process.stop()
+    }
+
+    /// Starts both again.
+    pub async fn begin(&mut self) -> Result<()> {
         (self.process, self.url) = Process::start(&self.engine, &self.settings, &self.data_dir)?;
         self.endpoint = Arc::new(Endpoint::parse(&self.url)?);
         self.running = embedded::locate_running(&self.data_dir).ok_or("no embedded server")?;
@@ -210,14 +221,36 @@ impl Target {
         Ok(self.owner.query_one(sql, &[]).await?.get(0))
     }
 
+    /// A connection string, for libpq's programs too.
+    pub fn url_of(&self, role: &str, database: &str) -> String {
+        self.running.url(role, database)
+    }
+
+    /// A connection as superuser.
+    pub async fn superuser(&self, database: &str) -> Result<Client> {
+        connect(&self.running.url("postgres", database)).await
+    }
+
+    /// A program of the server's installation, or of that name on the path.
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
+        let options = std::fs::read_to_string(self.cluster().join("postmaster.opts"))?;
+        let server = Path::new(options.split(' ').next().unwrap_or_default());
+        let beside = server.with_file_name(name);
+        Ok(if beside.exists() { beside } else { name.into() })
+    }
+
+    /// The cluster's folder.
+    pub fn cluster(&self) -> PathBuf {
+        self.running.socket_dir.parent().map(Path::to_owned).unwrap_or_default()
+    }
+
     pub fn pid(&self) -> u32 {
         self.process.0.id()
     }
 
     /// User and system time of PostgreSQL so far: postmaster, everything that it started, and what of that has ended.
     pub fn postgres_cpu_s(&self) -> f64 {
-        let cluster = self.running.socket_dir.parent().map(Path::to_owned).unwrap_or_default();
-        proc::cpu_seconds_in(&cluster)
+        proc::cpu_seconds_in(&self.cluster())
     }
 
     pub fn stop(mut self) -> Result<()> {
@@ -262,7 +295,11 @@ impl Drop for Process {
 }
 
 async fn client(running: &Running, role: &str) -> Result<Client> {
-    let (client, connection) = tokio_postgres::connect(&running.url(role, embedded::DATABASE), NoTls).await?;
+    connect(&running.url(role, embedded::DATABASE)).await
+}
+
+async fn connect(url: &str) -> Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
 }

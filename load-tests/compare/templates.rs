@@ -47,6 +47,17 @@ impl Template {
         Self::of(dataset.body(Kind::Metrics, tenant, numbers), events)
     }
 
+    /// These events of a tenant, with times of the moment, or with those that they have in the data set.
+    pub fn events(dataset: &Dataset, tenant: usize, numbers: Range<u64>, of_the_moment: bool) -> Self {
+        let (events, bytes) = (numbers.end - numbers.start, dataset.body(Kind::Events, tenant, numbers));
+        if of_the_moment { Self::of(bytes, events) } else { Self::fixed(bytes, events) }
+    }
+
+    /// A body that is sent as it is.
+    pub fn fixed(bytes: Vec<u8>, events: u64) -> Self {
+        Self { bytes, timestamps: Vec::new(), correlations: Vec::new(), fractions: Vec::new(), events }
+    }
+
     fn of(bytes: Vec<u8>, events: u64) -> Self {
         let after = |name: &str| -> Vec<usize> {
             memmem::find_iter(&bytes, name.as_bytes()).map(|at| at + name.len()).collect()
@@ -143,7 +154,8 @@ mod tests {
     #[test]
     fn samples_have_other_values_in_another_round_and_stay_what_they_are() {
         let span = Span { from_us: 0, to_us: 1, per_tenant: 50 };
-        let dataset = Dataset { tenants: 3, assets: 50, metrics_per_asset: 1, events: span, samples: span };
+        let dataset =
+            Dataset { tenants: 3, assets: 50, metrics_per_asset: 1, dimension_sets: 0, events: span, samples: span };
         let template = Template::samples(&dataset, 2, 0..50);
         let (first, second) = (items(&template, 0), items(&template, 1));
         assert_eq!((first.len(), second.len()), (50, 50));
