@@ -2,7 +2,9 @@
 -- widens is written, in the order of the keys, and new assets up to $9 of the tenant. Returns how many there were, how many
 -- were written, the last, and how many new assets were not made.
 WITH seen AS MATERIALIZED (
-    SELECT asset_id, metric_type, metric_name, series_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen
+    SELECT asset_id, metric_type, metric_name, series_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen,
+        bool_or(dimensions IS NOT NULL AND metric_series_id(dimensions) <> series_id)
+            FILTER (WHERE series_id = '00000000-0000-0000-0000-000000000000') AS is_stray
     FROM metrics
     WHERE tenant_id = $1 AND timestamp >= $2 AND timestamp < $3
       AND (asset_id, metric_type, metric_name, series_id) > ($4, $5, $6, nullif($7, '')::uuid)
@@ -47,6 +49,11 @@ WITH seen AS MATERIALIZED (
     ON CONFLICT (tenant_id, asset_id, metric_name, metric_type, series_id) DO UPDATE SET
         first_seen = least(c.first_seen, excluded.first_seen), last_seen = greatest(c.last_seen, excluded.last_seen)
     RETURNING 1
+), strays AS (
+    -- Samples of a process from before there were series, that ran on: src/rollup/series.rs gives them theirs.
+    INSERT INTO series_pending AS p (from_at, to_at)
+    SELECT $2, $3 WHERE EXISTS (SELECT FROM seen WHERE is_stray)
+    ON CONFLICT (from_at) DO UPDATE SET to_at = greatest(p.to_at, excluded.to_at)
 ), last AS (
     SELECT asset_id, metric_type, metric_name, series_id FROM seen ORDER BY 1 DESC, 2 DESC, 3 DESC, 4 DESC LIMIT 1
 )

@@ -155,6 +155,21 @@ fn metrics_of_migration_19_get_their_series(env: &Env) -> TestResult {
     let missing = "SELECT count(*) FROM (SELECT DISTINCT tenant_id, asset_id, metric_type, metric_name, series_id, metric_dimensions(dimensions) AS dimensions \
                    FROM metrics EXCEPT SELECT tenant_id, asset_id, metric_type, metric_name, series_id, dimensions FROM metric_series) m";
     assert_eq!(sql.one::<i64>(missing), 0);
+    // An older process that runs on writes without series.
+    sql.run(
+        "INSERT INTO metrics (batch_id, batch_seq, timestamp, created_at, tenant_id, asset_id, metric_type, metric_name, value_count, \
+         value_sum, dimensions) SELECT 9, n, now() - INTERVAL '26 hours', now(), 'default', 'stray', 'gauge', 'load', 1, n, \
+         jsonb_build_object('region', n) FROM generate_series(1, 3) n;
+         INSERT INTO touched VALUES ('metrics', 'default', ARRAY[floor(extract(epoch FROM now() - INTERVAL '26 hours') / 60)::int])",
+    );
+    until("strays have their series", || {
+        sql.run("UPDATE touched_minutes SET since = since - INTERVAL '2 minutes'");
+        (sql.one::<i64>("SELECT count(DISTINCT series_id) FROM metrics_hourly WHERE asset_id = 'stray'") == 3)
+            .then_some(())
+    });
+    let strays = "SELECT count(*) FROM metrics m JOIN metric_series s USING (tenant_id, asset_id, metric_type, metric_name, series_id) \
+                  WHERE m.asset_id = 'stray' AND m.series_id = metric_series_id(m.dimensions) AND s.dimensions = m.dimensions";
+    until("they are in the catalog", || (sql.one::<i64>(strays) == 3).then_some(()));
     let reader = tidegate.with(&env.key("default", "read"));
     let read =
         reader.get("/v1/metrics?asset_id=asset-0&metric_name=load&resolution=1h&from=-4d&limit=1000").expect(200);
