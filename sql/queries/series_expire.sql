@@ -1,15 +1,11 @@
 -- Deletes at most $2 series of which no sample was seen for as long as metrics are kept ($1 seconds), or the organization keeps its own,
--- and that no bucket is left of: its dimensions are known nowhere else. What others are writing is passed over: it is seen at
--- this moment.
+-- and that no bucket is left of: its dimensions are known nowhere else. What others are writing is passed over: it is
+-- seen at this moment.
 DELETE FROM metric_series WHERE ctid = ANY (ARRAY(
     SELECT c.ctid
     FROM metric_series c
     LEFT JOIN organizations o USING (tenant_id)
-    WHERE c.last_seen < now() - make_interval(secs => coalesce(o.metrics_retention_days * 86400::bigint, $1::bigint))
-      AND NOT EXISTS (SELECT FROM metrics_daily_buckets b WHERE b.tenant_id = c.tenant_id AND b.asset_id = c.asset_id
-                      AND b.metric_name = c.metric_name AND b.series_id = c.series_id AND b.metric_type = c.metric_type)
-      AND NOT EXISTS (SELECT FROM metrics_hourly_buckets b WHERE b.tenant_id = c.tenant_id AND b.asset_id = c.asset_id
-                      AND b.metric_name = c.metric_name AND b.series_id = c.series_id AND b.metric_type = c.metric_type)
+    WHERE c.last_seen < now() - make_interval(secs => coalesce(o.metrics_retention_days * 86400::bigint, $1::bigint)){buckets}
     LIMIT $2
     FOR UPDATE OF c SKIP LOCKED
 ))

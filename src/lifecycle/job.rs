@@ -103,7 +103,7 @@ impl Lifecycle {
             counts.push((what, run.count(what, deleted)));
         }
         if self.inferred_is_due() {
-            for (what, deleted) in rows::delete_inferred(client, &self.retention).await {
+            for (what, deleted) in rows::delete_inferred(client, self.store.layout(), &self.retention).await {
                 counts.push((what, run.count(what, deleted)));
             }
         }

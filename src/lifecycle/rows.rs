@@ -8,8 +8,8 @@ use tokio_postgres::types::ToSql;
 
 use crate::config::RetentionConfig;
 use crate::limits::{OVER_QUOTA_KEPT, STORAGE_SAMPLES_KEPT};
-use crate::model::Kind;
-use crate::storage::StorageError;
+use crate::model::{Kind, Level};
+use crate::storage::{Layout, StorageError};
 
 /// Rows deleted in one statement: short transactions, so that vacuum keeps up.
 pub const DELETE_ROWS: i64 = 10_000;
@@ -46,14 +46,25 @@ pub async fn delete(client: &Object, retention: &RetentionConfig) -> Deleted {
 
 /// Deletes what was inferred and of which nothing was seen for as long as its rows are kept. Looks at every row of the tables: an
 /// index by time would cost every update of them more than a look now and then.
-pub async fn delete_inferred(client: &Object, retention: &RetentionConfig) -> Deleted {
+pub async fn delete_inferred(client: &Object, layout: Layout, retention: &RetentionConfig) -> Deleted {
     let (events_s, metrics_s) = (seconds(retention.events), seconds(retention.metrics));
     let assets = include_str!("../../sql/queries/assets_expire.sql");
-    let series = include_str!("../../sql/queries/series_expire.sql");
     vec![
         ("assets_deleted", delete_in_steps(client, assets, &[&events_s, &metrics_s, &DELETE_ROWS]).await),
-        ("series_deleted", delete_in_steps(client, series, &[&metrics_s, &DELETE_ROWS]).await),
+        ("series_deleted", delete_series(client, layout, metrics_s).await),
     ]
+}
+
+/// The coarsest buckets are kept longest, and looked for first.
+async fn delete_series(client: &Object, layout: Layout, metrics_s: i64) -> Result<u64, StorageError> {
+    let levels: Vec<&Level> = Level::of_metrics().collect();
+    let mut buckets = String::new();
+    for level in levels.into_iter().rev() {
+        let table = layout.closed(&***client, level).await?;
+        buckets += &include_str!("../../sql/queries/series_bucket.sql").replace("{table}", &table);
+    }
+    let sql = include_str!("../../sql/queries/series_expire.sql").replace("{buckets}", &buckets);
+    delete_in_steps(client, &sql, &[&metrics_s, &DELETE_ROWS]).await
 }
 
 fn expiring(retention: &RetentionConfig) -> Vec<Expiring> {

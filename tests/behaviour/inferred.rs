@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::derived::{again, hours_ago, settled, time};
-use crate::env::{Env, Test, TestResult, until};
+use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::postgres::Sql;
 use crate::samples::event_with;
 use crate::tests;
@@ -123,8 +123,28 @@ fn what_was_inferred_expires_with_its_rows(env: &Env) -> TestResult {
              SELECT 'unknown', 'old-' || n, 'old-' || n, now() - INTERVAL '2 years', now() - INTERVAL '2 years' \
              FROM generate_series(1, 25000) n",
     );
+    // Of one a bucket is left, and its dimensions are known nowhere else.
+    let daily: String = match env.engine {
+        Engine::Timescale => sql.one(
+            "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) \
+             FROM timescaledb_information.continuous_aggregates WHERE view_name = 'metrics_daily_buckets'",
+        ),
+        Engine::Postgres => {
+            let days_ago = |days: i64| crate::samples::hours_from_now(-24 * days);
+            sql.run(&format!(
+                "CREATE TABLE metrics_daily_closed_p20000101_000000 PARTITION OF metrics_daily_closed FOR VALUES FROM ('{}') TO ('{}')",
+                days_ago(410),
+                days_ago(390)
+            ));
+            "metrics_daily_closed".to_owned()
+        }
+    };
+    sql.run(&format!(
+        "INSERT INTO {daily} (bucket, tenant_id, asset_id, metric_type, metric_name, count, summarized_count, series_id) \
+         VALUES (date_trunc('day', now(), 'UTC') - INTERVAL '400 days', 'unknown', 'a400', 'gauge', 'x', 1, 0, metric_series_id(NULL))"
+    ));
     let counts = crate::lifecycle::run(env, &["retention.events=30d", "retention.metrics=100d"]);
-    assert_eq!((&counts["assets_deleted"], &counts["series_deleted"]), (&25_007.into(), &8.into()), "{counts}");
+    assert_eq!((&counts["assets_deleted"], &counts["series_deleted"]), (&25_007.into(), &7.into()), "{counts}");
     let left = |table: &str| -> Vec<String> {
         sql.column(&format!(
             "SELECT concat_ws(' ', tenant_id, asset_id) FROM {table} ORDER BY tenant_id, last_seen DESC"
@@ -134,7 +154,8 @@ fn what_was_inferred_expires_with_its_rows(env: &Env) -> TestResult {
     let kept =
         ["long a15", "long a25", "long a60", "long a400", "short a15", "unknown a15", "unknown a25", "unknown a60"];
     assert_eq!(left("asset_metadata"), kept);
-    let kept = ["long a15", "long a25", "long a60", "short a15", "unknown a15", "unknown a25", "unknown a60"];
+    let kept =
+        ["long a15", "long a25", "long a60", "short a15", "unknown a15", "unknown a25", "unknown a60", "unknown a400"];
     assert_eq!(left("metric_catalog"), kept);
     Ok(())
 }
