@@ -108,6 +108,12 @@ const FIXED: &[ConfigKey] = &[
     key("compress_after.metrics", Some("30d"), "the same of metrics"),
     key("rollups.levels", None, "levels of metrics that are kept, such as 5m,1h,1d; 1h and 1d always are; unset: all"),
     key("chunk_interval", Some("1d"), "width of a chunk or partition, in whole hours"),
+    key(
+        "partitions.events",
+        None,
+        "into how many chunks by tenant a new slice of time is cut (timescale engine); unset: as the database has it",
+    ),
+    key("partitions.metrics", None, "the same of metrics, by asset"),
     key("log.format", Some("text"), "text | json"),
     key("log.level", Some("info"), "error | warn | info | debug | trace, or a tracing filter"),
 ];

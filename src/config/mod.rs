@@ -12,6 +12,7 @@ mod limits;
 mod live;
 mod log;
 mod origin;
+mod partitions;
 mod secrets;
 mod source;
 mod storage;
@@ -34,7 +35,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{Keep, Kind, LEVELS, Level, PerLevel, Relation};
+use crate::model::{Keep, Kind, LEVELS, Level, PerKind, PerLevel, Relation};
 
 /// The whole configuration of a Tidegate process.
 #[derive(Debug, Clone)]
@@ -61,6 +62,8 @@ pub struct Config {
     pub rollups: RollupsConfig,
     /// Width of a chunk or partition.
     pub chunk_interval: Duration,
+    /// Into how many chunks a new slice of time is cut, on hypertables; None: as the database has it.
+    pub partitions: PerKind<Option<u32>>,
     pub log: LogConfig,
     /// A hash of each value's text, to tell what changed; no secret can be read from it.
     fingerprints: BTreeMap<&'static str, u64>,
@@ -246,6 +249,7 @@ impl Config {
             },
             rollups: rollup_levels(&read)?,
             chunk_interval: read.duration("chunk_interval")?,
+            partitions: partitions::read(&read)?,
             log: LogConfig::read(&read)?,
             fingerprints: KEYS.iter().map(|key| (key.path, read.fingerprint(key.path))).collect(),
         };

@@ -3,10 +3,11 @@
 //! TimescaleDB (2.28.3, tried) loses sight of rows when the first direct-compress COPY into a chunk overlaps with a
 //! plain one: the plain COPY sees a chunk without a columnstore and does not flag it as partial, the direct one
 //! commits the columnstore, and from then on readers skip the rows beside it. So a writer that does not know that a
-//! chunk is in the columnstore takes the lock of its time slice (a row that only owner and writer may lock) and writes directly, however few its rows; one that
-//! knows writes either way, without a lock. Known is what this process wrote directly and committed. A day has 4
-//! chunks of events and 8 of metrics, so that a process takes a day's lock that many times at most, however many
-//! tenants and assets there are.
+//! chunk is in the columnstore takes the locks of its days (rows that only owner and writer may lock) and writes
+//! directly, however few its rows; one that knows writes either way, without a lock. Known is what this process wrote
+//! directly and committed. A day has 4 chunks of events and 8 of metrics, unless `partitions` says otherwise, so that a
+//! process takes a day's lock that many times at most, however many tenants and assets there are. Under these locks
+//! [`crate::storage::Slices`] sees to it that a chunk is what it was planned to be.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Mutex;
@@ -14,27 +15,11 @@ use std::sync::Mutex;
 use tokio_postgres::Client;
 
 use crate::model::Kind;
-use crate::storage::{Database, StorageError};
+use crate::storage::{Chunk, Database, StorageError};
 use crate::wire::item::space::space;
 
 /// Chunks remembered at most; past it they are forgotten, and learnt again at the cost of a few small segments.
 const CHUNKS_MAX: usize = 200_000;
-
-/// Names one chunk, and the order in which every transaction takes chunks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Chunk {
-    /// The time slice, counted from 1970.
-    pub slice: i64,
-    pub partition: u32,
-}
-
-/// Hashes of a space dimension go from 0 to this, and are cut into partitions of equal width; the last is wider.
-const SPACE_MAX: u32 = i32::MAX as u32;
-
-/// The partition that a hash (see [`crate::wire::item::space`]) falls into.
-pub fn partition(space: u32, partitions: u32) -> u32 {
-    (space / (SPACE_MAX / partitions)).min(partitions - 1)
-}
 
 #[derive(Debug, Default)]
 pub struct Births {
@@ -44,7 +29,8 @@ pub struct Births {
 impl Births {
     /// Whether a chunk is known to be in the columnstore.
     pub fn is_known(&self, chunk: Chunk) -> bool {
-        self.known.lock().expect("no code panics while holding it").contains(&chunk)
+        // Of a slice that somebody else has cut, one chunk says nothing of another.
+        chunk.partitions.is_some() && self.known.lock().expect("no code panics while holding it").contains(&chunk)
     }
 
     /// Remembers what a committed transaction wrote directly.
@@ -60,18 +46,21 @@ impl Births {
     }
 }
 
-/// Rows that stand for the slices, of each kind.
+const DAY_US: i64 = 86_400_000_000;
+/// Rows that stand for days, of each kind.
 const SLOTS: i64 = 64;
 
-/// The row that stands for a slice.
-fn slot(slice: i64) -> i32 {
-    i32::try_from(slice.rem_euclid(SLOTS)).expect("less than the slots that there are")
+/// The rows that stand for the days of a chunk. By days, whatever chunks are like, so that whoever would make one week
+/// and whoever would make its days do not do so at once.
+fn slots(chunk: &Chunk) -> impl Iterator<Item = i32> + use<> {
+    let days = chunk.from_us.div_euclid(DAY_US)..=(chunk.to_us - 1).div_euclid(DAY_US);
+    days.map(|day| i32::try_from(day.rem_euclid(SLOTS)).expect("less than the slots that there are"))
 }
 
-/// Takes the locks of the slices, for the transaction. In order, and before any COPY, so that nobody who holds one
-/// waits for a chunk that another holder of one has.
+/// Takes the locks of the chunks' days, for the transaction. In order, and before any COPY, so that nobody who holds
+/// one waits for a chunk that another holder of one has.
 pub async fn lock(client: &Client, kind: Kind, chunks: &BTreeSet<Chunk>) -> Result<(), StorageError> {
-    let slots: BTreeSet<i32> = chunks.iter().map(|chunk| slot(chunk.slice)).collect();
+    let slots: BTreeSet<i32> = chunks.iter().flat_map(slots).collect();
     let slots: Vec<i32> = slots.into_iter().collect();
     if slots.is_empty() {
         return Ok(());
@@ -93,7 +82,7 @@ const PROBES: [&str; 6] = ["", "gpt-4", "host-0001", "abcdefghijkl", "0123456789
 /// Proves that rows are where [`partition`] says: on a server that hashes otherwise, what is known of one chunk would
 /// be believed of another.
 pub async fn prove(database: &Database) -> Result<(), StorageError> {
-    let spread = Kind::ALL.iter().any(|kind| database.chunks.of(kind.table()).partitions > 1);
+    let spread = Kind::ALL.iter().any(|kind| database.slices.of(*kind).map().partitions > 1);
     if !database.installed.layout.direct_compress() || !spread {
         return Ok(());
     }
@@ -114,8 +103,8 @@ pub async fn prove(database: &Database) -> Result<(), StorageError> {
 mod tests {
     use super::*;
 
-    fn chunk(slice: i64, partition: u32) -> Chunk {
-        Chunk { slice, partition }
+    fn chunk(day: i64, partition: u32) -> Chunk {
+        Chunk { from_us: day * DAY_US, to_us: (day + 1) * DAY_US, partition, partitions: Some(4) }
     }
 
     #[test]
@@ -124,21 +113,28 @@ mod tests {
         assert!(!births.is_known(chunk(1, 0)));
         births.committed(BTreeSet::from([chunk(1, 0)]));
         assert!(births.is_known(chunk(1, 0)) && !births.is_known(chunk(2, 0)) && !births.is_known(chunk(1, 1)));
+        let of_eight = Chunk { partitions: Some(8), ..chunk(1, 0) };
+        let mixed = Chunk { partitions: None, ..chunk(1, 0) };
+        assert!(!births.is_known(of_eight));
+        births.committed(BTreeSet::from([mixed]));
+        assert!(!births.is_known(mixed), "which of its chunks was written to is not known");
+    }
+
+    #[test]
+    fn a_week_has_the_locks_of_its_days() {
+        assert_eq!(slots(&chunk(64, 3)).collect::<Vec<_>>(), [0]);
+        let week = Chunk { to_us: 69 * DAY_US, ..chunk(62, 3) };
+        assert_eq!(slots(&week).collect::<Vec<_>>(), [62, 63, 0, 1, 2, 3, 4]);
+        let hour = Chunk { from_us: 23 * DAY_US / 24, to_us: DAY_US, ..chunk(0, 0) };
+        assert_eq!(slots(&hour).collect::<Vec<_>>(), [0]);
     }
 
     #[test]
     fn memory_is_bounded() {
         let births = Births::default();
-        for slice in 0..=i64::try_from(CHUNKS_MAX).expect("small") {
-            births.committed(BTreeSet::from([chunk(slice, 0)]));
+        for day in 0..=i64::try_from(CHUNKS_MAX).expect("small") {
+            births.committed(BTreeSet::from([chunk(day, 0)]));
         }
         assert_eq!(births.known.lock().expect("not poisoned").len(), 1);
-    }
-
-    #[test]
-    fn hashes_are_cut_into_equal_parts() {
-        assert_eq!([0, 268_435_454, 268_435_455, SPACE_MAX].map(|space| partition(space, 8)), [0, 0, 1, 7]);
-        assert_eq!([0, SPACE_MAX].map(|space| partition(space, 1)), [0, 0]);
-        assert_eq!(partition(SPACE_MAX, 3), 2);
     }
 }

@@ -13,7 +13,7 @@ use super::drain::{Drainer, TOGETHER_MAX};
 use super::health::{Health, Reason};
 use super::intake::Intake;
 use super::lane::Lane;
-use super::lanes::{Lanes, micros, traffic};
+use super::lanes::{Lanes, Traffic, micros, traffic};
 use super::outcome::{Outcome, Refusal, Reply};
 use super::pressure::Pressure;
 use super::received::Received;
@@ -30,7 +30,7 @@ use crate::storage::{Database, StorageError};
 
 pub struct Ingest {
     lanes: Arc<PerKind<Lanes>>,
-    /// Of each kind a time slice that is certain to lie in one chunk, in microseconds. Empty while there is no writer:
+    /// Of each kind the width of a new slice of time, in microseconds. Empty while there is no writer:
     /// the database is not there yet.
     slices_us: OnceLock<PerKind<i64>>,
     intake: Arc<Intake>,
@@ -57,8 +57,8 @@ impl Ingest {
         let shelter = Arc::new(Shelter::new(spool, Arc::clone(&pressure), Arc::clone(&budget)));
         let intake = Arc::new(Intake::new(PerKind::new(|kind| age_us_max(config, kind)), config.limits.body_bytes));
         let lanes = Arc::new(PerKind::new(|_| Lanes {
-            live: Lane::new(workers::seal(config)),
-            late: Lane::new(workers::seal(config)),
+            live: Lane::new(workers::seal(config, Traffic::Live)),
+            late: Lane::new(workers::seal(config, Traffic::Late)),
         }));
         let quota = Quota::new(config.limits.dead_letter_bytes_per_day);
         let kept_s = config.retention.metrics.as_secs_f64();
@@ -84,8 +84,8 @@ impl Ingest {
 
     /// Starts the writers and the drain; from now on requests go to the database. Called once.
     pub fn attach(&self, database: &Database, config: &Config) -> Workers {
-        let slices_us = PerKind::new(|kind: Kind| micros(database.chunks.of(kind.table()).slice));
-        let writer = workers::writer(&slices_us, &self.shelter, &self.series_quota, database, config);
+        let slices_us = PerKind::new(|kind| database.slices.of(kind).map().interval_us);
+        let writer = workers::writer(&self.shelter, &self.series_quota, database, config);
         let drain = self.spool().map(|spool| Drainer {
             spool: Arc::clone(spool),
             writer: Arc::clone(&writer),

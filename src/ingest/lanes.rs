@@ -32,8 +32,8 @@ impl Lanes {
     }
 }
 
-/// Which traffic rows received at `now_us` are, where a time slice of `slice_us` is certain to lie in one chunk: those of closed chunks may meet compression, those of many days hold
-/// many locks; both go where they delay nobody else.
+/// Which traffic rows received at `now_us` are, where new slices of time are `slice_us` wide: those of closed chunks may
+/// meet compression, those of many days hold many locks; both go where they delay nobody else.
 pub fn traffic(rows: &[RowRef], slice_us: i64, now_us: i64) -> Traffic {
     let open_from_us = (now_us - micros(CHUNK_OPEN_GRACE)).div_euclid(slice_us) * slice_us;
     let mut slices: Vec<i64> = Vec::new();

@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::births::{Births, Chunk, partition};
+use super::births::Births;
 use super::submission::Submission;
 use crate::limits::DIRECT_COMPRESS_ROWS_MIN;
+use crate::storage::{Chunk, Slice, SliceMap};
 use crate::wire::item::RowRef;
 use crate::wire::item::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
 
@@ -23,23 +24,18 @@ const MINUTE_US: i64 = 60_000_000;
 pub struct PlanConfig {
     /// Most rows of one COPY.
     pub rows_max: usize,
-    /// Width of a time slice that is certain to lie in one chunk, in microseconds.
-    pub slice_us: i64,
-    /// Into how many partitions the rows of a slice are spread.
-    pub partitions: u32,
     /// Whether rows may go straight into the columnstore.
     pub direct_compress: bool,
 }
 
-impl PlanConfig {
-    /// The chunk that a row goes into.
-    fn chunk(&self, row: &RowRef) -> Chunk {
-        Chunk { slice: row.timestamp_us.div_euclid(self.slice_us), partition: self.partition(row) }
-    }
-
-    fn partition(&self, row: &RowRef) -> u32 {
-        partition(row.space, self.partitions)
-    }
+/// Which chunk a row goes into.
+#[derive(Clone, Copy)]
+pub struct Chunks<'a> {
+    pub slices: &'a SliceMap,
+    /// In microseconds since 1970.
+    pub now_us: i64,
+    /// Those that are in the columnstore.
+    pub births: &'a Births,
 }
 
 /// A row of the batch: submission and row within it.
@@ -113,18 +109,19 @@ pub struct Plan {
     pub births: BTreeSet<Chunk>,
 }
 
-/// Plans the rows of the submissions named by `taking`. `births` says which chunks are in the columnstore;
-/// `new_batch_id` is called once per (tenant, stream).
+/// Plans the rows of the submissions named by `taking`. `new_batch_id` is called once per (tenant, stream).
 pub fn plan(
     batch: &[Submission],
     taking: &[usize],
     config: PlanConfig,
-    births: &Births,
+    chunks: Chunks<'_>,
     mut new_batch_id: impl FnMut(&Arc<str>, &str) -> i64,
 ) -> Plan {
     let mut plan = Plan::default();
     let mut manifest_of: HashMap<(&Arc<str>, &str), usize> = HashMap::new();
     let mut runs: Vec<((Chunk, &Arc<str>), RowRun)> = Vec::new();
+    // Neighbours are mostly of one.
+    let mut slice = Slice { from_us: 0, to_us: 0, partitions: None };
     for &index in taking {
         let Submission { received, decoded, .. } = &batch[index];
         let tenant_id = &received.tenant_id;
@@ -133,12 +130,14 @@ pub fn plan(
         let mut last: Option<(u16, usize)> = None;
         let mut start = 0;
         while let Some(first) = rows.get(start) {
-            let chunk = config.chunk(first);
-            let slice_us = chunk.slice * config.slice_us..(chunk.slice + 1) * config.slice_us;
+            if !slice.contains(first.timestamp_us) {
+                slice = chunks.slices.around(first.timestamp_us, chunks.now_us);
+            }
+            let chunk = slice.chunk(first.space);
             let same = |row: &RowRef| {
                 row.stream == first.stream
-                    && slice_us.contains(&row.timestamp_us)
-                    && (row.space == first.space || config.partition(row) == chunk.partition)
+                    && slice.contains(row.timestamp_us)
+                    && (row.space == first.space || slice.chunk(row.space) == chunk)
             };
             let len = 1 + rows[start + 1..].iter().take_while(|row| same(row)).count();
             let manifest = match last {
@@ -166,7 +165,7 @@ pub fn plan(
     for runs in runs.chunk_by(|a, b| a.0 == b.0) {
         let (chunk, _) = runs[0].0;
         let rows: usize = runs.iter().map(|(_, run)| run.rows.len()).sum();
-        let known = !config.direct_compress || births.is_known(chunk);
+        let known = !config.direct_compress || chunks.births.is_known(chunk);
         if !known {
             plan.births.insert(chunk);
         }

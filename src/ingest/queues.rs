@@ -25,6 +25,8 @@ pub struct Seal {
     pub linger: Duration,
     /// Batches that may share a transaction while more full ones wait than there are writers.
     pub joined_max: usize,
+    /// Whether tenants with few rows may share as much.
+    pub gathers: bool,
 }
 
 /// What a writer is to do.
@@ -140,13 +142,18 @@ impl<T: Load> Queues<T> {
     /// A batch of the full tenant whose turn it is, and more of them while the idle writers cannot take them all.
     fn of_full(&mut self, idle: usize) -> Vec<T> {
         let mut batch = Vec::new();
+        let mut last = None;
         for joined in 0..self.seal.joined_max.max(1) {
             if joined > 0 && self.rows / self.seal.rows <= idle {
                 break;
             }
-            let Some(tenant_id) = self.full.pop_front() else { break };
+            // First more of the same tenant, whose rows then meet in one COPY. One that is still full was put last.
+            let again = last.is_some() && self.full.back() == last.as_ref();
+            let tenant_id = if again { self.full.pop_back() } else { self.full.pop_front() };
+            let Some(tenant_id) = tenant_id else { break };
             self.take(&tenant_id, &mut batch);
-            self.settle(tenant_id);
+            self.settle(Arc::clone(&tenant_id));
+            last = Some(tenant_id);
         }
         batch
     }
@@ -182,11 +189,12 @@ impl<T: Load> Queues<T> {
         }
     }
 
-    /// Tenants with few rows, the longest waiting first, until they make a batch together.
+    /// Tenants with few rows, the longest waiting first, until they make a batch together, or as many as may be gathered.
     fn of_lingering(&mut self) -> Vec<T> {
         let mut batch = Vec::new();
         let (mut rows, mut bytes) = (0, 0);
-        while rows < self.seal.rows && bytes < self.seal.bytes {
+        let batches = if self.seal.gathers { self.seal.joined_max } else { 1 };
+        while rows < self.seal.rows * batches && bytes < self.seal.bytes.saturating_mul(batches) {
             let Some((_, tenant_id)) = self.lingering.pop_first() else { break };
             let queue = self.tenants.remove(&tenant_id).expect("a tenant that lingers has a queue");
             rows += queue.rows;

@@ -24,7 +24,7 @@ impl Load for Item {
 const LINGER: Duration = Duration::from_millis(5);
 
 fn queues(joined_max: usize) -> Queues<Item> {
-    Queues::new(Seal { rows: 1000, bytes: 1 << 20, linger: LINGER, joined_max })
+    Queues::new(Seal { rows: 1000, bytes: 1 << 20, linger: LINGER, joined_max, gathers: false })
 }
 
 fn item(tenant: &str, rows: usize, number: u32) -> Item {
@@ -108,6 +108,33 @@ fn batches_share_a_transaction_only_when_writers_are_short() {
         batch(queues.next(now, false, idle)).len()
     };
     assert_eq!([count(0), count(3), count(4), count(9)], [4, 2, 1, 1]);
+}
+
+#[test]
+fn batches_that_share_a_transaction_are_of_one_tenant_first() {
+    let (mut queues, now) = (queues(4), Instant::now());
+    for number in 0..6 {
+        queues.push(item("a", 1000, number), now);
+        queues.push(item("b", 1000, number), now);
+    }
+    let of =
+        |batch: Vec<Item>| batch.iter().map(|item| format!("{}{}", item.tenant_id, item.number)).collect::<Vec<_>>();
+    assert_eq!(of(batch(queues.next(now, false, 0))), ["a0", "a1", "a2", "a3"]);
+    assert_eq!(of(batch(queues.next(now, false, 0))), ["b0", "b1", "b2", "b3"], "and then it is the next one's turn");
+    assert_eq!(of(batch(queues.next(now, false, 0))), ["a4", "a5", "b4", "b5"]);
+    assert_eq!(queues.next(now, false, 0), Next::Idle);
+}
+
+#[test]
+fn what_comes_late_is_gathered() {
+    let (mut queues, now) = (queues(4), Instant::now());
+    queues.seal.gathers = true;
+    for number in 0..10_000 {
+        queues.push(item(&format!("t{number}"), 1, number), now);
+    }
+    assert_eq!(queues.next(now, false, 0), Next::Wait(now + LINGER));
+    let taken: Vec<usize> = (0..3).map(|_| batch(queues.next(now + LINGER, false, 0)).len()).collect();
+    assert_eq!((taken, queues.len(), queues.rows), (vec![4000, 4000, 2000], 0, 0));
 }
 
 #[test]

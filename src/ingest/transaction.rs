@@ -6,6 +6,7 @@
 //! follows. COMMIT counts only when every reply before it was a success: after a failed statement it rolls back.
 
 use deadpool_postgres::Object;
+use jiff::Timestamp;
 use tokio_postgres::{Client, Statement};
 
 use super::attempts::{Attempts, TransactionId, Verdict};
@@ -13,13 +14,13 @@ use super::births::{self as births_lock, Births};
 use super::copy::{copy, copy_sql, finish};
 use super::ledger::{self, Claim};
 use super::outcome::Outcome;
-use super::plan::{Place, Plan, PlanConfig, plan};
+use super::plan::{Chunks, Place, Plan, PlanConfig, plan};
 use super::series::{self, FreshSeries, KnownSeries};
 use super::series_quota::SeriesQuota;
 use super::submission::Submission;
 use super::{dead_letters, manifests, staging};
 use crate::model::{Kind, Relation};
-use crate::storage::{StorageError, Store};
+use crate::storage::{Slices, StorageError, Store};
 
 /// READ COMMITTED whatever the database's default: the ledger must be read as it is once the key's lock is held.
 pub const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
@@ -35,6 +36,8 @@ pub struct Failure {
     /// twice (tokio-postgres 0.7.18 ends it with a Sync of its own). It must not be used again, not even for a
     /// ROLLBACK.
     pub out_of_step: bool,
+    /// Chunks are cut otherwise than was planned: it is to be planned anew.
+    pub recut: bool,
     /// The plan whose rows met the error, and which of its COPYs, if it was one: only then is an error's line a row.
     pub copy: Option<(Plan, Option<usize>)>,
     /// Rows that are other events than those which have their ids and timestamps (rowstore profile), and how they differ.
@@ -66,7 +69,15 @@ impl From<tokio_postgres::Error> for Failure {
 
 impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
-        Self { error, over: false, out_of_step: false, copy: None, conflicts: Vec::new(), over_quota: Vec::new() }
+        Self {
+            error,
+            over: false,
+            out_of_step: false,
+            recut: false,
+            copy: None,
+            conflicts: Vec::new(),
+            over_quota: Vec::new(),
+        }
     }
 }
 
@@ -134,6 +145,8 @@ pub struct Means<'a> {
     pub series: &'a KnownSeries,
     /// How many an organization may have.
     pub series_quota: &'a SeriesQuota,
+    /// How the relation is cut into chunks.
+    pub slices: &'a Slices,
     /// What makes partitions that are missing.
     pub store: &'a Store,
     /// Longest wait for a lock, as PostgreSQL writes it; None: the session's.
@@ -165,7 +178,9 @@ pub async fn attempt(
     attempts.transaction = Some(TransactionId { xid: row.get(0), server_start: row.get(1) });
     let claims = claims?;
     let taking: Vec<usize> = (0..batch.len()).filter(|index| matches!(claims[*index], Claim::New)).collect();
-    let mut plan = plan(batch, &taking, means.config, means.births, |tenant_id, stream| {
+    let (slices, now_us) = (means.slices.map(), Timestamp::now().as_microsecond());
+    let chunks = Chunks { slices: &slices, now_us, births: means.births };
+    let mut plan = plan(batch, &taking, means.config, chunks, |tenant_id, stream| {
         attempts.batch_id(tenant_id, stream, || ids.draw())
     });
     let mut fresh = match means.kind {
@@ -182,6 +197,10 @@ pub async fn attempt(
         // Live batches may wait for the locks of these births: a transaction that has them must not wait for a closed
         // chunk.
         client.batch_execute(BIRTH_LOCK_TIMEOUT).await?;
+    }
+    if !plan.births.is_empty() && !means.slices.settle(client, &plan.births, now_us).await? {
+        let error = StorageError::retryable("chunks are cut otherwise than this process knew");
+        return Err(Failure { recut: true, ..error.into() });
     }
     means.store.ensure(Relation::Raw(means.kind), plan.timestamps_us(batch)).await?;
     dead_letters::insert(client, batch, taking.iter().copied()).await?;

@@ -18,7 +18,7 @@ use super::shelter::Shelter;
 use super::spool::{Disk, Spool, SpoolPlace, Totals};
 use super::writer::Writer;
 use crate::config::Config;
-use crate::limits::JOINED_BATCHES_MAX;
+use crate::limits::{JOINED_BATCHES_MAX, LATE_JOINED_BATCHES_MAX};
 use crate::model::{Kind, PerKind};
 use crate::storage::{Database, StorageError};
 
@@ -72,7 +72,6 @@ impl Workers {
 
 /// What every writer of these lanes works with.
 pub fn writer(
-    slices_us: &PerKind<i64>,
     shelter: &Arc<Shelter>,
     series_quota: &Arc<SeriesQuota>,
     database: &Database,
@@ -80,12 +79,10 @@ pub fn writer(
 ) -> Arc<Writer> {
     Arc::new(Writer {
         database: database.clone(),
-        config: PerKind::new(|kind| PlanConfig {
-            rows_max: config.batch.rows,
-            slice_us: *slices_us.of(kind),
-            partitions: database.chunks.of(kind.table()).partitions,
+        config: PlanConfig {
+            rows_max: config.batch.rows * JOINED_BATCHES_MAX,
             direct_compress: database.installed.layout.direct_compress(),
-        }),
+        },
         births: PerKind::default(),
         series: KnownSeries::default(),
         series_quota: Arc::clone(series_quota),
@@ -104,12 +101,17 @@ async fn keep_writing(writer: Arc<Writer>, lanes: Arc<PerKind<Lanes>>, kind: Kin
     }
 }
 
-pub fn seal(config: &Config) -> Seal {
+pub fn seal(config: &Config, traffic: Traffic) -> Seal {
+    let joined_max = match traffic {
+        Traffic::Live => JOINED_BATCHES_MAX,
+        Traffic::Late => LATE_JOINED_BATCHES_MAX,
+    };
     Seal {
         rows: config.batch.rows,
         bytes: config.batch.bytes,
         linger: config.batch.linger,
-        joined_max: JOINED_BATCHES_MAX,
+        joined_max,
+        gathers: traffic == Traffic::Late,
     }
 }
 

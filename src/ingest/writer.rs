@@ -35,12 +35,14 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Partitions that appear missing again after having been made: another node drops them, or the clock is wrong.
 const PARTITION_ROUNDS_MAX: usize = 3;
+/// Plans that others overtake, who make chunks of the same days in another way.
+const RECUT_ROUNDS_MAX: usize = 3;
 /// How long a transaction with rows for closed chunks waits for a chunk that is being compressed.
 const LATE_LOCK_TIMEOUT: &str = "2s";
 
 pub struct Writer {
     pub database: Database,
-    pub config: PerKind<PlanConfig>,
+    pub config: PlanConfig,
     /// The chunks known to be in the columnstore.
     pub births: PerKind<Births>,
     pub series: KnownSeries,
@@ -56,6 +58,7 @@ pub struct Writer {
 struct Rounds {
     poison: usize,
     partitions: usize,
+    recut: usize,
 }
 
 impl Writer {
@@ -145,10 +148,14 @@ impl Writer {
                     poison::reject_conflicts(batch, failure.conflicts);
                     Ok(())
                 }
+                _ if failure.recut && rounds.recut < RECUT_ROUNDS_MAX => {
+                    rounds.recut += 1;
+                    Ok(())
+                }
                 (Fate::RejectRow { line }, Some((plan, copy))) => {
                     rounds.poison += 1;
                     let at = copy.zip(line.filter(|_| rounds.poison <= POISON_ROUNDS_MAX));
-                    poison::cut_out(&self.database, *self.config.of(kind), batch, &plan, at, &failure.error).await
+                    poison::cut_out(&self.database, self.config, batch, &plan, at, &failure.error).await
                 }
                 (Fate::DuplicateRow, _) if !attempts.staged => {
                     attempts.staged = true;
@@ -249,10 +256,11 @@ impl Writer {
         let kind = batch[0].received.kind;
         let means = Means {
             kind,
-            config: *self.config.of(kind),
+            config: self.config,
             births: self.births.of(kind),
             series: &self.series,
             series_quota: &self.series_quota,
+            slices: self.database.slices.of(kind),
             store: &self.database.store,
             lock_timeout: (traffic == Traffic::Late).then_some(LATE_LOCK_TIMEOUT),
         };

@@ -3,9 +3,11 @@
 //! Limits that an operator may change live in [`crate::config`]; their defaults and the bounds within which they
 //! may be set are here. Relations between limits are checked when the crate is compiled.
 
+mod batches;
 mod metric_reads;
 mod upkeep;
 
+pub use batches::*;
 pub use metric_reads::*;
 pub use upkeep::*;
 
@@ -173,9 +175,6 @@ pub const DIRECT_COMPRESS_ROWS_MIN: usize = 50;
 pub const QUEUE_REQUESTS_MAX: usize = 8192;
 /// Requests of one tenant among them.
 pub const QUEUE_REQUESTS_PER_TENANT_MAX: usize = QUEUE_REQUESTS_MAX / 2;
-/// Full batches that may share a transaction while more of them wait than there are writers: a transaction has a price of
-/// its own, and senders wait for a writer anyway.
-pub const JOINED_BATCHES_MAX: usize = 4;
 /// Days (time slices of chunks) that a request of the live lane touches at most; one more and it goes through the late lane.
 /// Each is up to 4 chunks of events, or 8 of metrics.
 pub const LIVE_SLICES_MAX: usize = 8;

@@ -16,14 +16,16 @@ listed! {
 struct Facts {
     table: &'static str,
     copy_columns: &'static str,
+    space: &'static str,
     margin_us: i64,
 }
 
-const EVENTS: Facts = Facts { table: "events", copy_columns: event::COPY_COLUMNS, margin_us: 0 };
+const EVENTS: Facts = Facts { table: "events", copy_columns: event::COPY_COLUMNS, space: "tenant_id", margin_us: 0 };
 
 const METRICS: Facts = Facts {
     table: "metrics",
     copy_columns: metric::COPY_COLUMNS,
+    space: "asset_id",
     // The day's bucket of the rollups is made from all of its rows or not at all.
     margin_us: 86_400_000_000,
 };
@@ -46,13 +48,18 @@ impl Kind {
         self.facts().copy_columns
     }
 
+    /// The column by whose hash a slice of time is cut into partitions, where chunks are cut in space.
+    pub const fn space(self) -> &'static str {
+        self.facts().space
+    }
+
     /// How long before its rows expire an item is no longer taken, in microseconds.
     pub const fn margin_us(self) -> i64 {
         self.facts().margin_us
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct PerKind<T> {
     events: T,
     metrics: T,
@@ -67,6 +74,13 @@ impl<T> PerKind<T> {
         match kind {
             Kind::Events => &self.events,
             Kind::Metrics => &self.metrics,
+        }
+    }
+
+    pub fn of_mut(&mut self, kind: Kind) -> &mut T {
+        match kind {
+            Kind::Events => &mut self.events,
+            Kind::Metrics => &mut self.metrics,
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Pool;
 
-use super::chunks::Chunks;
+use super::chunks::{ChunkLayout, Slices};
 use super::connect::{Canceller, Role, Warnings, place, pool};
 use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
 use super::install::{self, Installed};
@@ -13,7 +13,7 @@ use super::known::KnownDatabase;
 use super::supervisor::Supervisor;
 use super::{StorageError, Store, data_dir, needs};
 use crate::config::{Config, ConnectionUrl};
-use crate::model::Kind;
+use crate::model::{Kind, PerKind};
 
 /// A crash recovery of the embedded server may replay gigabytes of WAL.
 const EMBEDDED_START_TIMEOUT: Duration = Duration::from_secs(300);
@@ -189,8 +189,8 @@ pub struct Database {
     pub installed: Installed,
     /// What is kept in chunks or partitions.
     pub store: Store,
-    /// How the relations are cut into chunks.
-    pub chunks: Chunks,
+    /// How the relations that are written to are cut into chunks.
+    pub slices: PerKind<Arc<Slices>>,
     /// What the server warned of on the pools' connections.
     pub warnings: Arc<Warnings>,
     /// For queries of the reader's connections that nobody waits for.
@@ -205,7 +205,7 @@ impl Database {
         // Once more: what the roles may do is known only on a schema that is there.
         needs::warn(&needs::require(&location.place(config), config).await?);
         install::prove_direct_compress(&location.writer, installed.layout).await?;
-        let chunks = Chunks::read(&location.owner, installed.layout, config).await?;
+        let chunks = ChunkLayout::read(&location.owner, installed.layout, config).await?;
         known.adopt(&location.owner, installed.layout).await?;
         let database = Self::pools(location, config, installed, chunks, known)?;
         // Each path once, so that a wrong URL or password is found now and not by the first sender or reader.
@@ -224,7 +224,7 @@ impl Database {
         location: &Location,
         config: &Config,
         installed: Installed,
-        chunks: Chunks,
+        chunks: ChunkLayout,
         known: &Arc<KnownDatabase>,
     ) -> Result<Self, StorageError> {
         let warnings = Arc::new(Warnings::default());
@@ -240,7 +240,8 @@ impl Database {
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
         let store = Store::new(installed.layout, &owner, config.chunk_interval);
         let canceller = Canceller::new(&location.reader);
-        Ok(Self { owner, writer, verifier, reader, installed, store, chunks, warnings, canceller })
+        let slices = chunks.kept(&owner);
+        Ok(Self { owner, writer, verifier, reader, installed, store, slices, warnings, canceller })
     }
 
     /// Closes the pools; connections in use end when they are given back.

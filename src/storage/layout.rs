@@ -5,7 +5,7 @@
 use tokio_postgres::Client;
 
 use super::StorageError;
-use super::hypertables::{apply_policies, apply_rowstore};
+use super::hypertables::{apply_partitions, apply_policies, apply_rowstore};
 use super::toast::PREFER_LZ4;
 use crate::config::{Config, StorageProfile};
 use crate::model::listed;
@@ -73,10 +73,14 @@ impl Layout {
     /// Makes what it needs beside the migrations.
     pub(super) async fn prepare(self, client: &Client, config: &Config) -> Result<(), StorageError> {
         match self {
-            Self::Columnstore => apply_policies(client, config).await,
+            Self::Columnstore => {
+                apply_policies(client, config).await?;
+                apply_partitions(client, config).await
+            }
             Self::Rowstore => {
                 apply_rowstore(client).await?;
-                apply_policies(client, config).await
+                apply_policies(client, config).await?;
+                apply_partitions(client, config).await
             }
             Self::Native => Ok(()),
         }

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio_postgres::Client;
 
 use super::StorageError;
+use super::slices::old_week;
 use crate::model::Relation;
 
 /// Partitions made in one transaction: bounds the locks held at once.
@@ -116,7 +117,7 @@ impl Partitions {
             if covers(&ranges, timestamp_us) {
                 continue;
             }
-            let (from, to) = range_around(&ranges, timestamp_us, self.interval_us);
+            let (from, to) = self.range(&ranges, timestamp_us, Timestamp::now().as_microsecond());
             let sql = create_sql(self.table(), &free_name(client, self.table(), from).await?, from, to)?;
             client.batch_execute(&sql).await?;
             ranges.insert(from, to);
@@ -124,6 +125,16 @@ impl Partitions {
         }
         *self.known.write().expect("no code panics while holding it") = ranges;
         Ok(made)
+    }
+
+    /// The range of a new partition: of what is written by senders an old week without partitions is one.
+    fn range(&self, ranges: &Ranges, timestamp_us: i64, now_us: i64) -> (i64, i64) {
+        let week = match self.relation {
+            Relation::Raw(_) => old_week(timestamp_us, self.interval_us, now_us),
+            Relation::Rollup(_) | Relation::Correlations => None,
+        };
+        let is_free = |&(from, to): &(i64, i64)| ranges.range(..to).next_back().is_none_or(|(_, end)| *end <= from);
+        week.filter(is_free).unwrap_or_else(|| range_around(ranges, timestamp_us, self.interval_us))
     }
 
     /// Drops every partition whose rows are all older than `oldest_us`; returns how many.

@@ -34,6 +34,7 @@ mod floods;
 mod forms;
 mod guarded_reads;
 mod h2;
+mod history;
 mod http;
 mod identity;
 mod inferred;
@@ -154,6 +155,8 @@ const GROUPS: &[Group] = &[
     group("engines", engines::TESTS),
     by_version("engines", timescale::TESTS),
     by_version("engines", partitions::TESTS),
+    by_version("history", history::TESTS),
+    by_version("history", history::PARTITIONS),
     group("lifecycle", lifecycle::TESTS),
     by_version("lifecycle", columnstore::TESTS),
     group("lifecycle", upkeep::TESTS),

@@ -45,7 +45,7 @@ fn layout(sql: &Sql) -> (i64, i64) {
 }
 
 /// What doctor looks for.
-fn no_row_is_hidden(env: &Env) {
+pub fn no_row_is_hidden(env: &Env) {
     let findings = env.cli(&["doctor", "--json"]).stdout;
     let findings: serde_json::Value = serde_json::from_str(&findings).unwrap();
     let found = findings.as_array().unwrap().iter().find(|finding| finding["check"] == "hidden rows");

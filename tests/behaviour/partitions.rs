@@ -33,6 +33,13 @@ fn of_day(day: i64) -> String {
     at.strftime("events_p%Y%m%d_000000").to_string()
 }
 
+/// The name of the partition of the week of a day, counted from today.
+fn of_week(day: i64) -> String {
+    let days = Timestamp::now().as_second().div_euclid(86_400) + day;
+    let begins = Timestamp::from_second(days.div_euclid(7) * 7 * 86_400).unwrap();
+    begins.strftime("events_p%Y%m%d_000000").to_string()
+}
+
 fn ahead() -> Vec<String> {
     (-1..=7).map(of_day).collect()
 }
@@ -56,13 +63,14 @@ fn made_for_late_data(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let items = (0..10).map(|n| event_with(n, &format!(r#""timestamp":"{}""#, hours_from_now(-300 * 24))));
     tidegate.client.events(array(items)).accepted(10, 0);
-    assert_eq!(env.sql().count(&of_day(-300)), 10);
+    let late = of_week(-300);
+    assert_eq!(env.sql().count(&late), 10);
     // The new partition has what the others have.
     let indexes = |table: &str| -> i64 {
         env.sql()
             .one(&format!("SELECT count(*) FROM pg_index WHERE indrelid = 'tidegate.{table}'::regclass AND indisvalid"))
     };
-    assert_eq!((indexes(&of_day(-300)), indexes("events")), (7, 7));
+    assert_eq!((indexes(&late), indexes("events")), (7, 7));
     Ok(())
 }
 
@@ -151,7 +159,7 @@ fn leftovers_are_cleared(env: &Env) -> TestResult {
         reader.run("COMMIT");
     });
     let sql = env.sql();
-    let gone = format!("SELECT to_regclass('tidegate.{}') IS NULL", of_day(-100));
+    let gone = format!("SELECT to_regclass('tidegate.{}') IS NULL", of_week(-100));
     until("the detached table is dropped", || {
         // One that is killed fails.
         env.cli(&["lifecycle", "run", "--set", settings[0]]);
@@ -168,12 +176,12 @@ fn one_that_cannot_be_dropped_does_not_keep_the_others(env: &Env) -> TestResult 
     tidegate.client.events(array(items)).accepted(2, 0);
     drop(tidegate);
     let sql = env.sql();
-    sql.alter(&format!("CREATE VIEW held AS SELECT * FROM {}", of_day(-100)));
+    sql.alter(&format!("CREATE VIEW held AS SELECT * FROM {}", of_week(-100)));
     let run = || env.cli(&["lifecycle", "run", "--set", "retention.events=10d"]);
-    let gone = |day| sql.one::<bool>(&format!("SELECT to_regclass('tidegate.{}') IS NULL", of_day(day)));
+    let gone = |day| sql.one::<bool>(&format!("SELECT to_regclass('tidegate.{}') IS NULL", of_week(day)));
     for _ in 0..2 {
         let finished = run();
-        assert!(finished.code == Some(1) && finished.stderr.contains(&of_day(-100)), "{finished:?}");
+        assert!(finished.code == Some(1) && finished.stderr.contains(&of_week(-100)), "{finished:?}");
         assert_eq!((gone(-100), gone(-80)), (false, true));
     }
     sql.alter("DROP VIEW held");
@@ -191,8 +199,8 @@ fn what_an_operator_detached_stays(env: &Env) -> TestResult {
     until("partitions ahead", || (partitions(env).len() == 12).then_some(()));
     drop(tidegate);
     let sql = env.sql();
-    for day in [-100, -3] {
-        sql.alter(&format!("ALTER TABLE events DETACH PARTITION {}", of_day(day)));
+    for partition in [of_week(-100), of_day(-3)] {
+        sql.alter(&format!("ALTER TABLE events DETACH PARTITION {partition}"));
     }
     // Of two that are expired and one that is not the one that nobody detached goes.
     let settings = ["retention.events=10d"];
@@ -202,7 +210,7 @@ fn what_an_operator_detached_stays(env: &Env) -> TestResult {
         (partitions(env) == ahead()).then_some(())
     });
     run_once(env, &settings);
-    assert_eq!((sql.count(&of_day(-100)), sql.count(&of_day(-3))), (1, 1));
+    assert_eq!((sql.count(&of_week(-100)), sql.count(&of_day(-3))), (1, 1));
     // What comes for its time meanwhile is stored beside it.
     let late = event_with(1, &format!(r#""timestamp":"{}""#, hours_from_now(-3 * 24)));
     tidegate.client.events(late).accepted(1, 0);
