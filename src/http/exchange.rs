@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
     X_FRAME_OPTIONS,
 };
 use hyper::{Method, Request, Response, Version};
@@ -41,7 +41,14 @@ pub async fn answer(api: &Api, peer: Peer, mut request: Request<Incoming>) -> Re
         None => router::dispatch(api, request).await,
     };
     let mut response = finish(answered, method_label(&method), request_id, started.elapsed());
-    response.headers_mut().extend(of_origins);
+    for (name, value) in &of_origins {
+        if *name == VARY {
+            // Beside what else an answer depends on.
+            response.headers_mut().append(name, value.clone());
+        } else {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
     response
 }
 

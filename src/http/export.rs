@@ -1,4 +1,5 @@
-//! Lists as NDJSON and CSV, streamed page by page, so that an export of any size takes the memory of one page.
+//! Lists as NDJSON and CSV: a task of its own goes through the list and makes the next piece while the one before is sent,
+//! so that an export of any size takes the memory of a few pieces. It ends when nobody takes them.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -6,12 +7,11 @@ use std::time::Instant;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hyper::{Response, StatusCode};
-use serde::Serialize;
-use serde_json::Value;
+use tokio::sync::mpsc;
 
 use super::response::{self, Body, HeldPieces, Pieces, answer};
-use crate::limits::EXPORT_WAIT_MAX;
-use crate::query::{Listing, Page, PageRequest, ReadError, Readers};
+use crate::limits::{EXPORT_PATIENCE, EXPORT_WAIT_MAX, RETRY_AFTER_MIN};
+use crate::query::{Cells, Columns, Found, Listing, PageRequest, Pass, ReadError, Readers};
 
 /// With what a cell begins that spreadsheets take for a formula (OWASP, "CSV Injection"), in full width too.
 const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
@@ -40,64 +40,70 @@ impl Form {
             Self::Csv { .. } => (columns.join(",") + "\r\n").into_bytes(),
         }
     }
-
-    /// Writes rows, each of which goes when it is written.
-    fn write(self, into: &mut Pieces, rows: Vec<impl Serialize>, columns: &[&str]) {
-        let mut line = Vec::new();
-        for row in rows {
-            line.clear();
-            match self {
-                Self::Ndjson => {
-                    serde_json::to_writer(&mut line, &row).expect("answers are made of plain values");
-                    line.push(b'\n');
-                }
-                Self::Csv { safe } => write_csv(&mut line, &row, columns, safe),
-            }
-            into.write_all(&line).expect("memory takes what is written");
-        }
-    }
 }
 
-/// A list that is being written out. Between two pages it has neither a reader nor a connection of the database.
-struct Export<L> {
-    readers: Readers,
-    tenant_id: Arc<str>,
-    list: L,
-    columns: Vec<&'static str>,
+/// A list that is being written out.
+struct Export<P> {
+    pass: P,
     form: Form,
-    /// None: the end was reached.
-    next: Option<PageRequest>,
-    /// Rows that may still be written.
-    left: usize,
-    has_header: bool,
+    /// Of CSV, by their numbers.
+    columns: Vec<usize>,
+    cells: Cells,
 }
 
-impl<L: Listing> Export<L> {
-    /// Makes the next page; None when there is none. After an error the same page may be asked for again.
-    async fn page(&mut self) -> Result<Option<HeldPieces>, ReadError> {
-        let Some(mut request) = self.next.clone().filter(|_| self.left > 0) else { return Ok(None) };
-        request.limit = self.left.min(L::ROWS_STREAMED);
-        let reads = self.readers.begin(&self.tenant_id).await?;
-        let Page { items, next_cursor, .. } = self.list.page(&reads, &request).await?;
-        let room = reads.into_reservation();
+/// What a reader gets.
+enum Piece {
+    Rows(HeldPieces),
+    Broken,
+    /// Without it, what came is not all.
+    End,
+}
+
+impl<P: Pass> Export<P> {
+    /// Makes the next piece; None: the list is at its end.
+    async fn piece(&mut self) -> Result<Option<HeldPieces>, ReadError> {
+        let Some(Found { items, mut room }) = self.pass.next().await? else { return Ok(None) };
         let mut pieces = Pieces::default();
-        if !self.has_header {
-            pieces.write_all(&self.form.header(&self.columns)).expect("memory takes what is written");
+        let mut line = Vec::new();
+        // A row goes when it is written.
+        for row in items {
+            line.clear();
+            self.write(&mut line, &row);
+            pieces.write_all(&line).expect("memory takes what is written");
         }
-        let count = items.len();
-        self.form.write(&mut pieces, items, &self.columns);
-        let held = pieces.hold(room)?;
-        self.has_header = true;
-        self.left -= count;
-        self.next = next_cursor.map(|cursor| PageRequest { cursor: Some(cursor), ..request });
-        Ok(Some(held))
+        // Rows that are longer as text than as values, which they seldom are.
+        let begun = Instant::now();
+        while let Err(no_room) = room.grow_to(pieces.bytes()) {
+            if begun.elapsed() > EXPORT_WAIT_MAX {
+                return Err(no_room.into());
+            }
+            tokio::time::sleep(RETRY_AFTER_MIN).await;
+        }
+        Ok(Some(pieces.hold(room)?))
+    }
+
+    fn write(&mut self, line: &mut Vec<u8>, row: &P::Item) {
+        let Form::Csv { safe } = self.form else {
+            serde_json::to_writer(&mut *line, row).expect("answers are made of plain values");
+            line.push(b'\n');
+            return;
+        };
+        self.cells.clear();
+        row.write(&mut self.cells);
+        for (index, column) in self.columns.iter().enumerate() {
+            if index > 0 {
+                line.push(b',');
+            }
+            write_cell(line, self.cells.get(*column), safe);
+        }
+        line.extend_from_slice(b"\r\n");
     }
 
     /// The same, once there are a reader and memory for it: what has begun is not broken off at once.
-    async fn patient_page(&mut self) -> Result<Option<HeldPieces>, ReadError> {
+    async fn patient_piece(&mut self) -> Result<Option<HeldPieces>, ReadError> {
         let begun = Instant::now();
         loop {
-            match self.page().await {
+            match self.piece().await {
                 Err(ReadError::Busy { retry_after, .. }) if begun.elapsed() + retry_after < EXPORT_WAIT_MAX => {
                     tokio::time::sleep(retry_after).await;
                 }
@@ -105,10 +111,36 @@ impl<L: Listing> Export<L> {
             }
         }
     }
+
+    /// Makes all pieces, each when there is room for it. Who takes none for a while is waited for with nothing in hand.
+    async fn run(mut self, pieces: mpsc::Sender<Piece>) {
+        loop {
+            let room = match tokio::time::timeout(EXPORT_PATIENCE, pieces.reserve()).await {
+                Ok(room) => room,
+                Err(_elapsed) => {
+                    self.pass.pause().await;
+                    pieces.reserve().await
+                }
+            };
+            let Ok(room) = room else { return };
+            let made = tokio::select! {
+                made = self.patient_piece() => made,
+                () = pieces.closed() => return,
+            };
+            match made {
+                Ok(Some(piece)) => room.send(Piece::Rows(piece)),
+                Ok(None) => return room.send(Piece::End),
+                Err(error) => {
+                    tracing::warn!(?error, "an export broke off");
+                    return room.send(Piece::Broken);
+                }
+            }
+        }
+    }
 }
 
 /// All rows of a list from where `request` starts, up to `limit` if one was asked for, streamed as fast as they are taken.
-/// The first page is read before the answer begins, so that what is wrong with the query is an error and not a broken
+/// The first rows are read before the answer begins, so that what is wrong with the query is an error and not a broken
 /// stream.
 pub async fn streamed<L: Listing>(
     readers: &Readers,
@@ -118,47 +150,61 @@ pub async fn streamed<L: Listing>(
     limit: Option<usize>,
     form: Form,
 ) -> Result<Response<Body>, ReadError> {
-    let (columns, left) = (list.columns(), limit.unwrap_or(usize::MAX));
-    let (readers, tenant_id) = (readers.clone(), Arc::clone(tenant_id));
-    let next = Some(request);
-    let mut export = Export { readers, tenant_id, list, columns, form, next, left, has_header: false };
-    let first = export.page().await?;
-    let rest = stream::try_unfold(export, async |mut export| match export.patient_page().await {
-        Ok(page) => Ok(page.map(|page| (page, export))),
-        Err(error) => {
-            tracing::warn!(?error, "an export broke off");
-            Err(io::Error::other("the export broke off"))
-        }
+    let names = list.columns();
+    let all = L::Item::names();
+    let columns = names.iter().filter_map(|name| all.iter().position(|other| other == name)).collect();
+    let pass = list.pass(readers.clone(), Arc::clone(tenant_id), request, limit.unwrap_or(usize::MAX))?;
+    let mut export = Export { pass, form, columns, cells: Cells::default() };
+    let first = export.piece().await?;
+    let (sender, receiver) = mpsc::channel(1);
+    if first.is_some() {
+        tokio::spawn(export.run(sender));
+    } else {
+        let _ = sender.try_send(Piece::End);
+    }
+    let rest = stream::try_unfold(receiver, async |mut receiver| match receiver.recv().await {
+        Some(Piece::Rows(piece)) => Ok(Some((piece, receiver))),
+        Some(Piece::End) => Ok(None),
+        Some(Piece::Broken) | None => Err(io::Error::other("the export broke off")),
     });
-    let pages = stream::iter(first.map(Ok)).chain(rest);
-    let pieces = pages.map_ok(|page| stream::iter(page.map(Ok))).try_flatten();
+    let pieces = stream::iter(first.map(Ok)).chain(rest).map_ok(|piece| stream::iter(piece.map(Ok))).try_flatten();
+    let header = Some(form.header(&names)).filter(|header| !header.is_empty());
+    let pieces = stream::iter(header.map(|header| Ok(header.into()))).chain(pieces);
     Ok(answer(StatusCode::OK, form.content_type(), response::streamed(pieces)))
 }
 
-fn write_csv(into: &mut Vec<u8>, row: &impl Serialize, columns: &[&str], safe: bool) {
-    // Through JSON text, where payloads are raw and numbers stay exact.
-    let text = serde_json::to_string(row).expect("answers are made of plain values");
-    let fields: std::collections::HashMap<&str, &serde_json::value::RawValue> =
-        serde_json::from_str(&text).expect("a row is an object");
-    for (index, column) in columns.iter().enumerate() {
-        if index > 0 {
-            into.push(b',');
-        }
-        let raw = fields.get(column).map_or("null", |raw| raw.get());
-        match serde_json::from_str::<Value>(raw) {
-            Ok(Value::Null) => {}
-            Ok(Value::String(text)) if safe && text.starts_with(FORMULA) => quote(into, &format!("'{text}")),
-            Ok(Value::String(text)) => quote(into, &text),
-            _ => quote(into, raw),
-        }
+/// A value that is JSON, as a cell: text as it is, null as nothing.
+fn write_cell(into: &mut Vec<u8>, json: &[u8], safe: bool) {
+    if json == b"null" {
+        return;
     }
-    into.extend_from_slice(b"\r\n");
+    let json = std::str::from_utf8(json).expect("JSON is written as UTF-8");
+    let Some(inner) = json.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else { return quote(into, json) };
+    let unescaped;
+    let text = match inner.contains('\\') {
+        false => inner,
+        true => {
+            unescaped = serde_json::from_str::<String>(json).expect("what begins with a quotation mark is text");
+            unescaped.as_str()
+        }
+    };
+    if safe && text.starts_with(FORMULA) {
+        quote(into, &format!("'{text}"));
+    } else {
+        quote(into, text);
+    }
 }
 
 fn quote(into: &mut Vec<u8>, text: &str) {
-    if text.contains([',', '"', '\r', '\n']) || text.is_empty() {
+    if text.is_empty() || text.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n')) {
         into.push(b'"');
-        into.extend_from_slice(text.replace('"', "\"\"").as_bytes());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('"') {
+            into.extend_from_slice(before.as_bytes());
+            into.extend_from_slice(b"\"\"");
+            rest = after;
+        }
+        into.extend_from_slice(rest.as_bytes());
         into.push(b'"');
     } else {
         into.extend_from_slice(text.as_bytes());
@@ -169,33 +215,42 @@ fn quote(into: &mut Vec<u8>, text: &str) {
 mod tests {
     use super::*;
 
+    fn cell(json: &str, safe: bool) -> String {
+        let mut bytes = Vec::new();
+        write_cell(&mut bytes, json.as_bytes(), safe);
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
     #[test]
     fn csv_quotes_what_needs_it_and_keeps_numbers() {
-        let row: Box<serde_json::value::RawValue> =
-            serde_json::from_str(r#"{"a":"x,\"y\"","b":null,"c":{"n":0.1000},"d":""}"#).expect("JSON");
-        let mut bytes = Vec::new();
-        write_csv(&mut bytes, &row, &["a", "b", "c", "d", "missing"], true);
-        assert_eq!(String::from_utf8(bytes).expect("UTF-8"), "\"x,\"\"y\"\"\",,\"{\"\"n\"\":0.1000}\",\"\",\r\n");
+        for (json, shown) in [
+            (r#""x,\"y\"""#, r#""x,""y""""#),
+            ("null", ""),
+            (r#"{"n":0.1000}"#, r#""{""n"":0.1000}""#),
+            (r#""""#, r#""""#),
+            (r#""a\\b""#, r"a\b"),
+            (r#""a\nb""#, "\"a\nb\""),
+            (r#""ü\u0041""#, "üA"),
+            ("-1.50", "-1.50"),
+            ("true", "true"),
+        ] {
+            assert_eq!(cell(json, true), shown, "{json}");
+        }
     }
 
     #[test]
     fn safe_csv_has_no_formula_and_changes_nothing_else() {
         let texts = ["=1+1", "+49", "-x", "@a", "\t=1", "\r=1", "\n=1", "\u{ff1d}1", "a=1", "'=1", " =1", "\"=1\""];
         for text in texts {
-            let row = serde_json::json!({ "text": text, "number": -1.5, "json": { "=": "=1" } });
-            let cells = |safe: bool| {
-                let mut bytes = Vec::new();
-                write_csv(&mut bytes, &row, &["text", "number", "json"], safe);
-                String::from_utf8(bytes).expect("UTF-8")
-            };
+            let json = serde_json::to_string(text).expect("JSON");
             let formula = !["a", "'", " ", "\""].iter().any(|start| text.starts_with(start));
             let marked = if formula { format!("'{text}") } else { text.to_owned() };
             for (safe, shown) in [(false, text), (true, &marked)] {
                 let mut quoted = Vec::new();
                 quote(&mut quoted, shown);
-                let expected = String::from_utf8(quoted).expect("UTF-8") + ",-1.5,\"{\"\"=\"\":\"\"=1\"\"}\"\r\n";
-                assert_eq!(cells(safe), expected);
+                assert_eq!(cell(&json, safe), String::from_utf8(quoted).expect("UTF-8"));
             }
         }
+        assert_eq!((cell("-1.5", true), cell(r#"{"=":"=1"}"#, true)), ("-1.5".into(), r#""{""="":""=1""}""#.into()));
     }
 }

@@ -8,6 +8,7 @@ mod activity;
 mod api;
 mod body;
 mod call;
+mod compress;
 mod cors;
 mod deadline;
 mod decompress;

@@ -63,10 +63,15 @@ impl Pieces {
     /// All of it, with exactly as much of `room` as it takes.
     pub fn hold(mut self, mut room: Reservation) -> Result<HeldPieces, NoRoom> {
         self.close();
-        let bytes = self.full.iter().map(Bytes::len).sum();
+        let bytes = self.bytes();
         room.grow_to(bytes)?;
         room.shrink_to(bytes);
         Ok(HeldPieces { pieces: self.full, room })
+    }
+
+    /// How many bytes it is so far.
+    pub fn bytes(&self) -> usize {
+        self.full.iter().map(Bytes::len).sum::<usize>() + self.open.len()
     }
 
     fn close(&mut self) {

@@ -5,10 +5,12 @@
 
 mod batches;
 mod metric_reads;
+mod reads;
 mod upkeep;
 
 pub use batches::*;
 pub use metric_reads::*;
+pub use reads::*;
 pub use upkeep::*;
 
 use std::time::Duration;
@@ -119,24 +121,6 @@ pub const SPOOL_AFTER: Duration = Duration::from_secs(10);
 pub const SPOOL_AFTER_ERROR: Duration = Duration::from_secs(3);
 /// Bytes of bodies that are read back from the spool at once, when it drains; a single request may be larger.
 pub const DRAIN_BYTES: usize = 2 * MIB;
-/// What one read may take in the database.
-pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// The same of counting events one by one: it is asked again and again, and a narrower question is always there.
-pub const COUNTS_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a read waits for a reader.
-pub const READ_WAIT_MAX: Duration = Duration::from_secs(5);
-/// Reads that wait, for each reader that a tenant may hold, or that there is.
-pub const READS_WAITING_PER_READER: usize = 4;
-/// A tenant whose reads take longer than this, in the mean, holds fewer readers while others read: such reads are work
-/// of the database's processors, which nothing else shares out. Dashboards' reads take a tenth of it.
-pub const READ_DEAR: Duration = Duration::from_millis(100);
-/// The part of a tenant's share that its dear reads hold then.
-pub const READS_DEAR_PART: usize = 4;
-/// For how long another tenant's read counts as that others read.
-pub const READS_OF_OTHERS: Duration = Duration::from_secs(10);
-/// How long an export, once begun, waits for a reader and for memory.
-pub const EXPORT_WAIT_MAX: Duration = Duration::from_secs(60);
-
 // ---- connections ----------------------------------------------------------------------------------------------
 
 /// Connections beyond `limits.connections`, or beyond an address's share of it, that are asked about health and for
@@ -267,53 +251,6 @@ pub const ANOMALY_EVENTS_MAX: i64 = 100;
 /// Assets, or series, noted in one transaction.
 pub const INFERRED_PER_SLICE: i64 = 5_000;
 
-// ---- reads ----------------------------------------------------------------------------------------------------
-
-/// Rows of a page when the reader names none.
-pub const PAGE_ROWS_DEFAULT: usize = 100;
-/// Most rows of a page.
-pub const PAGE_ROWS_MAX: usize = 10_000;
-/// Bytes at which a page ends early, its cursor going on from there.
-pub const PAGE_BYTES_MAX: usize = 8 * MIB;
-/// Of them, for what stands around its rows.
-pub const PAGE_ENVELOPE_BYTES: usize = 8 * KIB;
-/// Largest value of a row, as text in bytes, that lists take from the database together with others; a larger one is read
-/// by itself, once its size is known.
-pub const LISTED_VALUE_BYTES_MAX: usize = 512 * KIB;
-/// Memory that a read takes before its first row, and the steps in which it takes more, in bytes.
-pub const READ_FIRST_BYTES: usize = MIB;
-/// See [`READ_FIRST_BYTES`].
-pub const READ_STEP_BYTES: usize = 256 * KIB;
-/// Pieces in which an answer is sent, in bytes: what is sent is given back.
-pub const ANSWER_PIECE_BYTES: usize = 64 * KIB;
-/// A tenant's part of the memory for answers: of all, one in so many.
-pub const TENANT_ANSWERS_SHARE: usize = 2;
-/// Rows fetched at once while a listing is streamed.
-pub const STREAM_PAGE_ROWS: usize = 1000;
-/// Ages at which a look back for few rows is cut, so that none of its pieces opens more chunks than it must (365 of them take
-/// 70 ms to plan). A day is one chunk.
-pub const WINDOW_AGES: &[Duration] = &[minutes(DAY), minutes(7 * DAY), minutes(30 * DAY)];
-/// A list of events goes on in windows so many times as wide as the one before.
-pub const WINDOW_WIDENING: f64 = 8.0;
-/// A list's first window is as wide as so many times the rows that are wanted seem to take.
-pub const WINDOW_ROOM: f64 = 2.0;
-/// Manifests from which that is told.
-pub const PACE_MANIFESTS: i64 = 64;
-/// Words and phrases that are looked for at once: each reads the payload again.
-pub const SEARCH_WORDS_MAX: usize = 8;
-/// Events that are further apart than this are fetched apart, so that what lies between them is not read.
-pub const FETCH_GAP: Duration = minutes(60);
-/// In so many parts at most.
-pub const FETCH_PARTS_MAX: usize = 64;
-/// How far from the time in a UUIDv7 its event is looked for first.
-pub const UUID_TIME_SKEW: Duration = minutes(DAY);
-/// How far apart parent and child are looked for: further, and every chunk would have to be.
-pub const RELATED_AGE: Duration = minutes(7 * DAY);
-/// Clocks differ: a child may seem to be that much older than its parent.
-pub const RELATED_SKEW: Duration = minutes(60);
-/// Events that are ranked by how strongly they are related to one.
-pub const RELATED_MAX: i64 = 10_000;
-
 // ---- tenancy --------------------------------------------------------------------------------------------------
 
 /// How long a verified key is believed without asking the database; revocation takes effect within 5 s.
@@ -386,7 +323,6 @@ pub const POSTGRES_MAJOR_TRIED: u32 = 18;
 
 const _: () =
     assert!(LIFT_SUPPORT_MIN < 64 - LIFT_WINDOW_MINUTES && PARENT_NEAR.as_secs() <= PARENT_AFTER_MAX.as_secs());
-const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX && STREAM_PAGE_ROWS <= PAGE_ROWS_MAX);
 const _: () = assert!(KEY_LOOKUP_TIMEOUT.as_secs() < SPOOL_AFTER.as_secs(), "the writers need the rest");
 const _: () = assert!(KEY_CACHE_TTL.as_secs() < 5, "revocation must take effect within 5 s");
 const _: () = assert!(WRITE_DEADLINE.as_secs() < SHUTDOWN_DEADLINE.as_secs(), "shutdown waits for writes");

@@ -30,6 +30,12 @@ impl Parameterized {
     }
 }
 
+/// How much one of several is liked; 0: not at all, and so is one whose quality is no number from 0 to 1.
+pub fn quality(one: &Parameterized) -> f32 {
+    let quality = one.parameter("q").map_or(1.0, |quality| quality.parse().unwrap_or(0.0));
+    if (0.0..=1.0).contains(&quality) { quality } else { 0.0 }
+}
+
 /// The elements of a list field, over all its lines.
 pub fn list(headers: &HeaderMap, name: HeaderName) -> Vec<Parameterized> {
     let lines = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));

@@ -1,6 +1,7 @@
 //! The columns of a list, once: `columns!` declares a row's struct, and what is said there is its JSON, the columns
 //! of CSV in their order, the expressions of SQL, and how a row is read.
 
+use serde::Serialize;
 use tokio_postgres::Row;
 
 use super::error::ReadError;
@@ -17,6 +18,35 @@ const SMALL_BYTES: usize = LISTED_VALUE_BYTES_MAX / CHARS_PER_BYTE_MAX;
 pub trait Columns {
     /// In the order of the columns of CSV.
     fn names() -> Vec<&'static str>;
+
+    /// Writes the values of these columns, in their order; of a column that the row does not have, null.
+    fn write(&self, cells: &mut Cells);
+}
+
+/// The values of a row as JSON, one behind the other.
+#[derive(Default)]
+pub struct Cells {
+    json: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Cells {
+    /// For the next row.
+    pub fn clear(&mut self) {
+        self.json.clear();
+        self.ends.clear();
+    }
+
+    pub fn push(&mut self, value: &impl Serialize) {
+        serde_json::to_writer(&mut self.json, value).expect("answers are made of plain values");
+        self.ends.push(self.json.len());
+    }
+
+    /// By the number of its column.
+    pub fn get(&self, column: usize) -> &[u8] {
+        let start = if column == 0 { 0 } else { self.ends[column - 1] };
+        &self.json[start..self.ends[column]]
+    }
 }
 
 /// A row that is read from a relation.
@@ -80,6 +110,10 @@ macro_rules! columns {
         impl $crate::query::columns::Columns for $row {
             fn names() -> Vec<&'static str> {
                 vec![$(stringify!($name)),+]
+            }
+
+            fn write(&self, cells: &mut $crate::query::columns::Cells) {
+                $(cells.push(&self.$name);)+
             }
         }
     };

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio_postgres::Row;
 
-use super::columns::Columns;
+use super::columns::{Cells, Columns};
 use super::error::ReadError;
 use super::filter::{Filter, FilterField};
 use super::levels::{Micros, Part, ReadFrom, before, parts};
@@ -19,7 +19,7 @@ use super::listing::{Listing, Page, PageRequest};
 use super::reads::{Bounds, Reads};
 use super::sql::Sql;
 use super::windows::Window;
-use crate::limits::{COUNTS_TIMEOUT, PAGE_ROWS_MAX};
+use crate::limits::{COUNTED_BUCKETS_MAX, COUNTS_TIMEOUT, PAGE_ROWS_MAX};
 use crate::model::{EVENT_COUNTS, Level};
 
 /// The fields that the hourly rollup has.
@@ -50,6 +50,14 @@ impl Columns for Count {
     fn names() -> Vec<&'static str> {
         once("bucket").chain(FilterField::groups().map(|field| field.name)).chain(once("count")).collect()
     }
+
+    fn write(&self, cells: &mut Cells) {
+        cells.push(&self.bucket);
+        for field in FilterField::groups() {
+            cells.push(&self.group.get(field.name));
+        }
+        cells.push(&self.count);
+    }
 }
 
 impl Listing for CountsQuery {
@@ -72,7 +80,7 @@ impl Listing for CountsQuery {
         let what = format!("counts {} {bucket:?} {:?}", self.filter.describe(), self.group_by);
         let (scope, passed) = request.start::<u32>(&what)?;
         let passed = passed.unwrap_or(0);
-        let pieces = reads.pieces(self, &request.tenant_id).await?;
+        let pieces = self.by_bucket(reads.pieces(self, &request.tenant_id).await?, Timestamp::now().as_microsecond());
         let mut sql = Sql::new("SELECT ");
         for name in self.grouped() {
             sql.push(name).push(", ");
@@ -98,6 +106,13 @@ impl Listing for CountsQuery {
     }
 }
 
+/// What is counted by itself.
+struct Counted {
+    part: Part,
+    /// The one that all of it lies in.
+    bucket: Option<Micros>,
+}
+
 impl CountsQuery {
     /// Whether the hourly rollup has what is asked for.
     fn is_hourly(&self) -> bool {
@@ -121,13 +136,49 @@ impl CountsQuery {
         if numbers.is_empty() { String::new() } else { format!(" GROUP BY {}", numbers.join(", ")) }
     }
 
-    fn push_piece(&self, sql: &mut Sql, tenant_id: &str, stored: &str, piece: &Part) {
+    /// Rows bucket by bucket, as far as these are few: on the columnstore counts are vectorized, unless they are grouped by
+    /// what must be computed of each row's time. What lies ahead is little, whatever its buckets.
+    fn by_bucket(&self, pieces: Vec<Part>, now: Micros) -> Vec<Counted> {
+        let width = self.bucket.map(Level::width_us);
+        let mut counted = Vec::new();
+        for part in pieces {
+            let whole = Counted { part, bucket: None };
+            let Some(width) = width.filter(|_| part.source == ReadFrom::Rows && part.from > Micros::MIN) else {
+                counted.push(whole);
+                continue;
+            };
+            let open = part.to.min(now.saturating_add(width));
+            let buckets = open.saturating_sub(part.from).saturating_div(width);
+            if buckets > COUNTED_BUCKETS_MAX {
+                counted.push(whole);
+                continue;
+            }
+            let mut from = part.from;
+            while from < open {
+                let bucket = from.div_euclid(width) * width;
+                let to = (bucket + width).min(part.to);
+                counted.push(Counted { part: Part { from, to, ..part }, bucket: Some(bucket) });
+                from = to;
+            }
+            // Also of a part without time: there must be something to ask for.
+            if from < part.to || from == part.from {
+                counted.push(Counted { part: Part { from, ..part }, bucket: None });
+            }
+        }
+        counted
+    }
+
+    fn push_piece(&self, sql: &mut Sql, tenant_id: &str, stored: &str, counted: &Counted) {
+        let piece = &counted.part;
         let (time, count, relation) = match piece.source {
             ReadFrom::Rollup => ("bucket", "sum(count)::bigint", stored),
             ReadFrom::Rows => ("timestamp", "count(*)", "events"),
         };
         sql.push("SELECT ");
-        if let Some(level) = self.bucket {
+        let bucket = counted.bucket.and_then(|bucket| Timestamp::from_microsecond(bucket).ok());
+        if let Some(bucket) = bucket {
+            sql.bind(bucket).push(" AS bucket, ");
+        } else if let Some(level) = self.bucket {
             let width = level.interval();
             sql.push(&format!("date_bin('{width}', {time}, TIMESTAMPTZ '1970-01-01 00:00:00+00') AS bucket, "));
         }
@@ -139,7 +190,15 @@ impl CountsQuery {
         let bound = |at: Micros| Timestamp::from_microsecond(at).ok();
         sql.push_within(time, &Window { from: bound(piece.from), to: bound(piece.to) });
         self.filter.push(sql);
-        sql.push(&self.grouping());
+        match bucket {
+            None => sql.push(&self.grouping()),
+            // No bucket of nothing.
+            Some(_) if self.group_by.is_empty() => sql.push(" HAVING count(*) > 0"),
+            Some(_) => {
+                let fields: Vec<&str> = self.group_by.iter().map(|field| field.name).collect();
+                sql.push(" GROUP BY ").push(&fields.join(", "))
+            }
+        };
     }
 
     fn count(&self, row: &Row) -> Result<Count, ReadError> {

@@ -1,5 +1,7 @@
 //! GET /v1/events.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::columns::StoredRow;
@@ -7,9 +9,11 @@ use super::cursor::CursorScope;
 use super::error::ReadError;
 use super::event::Event;
 use super::filter::Filter;
-use super::listing::{Listing, Page, PageRequest};
+use super::listing::{Listing, Page, PageRequest, Pass};
 use super::place::{Direction, Order, RowKey, before_all_at};
+use super::readers::Readers;
 use super::reads::Reads;
+use super::slices::Slices;
 use super::timeline::{Places, Timeline};
 use super::windows::Window;
 
@@ -51,6 +55,18 @@ impl Listing for EventsQuery {
             if stopped.is_some() { Timestamp::now() } else { self.window.from.unwrap_or(Timestamp::UNIX_EPOCH) };
         page.since = Some(self.since_scope(&request.tenant_id).encode(&newest.unwrap_or(before_all_at(start))));
         Ok(page)
+    }
+
+    fn pass(
+        self,
+        readers: Readers,
+        tenant_id: Arc<str>,
+        request: PageRequest,
+        rows: usize,
+    ) -> Result<impl Pass<Item = Event>, ReadError> {
+        let (_, passed) = request.start::<RowKey>(&self.what())?;
+        let after = passed.or(self.since(&tenant_id)?);
+        Ok(Slices::new(readers, tenant_id, self.filter, self.direction, self.window, after, rows))
     }
 }
 

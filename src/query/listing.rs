@@ -1,6 +1,7 @@
 //! What all lists have in common: a page is asked for, and answered with where the next one starts.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -10,7 +11,9 @@ use tokio_postgres::Row;
 use super::columns::Columns;
 use super::cursor::{CursorError, CursorScope};
 use super::error::ReadError;
+use super::readers::Readers;
 use super::reads::{FoundRows, Reads};
+use crate::budget::Reservation;
 
 use crate::limits::{KIB, PAGE_BYTES_MAX, PAGE_ENVELOPE_BYTES, PAGE_ROWS_DEFAULT, STREAM_PAGE_ROWS};
 
@@ -145,4 +148,59 @@ pub trait Listing: Send + Sync + Sized + 'static {
         reads: &Reads,
         request: &PageRequest,
     ) -> impl Future<Output = Result<Page<Self::Item>, ReadError>> + Send;
+
+    /// A way through so many rows from where `request` starts.
+    fn pass(
+        self,
+        readers: Readers,
+        tenant_id: Arc<str>,
+        request: PageRequest,
+        rows: usize,
+    ) -> Result<impl Pass<Item = Self::Item>, ReadError> {
+        Ok(Pages { readers, tenant_id, list: self, next: Some(request), left: rows })
+    }
+}
+
+/// A way through a list, some rows at a time. After an error that passes, the same rows may be asked for again.
+pub trait Pass: Send + 'static {
+    type Item: Columns + Serialize + Send;
+
+    /// The next rows; None at the end.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Found<Self::Item>>, ReadError>> + Send;
+
+    /// Gives up what others could use, until the next rows are asked for.
+    fn pause(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// Rows, and the memory that was taken for them.
+pub struct Found<T> {
+    pub items: Vec<T>,
+    pub room: Reservation,
+}
+
+/// Page by page: between two of them there is neither a reader nor a connection.
+struct Pages<L> {
+    readers: Readers,
+    tenant_id: Arc<str>,
+    list: L,
+    /// None: the end was reached.
+    next: Option<PageRequest>,
+    /// Rows that are still wanted.
+    left: usize,
+}
+
+impl<L: Listing> Pass for Pages<L> {
+    type Item = L::Item;
+
+    async fn next(&mut self) -> Result<Option<Found<L::Item>>, ReadError> {
+        let Some(mut request) = self.next.clone().filter(|_| self.left > 0) else { return Ok(None) };
+        request.limit = self.left.min(L::ROWS_STREAMED);
+        let reads = self.readers.begin(&self.tenant_id).await?;
+        let Page { items, next_cursor, .. } = self.list.page(&reads, &request).await?;
+        self.left -= items.len();
+        self.next = next_cursor.map(|cursor| PageRequest { cursor: Some(cursor), ..request });
+        Ok(Some(Found { items, room: reads.into_reservation() }))
+    }
+
+    async fn pause(&mut self) {}
 }

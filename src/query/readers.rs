@@ -4,16 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::{Object, Pool, PoolError, TimeoutType};
 
-use super::error::ReadError;
+use super::error::{Busy, ReadError};
 use super::levels::Kept;
 use super::queue::Queue;
-use super::reads::{PageMax, Reads};
+use super::reads::{Lease, PageMax, Reads};
 use super::turns::Turns;
-use crate::budget::{Budget, HeldFor};
+use crate::budget::{Budget, HeldFor, Reservation};
 use crate::config::Config;
-use crate::limits::READ_FIRST_BYTES;
+use crate::limits::{READ_FIRST_BYTES, RETRY_AFTER_MIN};
+use crate::model::Kind;
 use crate::storage::{Canceller, Database, Layout, StorageError};
 
 /// How long a health check may take.
@@ -29,6 +30,9 @@ pub struct Readers {
     budget: Arc<Budget>,
     queue: Arc<Queue>,
     page: PageMax,
+    exports: Pool,
+    /// How wide chunks of events are, as new ones are.
+    pub(super) slice: Duration,
 }
 
 /// Reads under way, and those that wait for a reader.
@@ -51,6 +55,8 @@ impl Readers {
             kept: Arc::new(Kept::new(&config.retention, &config.rollups)),
             budget: Arc::clone(budget),
             queue: Arc::new(Queue::new(turns)),
+            exports: database.exports.clone(),
+            slice: Duration::from_micros(database.slices.of(Kind::Events).map().interval_us.unsigned_abs()),
             page: PageMax { bytes: config.limits.page_bytes(), time: config.database.search_time },
         }
     }
@@ -69,6 +75,22 @@ impl Readers {
             reservation,
             self.page,
         ))
+    }
+
+    /// A connection that stays between reads of an export: not one of those that reads take turns on.
+    pub(super) async fn export_lease(&self) -> Result<Lease, ReadError> {
+        match self.exports.get().await {
+            Ok(client) => Ok(Lease::new(client, self.canceller.clone())),
+            Err(PoolError::Timeout(TimeoutType::Wait)) => {
+                Err(ReadError::Busy { busy: Busy::Readers, retry_after: RETRY_AFTER_MIN })
+            }
+            Err(error) => Err(StorageError::from(error).into()),
+        }
+    }
+
+    /// Memory that an answer of a tenant takes beside what is read for it; None: there is none.
+    pub fn room(&self, tenant_id: &Arc<str>, bytes: usize) -> Option<Reservation> {
+        self.budget.reserve(tenant_id, HeldFor::Answer, bytes).ok()
     }
 
     pub fn in_use(&self) -> ReadersInUse {

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Object, Pool};
 use futures_util::StreamExt;
+use serde::Serialize;
+use serde_json::Value;
 use tokio_postgres::Row;
 
 use super::error::ReadError;
@@ -34,6 +36,18 @@ pub struct Reads {
     pub(super) search_time: Duration,
     _turn: Turn,
     held: Mutex<Held>,
+    /// What was asked of the database, for whoever wants to see it.
+    explained: Option<Mutex<Vec<Explained>>>,
+}
+
+/// A statement of a read.
+#[derive(Debug, Serialize)]
+pub struct Explained {
+    pub statement: String,
+    pub rows: usize,
+    pub ms: f64,
+    /// As EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) has it, of a second run.
+    pub plan: Value,
 }
 
 struct Held {
@@ -76,7 +90,18 @@ impl Reads {
         PageMax { bytes: page_bytes, time: search_time }: PageMax,
     ) -> Self {
         let held = Mutex::new(Held { reservation, row_bytes: 0 });
-        Self { pool, canceller, layout, kept, page_bytes, search_time, _turn: turn, held }
+        Self { pool, canceller, layout, kept, page_bytes, search_time, _turn: turn, held, explained: None }
+    }
+
+    /// From now on every statement is explained.
+    pub fn explain(&mut self) {
+        self.explained = Some(Mutex::default());
+    }
+
+    /// What was asked so far.
+    pub fn explained(&self) -> Vec<Explained> {
+        let asked = self.explained.as_ref().map(|asked| asked.lock().unwrap_or_else(PoisonError::into_inner));
+        asked.map(|mut asked| std::mem::take(&mut *asked)).unwrap_or_default()
     }
 
     /// Ends the turn; the memory goes with the answer.
@@ -124,6 +149,19 @@ impl Reads {
     /// The database ends a query after `READ_TIMEOUT` by itself; one that hangs is given up a little later. A
     /// client that stops waiting earlier cancels it.
     pub(super) async fn rows_within(&self, sql: &Sql, bounds: Bounds) -> Result<FoundRows, ReadError> {
+        let Some(explained) = &self.explained else { return self.ask(sql, bounds).await };
+        let begun = Instant::now();
+        let found = self.ask(sql, bounds).await?;
+        let (statement, ms) = (sql.text.clone(), begun.elapsed().as_secs_f64() * 1000.0);
+        let plan = sql.with_text(format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"));
+        let plan = self.ask(&plan, Bounds { time: READ_TIMEOUT, bytes: None }).await?.rows;
+        let plan = plan.first().map_or(Ok(Value::Null), |row| row.try_get(0))?;
+        let asked = Explained { statement, rows: found.rows.len(), ms, plan };
+        explained.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+        Ok(found)
+    }
+
+    async fn ask(&self, sql: &Sql, bounds: Bounds) -> Result<FoundRows, ReadError> {
         let mut lease = self.lease().await?;
         let time = if bounds.time < READ_TIMEOUT { bounds.time } else { READ_TIMEOUT + HANG_GRACE };
         match tokio::time::timeout(time, self.take_rows(lease.client(), sql, bounds.bytes)).await {
@@ -150,13 +188,18 @@ impl Reads {
     }
 
     /// A connection of its own, for as long as it is held.
-    async fn lease(&self) -> Result<Lease, ReadError> {
+    pub(super) async fn lease(&self) -> Result<Lease, ReadError> {
         let client = self.pool.get().await.map_err(StorageError::from)?;
-        Ok(Lease { client: Some(client), canceller: self.canceller.clone() })
+        Ok(Lease::new(client, self.canceller.clone()))
     }
 
     /// The rows of a query on a connection, in memory that is taken as they come.
-    async fn take_rows(&self, client: &Object, sql: &Sql, bytes_max: Option<usize>) -> Result<FoundRows, ReadError> {
+    pub(super) async fn take_rows(
+        &self,
+        client: &Object,
+        sql: &Sql,
+        bytes_max: Option<usize>,
+    ) -> Result<FoundRows, ReadError> {
         let parameters = sql.parameters();
         let mut stream = std::pin::pin!(client.query_typed_raw(&sql.text, parameters).await?);
         let (mut found, mut bytes) = (FoundRows { rows: Vec::new(), cut: false }, 0);
@@ -193,17 +236,21 @@ impl Reads {
 
 /// A connection on which a query may be under way. Dropped before it was given back (the reader hung up, or the page
 /// is full), it cancels the query and closes the connection: the next reader must not wait behind it.
-struct Lease {
+pub(super) struct Lease {
     client: Option<Object>,
     canceller: Canceller,
 }
 
 impl Lease {
-    fn client(&self) -> &Object {
+    pub(super) fn new(client: Object, canceller: Canceller) -> Self {
+        Self { client: Some(client), canceller }
+    }
+
+    pub(super) fn client(&self) -> &Object {
         self.client.as_ref().expect("held until it is given back")
     }
 
-    fn give_back(&mut self) {
+    pub(super) fn give_back(&mut self) {
         self.client.take();
     }
 

@@ -1,5 +1,7 @@
 //! The text of a query and its parameters, put together piece by piece.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
@@ -22,14 +24,20 @@ macro_rules! parameters {
 parameters!(String: TEXT, Vec<String>: TEXT_ARRAY, Uuid: UUID, Vec<Uuid>: UUID_ARRAY, Vec<i32>: INT4_ARRAY);
 parameters!(Timestamp: TIMESTAMPTZ, i32: INT4, i64: INT8, Vec<i64>: INT8_ARRAY, f64: FLOAT8);
 
+#[derive(Clone)]
 pub struct Sql {
     pub text: String,
-    parameters: Vec<(Box<dyn ToSql + Sync + Send>, Type)>,
+    parameters: Vec<(Arc<dyn ToSql + Sync + Send>, Type)>,
 }
 
 impl Sql {
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), parameters: Vec::new() }
+    }
+
+    /// The same parameters under another text.
+    pub fn with_text(&self, text: String) -> Self {
+        Self { text, ..self.clone() }
     }
 
     /// `select` of the rows of a tenant; more conditions may follow.
@@ -50,7 +58,7 @@ impl Sql {
 
     /// Adds the next parameter, which the text names already.
     pub fn value<P: Parameter>(&mut self, value: P) -> &mut Self {
-        self.parameters.push((Box::new(value), P::TYPE));
+        self.parameters.push((Arc::new(value), P::TYPE));
         self
     }
 

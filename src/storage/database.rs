@@ -1,4 +1,4 @@
-//! The database as the rest of Tidegate sees it: four pools, the layout, its partitions; embedded or external.
+//! The database as the rest of Tidegate sees it: five pools, the layout, its partitions; embedded or external.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,9 +30,12 @@ const COMMAND_CONNECTIONS: usize = 4;
 /// Connections that verify keys: look-ups are cached, so that few are under way.
 const VERIFIER_CONNECTIONS: usize = 2;
 
+/// Connections that exports keep while they go on, beside those that reads take turns on.
+const EXPORT_CONNECTIONS: usize = 4;
+
 /// Connections that a process may open at once, with this configuration.
 fn connections_max(config: &Config) -> usize {
-    OWNER_CONNECTIONS + writer_connections(config) + VERIFIER_CONNECTIONS + config.database.readers
+    OWNER_CONNECTIONS + writer_connections(config) + VERIFIER_CONNECTIONS + config.database.readers + EXPORT_CONNECTIONS
 }
 
 fn writer_connections(config: &Config) -> usize {
@@ -185,6 +188,7 @@ pub struct Database {
     pub writer: Pool,
     pub verifier: Pool,
     pub reader: Pool,
+    pub exports: Pool,
     /// What the database is installed as.
     pub installed: Installed,
     /// What is kept in chunks or partitions.
@@ -238,10 +242,11 @@ impl Database {
             make(&location.writer, Role::Writer, writer_connections(config), &installed.layout.writer_settings())?;
         let verifier = make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS, "")?;
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
+        let exports = make(&location.reader, Role::Reader, EXPORT_CONNECTIONS, "")?;
         let store = Store::new(installed.layout, &owner, config.chunk_interval);
         let canceller = Canceller::new(&location.reader);
         let slices = chunks.kept(&owner);
-        Ok(Self { owner, writer, verifier, reader, installed, store, slices, warnings, canceller })
+        Ok(Self { owner, writer, verifier, reader, exports, installed, store, slices, warnings, canceller })
     }
 
     /// Closes the pools; connections in use end when they are given back.
@@ -250,5 +255,6 @@ impl Database {
         self.writer.close();
         self.verifier.close();
         self.reader.close();
+        self.exports.close();
     }
 }

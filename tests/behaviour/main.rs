@@ -29,6 +29,7 @@ mod engines;
 mod event_lists;
 mod everything_at_once;
 mod exactly_once;
+mod exports;
 mod faults;
 mod floods;
 mod forms;
@@ -128,6 +129,7 @@ const GROUPS: &[Group] = &[
     group("metrics", metrics_faults::TESTS),
     group("reads", reads::TESTS),
     by_version("event_lists", event_lists::TESTS),
+    by_version("exports", exports::TESTS),
     group("spellings", spellings::TESTS),
     by_version("guarded_reads", guarded_reads::TESTS),
     group("guarded_reads", guarded_reads::ON_ONE),

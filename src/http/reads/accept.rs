@@ -4,7 +4,7 @@ use hyper::header::ACCEPT;
 use hyper::{HeaderMap, StatusCode};
 
 use crate::http::export::Form;
-use crate::protocols::header::{Parameterized, list};
+use crate::protocols::header::{list, quality};
 use crate::protocols::problem::{Problem, ProblemCode};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +42,6 @@ pub fn wanted(headers: &HeaderMap) -> Result<ListForm, Problem> {
             "Accept must allow application/json, application/x-ndjson or text/csv",
         )
     })
-}
-
-/// Of a media range; 0: not acceptable, and so is one that is no number from 0 to 1.
-fn quality(range: &Parameterized) -> f32 {
-    let quality = range.parameter("q").map_or(1.0, |quality| quality.parse().unwrap_or(0.0));
-    if (0.0..=1.0).contains(&quality) { quality } else { 0.0 }
 }
 
 #[cfg(test)]

@@ -3,21 +3,22 @@
 
 use std::sync::Arc;
 
-use hyper::Response;
 use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::accept::{ListForm, wanted};
 use crate::http::Api;
+use crate::http::compress::{Coding, compressed};
 use crate::http::export::{self, Form};
 use crate::http::quota;
 use crate::http::response::{Body, held_json};
-use crate::limits::{COUNTS_TIMEOUT, PAGE_ROWS_MAX};
+use crate::limits::{COUNTS_TIMEOUT, ENCODER_BYTES, PAGE_ROWS_MAX};
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::{Problem, ProblemCode};
-use crate::query::{CursorError, Listing, PageRequest, ReadError, Reads, Window};
-use crate::tenancy::Principal;
+use crate::query::{CursorError, Explained, Listing, PageRequest, ReadError, Reads, Window};
+use crate::tenancy::{Principal, Scope};
 
 pub type ListAnswer = Result<Response<Body>, Problem>;
 
@@ -27,6 +28,16 @@ pub struct ListRequest {
     tenant_id: Arc<str>,
     pub limit: Option<usize>,
     pub cursor: Option<String>,
+    coding: Option<Coding>,
+    explain: bool,
+}
+
+/// What was read, and how.
+#[derive(Serialize)]
+struct WithPlans<T> {
+    #[serde(flatten)]
+    found: T,
+    explain: Vec<Explained>,
 }
 
 impl ListRequest {
@@ -45,6 +56,8 @@ impl ListRequest {
             tenant_id: Arc::clone(&principal.tenant_id),
             limit: params.take_count("limit", PAGE_ROWS_MAX)?,
             cursor: params.take("cursor"),
+            coding: Coding::wanted(&parts.headers),
+            explain: explain(principal, params, wanted)?,
         })
     }
 
@@ -52,21 +65,25 @@ impl ListRequest {
     /// took.
     pub async fn answer<L: Listing>(self, api: &Api, params: Params, query: L) -> ListAnswer {
         params.finish()?;
-        let Self { wanted, tenant_id, limit, cursor } = self;
+        let Self { wanted, tenant_id, limit, cursor, coding, explain } = self;
         let request = PageRequest {
             tenant_id: tenant_id.to_string(),
             limit: limit.unwrap_or(L::ROWS_DEFAULT),
             cursor,
             streamed: wanted != ListForm::Page,
         };
-        match wanted {
-            ListForm::Page => one(api, &tenant_id, async |reads| query.page(reads, &request).await).await,
+        let readers = &api.attached()?.reads;
+        let page = async |reads: &Reads| query.page(reads, &request).await;
+        let answer = match wanted {
+            ListForm::Page if explain => explained(api, &tenant_id, page).await?,
+            ListForm::Page => one(api, &tenant_id, page).await?,
             ListForm::Stream(form) => {
-                let readers = &api.attached()?.reads;
                 let streamed = export::streamed(readers, &tenant_id, query, request, limit, form).await;
-                streamed.map_err(|error| problem(api, error))
+                streamed.map_err(|error| problem(api, error))?
             }
-        }
+        };
+        let room = || readers.room(&tenant_id, ENCODER_BYTES);
+        Ok(compressed(answer, coding.and_then(|coding| Some((coding, room()?)))))
     }
 }
 
@@ -84,6 +101,38 @@ pub async fn one<T: Serialize>(
         Ok(held_json(&found, reads.into_reservation())?)
     };
     made.await.map_err(|error| problem(api, error))
+}
+
+/// The same, with the statements and their plans.
+async fn explained<T: Serialize>(
+    api: &Api,
+    tenant_id: &Arc<str>,
+    read: impl AsyncFnOnce(&Reads) -> Result<T, ReadError>,
+) -> ListAnswer {
+    let made = async {
+        let mut reads = api.attached()?.reads.begin(tenant_id).await.map_err(|error| problem(api, error))?;
+        reads.explain();
+        let found = read(&reads).await.map_err(|error| problem(api, error))?;
+        let answer = WithPlans { found, explain: reads.explained() };
+        held_json(&answer, reads.into_reservation()).map_err(|no_room| problem(api, no_room.into()))
+    };
+    made.await
+}
+
+/// Whether plans are asked for, by somebody who may see them.
+fn explain(principal: &Principal, params: &mut Params, wanted: ListForm) -> Result<bool, Problem> {
+    match params.take("explain").as_deref() {
+        None | Some("0") => Ok(false),
+        Some("1") if !principal.may(Scope::Admin) => {
+            let detail = "explain needs a key with the scope `admin` as well: plans tell of the whole installation";
+            Err(Problem::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail))
+        }
+        Some("1") if wanted != ListForm::Page => {
+            Err(invalid("explain", "is of a page: Accept must allow application/json"))
+        }
+        Some("1") => Ok(true),
+        Some(_) => Err(invalid("explain", "must be 0 or 1")),
+    }
 }
 
 /// `from` and `to`.

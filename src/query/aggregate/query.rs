@@ -32,14 +32,19 @@ columns! {
         /// Start of the bucket, or the moment.
         pub bucket: Timestamp,
         /// What the group has in common, by what it is grouped by.
-        #[serde(serialize_with = "raw")]
-        pub dimensions: Arc<RawValue>,
+        pub dimensions: GroupName,
         pub value: Option<f64>,
     }
 }
 
-fn raw<S: Serializer>(value: &Arc<RawValue>, serializer: S) -> Result<S::Ok, S::Error> {
-    value.as_ref().serialize(serializer)
+/// The dimensions of a group as JSON, which its lines share.
+#[derive(Debug)]
+pub struct GroupName(Arc<RawValue>);
+
+impl Serialize for GroupName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.as_ref().serialize(serializer)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -100,7 +105,7 @@ impl Listing for AggregateQuery {
             after.as_ref().is_none_or(|(after_at, after_key)| at < *after_at || at == *after_at && key > after_key)
         };
         for (at, key, value) in newest_first(&lines).into_iter().filter(|(at, key, _)| is_behind(*at, key)) {
-            let dimensions = Arc::clone(names.entry(key).or_insert_with(|| name(group_by, key)));
+            let dimensions = GroupName(Arc::clone(names.entry(key).or_insert_with(|| name(group_by, key))));
             let item = Aggregated { bucket: time(at)?, dimensions, value };
             if items.len() >= request.limit || !room.take(&item) && !items.is_empty() {
                 next = last;

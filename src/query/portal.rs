@@ -1,0 +1,56 @@
+//! A query whose rows are fetched some at a time, each fetch with the time of a read of its own: a reader that is slow holds
+//! a cursor and a snapshot, and no statement.
+
+use std::time::{Duration, Instant};
+
+use super::error::ReadError;
+use super::reads::{FoundRows, Lease, Reads};
+use super::sql::Sql;
+use crate::limits::READ_TIMEOUT;
+use crate::storage::StorageError;
+
+/// Given to a database beyond the timeout that it should have kept itself.
+const HANG_GRACE: Duration = Duration::from_secs(2);
+
+pub struct Portal {
+    lease: Lease,
+    pub opened: Instant,
+}
+
+impl Portal {
+    /// Opens one; sorts of so many MiB need no disk.
+    pub async fn open(lease: Lease, sql: &Sql, sort_mib: usize) -> Result<Self, ReadError> {
+        let begin =
+            format!("BEGIN READ ONLY; SET LOCAL work_mem = '{sort_mib}MB'; SET LOCAL cursor_tuple_fraction = 1");
+        let declare = format!("DECLARE pass NO SCROLL CURSOR FOR {}", sql.text);
+        within_time(async {
+            lease.client().batch_execute(&begin).await?;
+            Ok(lease.client().query_typed(&declare, &sql.parameters()).await?)
+        })
+        .await?;
+        Ok(Self { lease, opened: Instant::now() })
+    }
+
+    /// The next rows, so many or as many as fit; none: there are no more. Of what did not fit the rest is lost.
+    pub async fn fetch(&mut self, reads: &Reads, rows: usize) -> Result<FoundRows, ReadError> {
+        let sql = Sql::new(format!("FETCH {rows} FROM pass"));
+        within_time(reads.take_rows(self.lease.client(), &sql, Some(reads.page_bytes))).await
+    }
+
+    /// Ends it, and gives its connection back; where rows are still to come, it is cancelled, as is what is dropped.
+    pub async fn end(mut self, rows_to_come: bool) {
+        if rows_to_come {
+            return;
+        }
+        let committed = within_time(async { Ok(self.lease.client().batch_execute("COMMIT").await?) }).await;
+        match committed {
+            Ok(()) => self.lease.give_back(),
+            Err(error) => tracing::debug!(?error, "an export's transaction did not end well; its connection goes"),
+        }
+    }
+}
+
+async fn within_time<T>(asked: impl Future<Output = Result<T, ReadError>>) -> Result<T, ReadError> {
+    let silent = |_elapsed| StorageError::retryable("the database does not answer");
+    tokio::time::timeout(READ_TIMEOUT + HANG_GRACE, asked).await.map_err(silent)?
+}
