@@ -107,9 +107,11 @@ impl<'a> Scenery<'a> {
 
     /// Newest first, all of them, also what lies ahead.
     fn reads(&self) {
-        for path in
-            ["/v1/events?limit=10", "/v1/events?from=-2h&to=now", "/v1/metrics?metric_name=m&from=-48h&resolution=1h"]
-        {
+        for path in [
+            "/v1/events?limit=10",
+            "/v1/events?from=-2h&to=now",
+            "/v1/metrics?metric_name=told&from=-48h&resolution=1h",
+        ] {
             self.client().get(path).expect(200);
         }
     }

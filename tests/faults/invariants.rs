@@ -14,7 +14,7 @@ use crate::books::Books;
 use crate::env::{Env, until};
 use crate::postgres::Sql;
 use crate::process::Tidegate;
-use crate::told::{Record, Reply, Told, sample_id};
+use crate::told::{Record, Reply, SAMPLES, Told, sample_id};
 
 const MIB: u64 = 1 << 20;
 /// The default of `limits.memory_bytes`.
@@ -168,7 +168,9 @@ impl Stored {
         for row in sql.rows("SELECT id, count(*) FROM events GROUP BY id", &[]) {
             items.insert(row.get(0), row.get::<_, i64>(1).unsigned_abs());
         }
-        for row in sql.rows("SELECT value_sum::bigint, count(*) FROM metrics GROUP BY 1", &[]) {
+        let samples =
+            format!("SELECT value_sum::bigint, count(*) FROM metrics WHERE metric_name = '{SAMPLES}' GROUP BY 1");
+        for row in sql.rows(&samples, &[]) {
             items.insert(sample_id(row.get::<_, i64>(0).unsigned_abs()), row.get::<_, i64>(1).unsigned_abs());
         }
         for raw in sql.column::<Vec<u8>>("SELECT raw FROM dead_letter_events") {

@@ -25,8 +25,8 @@ const REMEMBERED: usize = 500;
 const READS: [&str; 6] = [
     "/v1/events?limit=100",
     "/v1/events/counts?from=-1h&bucket=1m&group_by=event_type",
-    "/v1/metrics?metric_name=m&from=-1h&resolution=1m",
-    "/v1/metrics?metric_name=m&from=-2h&resolution=raw&limit=500",
+    "/v1/metrics?metric_name=told&from=-1h&resolution=1m",
+    "/v1/metrics?metric_name=told&from=-2h&resolution=raw&limit=500",
     "/v1/metrics/catalog",
     "/v1/dead-letters?limit=20",
 ];

@@ -10,6 +10,8 @@ use uuid::Uuid;
 use crate::client::{Answer, Client};
 use crate::samples::array;
 
+/// The name of the samples, which tells them from those that a test sends in its own way.
+pub const SAMPLES: &str = "told";
 /// Series of the samples.
 const SERIES: u128 = 8;
 
@@ -121,7 +123,7 @@ impl Record {
             Content::Samples => {
                 let sample = |id: &Uuid| {
                     let value = id.as_u128();
-                    format!(r#"{{"asset_id":"asset-{}","metric_name":"m","value":{value}}}"#, value % SERIES)
+                    format!(r#"{{"asset_id":"asset-{}","metric_name":"{SAMPLES}","value":{value}}}"#, value % SERIES)
                 };
                 // No name.
                 let junk = |id: &Uuid| format!(r#"{{"asset_id":"a","value":{}}}"#, id.as_u128());
