@@ -135,7 +135,8 @@ pub async fn make_others(target: &Target, dataset: Dataset, figures: &mut Figure
         let rows = target.owner.execute(sql, &[]).await?;
         figures.add_all(table, &[("rows", as_f64(rows)), ("s", started.elapsed().as_secs_f64())]);
     }
-    let statistics = if target.is_timescale() { "ANALYZE" } else { "VACUUM (ANALYZE)" };
+    // The locks of jobs are held, and would be waited for.
+    let statistics = if target.is_timescale() { "ANALYZE (SKIP_LOCKED)" } else { "VACUUM (ANALYZE, SKIP_LOCKED)" };
     Ok(target.owner.batch_execute(statistics).await?)
 }
 
