@@ -117,7 +117,8 @@ fn a_login_is_revoked_whole_or_not_at_all(env: &Env) -> TestResult {
     goes_on();
     // What its own sessions hold is no way to stay.
     let holder = in_other(name);
-    holder.run("SET default_transaction_read_only = off; BEGIN; CREATE TEMP TABLE held (x int)");
+    holder.run("SET default_transaction_read_only = off");
+    holder.run("BEGIN; CREATE TEMP TABLE held (x int)");
     let revoked = revoke();
     assert_eq!(revoked.code, Some(0), "{revoked:?}");
     assert!(session.try_run("SELECT 1").is_err() && holder.try_run("SELECT 1").is_err(), "its sessions are over");

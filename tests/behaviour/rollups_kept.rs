@@ -40,8 +40,8 @@ fn drop_raw(env: &Env, days: i64) {
                 let partitions: Vec<String> = sql.column(&format!(
                     "SELECT c.oid::regclass::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
                      WHERE i.inhparent = 'metrics'::regclass \
-                     AND to_date(substring(c.relname FROM 'p(\\d{{8}})_'), 'YYYYMMDD') < now() - INTERVAL '{} days'",
-                    days + 1
+                     AND substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \\(''([^'']+)''')::timestamptz \
+                         <= now() - INTERVAL '{days} days'"
                 ));
                 for partition in partitions {
                     let _ = sql.try_run(&format!("DROP TABLE IF EXISTS {partition}"));

@@ -110,7 +110,8 @@ fn other_origins_read_what_they_may(env: &Env) -> TestResult {
     drop(tidegate);
     let closed = env.serve();
     let read = closed.client.send("GET", "/v1/events", &[("origin", page)], b"")?;
-    assert_eq!((read.status, read.header("access-control-allow-origin"), read.header("vary")), (200, "", ""));
+    assert_eq!((read.status, read.header("access-control-allow-origin")), (200, ""));
+    assert!(!read.header("vary").contains("Origin"), "{read:?}");
     let headers = [("origin", page), ("access-control-request-method", "GET")];
     assert_eq!(closed.client.send("OPTIONS", "/v1/events", &headers, b"")?.status, 405);
     Ok(())
