@@ -1,6 +1,6 @@
 //! The rows that dashboards are measured on: tenants with assets of their own, events and metric samples spread evenly over
-//! days. Every row is a function of its number, so that nothing is kept, whoever loads can make any row at any time, and
-//! whoever reads knows ids that exist.
+//! days. Every row is a function of its number, so that nothing is kept, a loader can make any row at any time, and
+//! a reader knows ids that exist.
 
 use std::io::Write;
 use std::ops::Range;

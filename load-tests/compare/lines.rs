@@ -10,7 +10,7 @@ use tidegate::model::Kind;
 use super::common::{BATCH_ROWS, Result};
 use super::templates::Template;
 
-/// Tags of an event; what a sender makes anew for each event is a field, as that database wants it.
+/// Tags of an event; what is new in each event is a field, as that database wants it.
 const EVENT_TAGS: [&str; 5] = ["source_module", "event_type", "severity", "environment", "asset_id"];
 const EVENT_FIELDS: [&str; 4] = ["correlation_id", "parent_event_id", "trace_id", "payload"];
 

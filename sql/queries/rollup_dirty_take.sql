@@ -1,5 +1,5 @@
 -- Takes the buckets $3 of the tenants $2 (side by side) of level $1 from the list, and says of each whether it may be made
--- anew: not when it begins before the floor of the rows that it is made of ($4), with the slack ($5 seconds) in which they
+-- again: not when it begins before the floor of the rows that it is made of ($4), with the slack ($5 seconds) in which they
 -- are there still, nor when it is older than $6 seconds (null: however old).
 WITH taken AS (
     DELETE FROM rollup_dirty d USING unnest($2::text[], $3::timestamptz[]) AS w (tenant_id, bucket)

@@ -1,4 +1,4 @@
--- The stretch from $1 up to $2 is done: its closed buckets are to be made anew, of the levels $3 as far back as they are recomputed
+-- The stretch from $1 up to $2 is done: its closed buckets are to be recomputed, of the levels $3 as far back as they are recomputed
 -- ($4 seconds, side by side; null: however old).
 WITH done AS (
     DELETE FROM series_pending WHERE from_at = $1

@@ -11,7 +11,7 @@ use crate::shutdown::{Hangups, Signals};
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-/// `reread` reads the configuration anew, from where it was read at the start.
+/// `reread` reads the configuration again, from where it was read at the start.
 pub async fn run(config: &Config, _args: Args, reread: impl Fn() -> Result<Config, ConfigError>) -> Exit {
     // Before anything is touched.
     if let Some(Err(error)) = config.tls.as_ref().map(Tls::load) {

@@ -50,8 +50,8 @@ const DAY_US: i64 = 86_400_000_000;
 /// Rows that stand for days, of each kind.
 const SLOTS: i64 = 64;
 
-/// The rows that stand for the days of a chunk. By days, whatever chunks are like, so that whoever would make one week
-/// and whoever would make its days do not do so at once.
+/// The rows that stand for the days of a chunk. By days, whatever chunks are like, so that one process does not make a week
+/// while another makes its days.
 fn slots(chunk: &Chunk) -> impl Iterator<Item = i32> + use<> {
     let days = chunk.from_us.div_euclid(DAY_US)..=(chunk.to_us - 1).div_euclid(DAY_US);
     days.map(|day| i32::try_from(day.rem_euclid(SLOTS)).expect("less than the slots that there are"))

@@ -36,7 +36,7 @@ pub struct Failure {
     /// twice (tokio-postgres 0.7.18 ends it with a Sync of its own). It must not be used again, not even for a
     /// ROLLBACK.
     pub out_of_step: bool,
-    /// Chunks are cut otherwise than was planned: it is to be planned anew.
+    /// Chunks are cut otherwise than was planned: it is to be planned again.
     pub recut: bool,
     /// The plan whose rows met the error, and which of its COPYs, if it was one: only then is an error's line a row.
     pub copy: Option<(Plan, Option<usize>)>,

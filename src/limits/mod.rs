@@ -121,6 +121,7 @@ pub const SPOOL_AFTER: Duration = Duration::from_secs(10);
 pub const SPOOL_AFTER_ERROR: Duration = Duration::from_secs(3);
 /// Bytes of bodies that are read back from the spool at once, when it drains; a single request may be larger.
 pub const DRAIN_BYTES: usize = 2 * MIB;
+
 // ---- connections ----------------------------------------------------------------------------------------------
 
 /// Connections beyond `limits.connections`, or beyond an address's share of it, that are asked about health and for

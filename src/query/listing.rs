@@ -53,7 +53,7 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Where the next page starts; None at the end.
     pub next_cursor: Option<String>,
-    /// Of events: behind the newest one that was seen, for whoever asks for what comes after it.
+    /// Of events: behind the newest one that was seen, to ask for what comes after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     /// How far it was looked when time was up; `next_cursor` goes on there.

@@ -2,6 +2,9 @@
 
 use super::sql::Sql;
 
+/// Longest text that may stand for a number.
+const NUMBER_CHARS_MAX: usize = 64;
+
 /// A value at a path: names of members, or numbers of elements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathFilter {
@@ -54,8 +57,8 @@ impl PathFilter {
     }
 }
 
-/// What a value in a query may be in a payload: a text, and what else is written like that.
-fn readings(value: &str) -> impl Iterator<Item = String> {
+/// What a value in a query may be in JSON: a text, and what else is written like that.
+pub(super) fn readings(value: &str) -> impl Iterator<Item = String> {
     let text = serde_json::to_string(value).expect("text is JSON");
     let other = is_number(value) || matches!(value, "true" | "false" | "null");
     [Some(text), other.then(|| value.to_owned())].into_iter().flatten()
@@ -63,8 +66,7 @@ fn readings(value: &str) -> impl Iterator<Item = String> {
 
 /// Whether a text is a number of JSON, and one that PostgreSQL takes.
 pub fn is_number(text: &str) -> bool {
-    let digits_max = 64;
-    text.len() <= digits_max
+    text.len() <= NUMBER_CHARS_MAX
         && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
         && serde_json::from_str::<serde_json::value::Number>(text).is_ok()
 }

@@ -1,16 +1,13 @@
 //! A query whose rows are fetched some at a time, each fetch with the time of a read of its own: a reader that is slow holds
 //! a cursor and a snapshot, and no statement.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::error::ReadError;
-use super::reads::{FoundRows, Lease, Reads};
+use super::reads::{FoundRows, HANG_GRACE, Lease, Reads};
 use super::sql::Sql;
 use crate::limits::READ_TIMEOUT;
 use crate::storage::StorageError;
-
-/// Given to a database beyond the timeout that it should have kept itself.
-const HANG_GRACE: Duration = Duration::from_secs(2);
 
 pub struct Portal {
     lease: Lease,
@@ -51,6 +48,5 @@ impl Portal {
 }
 
 async fn within_time<T>(asked: impl Future<Output = Result<T, ReadError>>) -> Result<T, ReadError> {
-    let silent = |_elapsed| StorageError::retryable("the database does not answer");
-    tokio::time::timeout(READ_TIMEOUT + HANG_GRACE, asked).await.map_err(silent)?
+    tokio::time::timeout(READ_TIMEOUT + HANG_GRACE, asked).await.map_err(|_elapsed| StorageError::silence())?
 }

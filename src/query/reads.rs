@@ -20,7 +20,7 @@ use crate::limits::{READ_STEP_BYTES, READ_TIMEOUT};
 use crate::storage::{Canceller, Layout, StorageError, give_back};
 
 /// Given to a database beyond the timeout that it should have kept itself.
-const HANG_GRACE: Duration = Duration::from_secs(2);
+pub(super) const HANG_GRACE: Duration = Duration::from_secs(2);
 /// What is made of rows is held beside them: a value, and then its text.
 const HELD_PER_BYTE: usize = 2;
 
@@ -36,7 +36,7 @@ pub struct Reads {
     pub(super) search_time: Duration,
     _turn: Turn,
     held: Mutex<Held>,
-    /// What was asked of the database, for whoever wants to see it.
+    /// What was asked of the database, where its plans are to be shown.
     explained: Option<Mutex<Vec<Explained>>>,
 }
 
@@ -183,7 +183,7 @@ impl Reads {
             }
             Err(_elapsed) if time < READ_TIMEOUT => Err(ReadError::Timeout),
             // Its own timeout should have fired before: it hangs.
-            Err(_elapsed) => Err(StorageError::retryable("the database does not answer").into()),
+            Err(_elapsed) => Err(StorageError::silence().into()),
         }
     }
 

@@ -1,18 +1,14 @@
 //! Which series a read is about. What is asked of dimensions is looked up in the catalog first, so that buckets and samples
 //! are found by the ids of their sets of dimensions.
 
-use serde::Serialize;
-use serde_json::value::RawValue;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::error::ReadError;
+use super::payload::readings;
 use super::reads::{FoundRows, Reads};
 use super::sql::Sql;
 use crate::limits::DIMENSION_SETS_MAX;
-
-/// Longest text that may stand for a number of a dimension.
-const NUMBER_CHARS_MAX: usize = 64;
 
 /// Which series: any of the values, where there are some.
 #[derive(Debug, Clone, Default)]
@@ -65,24 +61,18 @@ impl Pattern {
             sql.push("starts_with(dimensions ->> ").bind(name.to_owned()).push(", ").bind(self.text.clone()).push(")");
             return;
         }
-        // As containment, which the catalog's index answers; a number or a truth value that is written so is meant as well.
-        sql.push("(dimensions @> ").bind(object(name, &self.text)).push("::jsonb");
-        if let Some(value) = bare(&self.text) {
-            sql.push(" OR dimensions @> ").bind(object(name, &value)).push("::jsonb");
+        // As containment, which the catalog's index answers.
+        for (index, value) in readings(&self.text).enumerate() {
+            sql.push(if index == 0 { "(" } else { " OR " });
+            sql.push("dimensions @> ").bind(object(name, &value)).push("::jsonb");
         }
         sql.push(")");
     }
 }
 
-fn object(name: &str, value: &impl Serialize) -> String {
-    serde_json::to_string(&std::collections::BTreeMap::from([(name, value)])).expect("text and JSON are JSON")
-}
-
-/// The number or truth value that a text is when it stands without quotes.
-fn bare(text: &str) -> Option<Box<RawValue>> {
-    let digits = |c: char| c.is_ascii_digit() || c == '-' || c == '.';
-    let bare = text == "true" || text == "false" || text.len() <= NUMBER_CHARS_MAX && text.chars().all(digits);
-    RawValue::from_string(text.to_owned()).ok().filter(|_| bare)
+/// An object of one member, whose value is JSON.
+fn object(name: &str, value: &str) -> String {
+    format!("{{{}:{value}}}", serde_json::to_string(name).expect("text is JSON"))
 }
 
 impl DimensionsFilter {
@@ -227,13 +217,11 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_without_quotes() {
-        let bare = |text: &str| bare(text).map(|value| value.get().to_owned());
-        for text in ["200", "-1.50", "0", "true", "false", "12345678901234567890.5"] {
-            assert_eq!(bare(text).as_deref(), Some(text));
-        }
-        for text in ["", "007", "1e5", "null", "1.", ".5", "--1", "2026-11-27", "10.0.0.1", "True", &"1".repeat(65)] {
-            assert_eq!(bare(text), None, "{text}");
-        }
+    fn a_value_is_looked_for_as_all_that_is_written_so() {
+        let mut sql = Sql::new("");
+        Pattern::parse("200").push(&mut sql, "a\"b");
+        assert_eq!(sql.text, "(dimensions @> $1::jsonb OR dimensions @> $2::jsonb)");
+        let shown = format!("{:?}", sql.parameters());
+        assert!(shown.contains(r#"{\"a\\\"b\":\"200\"}"#) && shown.contains(r#"{\"a\\\"b\":200}"#), "{shown}");
     }
 }

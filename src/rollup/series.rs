@@ -1,5 +1,5 @@
 //! Rows from before there were series: each gets the id of its dimensions, its series a row in the catalog, and its closed
-//! buckets are made anew.
+//! buckets are recomputed.
 //!
 //! Not in the migration, which would rewrite every sample that has dimensions in one transaction: a stretch of time and a tenant
 //! at once, the newest first, beside live traffic. What is done again changes nothing, so that a process may end at any moment.

@@ -1,4 +1,4 @@
-//! The chunks of what ingestion writes: how each relation is cut, read when the pools are opened and learnt anew
+//! The chunks of what ingestion writes: how each relation is cut, read when the pools are opened and again
 //! wherever a chunk is born; and chunks that the database would cut otherwise, made by the owner.
 
 use std::collections::BTreeSet;
@@ -56,7 +56,7 @@ impl Slices {
     }
 
     /// Looks whether these chunks are, or will be, as they were planned, and makes those that the database would make
-    /// otherwise. Whoever makes chunks holds the locks of their births, so that nobody makes others meanwhile. False:
+    /// otherwise. A process that makes chunks holds the locks of their births, so that nobody makes others meanwhile. False:
     /// they are cut otherwise, which is known now.
     pub async fn settle(&self, client: &Client, chunks: &BTreeSet<Chunk>, now_us: i64) -> Result<bool, StorageError> {
         let mut spans: Vec<(i64, i64)> = chunks.iter().map(|chunk| (chunk.from_us, chunk.to_us)).collect();

@@ -15,7 +15,7 @@ pub(super) async fn apply_rowstore(client: &Client) -> Result<(), StorageError> 
     Ok(())
 }
 
-/// How many partitions new slices are cut into, where that is configured. Whoever makes a chunk holds the lock of its
+/// How many partitions new slices are cut into, where that is configured. Who makes a chunk holds the lock of its
 /// birth, so that nobody makes one by the old number meanwhile; what has chunks keeps its number
 /// ([`super::slices`]).
 pub(super) async fn apply_partitions(client: &Client, config: &Config) -> Result<(), StorageError> {

@@ -64,7 +64,7 @@ impl KnownDatabase {
         Arc::new(Self { file, expected: Mutex::default() })
     }
 
-    /// Refuses another database than the one before. Changes nothing; reads the file anew, since an operator may have
+    /// Refuses another database than the one before. Changes nothing; reads the file again, since an operator may have
     /// accepted one.
     pub(super) async fn check(&self, owner: &ConnectionUrl) -> Result<(), StorageError> {
         let Some(known) = self.file.as_ref().and_then(read) else { return Ok(()) };

@@ -27,7 +27,7 @@ pub fn start_logging(config: &LogConfig) -> Result<(), ConfigError> {
     // The pool warns once per connection after a restart of the database; what matters of that is said by others.
     let filter = filter.add_directive("deadpool.postgres=error".parse().expect("a valid directive"));
     if let Some(set) = SET_FILTER.get() {
-        // Started before: the format stays, the level is set anew.
+        // Started before: the format stays, the level is set again.
         set(filter);
         return Ok(());
     }

@@ -10,7 +10,7 @@ use crate::tests;
 
 pub const TESTS: &[Test] = tests!(
     bursts_that_coincide_are_temporal_pairs,
-    a_late_event_makes_the_minutes_after_it_anew,
+    a_late_event_recomputes_the_minutes_after_it,
     an_outlier_is_tied_to_the_errors_of_its_asset,
     late_metrics_and_errors_judge_the_hour_again,
     more_series_than_one_transaction_judges,
@@ -78,7 +78,7 @@ fn bursts_that_coincide_are_temporal_pairs(env: &Env) -> TestResult {
     Ok(())
 }
 
-fn a_late_event_makes_the_minutes_after_it_anew(env: &Env) -> TestResult {
+fn a_late_event_recomputes_the_minutes_after_it(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let sql = env.sql();
     let start = hours_ago(4);

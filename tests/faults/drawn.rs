@@ -118,7 +118,7 @@ impl Fault {
             }
             Self::TidegateFrozen => {
                 soak.tidegate.signal(Signal::SIGSTOP);
-                soak.pass();
+                soak.stays_silent();
                 soak.tidegate.signal(Signal::SIGCONT);
             }
             Self::PostmasterKilled => {
@@ -151,7 +151,7 @@ impl Fault {
             Self::ServerDiskFull => {
                 soak.server_disk.arm(Rule::always(Call::GROW, Harm::Full, ""));
                 soak.server_disk.wait_hit("the server's disk is full");
-                soak.pass();
+                soak.senders.spool(2);
                 soak.server_disk.clear();
             }
             Self::ServerSettings => {
@@ -175,8 +175,8 @@ impl Fault {
                 let holder = soak.cluster.superuser();
                 holder.run("BEGIN; LOCK TABLE ingest_batches, touched IN ACCESS EXCLUSIVE MODE");
                 let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
-                until("somebody waits for it", || (holder.one::<i64>(waiting) > 0).then_some(()));
-                soak.pass();
+                // Live batches, or the drain, and a job.
+                until("several wait for it", || (holder.one::<i64>(waiting) > 1).then_some(()));
                 holder.run("ROLLBACK");
             }
             Self::TransactionLeftOpen => {
@@ -184,8 +184,7 @@ impl Fault {
                 holder.run(
                     "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM events; SELECT count(*) FROM metrics",
                 );
-                soak.senders.flow(20);
-                soak.pass();
+                soak.senders.flow(40);
                 holder.run("ROLLBACK");
             }
             Self::ConnectionsReset => {
@@ -249,8 +248,7 @@ impl Soak<'_> {
     /// The clock of the program, while things go on.
     fn clock_is(&self, off: SignedDuration) {
         self.clock.set(off);
-        self.senders.flow(20);
-        self.pass();
+        self.senders.flow(40);
         self.clock.set(SignedDuration::ZERO);
         self.senders.flow(8);
     }

@@ -70,7 +70,7 @@ impl Trap {
                      LOCK TABLE public.harm_gate IN ACCESS SHARE MODE;
                  ELSE
                      PERFORM pg_terminate_backend(pg_backend_pid());
-                     PERFORM pg_sleep(60);
+                     RAISE EXCEPTION 'it was not ended';
                  END IF;
              END $harm$;
              CREATE EVENT TRIGGER harm ON ddl_command_end EXECUTE FUNCTION public.harm()",
@@ -78,7 +78,7 @@ impl Trap {
         Self { sql }
     }
 
-    /// Whoever comes to this statement of this migration, or beyond it, meets it; 0: to one that is of none.
+    /// A process that comes to this statement of this migration, or beyond it, meets it; 0: to one that is of none.
     fn set(&self, migration: i32, statement: i32, harm: Harm) {
         self.clear();
         self.sql.run(&format!("INSERT INTO public.harm_at VALUES ({migration}, {statement}, '{harm:?}')"));

@@ -2,6 +2,7 @@
 //! printed. The short form takes a minute and a half; `TIDEGATE_FAULTS_HOURS=8` makes it as many hours with a fault a
 //! minute, `TIDEGATE_FAULTS_SEED=n` draws the same faults again.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,6 +12,7 @@ use crate::derived;
 use crate::draw::Draw;
 use crate::drawn::Fault;
 use crate::env::{Env, TestResult, until};
+use crate::frames::connect_slow;
 use crate::invariants::Scene;
 use crate::process::Tidegate;
 use crate::proxy::Proxy;
@@ -27,6 +29,8 @@ const MIB: u64 = 1 << 20;
 const GROWTH_BYTES: u64 = 32 * MIB;
 /// Requests after which a process is warm.
 const WARM: usize = 150;
+/// How long a frozen program is asked.
+const SILENCE: Duration = Duration::from_millis(700);
 /// Small enough to be filled and drained many times.
 const SPOOL_BYTES: u64 = 32 * MIB;
 
@@ -105,9 +109,13 @@ impl<'a> Soak<'a> {
         self.cluster.run(&self.server_disk.variables());
     }
 
-    /// Some time of a fault that lasts.
-    pub fn pass(&self) {
-        std::thread::sleep(Duration::from_millis(700));
+    /// Waits in vain for an answer of the program, which is frozen.
+    pub fn stays_silent(&self) {
+        let mut stream = connect_slow(&self.tidegate.client);
+        stream.set_read_timeout(Some(SILENCE)).unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
+        let read = stream.read(&mut [0; 1]);
+        assert!(read.is_err(), "it answers: {read:?}");
     }
 
     /// All is well again: requests are stored, also those that were spooled.

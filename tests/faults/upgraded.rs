@@ -100,7 +100,7 @@ fn change(sql: &Sql, statements: &str) {
     });
 }
 
-/// What a next version may do to the schema under a running process: columns and indexes more, functions anew, relations more.
+/// What a next version may do to the schema under a running process: more columns and indexes, other functions, more relations.
 /// No binary has a migration of a later one's, so that these are made by the test, in the way of the program.
 fn next_version(sql: &Sql, after_each: impl Fn()) {
     let tables: Vec<String> = sql.column(

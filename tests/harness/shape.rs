@@ -40,7 +40,7 @@ const PARTS: [&str; 7] = [
     "SELECT format('migration %s %s %s', version, name, checksum) FROM tidegate.schema_migrations",
 ];
 
-/// A view that was read anew from its text has casts and parentheses in other places.
+/// A view that was read again from its text has casts and parentheses in other places.
 const TIMESCALE: [&str; 4] = [
     "SELECT format('dimension %s %s %s %s %s', hypertable_name, dimension_number, column_name, time_interval, num_partitions) \
      FROM timescaledb_information.dimensions WHERE hypertable_schema = 'tidegate'",

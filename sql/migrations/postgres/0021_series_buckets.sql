@@ -1,57 +1,35 @@
--- The levels of metrics by series: a bucket that was closed before has the series without dimensions, and is made anew from its
--- rows where those are whole (src/rollup/series.rs).
+-- The levels of metrics by series: a bucket that was closed before has the series without dimensions, and is recomputed from
+-- its rows where those are whole (src/rollup/series.rs).
 
-ALTER TABLE metrics_1m_closed
-    ADD COLUMN series_id   uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
-    ADD COLUMN first_value double precision,
-    ADD COLUMN last_value  double precision,
-    ADD COLUMN increase    double precision;
-DROP INDEX metrics_1m_tenant;
-CREATE INDEX metrics_1m_series ON metrics_1m_closed (tenant_id, asset_id, metric_name, series_id, bucket DESC);
-CREATE VIEW metrics_1m_buckets AS
-SELECT c.* FROM rollup_levels l JOIN metrics_1m_closed c ON c.bucket < l.closed_until WHERE l.level = 'metrics_1m'
-UNION ALL
-SELECT r.* FROM rollup_levels l CROSS JOIN LATERAL metrics_rollup(INTERVAL '1 minute', l.closed_until, 'infinity') r
-WHERE l.level = 'metrics_1m';
-
-ALTER TABLE metrics_5m_closed
-    ADD COLUMN series_id   uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
-    ADD COLUMN first_value double precision,
-    ADD COLUMN last_value  double precision,
-    ADD COLUMN increase    double precision;
-DROP INDEX metrics_5m_tenant;
-CREATE INDEX metrics_5m_series ON metrics_5m_closed (tenant_id, asset_id, metric_name, series_id, bucket DESC);
-CREATE VIEW metrics_5m_buckets AS
-SELECT c.* FROM rollup_levels l JOIN metrics_5m_closed c ON c.bucket < l.closed_until WHERE l.level = 'metrics_5m'
-UNION ALL
-SELECT r.* FROM rollup_levels l CROSS JOIN LATERAL metrics_rollup(INTERVAL '5 minutes', l.closed_until, 'infinity') r
-WHERE l.level = 'metrics_5m';
-
-ALTER TABLE metrics_hourly_closed
-    ADD COLUMN series_id   uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
-    ADD COLUMN first_value double precision,
-    ADD COLUMN last_value  double precision,
-    ADD COLUMN increase    double precision;
-DROP INDEX metrics_hourly_tenant;
-CREATE INDEX metrics_hourly_series ON metrics_hourly_closed (tenant_id, asset_id, metric_name, series_id, bucket DESC);
-CREATE VIEW metrics_hourly_buckets AS
-SELECT c.* FROM rollup_levels l JOIN metrics_hourly_closed c ON c.bucket < l.closed_until WHERE l.level = 'metrics_hourly'
-UNION ALL
-SELECT r.* FROM rollup_levels l CROSS JOIN LATERAL metrics_rollup(INTERVAL '1 hour', l.closed_until, 'infinity') r
-WHERE l.level = 'metrics_hourly';
-
-ALTER TABLE metrics_daily_closed
-    ADD COLUMN series_id   uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
-    ADD COLUMN first_value double precision,
-    ADD COLUMN last_value  double precision,
-    ADD COLUMN increase    double precision;
-DROP INDEX metrics_daily_tenant;
-CREATE INDEX metrics_daily_series ON metrics_daily_closed (tenant_id, asset_id, metric_name, series_id, bucket DESC);
-CREATE VIEW metrics_daily_buckets AS
-SELECT c.* FROM rollup_levels l JOIN metrics_daily_closed c ON c.bucket < l.closed_until WHERE l.level = 'metrics_daily'
-UNION ALL
-SELECT r.* FROM rollup_levels l CROSS JOIN LATERAL metrics_rollup(INTERVAL '1 day', l.closed_until, 'infinity') r
-WHERE l.level = 'metrics_daily';
+DO $levels$
+DECLARE
+    found record;
+BEGIN
+    FOR found IN
+        SELECT * FROM (VALUES
+            ('metrics_1m', '1 minute'), ('metrics_5m', '5 minutes'), ('metrics_hourly', '1 hour'), ('metrics_daily', '1 day')
+        ) AS l (level, width)
+    LOOP
+        EXECUTE format($add$
+            ALTER TABLE %I
+                ADD COLUMN series_id   uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+                ADD COLUMN first_value double precision,
+                ADD COLUMN last_value  double precision,
+                ADD COLUMN increase    double precision
+            $add$, found.level || '_closed');
+        EXECUTE format('DROP INDEX %I', found.level || '_tenant');
+        EXECUTE format('CREATE INDEX %I ON %I (tenant_id, asset_id, metric_name, series_id, bucket DESC)',
+            found.level || '_series', found.level || '_closed');
+        EXECUTE format($view$
+            CREATE VIEW %1$I AS
+            SELECT c.* FROM rollup_levels l JOIN %2$I c ON c.bucket < l.closed_until WHERE l.level = %3$L
+            UNION ALL
+            SELECT r.* FROM rollup_levels l CROSS JOIN LATERAL metrics_rollup(%4$L, l.closed_until, 'infinity') r
+            WHERE l.level = %3$L
+            $view$, found.level || '_buckets', found.level || '_closed', found.level, found.width);
+    END LOOP;
+END
+$levels$;
 
 DROP INDEX metrics_tenant_asset_time;
 CREATE INDEX metrics_series_time ON metrics (tenant_id, asset_id, metric_name, series_id, timestamp DESC);

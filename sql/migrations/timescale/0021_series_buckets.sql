@@ -6,126 +6,52 @@
 -- several series takes 11.6 bytes instead of 19.6.
 ALTER TABLE metrics SET (timescaledb.orderby = 'asset_id, metric_name, series_id, timestamp DESC');
 
-CREATE MATERIALIZED VIEW metrics_1m_buckets
-WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false,
-    timescaledb.chunk_interval = '1 day') AS
-SELECT
-    public.time_bucket('1 minute', timestamp) AS bucket,
-    tenant_id, asset_id, metric_type, metric_name,
-    least(sum(value_count), 9223372036854775807)::bigint AS count,
-    sum(value_sum) AS sum_value,
-    sum(value_sum) / sum(value_count)::double precision AS avg_value,
-    min(coalesce(value_min, value_sum)) AS min_value,
-    max(coalesce(value_max, value_sum)) AS max_value,
-    CASE WHEN count(value_min) = count(value_m2) THEN
-        stddev_merge(ARRAY[value_count::double precision, value_sum, coalesce(value_m2, 0)]) END AS stddev_value,
-    (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[1] AS p50_value,
-    (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[2] AS p95_value,
-    (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[3] AS p99_value,
-    least(coalesce(sum(value_count) FILTER (WHERE value_min IS NOT NULL), 0), 9223372036854775807)::bigint AS summarized_count,
-    series_id,
-    (counter_span(value_sum ORDER BY timestamp, batch_id, batch_seq)
-        FILTER (WHERE metric_type = 'counter' AND value_min IS NULL))[1] AS first_value,
-    (counter_span(value_sum ORDER BY timestamp, batch_id, batch_seq)
-        FILTER (WHERE metric_type = 'counter' AND value_min IS NULL))[2] AS last_value,
-    (counter_span(value_sum ORDER BY timestamp, batch_id, batch_seq)
-        FILTER (WHERE metric_type = 'counter' AND value_min IS NULL))[3] AS increase
-FROM metrics
-GROUP BY 1, 2, 3, 4, 5, series_id
-WITH NO DATA;
-
-CREATE MATERIALIZED VIEW metrics_5m_buckets
-WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false,
-    timescaledb.chunk_interval = '1 day') AS
-SELECT
-    public.time_bucket('5 minutes', timestamp) AS bucket,
-    tenant_id, asset_id, metric_type, metric_name,
-    least(sum(value_count), 9223372036854775807)::bigint AS count,
-    sum(value_sum) AS sum_value,
-    sum(value_sum) / sum(value_count)::double precision AS avg_value,
-    min(coalesce(value_min, value_sum)) AS min_value,
-    max(coalesce(value_max, value_sum)) AS max_value,
-    CASE WHEN count(value_min) = count(value_m2) THEN
-        stddev_merge(ARRAY[value_count::double precision, value_sum, coalesce(value_m2, 0)]) END AS stddev_value,
-    (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[1] AS p50_value,
-    (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[2] AS p95_value,
-    (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[3] AS p99_value,
-    least(coalesce(sum(value_count) FILTER (WHERE value_min IS NOT NULL), 0), 9223372036854775807)::bigint AS summarized_count,
-    series_id,
-    (counter_span(value_sum ORDER BY timestamp, batch_id, batch_seq)
-        FILTER (WHERE metric_type = 'counter' AND value_min IS NULL))[1] AS first_value,
-    (counter_span(value_sum ORDER BY timestamp, batch_id, batch_seq)
-        FILTER (WHERE metric_type = 'counter' AND value_min IS NULL))[2] AS last_value,
-    (counter_span(value_sum ORDER BY timestamp, batch_id, batch_seq)
-        FILTER (WHERE metric_type = 'counter' AND value_min IS NULL))[3] AS increase
-FROM metrics
-GROUP BY 1, 2, 3, 4, 5, series_id
-WITH NO DATA;
-
-CREATE MATERIALIZED VIEW metrics_hourly_buckets
-WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false,
-    timescaledb.chunk_interval = '30 days') AS
-SELECT
-    public.time_bucket('1 hour', timestamp) AS bucket,
-    tenant_id, asset_id, metric_type, metric_name,
-    least(sum(value_count), 9223372036854775807)::bigint AS count,
-    sum(value_sum) AS sum_value,
-    sum(value_sum) / sum(value_count)::double precision AS avg_value,
-    min(coalesce(value_min, value_sum)) AS min_value,
-    max(coalesce(value_max, value_sum)) AS max_value,
-    CASE WHEN count(value_min) = count(value_m2) THEN
-        stddev_merge(ARRAY[value_count::double precision, value_sum, coalesce(value_m2, 0)]) END AS stddev_value,
-    (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[1] AS p50_value,
-    (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[2] AS p95_value,
-    (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[3] AS p99_value,
-    least(coalesce(sum(value_count) FILTER (WHERE value_min IS NOT NULL), 0), 9223372036854775807)::bigint AS summarized_count,
-    series_id,
-    (counter_span(value_sum ORDER BY timestamp, batch_id, batch_seq)
-        FILTER (WHERE metric_type = 'counter' AND value_min IS NULL))[1] AS first_value,
-    (counter_span(value_sum ORDER BY timestamp, batch_id, batch_seq)
-        FILTER (WHERE metric_type = 'counter' AND value_min IS NULL))[2] AS last_value,
-    (counter_span(value_sum ORDER BY timestamp, batch_id, batch_seq)
-        FILTER (WHERE metric_type = 'counter' AND value_min IS NULL))[3] AS increase
-FROM metrics
-GROUP BY 1, 2, 3, 4, 5, series_id
-WITH NO DATA;
-
-CREATE MATERIALIZED VIEW metrics_daily_buckets
-WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false,
-    timescaledb.chunk_interval = '365 days') AS
-SELECT
-    public.time_bucket('1 day', timestamp) AS bucket,
-    tenant_id, asset_id, metric_type, metric_name,
-    least(sum(value_count), 9223372036854775807)::bigint AS count,
-    sum(value_sum) AS sum_value,
-    sum(value_sum) / sum(value_count)::double precision AS avg_value,
-    min(coalesce(value_min, value_sum)) AS min_value,
-    max(coalesce(value_max, value_sum)) AS max_value,
-    CASE WHEN count(value_min) = count(value_m2) THEN
-        stddev_merge(ARRAY[value_count::double precision, value_sum, coalesce(value_m2, 0)]) END AS stddev_value,
-    (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[1] AS p50_value,
-    (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[2] AS p95_value,
-    (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[3] AS p99_value,
-    least(coalesce(sum(value_count) FILTER (WHERE value_min IS NOT NULL), 0), 9223372036854775807)::bigint AS summarized_count,
-    series_id,
-    (counter_span(value_sum ORDER BY timestamp, batch_id, batch_seq)
-        FILTER (WHERE metric_type = 'counter' AND value_min IS NULL))[1] AS first_value,
-    (counter_span(value_sum ORDER BY timestamp, batch_id, batch_seq)
-        FILTER (WHERE metric_type = 'counter' AND value_min IS NULL))[2] AS last_value,
-    (counter_span(value_sum ORDER BY timestamp, batch_id, batch_seq)
-        FILTER (WHERE metric_type = 'counter' AND value_min IS NULL))[3] AS increase
-FROM metrics
-GROUP BY 1, 2, 3, 4, 5, series_id
-WITH NO DATA;
-
-CREATE INDEX metrics_1m_series ON metrics_1m_buckets (tenant_id, asset_id, metric_name, series_id, bucket DESC);
-CREATE INDEX metrics_1m_assets ON metrics_1m_buckets (asset_id, metric_name, bucket DESC);
-CREATE INDEX metrics_5m_series ON metrics_5m_buckets (tenant_id, asset_id, metric_name, series_id, bucket DESC);
-CREATE INDEX metrics_5m_assets ON metrics_5m_buckets (asset_id, metric_name, bucket DESC);
-CREATE INDEX metrics_hourly_series ON metrics_hourly_buckets (tenant_id, asset_id, metric_name, series_id, bucket DESC);
-CREATE INDEX metrics_hourly_assets ON metrics_hourly_buckets (asset_id, metric_name, bucket DESC);
-CREATE INDEX metrics_daily_series ON metrics_daily_buckets (tenant_id, asset_id, metric_name, series_id, bucket DESC);
-CREATE INDEX metrics_daily_assets ON metrics_daily_buckets (asset_id, metric_name, bucket DESC);
+DO $levels$
+DECLARE
+    found record;
+BEGIN
+    FOR found IN
+        SELECT * FROM (VALUES
+            ('metrics_1m', '1 minute', '1 day'), ('metrics_5m', '5 minutes', '1 day'),
+            ('metrics_hourly', '1 hour', '30 days'), ('metrics_daily', '1 day', '365 days')
+        ) AS l (level, width, chunk)
+    LOOP
+        EXECUTE format($view$
+            CREATE MATERIALIZED VIEW %1$I
+            WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false,
+                timescaledb.chunk_interval = %3$L) AS
+            SELECT
+                public.time_bucket(%2$L, timestamp) AS bucket,
+                tenant_id, asset_id, metric_type, metric_name,
+                least(sum(value_count), 9223372036854775807)::bigint AS count,
+                sum(value_sum) AS sum_value,
+                sum(value_sum) / sum(value_count)::double precision AS avg_value,
+                min(coalesce(value_min, value_sum)) AS min_value,
+                max(coalesce(value_max, value_sum)) AS max_value,
+                CASE WHEN count(value_min) = count(value_m2) THEN
+                    stddev_merge(ARRAY[value_count::double precision, value_sum, coalesce(value_m2, 0)]) END AS stddev_value,
+                (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[1] AS p50_value,
+                (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[2] AS p95_value,
+                (percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY CASE WHEN value_min IS NULL THEN value_sum END))[3] AS p99_value,
+                least(coalesce(sum(value_count) FILTER (WHERE value_min IS NOT NULL), 0), 9223372036854775807)::bigint AS summarized_count,
+                series_id,
+                (counter_span(value_sum ORDER BY timestamp, batch_id, batch_seq)
+                    FILTER (WHERE metric_type = 'counter' AND value_min IS NULL))[1] AS first_value,
+                (counter_span(value_sum ORDER BY timestamp, batch_id, batch_seq)
+                    FILTER (WHERE metric_type = 'counter' AND value_min IS NULL))[2] AS last_value,
+                (counter_span(value_sum ORDER BY timestamp, batch_id, batch_seq)
+                    FILTER (WHERE metric_type = 'counter' AND value_min IS NULL))[3] AS increase
+            FROM metrics
+            GROUP BY 1, 2, 3, 4, 5, series_id
+            WITH NO DATA
+            $view$, found.level || '_buckets', found.width, found.chunk);
+        EXECUTE format('CREATE INDEX %I ON %I (tenant_id, asset_id, metric_name, series_id, bucket DESC)',
+            found.level || '_series', found.level || '_buckets');
+        EXECUTE format('CREATE INDEX %I ON %I (asset_id, metric_name, bucket DESC)',
+            found.level || '_assets', found.level || '_buckets');
+    END LOOP;
+END
+$levels$;
 
 ALTER MATERIALIZED VIEW metrics_1m_buckets SET (timescaledb.enable_columnstore = true,
     timescaledb.segmentby = 'tenant_id', timescaledb.orderby = 'asset_id, metric_name, series_id, bucket DESC');
@@ -175,7 +101,7 @@ BEGIN
                 $insert$, found.new) USING first;
             INSERT INTO series_marks VALUES (found.level, first, found.width);
         END IF;
-        -- Of tenants whose rows are whole for longer than those of others, what was copied is made anew from them.
+        -- Of tenants whose rows are whole for longer than those of others, what was copied is recomputed from them.
         EXECUTE format($dirty$
             INSERT INTO rollup_dirty (level, bucket, tenant_id)
             SELECT DISTINCT $1, b.bucket, b.tenant_id FROM %s b

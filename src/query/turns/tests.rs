@@ -93,7 +93,7 @@ fn dear_reads_hold_a_part_of_a_share_while_others_read() {
     }
     assert_eq!(next[0], waiting[8]);
     turns.ask(&other, later);
-    assert_eq!(turns.end(&dear, cheap, later).len(), 1, "its whole share, whoever reads");
+    assert_eq!(turns.end(&dear, cheap, later).len(), 1, "its whole share, although others read");
 }
 
 #[test]
