@@ -16,6 +16,7 @@ use tidegate::storage::embedded::{EmbeddedServer, OWNER, Running};
 use crate::env::{Engine, Env, until};
 use crate::postgres::{SUPERUSER, Sql, temp_dir};
 use crate::private::{config, own, variables};
+use crate::process::freeze;
 use crate::proxy::Proxy;
 use crate::shim::Shim;
 
@@ -206,7 +207,7 @@ impl Cluster {
         let Some(mut child) = self.child.take() else { return };
         let postmaster = Pid::from_raw(i32::try_from(child.id()).unwrap());
         // Stopped first, so that it neither forks nor reaps.
-        let _ = kill(postmaster, Signal::SIGSTOP);
+        freeze(postmaster);
         let backends = children(postmaster);
         let _ = kill(postmaster, Signal::SIGKILL);
         child.wait().unwrap();
@@ -217,10 +218,10 @@ impl Cluster {
 
     /// SIGSTOP for everything: connections stay open and nobody answers.
     pub fn freeze(&self) {
-        self.signal_first(Signal::SIGSTOP);
-        for pid in self.processes().into_iter().skip(1) {
-            let _ = kill(pid, Signal::SIGSTOP);
-        }
+        // The postmaster first, so that it forks no more.
+        let postmaster = self.processes()[0];
+        freeze(postmaster);
+        children(postmaster).into_iter().for_each(freeze);
     }
 
     /// SIGCONT for everything.

@@ -66,7 +66,7 @@ fn s04_tidegate_frozen_inside_copy(env: &Env) -> TestResult {
     let answer = std::thread::scope(|scope| {
         let sent = scope.spawn(|| told.send(&frozen.client, &request));
         until("a writer is inside COPY", || (proxy.held() == 1 && inside_copy(env) == 1).then_some(()));
-        frozen.signal(Signal::SIGSTOP);
+        frozen.freeze();
         // Nobody else waits for it, except a client that sends the very same request.
         let other = env.serve_with(&["data_dir=other"]);
         told.both(&other.client, 200);

@@ -117,7 +117,7 @@ impl Fault {
                 soak.reborn();
             }
             Self::TidegateFrozen => {
-                soak.tidegate.signal(Signal::SIGSTOP);
+                soak.tidegate.freeze();
                 soak.stays_silent();
                 soak.tidegate.signal(Signal::SIGCONT);
             }

@@ -24,6 +24,19 @@ fn command(env: &Env, variables: &[(String, String)], arguments: &[&str]) -> Com
     command
 }
 
+/// Stops a process, unless it has ended. SIGSTOP is delivered some time after `kill` returns, and each thread goes on until it
+/// notices: on a busy machine that was long enough to answer a request.
+pub fn freeze(pid: Pid) {
+    let _ = kill(pid, Signal::SIGSTOP);
+    until("all threads have stopped", || {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let mut stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+        // The name, in parentheses, may hold blanks; then comes the state: stopped, traced, or ended.
+        let stopped = |stat: String| stat.rsplit(") ").next().unwrap().starts_with(['T', 't', 'Z', 'X']);
+        stats.all(stopped).then_some(())
+    });
+}
+
 /// A command that ran to its end.
 #[derive(Debug)]
 pub struct Finished {
@@ -157,6 +170,11 @@ impl Tidegate {
 
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
+    }
+
+    /// SIGSTOP, and all its threads have stopped.
+    pub fn freeze(&self) {
+        freeze(self.pid());
     }
 
     /// The most memory that it has had resident so far.
