@@ -133,6 +133,8 @@ async fn live(target: &Target, events: u64, connections: usize) -> Result<Usage>
 
 /// A measurement that begins: what is compared with afterwards.
 pub struct Begun {
+    /// Rows that are there already.
+    rows: u64,
     wal_bytes: f64,
 }
 
@@ -140,7 +142,12 @@ impl Begun {
     /// On fresh tables.
     pub async fn new(target: &mut Target) -> Result<Self> {
         target.fresh().await?;
-        Ok(Self { wal_bytes: target.wal_bytes().await? })
+        Self::after(target, 0).await
+    }
+
+    /// On tables that hold so many rows of the kind.
+    pub async fn after(target: &Target, rows: u64) -> Result<Self> {
+        Ok(Self { rows, wal_bytes: target.wal_bytes().await? })
     }
 
     /// The figures of so many rows, every one of which is looked for.
@@ -153,10 +160,11 @@ impl Begun {
         rows: u64,
         usage: &Usage,
     ) -> Result<()> {
-        target.check_stored(kind.table(), rows).await?;
+        let stored = self.rows + rows;
+        target.check_stored(kind.table(), stored).await?;
         let item = item(kind);
         usage.add(figures, name, item, rows);
-        figures.add(name, &format!("bytes/{item}"), per_row(target.bytes_of(kind.table()).await?, rows));
+        figures.add(name, &format!("bytes/{item}"), per_row(target.bytes_of(kind.table()).await?, stored));
         let wal_bytes = target.wal_bytes().await? - self.wal_bytes;
         figures.add(name, &format!("WAL bytes/{item}"), wal_bytes / as_f64(rows));
         Ok(())

@@ -1,5 +1,6 @@
 //! Samples of metrics: raw COPY of them and Tidegate over HTTP, in turn on fresh tables; once without dimensions, and once with
-//! five sets of them, each of which makes a series of its own.
+//! five sets of them, each of which makes a series of its own: as many series either way, of which Tidegate has had a sample
+//! before the clock starts. What a series costs that is new, `cardinality` measures.
 
 use tidegate::model::Kind;
 
@@ -30,7 +31,12 @@ pub async fn run(target: &mut Target, options: &Options, figures: &mut Figures) 
             begun.figures(target, figures, &name(RAW), Kind::Metrics, rows, &usage).await?;
             raw_rates.push(usage.rate(rows));
 
-            let begun = Begun::new(target).await?;
+            let known = known(sets);
+            let known_rows = known.len() as u64 * BATCH_ROWS;
+            target.fresh().await?;
+            let feed = Feed::in_turn(known, TENANTS, Until::Requests(known_rows / BATCH_ROWS));
+            over_http(target, Kind::Metrics, feed, options.connections).await?;
+            let begun = Begun::after(target, known_rows).await?;
             let feed = Feed::in_turn(made, TENANTS, Until::Requests(rows / BATCH_ROWS));
             let usage = over_http(target, Kind::Metrics, feed, options.connections).await?;
             begun.figures(target, figures, &name(HTTP), Kind::Metrics, rows, &usage).await?;
@@ -40,7 +46,8 @@ pub async fn run(target: &mut Target, options: &Options, figures: &mut Figures) 
         figures.add(&format!("{HTTP}, {state}"), "samples/s", mean(&rates));
         figures.add(&format!("over HTTP / {RAW}, {state}"), "ratio", mean(&rates) / mean(&raw_rates));
         figures.add(&format!("Tidegate's own CPU, {state}"), "us/sample", mean(&cpu_us));
-        stored(target, options.million().next_multiple_of(BATCH_ROWS), state, figures).await?;
+        let rows = options.million().next_multiple_of(BATCH_ROWS) + known(sets).len() as u64 * BATCH_ROWS;
+        stored(target, rows, state, figures).await?;
     }
     Ok(())
 }
@@ -65,15 +72,26 @@ async fn stored(target: &Target, rows: u64, state: &str, figures: &mut Figures) 
 pub fn made(dimension_sets: u32, rows: u64) -> (Vec<Template>, u64) {
     let bodies = rows.div_ceil(BATCH_ROWS);
     let of_a_tenant = bodies.div_ceil(TENANTS as u64) * BATCH_ROWS;
-    let span = Span { from_us: 0, to_us: 1, per_tenant: of_a_tenant };
-    let dataset =
-        Dataset { tenants: TENANTS, assets: ASSETS, metrics_per_asset: 1, dimension_sets, events: span, samples: span };
+    let dataset = dataset(dimension_sets, of_a_tenant);
     let tenants = (0..TENANTS).cycle();
     let made = (0..bodies).zip(tenants).map(|(number, tenant)| {
         let first = number / TENANTS as u64 * BATCH_ROWS;
         Template::samples(&dataset, tenant, first..first + BATCH_ROWS)
     });
     (made.collect(), bodies * BATCH_ROWS)
+}
+
+/// Bodies with a sample of every series.
+fn known(dimension_sets: u32) -> Vec<Template> {
+    let of_a_tenant = dataset(dimension_sets, u64::MAX).series_count() / TENANTS as u64;
+    made(dimension_sets, of_a_tenant.next_multiple_of(BATCH_ROWS) * TENANTS as u64).0
+}
+
+/// As many series with dimensions as without.
+fn dataset(dimension_sets: u32, of_a_tenant: u64) -> Dataset {
+    let span = Span { from_us: 0, to_us: 1, per_tenant: of_a_tenant };
+    let assets = ASSETS / dimension_sets.max(1);
+    Dataset { tenants: TENANTS, assets, metrics_per_asset: 1, dimension_sets, events: span, samples: span }
 }
 
 #[cfg(test)]
@@ -94,5 +112,14 @@ mod tests {
         let instances: std::collections::BTreeSet<_> =
             first.lines().filter_map(|line| line.split("\"instance\":").nth(1)).collect();
         assert_eq!((first.lines().count(), instances.len()), (1000, 5));
+        let without = known(0);
+        assert_eq!((without.len(), known(SETS).len()), (2 * TENANTS, 2 * TENANTS));
+        let assets = |template: &Template| text(template).lines().map(str::to_owned).collect::<Vec<_>>();
+        let all: std::collections::BTreeSet<String> = without
+            .iter()
+            .flat_map(assets)
+            .filter_map(|line| Some(line.split("\"asset_id\":\"").nth(1)?.split('"').next()?.to_owned()))
+            .collect();
+        assert_eq!(all.len(), TENANTS * ASSETS as usize);
     }
 }
