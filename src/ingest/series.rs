@@ -79,19 +79,22 @@ pub struct FreshSeries(HashMap<Key, Fresh, foldhash::fast::RandomState>);
 impl KnownSeries {
     /// Those of the submissions named by `taking`, which are of metrics.
     pub fn fresh(&self, batch: &[Submission], taking: &[usize]) -> FreshSeries {
+        // Hashed before the lock is taken, so that it is held for the look-ups alone.
+        let mut rows = Vec::new();
+        for &submission in taking {
+            let decoded = &batch[submission].decoded.rows;
+            let key_of = |(row, found): (usize, &RowRef)| {
+                (self.key(decoded.tuple(found)), found.timestamp_us, Place { submission, row })
+            };
+            rows.extend(decoded.rows.iter().enumerate().map(key_of));
+        }
         let mut fresh = FreshSeries::default();
         let mut known = self.generations.lock().expect("no code panics while holding it");
         if known.since.is_none_or(|since| since.elapsed() >= SERIES_KNOWN_FOR) {
             known.turn();
         }
-        for &submission in taking {
-            let rows = &batch[submission].decoded.rows;
-            for (at, row) in rows.rows.iter().enumerate() {
-                let key = self.key(rows.tuple(row));
-                if known.knows(key) {
-                    continue;
-                }
-                let (us, place) = (row.timestamp_us, Place { submission, row: at });
+        for (key, us, place) in rows {
+            if !known.knows(key) {
                 let found = fresh.0.entry(key).or_insert(Fresh { place, seen_us: (us, us), is_new: true });
                 found.seen_us = (found.seen_us.0.min(us), found.seen_us.1.max(us));
             }
