@@ -67,9 +67,9 @@ pub const COUNTED_BUCKETS_MAX: i64 = 60;
 /// Ages at which a look back for few rows is cut, so that none of its pieces opens more chunks than it must (365 of them take
 /// 70 ms to plan). A day is one chunk.
 pub const WINDOW_AGES: &[Duration] = &[minutes(DAY), minutes(7 * DAY), minutes(30 * DAY)];
-/// A list of events goes on in windows so many times as wide as the one before.
+/// A list of events goes on in windows at most so many times as wide as the one before, or as narrow.
 pub const WINDOW_WIDENING: f64 = 8.0;
-/// A list's first window is as wide as so many times the rows that are wanted seem to take.
+/// A list's window is as wide as so many times the rows that are wanted seem to take.
 pub const WINDOW_ROOM: f64 = 2.0;
 /// Manifests from which that is told.
 pub const PACE_MANIFESTS: i64 = 64;

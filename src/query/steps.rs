@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::levels::Micros;
 use super::place::Direction;
 use super::windows::Window;
-use crate::limits::WINDOW_WIDENING;
+use crate::limits::{WINDOW_ROOM, WINDOW_WIDENING};
 
 /// Wider than this is everything that is left.
 const WIDTH_MAX_US: Micros = 400 * 86_400 * 1_000_000;
@@ -66,11 +66,13 @@ impl Steps {
         }
     }
 
-    /// Makes the next window wider, but not so that it would take more than half of the time that is `left`, by how long the
-    /// last one took.
-    pub fn widen(&mut self, took: Duration, left: Duration) {
+    /// Makes the next window as wide as the rows that are still wanted seem to take, by how many the last one held: wider at
+    /// once where it held none. But not so that it would take more than half of the time that is `left`, by how long the last
+    /// one took.
+    pub fn widen(&mut self, found: usize, wanted: usize, took: Duration, left: Duration) {
+        let seems = WINDOW_ROOM * wanted as f64 / found as f64;
         let fits = left.as_secs_f64() / 2.0 / took.as_secs_f64().max(1e-6);
-        let times = fits.clamp(1.0 / WINDOW_WIDENING, WINDOW_WIDENING);
+        let times = seems.min(fits).clamp(1.0 / WINDOW_WIDENING, WINDOW_WIDENING);
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a width is far below 2^53 microseconds, and then all that is left"
@@ -100,7 +102,8 @@ mod tests {
         let mut found = Vec::new();
         while let Some(window) = steps.take() {
             found.push(window);
-            steps.widen(Duration::from_millis(found.len() as u64 % 7 * 50), Duration::from_secs(1));
+            let rows = found.len() * 5 % 11;
+            steps.widen(rows, 40 - rows, Duration::from_millis(found.len() as u64 % 7 * 50), Duration::from_secs(1));
             assert!(found.len() < 200, "{found:?}");
         }
         assert_eq!(steps.reached(), None);
@@ -146,18 +149,22 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_wider_and_not_wider_than_there_is_time() {
+    fn steps_are_as_wide_as_needed_and_not_wider_than_there_is_time() {
         let now = at("2026-01-31T00:00:00Z");
         let mut steps = Steps::new(Window::default(), Direction::NewestFirst, now, Duration::from_secs(1));
-        let mut width = |took: u64, left: u64| {
-            steps.widen(Duration::from_millis(took), Duration::from_millis(left));
+        let mut width = |found: usize, took: u64, left: u64| {
+            steps.widen(found, 100 - found, Duration::from_millis(took), Duration::from_millis(left));
             let edge = steps.edge;
             steps.take();
             edge.duration_since(steps.edge).as_millis()
         };
-        assert_eq!(width(1, 2000), 8_000);
-        assert_eq!(width(500, 2000), 16_000);
-        assert_eq!(width(1000, 1000), 8_000);
-        assert_eq!(width(10_000, 1), 1_000);
+        assert_eq!(width(0, 1, 2000), 8_000);
+        assert_eq!(width(0, 500, 2000), 16_000);
+        assert_eq!(width(0, 1000, 1000), 8_000);
+        assert_eq!(width(0, 10_000, 1), 1_000);
+        // 20 rows in a second: the other 80 in twice four.
+        assert_eq!(width(20, 1, 2000), 8_000);
+        assert_eq!(width(80, 1, 2000), 4_000);
+        assert_eq!(width(99, 1, 2000), 500);
     }
 }

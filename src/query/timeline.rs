@@ -82,6 +82,7 @@ impl Timeline<'_> {
             // The first one has all the time that a read may take: there must be progress.
             let time = if reached.is_none() { READ_TIMEOUT } else { left };
             let asked = Instant::now();
+            let before = keys.len();
             let found = match time {
                 Duration::ZERO => Err(ReadError::Timeout),
                 time => {
@@ -107,7 +108,8 @@ impl Timeline<'_> {
                 break;
             }
             reached = steps.reached();
-            steps.widen(asked.elapsed(), time_max.saturating_sub(begun.elapsed()));
+            let (found, wanted) = (keys.len() - before, rows - keys.len());
+            steps.widen(found, wanted, asked.elapsed(), time_max.saturating_sub(begun.elapsed()));
         }
         Ok(Places { keys, cut: false, stopped: None })
     }
