@@ -1,5 +1,5 @@
--- Where a rollup lags behind its rows, and for how many days the tenant keeps those. $1 the level, $2 and $3 the range in
--- microseconds since 1970, $4 the tenant. One row at least, its bounds null when nothing lags.
+-- Where a rollup lags behind its rows, for how many days the tenant keeps those, and up to when it is stored. $1 the level, $2
+-- and $3 the range in microseconds since 1970, $4 the tenant. One row at least, its bounds null when nothing lags.
 --
 -- What was written is noted in the queue by its own transaction, then as a bucket that is dirty, and a bucket is clean again
 -- in the transaction that recomputes it. One statement sees one moment of both.
@@ -26,7 +26,7 @@ WITH level AS (
         SELECT int8range(low, $3) FROM open WHERE low < $3
     ) p
 )
-SELECT o.events_retention_days, o.metrics_retention_days, lower(p.piece), upper(p.piece)
+SELECT o.events_retention_days, o.metrics_retention_days, lower(p.piece), upper(p.piece), (SELECT low FROM open)
 FROM (SELECT max(events_retention_days) AS events_retention_days, max(metrics_retention_days) AS metrics_retention_days
       FROM organizations WHERE tenant_id = $4) o
 LEFT JOIN (SELECT unnest(pieces) AS piece FROM lagging) p ON true

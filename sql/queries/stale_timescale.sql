@@ -1,5 +1,5 @@
--- Where a continuous aggregate lags behind its rows, and for how many days the tenant keeps those. $1 the level, $2 and
--- $3 the range in microseconds since 1970, $4 the tenant. One row at least, its bounds null when nothing lags.
+-- Where a continuous aggregate lags behind its rows, for how many days the tenant keeps those, and up to when it is stored. $1
+-- the level, $2 and $3 the range in microseconds since 1970, $4 the tenant. One row at least, its bounds null when nothing lags.
 --
 -- TimescaleDB notes what was written below the threshold of refreshes: first for the hypertable, from where a refresh takes
 -- it over for each aggregate, and while it is at work for the ranges that it recomputes. A range leaves the last of them in
@@ -25,7 +25,7 @@ WITH level AS (
     FROM noted n CROSS JOIN level l
     WHERE n.high >= $2 AND n.low < least($3, l.watermark) AND $2 < least($3, l.watermark)
 )
-SELECT o.events_retention_days, o.metrics_retention_days, lower(p.piece), upper(p.piece)
+SELECT o.events_retention_days, o.metrics_retention_days, lower(p.piece), upper(p.piece), (SELECT watermark FROM level)
 FROM (SELECT max(events_retention_days) AS events_retention_days, max(metrics_retention_days) AS metrics_retention_days
       FROM organizations WHERE tenant_id = $4) o
 LEFT JOIN (SELECT unnest(pieces) AS piece FROM lagging) p ON true

@@ -19,6 +19,8 @@ pub const ROLLUP_RUN_MAX: Duration = Duration::from_secs(10);
 /// How long the groups of correlation ids are kept: what the correlation job looks up in them lies at most a week behind its
 /// clock or ahead of it.
 pub const CORRELATION_GROUPS_KEPT: Duration = Duration::from_secs(8 * 86_400);
+/// How long counts by the minute are kept: hours are closed after 70 minutes, and fine charts are of today and yesterday.
+pub const EVENT_MINUTES_KEPT: Duration = Duration::from_secs(2 * 86_400);
 
 // ---- lifecycle ------------------------------------------------------------------------------------------------
 

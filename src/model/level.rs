@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::Kind;
-use crate::limits::CORRELATION_GROUPS_KEPT;
+use crate::limits::{CORRELATION_GROUPS_KEPT, EVENT_MINUTES_KEPT};
 
 /// What the buckets of a level hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +97,26 @@ pub const EVENT_COUNTS: &Level = &Level {
     refresh_step: 12,
 };
 
+/// The same by the minute, for the hours that are not closed yet.
+pub const EVENT_MINUTES: &Level = &Level {
+    name: "event_counts_1m",
+    buckets: "event_counts_1m",
+    closed: "event_counts_1m_closed",
+    content: Content::EventCounts,
+    resolution: None,
+    width: seconds(MINUTE),
+    settle: seconds(10),
+    debounce: seconds(1),
+    keep: Keep::Fixed(EVENT_MINUTES_KEPT),
+    optional: false,
+    recomputed_while_kept: true,
+    compress_after: None,
+    partition: seconds(DAY),
+    close_step: seconds(HOUR),
+    late_step: 2000,
+    refresh_step: 60,
+};
+
 /// Which events share a correlation id, which the correlation job knows by name.
 pub const CORRELATION_GROUPS: &Level = &Level {
     name: "correlation_groups",
@@ -117,7 +137,7 @@ pub const CORRELATION_GROUPS: &Level = &Level {
     refresh_step: 12,
 };
 
-const COUNT: usize = 6;
+const COUNT: usize = 7;
 
 /// All rollups, the finest of a content first. Each row says every fact: none has a default that it could be forgotten by.
 pub const LEVELS: [Level; COUNT] = [
@@ -193,6 +213,7 @@ pub const LEVELS: [Level; COUNT] = [
         late_step: 10,
         refresh_step: 1,
     },
+    *EVENT_MINUTES,
     *EVENT_COUNTS,
     *CORRELATION_GROUPS,
 ];
@@ -256,13 +277,13 @@ impl Level {
         (self.ceil(to_us) - self.ceil(from_us)).max(0) / self.width_us()
     }
 
-    /// The SELECT that computes buckets from rows, between two SQL expressions of time: a function of migration 8 or 20.
+    /// The SELECT that computes buckets from rows, between two SQL expressions of time: a function of migration 8, 20 or 26.
     pub fn computed(&self, from: &str, to: &str) -> String {
         match self.content {
             Content::Statistics => {
                 format!("metrics_rollup(INTERVAL '{}', {from}, {to})", self.interval())
             }
-            Content::EventCounts => format!("event_counts_rollup({from}, {to})"),
+            Content::EventCounts => format!("event_counts_rollup(INTERVAL '{}', {from}, {to})", self.interval()),
             Content::CorrelationGroups => format!("correlation_groups_rollup({from}, {to})"),
         }
     }

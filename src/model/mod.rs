@@ -8,7 +8,7 @@ mod parent;
 mod relation;
 
 pub use kind::{Kind, PerKind};
-pub use level::{CORRELATION_GROUPS, Content, EVENT_COUNTS, Keep, LEVELS, Level, PerLevel};
+pub use level::{CORRELATION_GROUPS, Content, EVENT_COUNTS, EVENT_MINUTES, Keep, LEVELS, Level, PerLevel};
 pub(crate) use listed::listed;
 pub use parent::{Namesake, ParentCandidate, parent_of};
 pub use relation::Relation;

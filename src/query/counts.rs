@@ -1,8 +1,9 @@
 //! GET /v1/events/counts: how many, by time bucket and by field.
 //!
-//! What the hourly rollup can tell (buckets of hours or days; modules, types and severities) comes from it, but for
-//! the hours at both ends that are asked for in part, and those where it lags: these are counted from events. So the
-//! counts are exact whichever way they are made.
+//! What the rollups can tell (modules, types and severities) comes from them: whole hours that are closed from the hourly one,
+//! the other closed minutes of the last days from that of minutes. What is left are the minutes at both ends that are asked
+//! for in part, the newest, and those where a rollup lags: these are counted from events. So the counts are exact whichever
+//! way they are made.
 
 use std::iter::once;
 
@@ -14,16 +15,16 @@ use tokio_postgres::Row;
 use super::columns::{Cells, Columns};
 use super::error::ReadError;
 use super::filter::{Filter, FilterField};
-use super::levels::{Micros, Part, ReadFrom, before, parts};
+use super::levels::{Micros, ReadFrom, before, parts};
 use super::listing::{Listing, Page, PageRequest};
 use super::reads::{Bounds, Reads};
 use super::sql::Sql;
 use super::windows::Window;
 use crate::limits::{COUNTED_BUCKETS_MAX, COUNTS_TIMEOUT, PAGE_ROWS_MAX};
-use crate::model::{EVENT_COUNTS, Level};
+use crate::model::{EVENT_COUNTS, EVENT_MINUTES, Level};
 
-/// The fields that the hourly rollup has.
-const HOURLY_FIELDS: [&str; 3] = ["source_module", "event_type", "severity"];
+/// The fields that the rollups have.
+const KEPT_FIELDS: [&str; 3] = ["source_module", "event_type", "severity"];
 
 #[derive(Debug, Clone)]
 pub struct CountsQuery {
@@ -86,8 +87,7 @@ impl Listing for CountsQuery {
             sql.push(name).push(", ");
         }
         sql.push("coalesce(sum(n), 0)::bigint AS count FROM (");
-        let stored = reads.layout.stored(EVENT_COUNTS);
-        sql.push_union(&pieces, |sql, piece| self.push_piece(sql, &request.tenant_id, stored, piece));
+        sql.push_union(&pieces, |sql, piece| self.push_piece(sql, &request.tenant_id, reads, piece));
         sql.push(") counted").push(&self.grouping());
         let newest_first = self.bucket.map(|_| "bucket DESC");
         let order =
@@ -106,19 +106,33 @@ impl Listing for CountsQuery {
     }
 }
 
+/// A part of the time that is asked for, `[from, to)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Piece {
+    /// The rollup that tells it; None: it is counted from events.
+    level: Option<&'static Level>,
+    from: Micros,
+    to: Micros,
+}
+
+impl Piece {
+    fn of_rows(from: Micros, to: Micros) -> Self {
+        Self { level: None, from, to }
+    }
+}
+
 /// What is counted by itself.
 struct Counted {
-    part: Part,
+    piece: Piece,
     /// The one that all of it lies in.
     bucket: Option<Micros>,
 }
 
 impl CountsQuery {
-    /// Whether the hourly rollup has what is asked for.
-    fn is_hourly(&self) -> bool {
-        let known = |field: &FilterField| HOURLY_FIELDS.contains(&field.name);
-        let whole_hours = |level: &Level| level.width_us() % EVENT_COUNTS.width_us() == 0;
-        self.bucket.is_none_or(whole_hours)
+    /// Whether a rollup has what is asked for, if its buckets fit.
+    fn is_kept(&self, level: &Level) -> bool {
+        let known = |field: &FilterField| KEPT_FIELDS.contains(&field.name);
+        self.bucket.is_none_or(|bucket| bucket.width_us() % level.width_us() == 0)
             && self.group_by.iter().all(known)
             && self.filter.fields.iter().all(|(field, _)| known(field))
             && self.filter.correlation_ids.is_empty()
@@ -138,41 +152,41 @@ impl CountsQuery {
 
     /// Rows bucket by bucket, as far as these are few: on the columnstore counts are vectorized, unless they are grouped by
     /// what must be computed of each row's time. What lies ahead is little, whatever its buckets.
-    fn by_bucket(&self, pieces: Vec<Part>, now: Micros) -> Vec<Counted> {
+    fn by_bucket(&self, pieces: Vec<Piece>, now: Micros) -> Vec<Counted> {
         let width = self.bucket.map(Level::width_us);
         let mut counted = Vec::new();
-        for part in pieces {
-            let whole = Counted { part, bucket: None };
-            let Some(width) = width.filter(|_| part.source == ReadFrom::Rows && part.from > Micros::MIN) else {
+        for piece in pieces {
+            let whole = Counted { piece, bucket: None };
+            let Some(width) = width.filter(|_| piece.level.is_none() && piece.from > Micros::MIN) else {
                 counted.push(whole);
                 continue;
             };
-            let open = part.to.min(now.saturating_add(width));
-            let buckets = open.saturating_sub(part.from).saturating_div(width);
+            let open = piece.to.min(now.saturating_add(width));
+            let buckets = open.saturating_sub(piece.from).saturating_div(width);
             if buckets > COUNTED_BUCKETS_MAX {
                 counted.push(whole);
                 continue;
             }
-            let mut from = part.from;
+            let mut from = piece.from;
             while from < open {
                 let bucket = from.div_euclid(width) * width;
-                let to = (bucket + width).min(part.to);
-                counted.push(Counted { part: Part { from, to, ..part }, bucket: Some(bucket) });
+                let to = (bucket + width).min(piece.to);
+                counted.push(Counted { piece: Piece { from, to, ..piece }, bucket: Some(bucket) });
                 from = to;
             }
-            // Also of a part without time: there must be something to ask for.
-            if from < part.to || from == part.from {
-                counted.push(Counted { part: Part { from, ..part }, bucket: None });
+            // Also of a piece without time: there must be something to ask for.
+            if from < piece.to || from == piece.from {
+                counted.push(Counted { piece: Piece { from, ..piece }, bucket: None });
             }
         }
         counted
     }
 
-    fn push_piece(&self, sql: &mut Sql, tenant_id: &str, stored: &str, counted: &Counted) {
-        let piece = &counted.part;
-        let (time, count, relation) = match piece.source {
-            ReadFrom::Rollup => ("bucket", "sum(count)::bigint", stored),
-            ReadFrom::Rows => ("timestamp", "count(*)", "events"),
+    fn push_piece(&self, sql: &mut Sql, tenant_id: &str, reads: &Reads, counted: &Counted) {
+        let piece = &counted.piece;
+        let (time, count, relation) = match piece.level {
+            Some(level) => ("bucket", "sum(count)::bigint", reads.layout.stored(level)),
+            None => ("timestamp", "count(*)", "events"),
         };
         sql.push("SELECT ");
         let bucket = counted.bucket.and_then(|bucket| Timestamp::from_microsecond(bucket).ok());
@@ -213,36 +227,67 @@ impl CountsQuery {
 }
 
 impl Reads {
-    /// What comes from the rollup and what from events.
-    async fn pieces(&self, query: &CountsQuery, tenant_id: &str) -> Result<Vec<Part>, ReadError> {
+    /// What comes from which rollup, and what from events.
+    async fn pieces(&self, query: &CountsQuery, tenant_id: &str) -> Result<Vec<Piece>, ReadError> {
         let now = Timestamp::now().as_microsecond();
         let from = query.window.from.map_or(Micros::MIN, Timestamp::as_microsecond);
         let to = query.window.to.map_or(Micros::MAX, Timestamp::as_microsecond);
-        let of_rows = |from, to| Part { source: ReadFrom::Rows, from, to };
-        if !query.is_hourly() {
-            if query.window.from.is_some() {
-                return Ok(vec![of_rows(from, to)]);
-            }
+        if query.window.from.is_none() && !query.is_kept(EVENT_COUNTS) {
             return Err(ReadError::Unbounded(
                 "without from, counts are of the hourly rollup: buckets of 1h or 1d, grouped and filtered by source_module, \
                  event_type and severity; for anything else give from"
                     .into(),
             ));
         }
-        // The hours that are asked for whole.
-        let hours = (EVENT_COUNTS.ceil(from), if to == Micros::MAX { to } else { EVENT_COUNTS.floor(to) });
-        if hours.0 >= hours.1 {
-            return Ok(vec![of_rows(from, to)]);
+        let mut pieces = vec![Piece::of_rows(from, to)];
+        for level in [EVENT_COUNTS, EVENT_MINUTES].into_iter().filter(|level| query.is_kept(level)) {
+            pieces = self.told(level, tenant_id, pieces, now).await?;
         }
-        // There are no events that are older.
-        let oldest = before(now, self.kept.events);
-        let fresh = self.freshness(EVENT_COUNTS, tenant_id, (hours.0.max(EVENT_COUNTS.floor(oldest)), hours.1)).await?;
-        let rows_since = self.rows_since(EVENT_COUNTS, &fresh, now);
-        let rollup_since = self.kept.since(EVENT_COUNTS, now).unwrap_or(Micros::MAX);
-        let mut pieces = vec![of_rows(from, hours.0)];
-        pieces.extend(parts(EVENT_COUNTS, hours, rollup_since, rows_since, &fresh.stale));
-        pieces.push(of_rows(hours.1, to));
-        pieces.retain(|piece| piece.from < piece.to);
-        Ok(if pieces.is_empty() { vec![of_rows(from, to)] } else { pieces })
+        Ok(pieces)
+    }
+
+    /// The same pieces, of which a level tells what it has of those that no other tells.
+    async fn told(
+        &self,
+        level: &'static Level,
+        tenant_id: &str,
+        pieces: Vec<Piece>,
+        now: Micros,
+    ) -> Result<Vec<Piece>, ReadError> {
+        let whole = |piece: &Piece| {
+            (level.ceil(piece.from), if piece.to == Micros::MAX { piece.to } else { level.floor(piece.to) })
+        };
+        let kept_since = self.kept.since(level, now).unwrap_or(Micros::MAX);
+        let buckets = pieces.iter().filter(|piece| piece.level.is_none()).map(whole);
+        let kept = buckets.map(|(from, to)| (from.max(kept_since), to)).filter(|(from, to)| from < to);
+        let Some(range) = kept.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { return Ok(pieces) };
+        // There are no events that are older, and so nothing that lags.
+        let oldest = level.floor(before(now, self.kept.events));
+        let fresh = self.freshness(level, tenant_id, (range.0.max(oldest), range.1)).await?;
+        let rows_since = self.rows_since(level, &fresh, now);
+        let mut stale = fresh.stale;
+        stale.push((fresh.open_from, range.1));
+        let mut told = Vec::new();
+        for piece in pieces {
+            let (from, to) = whole(&piece);
+            if piece.level.is_some() || from >= to {
+                told.push(piece);
+                continue;
+            }
+            told.push(Piece::of_rows(piece.from, from));
+            told.extend(parts(level, (from, to), kept_since, rows_since, &stale).into_iter().map(|part| Piece {
+                level: (part.source == ReadFrom::Rollup).then_some(level),
+                from: part.from,
+                to: part.to,
+            }));
+            told.push(Piece::of_rows(to, piece.to));
+        }
+        // One at least: there must be something to ask for.
+        let nothing = told.first().copied();
+        told.retain(|piece| piece.from < piece.to);
+        if told.is_empty() {
+            told.extend(nothing)
+        }
+        Ok(told)
     }
 }

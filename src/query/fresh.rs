@@ -17,6 +17,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub struct Freshness {
     /// Where it lags, in no order, not overlapping.
     pub stale: Vec<(Micros, Micros)>,
+    /// What is stored ends here; behind it the relation computes from rows, or has nothing.
+    pub open_from: Micros,
     /// How long the tenant keeps its events, if shorter than others.
     events_age: Option<Duration>,
     /// The same of its raw metrics.
@@ -44,6 +46,7 @@ impl Reads {
                 .iter()
                 .filter_map(|row| Some((row.get::<_, Option<_>>(2)?, row.get::<_, Option<_>>(3)?)))
                 .collect(),
+            open_from: rows.first().and_then(|row| row.get::<_, Option<_>>(4)).unwrap_or(from),
             events_age: age(0),
             metrics_age: age(1),
         })

@@ -77,6 +77,7 @@ pub const MIGRATIONS: &[Migration] = &[
     each!("0023_series_levels"),
     common!("0024_newest"),
     common!("0025_series_upkeep"),
+    each!("0026_event_minutes"),
 ];
 
 impl Migration {

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::env::{Env, Test, TestResult, until};
+use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::process::Tidegate;
 use crate::refresh::{close, make_room};
 use crate::samples::array;
@@ -12,6 +12,7 @@ use crate::tests;
 
 pub const TESTS: &[Test] = tests!(
     exact_at_any_time,
+    an_open_hour_is_told_by_its_minutes,
     unbounded_questions_are_refused,
     the_rollup_answers_for_expired_events,
     pages_are_the_whole,
@@ -134,6 +135,64 @@ fn exact_at_any_time(env: &Env) -> TestResult {
     Ok(())
 }
 
+/// Each closed minute of an hour is counted once, whether events come late or not; the events that are read are few.
+fn an_open_hour_is_told_by_its_minutes(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    make_room(env);
+    let admin = tidegate.with(&env.key("default", "read,admin"));
+    let sql = env.sql();
+    let now = Timestamp::now();
+    let at = |age_s: i64| now.checked_sub(SignedDuration::from_secs(age_s)).unwrap();
+    let mut sent = 0;
+    // Three minutes to six hours old, the hours that are not closed among them.
+    let mut send = |ages: &dyn Fn(i64) -> i64| {
+        let event = |n: i64| {
+            let (of_type, at) = (n % 4, at(ages(n)));
+            format!(r#"{{"event_type":"t{of_type}","source_module":"m","payload":{{"n":{n}}},"timestamp":"{at}"}}"#)
+        };
+        tidegate.client.events(array((0..500).map(event).collect::<Vec<_>>())).accepted(500, 0);
+        sent += 500;
+        sent
+    };
+    let right = |sent: i64, state: &str| {
+        for bucket in ["", "&bucket=1m", "&bucket=5m", "&bucket=1h", "&bucket=1d"] {
+            let answer =
+                admin.get(&format!("/v1/events/counts?from=-7h&group_by=event_type{bucket}&explain=1")).expect(200);
+            let counts = answer["data"].as_array().unwrap().iter().map(|count| count["count"].as_i64().unwrap());
+            assert_eq!(counts.sum::<i64>(), sent, "{state}: {bucket}: {}", answer["data"]);
+            let asked = answer["explain"].as_array().unwrap();
+            let read = |one: &Value| one["statement"].as_str().unwrap().contains("event_counts_1m");
+            assert!(asked.iter().any(read) || state == "just sent", "{state}: {bucket}");
+        }
+    };
+    let first = send(&|n| 180 + n * 43);
+    right(first, "just sent");
+    close(env);
+    let closed = match env.engine {
+        Engine::Timescale => "SELECT true",
+        Engine::Postgres => {
+            "SELECT closed_until > now() - INTERVAL '2 minutes' FROM rollup_levels WHERE level = 'event_counts_1m'"
+        }
+    };
+    until("the minutes are closed", || sql.one::<bool>(closed).then_some(()));
+    right(first, "closed");
+    assert_eq!(sql.one::<i64>("SELECT sum(count)::bigint FROM event_counts_1m"), first);
+    // What the minutes say is what is read: a count that is made wrong there shows.
+    if env.engine == Engine::Postgres {
+        let owner = env.sql_as(tidegate::storage::embedded::OWNER);
+        let count = || admin.get("/v1/events/counts?from=-2h&event_type=t1").expect(200)["data"][0]["count"].clone();
+        let is = count();
+        owner.run("UPDATE event_counts_1m_closed SET count = count + 1 WHERE event_type = 't1'");
+        assert_ne!(count(), is);
+        owner.run("UPDATE event_counts_1m_closed SET count = count - 1 WHERE event_type = 't1'");
+    }
+    let late = send(&|n| 200 + n * 31);
+    right(late, "late events that the minutes do not have");
+    close(env);
+    right(late, "late events that they have");
+    Ok(())
+}
+
 fn unbounded_questions_are_refused(env: &Env) -> TestResult {
     let tidegate = env.serve();
     for question in
@@ -167,8 +226,8 @@ fn the_rollup_answers_for_expired_events(env: &Env) -> TestResult {
     until("no bucket of expired events is recomputed", || (sql.one::<i64>(floor) == 1).then_some(()));
     // Old chunks expire; TimescaleDB then says that the rollup lags there, which is not so.
     match env.engine {
-        crate::env::Engine::Timescale => sql.run("SELECT drop_chunks('events', now() - INTERVAL '30 days')"),
-        crate::env::Engine::Postgres => sql.run("DELETE FROM events WHERE timestamp < now() - INTERVAL '30 days'"),
+        Engine::Timescale => sql.run("SELECT drop_chunks('events', now() - INTERVAL '30 days')"),
+        Engine::Postgres => sql.run("DELETE FROM events WHERE timestamp < now() - INTERVAL '30 days'"),
     }
     assert_eq!(sql.count("events"), 600);
     assert_eq!(total(&client), json!([{ "count": 1200 }]));

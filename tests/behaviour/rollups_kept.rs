@@ -221,6 +221,7 @@ fn policies_follow_the_configuration(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let first = wait(&[
         "correlation_groups 216 600 00:00:30",
+        "event_counts_1m 72 10 00:00:30",
         "event_counts_hourly 8761 600 00:00:30",
         "metrics_1m_buckets 192 10 00:00:30",
         "metrics_5m_buckets 192 60 00:00:30",
@@ -239,6 +240,7 @@ fn policies_follow_the_configuration(env: &Env) -> TestResult {
     let _tidegate = env.serve_with(&["retention.metrics=2d", "retention.events=30d", "rollups.levels=5m"]);
     let second = wait(&[
         "correlation_groups 216 600 00:00:30",
+        "event_counts_1m 72 10 00:00:30",
         "event_counts_hourly 721 600 00:00:30",
         "metrics_5m_buckets 48 60 00:00:30",
         "metrics_daily_buckets 48 120 00:00:30",
@@ -275,7 +277,7 @@ fn two_nodes_at_once(env: &Env) -> TestResult {
     right(env);
     let sql = env.sql();
     if env.engine == Engine::Timescale {
-        assert_eq!(policies(&sql).len(), 6);
+        assert_eq!(policies(&sql).len(), tidegate::model::LEVELS.len());
     }
     assert_eq!(sql.one::<i64>("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), 0);
     Ok(())

@@ -1,7 +1,7 @@
 //! Metrics put straight into the database, and rollups closed by hand: tests that look at reading them need neither ingestion
 //! nor a clock.
 
-use tidegate::model::{Content, LEVELS, Level};
+use tidegate::model::{Content, EVENT_MINUTES, LEVELS, Level};
 
 use crate::env::{Engine, Env, until};
 
@@ -9,6 +9,8 @@ use crate::env::{Engine, Env, until};
 const DAYS: i64 = 120;
 /// The same of the levels that are kept for 7 days unless configured otherwise: the program drops what is older at any moment.
 const DAYS_FINE: i64 = 6;
+/// The same of counts by the minute, which are kept for 2 days.
+const DAYS_MINUTES: i64 = 2;
 
 /// What reads are about.
 fn levels() -> impl Iterator<Item = &'static Level> {
@@ -16,7 +18,11 @@ fn levels() -> impl Iterator<Item = &'static Level> {
 }
 
 fn back(level: &Level) -> i64 {
-    if level.optional { DAYS_FINE } else { DAYS }
+    match level {
+        minutes if minutes == EVENT_MINUTES => DAYS_MINUTES,
+        fine if fine.optional => DAYS_FINE,
+        _ => DAYS,
+    }
 }
 
 /// On the postgres engine, makes the partitions of the last days, where the program has not.
