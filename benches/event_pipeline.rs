@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tidegate::limits::MIB;
 use tidegate::load::{Format, SampleGenerator};
 use tidegate::wire::event::{Decoder, Defaults};
-use tidegate::wire::item::{BodyForm, ItemContext, TimeBounds};
+use tidegate::wire::item::{BodyForm, ItemContext, StoredJson, TimeBounds};
 use tidegate::wire::metric;
 use uuid::Uuid;
 
@@ -28,6 +28,7 @@ fn origin() -> ItemContext<'static> {
             newest_us: RECEIVED_AT_US + 604_800_000_000,
         },
         item_bytes_max: 16 * MIB,
+        stored_json: StoredJson::Jsonb,
     }
 }
 

@@ -10,7 +10,7 @@ use tidegate::load::{Format, Generator};
 use tidegate::tenancy::ApiKey;
 use tidegate::wire::event::{Decoder, Defaults};
 use tidegate::wire::item::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
-use tidegate::wire::item::{BodyForm, Decoded, ItemContext, TimeBounds};
+use tidegate::wire::item::{BodyForm, Decoded, ItemContext, StoredJson, TimeBounds};
 use uuid::Uuid;
 
 const ITEMS: usize = 1000;
@@ -29,6 +29,7 @@ fn origin() -> ItemContext<'static> {
             newest_us: RECEIVED_AT_US + 604_800_000_000,
         },
         item_bytes_max: 16 * MIB,
+        stored_json: StoredJson::Jsonb,
     }
 }
 

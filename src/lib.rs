@@ -30,7 +30,7 @@
 //!   with a key once.
 //! - What hyper reads of HTTP/1 has one reading, and every answer to it is ours ([`http`]).
 //! - [`wire`] is pure: no runtime, no sockets, no database. [`storage`] knows no event. [`http`] has no SQL.
-//! - A payload's text reaches jsonb as it was sent; nothing parses it into values.
+//! - A payload's text reaches PostgreSQL as it was sent; nothing parses it into values.
 //! - Every read and write is of the key's tenant. Every limit is in [`limits`], or in [`config`] with bounds.
 //!
 //! # Deliberately absent

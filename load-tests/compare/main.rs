@@ -118,7 +118,7 @@ async fn measure(engine: &str, options: &Options, report: &mut Report, path: &Pa
                     Part::Year => Plan::year(options).folder(engine),
                     _ => None,
                 };
-                let target = Target::start(engine, keep.as_deref()).await?;
+                let target = Target::start(engine, keep.as_deref(), part.stored_json()).await?;
                 report.servers.insert(engine.to_owned(), machine::server(&target).await?);
                 target
             }
@@ -143,7 +143,7 @@ async fn measure_part(
     let engine = target.engine().to_owned();
     let compared = |name| report.find(&engine, "compare", name, "events/s").map(|figure| figure.value);
     match part {
-        Part::Compare => paths::run(target, options, figures).await,
+        Part::Compare | Part::Json => paths::run(target, options, figures).await,
         Part::Samples => samples::run(target, options, figures).await,
         Part::Sustained => runs::sustained(target, options, compared(paths::REFERENCE), figures).await,
         Part::Latency => runs::latency(target, options, compared(paths::HTTP), figures).await,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use tidegate::load::parse_duration;
-use tidegate::model::Level;
+use tidegate::model::{Level, StoredJson};
 
 use super::ask::Length;
 use super::common::BATCH_ROWS;
@@ -39,6 +39,8 @@ pub enum Part {
     Flood,
     /// A tenant at ten times its quota beside others
     Quota,
+    /// The comparison where payload and metadata are kept as json, without the INSERT methods
+    Json,
     /// Throughput and memory over 100 million rows; only when asked for
     Long,
     /// Dashboards' reads of 50 million events and 50 million samples of a week; only when asked for
@@ -52,12 +54,17 @@ pub enum Part {
 impl Part {
     /// Takes long, and runs only when it is asked for.
     fn is_long(self) -> bool {
-        matches!(self, Self::Long) || self.has_its_own_target()
+        matches!(self, Self::Long | Self::Dashboards | Self::Year | Self::Rollups)
     }
 
     /// Runs on a Tidegate of its own, and leaves none of what it stored.
     pub fn has_its_own_target(self) -> bool {
-        matches!(self, Self::Dashboards | Self::Year | Self::Rollups)
+        matches!(self, Self::Json | Self::Dashboards | Self::Year | Self::Rollups)
+    }
+
+    /// How its Tidegate keeps payload and metadata.
+    pub fn stored_json(self) -> StoredJson {
+        if matches!(self, Self::Json) { StoredJson::Json } else { StoredJson::Jsonb }
     }
 
     /// As the command line and the report have it.

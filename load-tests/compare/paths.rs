@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tidegate::load::{Format, LoadOptions, SendRate, Source, check_conservation, run as load};
-use tidegate::model::Kind;
+use tidegate::model::{Kind, StoredJson};
 
 use super::common::{ASSETS, BATCH_ROWS, CONNECTIONS, Result, SEED, TENANTS, as_f64, item, mean, per_row};
 use super::feed::{Feed, Until};
@@ -46,7 +46,8 @@ impl Path {
 /// Measures all paths in turn, as many rounds as are asked for.
 pub async fn run(target: &mut Target, options: &Options, figures: &mut Figures) -> Result<()> {
     let events = options.events.next_multiple_of(BATCH_ROWS);
-    let inserts = if options.without_inserts { &[][..] } else { &Method::ALL[..] };
+    let is_json = target.stored_json == StoredJson::Json;
+    let inserts = if options.without_inserts || is_json { &[][..] } else { &Method::ALL[..] };
     let mut paths = vec![Path::Raw, Path::Http];
     paths.extend(inserts.iter().map(|&method| Path::Insert(method)));
     let (mut reference, mut rates, mut cpu_us) = (Vec::new(), vec![Vec::new(); paths.len()], Vec::new());
@@ -80,7 +81,7 @@ pub async fn run(target: &mut Target, options: &Options, figures: &mut Figures) 
 }
 
 async fn measure(target: &Target, path: Path, options: &Options, made: Vec<Template>) -> Result<Usage> {
-    let streams = |made: &[Template]| streams(Kind::Events, made, &target.tenants[..TENANTS]);
+    let streams = |made: &[Template]| streams(Kind::Events, made, &target.tenants[..TENANTS], target.stored_json);
     match path {
         Path::Raw => raw::run(target, Kind::Events, streams(&made)?, CONNECTIONS).await,
         Path::Http if options.live_generator => live(target, made.len() as u64 * BATCH_ROWS, options.connections).await,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
-use tidegate::model::Kind;
+use tidegate::model::{Kind, StoredJson};
 use tidegate::storage::embedded::OWNER;
 use tidegate::storage::toast::PREFER_LZ4;
 use tokio_postgres::Client;
@@ -35,7 +35,7 @@ const ALLOCATOR: &str = "MALLOC_";
 pub async fn run(target: &mut Target, made: &[Template], figures: &mut Figures, name: &str) -> Result<Usage> {
     target.fresh().await?;
     make(target).await?;
-    let streams = streams(Kind::Events, made, &target.tenants[..TENANTS])?;
+    let streams = streams(Kind::Events, made, &target.tenants[..TENANTS], StoredJson::Jsonb)?;
     let streams: Arc<[Bytes]> = streams.iter().map(as_then).collect::<Result<Vec<_>>>()?.into();
     target.checkpoint().await?;
     let command = Postmaster::of(target)?;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tidegate::model::Kind;
 use tidegate::wire::event::{Decoder, Defaults};
 use tidegate::wire::item::pgcopy::{COPY_HEADER, COPY_TRAILER, stamp};
-use tidegate::wire::item::{BodyForm, ItemContext, TimeBounds};
+use tidegate::wire::item::{BodyForm, ItemContext, StoredJson, TimeBounds};
 use tidegate::wire::metric;
 use uuid::Uuid;
 
@@ -14,11 +14,16 @@ use super::templates::Template;
 /// Encodes bodies.
 #[derive(Default)]
 pub struct Encoder {
+    stored_json: StoredJson,
     events: Decoder,
     metrics: metric::Decoder,
 }
 
 impl Encoder {
+    pub fn of(stored_json: StoredJson) -> Self {
+        Self { stored_json, ..Self::default() }
+    }
+
     /// The COPY stream of a body that a tenant sent.
     pub fn stream(
         &mut self,
@@ -35,6 +40,7 @@ impl Encoder {
             received_at_us,
             bounds: TimeBounds { oldest_us: received_at_us - DAY_US, newest_us: received_at_us + DAY_US },
             item_bytes_max: 1 << 20,
+            stored_json: self.stored_json,
         };
         let decoded = match kind {
             Kind::Events => self.events.decode(body, BodyForm::Ndjson, &Defaults::default(), &context)?,
@@ -56,8 +62,8 @@ impl Encoder {
 
 /// A stream of each template, for the tenants in turn. Rows have ids of their own, none is sent twice: repeated ids
 /// would make the indexes smaller than they are in life.
-pub fn streams(kind: Kind, templates: &[Template], tenants: &[String]) -> Result<Vec<Bytes>> {
-    let (mut encoder, mut body, mut streams) = (Encoder::default(), Vec::new(), Vec::new());
+pub fn streams(kind: Kind, templates: &[Template], tenants: &[String], stored_json: StoredJson) -> Result<Vec<Bytes>> {
+    let (mut encoder, mut body, mut streams) = (Encoder::of(stored_json), Vec::new(), Vec::new());
     for ((template, tenant), batch_id) in templates.iter().zip(tenants.iter().cycle()).zip(0..) {
         body.clear();
         template.append_now(&mut body, 0);
@@ -74,7 +80,8 @@ mod tests {
 
     #[test]
     fn every_template_is_a_stream_of_its_tenant() {
-        let streams = streams(Kind::Events, &templates(3, 7), &["acme".into(), "globex".into()]).expect("good events");
+        let tenants = ["acme".into(), "globex".into()];
+        let streams = streams(Kind::Events, &templates(3, 7), &tenants, StoredJson::Jsonb).expect("good events");
         for (stream, tenant) in streams.iter().zip(["acme", "globex", "acme"]) {
             assert!(stream.starts_with(&COPY_HEADER) && stream.ends_with(&COPY_TRAILER));
             assert_eq!(memchr::memmem::find_iter(stream, tenant).count(), 7);

@@ -26,7 +26,7 @@ pub async fn run(target: &mut Target, options: &Options, figures: &mut Figures) 
             let name = |path: &str| format!("{path}, {state}, round {round}");
             let (made, rows) = made(sets, options.million());
             let begun = Begun::new(target).await?;
-            let streams = streams(Kind::Metrics, &made, &target.tenants[..TENANTS])?;
+            let streams = streams(Kind::Metrics, &made, &target.tenants[..TENANTS], target.stored_json)?;
             let usage = raw::run(target, Kind::Metrics, streams, CONNECTIONS).await?;
             begun.figures(target, figures, &name(RAW), Kind::Metrics, rows, &usage).await?;
             raw_rates.push(usage.rate(rows));

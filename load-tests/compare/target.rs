@@ -11,7 +11,7 @@ use deadpool_postgres::{Manager, Pool};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tidegate::load::Endpoint;
-use tidegate::model::LEVELS;
+use tidegate::model::{LEVELS, StoredJson};
 use tidegate::storage::embedded::{self, OWNER, Running, WRITER};
 use tidegate::storage::toast::PREFER_LZ4;
 use tidegate::tenancy::{RateLimits, Scopes, admin};
@@ -34,6 +34,8 @@ pub struct Target {
     engine: String,
     /// Settings of its configuration, `key=value`, from the next start on.
     pub settings: Vec<String>,
+    /// How it keeps payload and metadata.
+    pub stored_json: StoredJson,
     data_dir: PathBuf,
     process: Process,
     running: Running,
@@ -51,7 +53,7 @@ pub struct Target {
 impl Target {
     /// Starts it with the usual tenants, on an empty folder that goes away with it, or on one that stays, and may have been
     /// filled by an earlier run.
-    pub async fn start(engine: &str, keep: Option<&Path>) -> Result<Self> {
+    pub async fn start(engine: &str, keep: Option<&Path>, stored_json: StoredJson) -> Result<Self> {
         let folder = match keep {
             Some(_) => None,
             None => Some(tempfile::Builder::new().prefix("tidegate-compare-").tempdir()?),
@@ -61,11 +63,13 @@ impl Target {
         // The embedded server runs as an unprivileged user when this is root.
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let data_dir = path.canonicalize()?.join("data");
-        let (process, url) = Process::start(engine, &[], &data_dir)?;
+        let installed = format!("storage_payload={}", stored_json.type_name());
+        let (process, url) = Process::start(engine, &[installed], &data_dir)?;
         let running = embedded::locate_running(&data_dir).ok_or("no embedded server")?;
         let mut target = Self {
             engine: engine.to_owned(),
             settings: Vec::new(),
+            stored_json,
             owner: client(&running, OWNER).await?,
             superuser: client(&running, "postgres").await?,
             endpoint: Arc::new(Endpoint::parse(&url)?),

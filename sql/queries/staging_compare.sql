@@ -1,6 +1,7 @@
 -- Staged rows ($1, $2: batch and ordinal) that were not stored since one of the same tenant, id and timestamp was there: whether
 -- that one is gone meanwhile, and the columns in which it differs, without what the server says of a request (in metadata
--- of rows from before it had columns). All of them lie from $3 to $4.
+-- of rows from before it had columns). All of them lie from $3 to $4. JSON is
+-- compared by what it means, however it is kept.
 SELECT s.batch_id, s.batch_seq, e.batch_id IS NULL,
     concat_ws(', ',
         CASE WHEN e.stream <> s.stream THEN 'stream' END,
@@ -13,9 +14,9 @@ SELECT s.batch_id, s.batch_seq, e.batch_id IS NULL,
         CASE WHEN e.correlation_id IS DISTINCT FROM s.correlation_id THEN 'correlation_id' END,
         CASE WHEN e.parent_event_id IS DISTINCT FROM s.parent_event_id THEN 'parent_event_id' END,
         CASE WHEN e.trace_id IS DISTINCT FROM s.trace_id THEN 'trace_id' END,
-        CASE WHEN e.payload <> s.payload THEN 'payload' END,
-        CASE WHEN coalesce(e.metadata - ARRAY['api_key_id', 'receipt', 'received_at'], '{}')
-                <> coalesce(s.metadata - ARRAY['api_key_id', 'receipt', 'received_at'], '{}') THEN 'metadata' END)
+        CASE WHEN e.payload::jsonb <> s.payload::jsonb THEN 'payload' END,
+        CASE WHEN coalesce(e.metadata::jsonb - ARRAY['api_key_id', 'receipt', 'received_at'], '{}')
+                <> coalesce(s.metadata::jsonb - ARRAY['api_key_id', 'receipt', 'received_at'], '{}') THEN 'metadata' END)
 FROM unnest($1::bigint[], $2::integer[]) AS missed (batch_id, batch_seq)
 JOIN events_staging s USING (batch_id, batch_seq)
 LEFT JOIN LATERAL (

@@ -52,7 +52,8 @@ impl Backend {
         let reads = Readers::new(&database, &front.ingest.budget, config);
         let lifecycle = LifecycleView::new(database.reader.clone(), installed.layout, config);
         let (engine, direct_compress) = (engine(installed), installed.layout.direct_compress());
-        tracing::info!(engine, direct_compress, "storage engine");
+        let payload = installed.stored_json.type_name();
+        tracing::info!(engine, direct_compress, payload, "storage engine");
         let workers = front.ingest.attach(&database, config);
         let series = lifecycle.series.clone();
         front.attach(Attached { reads, lifecycle }, database.verifier.clone());

@@ -20,7 +20,8 @@ use crate::app::owner_client;
 use crate::config::Config;
 use crate::lifecycle::LifecycleStatus;
 use crate::storage::{
-    Location, StorageError, agreed_layout, catalogue, detect, migrations, needs, prove_direct_compress, standing_layout,
+    Location, StorageError, agreed_layout, catalogue, detect, migrations, needs, prove_direct_compress, standing_json,
+    standing_layout,
 };
 
 /// Check the database and this machine, and say what to do
@@ -94,7 +95,9 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
     };
     let standing = migrations::standing(client, layout).await?;
     let schema = if standing.is_current() {
-        ok("schema", format!("engine {} (this database was made with it), all migrations applied", layout.engine()))
+        let (engine, payload) = (layout.engine(), standing_json(client).await?.unwrap_or_default().type_name());
+        let made = format!("engine {engine} and payload as {payload} (this database was made with them)");
+        ok("schema", format!("{made}, all migrations applied"))
     } else {
         bad(
             "schema",

@@ -60,6 +60,7 @@ const FIXED: &[ConfigKey] = &[
     secret("reader_url", "connection of the query path; unset: the owner's"),
     key("engine", Some("auto"), "auto | timescale | postgres"),
     key("storage_profile", Some("columnstore"), StorageProfile::HELP),
+    key("storage_payload", None, "jsonb | json: how a new database keeps payload and metadata; unset: jsonb"),
     key("listen", Some("127.0.0.1:8080"), "address or name, and port, of the HTTP server"),
     key("data_dir", Some("./.tidegate"), "folder of the embedded server and of the spool"),
     key("writers", Some("4"), "connections that write batches"),

@@ -35,7 +35,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{Keep, Kind, LEVELS, Level, PerKind, PerLevel, Relation};
+use crate::model::{Keep, Kind, LEVELS, Level, PerKind, PerLevel, Relation, StoredJson};
 
 /// The whole configuration of a Tidegate process.
 #[derive(Debug, Clone)]
@@ -80,6 +80,8 @@ pub struct DatabaseConfig {
     pub engine: EngineChoice,
     /// Layout of events on the timescale engine.
     pub storage_profile: StorageProfile,
+    /// How a new database keeps payload and metadata; None: as the database has it.
+    pub stored_json: Option<StoredJson>,
     /// Connections that write, each one batch at a time.
     pub writers: usize,
     pub readers: usize,
@@ -189,6 +191,10 @@ impl Config {
                     ],
                 )?,
                 storage_profile: read.one_of("storage_profile", &StorageProfile::ALL)?,
+                stored_json: match layers.get("storage_payload") {
+                    Some(_) => Some(read.one_of("storage_payload", &StoredJson::ALL)?),
+                    None => None,
+                },
                 writers: read.count("writers", 1, 64)?,
                 readers,
                 readers_per_tenant: match layers.get("readers_per_tenant") {

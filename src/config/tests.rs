@@ -218,7 +218,7 @@ fn right(key: &super::ConfigKey) -> &'static str {
         complete(&mut layers, key);
         Config::from_layers(&layers).is_ok()
     };
-    let tried = ["postgres://u@h/d", "100MiB", "90d", "5m,1h,1d", "7", "true", "file.pem", "https://h"];
+    let tried = ["postgres://u@h/d", "100MiB", "90d", "5m,1h,1d", "7", "true", "json", "file.pem", "https://h"];
     key.default.or_else(|| tried.into_iter().find(taken)).unwrap_or_else(|| panic!("{}: a value for it here", key.path))
 }
 

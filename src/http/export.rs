@@ -85,6 +85,7 @@ impl<P: Pass> Export<P> {
     fn write(&mut self, line: &mut Vec<u8>, row: &P::Item) {
         let Form::Csv { safe } = self.form else {
             serde_json::to_writer(&mut *line, row).expect("answers are made of plain values");
+            on_one_line(line);
             line.push(b'\n');
             return;
         };
@@ -173,6 +174,15 @@ pub async fn streamed<L: Listing>(
     Ok(answer(StatusCode::OK, form.content_type(), response::streamed(pieces)))
 }
 
+/// Without the line breaks that a payload kept as it was sent may have between its values: within text they are escaped.
+fn on_one_line(json: &mut [u8]) {
+    let mut done = 0;
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', &json[done..]) {
+        json[done + at] = b' ';
+        done += at + 1;
+    }
+}
+
 /// A value that is JSON, as a cell: text as it is, null as nothing.
 fn write_cell(into: &mut Vec<u8>, json: &[u8], safe: bool) {
     if json == b"null" {
@@ -235,6 +245,16 @@ mod tests {
             ("true", "true"),
         ] {
             assert_eq!(cell(json, true), shown, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_row_of_ndjson_is_one_line() {
+        for (json, shown) in [("{}", "{}"), ("{\r\n\"a\\n\":\n1}\n", "{  \"a\\n\": 1} "), ("[1,\t\n\n2]", "[1,\t  2]")]
+        {
+            let mut line = json.as_bytes().to_vec();
+            on_one_line(&mut line);
+            assert_eq!(String::from_utf8_lossy(&line), shown);
         }
     }
 

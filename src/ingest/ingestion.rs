@@ -85,6 +85,7 @@ impl Ingest {
     /// Starts the writers and the drain; from now on requests go to the database. Called once.
     pub fn attach(&self, database: &Database, config: &Config) -> Workers {
         let slices_us = PerKind::new(|kind| database.slices.of(kind).map().interval_us);
+        self.intake.encode_for(database.installed.stored_json);
         let writer = workers::writer(&self.shelter, &self.series_quota, database, config);
         let drain = self.spool().map(|spool| Drainer {
             spool: Arc::clone(spool),
@@ -154,6 +155,8 @@ impl Ingest {
     /// Decodes, writes and answers a request.
     pub async fn take(&self, request: Request) -> Result<Outcome, Unanswered> {
         let ack_spooled = request.ack_spooled;
+        // Asked before anything is encoded: rows are for a lane only if it was known what the database is.
+        let slices_us = self.slices_us.get();
         let (submission, answer) = self.submission(request)?;
         let api_key_id = submission.received.api_key_id;
         let rejected_bytes = submission.decoded.rejected_bytes() as u64;
@@ -161,7 +164,7 @@ impl Ingest {
         if rejected_bytes > 0 && !self.quota.take(api_key_id, rejected_bytes, now_s) {
             submission.finish(Err(Refusal::DeadLetterQuota));
         } else {
-            self.dispatch(submission, ack_spooled).await;
+            self.dispatch(submission, slices_us, ack_spooled).await;
         }
         let reply = answer.await.unwrap_or_else(|_| {
             // Only a writer that panicked drops a submission unanswered.
@@ -185,8 +188,8 @@ impl Ingest {
     }
 
     /// Into the spool where that is asked for or all there is, else into a lane.
-    async fn dispatch(&self, mut submission: Submission, ack_spooled: bool) {
-        let Some(slices_us) = self.slices_us.get().filter(|_| !self.shelter.takes_over()) else {
+    async fn dispatch(&self, mut submission: Submission, slices_us: Option<&PerKind<i64>>, ack_spooled: bool) {
+        let Some(slices_us) = slices_us.filter(|_| !self.shelter.takes_over()) else {
             return self.shelter.park(vec![submission], None).await;
         };
         if ack_spooled {

@@ -3,12 +3,12 @@
 //! The same for a request that has just come in and for one that is read back from the spool: what a body means
 //! depends on nothing but the body, its parameters and the moment at which it was received.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use super::received::Received;
 use crate::limits::FUTURE_DAYS_MAX;
-use crate::model::{Kind, PerKind};
+use crate::model::{Kind, PerKind, StoredJson};
 use crate::wire::item::{BodyError, Decoded, ItemContext, TimeBounds};
 use crate::wire::{event, metric};
 
@@ -24,17 +24,25 @@ pub struct Intake {
     decoders: Mutex<Vec<Decoders>>,
     age_us_max: PerKind<i64>,
     item_bytes_max: AtomicUsize,
+    /// Empty while there is no database, for which nothing that is decoded then is meant.
+    stored_json: OnceLock<StoredJson>,
 }
 
 impl Intake {
     /// Items may be `age_us_max` microseconds old, and expand to `item_bytes_max` bytes.
     pub fn new(age_us_max: PerKind<i64>, item_bytes_max: usize) -> Self {
-        Self { decoders: Mutex::default(), age_us_max, item_bytes_max: AtomicUsize::new(item_bytes_max) }
+        let item_bytes_max = AtomicUsize::new(item_bytes_max);
+        Self { decoders: Mutex::default(), age_us_max, item_bytes_max, stored_json: OnceLock::new() }
     }
 
     /// Items may expand to so many bytes from now on.
     pub fn resize(&self, item_bytes_max: usize) {
         self.item_bytes_max.store(item_bytes_max, Ordering::Relaxed);
+    }
+
+    /// From now on rows are for a database that keeps JSON so. Said once.
+    pub fn encode_for(&self, stored_json: StoredJson) {
+        assert!(self.stored_json.set(stored_json).is_ok(), "the database is attached once");
     }
 
     /// How old an item may be: what its organization would delete at once is not taken.
@@ -56,6 +64,7 @@ impl Intake {
                 newest_us: received_at_us + FUTURE_DAYS_MAX * DAY_US,
             },
             item_bytes_max: self.item_bytes_max.load(Ordering::Relaxed),
+            stored_json: self.stored_json.get().copied().unwrap_or_default(),
         };
         let mut decoders = self.decoders.lock().expect("no code panics while holding it").pop().unwrap_or_default();
         let decoded = match received.kind {

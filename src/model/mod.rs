@@ -12,3 +12,5 @@ pub use level::{CORRELATION_GROUPS, Content, EVENT_COUNTS, EVENT_MINUTES, Keep, 
 pub(crate) use listed::listed;
 pub use parent::{Namesake, ParentCandidate, parent_of};
 pub use relation::Relation;
+
+pub use crate::wire::item::StoredJson;

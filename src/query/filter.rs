@@ -68,7 +68,7 @@ impl Filter {
         }
         sql.push_any_of("correlation_id", &self.correlation_ids);
         if let Some(payload) = &self.payload {
-            sql.push(" AND payload @> ").bind(payload.clone()).push("::jsonb");
+            sql.push(" AND payload::jsonb @> ").bind(payload.clone()).push("::jsonb");
         }
         for path in &self.paths {
             path.push(sql);

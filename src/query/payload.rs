@@ -1,4 +1,6 @@
 //! Conditions on a value within the payload, by its path.
+//!
+//! A payload may be kept as json: the casts to jsonb are then of the one value, and nothing where it is jsonb already.
 
 use super::sql::Sql;
 
@@ -43,13 +45,13 @@ impl PathFilter {
     pub(super) fn push(&self, sql: &mut Sql) {
         match &self.test {
             PathTest::AnyOf(values) => {
-                sql.push(" AND payload #> ").bind(self.path.clone());
-                sql.push(" = ANY (").bind(values.iter().flat_map(|value| readings(value)).collect::<Vec<_>>());
+                sql.push(" AND (payload #> ").bind(self.path.clone());
+                sql.push(")::jsonb = ANY (").bind(values.iter().flat_map(|value| readings(value)).collect::<Vec<_>>());
                 sql.push("::jsonb[])");
             }
             PathTest::Number(comparison, number) => {
-                sql.push(" AND CASE WHEN jsonb_typeof(payload #> ").bind(self.path.clone());
-                sql.push(") = 'number' THEN (payload #>> ").bind(self.path.clone());
+                sql.push(" AND CASE WHEN jsonb_typeof((payload #> ").bind(self.path.clone());
+                sql.push(")::jsonb) = 'number' THEN (payload #>> ").bind(self.path.clone());
                 sql.push(&format!(")::numeric {} ", comparison.operator())).bind(number.clone());
                 sql.push("::numeric ELSE false END");
             }
@@ -96,7 +98,7 @@ mod tests {
         PathFilter { path, test: PathTest::Number(Comparison::AtLeast, "5".into()) }.push(&mut sql);
         assert_eq!(
             sql.text,
-            " AND payload #> $1 = ANY ($2::jsonb[]) AND CASE WHEN jsonb_typeof(payload #> $3) = 'number' \
+            " AND (payload #> $1)::jsonb = ANY ($2::jsonb[]) AND CASE WHEN jsonb_typeof((payload #> $3)::jsonb) = 'number' \
              THEN (payload #>> $4)::numeric >= $5::numeric ELSE false END"
         );
     }

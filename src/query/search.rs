@@ -3,6 +3,9 @@
 use super::sql::Sql;
 use crate::fold::Folded;
 
+/// A payload that is kept as it was sent is read as jsonb writes it, whose text has one spelling for a character.
+const PAYLOAD: &str = "payload::jsonb::text";
+
 /// What an event must hold, all of it: each a text, of one word or of several.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Words(Vec<String>);
@@ -36,7 +39,7 @@ impl Words {
             // As the text stands in JSON: with a backslash before some characters.
             let quoted = serde_json::to_string(word).expect("text is JSON");
             sql.push(" AND (");
-            push_contains(sql, "payload::text", &quoted[1..quoted.len() - 1]);
+            push_contains(sql, PAYLOAD, &quoted[1..quoted.len() - 1]);
             sql.push(" OR ");
             push_contains(sql, "event_type", word);
             sql.push(")");
@@ -87,8 +90,8 @@ mod tests {
         Words::parse(r"50%_\ Größe").push(&mut sql);
         assert_eq!(
             sql.text,
-            " AND (payload::text COLLATE \"C\" ILIKE $1 OR event_type COLLATE \"C\" ILIKE $2) \
-             AND (strpos(translate(payload::text, $3, $4), $5) > 0 OR strpos(translate(event_type, $6, $7), $8) > 0)"
+            " AND (payload::jsonb::text COLLATE \"C\" ILIKE $1 OR event_type COLLATE \"C\" ILIKE $2) \
+             AND (strpos(translate(payload::jsonb::text, $3, $4), $5) > 0 OR strpos(translate(event_type, $6, $7), $8) > 0)"
         );
         let shown = format!("{:?}", sql.parameters());
         assert!(shown.contains(r#""%50\\%\\_\\\\\\\\%""#) && shown.contains("größe"), "{shown}");

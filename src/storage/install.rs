@@ -8,14 +8,17 @@ use tokio_postgres::error::SqlState;
 
 use super::connect::{Role, Warnings, connect_to, session_sql};
 use super::detect::{Detected, MADE_WITH_IT, detect};
+use super::stored_json::{agreed_json, make};
 use super::{Layout, StorageError, migrations, needs, standing_layout};
 use crate::config::{Config, ConnectionUrl, EngineChoice};
-use crate::model::Kind;
+use crate::model::{Kind, StoredJson};
 
 /// The outcome of installing: what the database is, and why.
 #[derive(Debug, Clone)]
 pub struct Installed {
     pub layout: Layout,
+    /// How payload and metadata are kept.
+    pub stored_json: StoredJson,
     /// Why so, for the log at start and for `doctor`.
     pub reason: String,
     /// Versions applied by this call.
@@ -114,18 +117,30 @@ async fn install_locked(
     let layout = standing.map_or(Ok(detected.layout), |standing| agree(standing, detected.layout, config))?;
     // Data stays as it was stored, whatever the server could do for a new database.
     let reason = if layout == detected.layout { detected.reason } else { MADE_WITH_IT.into() };
+    let standing_json = match standing {
+        Some(_) => Some(agreed_json(client, config).await?),
+        None => None,
+    };
     let applied = migrations::apply(client, layout).await?;
+    let stored_json = match standing_json {
+        Some(standing) => standing,
+        // Until its layout is recorded nothing is written to it.
+        None => make(client, layout, config).await?,
+    };
     record(client, layout).await?;
     client.batch_execute(include_str!("../../sql/queries/people_grants.sql")).await?;
     layout.prepare(client, config).await?;
-    Ok(Installed { layout, reason, applied })
+    Ok(Installed { layout, stored_json, reason, applied })
 }
 
 /// What the database was made as, or would be; an error where the configuration asks for something else than it was made
 /// as. Changes nothing.
 pub async fn agreed_layout(client: &Client, url: &ConnectionUrl, config: &Config) -> Result<Layout, StorageError> {
     let detected = detect(url, &config.database).await?.layout;
-    standing_layout(client).await?.map_or(Ok(detected), |standing| agree(standing, detected, config))
+    let Some(standing) = standing_layout(client).await? else { return Ok(detected) };
+    let layout = agree(standing, detected, config)?;
+    agreed_json(client, config).await?;
+    Ok(layout)
 }
 
 /// What the connecting user may do about roles.

@@ -40,7 +40,7 @@ fn identified(number: usize, at: &str, n: usize, more: &str) -> String {
     event_with(n, &format!(r#""id":"{ID}{number:02}","timestamp":"{at}"{more}"#))
 }
 
-fn another_event_under_the_same_id_is_no_duplicate(env: &Env) -> TestResult {
+pub fn another_event_under_the_same_id_is_no_duplicate(env: &Env) -> TestResult {
     env.begin_empty();
     let tidegate = env.serve_with(&["storage_profile=rowstore"]);
     let (client, at) = (&tidegate.client, seconds_from_now(-60));

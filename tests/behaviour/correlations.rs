@@ -122,7 +122,7 @@ fn real_request_ids_are_groups(env: &Env) -> TestResult {
     Ok(())
 }
 
-fn a_chain_and_its_figures(env: &Env) -> TestResult {
+pub fn a_chain_and_its_figures(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let start = hours_ago(30) * SECOND;
     // At once, a minute apart, and a day and a second apart; modules alternate with the number.

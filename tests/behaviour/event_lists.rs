@@ -104,7 +104,7 @@ fn every_list_is_what_sql_says(env: &Env) -> TestResult {
     Ok(())
 }
 
-fn values_in_the_payload(env: &Env) -> TestResult {
+pub fn values_in_the_payload(env: &Env) -> TestResult {
     let tidegate = env.serve();
     sent(&tidegate);
     let odd = r#"{"event_type":"odd","source_module":"s","payload":{"n":"7","ok":"true","nothing":null,"a b":{"é,":1.50},"x":[1,[2]]}}"#;
@@ -135,13 +135,13 @@ fn values_in_the_payload(env: &Env) -> TestResult {
     Ok(())
 }
 
-fn numbers_in_the_payload(env: &Env) -> TestResult {
+pub fn numbers_in_the_payload(env: &Env) -> TestResult {
     let tidegate = env.serve();
     sent(&tidegate);
     let texts = r#"{"event_type":"odd","source_module":"s","payload":{"n":"99","half":[99]}}"#;
     let exact = r#"{"event_type":"odd","source_module":"s","payload":{"exact":12345678901234567890.000000001}}"#;
     tidegate.client.events(array([texts, exact])).accepted(2, 0);
-    let n = "CASE WHEN jsonb_typeof(payload->'n') = 'number' THEN (payload->>'n')::numeric END";
+    let n = "CASE WHEN jsonb_typeof((payload->'n')::jsonb) = 'number' THEN (payload->>'n')::numeric END";
     for (query, condition) in [
         ("payload.n:gte=90", format!("{n} >= 90")),
         ("payload.n:gt=90", format!("{n} > 90")),
@@ -151,7 +151,7 @@ fn numbers_in_the_payload(env: &Env) -> TestResult {
         ("payload.n%3C=1", format!("{n} <= 1")),
         ("payload.n:gte=10&payload.n:lt=12", format!("{n} >= 10 AND {n} < 12")),
         ("payload.half:gt=-1e3", "event_type <> 'odd'".into()),
-        ("payload.exact:gt=12345678901234567890", "payload ? 'exact'".into()),
+        ("payload.exact:gt=12345678901234567890", "payload::jsonb ? 'exact'".into()),
         ("payload.exact:gt=12345678901234567890.000000001", "false".into()),
     ] {
         check(env, &tidegate, query, &condition);
@@ -159,7 +159,7 @@ fn numbers_in_the_payload(env: &Env) -> TestResult {
     Ok(())
 }
 
-fn words_and_phrases(env: &Env) -> TestResult {
+pub fn words_and_phrases(env: &Env) -> TestResult {
     let tidegate = env.serve();
     sent(&tidegate);
     let event = |kind: &str, payload: Value| json!({ "event_type": kind, "source_module": "s", "payload": payload });

@@ -46,7 +46,7 @@ fn ids(client: &Client, query: &str) -> Vec<String> {
     answer.text().lines().map(id).collect()
 }
 
-fn an_export_is_what_copy_gives(env: &Env) -> TestResult {
+pub fn an_export_is_what_copy_gives(env: &Env) -> TestResult {
     let tidegate = env.serve();
     sent(&tidegate);
     let (client, sql) = (&tidegate.client, env.sql());

@@ -39,6 +39,7 @@ mod history;
 mod http;
 mod identity;
 mod inferred;
+mod json;
 mod keys;
 mod lifecycle;
 mod load;
@@ -130,6 +131,8 @@ const GROUPS: &[Group] = &[
     group("reads", reads::TESTS),
     by_version("event_lists", event_lists::TESTS),
     by_version("exports", exports::TESTS),
+    by_version("json", json::TESTS),
+    group("json", json::ROWSTORE),
     group("spellings", spellings::TESTS),
     by_version("guarded_reads", guarded_reads::TESTS),
     group("guarded_reads", guarded_reads::ON_ONE),

@@ -74,7 +74,7 @@ fn found(client: &Client, n: u128) -> Vec<(u64, String, f64)> {
     list["data"].as_array().unwrap().iter().map(summary).collect()
 }
 
-fn family_and_correlations(env: &Env) -> TestResult {
+pub fn family_and_correlations(env: &Env) -> TestResult {
     let tidegate = env.serve();
     family(env, &tidegate);
     let one = |n: u64, relation: &str, strength: f64| (n, relation.to_owned(), strength);

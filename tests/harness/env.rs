@@ -69,6 +69,7 @@ pub struct Env {
     place: usize,
     database: String,
     made: Cell<bool>,
+    as_json: Cell<bool>,
     /// The key that was printed at first start.
     pub first_key: RefCell<Option<String>>,
     logs: RefCell<Vec<PathBuf>>,
@@ -87,6 +88,7 @@ impl Env {
             place,
             database: format!("t{number}_{short}"),
             made: Cell::new(false),
+            as_json: Cell::new(false),
             first_key: RefCell::default(),
             logs: RefCell::default(),
         };
@@ -127,10 +129,20 @@ impl Env {
 
     /// The test's database, made when first asked for: as `tidegate migrate` leaves it, unless the test began empty.
     pub fn database(&self) -> &str {
-        if !self.made.replace(true) {
+        if self.made.replace(true) {
+            return &self.database;
+        }
+        if self.as_json.get() {
+            self.servers.create_empty(self.place, &self.database, "");
+        } else {
             self.servers.create_migrated(self.place, &self.database);
         }
         &self.database
+    }
+
+    /// Whatever starts asks that a new database keeps payload and metadata as json; to be said before anything else.
+    pub fn keep_as_json(&self) {
+        assert!(!self.made.get() && !self.as_json.replace(true), "the database is there already");
     }
 
     /// For tests of what happens to a database that has nothing of Tidegate yet; to be said before anything else.
@@ -178,7 +190,11 @@ impl Env {
 
     /// The variables that point the program at the test's database, one URL for each role.
     pub fn variables(&self) -> Vec<(String, String)> {
-        variables(|role| self.url(role))
+        let mut all = variables(|role| self.url(role));
+        if self.as_json.get() {
+            all.push(("TIDEGATE_STORAGE_PAYLOAD".to_owned(), "json".to_owned()));
+        }
+        all
     }
 
     /// The same, with writers and readers led through a proxy; the owner's connection is the server's own.

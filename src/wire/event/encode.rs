@@ -6,8 +6,7 @@ use super::validate::{DATA_BASE64, Payload, ValidEvent};
 use crate::wire::item::ItemContext;
 use crate::wire::item::object::Object;
 use crate::wire::item::pgcopy::{
-    column_count, put_head, put_i32, put_jsonb, put_jsonb_or_null, put_text, put_text_or_null, put_uuid,
-    put_uuid_or_null,
+    column_count, put_head, put_i32, put_json, put_json_or_null, put_text, put_text_or_null, put_uuid, put_uuid_or_null,
 };
 use crate::wire::item::scan::{Field as _, JsonType};
 
@@ -38,7 +37,7 @@ pub(super) fn encode(event: &ValidEvent<'_>, origin: &ItemContext<'_>, out: &mut
     put_text_or_null(out, event.trace_id.as_deref());
     put_uuid(out, origin.api_key_id);
     put_uuid(out, origin.receipt);
-    put_jsonb(out, |out| match event.payload {
+    put_json(out, origin.stored_json, |out| match event.payload {
         Payload::Object(text) => out.extend_from_slice(text.as_bytes()),
         Payload::Member(name, value) => {
             let mut object = Object::open(out);
@@ -47,7 +46,7 @@ pub(super) fn encode(event: &ValidEvent<'_>, origin: &ItemContext<'_>, out: &mut
         }
         Payload::Empty => out.extend_from_slice(b"{}"),
     });
-    put_jsonb_or_null(out, |out| put_metadata(event, out));
+    put_json_or_null(out, origin.stored_json, |out| put_metadata(event, out));
 }
 
 /// What the sender said and no column has; false if that is nothing.

@@ -30,7 +30,7 @@ mod split;
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 pub(crate) mod tuple;
 
-pub use origin::{BodyForm, ItemContext, TimeBounds};
+pub use origin::{BodyForm, ItemContext, StoredJson, TimeBounds};
 pub use reject::{BodyError, Code, RejectedItem, Rejection, Stage, place_in};
 pub(crate) use rows::StreamIndex;
 pub use rows::{Decoded, RowRef, Rows};

@@ -25,6 +25,29 @@ impl BodyForm {
     }
 }
 
+/// How the database keeps the JSON that is stored as it was sent: an event's payload, and the metadata of its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StoredJson {
+    /// Taken apart: containment is quick, and numbers, blanks and the order of keys are PostgreSQL's.
+    #[default]
+    Jsonb,
+    /// The text as it was sent, which costs PostgreSQL the least.
+    Json,
+}
+
+impl StoredJson {
+    /// Every one under the name of its type.
+    pub const ALL: [(&str, Self); 2] = [("jsonb", Self::Jsonb), ("json", Self::Json)];
+
+    /// The type of the columns.
+    pub const fn type_name(self) -> &'static str {
+        match self {
+            Self::Jsonb => "jsonb",
+            Self::Json => "json",
+        }
+    }
+}
+
 /// Where a request comes from, and what holds for all of its items.
 #[derive(Debug, Clone, Copy)]
 pub struct ItemContext<'a> {
@@ -36,6 +59,8 @@ pub struct ItemContext<'a> {
     pub bounds: TimeBounds,
     /// Most bytes of an item, numbers expanded.
     pub item_bytes_max: usize,
+    /// The type of the columns that payload and metadata are encoded for.
+    pub stored_json: StoredJson,
 }
 
 /// The timestamps accepted, both ends included, in unix microseconds.

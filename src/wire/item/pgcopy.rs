@@ -4,6 +4,8 @@
 
 use uuid::Uuid;
 
+use super::origin::StoredJson;
+
 /// What a COPY stream begins with: signature, flags 0, header extension of length 0.
 pub const COPY_HEADER: [u8; 19] = *b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
@@ -98,20 +100,23 @@ pub(crate) fn put_uuid_or_null(out: &mut Vec<u8>, uuid: Option<Uuid>) {
     }
 }
 
-/// A jsonb column whose text `write` appends; its length is patched in afterwards.
-pub(crate) fn put_jsonb(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+/// A column of JSON whose text `write` appends; its length is patched in afterwards.
+pub(crate) fn put_json(out: &mut Vec<u8>, stored: StoredJson, write: impl FnOnce(&mut Vec<u8>)) {
     let length_at = out.len();
-    out.extend_from_slice(&[0, 0, 0, 0, JSONB_VERSION]);
+    out.extend_from_slice(match stored {
+        StoredJson::Jsonb => &[0, 0, 0, 0, JSONB_VERSION],
+        StoredJson::Json => &[0, 0, 0, 0],
+    });
     write(out);
     let written = length(out.len() - length_at - 4);
     out[length_at..length_at + 4].copy_from_slice(&written);
 }
 
 /// The same, null where `write` says that it wrote nothing of worth.
-pub(crate) fn put_jsonb_or_null(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+pub(crate) fn put_json_or_null(out: &mut Vec<u8>, stored: StoredJson, write: impl FnOnce(&mut Vec<u8>) -> bool) {
     let start = out.len();
     let mut is_something = false;
-    put_jsonb(out, |out| is_something = write(out));
+    put_json(out, stored, |out| is_something = write(out));
     if !is_something {
         out.truncate(start);
         put_null(out);

@@ -4,12 +4,12 @@
 use super::fields::{DIMENSIONS, EXTRA, Envelope, Field, Member};
 use super::measure::{Measure, Summary};
 use super::validate::ValidMetric;
-use crate::wire::item::ItemContext;
 use crate::wire::item::object::Object;
 use crate::wire::item::pgcopy::{
-    column_count, put_f64, put_f64_or_null, put_head, put_i64, put_jsonb, put_null, put_text, put_uuid,
+    column_count, put_f64, put_f64_or_null, put_head, put_i64, put_json, put_null, put_text, put_uuid,
 };
 use crate::wire::item::scan::JsonType;
+use crate::wire::item::{ItemContext, StoredJson};
 
 /// The columns of a tuple, in the order of [`encode`], for `COPY metrics (...) FROM STDIN (FORMAT binary)`.
 pub const COPY_COLUMNS: &str = "batch_id, batch_seq, timestamp, created_at, tenant_id, asset_id, metric_type, metric_name, \
@@ -57,7 +57,7 @@ fn put_dimensions(envelope: &Envelope<'_>, out: &mut Vec<u8>) {
     let is_as_sent = extras.peek().is_none() && !envelope.nested(DIMENSIONS).iter().any(is_taken_for_extra);
     match envelope.member(Field::Dimensions) {
         Some(member) if is_as_sent => {
-            put_jsonb(out, |out| out.extend_from_slice(envelope.raw(member.value).as_bytes()))
+            put_json(out, StoredJson::Jsonb, |out| out.extend_from_slice(envelope.raw(member.value).as_bytes()))
         }
         None if is_as_sent => put_null(out),
         _ => put_extended(envelope, extras, out),
@@ -65,7 +65,7 @@ fn put_dimensions(envelope: &Envelope<'_>, out: &mut Vec<u8>) {
 }
 
 fn put_extended<'a>(envelope: &Envelope<'a>, extras: impl Iterator<Item = &'a Member>, out: &mut Vec<u8>) {
-    put_jsonb(out, |out| {
+    put_json(out, StoredJson::Jsonb, |out| {
         let mut object = Object::open(out);
         let (displaced, kept): (Vec<&Member>, Vec<&Member>) =
             envelope.nested(DIMENSIONS).iter().partition(|member| member.field == Field::Extra);

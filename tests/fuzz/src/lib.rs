@@ -6,7 +6,7 @@ pub mod server;
 pub mod tuple;
 
 use tidegate::wire::event::Defaults;
-use tidegate::wire::item::{ItemContext, TimeBounds};
+use tidegate::wire::item::{ItemContext, StoredJson, TimeBounds};
 use uuid::Uuid;
 
 /// 2025-11-21T00:00:00Z.
@@ -26,6 +26,7 @@ pub fn origin() -> ItemContext<'static> {
             newest_us: RECEIVED_AT_US + 604_800_000_000,
         },
         item_bytes_max: ITEM_BYTES_MAX,
+        stored_json: StoredJson::Jsonb,
     }
 }
 

@@ -17,7 +17,9 @@ use uuid::Uuid;
 use super::*;
 use crate::limits::MIB;
 use crate::wire::item::tuple::Row;
-use crate::wire::item::{BodyError, BodyForm, Code, Decoded, ItemContext, RejectedItem, Rejection, Stage, TimeBounds};
+use crate::wire::item::{
+    BodyError, BodyForm, Code, Decoded, ItemContext, RejectedItem, Rejection, Stage, StoredJson, TimeBounds,
+};
 
 const RECEIVED_AT_US: i64 = 1_763_683_200_000_000;
 const DAY_US: i64 = 86_400_000_000;
@@ -33,6 +35,7 @@ fn origin() -> ItemContext<'static> {
         received_at_us: RECEIVED_AT_US,
         bounds: TimeBounds { oldest_us: RECEIVED_AT_US - 365 * DAY_US, newest_us: RECEIVED_AT_US + 7 * DAY_US },
         item_bytes_max: 16 * MIB,
+        stored_json: StoredJson::Jsonb,
     }
 }
 

@@ -79,3 +79,20 @@ fn a_decoder_forgets_the_body_before() {
     assert!(decode("nonsense").unwrap().not_json);
     assert_eq!(stripped(decode(&good).unwrap()), first);
 }
+
+/// As json it is the text alone; jsonb has a byte for its version in front.
+#[test]
+fn text_for_columns_of_json_is_the_text_alone() {
+    let body = event(r#","metadata":{ "m" :1.0 }"#);
+    let as_json = ItemContext { stored_json: StoredJson::Json, ..origin() };
+    let decode = |origin: &ItemContext<'_>| {
+        Decoder::new()
+            .decode(body.as_bytes(), BodyForm::Json, &Defaults::default(), origin)
+            .expect("the body holds JSON")
+    };
+    let (json, jsonb) = (decode(&as_json), decode(&origin()));
+    let (json, jsonb) = (Row::all(COPY_COLUMNS, &json).remove(0), Row::all(COPY_COLUMNS, &jsonb).remove(0));
+    for (name, text) in [("payload", r#"{"a":1}"#), ("metadata", r#"{"m":1.0}"#)] {
+        assert_eq!((json.bytes(name), jsonb.json(name)), (text.as_bytes(), text));
+    }
+}

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::*;
 use crate::limits::MIB;
 use crate::wire::item::tuple::Row;
-use crate::wire::item::{BodyError, BodyForm, Code, Decoded, ItemContext, Rejection, TimeBounds};
+use crate::wire::item::{BodyError, BodyForm, Code, Decoded, ItemContext, Rejection, StoredJson, TimeBounds};
 
 const RECEIVED_AT_US: i64 = 1_763_683_200_000_000;
 const DAY_US: i64 = 86_400_000_000;
@@ -23,6 +23,7 @@ fn origin() -> ItemContext<'static> {
         received_at_us: RECEIVED_AT_US,
         bounds: TimeBounds { oldest_us: RECEIVED_AT_US - 89 * DAY_US, newest_us: RECEIVED_AT_US + 7 * DAY_US },
         item_bytes_max: 16 * MIB,
+        stored_json: StoredJson::Jsonb,
     }
 }
 
