@@ -8,11 +8,12 @@ use uuid::Uuid;
 
 use super::columns::{StoredRow, columns, is_small};
 use super::error::ReadError;
-use super::listing::{Listing, Page, PageRequest};
+use super::listing::{Listing, Page, PageRequest, SeriesTotals};
 use super::reads::Reads;
 use super::series::SeriesFilter;
 use super::sql::Sql;
 use crate::fold::Folded;
+use crate::limits::SERIES_ACTIVE_FOR;
 
 columns! {
     pub struct Series from "metric_series" {
@@ -35,6 +36,8 @@ pub struct CatalogQuery {
     pub series: SeriesFilter,
     /// Name or asset contains this, in any case.
     pub search: Option<String>,
+    /// Whether the page says how many there are in all.
+    pub totals: bool,
 }
 
 impl Listing for CatalogQuery {
@@ -61,11 +64,24 @@ impl Listing for CatalogQuery {
         }
         sql.push(" ORDER BY metric_name, asset_id, metric_type, series_id").push_limit(request.limit + 1);
         let found = reads.rows(&sql).await?;
-        Page::of(found, request.limit, series, |last| {
+        let mut page = Page::of(found, request.limit, series, |last| {
             let Series { metric_name, asset_id, metric_type, series_id, .. } = Series::read(last)?;
             Ok(scope.encode(&([metric_name, asset_id, metric_type], series_id)))
-        })
+        })?;
+        if self.totals {
+            page.totals = totals(reads, &request.tenant_id).await?;
+        }
+        Ok(page)
     }
+}
+
+async fn totals(reads: &Reads, tenant_id: &str) -> Result<Option<SeriesTotals>, ReadError> {
+    let mut sql = Sql::new("SELECT count(*), count(*) FILTER (WHERE last_seen > now() - make_interval(secs => ");
+    sql.bind(SERIES_ACTIVE_FOR.as_secs_f64());
+    sql.push_of_tenant(")) FROM metric_series", tenant_id);
+    let found = reads.rows(&sql).await?.rows;
+    let of = |row: &Row| Ok::<_, ReadError>(SeriesTotals { stored: row.try_get(0)?, active: row.try_get(1)? });
+    found.first().map(of).transpose()
 }
 
 fn series(row: &Row) -> Result<Series, ReadError> {

@@ -59,11 +59,23 @@ pub struct Page<T> {
     /// How far it was looked when time was up; `next_cursor` goes on there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub searched_to: Option<Timestamp>,
+    /// Of the catalog, when it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub totals: Option<SeriesTotals>,
+}
+
+/// How many series a tenant has, whatever is listed of them.
+#[derive(Debug, Serialize)]
+pub struct SeriesTotals {
+    /// In the catalog.
+    pub stored: i64,
+    /// Of them, those with a sample of the last [`SERIES_ACTIVE_FOR`].
+    pub active: i64,
 }
 
 impl<T> Page<T> {
     pub(super) fn new(items: Vec<T>, next_cursor: Option<String>) -> Self {
-        Self { resolution: None, items, next_cursor, since: None, searched_to: None }
+        Self { resolution: None, items, next_cursor, since: None, searched_to: None, totals: None }
     }
 
     /// The page of up to `limit` of these rows, in their order, and of as many as fit; `cursor` tells where a row is.

@@ -133,6 +133,12 @@ fn the_catalog_has_dimensions(env: &Env) -> TestResult {
     send_each(client, &all);
     // A new series is there with its first sample.
     let whole = client.get("/v1/metrics/catalog").expect(200);
+    assert!(whole["totals"].is_null());
+    let stored = whole["data"].as_array().unwrap().len();
+    for path in ["/v1/metrics/catalog?totals=1", "/v1/metrics/catalog?totals=1&limit=1&dim.n=none"] {
+        assert_eq!(client.get(path).expect(200)["totals"], json!({ "stored": stored, "active": stored }), "{path}");
+    }
+    client.get("/v1/metrics/catalog?totals=yes").problem(400, "invalid_parameter");
     let rows = whole["data"].as_array().unwrap();
     assert_eq!(rows.len(), 26);
     assert!(all.iter().all(|dimensions| rows.iter().any(|row| row["dimensions"] == *dimensions)), "{whole}");

@@ -86,7 +86,12 @@ pub async fn catalog(api: &Api, principal: &Principal, parts: &Parts, mut params
     if search.as_ref().is_some_and(String::is_empty) {
         return Err(invalid("search", "is given without a value"));
     }
-    let query = CatalogQuery { series: series(&mut params)?, search };
+    let totals = match params.take("totals").as_deref() {
+        None | Some("0") => false,
+        Some("1") => true,
+        Some(_) => return Err(invalid("totals", "must be 0 or 1")),
+    };
+    let query = CatalogQuery { series: series(&mut params)?, search, totals };
     request.answer(api, params, query).await
 }
 
