@@ -29,11 +29,14 @@ const DEEP: u64 = 500;
 /// Rows of a page on the way there, and how long that may take.
 const STEP: u64 = 5000;
 const WAY: Duration = Duration::from_secs(120);
+/// A minute, what it takes to settle, and the pace of the jobs.
+const CLOSED_WITHIN: Duration = Duration::from_secs(180);
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 pub async fn run(target: &mut Target, options: &Options, figures: &mut Figures) -> Result<()> {
     let events = fill_open_day(target, options.open_day_events(), options.connections).await?;
     figures.add("open day", "events", super::common::as_f64(events));
+    wait_until_closed(target).await?;
     let alone = Dataset { tenants: 1, ..no_dataset() };
     for clients in [1, 16] {
         for read in &OPEN_DAY {
@@ -60,6 +63,20 @@ pub async fn fill_open_day(target: &mut Target, events: u64, connections: usize)
     over_http(target, Kind::Events, feed, connections).await?;
     target.check_stored(Kind::Events.table(), requests * BATCH_ROWS).await?;
     Ok(requests * BATCH_ROWS)
+}
+
+/// Waits until the minutes of what was sent are closed, as all but the newest are in an open hour.
+async fn wait_until_closed(target: &Target) -> Result<()> {
+    let closed = "SELECT count(*) FROM rollup_levels WHERE level = 'event_counts_1m' AND closed_until > \
+                  (SELECT max(max_timestamp) FROM ingest_batches)";
+    let started = Instant::now();
+    while target.count(closed).await? == 0 {
+        if started.elapsed() > CLOSED_WITHIN {
+            return Err("the minutes of what was sent are not closed".into());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Ok(())
 }
 
 /// The cursor behind the newest `rows` events of the first tenant.
