@@ -9,8 +9,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use hyper::{Response, StatusCode};
 use tokio::sync::mpsc;
 
+use super::precedence::Precedence;
 use super::response::{self, Body, HeldPieces, Pieces, answer};
-use crate::limits::{EXPORT_PATIENCE, EXPORT_WAIT_MAX, RETRY_AFTER_MIN};
+use crate::limits::{ANSWER_PIECE_BYTES, EXPORT_PATIENCE, EXPORT_WAIT_MAX, RETRY_AFTER_MIN};
 use crate::query::{Cells, Columns, Found, Listing, PageRequest, Pass, ReadError, Readers};
 
 /// With what a cell begins that spreadsheets take for a formula (OWASP, "CSV Injection"), in full width too.
@@ -49,6 +50,7 @@ struct Export<P> {
     /// Of CSV, by their numbers.
     columns: Vec<usize>,
     cells: Cells,
+    precedence: Precedence,
 }
 
 /// What a reader gets.
@@ -65,11 +67,17 @@ impl<P: Pass> Export<P> {
         let Some(Found { items, mut room }) = self.pass.next().await? else { return Ok(None) };
         let mut pieces = Pieces::default();
         let mut line = Vec::new();
+        let mut unbroken = 0;
         // A row goes when it is written.
         for row in items {
             line.clear();
             self.write(&mut line, &row);
             pieces.write_all(&line).expect("memory takes what is written");
+            unbroken += line.len();
+            if unbroken >= ANSWER_PIECE_BYTES {
+                unbroken = 0;
+                tokio::task::yield_now().await;
+            }
         }
         // Rows that are longer as text than as values, which they seldom are.
         let begun = Instant::now();
@@ -124,10 +132,12 @@ impl<P: Pass> Export<P> {
                 }
             };
             let Ok(room) = room else { return };
+            let begun = Instant::now();
             let made = tokio::select! {
                 made = self.patient_piece() => made,
                 () = pieces.closed() => return,
             };
+            let worked = begun.elapsed();
             match made {
                 Ok(Some(piece)) => room.send(Piece::Rows(piece)),
                 Ok(None) => return room.send(Piece::End),
@@ -135,6 +145,10 @@ impl<P: Pass> Export<P> {
                     tracing::warn!(?error, "an export broke off");
                     return room.send(Piece::Broken);
                 }
+            }
+            tokio::select! {
+                () = self.precedence.give_way(worked) => {}
+                () = pieces.closed() => return,
             }
         }
     }
@@ -145,6 +159,7 @@ impl<P: Pass> Export<P> {
 /// stream.
 pub async fn streamed<L: Listing>(
     readers: &Readers,
+    precedence: Precedence,
     tenant_id: &Arc<str>,
     list: L,
     request: PageRequest,
@@ -155,7 +170,7 @@ pub async fn streamed<L: Listing>(
     let all = L::Item::names();
     let columns = names.iter().filter_map(|name| all.iter().position(|other| other == name)).collect();
     let pass = list.pass(readers.clone(), Arc::clone(tenant_id), request, limit.unwrap_or(usize::MAX))?;
-    let mut export = Export { pass, form, columns, cells: Cells::default() };
+    let mut export = Export { pass, form, columns, cells: Cells::default(), precedence };
     let first = export.piece().await?;
     let (sender, receiver) = mpsc::channel(1);
     if first.is_some() {

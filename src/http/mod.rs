@@ -24,6 +24,7 @@ mod items;
 mod lifecycle;
 mod metrics;
 mod operation;
+mod precedence;
 mod quota;
 mod reads;
 mod response;

@@ -99,6 +99,11 @@ impl Lane {
         self.work.notify_one();
     }
 
+    /// Whether something waits while every writer is at work.
+    pub fn is_behind(&self) -> bool {
+        self.idle.load(Ordering::Relaxed) == 0 && self.waiting() > 0
+    }
+
     pub fn waiting(&self) -> usize {
         self.state.lock().expect("no code panics while holding it").queues.len()
     }

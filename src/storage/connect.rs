@@ -30,6 +30,8 @@ pub enum Role {
     /// Key verification: the writer's rights, but never queued behind batches.
     Verifier,
     Reader,
+    /// The reader's rights, for exports, which keep a connection between their fetches.
+    Export,
 }
 
 impl Role {
@@ -40,6 +42,7 @@ impl Role {
             Self::Writer => "writer",
             Self::Verifier => "verifier",
             Self::Reader => "reader",
+            Self::Export => "export",
         }
     }
 
@@ -53,7 +56,7 @@ impl Role {
             }
             Self::Verifier => "SET statement_timeout = '5s'; SET default_transaction_read_only = on;",
             // One process a read, or a turn among readers would not say what a read takes from others.
-            Self::Reader => {
+            Self::Reader | Self::Export => {
                 "SET statement_timeout = '30s'; SET default_transaction_read_only = on; SET max_parallel_workers_per_gather = 0;"
             }
         }

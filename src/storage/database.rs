@@ -11,7 +11,7 @@ use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, Embedded
 use super::install::{self, Installed};
 use super::known::KnownDatabase;
 use super::supervisor::Supervisor;
-use super::{StorageError, Store, data_dir, needs};
+use super::{StorageError, Store, data_dir, needs, priority};
 use crate::config::{Config, ConnectionUrl};
 use crate::model::{Kind, PerKind};
 
@@ -242,7 +242,8 @@ impl Database {
             make(&location.writer, Role::Writer, writer_connections(config), &installed.layout.writer_settings())?;
         let verifier = make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS, "")?;
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
-        let exports = make(&location.reader, Role::Reader, EXPORT_CONNECTIONS, "")?;
+        let behind = (!location.external).then(priority::stands_behind);
+        let exports = pool(&location.reader, Role::Export, EXPORT_CONNECTIONS, "", Arc::clone(&warnings), behind)?;
         let store = Store::new(installed.layout, &owner, config.chunk_interval);
         let canceller = Canceller::new(&location.reader);
         let slices = chunks.kept(&owner);

@@ -21,6 +21,7 @@ mod lost;
 pub mod migrations;
 pub mod needs;
 mod partitions;
+mod priority;
 pub mod readers;
 mod slices;
 mod sqlstate;

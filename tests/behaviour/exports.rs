@@ -1,11 +1,10 @@
 //! Exports of events in one pass, compressed answers, and what a read asked of the database.
 
-use std::io::Read;
-
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::client::Client;
+use crate::copied::{parsed, unpacked};
 use crate::env::{Env, Test, TestResult};
 use crate::process::Tidegate;
 use crate::samples::{array, batch};
@@ -106,26 +105,6 @@ pub fn an_export_is_what_copy_gives(env: &Env) -> TestResult {
     Ok(())
 }
 
-/// CSV, read by its grammar.
-fn parsed(text: &str) -> Vec<Vec<String>> {
-    let (mut rows, mut row, mut cell, mut quoted) = (Vec::new(), Vec::new(), String::new(), false);
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match (character, quoted) {
-            ('"', true) if characters.peek() == Some(&'"') => cell.push(characters.next().unwrap()),
-            ('"', _) => quoted = !quoted,
-            (',', false) => row.push(std::mem::take(&mut cell)),
-            ('\r', false) => {}
-            ('\n', false) => {
-                row.push(std::mem::take(&mut cell));
-                rows.push(std::mem::take(&mut row));
-            }
-            (other, _) => cell.push(other),
-        }
-    }
-    rows
-}
-
 fn an_export_goes_on_beside_writers(env: &Env) -> TestResult {
     let tidegate = env.serve();
     sent(&tidegate);
@@ -140,20 +119,10 @@ fn an_export_goes_on_beside_writers(env: &Env) -> TestResult {
         export.join().unwrap()
     });
     assert_eq!(exported, before);
-    let open = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tidegate reader' \
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('tidegate reader', 'tidegate export') \
                 AND state <> 'idle' AND datname = current_database()";
     assert_eq!(sql.one::<i64>(open), 0, "nothing is left open");
     Ok(())
-}
-
-fn unpacked(coding: &str, bytes: &[u8]) -> String {
-    let mut text = String::new();
-    match coding {
-        "gzip" => flate2::read::GzDecoder::new(bytes).read_to_string(&mut text).unwrap(),
-        "zstd" => zstd::Decoder::new(bytes).unwrap().read_to_string(&mut text).unwrap(),
-        other => panic!("{other}"),
-    };
-    text
 }
 
 fn answers_are_compressed_as_they_are_wanted(env: &Env) -> TestResult {

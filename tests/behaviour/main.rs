@@ -30,6 +30,7 @@ mod event_lists;
 mod everything_at_once;
 mod exactly_once;
 mod exports;
+mod exports_beside;
 mod faults;
 mod floods;
 mod forms;
@@ -91,8 +92,8 @@ use std::sync::Arc;
 
 use env::{Env, Test};
 use harness::{
-    authority, books, client, derived, env, frames, installations, logins, old, pgbouncer, postgres, private, process,
-    proxy, refresh, samples, secure, times, traffic,
+    authority, books, client, copied, derived, env, frames, installations, logins, old, pgbouncer, postgres, private,
+    process, proxy, refresh, samples, secure, times, traffic,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
@@ -131,6 +132,7 @@ const GROUPS: &[Group] = &[
     group("reads", reads::TESTS),
     by_version("event_lists", event_lists::TESTS),
     by_version("exports", exports::TESTS),
+    by_version("exports_beside", exports_beside::TESTS),
     by_version("json", json::TESTS),
     group("json", json::ROWSTORE),
     group("spellings", spellings::TESTS),

@@ -6,6 +6,7 @@
 pub mod authority;
 pub mod books;
 pub mod client;
+pub mod copied;
 pub mod derived;
 pub mod env;
 pub mod frames;

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
+use futures_util::TryStreamExt;
 use tempfile::TempDir;
 use tidegate::storage::embedded::{EmbeddedConfig, EmbeddedServer, OWNER, READER, Running, WRITER};
 use tokio::runtime::Runtime;
@@ -198,6 +199,19 @@ impl Sql {
     /// The first column of all rows.
     pub fn column<T: FromSqlOwned>(&self, sql: &str) -> Vec<T> {
         self.rows(sql, &[]).iter().map(|row| row.get(0)).collect()
+    }
+
+    /// What a COPY TO STDOUT gives.
+    pub fn copied(&self, copy: &str) -> String {
+        let copied = self.runtime.block_on(async {
+            let out = self.client.copy_out(copy).await?;
+            out.try_fold(Vec::new(), async |mut all, part| {
+                all.extend_from_slice(&part);
+                Ok(all)
+            })
+            .await
+        });
+        String::from_utf8(copied.unwrap_or_else(|error| panic!("{copy}: {error:?}"))).unwrap()
     }
 
     pub fn count(&self, table: &str) -> i64 {

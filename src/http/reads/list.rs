@@ -12,6 +12,7 @@ use super::accept::{ListForm, wanted};
 use crate::http::Api;
 use crate::http::compress::{Coding, compressed};
 use crate::http::export::{self, Form};
+use crate::http::precedence::Precedence;
 use crate::http::quota;
 use crate::http::response::{Body, held_json};
 use crate::limits::{COUNTS_TIMEOUT, ENCODER_BYTES, PAGE_ROWS_MAX};
@@ -78,7 +79,8 @@ impl ListRequest {
             ListForm::Page if explain => explained(api, &tenant_id, page).await?,
             ListForm::Page => one(api, &tenant_id, page).await?,
             ListForm::Stream(form) => {
-                let streamed = export::streamed(readers, &tenant_id, query, request, limit, form).await;
+                let precedence = Precedence::of(&api.ingest);
+                let streamed = export::streamed(readers, precedence, &tenant_id, query, request, limit, form).await;
                 streamed.map_err(|error| problem(api, error))?
             }
         };
