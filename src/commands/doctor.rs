@@ -20,8 +20,8 @@ use crate::app::owner_client;
 use crate::config::Config;
 use crate::lifecycle::LifecycleStatus;
 use crate::storage::{
-    Location, StorageError, agreed_layout, catalogue, detect, migrations, needs, prove_direct_compress, standing_json,
-    standing_layout,
+    Location, StorageError, agreed_layout, catalogue, detect, migrations, needs, payload_index, prove_direct_compress,
+    standing_json, standing_layout,
 };
 
 /// Check the database and this machine, and say what to do
@@ -107,6 +107,8 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
         )
     };
     let mut findings = vec![schema];
+    let found = if payload_index(client).await? { "there: events_payload_gin" } else { "none (indexes.payload_gin)" };
+    findings.push(ok("payload index", found));
     if let Err(error) = agreed_layout(client, location.owner(), config).await {
         let advice = "serve and migrate refuse to start with this configuration";
         findings.push(bad("engine", FindingState::Failed, error.to_string(), advice));

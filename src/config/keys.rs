@@ -108,6 +108,7 @@ const FIXED: &[ConfigKey] = &[
     key("compress_after.events", Some("7d"), "age from which chunks are compressed (timescale engine)"),
     key("compress_after.metrics", Some("30d"), "the same of metrics"),
     key("rollups.levels", None, "levels of metrics that are kept, such as 5m,1h,1d; 1h and 1d always are; unset: all"),
+    key("indexes.payload_gin", None, "true | false: an index of what payloads contain; unset: as the database has it"),
     key("chunk_interval", Some("1d"), "width of a chunk or partition, in whole hours"),
     key(
         "partitions.events",

@@ -60,6 +60,8 @@ pub struct Config {
     /// Age from which chunks are compressed (timescale engine).
     pub compress_after: CompressAfterConfig,
     pub rollups: RollupsConfig,
+    /// Whether there is to be an index of what payloads contain; None: as the database has it.
+    pub payload_gin: Option<bool>,
     /// Width of a chunk or partition.
     pub chunk_interval: Duration,
     /// Into how many chunks a new slice of time is cut, on hypertables; None: as the database has it.
@@ -254,6 +256,10 @@ impl Config {
                 metrics: read.duration("compress_after.metrics")?,
             },
             rollups: rollup_levels(&read)?,
+            payload_gin: match layers.get("indexes.payload_gin") {
+                Some(_) => Some(read.one_of("indexes.payload_gin", &[("true", true), ("false", false)])?),
+                None => None,
+            },
             chunk_interval: read.duration("chunk_interval")?,
             partitions: partitions::read(&read)?,
             log: LogConfig::read(&read)?,

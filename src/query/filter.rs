@@ -76,6 +76,16 @@ impl Filter {
         self.words.push(sql);
     }
 
+    /// What an index of payloads finds, where the filter asks for such: implied by the other conditions.
+    pub(super) fn push_contained(&self, sql: &mut Sql) {
+        self.paths.iter().for_each(|path| path.push_contained(sql));
+    }
+
+    /// Whether such an index finds what it asks for.
+    pub(super) fn is_contained(&self) -> bool {
+        self.payload.is_some() || self.paths.iter().any(PathFilter::is_contained)
+    }
+
     pub(super) fn reach(&self) -> Reach {
         if !self.correlation_ids.is_empty() {
             Reach::Time(DAY)

@@ -59,6 +59,34 @@ impl PathFilter {
     }
 }
 
+impl PathFilter {
+    /// Whether a payload that has one of the values contains an object that can be told: a number in the path may be a
+    /// member's name as well as an element's place.
+    pub(super) fn is_contained(&self) -> bool {
+        matches!(self.test, PathTest::AnyOf(_)) && self.path.iter().all(|name| name.parse::<i64>().is_err())
+    }
+
+    /// The same as containment, which an index of payloads finds.
+    pub(super) fn push_contained(&self, sql: &mut Sql) {
+        let PathTest::AnyOf(values) = &self.test else { return };
+        if !self.is_contained() {
+            return;
+        }
+        for (index, value) in values.iter().flat_map(|value| readings(value)).enumerate() {
+            sql.push(if index == 0 { " AND (" } else { " OR " });
+            sql.push("payload @> ").bind(self.object(&value)).push("::jsonb");
+        }
+        sql.push(")");
+    }
+
+    /// The object that has a value at the path.
+    fn object(&self, value: &str) -> String {
+        let name = |name: &String| serde_json::to_string(name).expect("text is JSON");
+        let open: String = self.path.iter().map(|part| format!("{{{}:", name(part))).collect();
+        format!("{open}{value}{}", "}".repeat(self.path.len()))
+    }
+}
+
 /// What a value in a query may be in JSON: a text, and what else is written like that.
 pub(super) fn readings(value: &str) -> impl Iterator<Item = String> {
     let text = serde_json::to_string(value).expect("text is JSON");
@@ -88,6 +116,29 @@ mod tests {
         for text in ["", "05", "+5", "5 ", "NaN", "0x5", "1e999", r#"a"b\"#, "1, 2"] {
             assert_eq!(of(text), [serde_json::to_string(text).expect("text")], "{text}");
         }
+    }
+
+    #[test]
+    fn what_an_index_finds_is_implied() {
+        let of = |path: &[&str], test: PathTest| {
+            let mut sql = Sql::new("");
+            let path = path.iter().map(|name| (*name).to_owned()).collect();
+            let filter = PathFilter { path, test };
+            filter.push_contained(&mut sql);
+            assert_eq!(filter.is_contained(), !sql.text.is_empty());
+            format!("{} {:?}", sql.text, sql.parameters())
+        };
+        let found = of(&["a", "b\""], PathTest::AnyOf(vec!["x".into(), "1".into()]));
+        assert!(
+            found.starts_with(" AND (payload @> $1::jsonb OR payload @> $2::jsonb OR payload @> $3::jsonb) "),
+            "{found}"
+        );
+        let object = |value: &str| format!("{:?}", format!(r#"{{"a":{{"b\"":{value}}}}}"#));
+        assert!(["\"x\"", "\"1\"", "1"].iter().all(|value| found.contains(&object(value))), "{found}");
+        for path in [&["a", "0"][..], &["-1"], &["7", "b"]] {
+            assert_eq!(of(path, PathTest::AnyOf(vec!["x".into()])), " []");
+        }
+        assert_eq!(of(&["a"], PathTest::Number(Comparison::Less, "5".into())), " []");
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub struct Readers {
     probe: Pool,
     canceller: Canceller,
     layout: Layout,
+    payload_gin: bool,
     kept: Arc<Kept>,
     budget: Arc<Budget>,
     queue: Arc<Queue>,
@@ -52,6 +53,7 @@ impl Readers {
             probe: database.verifier.clone(),
             canceller: database.canceller.clone(),
             layout: database.installed.layout,
+            payload_gin: database.installed.payload_gin,
             kept: Arc::new(Kept::new(&config.retention, &config.rollups)),
             budget: Arc::clone(budget),
             queue: Arc::new(Queue::new(turns)),
@@ -66,7 +68,7 @@ impl Readers {
         let turn = self.queue.turn(tenant_id).await?;
         let first = READ_FIRST_BYTES.min(self.page.bytes);
         let reservation = self.budget.reserve(tenant_id, HeldFor::Answer, first)?;
-        Ok(Reads::new(
+        let mut reads = Reads::new(
             self.pool.clone(),
             self.canceller.clone(),
             self.layout,
@@ -74,7 +76,9 @@ impl Readers {
             turn,
             reservation,
             self.page,
-        ))
+        );
+        reads.payload_gin = self.payload_gin;
+        Ok(reads)
     }
 
     /// A connection that stays between reads of an export: not one of those that reads take turns on.

@@ -29,6 +29,8 @@ pub struct Reads {
     pool: Pool,
     canceller: Canceller,
     pub(super) layout: Layout,
+    /// Whether there is an index of what payloads contain.
+    pub(super) payload_gin: bool,
     pub(super) kept: Arc<Kept>,
     /// Bytes of rows that a page may take.
     pub(super) page_bytes: usize,
@@ -90,7 +92,8 @@ impl Reads {
         PageMax { bytes: page_bytes, time: search_time }: PageMax,
     ) -> Self {
         let held = Mutex::new(Held { reservation, row_bytes: 0 });
-        Self { pool, canceller, layout, kept, page_bytes, search_time, _turn: turn, held, explained: None }
+        let (_turn, explained, payload_gin) = (turn, None, false);
+        Self { pool, canceller, layout, payload_gin, kept, page_bytes, search_time, _turn, held, explained }
     }
 
     /// From now on every statement is explained.

@@ -9,7 +9,7 @@ use tokio_postgres::error::SqlState;
 use super::connect::{Role, Warnings, connect_to, session_sql};
 use super::detect::{Detected, MADE_WITH_IT, detect};
 use super::stored_json::{agreed_json, make};
-use super::{Layout, StorageError, migrations, needs, standing_layout};
+use super::{Layout, StorageError, migrations, needs, payload_index, standing_layout};
 use crate::config::{Config, ConnectionUrl, EngineChoice};
 use crate::model::{Kind, StoredJson};
 
@@ -19,6 +19,8 @@ pub struct Installed {
     pub layout: Layout,
     /// How payload and metadata are kept.
     pub stored_json: StoredJson,
+    /// Whether there is an index of what payloads contain.
+    pub payload_gin: bool,
     /// Why so, for the log at start and for `doctor`.
     pub reason: String,
     /// Versions applied by this call.
@@ -130,7 +132,8 @@ async fn install_locked(
     record(client, layout).await?;
     client.batch_execute(include_str!("../../sql/queries/people_grants.sql")).await?;
     layout.prepare(client, config).await?;
-    Ok(Installed { layout, stored_json, reason, applied })
+    let payload_gin = payload_index::apply(client, layout, stored_json, config).await?;
+    Ok(Installed { layout, stored_json, payload_gin, reason, applied })
 }
 
 /// What the database was made as, or would be; an error where the configuration asks for something else than it was made

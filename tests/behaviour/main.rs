@@ -55,6 +55,7 @@ mod numbers;
 mod operation;
 mod paging;
 mod partitions;
+mod payload_index;
 mod poison;
 mod poolers;
 mod quarantine;
@@ -135,6 +136,8 @@ const GROUPS: &[Group] = &[
     by_version("exports_beside", exports_beside::TESTS),
     by_version("json", json::TESTS),
     group("json", json::ROWSTORE),
+    by_version("payload_index", payload_index::TESTS),
+    group("payload_index", payload_index::PARTITIONS),
     group("spellings", spellings::TESTS),
     by_version("guarded_reads", guarded_reads::TESTS),
     group("guarded_reads", guarded_reads::ON_ONE),
