@@ -71,6 +71,7 @@ mod rollups_kept;
 mod rollups_real;
 mod schema;
 mod secrets;
+mod seed_patterns;
 mod series;
 mod spellings;
 mod start;
@@ -160,6 +161,7 @@ const GROUPS: &[Group] = &[
     by_version("roles", readers::TESTS),
     by_version("schema", schema::INSTALLING),
     group("schema", schema::TESTS),
+    group("seed_patterns", seed_patterns::TESTS),
     group("needs", needs::TESTS),
     group("poolers", poolers::TESTS),
     group("engines", engines::TESTS),
