@@ -96,6 +96,11 @@ impl Filter {
         }
     }
 
+    /// Whether one correlation id is all that it asks for.
+    pub(super) fn is_of_correlation_alone(&self) -> bool {
+        self.correlation_ids.len() == 1 && self.fields.is_empty() && !self.looks_into_payload()
+    }
+
     /// Whether it looks at anything but columns of their own.
     pub(super) fn looks_into_payload(&self) -> bool {
         self.payload.is_some() || !self.paths.is_empty() || !self.words.is_empty()

@@ -98,6 +98,7 @@ impl Reads {
             if let Some(other) = wanted.except {
                 sql.push(" AND id <> ").bind(other);
             }
+            let mut sql = sql.into_few("*");
             sql.push(" ORDER BY timestamp DESC").push_limit(rows);
             sql
         };

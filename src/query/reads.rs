@@ -204,7 +204,14 @@ impl Reads {
         bytes_max: Option<usize>,
     ) -> Result<FoundRows, ReadError> {
         let parameters = sql.parameters();
-        let mut stream = std::pin::pin!(client.query_typed_raw(&sql.text, parameters).await?);
+        let rows = if sql.keeps_plan {
+            let (values, types): (Vec<_>, Vec<_>) = parameters.into_iter().unzip();
+            let statement = client.prepare_typed_cached(&sql.text, &types).await?;
+            client.query_raw(&statement, values).await?
+        } else {
+            client.query_typed_raw(&sql.text, parameters).await?
+        };
+        let mut stream = std::pin::pin!(rows);
         let (mut found, mut bytes) = (FoundRows { rows: Vec::new(), cut: false }, 0);
         while let Some(row) = stream.next().await {
             let row = row?;

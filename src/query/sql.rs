@@ -28,16 +28,18 @@ parameters!(Timestamp: TIMESTAMPTZ, i32: INT4, i64: INT8, Vec<i64>: INT8_ARRAY, 
 pub struct Sql {
     pub text: String,
     parameters: Vec<(Arc<dyn ToSql + Sync + Send>, Type)>,
+    /// Prepared once in a session, whose plan may serve all later values. Only for texts of which there are few.
+    pub keeps_plan: bool,
 }
 
 impl Sql {
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), parameters: Vec::new() }
+        Self { text: text.into(), parameters: Vec::new(), keeps_plan: false }
     }
 
     /// The same parameters under another text.
     pub fn with_text(&self, text: String) -> Self {
-        Self { text, ..self.clone() }
+        Self { text, keeps_plan: false, ..self.clone() }
     }
 
     /// `select` of the rows of a tenant; more conditions may follow.
@@ -108,6 +110,14 @@ impl Sql {
             self.bind(name).push(", ");
         }
         self.bind(series_id).push(")")
+    }
+
+    /// The same rows as a relation of its own. What orders and limits it is added outside, so that the planner looks for few
+    /// rows by what they are and then sorts them, instead of going through a tenant's rows in their order until it has met
+    /// enough, which few never are.
+    pub fn into_few(mut self, columns: &str) -> Self {
+        self.text = format!("SELECT {columns} FROM ({} OFFSET 0) few", self.text);
+        self
     }
 
     /// Adds a query for each of `parts`, their rows together.

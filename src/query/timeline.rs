@@ -21,6 +21,7 @@ use crate::limits::{FETCH_GAP, FETCH_PARTS_MAX, READ_TIMEOUT};
 
 /// The columns of the order, behind those of an event.
 pub const PLACE: &str = ", batch_id, batch_seq";
+const KEY: &str = "timestamp, batch_id, batch_seq";
 const KEYS: &str = "SELECT timestamp, batch_id, batch_seq FROM events";
 
 /// Which events of a tenant, in which direction.
@@ -89,7 +90,8 @@ impl Timeline<'_> {
                     let bounds = Bounds { time, bytes: Some(reads.page_bytes) };
                     // Where a narrow window had not enough, rows are rare.
                     let by_index = reads.payload_gin && reached.is_some() && self.filter.is_contained();
-                    let wanted = self.keys(&window, after, rows - keys.len(), by_index);
+                    let mut wanted = self.keys(&window, after, rows - keys.len(), by_index);
+                    wanted.keeps_plan = self.keeps_plan(reads, &window);
                     reads.rows_within(&wanted, bounds).await
                 }
             };
@@ -117,14 +119,10 @@ impl Timeline<'_> {
         Ok(Places { keys, cut: false, stopped: None })
     }
 
-    /// By the index of payloads they are found before they are put in order: the planner takes a row in a hundred to be
+    /// By an index of their own they are found before they are put in order: the planner takes a row in a hundred to be
     /// contained, and would go through the order until there are enough.
     fn keys(&self, window: &Window, after: Option<RowKey>, rows: usize, by_index: bool) -> Sql {
-        let mut sql = Sql::new("");
-        if by_index {
-            sql.push("WITH found AS MATERIALIZED (");
-        }
-        sql.push_of_tenant(KEYS, self.tenant_id);
+        let mut sql = Sql::of_tenant(KEYS, self.tenant_id);
         if by_index {
             self.filter.push_contained(&mut sql);
         }
@@ -133,12 +131,22 @@ impl Timeline<'_> {
         if let Some(after) = after {
             Order::Written.push_place(&mut sql, self.direction.behind(), after);
         }
-        if by_index {
-            sql.push(") SELECT timestamp, batch_id, batch_seq FROM found");
+        if by_index || matches!(self.filter.reach(), Reach::Time(_)) {
+            sql = sql.into_few(KEY);
         }
         Order::Written.push(&mut sql, self.direction);
         sql.push_limit(rows);
         sql
+    }
+
+    /// Whether a window is all that is left, and its rows are of a correlation id alone: of a year of partitions a plan costs
+    /// far more than going by it. A plan of hypertables for any tenant would hold the chunks of all.
+    fn keeps_plan(&self, reads: &Reads, window: &Window) -> bool {
+        let is_last = match self.direction {
+            Direction::NewestFirst => window.from.is_none(),
+            Direction::OldestFirst => window.to.is_none(),
+        };
+        is_last && self.filter.is_of_correlation_alone() && !reads.layout.has_hypertables()
     }
 
     /// The rows at these places, which are in the list's order, with values that are not too large to be listed.

@@ -12,7 +12,8 @@ use crate::process::Tidegate;
 use crate::samples::{array, texts};
 use crate::tests;
 
-pub const TESTS: &[Test] = tests!(any_page_of_any_filter, one_event_of_any_age);
+pub const TESTS: &[Test] =
+    tests!(any_page_of_any_filter, one_event_of_any_age, an_id_that_is_asked_for_again_and_again);
 
 /// Numbers that are the same in every run.
 struct Random(u64);
@@ -133,5 +134,38 @@ fn one_event_of_any_age(env: &Env) -> TestResult {
     }
     assert_eq!(tidegate.client.get(&format!("/v1/events/{id}")).expect(200)["payload"]["days"], 1);
     tidegate.client.get(&format!("/v1/events/{}", v7(days(2), 99))).problem(404, "not_found");
+    Ok(())
+}
+
+/// A session may keep the plan of such a look-up: it must see what has come since, also in days that had none.
+fn an_id_that_is_asked_for_again_and_again(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["readers=1"]);
+    let (sql, now) = (env.sql(), Timestamp::now());
+    let (flow, none) = (Uuid::from_u128(11), Uuid::from_u128(13));
+    let other = tidegate.with(&env.key("other", "read"));
+    for age in (20..90).step_by(7) {
+        for (hours, correlation) in [(0, flow), (1, flow), (0, Uuid::from_u128(12))] {
+            let at = now.checked_sub(SignedDuration::from_hours(24 * age + hours)).unwrap();
+            let event = format!(
+                r#"{{"event_type":"t","source_module":"s","payload":{{}},"timestamp":"{at}","correlation_id":"{correlation}"}}"#
+            );
+            tidegate.client.events(event).accepted(1, 0);
+        }
+        for (order, way) in [("desc", "DESC"), ("asc", "ASC")] {
+            let expected: Vec<String> = sql.column(&format!(
+                "SELECT id::text FROM events WHERE correlation_id = '{flow}' \
+                 ORDER BY timestamp {way}, batch_id {way}, batch_seq {way}"
+            ));
+            let to = now.checked_sub(SignedDuration::from_hours(24)).unwrap();
+            for range in [String::new(), format!("&to={to}")] {
+                let query = format!("correlation_id={flow}&order={order}{range}");
+                for limit in [5, 100] {
+                    assert_eq!(pages(&tidegate.client, &format!("{query}&limit={limit}")), expected, "{query}");
+                }
+            }
+        }
+        assert!(pages(&other, &format!("correlation_id={flow}")).is_empty());
+        assert!(pages(&tidegate.client, &format!("correlation_id={none}")).is_empty());
+    }
     Ok(())
 }
