@@ -145,6 +145,9 @@ async fn upkeep(client: &Client, location: &Location, config: &Config) -> Result
     }
     let status = LifecycleStatus::of(client, layout, config).await?;
     let mut findings = storage::findings(client, &status, config).await?;
+    if layout.has_hypertables() {
+        findings.push(storage::segments(client).await?);
+    }
     findings.extend(jobs::findings(client, layout, &status, config).await?);
     findings.push(reads::finding(client, location).await?);
     Ok(findings)

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::books::Books;
-use crate::env::{Env, Test, TestResult, until};
-use crate::process::Finished;
+use crate::env::{Engine, Env, Test, TestResult, until};
+use crate::postgres::SUPERUSER;
+use crate::process::{Finished, Tidegate};
 use crate::samples::{array, batch, event};
 use crate::tests;
 
@@ -354,6 +355,24 @@ fn a_port_that_is_taken(env: &Env) -> TestResult {
     Ok(())
 }
 
+/// A chunk with more segments than a read can bear is named, with what to do.
+fn segments(env: &Env, tidegate: &Tidegate) {
+    tidegate.client.events(batch(60)).accepted(60, 0);
+    let found = |counted: i64| {
+        env.sql_as(SUPERUSER).run(&format!(
+            "UPDATE pg_class SET reltuples = {counted} WHERE oid IN \
+             (SELECT compress_relid FROM _timescaledb_catalog.compression_settings WHERE compress_relid IS NOT NULL)"
+        ));
+        let report: Value = serde_json::from_str(&env.cli(&["doctor", "--json"]).stdout).unwrap();
+        report.as_array().unwrap().iter().find(|finding| finding["check"] == "segments").cloned().unwrap()
+    };
+    assert_eq!(found(90_000)["state"], "ok");
+    let many = found(250_000);
+    assert_eq!(many["state"], "warning");
+    assert!(many["found"].as_str().unwrap().starts_with("250000 at most"), "{many}");
+    assert!(many["advice"].as_str().unwrap().contains("chunk_interval"), "{many}");
+}
+
 fn doctor(env: &Env) -> TestResult {
     let tidegate = env.serve();
     until("the first run of the jobs is over", || {
@@ -364,6 +383,9 @@ fn doctor(env: &Env) -> TestResult {
     let report: Value = serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("{finished:?}"));
     assert!(report.to_string().contains(env.engine.as_str()), "{report}");
     assert_eq!(env.cli(&["doctor"]).code, finished.code);
+    if env.engine == Engine::Timescale {
+        segments(env, &tidegate);
+    }
     env.sql().run("UPDATE schema_migrations SET checksum = repeat('0', 64) WHERE version = 1");
     assert_eq!(env.cli(&["doctor"]).code, Some(1));
     Ok(())

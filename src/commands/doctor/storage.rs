@@ -19,6 +19,10 @@ const INDEX_BYTES_MIN: i64 = 64 << 20;
 /// And only when there was time to read it.
 const INDEX_DAYS_MIN: f64 = 7.0;
 
+/// Segments of a chunk from which shorter chunks are due: a read of a window of time looks at the bounds of each of its tenant's,
+/// 0.05 us (docs/PERFORMANCE.md), so that these take 5 ms, half of what the newest hundred events may take.
+const SEGMENTS_MAX: f64 = 100_000.0;
+
 pub async fn findings(
     client: &Client,
     status: &LifecycleStatus,
@@ -43,6 +47,20 @@ fn compression(status: &LifecycleStatus) -> Vec<Finding> {
     };
     let ratios = status.relations.iter().filter_map(|found| Some((found.relation, found.compression_ratio?)));
     ratios.map(|(relation, ratio)| finding(relation, ratio)).collect()
+}
+
+/// Whether reads of a chunk look through too many segments; of layouts with hypertables.
+pub async fn segments(client: &Client) -> Result<Finding, StorageError> {
+    let row = client.query_opt(include_str!("../../../sql/queries/doctor_segments.sql"), &[]).await?;
+    let Some(row) = row else { return Ok(ok("segments", "not counted yet")) };
+    let (chunk, segments): (&str, f64) = (row.get(0), row.get(1));
+    Ok(expect(
+        "segments",
+        segments <= SEGMENTS_MAX,
+        format!("{segments:.0} at most, in {chunk}; up to {SEGMENTS_MAX:.0} are no burden to reads"),
+        "set a shorter chunk_interval: new chunks take it, and each read looks through fewer segments. Requests with more \
+         rows of one organization make fewer of them as well",
+    ))
 }
 
 async fn growth(client: &Client, config: &Config) -> Result<Finding, StorageError> {
