@@ -64,6 +64,10 @@ pub const EXPORT_SORT_ROWS: usize = 1_000_000;
 pub const EXPORT_SORT_MIB: usize = 48;
 /// Rows that it fetches at once, and about how many bytes of them.
 pub const EXPORT_FETCH_ROWS_MAX: usize = 2000;
+/// Rows of the first fetch of an export in no order.
+pub const EXPORT_FETCH_ROWS_FIRST: usize = 250;
+/// How long an export in no order may last: it keeps its snapshot.
+pub const EXPORT_UNORDERED_MAX: Duration = Duration::from_secs(600);
 /// See [`EXPORT_FETCH_ROWS_MAX`].
 pub const EXPORT_FETCH_BYTES: usize = MIB;
 /// Answers shorter than this are not compressed, in bytes.

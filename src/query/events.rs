@@ -9,12 +9,13 @@ use super::cursor::CursorScope;
 use super::error::ReadError;
 use super::event::Event;
 use super::filter::Filter;
-use super::listing::{Listing, Page, PageRequest, Pass};
+use super::listing::{Found, Listing, Page, PageRequest, Pass};
 use super::place::{Direction, Order, RowKey, before_all_at};
 use super::readers::Readers;
 use super::reads::Reads;
 use super::slices::Slices;
 use super::timeline::{Places, Timeline};
+use super::unordered::Unordered;
 use super::windows::Window;
 
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct EventsQuery {
     pub filter: Filter,
     pub window: Window,
     pub direction: Direction,
+    /// Else as the database finds them, which only a stream may be.
+    pub ordered: bool,
     /// `since` of an earlier page: what comes behind it, oldest first.
     pub since: Option<String>,
 }
@@ -64,9 +67,38 @@ impl Listing for EventsQuery {
         request: PageRequest,
         rows: usize,
     ) -> Result<impl Pass<Item = Event>, ReadError> {
+        if !self.ordered {
+            let unordered = Unordered::new(readers, tenant_id, self.filter, self.window, rows);
+            return Ok(EventsPass::Unordered(Box::new(unordered)));
+        }
         let (_, passed) = request.start::<RowKey>(&self.what())?;
         let after = passed.or(self.since(&tenant_id)?);
-        Ok(Slices::new(readers, tenant_id, self.filter, self.direction, self.window, after, rows))
+        let slices = Slices::new(readers, tenant_id, self.filter, self.direction, self.window, after, rows);
+        Ok(EventsPass::Ordered(Box::new(slices)))
+    }
+}
+
+/// The way through events.
+enum EventsPass {
+    Ordered(Box<Slices>),
+    Unordered(Box<Unordered>),
+}
+
+impl Pass for EventsPass {
+    type Item = Event;
+
+    async fn next(&mut self) -> Result<Option<Found<Event>>, ReadError> {
+        match self {
+            Self::Ordered(slices) => slices.next().await,
+            Self::Unordered(unordered) => unordered.next().await,
+        }
+    }
+
+    async fn pause(&mut self) {
+        match self {
+            Self::Ordered(slices) => slices.pause().await,
+            Self::Unordered(unordered) => unordered.pause().await,
+        }
     }
 }
 

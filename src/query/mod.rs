@@ -40,6 +40,7 @@ mod sql;
 mod steps;
 mod timeline;
 mod turns;
+mod unordered;
 mod windows;
 
 pub use aggregate::{Aggregate, AggregateQuery, Aggregated, Fill, GroupBy, Rank};

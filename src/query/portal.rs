@@ -3,6 +3,8 @@
 
 use std::time::Instant;
 
+use tokio_postgres::Row;
+
 use super::error::ReadError;
 use super::reads::{FoundRows, HANG_GRACE, Lease, Reads};
 use super::sql::Sql;
@@ -32,6 +34,12 @@ impl Portal {
     pub async fn fetch(&mut self, reads: &Reads, rows: usize) -> Result<FoundRows, ReadError> {
         let sql = Sql::new(format!("FETCH {rows} FROM pass"));
         within_time(reads.take_rows(self.lease.client(), &sql, Some(reads.page_bytes))).await
+    }
+
+    /// The next rows, all of so many, in memory that is taken as they come.
+    pub async fn fetch_all(&mut self, reads: &Reads, rows: usize) -> Result<Vec<Row>, ReadError> {
+        let sql = Sql::new(format!("FETCH {rows} FROM pass"));
+        Ok(within_time(reads.take_rows(self.lease.client(), &sql, Some(usize::MAX))).await?.rows)
     }
 
     /// Ends it, and gives its connection back; where rows are still to come, it is cancelled, as is what is dropped.

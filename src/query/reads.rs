@@ -228,7 +228,8 @@ impl Reads {
         Ok(found)
     }
 
-    fn hold_row(&self, bytes: usize) -> Result<(), ReadError> {
+    /// Takes memory for a row beside those that came.
+    pub(super) fn hold_row(&self, bytes: usize) -> Result<(), ReadError> {
         let wanted = {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
             held.row_bytes += bytes;

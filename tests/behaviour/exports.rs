@@ -7,12 +7,13 @@ use crate::client::Client;
 use crate::copied::{parsed, unpacked};
 use crate::env::{Env, Test, TestResult};
 use crate::process::Tidegate;
-use crate::samples::{array, batch};
+use crate::samples::{array, batch, event};
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(
     an_export_is_what_copy_gives,
     an_export_goes_on_beside_writers,
+    rows_in_no_order_are_all_there_once,
     answers_are_compressed_as_they_are_wanted,
     plans_are_for_admins,
 );
@@ -122,6 +123,40 @@ fn an_export_goes_on_beside_writers(env: &Env) -> TestResult {
     let open = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('tidegate reader', 'tidegate export') \
                 AND state <> 'idle' AND datname = current_database()";
     assert_eq!(sql.one::<i64>(open), 0, "nothing is left open");
+    Ok(())
+}
+
+fn rows_in_no_order_are_all_there_once(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    sent(&tidegate);
+    let (client, sql) = (&tidegate.client, env.sql());
+    // Values that no list has beside others, each between small ones.
+    for n in 0..3 {
+        let text = "x".repeat(600_000 + n);
+        let large = format!(r#"{{"event_type":"large","source_module":"s","payload":{{"text":"{text}"}}}}"#);
+        client.events(array([event(10), large, event(11)])).accepted(3, 0);
+    }
+    let compacted = env.cli(&["lifecycle", "run", "--json"]);
+    assert_eq!(compacted.code, Some(0), "{compacted:?}");
+    let ways = [("", "true"), ("&asset_id=a7,a8", "asset_id IN ('a7', 'a8')"), ("&event_type=none", "false")];
+    for (query, condition) in ways {
+        let mut found = ids(client, &format!("order=none{query}"));
+        found.sort_unstable();
+        let expected: Vec<String> =
+            sql.column(&format!("SELECT id::text FROM events WHERE {condition} ORDER BY id::text COLLATE \"C\""));
+        assert!(found == expected, "{query}: {} and {}", found.len(), expected.len());
+    }
+    let lines = client.get_as("/v1/events?order=none", &[LINES]);
+    let long = lines.text().lines().filter(|line| line.contains(&"x".repeat(600_000))).count();
+    assert_eq!(long, 3, "large values are whole");
+    assert_eq!(ids(client, "order=none&limit=777").len(), 777);
+    client.get("/v1/events?order=none").problem(400, "invalid_parameter");
+    let page = client.get("/v1/events?limit=2").expect(200);
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let since = page["since"].as_str().unwrap();
+    for beside in [format!("cursor={cursor}"), format!("since={since}")] {
+        client.get_as(&format!("/v1/events?order=none&{beside}"), &[CSV]).problem(400, "invalid_parameter");
+    }
     Ok(())
 }
 

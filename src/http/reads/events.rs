@@ -6,6 +6,7 @@ use hyper::http::request::Parts;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
+use super::accept::ListForm;
 use super::list::{ListAnswer, ListRequest, one, window};
 use crate::http::Api;
 use crate::limits::SEARCH_WORDS_MAX;
@@ -38,12 +39,22 @@ pub async fn events(api: &Api, principal: &Principal, parts: &Parts, mut params:
         None if since.is_some() => Direction::OldestFirst,
         None | Some("desc") => Direction::NewestFirst,
         Some("asc") => Direction::OldestFirst,
-        Some(_) => return Err(invalid("order", "must be `desc` (newest first) or `asc`")),
+        Some("none") if request.wanted == ListForm::Page => {
+            let what = "must be `desc` or `asc` for a page; `none` is of a stream, for which Accept must allow \
+                        application/x-ndjson or text/csv";
+            return Err(invalid("order", what));
+        }
+        Some("none") if request.cursor.is_some() => {
+            return Err(invalid("order", "must be `desc` or `asc` beside cursor, which is a place in that order"));
+        }
+        Some("none") => Direction::NewestFirst,
+        Some(_) => return Err(invalid("order", "must be `desc` (newest first), `asc`, or of a stream `none`")),
     };
     if since.is_some() && direction == Direction::NewestFirst {
         return Err(invalid("order", "must be `asc` beside since, which goes on from there"));
     }
-    request.answer(api, params, EventsQuery { filter, window, direction, since }).await
+    let ordered = order.as_deref() != Some("none");
+    request.answer(api, params, EventsQuery { filter, window, direction, ordered, since }).await
 }
 
 /// GET /v1/events/{id}
