@@ -123,7 +123,8 @@ fn refused_where_it_would_be_of_no_use(env: &Env) -> TestResult {
 /// Of partitions that have a part of it, none, or one that a build left behind.
 fn what_was_cut_short_is_made_whole(env: &Env) -> TestResult {
     let tidegate = env.serve();
-    send(&tidegate, -30);
+    // Whether days ahead are made before the end is left open.
+    [-4, -30, -60, -90].into_iter().for_each(|hours| send(&tidegate, hours));
     drop(tidegate);
     let sql = env.sql();
     sql.run("CREATE INDEX events_payload_gin ON ONLY events USING gin (payload jsonb_path_ops)");
