@@ -63,7 +63,7 @@ const FIXED: &[ConfigKey] = &[
     key("storage_payload", None, "jsonb | json: how a new database keeps payload and metadata; unset: jsonb"),
     key("listen", Some("127.0.0.1:8080"), "address or name, and port, of the HTTP server"),
     key("data_dir", Some("./.tidegate"), "folder of the embedded server and of the spool"),
-    key("writers", Some("4"), "connections that write batches"),
+    key("writers", None, "connections that write batches; unset: one a processor beside an embedded server, else 4"),
     key("readers", Some("8"), "connections that answer reads"),
     key("readers_per_tenant", None, "of them, those of one tenant; unset: half"),
     key("search_time", Some("2s"), "a page of events is looked for so long; then a cursor goes on"),

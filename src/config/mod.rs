@@ -197,7 +197,10 @@ impl Config {
                     Some(_) => Some(read.one_of("storage_payload", &StoredJson::ALL)?),
                     None => None,
                 },
-                writers: read.count("writers", 1, 64)?,
+                writers: match layers.get("writers") {
+                    Some(_) => read.count("writers", 1, 64)?,
+                    None => storage::writers(layers.get("database_url").is_none()),
+                },
                 readers,
                 readers_per_tenant: match layers.get("readers_per_tenant") {
                     Some(_) => read.count("readers_per_tenant", 1, readers)?,

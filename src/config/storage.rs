@@ -1,4 +1,6 @@
-//! Which engine stores events, and how it lays them out.
+//! Which engine stores events, how it lays them out, and how many write.
+
+use crate::limits::{WRITERS, WRITERS_EMBEDDED};
 
 /// `engine`: what the operator asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,4 +26,14 @@ impl StorageProfile {
     /// Every one under its name.
     pub const ALL: [(&str, Self); 2] = [("columnstore", Self::Columnstore), ("rowstore", Self::Rowstore)];
     pub const HELP: &str = "columnstore | rowstore (timescale engine)";
+}
+
+/// How many write where nothing is said. An embedded server has the same processors as this process: more transactions than these
+/// only take turns, and each joins fewer batches.
+pub(super) fn writers(embedded: bool) -> usize {
+    if !embedded {
+        return WRITERS;
+    }
+    let processors = std::thread::available_parallelism().map_or(WRITERS, usize::from);
+    processors.clamp(WRITERS_EMBEDDED.0, WRITERS_EMBEDDED.1)
 }

@@ -28,7 +28,10 @@ fn defaults_are_valid_and_as_documented() {
     assert_eq!(config.retention.events, Duration::from_secs(365 * 86_400));
     assert_eq!(config.retention.ledger, Duration::from_secs(72 * 3600));
     assert_eq!(config.database.engine, EngineChoice::Auto);
-    assert_eq!(config.database.writers, 4);
+    let processors = std::thread::available_parallelism().map_or(4, usize::from);
+    assert_eq!(config.database.writers, processors.clamp(2, 8));
+    let (_dir, layers) = with_file("database_url = \"postgres://u@h/d\"\n");
+    assert_eq!(Config::from_layers(&layers.unwrap()).unwrap().database.writers, 4);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Lists as NDJSON and CSV: a task of its own goes through the list and makes the next piece while the one before is sent,
-//! so that an export of any size takes the memory of a few pieces. It ends when nobody takes them.
+//! Lists as NDJSON and CSV: one task goes through the list, another writes what it finds, while the piece before is sent, so that
+//! an export of any size takes the memory of a few pieces. They end when nobody takes them.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hyper::{Response, StatusCode};
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::precedence::Precedence;
@@ -43,28 +44,39 @@ impl Form {
     }
 }
 
-/// A list that is being written out.
-struct Export<P> {
-    pass: P,
+/// How rows are written.
+struct Writing {
     form: Form,
     /// Of CSV, by their numbers.
     columns: Vec<usize>,
     cells: Cells,
-    precedence: Precedence,
 }
 
 /// What a reader gets.
-enum Piece {
-    Rows(HeldPieces),
+enum Piece<T> {
+    Rows(T),
     Broken,
     /// Without it, what came is not all.
     End,
 }
 
-impl<P: Pass> Export<P> {
-    /// Makes the next piece; None: the list is at its end.
-    async fn piece(&mut self) -> Result<Option<HeldPieces>, ReadError> {
-        let Some(Found { items, mut room }) = self.pass.next().await? else { return Ok(None) };
+impl<T> Piece<T> {
+    fn of(made: Result<Option<T>, ReadError>) -> Self {
+        match made {
+            Ok(Some(rows)) => Self::Rows(rows),
+            Ok(None) => Self::End,
+            Err(error) => {
+                tracing::warn!(?error, "an export broke off");
+                Self::Broken
+            }
+        }
+    }
+}
+
+impl Writing {
+    /// The text of rows, in the memory that was taken for them.
+    async fn piece<T: Columns + Serialize>(&mut self, found: Found<T>) -> Result<HeldPieces, ReadError> {
+        let Found { items, mut room } = found;
         let mut pieces = Pieces::default();
         let mut line = Vec::new();
         let mut unbroken = 0;
@@ -87,10 +99,10 @@ impl<P: Pass> Export<P> {
             }
             tokio::time::sleep(RETRY_AFTER_MIN).await;
         }
-        Ok(Some(pieces.hold(room)?))
+        Ok(pieces.hold(room)?)
     }
 
-    fn write(&mut self, line: &mut Vec<u8>, row: &P::Item) {
+    fn write<T: Columns + Serialize>(&mut self, line: &mut Vec<u8>, row: &T) {
         let Form::Csv { safe } = self.form else {
             serde_json::to_writer(&mut *line, row).expect("answers are made of plain values");
             on_one_line(line);
@@ -108,48 +120,70 @@ impl<P: Pass> Export<P> {
         line.extend_from_slice(b"\r\n");
     }
 
-    /// The same, once there are a reader and memory for it: what has begun is not broken off at once.
-    async fn patient_piece(&mut self) -> Result<Option<HeldPieces>, ReadError> {
-        let begun = Instant::now();
-        loop {
-            match self.piece().await {
-                Err(ReadError::Busy { retry_after, .. }) if begun.elapsed() + retry_after < EXPORT_WAIT_MAX => {
-                    tokio::time::sleep(retry_after).await;
-                }
-                made => return made,
+    /// Writes what is found, each piece when there is room for it, so that nothing is in hand meanwhile.
+    async fn run<T: Columns + Serialize + Send>(
+        mut self,
+        mut found: mpsc::Receiver<Piece<Found<T>>>,
+        pieces: mpsc::Sender<Piece<HeldPieces>>,
+    ) {
+        while let Ok(room) = pieces.reserve().await {
+            let next = tokio::select! {
+                next = found.recv() => next,
+                () = pieces.closed() => return,
+            };
+            let piece = match next {
+                Some(Piece::Rows(rows)) => Piece::of(self.piece(rows).await.map(Some)),
+                Some(Piece::End) => Piece::End,
+                Some(Piece::Broken) | None => Piece::Broken,
+            };
+            let is_last = !matches!(piece, Piece::Rows(_));
+            room.send(piece);
+            if is_last {
+                return;
             }
         }
     }
+}
 
-    /// Makes all pieces, each when there is room for it. Who takes none for a while is waited for with nothing in hand.
-    async fn run(mut self, pieces: mpsc::Sender<Piece>) {
-        loop {
-            let room = match tokio::time::timeout(EXPORT_PATIENCE, pieces.reserve()).await {
-                Ok(room) => room,
-                Err(_elapsed) => {
-                    self.pass.pause().await;
-                    pieces.reserve().await
-                }
-            };
-            let Ok(room) = room else { return };
-            let begun = Instant::now();
-            let made = tokio::select! {
-                made = self.patient_piece() => made,
-                () = pieces.closed() => return,
-            };
-            let worked = begun.elapsed();
-            match made {
-                Ok(Some(piece)) => room.send(Piece::Rows(piece)),
-                Ok(None) => return room.send(Piece::End),
-                Err(error) => {
-                    tracing::warn!(?error, "an export broke off");
-                    return room.send(Piece::Broken);
-                }
+/// The next rows, once there are a reader and memory for them: what has begun is not broken off at once.
+async fn patient_next<P: Pass>(pass: &mut P) -> Result<Option<Found<P::Item>>, ReadError> {
+    let begun = Instant::now();
+    loop {
+        match pass.next().await {
+            Err(ReadError::Busy { retry_after, .. }) if begun.elapsed() + retry_after < EXPORT_WAIT_MAX => {
+                tokio::time::sleep(retry_after).await;
             }
-            tokio::select! {
-                () = self.precedence.give_way(worked) => {}
-                () = pieces.closed() => return,
+            found => return found,
+        }
+    }
+}
+
+/// Finds all rows, the next ones while those before are written. Who takes none for a while is waited for with neither a reader
+/// nor a connection.
+async fn find<P: Pass>(mut pass: P, precedence: Precedence, found: mpsc::Sender<Piece<Found<P::Item>>>) {
+    loop {
+        let room = match tokio::time::timeout(EXPORT_PATIENCE, found.reserve()).await {
+            Ok(room) => room,
+            Err(_elapsed) => {
+                pass.pause().await;
+                found.reserve().await
             }
+        };
+        let Ok(room) = room else { return };
+        let begun = Instant::now();
+        let next = tokio::select! {
+            next = patient_next(&mut pass) => Piece::of(next),
+            () = found.closed() => return,
+        };
+        let worked = begun.elapsed();
+        let is_last = !matches!(next, Piece::Rows(_));
+        room.send(next);
+        if is_last {
+            return;
+        }
+        tokio::select! {
+            () = precedence.give_way(worked) => {}
+            () = found.closed() => return,
         }
     }
 }
@@ -169,12 +203,17 @@ pub async fn streamed<L: Listing>(
     let names = list.columns();
     let all = L::Item::names();
     let columns = names.iter().filter_map(|name| all.iter().position(|other| other == name)).collect();
-    let pass = list.pass(readers.clone(), Arc::clone(tenant_id), request, limit.unwrap_or(usize::MAX))?;
-    let mut export = Export { pass, form, columns, cells: Cells::default(), precedence };
-    let first = export.piece().await?;
+    let mut pass = list.pass(readers.clone(), Arc::clone(tenant_id), request, limit.unwrap_or(usize::MAX))?;
+    let mut writing = Writing { form, columns, cells: Cells::default() };
     let (sender, receiver) = mpsc::channel(1);
+    let first = match pass.next().await? {
+        Some(found) => Some(writing.piece(found).await?),
+        None => None,
+    };
     if first.is_some() {
-        tokio::spawn(export.run(sender));
+        let (found, to_write) = mpsc::channel(1);
+        tokio::spawn(find(pass, precedence, found));
+        tokio::spawn(writing.run(to_write, sender));
     } else {
         let _ = sender.try_send(Piece::End);
     }

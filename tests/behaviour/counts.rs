@@ -39,7 +39,7 @@ fn send(tidegate: &Tidegate, seed: usize, late: i64) {
 }
 
 /// A question, and the condition and the groups of the same in SQL.
-const QUESTIONS: [(&str, &str, &str, &str); 9] = [
+const QUESTIONS: [(&str, &str, &str, &str); 10] = [
     ("", "true", "", ""),
     ("bucket=1h", "true", "1 hour", ""),
     ("bucket=1d&group_by=severity", "true", "1 day", "severity"),
@@ -53,6 +53,12 @@ const QUESTIONS: [(&str, &str, &str, &str); 9] = [
     ),
     ("event_type=none", "false", "", ""),
     ("bucket=5m&group_by=event_type", "true", "5 minutes", "event_type"),
+    (
+        "bucket=1m&group_by=severity,event_type&source_module=m1",
+        "source_module = 'm1'",
+        "1 minute",
+        "severity, event_type",
+    ),
     ("group_by=asset_id&event_type=t1", "event_type = 't1'", "", "asset_id"),
 ];
 
@@ -75,7 +81,7 @@ fn check(env: &Env, client: &Client, state: &str) {
     ];
     for (question, condition, width, fields) in QUESTIONS {
         for (from, to) in ranges {
-            let raw = question.contains("5m") || question.contains("asset_id");
+            let raw = question.contains("m&") || question.contains("asset_id");
             if raw && from.is_none() {
                 continue;
             }
