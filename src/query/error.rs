@@ -11,7 +11,11 @@ use crate::storage::StorageError;
 
 #[derive(Debug)]
 pub enum ReadError {
-    Cursor(CursorError),
+    Cursor {
+        /// The parameter that it came in.
+        parameter: &'static str,
+        error: CursorError,
+    },
     /// The tenant has no such thing; its name.
     NotFound(&'static str),
     /// It took longer than the statement timeout.
@@ -56,7 +60,7 @@ impl From<NoRoom> for ReadError {
 
 impl From<CursorError> for ReadError {
     fn from(error: CursorError) -> Self {
-        Self::Cursor(error)
+        Self::Cursor { parameter: "cursor", error }
     }
 }
 

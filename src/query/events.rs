@@ -119,6 +119,8 @@ impl EventsQuery {
 
     /// The place that was asked for as `since`.
     pub(super) fn since(&self, tenant_id: &str) -> Result<Option<RowKey>, ReadError> {
-        Ok(self.since.as_ref().map(|since| self.since_scope(tenant_id).decode(since)).transpose()?)
+        let Some(since) = &self.since else { return Ok(None) };
+        let behind = self.since_scope(tenant_id).decode(since);
+        behind.map(Some).map_err(|error| ReadError::Cursor { parameter: "since", error })
     }
 }

@@ -300,6 +300,8 @@ fn mistakes_are_told(env: &Env) -> TestResult {
     ] {
         tidegate.client.get(&format!("/v1/events?{bad}")).problem(400, "invalid_parameter");
     }
+    let named = tidegate.client.get("/v1/events?since=x").problem(400, "invalid_parameter");
+    assert!(named["detail"].as_str().unwrap().contains("`since`"), "{named}");
     tidegate
         .with(&env.key("other", "read"))
         .get(&format!("/v1/events?event_type=t&since={since}"))

@@ -145,9 +145,11 @@ pub fn window(params: &mut Params, now: Timestamp) -> Result<Window, Problem> {
 /// A read's failure as an answer.
 pub fn problem(api: &Api, error: ReadError) -> Problem {
     match error {
-        ReadError::Cursor(CursorError::Malformed) => invalid("cursor", "is not a cursor of this service"),
-        ReadError::Cursor(CursorError::OtherQuery) => invalid("cursor", "belongs to a query with other filters"),
-        ReadError::Cursor(CursorError::NotFound) => Problem::not_found("cursor"),
+        ReadError::Cursor { parameter, error } => match error {
+            CursorError::Malformed => invalid(parameter, "is not a cursor of this service"),
+            CursorError::OtherQuery => invalid(parameter, "belongs to a query with other filters"),
+            CursorError::NotFound => Problem::not_found("cursor"),
+        },
         ReadError::NotFound(what) => Problem::not_found(what),
         ReadError::Timeout => Problem::unavailable(
             ProblemCode::QueryTimeout,
