@@ -295,7 +295,7 @@ fn an_export_that_is_given_up_is_cancelled(env: &Env) -> TestResult {
     let lock = locked(env, "events");
     let sql = env.sql();
     let asking = || {
-        sql.one::<i64>("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tidegate reader' AND wait_event_type = 'Lock' AND datname = current_database()")
+        sql.one::<i64>("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tidegate export' AND wait_event_type = 'Lock' AND datname = current_database()")
     };
     // It reads until the next page is asked for.
     stream.set_read_timeout(Some(Duration::from_millis(20)))?;
