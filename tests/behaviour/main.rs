@@ -107,14 +107,29 @@ struct Group {
     tests: &'static [Test],
     /// Whether a version of the database can change what they show: they run on further installations, too.
     by_version: bool,
+    /// Whether they take a minute or so each: `make test` leaves them to `make test-faults`.
+    slow: bool,
 }
 
 const fn group(name: &'static str, tests: &'static [Test]) -> Group {
-    Group { name, tests, by_version: false }
+    Group { name, tests, by_version: false, slow: false }
 }
 
 const fn by_version(name: &'static str, tests: &'static [Test]) -> Group {
-    Group { name, tests, by_version: true }
+    Group { name, tests, by_version: true, slow: false }
+}
+
+const fn slow(name: &'static str, tests: &'static [Test]) -> Group {
+    Group { name, tests, by_version: false, slow: true }
+}
+
+/// In the environment: the slow ones, and no others.
+const SLOW: &str = "TIDEGATE_TEST_SLOW";
+
+/// Why a test is not run.
+fn not_run(group: &Group, test: &Test, only_slow: bool, everything: bool) -> Option<String> {
+    let left = group.slow && !only_slow && !everything;
+    (test.missing)().or(left.then(|| "slow, `make test-faults` runs it".into()))
 }
 
 /// All of them. The whole of what is `by_version` takes about a minute for an installation.
@@ -151,7 +166,7 @@ const GROUPS: &[Group] = &[
     group("dimensions", dimensions::TESTS),
     group("aggregates", aggregates::TESTS),
     group("aggregates", aggregate_lines::TESTS),
-    group("aggregates", aggregates_real::TESTS),
+    slow("aggregates", aggregates_real::TESTS),
     group("aggregates", counters::TESTS),
     group("dead_letters", dead_letters::TESTS),
     group("keys", keys::TESTS),
@@ -182,7 +197,7 @@ const GROUPS: &[Group] = &[
     group("faults", faults::TESTS),
     group("load", load::TESTS),
     group("rollups", rollups::TESTS),
-    group("rollups", rollups_kept::TESTS),
+    slow("rollups", rollups_kept::TESTS),
     by_version("rollups", rollups_kept::POLICIES),
     group("rollups", rollups_closing::TESTS),
     group("rollups", rollups_closing::RACE),
@@ -223,18 +238,20 @@ fn main() {
     for (name, why) in servers.missing() {
         println!("skipped: {name}: {why}");
     }
+    let only_slow = std::env::var_os(SLOW).is_some();
     let mut trials = Vec::new();
     for (place, found) in servers.places().iter().enumerate() {
         let what = if found.whole { "everything" } else { "what a version can change" };
         println!("{}: {what}, {}", found.name(), found.installation.bin_dir.display());
-        for group in GROUPS.iter().filter(|group| found.whole || group.by_version) {
+        let runs = |group: &&Group| (found.whole || group.by_version) && (group.slow || !only_slow);
+        for group in GROUPS.iter().filter(runs) {
             for test in group.tests.iter().filter(|test| test.engines.contains(&found.engine)) {
                 let name = format!("{}::{}::{}", found.name(), group.name, test.name);
-                let missing = (test.missing)();
-                if let Some(what) = &missing {
-                    println!("skipped: {name}: {what}");
+                if let Some(why) = not_run(group, test, only_slow, installations::everything()) {
+                    println!("skipped: {name}: {why}");
+                } else {
+                    trials.push(trial(name, place, test, &servers, &times));
                 }
-                trials.push(trial(name, place, test, &servers, &times).with_ignored_flag(missing.is_some()));
             }
         }
     }

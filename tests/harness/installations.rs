@@ -42,6 +42,11 @@ pub struct Found {
     pub missing: Vec<(String, String)>,
 }
 
+/// Whether every behaviour is asked for, on every installation.
+pub fn everything() -> bool {
+    std::env::var_os(EVERYTHING).is_some_and(|value| !value.is_empty())
+}
+
 /// Looks at the machine.
 pub async fn find() -> Found {
     let own = installations().await;
@@ -50,7 +55,7 @@ pub async fn find() -> Found {
     for bin_dir in std::env::split_paths(&named).filter(|bin_dir| !bin_dir.as_os_str().is_empty()) {
         all.push(of_folder(&bin_dir).await);
     }
-    let everything = std::env::var_os(EVERYTHING).is_some_and(|value| !value.is_empty());
+    let everything = everything();
     let mut places: Vec<Place> = Vec::new();
     let mut add = |engine, installation: &Installation, whole: bool| {
         let place = Place { engine, installation: installation.clone(), whole: whole || everything };
