@@ -252,7 +252,8 @@ fn write_cell(into: &mut Vec<u8>, json: &[u8], safe: bool) {
             unescaped.as_str()
         }
     };
-    if safe && text.starts_with(FORMULA) {
+    // Some spreadsheets look past white space.
+    if safe && (text.starts_with(FORMULA) || text.trim_start().starts_with(FORMULA)) {
         quote(into, &format!("'{text}"));
     } else {
         quote(into, text);
@@ -314,10 +315,25 @@ mod tests {
 
     #[test]
     fn safe_csv_has_no_formula_and_changes_nothing_else() {
-        let texts = ["=1+1", "+49", "-x", "@a", "\t=1", "\r=1", "\n=1", "\u{ff1d}1", "a=1", "'=1", " =1", "\"=1\""];
+        let texts = [
+            "=1+1",
+            "+49",
+            "-x",
+            "@a",
+            "\t=1",
+            "\r=1",
+            "\n=1",
+            "\u{ff1d}1",
+            "a=1",
+            "'=1",
+            " =1",
+            " \u{a0}-1",
+            " b=1",
+            "\"=1\"",
+        ];
         for text in texts {
             let json = serde_json::to_string(text).expect("JSON");
-            let formula = !["a", "'", " ", "\""].iter().any(|start| text.starts_with(start));
+            let formula = !["a", "'", " b", "\""].iter().any(|start| text.starts_with(start));
             let marked = if formula { format!("'{text}") } else { text.to_owned() };
             for (safe, shown) in [(false, text), (true, &marked)] {
                 let mut quoted = Vec::new();
