@@ -34,6 +34,7 @@ mod restored;
 mod soak;
 mod spool;
 mod stage;
+mod stop;
 mod stopping;
 mod tenancy;
 mod upgraded;

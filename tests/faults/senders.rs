@@ -2,7 +2,7 @@
 //! request once; and somebody who looks at the books all the while. A mixed crowd has readers and others, too.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use crate::books::Books;
 use crate::client::Client;
 use crate::draw::Draw;
 use crate::env::until;
+use crate::stop::Stop;
 use crate::told::{Request, Told};
 use crate::traffic::Patience;
 
@@ -67,7 +68,7 @@ struct Shared {
     client: Mutex<Client>,
     patience: Patience,
     pace: Duration,
-    stop: AtomicBool,
+    stop: Stop,
     committed: AtomicUsize,
     spooled: AtomicUsize,
     failed: AtomicUsize,
@@ -99,7 +100,7 @@ impl Senders {
             client: Mutex::new(client.clone()),
             patience,
             pace,
-            stop: AtomicBool::default(),
+            stop: Stop::default(),
             committed: AtomicUsize::default(),
             spooled: AtomicUsize::default(),
             failed: AtomicUsize::default(),
@@ -150,7 +151,7 @@ impl Senders {
 
     /// Lets every sender finish.
     pub fn finish(self) {
-        self.shared.stop.store(true, SeqCst);
+        self.shared.stop.tell();
         self.threads
             .into_iter()
             .for_each(|thread| thread.join().expect("the senders were told nothing odd, and the books balanced"));
@@ -174,21 +175,21 @@ impl Shared {
 
     /// The books balance at any moment, also in the middle of a fault (I4).
     fn audit(&self) {
-        while !self.stop.load(SeqCst) {
+        while !self.stop.is_told() {
             // While the process is gone there are no books.
             if let Ok(answer) = self.client().send("GET", "/metrics", &[], &[])
                 && answer.status == 200
             {
                 Books::read(&answer).assert_balanced();
             }
-            std::thread::sleep(PAUSE.max(self.pace));
+            self.stop.within(PAUSE.max(self.pace));
         }
     }
 
     fn run(&self, role: Role) {
         let mut draw = Draw::new(1);
         for number in 0.. {
-            if self.stop.load(SeqCst) {
+            if self.stop.is_told() {
                 return;
             }
             let done = match role {
@@ -199,7 +200,7 @@ impl Shared {
             if !done {
                 return;
             }
-            std::thread::sleep(self.pace);
+            self.stop.within(self.pace);
         }
     }
 
