@@ -1,7 +1,7 @@
 //! Ingestion goes first: an export, which can wait, gives way while requests wait for writers that are all at work.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::time::sleep;
 
@@ -20,53 +20,41 @@ impl Precedence {
     pub async fn give_way(&self, worked: Duration) {
         if self.0.is_behind() {
             metrics::counter!("tidegate_exports_gave_way_total").increment(1);
-            give_way(worked, || self.0.is_behind()).await;
+            for pause in pauses(worked) {
+                sleep(pause).await;
+                if !self.0.is_behind() {
+                    break;
+                }
+            }
         }
     }
 }
 
-async fn give_way(worked: Duration, is_behind: impl Fn() -> bool) {
-    let until = Instant::now() + (worked * EXPORT_GIVES_WAY).min(EXPORT_GIVES_WAY_MAX);
-    while is_behind() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
-        sleep(EXPORT_LOOKS_EVERY.min(left)).await;
-    }
+/// The waits between two looks at ingestion, all in all in proportion to what was done.
+fn pauses(worked: Duration) -> impl Iterator<Item = Duration> {
+    let mut left = (worked * EXPORT_GIVES_WAY).min(EXPORT_GIVES_WAY_MAX);
+    std::iter::from_fn(move || {
+        let pause = left.min(EXPORT_LOOKS_EVERY);
+        left -= pause;
+        (!pause.is_zero()).then_some(pause)
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
 
-    /// How long it takes.
-    fn waits(worked: Duration, is_behind: impl Fn() -> bool) -> Duration {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        let begun = Instant::now();
-        runtime.block_on(give_way(worked, is_behind));
-        begun.elapsed()
-    }
-
     #[test]
-    fn it_waits_until_ingestion_is_no_longer_behind() {
-        for times in [0, 1, 3] {
-            let looks = Cell::new(0);
-            let waited = waits(Duration::from_secs(3600), || {
-                looks.set(looks.get() + 1);
-                looks.get() <= times
-            });
-            assert!(waited >= EXPORT_LOOKS_EVERY * times && looks.get() == times + 1, "{times}: {waited:?}");
-        }
-    }
-
-    #[test]
-    fn it_has_its_share_whatever_comes_in() {
-        for worked in [Duration::ZERO, Duration::from_micros(100), Duration::from_millis(3)] {
-            let waited = waits(worked, || true);
-            assert!(waited >= worked * EXPORT_GIVES_WAY, "{worked:?}: {waited:?}");
+    fn they_are_short_and_in_proportion_to_what_was_done() {
+        for (worked, whole) in [
+            (Duration::ZERO, Duration::ZERO),
+            (Duration::from_micros(250), Duration::from_millis(1)),
+            (Duration::from_millis(3), Duration::from_millis(12)),
+            (Duration::from_secs(3600), EXPORT_GIVES_WAY_MAX),
+        ] {
+            let waits: Vec<Duration> = pauses(worked).collect();
+            assert_eq!(waits.iter().sum::<Duration>(), whole, "{worked:?}");
+            assert!(waits.iter().all(|wait| !wait.is_zero() && *wait <= EXPORT_LOOKS_EVERY), "{worked:?}: {waits:?}");
         }
     }
 }
