@@ -55,6 +55,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod load;
 pub mod model;
+mod precedence;
 pub mod protocols;
 pub mod query;
 mod recent;

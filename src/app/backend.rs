@@ -10,10 +10,11 @@ use crate::config::Config;
 use crate::correlate::{Anomalies, Correlations};
 use crate::http::Attached;
 use crate::inferred::Inferred;
-use crate::ingest::{Ingest, Workers};
+use crate::ingest::{Ingest, Traffic, Workers};
 use crate::jobs::minutes::MinuteQueues;
 use crate::jobs::{RunningJob, Spread, start};
 use crate::lifecycle::{Lifecycle, LifecycleView, SeriesCounts};
+use crate::precedence::Precedence;
 use crate::query::Readers;
 use crate::rollup::{Late, Refresh, Rollups, SeriesIds};
 use crate::storage::{Database, Installed, KnownDatabase, Location, StorageError};
@@ -57,7 +58,9 @@ impl Backend {
         let workers = front.ingest.attach(&database, config);
         let series = lifecycle.series.clone();
         front.attach(Attached { reads, lifecycle }, database.verifier.clone());
-        let jobs = start_jobs(&database, config, series);
+        let ingest = Arc::clone(&front.ingest);
+        let behind = move || [Traffic::Live, Traffic::Late].iter().any(|traffic| ingest.is_behind(*traffic));
+        let jobs = start_jobs(&database, config, series, Precedence::over("jobs", behind));
         let keeping = tokio::spawn(known.keep(database.verifier.clone()));
         Self { database, workers, jobs, keeping }
     }
@@ -89,16 +92,16 @@ fn engine(installed: &Installed) -> String {
 }
 
 /// The list of background jobs: everything that works on what is stored, beside the requests.
-fn start_jobs(database: &Database, config: &Config, series: SeriesCounts) -> Vec<RunningJob> {
+fn start_jobs(database: &Database, config: &Config, series: SeriesCounts, precedence: Precedence) -> Vec<RunningJob> {
     let (store, kept) = (&database.store, config.retention.correlations);
-    let mut queues = MinuteQueues::default();
+    let mut queues = MinuteQueues::behind(&precedence);
     let correlations = Correlations::new(&mut queues, store, kept);
     let anomalies = Anomalies::new(&mut queues, store, kept);
     let inferred = Inferred::new(&mut queues, config.limits.assets_per_tenant);
     let mut running = vec![
         start(Lifecycle::new(store, config), database),
         start(Spread::into(&queues), database),
-        start(Late::new(store, config), database),
+        start(Late::new(store, config, precedence), database),
         start(Rollups::new(store, config), database),
         start(correlations, database),
         start(anomalies, database),

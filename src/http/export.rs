@@ -10,9 +10,9 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::precedence::Precedence;
 use super::response::{self, Body, HeldPieces, Pieces, answer};
 use crate::limits::{ANSWER_PIECE_BYTES, EXPORT_PATIENCE, EXPORT_WAIT_MAX, RETRY_AFTER_MIN};
+use crate::precedence::Precedence;
 use crate::query::{Cells, Columns, Found, Listing, PageRequest, Pass, ReadError, Readers};
 
 /// With what a cell begins that spreadsheets take for a formula (OWASP, "CSV Injection"), in full width too.

@@ -24,7 +24,6 @@ mod items;
 mod lifecycle;
 mod metrics;
 mod operation;
-mod precedence;
 mod quota;
 mod reads;
 mod response;

@@ -132,10 +132,9 @@ impl Ingest {
         self.lanes.iter().flat_map(Lanes::both).map(|lane| lane.waiting()).sum()
     }
 
-    /// Whether requests wait because all writers of their kind are at work: who can wait, should. Late rows are patient
-    /// themselves.
-    pub fn is_behind(&self) -> bool {
-        self.lanes.iter().any(|lanes| lanes.live.is_behind())
+    /// Whether requests of this traffic wait because all writers of their kind are at work: who can wait, should.
+    pub fn is_behind(&self, traffic: Traffic) -> bool {
+        self.lanes.iter().any(|lanes| lanes.of(traffic).is_behind())
     }
 
     /// What is known of the database.

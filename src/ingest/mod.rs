@@ -46,6 +46,7 @@ mod writer;
 pub use conservation::Counts;
 pub use health::{Health, Reason};
 pub use ingestion::Ingest;
+pub use lanes::Traffic;
 pub use outcome::{Outcome, Refusal};
 pub use pressure::{Drain, Pressure};
 pub use received::Received;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::RunCounts;
 use crate::limits::{TOUCHED_BLOCKS_PER_TRANSACTION, TOUCHED_RUN_MAX};
 use crate::model::Kind;
+use crate::precedence::Precedence;
 use crate::storage::StorageError;
 
 /// Consecutive minutes of a tenant.
@@ -81,30 +82,45 @@ impl MinuteQueue {
 
 /// The queues that somebody works through. Minutes are spread into these and no others, and only a [`Worker`] works through
 /// one: what is worked through is filled.
-#[derive(Debug, Default)]
-pub struct MinuteQueues(Vec<MinuteQueue>);
+#[derive(Default)]
+pub struct MinuteQueues {
+    queues: Vec<MinuteQueue>,
+    /// Before what works through them.
+    pub(super) precedence: Precedence,
+}
 
 impl MinuteQueues {
+    pub fn behind(precedence: &Precedence) -> Self {
+        Self { queues: Vec::new(), precedence: precedence.clone() }
+    }
+
     /// Takes the queues of a work in.
     ///
     /// # Panics
     /// If one of them is another work's already: the two would take each other's minutes.
     pub fn worker<W: Work>(&mut self, work: W) -> Worker<W> {
         for queue in work.queues() {
-            assert!(self.0.iter().all(|other| other.name != queue.name), "the queue {} has two workers", queue.name);
-            self.0.push(*queue);
+            assert!(
+                self.queues.iter().all(|other| other.name != queue.name),
+                "the queue {} has two workers",
+                queue.name
+            );
+            self.queues.push(*queue);
         }
-        Worker(work)
+        Worker { work, precedence: self.precedence.clone() }
     }
 
     /// Kinds of rows and the names of the queues that they are spread into, side by side.
     pub(super) fn of_rows(&self) -> (Vec<&'static str>, Vec<&'static str>) {
-        self.0.iter().filter_map(|queue| Some((queue.rows?.table(), queue.name))).unzip()
+        self.queues.iter().filter_map(|queue| Some((queue.rows?.table(), queue.name))).unzip()
     }
 }
 
 /// A work whose queues are filled.
-pub struct Worker<W>(W);
+pub struct Worker<W> {
+    work: W,
+    precedence: Precedence,
+}
 
 fn names(work: &impl Work) -> Vec<&'static str> {
     work.queues().iter().map(|queue| queue.name).collect()
@@ -141,7 +157,7 @@ const SETTINGS: &str = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL
 
 impl<W: Work> Worker<W> {
     pub fn work(&self) -> &W {
-        &self.0
+        &self.work
     }
 
     /// Works until nothing is due, and no longer than [`TOUCHED_RUN_MAX`]. Passes under way, the oldest blocks and the newest
@@ -149,13 +165,13 @@ impl<W: Work> Worker<W> {
     pub async fn run(&self, client: &mut Object, tally: &mut Tally) -> Result<(), StorageError> {
         let begun = Instant::now();
         loop {
-            let mut idle = !pass(&self.0, client, tally).await?;
+            let mut idle = !self.step(pass(&self.work, client, tally)).await?;
             for order in [
                 include_str!("../../sql/queries/touched_blocks.sql"),
                 include_str!("../../sql/queries/touched_blocks_newest.sql"),
             ] {
-                for queue in self.0.queues() {
-                    idle &= !blocks(&self.0, client, order, queue.name, tally).await?;
+                for queue in self.work.queues() {
+                    idle &= !self.step(blocks(&self.work, client, order, queue.name, tally)).await?;
                 }
             }
             if idle || begun.elapsed() > TOUCHED_RUN_MAX {
@@ -164,10 +180,20 @@ impl<W: Work> Worker<W> {
         }
     }
 
+    /// Gives way after it, when it did something.
+    async fn step(&self, step: impl Future<Output = Result<bool, StorageError>>) -> Result<bool, StorageError> {
+        let begun = Instant::now();
+        let worked = step.await?;
+        if worked {
+            self.precedence.give_way(begun.elapsed()).await;
+        }
+        Ok(worked)
+    }
+
     /// How long what is due has been waiting, at most.
     pub async fn lag(&self, client: &Object) -> Result<Duration, StorageError> {
         let statement = client.prepare_cached(include_str!("../../sql/queries/touched_lag.sql")).await?;
-        let row = client.query_one(&statement, &[&names(&self.0), &W::BLOCK_MINUTES, &W::WHOLE_BLOCKS]).await?;
+        let row = client.query_one(&statement, &[&names(&self.work), &W::BLOCK_MINUTES, &W::WHOLE_BLOCKS]).await?;
         let lag_s: f64 = row.get(0);
         Ok(Duration::from_secs_f64(lag_s.max(0.0)))
     }

@@ -183,6 +183,16 @@ pub const SPOOL_QUEUE_BYTES: usize = 64 * MIB;
 /// `spool.max_bytes` in bodies of `limits.body_bytes`, at least.
 pub const SPOOL_BODIES_MIN: usize = 4;
 
+// ---- what gives way to ingestion: exports, and what is derived ------------------------------------------------
+
+/// What has worked for a while gives way to ingestion that is behind for so many times as long, at most: it has a fifth of the
+/// time for itself, whatever comes in.
+pub const GIVES_WAY: u32 = 4;
+/// And never longer than this at once, so that nobody takes it for dead.
+pub const GIVES_WAY_MAX: Duration = Duration::from_secs(5);
+/// How often it looks whether ingestion is still behind.
+pub const BEHIND_LOOKS_EVERY: Duration = Duration::from_millis(5);
+
 // ---- what is derived from events and metrics -------------------------------------------------------------------
 
 /// How long a job works through touched minutes before others get its turn and its figures are shown.

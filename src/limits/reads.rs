@@ -25,13 +25,6 @@ pub const EXPORT_PATIENCE: Duration = Duration::from_secs(2);
 pub const EXPORT_SNAPSHOT_MAX: Duration = Duration::from_secs(60);
 /// How long an export, once begun, waits for a reader and for memory.
 pub const EXPORT_WAIT_MAX: Duration = Duration::from_secs(60);
-/// An export that has worked for a while gives way to ingestion that is behind for so many times as long, at most: it has a
-/// fifth of the time for itself, whatever comes in.
-pub const EXPORT_GIVES_WAY: u32 = 4;
-/// And never longer than this at once, so that nobody takes it for dead.
-pub const EXPORT_GIVES_WAY_MAX: Duration = Duration::from_secs(5);
-/// How often it looks whether ingestion is still behind.
-pub const EXPORT_LOOKS_EVERY: Duration = Duration::from_millis(5);
 /// By how much the processes of the embedded server that serve exports stand behind its others (setpriority(2)): beside them
 /// a tenth of a processor, alone all of it.
 pub const EXPORT_NICENESS: i32 = 10;

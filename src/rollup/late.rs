@@ -15,6 +15,7 @@ use crate::config::{Config, RetentionConfig};
 use crate::jobs::{Job, RunCounts};
 use crate::limits::{REFRESH_SLACK, ROLLUP_RUN_MAX};
 use crate::model::{LEVELS, Level, Relation};
+use crate::precedence::Precedence;
 use crate::storage::{StorageError, Store};
 
 /// Two buckets of a tenant are read together when no more than this many lie between them.
@@ -25,6 +26,7 @@ const STRETCH_BUCKETS: i64 = 1440;
 pub struct Late {
     store: Store,
     retention: RetentionConfig,
+    precedence: Precedence,
 }
 
 /// Buckets of a tenant that are read together.
@@ -55,7 +57,9 @@ impl Job for Late {
                 if waiting.is_empty() {
                     continue;
                 }
+                let begun = Instant::now();
                 let (new, left) = self.step(client, level, &waiting).await?;
+                self.precedence.give_way(begun.elapsed()).await;
                 recomputed += new;
                 expired += left;
                 more.push(level);
@@ -67,8 +71,8 @@ impl Job for Late {
 }
 
 impl Late {
-    pub fn new(store: &Store, config: &Config) -> Self {
-        Self { store: store.clone(), retention: config.retention.clone() }
+    pub fn new(store: &Store, config: &Config, precedence: Precedence) -> Self {
+        Self { store: store.clone(), retention: config.retention.clone(), precedence }
     }
 
     /// Recomputes these buckets: how many, and how many were left as they are.

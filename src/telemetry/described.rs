@@ -30,7 +30,11 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ("tidegate_answer_bytes_held", Gauge, "bytes taken of limits.memory_bytes by answers, until they are sent"),
     ("tidegate_reads", Gauge, "reads on one of the readers, or waiting for one"),
     ("tidegate_read_refusals_total", Counter, "reads refused because there was no reader, or no memory for the answer"),
-    ("tidegate_exports_gave_way_total", Counter, "how often an export waited because ingestion was behind"),
+    (
+        "tidegate_gave_way_total",
+        Counter,
+        "how often an export, or a job that derives something, waited because ingestion was behind",
+    ),
     ("tidegate_drain_rows_per_second", Gauge, "rows that the writers write in a second of work"),
     ("tidegate_drain_bytes_per_second", Gauge, "bytes that the writers write in a second of work"),
     ("tidegate_quota_refusals_total", Counter, "requests answered 429, by reason"),

@@ -18,7 +18,7 @@ pub const TESTS: &[Test] = tests!(
     exports_stand_behind_in_the_embedded_server,
 );
 
-const GAVE_WAY: &str = "tidegate_exports_gave_way_total";
+const GAVE_WAY: &str = "tidegate_gave_way_total{who=\"exports\"}";
 const CSV: (&str, &str) = ("text/csv", "identity");
 
 fn what_was_there_is_exported_while_senders_go_on(env: &Env) -> TestResult {

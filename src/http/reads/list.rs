@@ -12,10 +12,11 @@ use super::accept::{ListForm, wanted};
 use crate::http::Api;
 use crate::http::compress::{Coding, compressed};
 use crate::http::export::{self, Form};
-use crate::http::precedence::Precedence;
 use crate::http::quota;
 use crate::http::response::{Body, held_json};
+use crate::ingest::Traffic;
 use crate::limits::{COUNTS_TIMEOUT, ENCODER_BYTES, PAGE_ROWS_MAX};
+use crate::precedence::Precedence;
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::{Problem, ProblemCode};
 use crate::query::{CursorError, Explained, Listing, PageRequest, ReadError, Reads, Window};
@@ -79,7 +80,8 @@ impl ListRequest {
             ListForm::Page if explain => explained(api, &tenant_id, page).await?,
             ListForm::Page => one(api, &tenant_id, page).await?,
             ListForm::Stream(form) => {
-                let precedence = Precedence::of(&api.ingest);
+                let ingest = Arc::clone(&api.ingest);
+                let precedence = Precedence::over("exports", move || ingest.is_behind(Traffic::Live));
                 let streamed = export::streamed(readers, precedence, &tenant_id, query, request, limit, form).await;
                 streamed.map_err(|error| problem(api, error))?
             }
