@@ -14,6 +14,7 @@ use crate::ingest::{Ingest, Traffic, Workers};
 use crate::jobs::minutes::MinuteQueues;
 use crate::jobs::{RunningJob, Spread, start};
 use crate::lifecycle::{Lifecycle, LifecycleView, SeriesCounts};
+use crate::limits::JOBS_GIVE_WAY;
 use crate::precedence::Precedence;
 use crate::query::Readers;
 use crate::rollup::{Late, Refresh, Rollups, SeriesIds};
@@ -60,7 +61,7 @@ impl Backend {
         front.attach(Attached { reads, lifecycle }, database.verifier.clone());
         let ingest = Arc::clone(&front.ingest);
         let behind = move || [Traffic::Live, Traffic::Late].iter().any(|traffic| ingest.is_behind(*traffic));
-        let jobs = start_jobs(&database, config, series, Precedence::over("jobs", behind));
+        let jobs = start_jobs(&database, config, series, Precedence::over("jobs", JOBS_GIVE_WAY, behind));
         let keeping = tokio::spawn(known.keep(database.verifier.clone()));
         Self { database, workers, jobs, keeping }
     }

@@ -185,9 +185,11 @@ pub const SPOOL_BODIES_MIN: usize = 4;
 
 // ---- what gives way to ingestion: exports, and what is derived ------------------------------------------------
 
-/// What has worked for a while gives way to ingestion that is behind for so many times as long, at most: it has a fifth of the
-/// time for itself, whatever comes in.
-pub const GIVES_WAY: u32 = 4;
+/// An export that has worked for a while gives way to ingestion that is behind for so many times as long, at most: it has a
+/// fifth of the time for itself, whatever comes in.
+pub const EXPORTS_GIVE_WAY: u32 = 4;
+/// The same of each of the five jobs that derive something: two fifths of a processor together.
+pub const JOBS_GIVE_WAY: u32 = 12;
 /// And never longer than this at once, so that nobody takes it for dead.
 pub const GIVES_WAY_MAX: Duration = Duration::from_secs(5);
 /// How often it looks whether ingestion is still behind.
