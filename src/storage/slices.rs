@@ -1,7 +1,7 @@
 //! How a relation is cut into chunks: slices of time, each into partitions of space. Pure.
 //!
 //! A slice is as its chunks are, which may be of another width or number of partitions than new ones get; where there
-//! is no chunk, it will be of the interval, or a whole week where that is old.
+//! is no chunk, it will be of the interval, or a whole week that is not cut in space where that is old.
 
 use std::collections::BTreeMap;
 
@@ -117,11 +117,12 @@ impl SliceMap {
         if let Some(slice) = before.filter(|slice| slice.contains(timestamp_us)) {
             return slice;
         }
-        let partitions = Some(self.partitions);
         let week = old_week(timestamp_us, self.interval_us, now_us).filter(|_| self.weeks);
         if let Some((from_us, to_us)) = week.filter(|&(from, to)| self.is_free(from, to)) {
-            return Slice { from_us, to_us, partitions };
+            // One chunk: making one costs more than it saves in a week that few rows come for.
+            return Slice { from_us, to_us, partitions: Some(1) };
         }
+        let partitions = Some(self.partitions);
         let start = timestamp_us.div_euclid(self.interval_us) * self.interval_us;
         // Clipped where slices of another width are.
         let from_us = before.map_or(start, |before| start.max(before.to_us));
