@@ -47,7 +47,7 @@ fn days_are_slices_and_old_weeks_too() {
     }
     for us in [99 * WEEK_US - 1, 98 * WEEK_US, 5 * WEEK_US + DAY_US] {
         let from_us = us.div_euclid(WEEK_US) * WEEK_US;
-        assert_eq!(map.around(us, NOW_US), slice(from_us, from_us + WEEK_US, 4), "{us}");
+        assert_eq!(map.around(us, NOW_US), slice(from_us, from_us + WEEK_US, 1), "{us}");
     }
     let wide = SliceMap::new(WEEK_US, 1, true);
     assert_eq!(wide.around(3 * WEEK_US + 1, NOW_US), slice(3 * WEEK_US, 4 * WEEK_US, 1));
@@ -63,8 +63,8 @@ fn a_week_with_a_day_in_it_stays_days() {
     map.learn(found(WEEK_US + 2 * DAY_US, WEEK_US + 3 * DAY_US, 1, 4));
     assert_eq!(map.around(WEEK_US, NOW_US), slice(WEEK_US, WEEK_US + DAY_US, 4));
     assert_eq!(map.around(WEEK_US + 6 * DAY_US, NOW_US), slice(WEEK_US + 6 * DAY_US, 2 * WEEK_US, 4));
-    assert_eq!(map.around(0, NOW_US), slice(0, WEEK_US, 4));
-    assert_eq!(map.around(2 * WEEK_US, NOW_US), slice(2 * WEEK_US, 3 * WEEK_US, 4));
+    assert_eq!(map.around(0, NOW_US), slice(0, WEEK_US, 1));
+    assert_eq!(map.around(2 * WEEK_US, NOW_US), slice(2 * WEEK_US, 3 * WEEK_US, 1));
 }
 
 #[test]
@@ -77,10 +77,13 @@ fn a_slice_keeps_the_number_that_it_was_made_with() {
     assert!(map.comes_by_itself(&map.around(NOW_US, NOW_US).chunk(0)));
     assert!(!map.comes_by_itself(&old.chunk(0)), "COPY would make one of eight");
     let week = map.around(0, NOW_US).chunk(7);
-    assert_eq!((week.partitions, map.comes_by_itself(&week)), (Some(8), false));
+    assert_eq!((week.partition, week.partitions, map.comes_by_itself(&week)), (0, Some(1), false));
+    assert_eq!(week.space(), Some((i64::MIN, i64::MAX)));
     map.learn(found(0, WEEK_US, 3, 8));
     assert!(map.comes_by_itself(&map.around(0, NOW_US).chunk(0)), "a slice of time is taken over");
-    assert_eq!(week.space(), Some((i64::MIN, i64::from(SPACE_MAX / 8))));
+    assert_eq!(map.around(0, NOW_US).chunk(7).space(), Some((i64::MIN, i64::from(SPACE_MAX / 8))));
+    map.learn(found(5 * WEEK_US, 6 * WEEK_US, 0, 1));
+    assert_eq!(map.around(5 * WEEK_US, NOW_US), slice(5 * WEEK_US, 6 * WEEK_US, 1));
 }
 
 #[test]

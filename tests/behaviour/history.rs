@@ -76,6 +76,11 @@ fn an_old_week_is_one_slice(env: &Env) -> TestResult {
     assert_eq!((env.sql().count("events"), counted), (7320, stored));
     if env.engine == Engine::Timescale {
         no_row_is_hidden(env);
+        let chunks: Vec<i64> = env.sql().column(
+            "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name = 'events' \
+             AND range_end - range_start = INTERVAL '7 days' GROUP BY range_start",
+        );
+        assert!(chunks.len() >= 6 && chunks.iter().all(|count| *count == 1), "{chunks:?}");
     }
     Ok(())
 }
