@@ -301,17 +301,6 @@ fn durations_beyond_a_century_are_refused() {
 }
 
 #[test]
-fn a_page_has_some_time() {
-    let with = |time: &str| {
-        let mut layers = Layers::new();
-        layers.set("search_time", time.into(), Origin::Flag("--set".into())).unwrap();
-        Config::from_layers(&layers).map(|config| config.database.search_time)
-    };
-    assert_eq!(with("1ms").unwrap(), Duration::from_millis(1));
-    assert!(with("0s").unwrap_err().to_string().contains("search_time"));
-}
-
-#[test]
 fn every_secret_is_taken_from_a_file_in_every_layer() {
     let dir = tempfile::tempdir().unwrap();
     let secret = dir.path().join("secret");

@@ -147,7 +147,7 @@ fn time(text: &str, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// The values of a list but for empty ones, of which there must be some.
-pub fn listed(name: &str, mut values: Vec<String>) -> Result<Vec<String>, Problem> {
+fn listed(name: &str, mut values: Vec<String>) -> Result<Vec<String>, Problem> {
     values.retain(|value| !value.is_empty());
     if values.is_empty() { Err(invalid(name, "is given without a value")) } else { Ok(values) }
 }

@@ -37,6 +37,7 @@ fn filters_find_their_series(env: &Env) -> TestResult {
             json!({"region":null}),
             json!({"http.method":"GET","region":["eu"]}),
             json!({}),
+            json!({"region":""}),
         ],
     );
     let found = |path: &str, filter: &str, column: &str| {
@@ -46,19 +47,22 @@ fn filters_find_their_series(env: &Env) -> TestResult {
         found
     };
     for (filter, expected) in [
-        ("", vec![0, 1, 2, 3, 4, 5, 6]),
+        ("", vec![0, 1, 2, 3, 4, 5, 6, 7]),
         ("&dim.region=us", vec![2]),
         ("&dim.region=us,eu-west", vec![0, 2]),
+        ("&dim.region=us,", vec![2, 7]),
+        ("&dim.region=,ap", vec![7]),
+        ("&dim.region=!,!us", vec![0, 1, 3, 4, 5, 6]),
         ("&dim.region=eu*", vec![0, 1]),
         ("&dim.region=eu*,us", vec![0, 1, 2]),
         ("&dim.region=eu*,!eu-east", vec![0]),
-        ("&dim.region=!us", vec![0, 1, 3, 4, 5, 6]),
-        ("&dim.region=!us,!eu*", vec![3, 4, 5, 6]),
-        ("&dim.region=*", vec![0, 1, 2, 5]),
+        ("&dim.region=!us", vec![0, 1, 3, 4, 5, 6, 7]),
+        ("&dim.region=!us,!eu*", vec![3, 4, 5, 6, 7]),
+        ("&dim.region=*", vec![0, 1, 2, 5, 7]),
         ("&dim.region=!*", vec![3, 4, 6]),
         ("&dim.host=1", vec![0, 2]),
         ("&dim.host=1.50", vec![3]),
-        ("&dim.host=!1", vec![1, 3, 4, 5, 6]),
+        ("&dim.host=!1", vec![1, 3, 4, 5, 6, 7]),
         ("&dim.on=false", vec![2]),
         ("&dim.http.method=GET", vec![5]),
         ("&dim.region=eu-west&dim.host=1", vec![0]),

@@ -114,6 +114,12 @@ fn text_is_what_was_sent(env: &Env) -> TestResult {
         let list = tidegate.client.get(&format!("/v1/events?{name}={}", encode(value))).expect(200);
         assert_eq!(texts(&list, "id").len(), expected, "{query}");
     }
+    // Counted from an array's end, beside another array of the same depth.
+    send(&tidegate, r#"{"n":{"x":[{"y":1}]},"far":{"c":[10,{"d":5}]}}"#);
+    for query in ["payload.far.c.-1.d=5", "payload.far.c.-1.d:gt=4", "payload.far.c.1.d=5", "payload.far.c.-2=10"] {
+        let list = tidegate.client.get(&format!("/v1/events?{query}")).expect(200);
+        assert_eq!(texts(&list, "id").len(), 1, "{query}");
+    }
     Ok(())
 }
 

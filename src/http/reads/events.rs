@@ -126,7 +126,12 @@ fn path_filter(name: &str, values: Vec<String>) -> Result<PathFilter, Problem> {
         None => PathTest::AnyOf(values),
         Some(comparison) => match &values[..] {
             [number] if is_number(number) => PathTest::Number(comparison, number.clone()),
-            _ => return Err(invalid(name, "must be one number, as JSON writes it")),
+            _ => {
+                return Err(invalid(
+                    name,
+                    "must be one number as JSON writes it, in at most 64 characters, and one that a double can hold",
+                ));
+            }
         },
     };
     Ok(PathFilter { path, test })

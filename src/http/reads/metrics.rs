@@ -12,7 +12,7 @@ use super::list::{ListAnswer, ListRequest, window};
 use crate::http::Api;
 use crate::limits::{BUCKETS_MAX, FUTURE_DAYS_MAX, TOP_MAX};
 use crate::model::Level;
-use crate::protocols::params::{Params, invalid, listed};
+use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::{Problem, ProblemCode};
 use crate::query::{
     Aggregate, AggregateQuery, CatalogQuery, DimensionsFilter, Fill, GroupBy, Pattern, PointsQuery, Rank, Resolution,
@@ -116,7 +116,11 @@ fn series(params: &mut Params) -> Result<SeriesFilter, Problem> {
     }
     let mut named = Vec::new();
     for (name, values) in params.take_prefixed(DIMENSION) {
-        let patterns = listed(&name, values)?.iter().map(|text| Pattern::parse(text)).collect();
+        // Beside others the empty text is a value as well: dimensions may have it.
+        if values.iter().all(String::is_empty) {
+            return Err(invalid(&name, "is given without a value"));
+        }
+        let patterns = values.iter().map(|text| Pattern::parse(text)).collect();
         named.push((name[DIMENSION.len()..].to_owned(), patterns));
     }
     let ids = params.take_list("series_id")?;
