@@ -18,6 +18,8 @@ pub const TESTS: &[Test] = tests!(
     exports_stand_behind_in_the_embedded_server,
 );
 
+/// Of jobs that derive something.
+const JOBS_GAVE_WAY: &str = "tidegate_gave_way_total{who=\"jobs\"}";
 const GAVE_WAY: &str = "tidegate_gave_way_total{who=\"exports\"}";
 const CSV: (&str, &str) = ("text/csv", "identity");
 
@@ -74,6 +76,8 @@ fn an_export_gives_way_and_goes_on(env: &Env) -> TestResult {
         sent.push(scope.spawn(send(1)));
         until("a request waits behind it", || (books().get("tidegate_requests_waiting") > 0.5).then_some(()));
         export();
+        let jobs_gave_way = books().get(JOBS_GAVE_WAY);
+        until("jobs give way as well", || (books().get(JOBS_GAVE_WAY) > jobs_gave_way).then_some(()));
         blocker.run("ROLLBACK");
         for sent in sent {
             assert!(matches!(sent.join().unwrap().status, 200 | 202));
