@@ -75,19 +75,44 @@ impl Late {
         Self { store: store.clone(), retention: config.retention.clone(), precedence }
     }
 
-    /// Recomputes these buckets: how many, and how many were left as they are.
+    /// Takes these buckets from the list and recomputes them, in one transaction: how many, and how many were left as they
+    /// are.
     async fn step(
         &self,
         client: &mut Object,
         level: &'static Level,
         waiting: &Waiting,
     ) -> Result<(u64, u64), StorageError> {
-        let at = waiting.iter().map(|(_, bucket)| bucket.as_microsecond());
-        self.store.ensure(Relation::Rollup(level), at).await?;
-        let table = self.store.layout().closed(&***client, level).await?;
-        let is_refreshed = self.store.layout().has_hypertables();
+        let layout = self.store.layout();
+        let table = layout.closed(&***client, level).await?;
         let back_s = self.retention.recomputed_back(level).map(seconds);
-        recompute(client, level, &table, is_refreshed, back_s, waiting).await
+        let (tenants, buckets): (Vec<&str>, Vec<Timestamp>) =
+            waiting.iter().map(|(tenant, bucket)| (tenant.as_str(), *bucket)).unzip();
+        let transaction = client.transaction().await?;
+        if layout.has_hypertables() {
+            // A refresh deletes and inserts as well, without a lock that would keep another from doing so: the bucket would
+            // be there twice.
+            transaction.batch_execute(&format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await?;
+        }
+        // Before anything is read, so that what is committed while they are computed is noted again (see touched_spread.sql).
+        let taken = transaction
+            .query(
+                include_str!("../../sql/queries/rollup_dirty_take.sql"),
+                &[&level.name, &tenants, &buckets, &level.source().table(), &seconds(REFRESH_SLACK), &back_s],
+            )
+            .await?;
+        let whole: Waiting = taken.iter().filter(|row| row.get(2)).map(|row| (row.get(0), row.get(1))).collect();
+        let (made, left) = (whole.len() as u64, (taken.len() - whole.len()) as u64);
+        // Only for those: a partition of what has expired would be dropped again at once.
+        let at = whole.iter().map(|(_, bucket)| bucket.as_microsecond());
+        self.store.ensure(Relation::Rollup(level), at).await?;
+        // A compressed chunk of materialized buckets is opened as far as it must be (timescale engine).
+        transaction.batch_execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0").await?;
+        for stretch in stretches(whole, level.width) {
+            replace(&transaction, level, &table, &stretch).await?;
+        }
+        transaction.commit().await?;
+        Ok((made, left))
     }
 }
 
@@ -102,41 +127,6 @@ async fn waiting(client: &Object, level: &Level) -> Result<Waiting, StorageError
     let statement = client.prepare_cached(sql).await?;
     let rows = client.query(&statement, &[&level.name, &seconds(level.debounce), &level.late_step]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
-}
-
-/// Takes these buckets from the list and recomputes them, in one transaction: how many, and how many were left as they are.
-async fn recompute(
-    client: &mut Object,
-    level: &Level,
-    table: &str,
-    is_refreshed: bool,
-    back_s: Option<f64>,
-    waiting: &Waiting,
-) -> Result<(u64, u64), StorageError> {
-    let (tenants, buckets): (Vec<&str>, Vec<Timestamp>) =
-        waiting.iter().map(|(tenant, bucket)| (tenant.as_str(), *bucket)).unzip();
-    let transaction = client.transaction().await?;
-    if is_refreshed {
-        // A refresh deletes and inserts as well, without a lock that would keep another from doing so: the bucket would be
-        // there twice.
-        transaction.batch_execute(&format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await?;
-    }
-    // Before anything is read, so that what is committed while they are computed is noted again (see touched_spread.sql).
-    let taken = transaction
-        .query(
-            include_str!("../../sql/queries/rollup_dirty_take.sql"),
-            &[&level.name, &tenants, &buckets, &level.source().table(), &seconds(REFRESH_SLACK), &back_s],
-        )
-        .await?;
-    let whole: Waiting = taken.iter().filter(|row| row.get(2)).map(|row| (row.get(0), row.get(1))).collect();
-    let (made, left) = (whole.len() as u64, (taken.len() - whole.len()) as u64);
-    // A compressed chunk of materialized buckets is opened as far as it must be (timescale engine).
-    transaction.batch_execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0").await?;
-    for stretch in stretches(whole, level.width) {
-        replace(&transaction, level, table, &stretch).await?;
-    }
-    transaction.commit().await?;
-    Ok((made, left))
 }
 
 async fn replace(

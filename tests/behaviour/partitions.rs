@@ -17,6 +17,7 @@ pub const TESTS: &[Test] = tests!(postgres:
     what_an_operator_detached_stays,
     one_that_cannot_be_dropped_does_not_keep_the_others,
     a_job_notices_that_its_partition_is_gone,
+    none_is_made_for_what_is_not_recomputed,
 );
 
 /// Names of the partitions, oldest first.
@@ -235,5 +236,27 @@ fn a_job_notices_that_its_partition_is_gone(env: &Env) -> TestResult {
     assert_eq!(sql.count("correlations"), 0);
     send(2);
     until("pairs are written again", || (sql.count("correlations") > 0).then_some(()));
+    Ok(())
+}
+
+/// Minutes are counted again only while they are kept: an older one that was touched leaves no partition behind, which would
+/// be dropped and made in turn for as long as history is loaded. The hour beside it is counted.
+fn none_is_made_for_what_is_not_recomputed(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let sql = env.sql();
+    let at = hours_from_now(-30 * 24);
+    tidegate.client.events(array((0..3).map(|n| event_with(n, &format!(r#""timestamp":"{at}""#))))).accepted(3, 0);
+    let waiting = "SELECT (SELECT count(*) FROM touched) + (SELECT count(*) FROM rollup_dirty)";
+    until("nothing waits", || (sql.one::<i64>(waiting) == 0).then_some(()));
+    assert_eq!(sql.one::<i64>("SELECT sum(count)::bigint FROM event_counts_hourly_closed"), 3);
+    let reach_back = |table: &str| -> bool {
+        sql.one(&format!(
+            "SELECT count(*) > 0 FROM pg_inherits WHERE inhparent = 'tidegate.{table}'::regclass \
+             AND (regexp_match(pg_get_expr((SELECT relpartbound FROM pg_class WHERE oid = inhrelid), inhrelid), \
+                  'FROM .''([^'']+)'''))[1]::timestamptz < now() - INTERVAL '20 days'"
+        ))
+    };
+    assert!(reach_back("event_counts_hourly_closed"));
+    assert!(!reach_back("event_counts_1m_closed"));
     Ok(())
 }
