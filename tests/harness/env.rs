@@ -20,8 +20,9 @@ use crate::proxy::Proxy;
 /// What a test returns; assertions panic.
 pub type TestResult = Result<(), Box<dyn std::error::Error>>;
 
-/// For what has no signal: far beyond what any machine needs, so that only a hang reaches it.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+/// For what has no signal: far beyond what any machine needs, so that only a hang reaches it. The job that comes round least
+/// often does so once a minute, and once more when it found its lock taken by a process that was killed.
+pub const DEADLINE: Duration = Duration::from_secs(180);
 
 /// The storage engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -46,19 +46,21 @@ fn apply(sql: &Sql, layout: Layout, migration: &Migration) {
 /// Events of a database whose last migration is from 4 to 17, of every state that a chunk can be in: compressed, compressed with
 /// rows beside it, born in the columnstore, rows. Returns how many.
 pub fn put_events(sql: &Sql, engine: Engine) -> i64 {
+    // Once for all, so that midnight is not between the partitions and their rows.
+    let now: String = sql.one("SELECT quote_literal(now()) || '::timestamptz'");
     if engine == Engine::Postgres {
-        sql.run(
+        sql.run(&format!(
             "DO $partitions$ DECLARE day timestamptz; BEGIN
-                FOR day IN SELECT date_trunc('day', now() - n * INTERVAL '1 day') FROM unnest(ARRAY[20, 10, 5, 1]) n LOOP
+                FOR day IN SELECT date_trunc('day', {now} - n * INTERVAL '1 day') FROM unnest(ARRAY[20, 10, 5, 1]) n LOOP
                     EXECUTE format('CREATE TABLE tidegate.events_p%s PARTITION OF tidegate.events FOR VALUES FROM (%L) TO (%L)',
                         to_char(day, 'YYYYMMDD_HH24MISS'), day, day + INTERVAL '1 day');
                 END LOOP;
-             END $partitions$",
-        );
+             END $partitions$"
+        ));
     }
     let insert = |days: i64, rows: i64| {
         sql.run(&format!(
-            "INSERT INTO events SELECT gen_random_uuid(), now() - INTERVAL '{days} days', 't' || n % 3, 'default', 'module', 'type', 1, \
+            "INSERT INTO events SELECT gen_random_uuid(), {now} - INTERVAL '{days} days', 't' || n % 3, 'default', 'module', 'type', 1, \
              'info', 'production', nullif('asset-' || n % 10, 'asset-9'), NULL, NULL, NULL, jsonb_build_object('n', n), NULL, 1, n, now() \
              FROM generate_series(1, {rows}) n"
         ));

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, NoTls, Row};
 
-use crate::env::Engine;
+use crate::env::{DEADLINE, Engine};
 use crate::installations::{self, Found, Place};
 use crate::private;
 
@@ -148,7 +148,10 @@ impl Sql {
     /// Connects; the schema is first on the search path, and nothing waits forever.
     pub fn connect(url: &str) -> Self {
         let sql = Self::bare(url);
-        sql.run("SET search_path = tidegate, public; SET statement_timeout = '60s'; SET TimeZone = 'UTC'");
+        let timeout = DEADLINE.as_secs();
+        sql.run(&format!(
+            "SET search_path = tidegate, public; SET statement_timeout = '{timeout}s'; SET TimeZone = 'UTC'"
+        ));
         sql
     }
 
@@ -172,7 +175,6 @@ impl Sql {
         self.try_run(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
-    /// Statements that may fail; the error is its SQLSTATE.
     /// Changes a relation of a running Tidegate: under the lock of its partitions, because PostgreSQL refuses two changes of
     /// one catalogue row at the same moment.
     pub fn alter(&self, sql: &str) {
@@ -180,6 +182,7 @@ impl Sql {
         self.run(&format!("BEGIN; {lock}; {sql}; COMMIT"));
     }
 
+    /// Statements that may fail; the error is its SQLSTATE.
     pub fn try_run(&self, sql: &str) -> Result<(), String> {
         let result = self.runtime.block_on(self.client.batch_execute(sql));
         result.map_err(|error| error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned()))

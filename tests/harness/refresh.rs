@@ -89,8 +89,9 @@ pub fn close(env: &Env) {
         let closed = format!(
             "d.level = '{level}' AND d.bucket < (SELECT closed_until FROM rollup_levels WHERE level = '{level}')"
         );
+        // The program closes buckets all the time: one that it closed between two of these statements would be there twice.
         sql.run(&format!(
-            "BEGIN; LOCK TABLE rollup_dirty IN EXCLUSIVE MODE;
+            "BEGIN; SELECT FROM rollup_levels WHERE level = '{level}' FOR UPDATE; LOCK TABLE rollup_dirty IN EXCLUSIVE MODE;
              DELETE FROM {level}_closed c USING rollup_dirty d
              WHERE {closed} AND c.bucket = d.bucket AND c.tenant_id = d.tenant_id;
              INSERT INTO {level}_closed
