@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::env::{Env, Test, TestResult};
-use crate::lifecycle::{events_at, idle, run, statuses};
+use crate::held::HeldJob;
+use crate::lifecycle::{events_at, run, statuses};
 use crate::samples::hours_from_now;
 use crate::tests;
 
@@ -18,14 +19,16 @@ pub const TESTS: &[Test] = tests!(timescale:
 );
 
 fn an_unordered_chunk_is_put_in_order(env: &Env) -> TestResult {
-    let tidegate = idle(env.serve());
-    let sql = env.sql();
+    let tidegate = env.serve();
+    let lifecycle = HeldJob::hold(env, "lifecycle");
+    let (sql, at) = (env.sql(), hours_from_now(-50));
     for _ in 0..3 {
-        tidegate.client.events(events_at(500, &hours_from_now(-50))).accepted(500, 0);
+        tidegate.client.events(events_at(500, &at)).accepted(500, 0);
     }
     assert_eq!(statuses(&sql, "events"), [3], "direct compress leaves it unordered");
     let sum = "SELECT sum((payload->>'n')::int)::bigint FROM events";
     let before: i64 = sql.one(sum);
+    lifecycle.alone(env, tidegate);
     let counts = run(env, &[]);
     assert_eq!(counts["chunks_recompressed"].as_u64(), Some(1), "{counts}");
     assert_eq!(statuses(&sql, "events"), [1]);
@@ -41,20 +44,21 @@ fn an_unordered_chunk_is_put_in_order(env: &Env) -> TestResult {
 }
 
 fn rows_beside_a_columnstore_are_taken_in(env: &Env) -> TestResult {
-    let tidegate = idle(env.serve());
+    let tidegate = env.serve();
+    let lifecycle = HeldJob::hold(env, "lifecycle");
     let sql = env.sql();
     let at = hours_from_now(-50);
     tidegate.client.events(events_at(500, &at)).accepted(500, 0);
-    run(env, &[]);
+    lifecycle.aside(|| run(env, &[]));
     tidegate.client.events(events_at(20, &at)).accepted(20, 0);
     assert_eq!(statuses(&sql, "events"), [9], "late rows are beside it");
-    run(env, &[]);
+    lifecycle.aside(|| run(env, &[]));
     assert_eq!((statuses(&sql, "events"), sql.count("events")), (vec![1], 520));
     // Both at once: unordered, and rows beside.
     tidegate.client.events(events_at(500, &at)).accepted(500, 0);
     tidegate.client.events(events_at(20, &at)).accepted(20, 0);
     assert_eq!(statuses(&sql, "events"), [11]);
-    run(env, &[]);
+    lifecycle.aside(|| run(env, &[]));
     assert_eq!((statuses(&sql, "events"), sql.count("events")), (vec![1], 1040));
     Ok(())
 }
@@ -62,11 +66,13 @@ fn rows_beside_a_columnstore_are_taken_in(env: &Env) -> TestResult {
 /// Rows in row form, as the rowstore profile writes them.
 fn old_chunks_are_compressed(env: &Env) -> TestResult {
     env.begin_empty();
-    let tidegate = idle(env.serve_with(&["storage_profile=rowstore"]));
+    let tidegate = env.serve_with(&["storage_profile=rowstore"]);
+    let lifecycle = HeldJob::hold(env, "lifecycle");
     let sql = env.sql();
     for days in [9, 5, 0] {
         tidegate.client.events(events_at(300, &hours_from_now(-24 * days))).accepted(300, 0);
     }
+    lifecycle.alone(env, tidegate);
     let settings = ["storage_profile=rowstore"];
     assert_eq!(run(env, &settings)["chunks_compressed"], 1);
     assert_eq!(statuses(&sql, "events"), [1, 0, 0]);
@@ -89,12 +95,14 @@ fn metrics_follow_their_own_age(env: &Env) -> TestResult {
 }
 
 fn the_open_chunk_is_left_alone(env: &Env) -> TestResult {
-    let tidegate = idle(env.serve());
+    let tidegate = env.serve();
+    let lifecycle = HeldJob::hold(env, "lifecycle");
     let sql = env.sql();
     let at = hours_from_now(0);
     for _ in 0..3 {
         tidegate.client.events(events_at(200, &at)).accepted(200, 0);
     }
+    lifecycle.alone(env, tidegate);
     // A session that locks the open chunk would wait for this one, and run into its lock_timeout.
     let holder = env.sql();
     holder.run("BEGIN");
@@ -128,13 +136,15 @@ fn stock_policies_are_removed(env: &Env) -> TestResult {
 }
 
 fn one_chunk_that_fails_does_not_stop_the_others(env: &Env) -> TestResult {
-    let tidegate = idle(env.serve());
+    let tidegate = env.serve();
+    let lifecycle = HeldJob::hold(env, "lifecycle");
     let sql = env.sql();
-    for days in [5, 4, 3] {
+    for at in [5, 4, 3].map(|days| hours_from_now(-24 * days)) {
         for _ in 0..2 {
-            tidegate.client.events(events_at(200, &hours_from_now(-24 * days))).accepted(200, 0);
+            tidegate.client.events(events_at(200, &at)).accepted(200, 0);
         }
     }
+    lifecycle.alone(env, tidegate);
     // The second one cannot be rewritten: somebody else holds it in a way that no reader does.
     let holder = env.sql();
     let chunk: String = sql.one(

@@ -10,6 +10,7 @@ pub mod copied;
 pub mod derived;
 pub mod env;
 pub mod frames;
+pub mod held;
 pub mod installations;
 pub mod logins;
 pub mod old;
