@@ -21,12 +21,17 @@ pub const TESTS: &[Test] = tests!(nothing_deadlocks_and_nothing_is_missing);
 const ROUNDS: usize = 12;
 /// Events of a request; enough to go directly into the columnstore.
 const EVENTS: usize = 60;
-/// Hours back that late events reach; retention is a day.
+/// Hours back that late events reach, one after another; retention is a day.
 const LATE_HOURS: i64 = 20;
+/// Late requests that there must be at least, each of another hour.
+const LATE_MIN: i64 = 12;
 
+#[derive(Default)]
 struct Shared {
     stop: AtomicBool,
     number: AtomicI64,
+    /// How many late requests were begun.
+    late: AtomicI64,
 }
 
 /// Stops the others when a round fails, so that the test ends.
@@ -43,13 +48,13 @@ fn sender<'scope, 'env>(
     scope: &'scope std::thread::Scope<'scope, 'env>,
     shared: &'env Shared,
     client: Client,
-    hours_back: impl Fn(i64) -> i64 + Send + 'scope,
+    hours_back: impl Fn() -> i64 + Send + 'scope,
 ) -> std::thread::ScopedJoinHandle<'scope, BTreeMap<String, usize>> {
     scope.spawn(move || {
         let mut acknowledged = BTreeMap::new();
         while !shared.stop.load(SeqCst) {
             let number = shared.number.fetch_add(1, SeqCst);
-            let back = hours_back(number);
+            let back = hours_back();
             let at = if back == 0 { seconds_from_now(0) } else { hours_from_now(-back) };
             // Few and many, so that chunks hold both forms.
             let count = if number % 3 == 0 { 7 } else { EVENTS };
@@ -86,19 +91,22 @@ fn nothing_deadlocks_and_nothing_is_missing(env: &Env) -> TestResult {
     // Chunks of every hour of the day, so that the job has many to put in order, and expired ones to drop: of before the
     // retention was this short.
     let old = old_chunks(env, &sql);
-    let shared = Shared { stop: AtomicBool::new(false), number: AtomicI64::new(0) };
+    let shared = Shared::default();
     let tenants: Vec<Client> = (0..3).map(|n| tidegate.with(&env.key(&format!("t{n}"), "ingest"))).collect();
-    a_wait_is_logged(env, &superuser);
-    let logged_before = waits(&superuser).len();
+    let log = Log::from_here(superuser);
+    a_wait_is_logged(env, &log);
+    let logged_before = log.waits().len();
     let acknowledged: Vec<BTreeMap<String, usize>> = std::thread::scope(|scope| {
-        let live = tenants.iter().map(|client| sender(scope, &shared, client.clone(), |_| 0)).collect::<Vec<_>>();
-        let late = sender(scope, &shared, tenants[0].clone(), |number| 2 + number % LATE_HOURS);
+        let live = tenants.iter().map(|client| sender(scope, &shared, client.clone(), || 0)).collect::<Vec<_>>();
+        let hours_back = || 2 + shared.late.fetch_add(1, SeqCst) % LATE_HOURS;
+        let late = sender(scope, &shared, tenants[0].clone(), hours_back);
         let refresher = refresher(scope, env, &shared);
         let stop = Stop(&shared);
         for round in 0..ROUNDS {
             old.add(&sql, round);
             crate::lifecycle::run_once(env, &settings);
         }
+        until("late events are of many hours", || (shared.late.load(SeqCst) >= LATE_MIN).then_some(()));
         drop(stop);
         refresher.join().unwrap();
         live.into_iter().chain([late]).map(|sender| sender.join().unwrap()).collect()
@@ -123,7 +131,7 @@ fn nothing_deadlocks_and_nothing_is_missing(env: &Env) -> TestResult {
     assert!(!tidegate.log().contains("40P01"), "{}", tidegate.log());
     // A session that waited for more than a second did not write to the open chunk.
     let open = open_relations(env, &sql);
-    for wait in &waits(&superuser)[logged_before..] {
+    for wait in &log.waits()[logged_before..] {
         let closed =
             wait.contains("on relation ") && !open.iter().any(|oid| wait.contains(&format!("relation {oid} ")));
         assert!(closed, "{wait}");
@@ -143,10 +151,13 @@ fn nothing_deadlocks_and_nothing_is_missing(env: &Env) -> TestResult {
 /// Rows that have expired before they are there: a slice of time a round.
 struct Old {
     engine: Engine,
+    /// Of the first round, as SQL; each goes one further back. Asked for once: no two rounds are of the same.
+    hour: String,
 }
 
 fn old_chunks(env: &Env, sql: &Sql) -> Old {
-    let old = Old { engine: env.engine };
+    let from = hours_from_now(-40);
+    let old = Old { engine: env.engine, hour: format!("date_trunc('hour', TIMESTAMPTZ '{from}', 'UTC')") };
     for round in 0..3 {
         old.add(sql, 100 + round);
     }
@@ -155,20 +166,21 @@ fn old_chunks(env: &Env, sql: &Sql) -> Old {
 
 impl Old {
     fn add(&self, sql: &Sql, round: usize) {
-        let from = hours_from_now(-40 - i64::try_from(round).unwrap());
-        let hour = format!("date_trunc('hour', TIMESTAMPTZ '{from}', 'UTC')");
-        if self.engine == Engine::Postgres {
-            sql.alter(&format!(
-                "DO $$ BEGIN EXECUTE format('CREATE TABLE IF NOT EXISTS events_p%s (LIKE events INCLUDING ALL)', \
-                 to_char({hour}, 'YYYYMMDD_HH24MISS')); \
-                 EXECUTE format('ALTER TABLE events ATTACH PARTITION events_p%s FOR VALUES FROM (%L) TO (%L)', \
-                 to_char({hour}, 'YYYYMMDD_HH24MISS'), {hour}, {hour} + INTERVAL '1 hour'); END $$"
-            ));
-        }
-        sql.run(&format!(
+        let hour = format!("({} - {round} * INTERVAL '1 hour')", self.hour);
+        let rows = format!(
             "INSERT INTO events SELECT gen_random_uuid(), {hour} + n * INTERVAL '1 second', 'old', 'default', 's', 't', 1, \
              'info', 'p', 'a', NULL, NULL, NULL, '{{}}', NULL, 1, n, now() FROM generate_series(1, 300) n"
-        ));
+        );
+        match self.engine {
+            Engine::Timescale => sql.run(&rows),
+            // All at once: the program drops partitions that have expired whenever it comes to it.
+            Engine::Postgres => sql.alter(&format!(
+                "DO $$ BEGIN EXECUTE format('CREATE TABLE events_p%s (LIKE events INCLUDING ALL)', \
+                 to_char({hour}, 'YYYYMMDD_HH24MISS')); \
+                 EXECUTE format('ALTER TABLE events ATTACH PARTITION events_p%s FOR VALUES FROM (%L) TO (%L)', \
+                 to_char({hour}, 'YYYYMMDD_HH24MISS'), {hour}, {hour} + INTERVAL '1 hour'); END $$; {rows}"
+            )),
+        }
     }
 }
 
@@ -222,31 +234,52 @@ fn open_relations(env: &Env, sql: &Sql) -> Vec<u32> {
 }
 
 /// Proves that a writer that waits would be seen.
-fn a_wait_is_logged(env: &Env, superuser: &Sql) {
-    let (holder, before) = (env.sql(), waits(superuser).len());
+fn a_wait_is_logged(env: &Env, log: &Log) {
+    let (holder, before) = (env.sql(), log.waits().len());
     holder.run("CREATE TABLE probe ()");
     holder.run("BEGIN; LOCK TABLE probe IN ACCESS EXCLUSIVE MODE");
     std::thread::scope(|scope| {
         let url = env.url(OWNER);
         scope.spawn(move || Sql::connect(&url).run("SELECT FROM tidegate.probe /* in the place of a COPY */"));
-        until("the wait is in the log", || (waits(superuser).len() > before).then_some(()));
+        until("the wait is in the log", || (log.waits().len() > before).then_some(()));
         holder.run("COMMIT");
     });
     holder.run("DROP TABLE probe");
 }
 
-/// What the server's log says of writers that waited for a lock for more than a second: no other test asks for that.
-fn waits(superuser: &Sql) -> Vec<String> {
-    let log: String = superuser.one("SELECT pg_read_file(pg_current_logfile())");
-    let lines: Vec<&str> = log.lines().collect();
-    let pid = |line: &str| line.split('[').nth(1).and_then(|rest| rest.split(']').next()).map(str::to_owned);
-    let waits = lines.iter().enumerate().filter(|(_, line)| line.contains(" still waiting for "));
-    waits
-        .filter(|(at, line)| {
-            // What it was doing is said a few lines later, after who holds the lock.
-            let statement = lines[*at..].iter().find(|after| after.contains("STATEMENT:") && pid(after) == pid(line));
-            statement.is_some_and(|statement| statement.contains("COPY"))
-        })
-        .map(|(_, line)| (*line).to_owned())
-        .collect()
+/// The server's log, from the file on that it writes to now: it may begin others at any time.
+struct Log {
+    superuser: Sql,
+    first: String,
+}
+
+impl Log {
+    fn from_here(superuser: Sql) -> Self {
+        let first = superuser.one("SELECT pg_current_logfile()");
+        Self { superuser, first }
+    }
+
+    /// What it says of writers that waited for a lock for more than a second: no other test asks for that.
+    fn waits(&self) -> Vec<String> {
+        // As bytes: what is being written may end within a character.
+        let files = format!(
+            "SELECT pg_read_binary_file('log/' || name) FROM pg_ls_logdir() \
+             WHERE name LIKE 'postgresql-%' AND 'log/' || name >= '{}' ORDER BY name",
+            self.first
+        );
+        let files: Vec<Vec<u8>> = self.superuser.column(&files);
+        let log = String::from_utf8_lossy(&files.concat()).into_owned();
+        let lines: Vec<&str> = log.lines().collect();
+        let pid = |line: &str| line.split('[').nth(1).and_then(|rest| rest.split(']').next()).map(str::to_owned);
+        let waits = lines.iter().enumerate().filter(|(_, line)| line.contains(" still waiting for "));
+        waits
+            .filter(|(at, line)| {
+                // What it was doing is said a few lines later, after who holds the lock.
+                let statement =
+                    lines[*at..].iter().find(|after| after.contains("STATEMENT:") && pid(after) == pid(line));
+                statement.is_some_and(|statement| statement.contains("COPY"))
+            })
+            .map(|(_, line)| (*line).to_owned())
+            .collect()
+    }
 }
