@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
+use crate::books::Books;
 use crate::env::{Engine, Env, Test, TestResult};
 use crate::metric_reads::points;
 use crate::rollups::{fine_levels_kept, refresh, send};
@@ -157,7 +158,10 @@ fn real_metrics_grouped(env: &Env) -> TestResult {
         "--now",
         &now.to_string(),
     ]);
-    assert_eq!(loaded.json()["committed"], 67_740, "{loaded:?}");
+    // Weeks of chunks in one request may take a busy machine longer than senders wait: then it is spooled.
+    let report = loaded.json();
+    assert_eq!(report["committed"].as_u64().unwrap() + report["spooled"].as_u64().unwrap(), 67_740, "{report}");
+    Books::drained(client);
     let end = now.as_second();
     let mut compared = 0;
     let mut check = |state: &str, every: usize| {
