@@ -1,9 +1,11 @@
 //! GET /v1/correlations.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::client::Client;
+use crate::derived::time;
 use crate::env::{Env, Test, TestResult};
 use crate::process::Tidegate;
 use crate::refresh::make_room;
@@ -22,12 +24,13 @@ pub const TESTS: &[Test] = tests!(
 /// 40 events a minute apart, and a pair of each with the next but one, of type anomaly: nothing finds such pairs by itself.
 fn pairs(env: &Env, tidegate: &Tidegate) {
     make_room(env);
+    let start = Timestamp::now().as_second() - 7200;
     let events = (0..40).map(|n: u128| {
         format!(
             r#"{{"event_type":"t{n}","source_module":"m{}","payload":{{}},"id":"{}","timestamp":"{}"}}"#,
             n % 3,
             Uuid::from_u128(n + 1),
-            seconds_from_now(i64::try_from(n).unwrap() * 60 - 7200)
+            time((start + i64::try_from(n).unwrap() * 60) * 1000)
         )
     });
     tidegate.client.events(array(events.collect::<Vec<_>>())).accepted(40, 0);
