@@ -1,8 +1,8 @@
 //! Whose read is next: tenants share the readers, and none of them holds more than its share.
 //!
 //! Pure: who waits has a ticket, and is told by the holder of this when its turn comes. A free reader goes to the tenant
-//! with the fewest reads under way, of those to the one that was served longest ago; within a tenant, first come, first
-//! served. A tenant whose reads are dear holds a part of its share while others read. Waiting is bounded, for a tenant
+//! with the fewest reads under way, of those to the one that was served longest ago, or came without having read lately, and
+//! of those to the read that waits longest; within a tenant, first come, first served. A tenant whose reads are dear holds a part of its share while others read. Waiting is bounded, for a tenant
 //! and for all.
 
 use std::collections::{HashMap, VecDeque};
@@ -55,6 +55,7 @@ pub struct Turns {
 struct TenantReads {
     running: usize,
     waiting: VecDeque<Ticket>,
+    /// The turn when it was last served, or when it came: one that comes and goes does not overtake those that stay.
     served: u64,
     /// How long its reads take, in seconds.
     mean_s: f64,
@@ -83,7 +84,8 @@ impl Turns {
         }
         self.asked[0] = Some((Arc::clone(tenant_id), now));
         let others_read = self.others_read(tenant_id, now);
-        let tenant = self.tenants.entry(Arc::clone(tenant_id)).or_default();
+        let newcomer = TenantReads { served: self.served, ..TenantReads::default() };
+        let tenant = self.tenants.entry(Arc::clone(tenant_id)).or_insert(newcomer);
         let may_run = tenant.running < tenant.share(self.per_tenant, others_read) && self.running < self.readers;
         if may_run && tenant.waiting.is_empty() {
             self.served += 1;
@@ -126,7 +128,7 @@ impl Turns {
             !tenant.waiting.is_empty() && tenant.running < tenant.share(self.per_tenant, self.others_read(id, now))
         };
         let waiting = self.tenants.iter().filter(may_run);
-        let (id, _) = waiting.min_by_key(|(_, tenant)| (tenant.running, tenant.served))?;
+        let (id, _) = waiting.min_by_key(|(_, tenant)| (tenant.running, tenant.served, tenant.waiting.front().copied()))?;
         let id = Arc::clone(id);
         let tenant = self.tenants.get_mut(&id)?;
         let ticket = tenant.waiting.pop_front()?;

@@ -56,13 +56,42 @@ fn who_has_fewest_is_next_and_then_who_was_served_longest_ago() {
     let of_b = [(); 2].map(|()| ticket(ask(&mut turns, &b)));
     let of_c = ticket(ask(&mut turns, &c));
     assert_eq!(turns.share(&b), Share::All);
-    // One of a ends: a still has one under way, b and c have none.
-    let next = end(&mut turns, &a, SECOND).unwrap();
-    assert!([of_b[0], of_c].contains(&next));
-    let (second, owner) = if next == of_c { (of_b[0], &c) } else { (of_c, &b) };
-    assert_eq!(end(&mut turns, &a, SECOND), Some(second), "none of a's is under way, and its last turn was the first");
-    // Now both of the others have one; a has none, and is next.
-    assert_eq!(end(&mut turns, owner, SECOND), Some(of_a[0]));
+    // One of a ends: a still has one under way, b and c have none, and b asked first.
+    assert_eq!(end(&mut turns, &a, SECOND), Some(of_b[0]));
+    // Now a has none under way either, and waits longer than c.
+    assert_eq!(end(&mut turns, &a, SECOND), Some(of_a[0]));
+    assert_eq!(end(&mut turns, &b, SECOND), Some(of_c), "b and a were served since c came");
+    assert_eq!(end(&mut turns, &a, SECOND), Some(of_b[1]), "a was served after b");
+}
+
+/// As many clients of dashboards, each time for another tenant: nobody is overtaken again and again.
+#[test]
+fn tenants_that_come_and_go_are_served_as_they_come() {
+    let mut turns = Turns::new(1, 1);
+    let name = |n: usize| tenant(&format!("t{}", n * 7_919 % 1_000));
+    assert_eq!(ask(&mut turns, &name(0)), Asked::Now);
+    let patient = tenant("patient");
+    let mut waiting: VecDeque<(Arc<str>, Ticket)> = VecDeque::new();
+    let of_patient = [(); 3].map(|()| ticket(ask(&mut turns, &patient)));
+    waiting.extend(of_patient.map(|ticket| (Arc::clone(&patient), ticket)).into_iter().take(1));
+    for n in 1..=3 {
+        waiting.push_back((name(n), ticket(ask(&mut turns, &name(n)))));
+    }
+    let mut under_way = name(0);
+    let mut left_of_patient = of_patient[1..].iter();
+    for n in 4..40 {
+        let (next, ticket_of_next) = waiting.pop_front().unwrap();
+        assert_eq!(end(&mut turns, &under_way, SECOND), Some(ticket_of_next));
+        if next == patient
+            && let Some(ticket) = left_of_patient.next()
+        {
+            // Its next read stands behind those that came before it had its turn.
+            waiting.push_back((Arc::clone(&patient), *ticket));
+        }
+        under_way = next;
+        waiting.push_back((name(n), ticket(ask(&mut turns, &name(n)))));
+    }
+    assert_eq!(left_of_patient.next(), None);
 }
 
 #[test]
