@@ -28,6 +28,10 @@ const SAMPLE: Duration = Duration::from_secs(1);
 pub const LATENCY_BATCH: u64 = 100;
 /// More than are needed for half the maximum rate: the sender must not be what waits.
 pub const LATENCY_CONNECTIONS: usize = 64;
+/// Has figures of its own: a day's first rows wait until its chunk is made, and connections are opened.
+const BEGINNING: Duration = Duration::from_secs(2);
+/// Holds the end of one minute at least, after which there is most to derive.
+const A_MINUTE: Duration = Duration::from_secs(66);
 const SMALL_BATCH: u64 = 10;
 const SMALL_CONNECTIONS: usize = 200;
 
@@ -131,8 +135,17 @@ pub async fn maximum(target: &mut Target, options: &Options, known: Option<f64>,
 /// Batches of a hundred at half of the maximum rate.
 pub async fn latency(target: &mut Target, options: &Options, known: Option<f64>, figures: &mut Figures) -> Result<()> {
     let maximum = maximum(target, options, known, figures).await?;
-    let feed = Feed::pool(LATENCY_BATCH, Until::Elapsed(options.short())).paced(maximum / 2.0);
-    measure(target, feed, LATENCY_CONNECTIONS, figures, "half the maximum rate").await?;
+    let feed = |length| Feed::pool(LATENCY_BATCH, Until::Elapsed(length)).paced(maximum / 2.0);
+    target.fresh().await?;
+    let first = Run::of(target, feed(BEGINNING), LATENCY_CONNECTIONS).await?;
+    first.add(figures, "half the maximum rate, the first two seconds");
+    let length = if options.quick { options.short() } else { A_MINUTE };
+    let run = Run::of(target, feed(length), LATENCY_CONNECTIONS).await?;
+    target.check_stored("events", first.sent.accepted() + run.sent.accepted()).await?;
+    run.add(figures, "half the maximum rate");
+    if let Some(rows) = rows_per_batch(target).await {
+        figures.add("half the maximum rate", "rows/batch", rows);
+    }
     Ok(())
 }
 
