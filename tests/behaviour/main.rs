@@ -94,7 +94,8 @@ use std::sync::Arc;
 
 use env::{Env, Test};
 use harness::{
-    authority, books, client, copied, derived, env, frames, held, installations, logins, old, pgbouncer, postgres, private,
+    authority, books, client, copied, derived, env, frames, held, installations, logins, memory_disk, old, pgbouncer,
+    postgres, private,
     process, proxy, refresh, samples, secure, times, traffic,
 };
 use libtest_mimic::{Arguments, Failed, Trial};

@@ -48,7 +48,7 @@ use std::time::Instant;
 
 use env::{Engine, Env};
 use harness::{
-    authority, books, client, derived, env, frames, installations, logins, old, postgres, private, process, proxy,
+    authority, books, client, derived, env, frames, installations, logins, memory_disk, old, postgres, private, process, proxy,
     samples, secure, shape, traffic,
 };
 use libtest_mimic::{Arguments, Failed, Trial};

@@ -13,6 +13,7 @@ pub mod frames;
 pub mod held;
 pub mod installations;
 pub mod logins;
+pub mod memory_disk;
 pub mod old;
 pub mod pgbouncer;
 pub mod postgres;

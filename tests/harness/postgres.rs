@@ -15,7 +15,7 @@ use tokio_postgres::{Client, NoTls, Row};
 
 use crate::env::{DEADLINE, Engine};
 use crate::installations::{self, Found, Place};
-use crate::private;
+use crate::{memory_disk, private};
 
 /// The role that `initdb` makes.
 pub const SUPERUSER: &str = "postgres";
@@ -69,7 +69,7 @@ impl Servers {
 
     fn get(&self, place: usize) -> &Server {
         self.servers[place].get_or_init(|| {
-            let dir = temp_dir();
+            let dir = memory_disk::folder();
             let settings = [("max_connections", "400"), ("shared_buffers", "256MB"), ("max_worker_processes", "64")];
             let Place { engine, installation, .. } = &self.places()[place];
             let config = EmbeddedConfig {
