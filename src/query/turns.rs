@@ -128,7 +128,8 @@ impl Turns {
             !tenant.waiting.is_empty() && tenant.running < tenant.share(self.per_tenant, self.others_read(id, now))
         };
         let waiting = self.tenants.iter().filter(may_run);
-        let (id, _) = waiting.min_by_key(|(_, tenant)| (tenant.running, tenant.served, tenant.waiting.front().copied()))?;
+        let (id, _) =
+            waiting.min_by_key(|(_, tenant)| (tenant.running, tenant.served, tenant.waiting.front().copied()))?;
         let id = Arc::clone(id);
         let tenant = self.tenants.get_mut(&id)?;
         let ticket = tenant.waiting.pop_front()?;

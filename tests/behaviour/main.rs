@@ -95,8 +95,7 @@ use std::sync::Arc;
 use env::{Env, Test};
 use harness::{
     authority, books, client, copied, derived, env, frames, held, installations, logins, memory_disk, old, pgbouncer,
-    postgres, private,
-    process, proxy, refresh, samples, secure, times, traffic,
+    postgres, private, process, proxy, refresh, samples, secure, times, traffic,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;

@@ -48,8 +48,8 @@ use std::time::Instant;
 
 use env::{Engine, Env};
 use harness::{
-    authority, books, client, derived, env, frames, installations, logins, memory_disk, old, postgres, private, process, proxy,
-    samples, secure, shape, traffic,
+    authority, books, client, derived, env, frames, installations, logins, memory_disk, old, postgres, private,
+    process, proxy, samples, secure, shape, traffic,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
