@@ -63,6 +63,12 @@ fn floor_reached(sql: &Sql, tenant: &str, days: i64) {
     until("the floor", || sql.one::<bool>(&there).then_some(()));
 }
 
+/// Waits until every level has buckets that are closed: what comes then and belongs into one of them is late.
+fn begun(sql: &Sql) {
+    let begun = "SELECT bool_and(isfinite(closed_until)) FROM rollup_levels";
+    until("every level has begun", || sql.one::<bool>(begun).then_some(()));
+}
+
 fn buckets_outlive_their_rows(env: &Env) -> TestResult {
     let tidegate = env.serve_with(&rollups_kept());
     // Two days of which one goes and the other stays, and the hours on both sides.
@@ -172,8 +178,7 @@ fn an_outage_longer_than_the_shortest_retention(env: &Env) -> TestResult {
     let sql = env.sql();
     sql.run("UPDATE organizations SET metrics_retention_days = 2 WHERE tenant_id = 'short'");
     floor_reached(&sql, "short", 2);
-    let begun = "SELECT bool_and(isfinite(closed_until)) FROM rollup_levels";
-    until("every level has begun", || sql.one::<bool>(begun).then_some(()));
+    begun(&sql);
     drop(tidegate);
 
     make_room(env);
@@ -277,7 +282,7 @@ fn two_nodes_at_once(env: &Env) -> TestResult {
     right(env);
     let sql = env.sql();
     if env.engine == Engine::Timescale {
-        assert_eq!(policies(&sql).len(), tidegate::model::LEVELS.len());
+        until("each level has its policy", || (policies(&sql).len() == tidegate::model::LEVELS.len()).then_some(()));
     }
     assert_eq!(sql.one::<i64>("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), 0);
     Ok(())
@@ -287,6 +292,10 @@ fn killed_while_buckets_are_made(env: &Env) -> TestResult {
     let sql = env.sql_as(tidegate::storage::embedded::OWNER);
     for round in 0..4_i64 {
         let mut tidegate = env.serve();
+        let waits = round % 2 == 0 && env.engine == Engine::Postgres;
+        if waits {
+            begun(&sql);
+        }
         let items: Vec<String> = (0..400)
             .map(|n| {
                 sample(
@@ -297,7 +306,7 @@ fn killed_while_buckets_are_made(env: &Env) -> TestResult {
             })
             .collect();
         send(&tidegate.client, &items);
-        if round % 2 == 0 && env.engine == Engine::Postgres {
+        if waits {
             until("late buckets are noted", || (sql.count("rollup_dirty") > 0).then_some(()));
         }
         tidegate.kill();

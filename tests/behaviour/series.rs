@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use tidegate::model::Level;
 
+use crate::derived::hurry;
 use crate::env::{Env, Test, TestResult, until};
 use crate::rollups::{DAY, HOUR, LEVELS, refresh, right, send};
 use crate::samples::{array, metric_with, seconds_from_now};
@@ -99,7 +100,7 @@ fn dimensions_are_apart_everywhere(env: &Env) -> TestResult {
             ));
             assert_eq!(found, ["- 500 500 4", "eu 10 10 4", "us 30 30 4"], "{}", level.name);
             let resolution = level.resolution.unwrap();
-            let path = format!("/v1/metrics?asset_id=web&metric_name=latency&from=-3d&resolution={resolution}&limit=1");
+            let path = format!("/v1/metrics?asset_id=web&metric_name=latency&from=-4d&resolution={resolution}&limit=1");
             let mut cursor = String::new();
             let mut seen: Vec<(Value, Value)> = Vec::new();
             loop {
@@ -278,9 +279,12 @@ fn a_series_is_in_the_catalog_at_once(env: &Env) -> TestResult {
     assert_eq!(sql.count("metric_series"), 50);
     // A catalog that lost a row gets it again from the samples.
     sql.run("DELETE FROM metric_series WHERE dimensions = '{\"shard\": 7}'");
-    sql.run("UPDATE touched_minutes SET since = since - INTERVAL '2 minutes'");
+    sql.run(
+        "INSERT INTO touched SELECT 'metrics', tenant_id, array_agg(DISTINCT floor(extract(epoch FROM timestamp) / 60)::int) \
+         FROM metrics GROUP BY tenant_id",
+    );
     until("the row is back", || {
-        sql.run("UPDATE touched_minutes SET since = since - INTERVAL '2 minutes'");
+        hurry(&sql);
         (sql.count("metric_series") == 50).then_some(())
     });
     let seen = "SELECT dimensions FROM metric_series WHERE first_seen > last_seen OR series_id <> metric_series_id(dimensions)";
@@ -322,7 +326,12 @@ fn an_organization_has_so_many_series_and_no_more(env: &Env) -> TestResult {
         tidegate.client.get("/metrics").text().contains("tidegate_tenant_series{tenant=\"default\"} 5").then_some(())
     });
     drop(tidegate);
-    sql.run("UPDATE metric_series SET last_seen = last_seen - INTERVAL '100 days' WHERE tenant_id = 'default' AND dimensions = '{\"shard\": 2}'");
+    // Nor does a job come upon its sample again.
+    sql.run(
+        "UPDATE metric_series SET last_seen = last_seen - INTERVAL '100 days' \
+         WHERE tenant_id = 'default' AND dimensions = '{\"shard\": 2}'; \
+         DELETE FROM touched; DELETE FROM touched_minutes; DELETE FROM touched_passes",
+    );
     let tidegate = env.serve_with(&["limits.series_per_tenant=5"]);
     tidegate.client.metrics(array([item(14), item(0)])).accepted(2, 0);
     Ok(())
