@@ -48,7 +48,7 @@ fn the_keys_of_load_come_from_files(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let (other, url) = (env.key("other", "ingest"), tidegate.client.url());
     let keys = save(env.path(), "keys", &format!("{}\n{}\n", tidegate.client.key(), other.text));
-    let arguments = ["load", "--url", &url, "--duration", "1s", "--batch", "10", "--rate", "100", "--json"];
+    let arguments = ["load", "--url", &url, "--duration", "1s", "--batch", "10", "--rate", "1000", "--json"];
     let load = |more: (&str, &str)| {
         let mut variables = env.variables();
         variables.push((more.0.to_owned(), more.1.to_owned()));

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::env::{Engine, Env, Test, TestResult, until};
+use crate::held::HeldJob;
 use crate::lifecycle::{events_at, run, statuses};
 use crate::samples::{event_with, hours_from_now};
 use crate::tests;
@@ -94,6 +95,8 @@ fn an_organizations_rows_go_and_the_others_stay(env: &Env) -> TestResult {
 fn rows_beside_a_columnstore_go_as_well(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let (short, long) = (env.key("short", "ingest"), env.key("long", "ingest"));
+    // It would put the chunk in order.
+    let lifecycle = HeldJob::hold(env, "lifecycle");
     let at = hours_from_now(-24 * 20);
     for key in [&short, &long] {
         // Both in the columnstore and beside it.
@@ -104,6 +107,7 @@ fn rows_beside_a_columnstore_go_as_well(env: &Env) -> TestResult {
     if env.engine == Engine::Timescale {
         assert!(statuses(&sql, "events").iter().any(|status| status & 8 != 0), "{:?}", statuses(&sql, "events"));
     }
+    drop(lifecycle);
     env.cli(&["orgs", "retention", "short", "--events", "10d", "--json"]).json();
     until_left(env, "events", "short", 0);
     assert_eq!(sql.one::<i64>("SELECT count(*) FROM events WHERE tenant_id = 'long'"), 320);

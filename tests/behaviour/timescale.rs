@@ -1,5 +1,7 @@
 //! The timescale engine: what goes into the columnstore, what stays in row form, and the policies.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::books::Books;
@@ -110,10 +112,9 @@ fn overlapping(env: &Env, before: usize, first: usize, second: usize) -> TestRes
             until("the first transaction waits", || (waiting() == 1).then_some(()));
             let other = scope.spawn(|| send(second));
             // A writer that knows better than to overlap may wait for the other without PostgreSQL's knowing of it.
-            let mut polls = 0;
+            let begun = Instant::now();
             until("the second transaction waits", || {
-                polls += 1;
-                (waiting() == 2 || polls == POLLS_MAX || other.is_finished()).then_some(())
+                (waiting() == 2 || begun.elapsed() > OVERLAP_MAX || other.is_finished()).then_some(())
             });
             blocker.run("ROLLBACK");
         });
@@ -127,8 +128,8 @@ fn overlapping(env: &Env, before: usize, first: usize, second: usize) -> TestRes
 
 /// Days ahead, in whose chunks the race is run: the late lane would keep the two apart.
 const DAYS: i64 = 6;
-/// About a second.
-const POLLS_MAX: usize = 100;
+/// Far less than the time for which a request waits for the database.
+const OVERLAP_MAX: Duration = Duration::from_secs(1);
 
 fn the_first_direct_rows_beside_plain_ones(env: &Env) -> TestResult {
     overlapping(env, 1, 20, 200)

@@ -162,7 +162,7 @@ fn a_new_certificate_is_served_without_a_restart(env: &Env) -> TestResult {
     until("the wrong pair is refused", || {
         (metric(&mut before, "tidegate_tls_reloads_total{result=\"failed\"}") > 0.0).then_some(())
     });
-    assert!(tidegate.log().contains("the new certificate cannot be used"), "{}", tidegate.log());
+    until("it is said", || tidegate.log().contains("the new certificate cannot be used").then_some(()));
     let old = Files { cert: env.path().join("old.pem"), key: files.key.clone() };
     std::fs::write(&old.cert, pem(&first))?;
     ask(&mut old.open(&tidegate.client), HEALTHZ).expect(200);
@@ -189,7 +189,8 @@ fn pem(certificate: &CertificateDer<'_>) -> String {
 
 fn stalled_handshakes_end_and_delay_nobody(env: &Env) -> TestResult {
     let files = Files::new(env.path());
-    let tidegate = files.serve(env, &["http.handshake_timeout=1s"]);
+    // Long enough for a handshake on a busy machine.
+    let tidegate = files.serve(env, &["http.handshake_timeout=5s"]);
     let stalled: Vec<TcpStream> = (0..40)
         .map(|n| {
             let mut stream = connect(&tidegate.client);

@@ -1,6 +1,8 @@
 //! What a version of PostgreSQL or TimescaleDB can change, in few tests that run on every installation: the catalogue, the
 //! columnstore, background workers, how the server was built.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use tidegate::storage::embedded::{DATABASE, EmbeddedConfig, EmbeddedServer, OWNER, READER};
@@ -62,10 +64,10 @@ fn doctor_says_the_versions(env: &Env) -> TestResult {
 }
 
 /// Events of one moment, as many as this, into the columnstore or as rows: without a server at work, which would put them in order.
-fn insert(sql: &Sql, rows: usize, days: i64, directly: bool) {
+fn insert(sql: &Sql, rows: usize, at: &str, directly: bool) {
     sql.run(&format!(
         "SET timescaledb.enable_direct_compress_insert = {directly}; \
-         INSERT INTO events SELECT gen_random_uuid(), date_trunc('hour', now()) - INTERVAL '{days} days', 'x', 'default', 's', 't', 1, \
+         INSERT INTO events SELECT gen_random_uuid(), '{at}', 'x', 'default', 's', 't', 1, \
          'info', 'p', 'a' || n % 7, NULL, NULL, NULL, '{{}}', NULL, 1, n, now() FROM generate_series(1, {rows}) n"
     ));
 }
@@ -73,10 +75,11 @@ fn insert(sql: &Sql, rows: usize, days: i64, directly: bool) {
 fn a_chunk_is_compressed_put_in_order_and_dropped(env: &Env) -> TestResult {
     let sql = env.sql();
     // Born in the columnstore and unordered; unordered with rows beside it; and rows that are old enough to be compressed.
-    insert(&sql, 2000, 9, true);
-    insert(&sql, 2000, 9, true);
-    insert(&sql, 2000, 3, true);
-    insert(&sql, 20, 3, false);
+    let [old, new] = [9, 3].map(|days| hours_from_now(-24 * days));
+    insert(&sql, 2000, &old, true);
+    insert(&sql, 2000, &old, true);
+    insert(&sql, 2000, &new, true);
+    insert(&sql, 20, &new, false);
     sql.run(
         "INSERT INTO metrics SELECT 1, n, now() - INTERVAL '40 days', now(), 'x', 'a', 't', 'm', 1, n FROM generate_series(1, 50) n",
     );
@@ -99,6 +102,15 @@ fn a_chunk_is_compressed_put_in_order_and_dropped(env: &Env) -> TestResult {
     Ok(())
 }
 
+/// Chunks or partitions of events.
+fn slices(env: &Env) -> BTreeSet<String> {
+    let all = match env.engine {
+        Engine::Timescale => "SELECT public.show_chunks('tidegate.events')::text",
+        Engine::Postgres => "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'tidegate.events'::regclass",
+    };
+    env.sql().column(all).into_iter().collect()
+}
+
 /// On both engines: the partitions of a day, or its chunks.
 fn an_expired_slice_is_dropped(env: &Env) -> TestResult {
     let tidegate = env.serve();
@@ -106,14 +118,15 @@ fn an_expired_slice_is_dropped(env: &Env) -> TestResult {
         tidegate.client.events(events_at(60, &hours_from_now(-24 * days))).accepted(60, 0);
     }
     drop(tidegate);
-    let before = relation(env, "events")["chunks"].as_i64().unwrap();
+    let before = slices(env);
     let settings = ["retention.events=10d"];
     let _tidegate = env.serve_with(&settings);
     until("it is gone", || {
         run(env, &settings);
         (env.sql().count("events") == 60).then_some(())
     });
-    assert_eq!(relation(env, "events")["chunks"], json!(before - 1));
+    // Others may have been made meanwhile, for the days to come.
+    assert_eq!(before.difference(&slices(env)).count(), 1, "{before:?}");
     Ok(())
 }
 
@@ -143,9 +156,9 @@ fn late_metrics_are_counted(env: &Env) -> TestResult {
 
 /// Rows beside a columnstore that readers take for complete, as a writer leaves them that TimescaleDB did not see.
 fn hidden_rows_are_found(env: &Env) -> TestResult {
-    let sql = env.sql();
-    insert(&sql, 2000, 3, true);
-    insert(&sql, 20, 3, false);
+    let (sql, at) = (env.sql(), hours_from_now(-24 * 3));
+    insert(&sql, 2000, &at, true);
+    insert(&sql, 20, &at, false);
     assert_eq!((statuses(&sql, "events"), sql.count("events")), (vec![11], 2020));
     assert_eq!(finding(env, "hidden rows")["state"], "ok");
     env.sql_as(SUPERUSER).run("UPDATE _timescaledb_catalog.chunk SET status = 3 WHERE status = 11");

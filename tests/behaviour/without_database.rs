@@ -112,7 +112,8 @@ fn a_first_start_without_the_database(env: &Env) -> TestResult {
     node.proxy.back();
     tidegate.ready(env);
     assert!(tidegate.welcome.contains("\n  API key   tg_"), "{}", tidegate.welcome);
-    assert_eq!(tidegate.client.get("/readyz").expect(200), json!({ "status": "ready" }));
+    let ready = json!({ "status": "ready" });
+    until("it says that it is ready", || (tidegate.client.get("/readyz").json() == ready).then_some(()));
     tidegate.client.events(event(1)).accepted(1, 0);
     stranger.get("/v1/events").problem(401, "unauthorized");
     assert_eq!(tidegate.stop(), Some(0));
@@ -310,6 +311,7 @@ fn another_database_is_accepted_by_command(env: &Env) -> TestResult {
     let node = Node::new(env);
     let tidegate = node.serve();
     tidegate.client.events(event(0)).accepted(1, 0);
+    until("the key is kept", || node.file("keys").exists().then_some(()));
     node.crash(tidegate);
     node.proxy.back();
     let sql = env.sql();
