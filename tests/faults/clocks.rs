@@ -262,9 +262,8 @@ fn s45_quotas_do_not_freeze(env: &Env) -> TestResult {
     let mut ids: Vec<uuid::Uuid> = Vec::new();
     for off in JUMPS {
         clock.set(off);
-        let now = Timestamp::now() + off;
-        // A second's events come back after a second, whichever it is.
-        until("the rate is met", || refused(&limited.events(array((0..20).map(event))), "rate_limited").then_some(()));
+        // Three seconds' events come back after three seconds, whichever they are.
+        until("the rate is met", || refused(&limited.events(array((0..60).map(event))), "rate_limited").then_some(()));
         until("it is over", || (!refused(&limited.events(event(0)), "rate_limited")).then_some(()));
         // A day's dead letters are used up, and another day has its own.
         client.events(r#"[{"event_type":"t"}]"#).expect(422);
@@ -273,6 +272,7 @@ fn s45_quotas_do_not_freeze(env: &Env) -> TestResult {
             (answer.status != 422).then(|| refused(&answer, "dead_letter_quota"))
         });
         // Ids tell the time at which they were made, and none is given twice.
+        let now = Timestamp::now() + off;
         client.events(array((0..50).map(event))).accepted(50, 0);
         let newest =
             env.sql().column("SELECT id FROM events WHERE tenant_id = 'default' ORDER BY batch_id DESC LIMIT 50");

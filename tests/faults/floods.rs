@@ -76,7 +76,8 @@ fn s30_handshakes_that_stall(env: &Env) -> TestResult {
     let settings = [
         format!("tls.cert={}", cert_file.display()),
         format!("tls.key={}", key_file.display()),
-        "http.handshake_timeout=2s".to_owned(),
+        // Long enough for a handshake on a busy machine.
+        "http.handshake_timeout=5s".to_owned(),
     ];
     let tidegate = env.serve_with(&settings.each_ref().map(String::as_str));
     let told = Arc::new(Told::default());

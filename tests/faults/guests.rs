@@ -31,7 +31,7 @@ const STATE: &str = "SELECT md5(concat_ws('|', \
 const STOPPED: &str = "SELECT coalesce(string_agg(format('%s waits: %s', application_name, query), '; '), '') \
     FROM pg_stat_activity a WHERE datname = current_database() AND application_name LIKE 'tidegate %' AND EXISTS ( \
         SELECT FROM unnest(pg_blocking_pids(a.pid)) b (pid) JOIN pg_stat_activity o USING (pid) \
-        WHERE o.application_name NOT LIKE 'tidegate %')";
+        WHERE o.application_name NOT LIKE 'tidegate %' AND o.backend_type = 'client backend')";
 
 fn s38_whatever_a_guest_does(env: &Env) -> TestResult {
     let stage = Stage::new(env);

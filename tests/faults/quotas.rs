@@ -66,7 +66,8 @@ fn greed(told: &Told, client: &Client, stop: &AtomicBool, refused: &AtomicUsize)
             assert!(answer.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds >= 1), "{answer:?}");
             refused.fetch_add(1, SeqCst);
         } else {
-            assert!(matches!(answer.status, 200 | 202), "{}: {}", answer.status, answer.text());
+            // While the database is away it may fill the spool.
+            assert!(matches!(answer.status, 200 | 202 | 503), "{}: {}", answer.status, answer.text());
         }
     }
 }

@@ -249,11 +249,11 @@ impl Shared {
     /// Reads something; while the database is away it is told so.
     fn reads(&self, path: &str) -> bool {
         let Ok(answer) = self.client().send("GET", path, &[], &[]) else { return true };
-        assert!(matches!(answer.status, 200 | 429 | 503), "GET {path}: {}: {}", answer.status, answer.text());
+        assert!(matches!(answer.status, 200 | 401 | 429 | 503), "GET {path}: {}: {}", answer.status, answer.text());
         if answer.status == 200 {
             answer.json()["data"].as_array().expect("a list");
             self.read.fetch_add(1, SeqCst);
-        } else {
+        } else if answer.status != 401 {
             assert!(answer.header("retry-after").parse::<u32>().is_ok(), "GET {path}: {answer:?}");
         }
         true
@@ -268,7 +268,8 @@ impl Shared {
             // Of those who ask for no more it says nothing about the database.
             Some(202) if spooled => return true,
             Some(202) => &self.spooled,
-            Some(409 | 503) | None => &self.failed,
+            // 401 is what the server of another test says, which was given the port of one that was killed.
+            Some(401 | 409 | 503) | None => &self.failed,
             Some(status) => {
                 panic!("{status}: {:?}", answer.map(|answer| String::from_utf8_lossy(&answer.bytes).into_owned()))
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::books::Books;
+use crate::database::writer_waits;
 use crate::env::{Env, TestResult, until};
 use crate::invariants::Scene;
 use crate::process::Tidegate;
@@ -65,8 +66,7 @@ fn s16_a_second_signal(env: &Env) -> TestResult {
     std::thread::scope(|scope| {
         let (client, request, told) = (tidegate.client.clone(), &request, &told);
         let stuck = scope.spawn(move || told.send(&client, request));
-        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'tidegate.events'::regclass";
-        until("the writer waits", || (blocker.one::<i64>(waiting) > 0).then_some(()));
+        writer_waits(env);
         is_stopping(&tidegate);
         tidegate.signal(Signal::SIGTERM);
         assert_not_in_order(&mut tidegate);

@@ -157,7 +157,7 @@ fn s47_a_next_version_migrates_under_load(env: &Env) -> TestResult {
     assert_eq!(senders.failed(), 0, "no sender had to come again: {}", tidegate.log());
     senders.finish();
     derived::settled(&sql);
-    assert_eq!(tidegate.client.get("/readyz").expect(200)["status"], "ready");
+    until("it is ready", || (tidegate.client.get("/readyz").json()["status"] == "ready").then_some(()));
     // One that was not there all along is told that it is the older one, and one that waits takes what it can.
     let elsewhere = format!("data_dir={}", env.path().join("elsewhere").display());
     let newer = format!("migration {}", MIGRATIONS.len() + 1);
