@@ -1,9 +1,9 @@
 //! Whose read is next: tenants share the readers, and none of them holds more than its share.
 //!
 //! Pure: who waits has a ticket, and is told by the holder of this when its turn comes. A free reader goes to the tenant
-//! with the fewest reads under way, of those to the one that was served longest ago, or came without having read lately, and
-//! of those to the read that waits longest; within a tenant, first come, first served. A tenant whose reads are dear holds a part of its share while others read. Waiting is bounded, for a tenant
-//! and for all.
+//! with the fewest reads under way, of those to the one that was served longest ago, or came without having read lately,
+//! and of those to the read that waits longest; within a tenant, first come, first served. A tenant whose reads are dear
+//! holds a part of its share while others read. Waiting is bounded, for a tenant and for all.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
