@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::derived::{again, all_pairs, hours_ago, id, settled, time};
 use crate::env::{Env, Test, TestResult};
+use crate::held::HeldJob;
 use crate::postgres::Sql;
 use crate::tests;
 
@@ -91,7 +92,9 @@ fn a_late_event_recomputes_the_minutes_after_it(env: &Env) -> TestResult {
     settled(&sql);
     let late = temporal(&sql);
     // The same as all at once.
+    let held = HeldJob::hold(env, "correlations");
     sql.run("TRUNCATE correlations, type_minutes");
+    drop(held);
     again(&sql);
     assert_eq!(temporal(&sql), late);
     assert_eq!(late.len(), 2);
