@@ -76,6 +76,11 @@ impl Running {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     pub fn finish(mut self) -> Finished {
         let status = wait(&mut self.child);
         let [stdout, stderr] = self.files.each_ref().map(|path| std::fs::read_to_string(path).unwrap());

@@ -7,6 +7,8 @@ use flate2::write::GzEncoder;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::env::until;
+
 /// An event with nothing but what is required; `n` tells it apart.
 pub fn event(n: usize) -> String {
     format!(r#"{{"event_type":"sample","source_module":"tests","payload":{{"n":{n}}}}}"#)
@@ -59,6 +61,14 @@ pub fn gzip(body: &[u8]) -> Vec<u8> {
 /// Now, as fine as PostgreSQL keeps it.
 pub fn now() -> Timestamp {
     Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap()
+}
+
+/// For tests that name today more than once: returns where the day, of UTC, is not about to end.
+pub fn on_one_day() {
+    until("the next day has begun", || {
+        let left_s = 86_400 - Timestamp::now().as_second().rem_euclid(86_400);
+        (left_s > 50).then_some(())
+    });
 }
 
 /// RFC 3339, so many hours from now (negative: ago), to the second.

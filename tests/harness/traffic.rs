@@ -135,7 +135,8 @@ fn send(sent: Sent, shared: &Shared, sender: usize, patience: Patience) -> Vec<S
                     Some(())
                 }
                 Ok(answer) => {
-                    assert!(matches!(answer.status, 409 | 503), "{}: {}", answer.status, answer.text());
+                    // 401 is what the server of another test says, which was given the port of one that was killed.
+                    assert!(matches!(answer.status, 401 | 409 | 503), "{}: {}", answer.status, answer.text());
                     None
                 }
                 Err(_) => None,
