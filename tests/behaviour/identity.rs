@@ -130,15 +130,16 @@ fn a_parent_of_the_childs_own_source(env: &Env) -> TestResult {
     };
     let uuid = Uuid::from_u128(77).to_string();
     for (n, id) in [(0, "p"), (100, &*uuid)] {
+        let (child, alone) = (format!("child-{n}"), format!("self-{n}"));
         let events = [
             cloud("/a", id, n + 1, &at(0, None)),
             cloud("/b", id, n + 2, &at(10, None)),
             // The other source's is nearer to the first, and the only ones to the third.
-            cloud("/a", "child", n + 11, &at(20, Some(id))),
-            cloud("/b", "child", n + 12, &at(30, Some(id))),
-            cloud("/c", "child", n + 13, &at(40, Some(id))),
+            cloud("/a", &child, n + 11, &at(20, Some(id))),
+            cloud("/b", &child, n + 12, &at(30, Some(id))),
+            cloud("/c", &child, n + 13, &at(40, Some(id))),
             // By itself it is no parent of its own.
-            cloud("/d", "self", n + 14, &at(50, Some("self"))),
+            cloud("/d", &alone, n + 14, &at(50, Some(&alone))),
         ];
         send(client, &events).accepted(6, 0);
         settled(&env.sql());
@@ -150,21 +151,15 @@ fn a_parent_of_the_childs_own_source(env: &Env) -> TestResult {
         let of = |more: u64, relation: &str| (n + more, relation.to_owned());
         assert_eq!(related(client, id, "/a"), [of(11, "child")]);
         assert_eq!(related(client, id, "/b"), [of(12, "child"), of(13, "child")]);
-        let children = |source| related(client, "child", source);
-        // The same ids were used in the first round; the newest is of this one.
-        if n == 0 {
-            assert_eq!(["/a", "/b", "/c"].map(children), [1, 2, 2].map(|more| vec![of(more, "parent")]));
-            assert_eq!(related(client, "self", "/d"), []);
-            let list = |source: &str| {
-                client.get(&format!("/v1/correlations?event_id=p&source={}", encode(source))).expect(200)
-            };
-            assert_eq!(texts(&list("/a"), "related_source_module"), ["/a"]);
-            assert_eq!(texts(&list("/b"), "related_source_module"), ["/c", "/b"]);
-            let newest = client.get("/v1/correlations?event_id=p").expect(200);
-            assert_eq!(newest["data"], list("/b")["data"], "without a source the newest event's");
-        }
-        env.sql().run("DELETE FROM correlations");
-        env.sql().run("TRUNCATE events, orphans");
+        let children = |source| related(client, &child, source);
+        assert_eq!(["/a", "/b", "/c"].map(children), [1, 2, 2].map(|more| vec![of(more, "parent")]));
+        assert_eq!(related(client, &alone, "/d"), []);
+        let list =
+            |source: &str| client.get(&format!("/v1/correlations?event_id={id}&source={}", encode(source))).expect(200);
+        assert_eq!(texts(&list("/a"), "related_source_module"), ["/a"]);
+        assert_eq!(texts(&list("/b"), "related_source_module"), ["/c", "/b"]);
+        let newest = client.get(&format!("/v1/correlations?event_id={id}")).expect(200);
+        assert_eq!(newest["data"], list("/b")["data"], "without a source the newest event's");
     }
     Ok(())
 }
