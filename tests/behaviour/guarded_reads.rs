@@ -67,13 +67,13 @@ fn a_page_has_its_size_whatever_a_row_holds(env: &Env) -> TestResult {
     ];
     for body in &bodies {
         client.events(event(0)).accepted(1, 0);
-        client.events(body).accepted(1, 0);
+        Books::stored(client, &client.events(body), 1);
     }
     // Many that are listed, and together more than a page.
     for _ in 0..3 {
-        client
-            .events(array((0..10).map(|n| event_with(n, &format!(r#""metadata":{{"m":"{}"}}"#, xs(400_000))))))
-            .accepted(10, 0);
+        let sent =
+            client.events(array((0..10).map(|n| event_with(n, &format!(r#""metadata":{{"m":"{}"}}"#, xs(400_000))))));
+        Books::stored(client, &sent, 10);
     }
     let listed = pages(client, "/v1/events?limit=100");
     let ids: HashSet<&str> = listed.iter().map(|event| event["id"].as_str().unwrap()).collect();
@@ -97,7 +97,8 @@ fn a_page_has_its_size_whatever_a_row_holds(env: &Env) -> TestResult {
     assert_eq!(sent, HashSet::from([0, 15 * MIB, 5 * MIB, 3 * MIB, 300_000]));
     let csv = client.get_as("/v1/events", &[("accept", "text/csv")]);
     assert!(csv.status == 200 && csv.bytes.len() > 40 * MIB);
-    assert_eq!(Books::of(client).get("tidegate_answer_bytes_held"), 0.0);
+    // An answer is here before the server has let go of its last piece.
+    until("the memory is given back", || (Books::of(client).get("tidegate_answer_bytes_held") == 0.0).then_some(()));
     Ok(())
 }
 
@@ -116,7 +117,7 @@ fn other_rows_that_are_large(env: &Env) -> TestResult {
     // Dimensions are JSON of any size as well.
     let dimensions = |bytes: usize| format!(r#""value":1,"dimensions":{{"d":"{}"}}"#, "x".repeat(bytes));
     for bytes in [10, 9 * MIB, 2 * MIB] {
-        client.metrics(metric_with("a", &dimensions(bytes))).accepted(1, 0);
+        Books::stored(client, &client.metrics(metric_with("a", &dimensions(bytes))), 1);
     }
     let samples = pages(client, "/v1/metrics?resolution=raw&asset_id=a");
     let lengths: Vec<Option<usize>> = samples.iter().map(|one| one["dimensions"]["d"].as_str().map(str::len)).collect();
@@ -161,16 +162,15 @@ fn a_tenant_has_a_share_of_the_readers(env: &Env) -> TestResult {
                 scope.spawn(move || tell.send(client.get("/v1/dead-letters")).unwrap());
             }
         };
-        // Two are under way, eight wait, and the rest is refused at once.
+        // Two are under way, eight wait, and the rest is refused at once. How long the eight wait is another matter.
         ask(&a, 12);
         for _ in 0..2 {
             let refused = told.recv().unwrap();
             refused.problem(429, "tenant_reads");
             assert!(refused.header("retry-after").parse::<u32>().is_ok());
         }
-        until("its share is under way", || {
-            (reads(books, "running") == 2.0 && reads(books, "waiting") == 8.0).then_some(())
-        });
+        until("its share is under way", || (reads(books, "running") == 2.0).then_some(()));
+        assert!(reads(books, "waiting") <= 8.0);
         // Others do not wait behind them.
         for client in [&b, &c, &tidegate.client] {
             client.get("/v1/events").expect(200);
@@ -212,7 +212,7 @@ fn unread(client: &Client, path: &str, accept: &str) -> TcpStream {
 fn with_pages(tidegate: &Tidegate, client: &Client) {
     let payload = format!(r#""metadata":{{"m":"{}"}}"#, "x".repeat(400_000));
     for _ in 0..4 {
-        client.events(array((0..20).map(|n| event_with(n, &payload)))).accepted(20, 0);
+        Books::stored(&tidegate.client, &client.events(array((0..20).map(|n| event_with(n, &payload)))), 20);
     }
     assert_eq!(Books::of(&tidegate.client).get("tidegate_answer_bytes_held"), 0.0);
 }
@@ -260,47 +260,53 @@ fn a_trickle_is_cut(env: &Env) -> TestResult {
     Ok(())
 }
 
+/// An export that has begun, and waits for its reader with neither a reader nor a transaction. More is left of it than what it
+/// finds ahead.
+fn stalled(env: &Env, client: &Client, accept: &str) -> TcpStream {
+    let stream = unread(client, "/v1/events", accept);
+    // The first rows are read before the answer begins.
+    assert_eq!(stream.peek(&mut [0]).unwrap(), 1, "the connection ended");
+    let sql = env.sql();
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tidegate export' AND xact_start IS NOT NULL \
+                AND datname = current_database()";
+    until("a page waits for its reader", || {
+        // What is open is looked at last: while a slice is opened, its read is running.
+        (reads(client, "running") == 0.0 && sql.one::<i64>(open) == 0).then_some(())
+    });
+    stream
+}
+
 fn an_export_that_waits_for_its_reader_holds_no_connection(env: &Env) -> TestResult {
     let tidegate = env.serve_with(&["readers=1", "http.write_timeout=10m"]);
     let client = &tidegate.client;
     // No fetch of so small rows is cut off, after which an export would have no connection either.
     let payload = format!(r#""metadata":{{"m":"{}"}}"#, "x".repeat(3_300));
     for _ in 0..10 {
-        client.events(array((0..1000).map(|n| event_with(n, &payload)))).accepted(1000, 0);
+        Books::stored(client, &client.events(array((0..1000).map(|n| event_with(n, &payload)))), 1000);
     }
-    let held = || Books::of(client).get("tidegate_answer_bytes_held");
-    let sql = env.sql();
-    let open = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tidegate export' AND xact_start IS NOT NULL \
-                AND datname = current_database()";
-    let stalled = ["application/x-ndjson", "text/csv"].map(|accept| {
-        let before = held();
-        let stream = unread(client, "/v1/events", accept);
-        until("a page waits for its reader", || {
-            // What is open is looked at last: while a slice is opened, its read is running.
-            let waits = held() > before && reads(client, "running") == 0.0 && sql.one::<i64>(open) == 0;
-            waits.then_some(stream.try_clone().unwrap())
-        })
-    });
+    let stalled = ["application/x-ndjson", "text/csv"].map(|accept| stalled(env, client, accept));
     assert_eq!(client.get("/v1/events?limit=1").expect(200)["data"].as_array().map(Vec::len), Some(1));
     // They go on where they were when somebody reads.
     for mut stream in stalled {
         let mut bytes = vec![0; 64 * 1024];
         let mut total = 0;
         while total < 30 * MIB {
-            total += stream.read(&mut bytes)?;
+            let read = stream.read(&mut bytes)?;
+            assert!(read > 0, "cut off after {total} bytes");
+            total += read;
         }
     }
     Ok(())
 }
 
 fn an_export_that_is_given_up_is_cancelled(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.serve_with(&["http.write_timeout=10m"]);
     let client = &tidegate.client;
-    for _ in 0..3 {
+    // Three fetches of 2,000 rows are found ahead of a reader that takes none.
+    for _ in 0..8 {
         client.events(batch(1000)).accepted(1000, 0);
     }
-    let mut stream = unread(client, "/v1/events", "application/x-ndjson");
-    until("a page waits", || (Books::of(client).get("tidegate_answer_bytes_held") > 0.0).then_some(()));
+    let mut stream = stalled(env, client, "application/x-ndjson");
     let lock = locked(env, "events");
     let sql = env.sql();
     let asking = || {

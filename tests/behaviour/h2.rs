@@ -163,7 +163,7 @@ fn events_are_sent_and_read(env: &Env) -> TestResult {
     // More than a window, in many frames.
     let large = String::from_utf8(batch(50_000))?;
     assert!(large.len() > 2 << 20);
-    peer.post(&large).accepted(50_000, 0);
+    Books::stored(&tidegate.client, &peer.post(&large), 50_000);
     assert_eq!(env.sql().count("events"), 50_001);
     let listed = peer.get("/v1/events?limit=10000");
     assert!(listed.bytes.len() > 1 << 20 && !listed.header("x-request-id").is_empty());
@@ -220,7 +220,8 @@ fn bomb() -> Vec<u8> {
 }
 
 fn a_slow_body_is_answered_408(env: &Env) -> TestResult {
-    let tidegate = env.serve_with(&["http.body_stall_timeout=200ms", "http.body_timeout=10m"]);
+    // Long enough for the body of the second request, however busy the machine is.
+    let tidegate = env.serve_with(&["http.body_stall_timeout=1s", "http.body_timeout=10m"]);
     let mut peer = Peer::plain(&tidegate.client);
     let (answer, mut body) = peer.send("POST", "/v1/events", &[], None);
     peer.runtime.block_on(send_all(&mut body, b"[", false));
@@ -274,8 +275,11 @@ fn a_peer_that_never_reads_is_cut(env: &Env) -> TestResult {
         builder.initial_window_size(window);
         let mut peer = Peer::with(&tidegate.client, &builder);
         let (answer, _stream) = peer.send("GET", "/openapi.json", &[], Some(b""));
-        let response = peer.runtime.block_on(answer)?;
-        assert_eq!(response.status(), 200);
+        // On a busy machine it may be cut before its head is out.
+        let response = peer.runtime.block_on(answer);
+        if let Ok(response) = &response {
+            assert_eq!(response.status(), 200);
+        }
         let _ = peer.ended();
         assert_eq!(Books::of(&tidegate.client).get("tidegate_http_timeouts_total{what=\"write\"}"), n);
         drop(response);

@@ -5,8 +5,9 @@ use std::net::{Shutdown, TcpStream};
 
 use crate::books::Books;
 use crate::client::{Answer, Client, parse};
-use crate::env::{DEADLINE, Env, Test, TestResult};
-use crate::recovery::{jobs_are_over, waits_for_a_lock};
+use crate::env::{DEADLINE, Env, Test, TestResult, until};
+use crate::postgres::SUPERUSER;
+use crate::recovery::jobs_are_over;
 use crate::samples::{array, event};
 use crate::tests;
 
@@ -47,13 +48,18 @@ fn half_closed(env: &Env, role: &str, request: impl FnOnce(&Client) -> String) -
     let tidegate = env.serve();
     tidegate.client.events(event(0)).accepted(1, 0);
     jobs_are_over(&tidegate);
-    let blocker = env.sql();
+    // A reader that closed its side is given a second: both connections are there before.
+    let (blocker, observer) = (env.sql(), env.sql_as(SUPERUSER));
+    let waiting = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+         AND application_name = 'tidegate {role}'"
+    );
     blocker.run("BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE");
     let mut stream = connect(&tidegate.client);
     let request = request(&tidegate.client);
     stream.write_all(request.as_bytes()).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
-    waits_for_a_lock(env, role);
+    until("it waits for the lock", || (observer.one::<i64>(&waiting) > 0).then_some(()));
     blocker.run("ROLLBACK");
     answer(&stream, "")
 }
