@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 
 use tidegate::wire::item::space::space;
 
+use crate::books::Books;
 use crate::env::{Engine, Env, Test, TestResult, until};
-use crate::lifecycle::{idle, run};
+use crate::lifecycle::{ended, idle, run};
 use crate::metrics_columnstore::no_row_is_hidden;
-use crate::samples::{array, event_with, hours_from_now, metric_with};
+use crate::process::Tidegate;
+use crate::samples::{array, event_with, hours_from_now, metric_with, on_one_day};
 use crate::tests;
 
 pub const TESTS: &[Test] =
@@ -46,9 +48,13 @@ fn at_day(n: usize, days_ago: i64) -> String {
 }
 
 fn an_old_week_is_one_slice(env: &Env) -> TestResult {
+    on_one_day();
     let tidegate = env.serve();
-    let days = array((0..60).map(|day| at_day(0, day)));
-    tidegate.client.events(days).accepted(60, 0);
+    // Many chunks at once take a busy machine a while.
+    let store = |tidegate: &Tidegate, items: &[u8], count: u64| {
+        Books::stored(&tidegate.client, &tidegate.client.events(items), count);
+    };
+    store(&tidegate, &array((0..60).map(|day| at_day(0, day))), 60);
     for (age, width) in widths(env) {
         // Between 7 and 14 days ago begin the weeks that are old, as the calendar has it.
         let expected = if age < 7 {
@@ -64,11 +70,11 @@ fn an_old_week_is_one_slice(env: &Env) -> TestResult {
     let before = widths(env);
     // More for the same days, many and few, and by another process that has learnt none of it.
     let more = array((0..60).flat_map(|day| (0..60).map(move |n| at_day(n, day))));
-    tidegate.client.events(&more).accepted(3600, 0);
+    store(&tidegate, &more, 3600);
     drop(tidegate);
     let tidegate = env.serve();
-    tidegate.client.events(array((0..60).map(|day| at_day(1, day)))).accepted(60, 0);
-    tidegate.client.events(&more).accepted(3600, 0);
+    store(&tidegate, &array((0..60).map(|day| at_day(1, day))), 60);
+    store(&tidegate, &more, 3600);
     assert_eq!(widths(env), before);
     let read = tidegate.client.get("/v1/events/counts?from=-60d&bucket=1d").expect(200);
     let counted: i64 = read["data"].as_array().unwrap().iter().map(|row| row["count"].as_i64().unwrap()).sum();
@@ -86,22 +92,24 @@ fn an_old_week_is_one_slice(env: &Env) -> TestResult {
 }
 
 fn a_week_that_has_a_day_stays_days(env: &Env) -> TestResult {
-    drop(env.serve());
+    ended(env, env.serve());
     let sql = env.sql();
-    let insert = "INSERT INTO events (id, timestamp, tenant_id, stream, source_module, event_type, event_version, severity, \
-                  environment, payload, batch_id, batch_seq, created_at) \
-                  SELECT gen_random_uuid(), date_bin('7 days', now() - INTERVAL '30 days', '1970-01-01') + INTERVAL '50 hours', \
-                  'default', 'default', 's', 'e', 1, 'info', 'p', '{}', 1, n, now() FROM generate_series(1, 3) n";
+    let day: String =
+        sql.one("SELECT (date_bin('7 days', now() - INTERVAL '30 days', '1970-01-01') + INTERVAL '2 days')::text");
     if env.engine == Engine::Postgres {
-        let day: String =
-            sql.one("SELECT (date_bin('7 days', now() - INTERVAL '30 days', '1970-01-01') + INTERVAL '2 days')::text");
         sql.run(&format!(
             "CREATE TABLE events_day PARTITION OF events FOR VALUES FROM ('{day}') TO ('{day}'::timestamptz + INTERVAL '1 day')"
         ));
     }
-    sql.run(insert);
+    sql.run(&format!(
+        "INSERT INTO events (id, timestamp, tenant_id, stream, source_module, event_type, event_version, severity, \
+         environment, payload, batch_id, batch_seq, created_at) \
+         SELECT gen_random_uuid(), '{day}'::timestamptz + INTERVAL '2 hours', 'default', 'default', 's', 'e', 1, 'info', 'p', \
+         '{{}}', 1, n, now() FROM generate_series(1, 3) n"
+    ));
     let tidegate = env.serve();
-    tidegate.client.events(array((0..50).map(|day| at_day(0, day)))).accepted(50, 0);
+    let days = tidegate.client.events(array((0..50).map(|day| at_day(0, day))));
+    Books::stored(&tidegate.client, &days, 50);
     let days = widths(env).into_iter().filter(|(age, width)| *age >= 14 && *width == 1).count();
     assert_eq!(days, 7, "{:?}", widths(env));
     assert_eq!(sql.count("events"), 53);
@@ -110,15 +118,17 @@ fn a_week_that_has_a_day_stays_days(env: &Env) -> TestResult {
 
 fn weeks_expire_as_days_do(env: &Env) -> TestResult {
     let tidegate = env.serve();
-    tidegate.client.events(array((0..100).map(|day| at_day(0, day)))).accepted(100, 0);
+    let days = tidegate.client.events(array((0..100).map(|day| at_day(0, day))));
+    Books::stored(&tidegate.client, &days, 100);
     drop(tidegate);
     let settings = ["retention.events=40d"];
     let _tidegate = idle(env.serve_with(&settings));
     let sql = env.sql();
-    // What is whole and older goes; the week in which retention ends stays until all of it is.
+    // What is whole and older goes; the week in which retention ends stays until all of it is, and for an hour more.
     until("the expired weeks are gone", || {
         run(env, &settings);
-        (sql.one::<i64>("SELECT count(*) FROM events WHERE timestamp < now() - INTERVAL '47 days'") == 0).then_some(())
+        let expired = "SELECT count(*) FROM events WHERE timestamp < now() - INTERVAL '47 days 1 hour'";
+        (sql.one::<i64>(expired) == 0).then_some(())
     });
     let kept: i64 = sql.count("events");
     assert!((40..=48).contains(&kept), "{kept}");
@@ -139,8 +149,8 @@ fn a_shuffled_year(env: &Env) -> TestResult {
             let (client, body) = (&tidegate.client, &body);
             scope.spawn(move || {
                 for request in 0..REQUESTS {
-                    client.events(body(sender * 97 + request)).accepted(500, 0);
-                    client.events(array((0..20).map(|n| at_day(n, 0)))).accepted(20, 0);
+                    Books::stored(client, &client.events(body(sender * 97 + request)), 500);
+                    Books::stored(client, &client.events(array((0..20).map(|n| at_day(n, 0)))), 20);
                 }
             });
         }
@@ -189,8 +199,9 @@ fn more_partitions_for_new_slices(env: &Env) -> TestResult {
     drop(tidegate);
     let tidegate = env.serve_with(&["partitions.metrics=16", "partitions.events=6"]);
     for count in [30, 900] {
-        tidegate.client.metrics(samples(0..8, count, &today)).accepted(count as u64, 0);
-        tidegate.client.metrics(samples(0..8, count, &yesterday)).accepted(count as u64, 0);
+        for day in [&today, &yesterday] {
+            Books::stored(&tidegate.client, &tidegate.client.metrics(samples(0..8, count, day)), count as u64);
+        }
     }
     assert_eq!(cut(env), [ranges(16), ranges(8)], "yesterday, today");
     assert_eq!(env.sql().count("metrics"), 400 + 2 * 930);
@@ -209,18 +220,21 @@ fn more_partitions_for_new_slices(env: &Env) -> TestResult {
 /// One process knows the old number, and is not told.
 fn partitions_are_raised_under_a_running_process(env: &Env) -> TestResult {
     let running = env.serve();
-    let day = |days: i64| hours_from_now(-24 * days);
-    running.client.metrics(samples(0..3, 300, &day(0))).accepted(300, 0);
+    let days = [0, 1, 2, 3].map(|days| hours_from_now(-24 * days));
+    let store = |items: Vec<u8>, count: u64| {
+        Books::stored(&running.client, &running.client.metrics(items), count);
+    };
+    store(samples(0..3, 300, &days[0]), 300);
     let other = env.cli(&["migrate", "--set", "partitions.metrics=16", "--json"]);
     assert_eq!(other.code, Some(0), "{other:?}");
     // Days that it has not seen, and the rest of one that it has; large and small at once.
     std::thread::scope(|scope| {
-        for sender in 0..4 {
-            let (client, day) = (&running.client, &day);
+        for sender in 0..4_usize {
+            let (store, days) = (&store, &days);
             scope.spawn(move || {
-                for days in 0..4 {
-                    let count = if (sender + days) % 2 == 0 { 600 } else { 40 };
-                    client.metrics(samples(0..8, count, &day(days))).accepted(count as u64, 0);
+                for (n, day) in days.iter().enumerate() {
+                    let count = if (sender + n).is_multiple_of(2) { 600 } else { 40 };
+                    store(samples(0..8, count, day), count as u64);
                 }
             });
         }

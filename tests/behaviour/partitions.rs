@@ -2,9 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::books::Books;
+use crate::derived::settled;
 use crate::env::{Env, Test, TestResult, until};
 use crate::lifecycle::run_once;
-use crate::samples::{array, batch, event_with, hours_from_now};
+use crate::samples::{array, batch, event_with, hours_from_now, on_one_day};
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(postgres:
@@ -46,6 +48,7 @@ fn ahead() -> Vec<String> {
 }
 
 fn made_ahead(env: &Env) -> TestResult {
+    on_one_day();
     let _tidegate = env.serve();
     until("yesterday's to next week's", || (partitions(env) == ahead()).then_some(()));
     let bound: String = env.sql().one(&format!(
@@ -61,6 +64,7 @@ fn made_ahead(env: &Env) -> TestResult {
 }
 
 fn made_for_late_data(env: &Env) -> TestResult {
+    on_one_day();
     let tidegate = env.serve();
     let items = (0..10).map(|n| event_with(n, &format!(r#""timestamp":"{}""#, hours_from_now(-300 * 24))));
     tidegate.client.events(array(items)).accepted(10, 0);
@@ -76,8 +80,10 @@ fn made_for_late_data(env: &Env) -> TestResult {
 }
 
 fn dropped_when_expired(env: &Env) -> TestResult {
+    on_one_day();
     let tidegate = env.serve();
-    let days = [-300, -10, -3, -1, 0];
+    // The fourth day back has expired at any time of today: events outlive their retention by an hour.
+    let days = [-300, -10, -4, -1, 0];
     let items = days.iter().map(|day| event_with(0, &format!(r#""timestamp":"{}""#, hours_from_now(day * 24))));
     tidegate.client.events(array(items)).accepted(5, 0);
     until("partitions ahead", || (partitions(env).len() == 12).then_some(()));
@@ -102,6 +108,7 @@ fn dropped_when_expired(env: &Env) -> TestResult {
 }
 
 fn of_another_width_beside_old_ones(env: &Env) -> TestResult {
+    on_one_day();
     let tidegate = env.serve();
     until("partitions ahead", || (partitions(env) == ahead()).then_some(()));
     drop(tidegate);
@@ -125,7 +132,8 @@ fn made_by_several_requests_at_once(env: &Env) -> TestResult {
                         &format!(r#""timestamp":"{}""#, hours_from_now(-24 * (30 + (day * (n % 3 + 1)) % 20))),
                     )
                 });
-                client.events(array(items)).accepted(20, 0);
+                // Those that come first make partitions, and the others wait for them.
+                Books::stored(client, &client.events(array(items)), 20);
             });
         }
     });
@@ -137,26 +145,29 @@ fn made_by_several_requests_at_once(env: &Env) -> TestResult {
 
 /// An expiry that is killed while it waits for a reader of the partition.
 fn leftovers_are_cleared(env: &Env) -> TestResult {
+    on_one_day();
     let tidegate = env.serve();
     let late = event_with(1, &format!(r#""timestamp":"{}""#, hours_from_now(-100 * 24)));
     tidegate.client.events(late).accepted(1, 0);
     until("partitions ahead", || (partitions(env).len() == 10).then_some(()));
     drop(tidegate);
     let settings = ["retention.events=10d"];
-    let _tidegate = env.serve_with(&settings);
     let (reader, killer) = (env.sql(), env.sql());
+    // Before there is a process for which it has expired.
     reader.run("BEGIN");
     assert_eq!(reader.count("events"), 1);
+    let _tidegate = env.serve_with(&settings);
     let killing = std::thread::spawn(move || {
         let pid: i32 = until("the detach waits for the reader", || {
             let waits = "SELECT pid FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE datname = current_database() \
                          AND query LIKE 'ALTER TABLE tidegate.events DETACH%' AND locktype = 'virtualxid' AND NOT granted";
             killer.column(waits).pop()
         });
+        // That it is pending is committed before it waits, and stays; the next run may finish it at any moment.
+        assert!(killer.one::<bool>("SELECT EXISTS (SELECT FROM pg_inherits WHERE inhdetachpending)"));
         killer.run(&format!("SELECT pg_terminate_backend({pid})"));
         let dead = format!("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {pid})");
         until("it is killed", || killer.one::<bool>(&dead).then_some(()));
-        assert!(killer.one::<bool>("SELECT EXISTS (SELECT FROM pg_inherits WHERE inhdetachpending)"));
         reader.run("COMMIT");
     });
     let sql = env.sql();
@@ -193,6 +204,7 @@ fn one_that_cannot_be_dropped_does_not_keep_the_others(env: &Env) -> TestResult 
 
 /// Somebody wants the rows for himself: to archive or to repair them.
 fn what_an_operator_detached_stays(env: &Env) -> TestResult {
+    on_one_day();
     let tidegate = env.serve();
     let days = [-300, -100, -3];
     let items = days.iter().map(|day| event_with(0, &format!(r#""timestamp":"{}""#, hours_from_now(day * 24))));
@@ -230,7 +242,8 @@ fn a_job_notices_that_its_partition_is_gone(env: &Env) -> TestResult {
         tidegate.client.events(array(items)).accepted(count as u64, 0);
     };
     send(2);
-    until("a pair is found", || (sql.count("correlations") > 0).then_some(()));
+    // No job is at anything any more that would make another partition at once.
+    settled(&sql);
     let partition: String = sql.one("SELECT tableoid::regclass::text FROM correlations LIMIT 1");
     sql.alter(&format!("ALTER TABLE correlations DETACH PARTITION {partition}"));
     assert_eq!(sql.count("correlations"), 0);
