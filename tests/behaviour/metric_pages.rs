@@ -38,12 +38,13 @@ fn all(client: &Client, path: &str, limit: usize) -> Vec<Value> {
     }
 }
 
-/// The catalog as it is once the jobs are through; they may have seen a part of the rows by now.
+/// The catalog as it is once the jobs are through; they may have seen a part of the rows by now. In the order of the key, as they
+/// write it.
 fn fill_catalog(env: &Env) {
     env.sql().run(
         "INSERT INTO metric_series
          SELECT tenant_id, asset_id, metric_type, metric_name, series_id, metric_dimensions(dimensions), min(timestamp), max(timestamp)
-         FROM metrics GROUP BY 1, 2, 3, 4, 5, 6
+         FROM metrics GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 4, 3, 5
          ON CONFLICT (tenant_id, asset_id, metric_name, metric_type, series_id) DO UPDATE
          SET first_seen = excluded.first_seen, last_seen = excluded.last_seen",
     );

@@ -276,10 +276,13 @@ fn what_a_transaction_touched_is_noted(env: &Env) -> TestResult {
 fn another_tenants_rows_are_not_mixed(env: &Env) -> TestResult {
     let tidegate = env.serve_with(&["batch.linger_ms=100"]);
     let keys = ["one", "two", "three"].map(|name| env.key(name, "ingest"));
+    let at = hours_from_now(0);
+    let sample = |n: usize| metric_with(&format!("asset-{}", n % 8), &format!(r#""value":{n},"timestamp":"{at}""#));
     std::thread::scope(|scope| {
         for (n, key) in keys.iter().enumerate() {
-            let client = tidegate.with(key);
-            scope.spawn(move || client.metrics(array((0..60 * n + 10).map(metric))).accepted((60 * n + 10) as u64, 0));
+            let (client, count) = (tidegate.with(key), 60 * n + 10);
+            let body = array((0..count).map(sample));
+            scope.spawn(move || client.metrics(body).accepted(count as u64, 0));
         }
     });
     let rows = env.sql().rows("SELECT tenant_id, count(*) FROM metrics GROUP BY 1 ORDER BY 2", &[]);

@@ -138,7 +138,7 @@ fn another_database_is_refused(env: &Env) -> TestResult {
         let need = format!("{}_url database", name.to_lowercase());
         refused(env, &with(env, name, &elsewhere(role)), &need, &["is not the database of database_url"]);
     }
-    server.run(&format!("DROP DATABASE {other}"));
+    server.run(&format!("DROP DATABASE {other} WITH (FORCE)"));
     Ok(())
 }
 
