@@ -106,7 +106,9 @@ fn a_chunk_is_compressed_put_in_order_and_dropped(env: &Env) -> TestResult {
 fn slices(env: &Env) -> BTreeSet<String> {
     let all = match env.engine {
         Engine::Timescale => "SELECT public.show_chunks('tidegate.events')::text",
-        Engine::Postgres => "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'tidegate.events'::regclass",
+        Engine::Postgres => {
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'tidegate.events'::regclass"
+        }
     };
     env.sql().column(all).into_iter().collect()
 }
