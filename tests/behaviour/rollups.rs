@@ -262,7 +262,7 @@ fn a_level_is_switched_off_and_on(env: &Env) -> TestResult {
     let tidegate = env.serve();
     if env.engine == Engine::Timescale {
         until("all policies are back", || (policies(&sql).len() == tidegate::model::LEVELS.len()).then_some(()));
-        // By itself it might run only in a minute. Tidegate notes how far it got, whoever ran it.
+        // On its own schedule it may not run for a minute, so it is run here; Tidegate records the progress either way.
         refresh(env);
     }
     until("it is closed further", || (closed_until() > before).then_some(()));
