@@ -64,6 +64,7 @@ pub mod rollup;
 mod secrets;
 pub mod shutdown;
 pub mod storage;
+pub mod streams;
 pub mod telemetry;
 pub mod tenancy;
 mod timestamp;

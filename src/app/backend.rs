@@ -19,6 +19,8 @@ use crate::precedence::Precedence;
 use crate::query::Readers;
 use crate::rollup::{Late, Refresh, Rollups, SeriesIds};
 use crate::storage::{Database, Installed, KnownDatabase, Location, StorageError};
+use crate::streams::{Arrivals, Sequencer};
+use crate::tenancy::Tickets;
 
 /// After which it is said who is still at work.
 const LATE_AFTER: Duration = Duration::from_secs(2);
@@ -28,7 +30,7 @@ pub struct Backend {
     database: Database,
     workers: Workers,
     jobs: Vec<RunningJob>,
-    keeping: JoinHandle<()>,
+    keeping: [JoinHandle<()>; 2],
 }
 
 impl Backend {
@@ -58,11 +60,13 @@ impl Backend {
         tracing::info!(engine, direct_compress, payload, "storage engine");
         let workers = front.ingest.attach(&database, config);
         let series = lifecycle.series.clone();
-        front.attach(Attached { reads, lifecycle }, database.verifier.clone());
+        let (arrivals, hearing) = Arrivals::heard(&database.listener);
+        let tickets = Tickets::new(database.verifier.clone());
+        front.attach(Attached { reads, lifecycle, arrivals, tickets }, database.verifier.clone());
         let ingest = Arc::clone(&front.ingest);
         let behind = move || [Traffic::Live, Traffic::Late].iter().any(|traffic| ingest.is_behind(*traffic));
         let jobs = start_jobs(&database, config, series, Precedence::over("jobs", JOBS_GIVE_WAY, behind));
-        let keeping = tokio::spawn(known.keep(database.verifier.clone()));
+        let keeping = [tokio::spawn(known.keep(database.verifier.clone())), hearing];
         Self { database, workers, jobs, keeping }
     }
 
@@ -74,7 +78,7 @@ impl Backend {
     /// Lets what waits be written, and stops; no request is under way any more.
     pub async fn stop(self) -> bool {
         let Self { database, mut workers, jobs, keeping } = self;
-        keeping.abort();
+        keeping.iter().for_each(JoinHandle::abort);
         let mut in_order = true;
         for writer in workers.writers.drain(..) {
             in_order &= late("a writer", writer).await;
@@ -109,6 +113,7 @@ fn start_jobs(database: &Database, config: &Config, series: SeriesCounts, preced
         start(inferred, database),
         start(SeriesIds::new(config), database),
         start(series, database),
+        start(Sequencer::new(store.layout()), database),
     ];
     running.extend(Refresh::both(store, config).into_iter().map(|refresh| start(refresh, database)));
     running

@@ -11,21 +11,16 @@ pub use print::print_report;
 
 use super::instance::interrupted;
 use super::output::{Exit, failed, print_json};
+use super::server::{keys_of_environment, trust};
 use super::values::time;
 use crate::app::owner_client;
-use crate::config::{Config, secret_of_environment};
+use crate::config::Config;
 use crate::load::{
     ASSETS_DEFAULT, ConservationCheck, Format, ItemKind, LoadOptions, LoadReport, SendRate, Source, check_conservation,
     parse_duration,
 };
 use crate::storage::{Location, StorageError};
 use crate::tenancy::ApiKey;
-use crate::tls::Trust;
-
-/// Where a key is looked for when none is given.
-const KEY_VARIABLE: &str = "TIDEGATE_KEY";
-/// Its name among systemd's credentials.
-const KEY_CREDENTIAL: &str = "key";
 
 /// Send generated events, or a file, and report
 #[derive(clap::Args, Clone)]
@@ -103,11 +98,7 @@ impl Args {
             let keys = environment.unwrap_or_default();
             self.keys.extend(keys.split([',', '\n']).map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned));
         }
-        let trust = match self.cacert {
-            Some(file) => Trust::File(file),
-            None if self.insecure => Trust::Anyone,
-            None => Trust::System,
-        };
+        let trust = trust(self.cacert, self.insecure);
         let source = match self.file {
             None => Source::Generate { kind: self.kind, seed: self.seed, assets: self.assets },
             Some(path) => Source::File {
@@ -142,19 +133,10 @@ impl Args {
 /// hold.
 pub async fn run(config: &Config, args: Args) -> Exit {
     let (json, file) = (args.json, args.report.clone());
-    let environment = secret_of_environment(|name| std::env::var(name).ok(), KEY_VARIABLE, KEY_CREDENTIAL);
-    let environment = match environment {
-        Ok(found) => found.map(|(keys, _)| keys),
-        // A flag wins over all of them.
-        Err(_) if !args.keys.is_empty() => None,
-        Err(error) => {
-            failed(&error);
-            return Exit::BadConfiguration;
-        }
+    let environment = match keys_of_environment(!args.keys.is_empty()) {
+        Ok(environment) => environment,
+        Err(exit) => return exit,
     };
-    if args.insecure {
-        eprintln!("warning: --insecure: nobody knows who the server is; keys and data may go to somebody else");
-    }
     let options = match args.into_options(environment) {
         Ok(options) => options,
         Err(error) => {
@@ -229,6 +211,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::tls::Trust;
 
     #[derive(Debug, Parser)]
     struct Cli {

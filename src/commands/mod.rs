@@ -3,6 +3,7 @@
 mod accept_database;
 mod completions;
 mod database;
+mod dead_letters;
 mod demo;
 mod doctor;
 mod instance;
@@ -15,7 +16,9 @@ mod output;
 mod readers;
 mod rebuild;
 mod serve;
+mod server;
 mod spool;
+mod tail;
 mod values;
 
 pub use output::Exit;
@@ -59,7 +62,9 @@ commands! {
     Orgs => orgs,
     Readers => readers,
     Lifecycle => lifecycle,
+    DeadLetters => dead_letters,
     Spool => spool,
+    Tail => tail,
     Rebuild => rebuild,
     AcceptDatabase => accept_database,
 }

@@ -11,7 +11,8 @@ use crate::ingest::Ingest;
 use crate::lifecycle::LifecycleView;
 use crate::protocols::{Problem, ProblemCode};
 use crate::query::Readers;
-use crate::tenancy::{Limiter, Verifier};
+use crate::streams::Arrivals;
+use crate::tenancy::{Limiter, Tickets, Verifier};
 
 /// What the process can do at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,9 @@ pub enum Readiness {
 pub struct Attached {
     pub reads: Readers,
     pub lifecycle: LifecycleView,
+    /// Wakes who waits for events of a stream.
+    pub arrivals: Arc<Arrivals>,
+    pub tickets: Tickets,
 }
 
 /// Everything that handlers need.

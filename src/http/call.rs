@@ -39,6 +39,8 @@ pub enum Handler {
     Told(for<'a> fn(Visit<'a>) -> Answering<'a>),
     /// Keys with any of these scopes.
     Keyed(&'static [Scope], for<'a> fn(Call<'a>) -> Answering<'a>),
+    /// The same, or who has a ticket for the stream that the path names.
+    Ticketed(&'static [Scope], for<'a> fn(Call<'a>) -> Answering<'a>),
 }
 
 /// A line of the table of routes.

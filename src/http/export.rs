@@ -229,7 +229,7 @@ pub async fn streamed<L: Listing>(
 }
 
 /// Without the line breaks that a payload kept as it was sent may have between its values: within text they are escaped.
-fn on_one_line(json: &mut [u8]) {
+pub fn on_one_line(json: &mut [u8]) {
     let mut done = 0;
     while let Some(at) = memchr::memchr2(b'\n', b'\r', &json[done..]) {
         json[done + at] = b' ';

@@ -43,6 +43,7 @@ pub async fn post(
             form: reading.form,
             defaults: reading.defaults,
             body: items,
+            replay: None,
         },
         idempotency_key: reading.idempotency_key,
         dedupe_body: reading.dedupe_body,
@@ -77,7 +78,8 @@ fn told(outcome: &ingest::Outcome) -> Report<'_> {
     }
 }
 
-fn problem(unanswered: Unanswered, kind: Kind, blank: bool) -> Problem {
+/// Why a request got no outcome, as an answer; `blank` says that its body was.
+pub fn problem(unanswered: Unanswered, kind: Kind, blank: bool) -> Problem {
     match unanswered {
         Unanswered::Unreadable(BodyError::Empty) if blank => {
             let one = one_of(kind);

@@ -26,12 +26,14 @@ mod metrics;
 mod operation;
 mod quota;
 mod reads;
+mod replay;
 mod response;
 mod router;
 mod routes;
 mod server;
 mod slots;
 mod socket;
+mod streams;
 mod tls;
 mod wire;
 

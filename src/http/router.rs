@@ -11,14 +11,16 @@ use hyper::body::Incoming;
 use hyper::header::EXPECT;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use jiff::Timestamp;
 
 use super::call::{Call, Handler, Visit};
 use super::response::{Body, full};
 use super::routes::ROUTES;
 use super::slots::Crowd;
 use super::{Api, body, items, quota};
+use crate::limits::TICKET_LIFE;
 use crate::protocols::{self, Answer, Door, Head, Params, Problem, ProblemCode, Segments, credential};
-use crate::tenancy::{KeyError, Principal, Scope};
+use crate::tenancy::{KeyError, Principal, Scope, TicketError};
 
 /// Who a connection is from; put into each of its requests by the accept loop.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +125,15 @@ async fn handle(api: &Api, handler: &Handler, path: &Segments, parts: &Parts) ->
             let params = Params::parse(parts.uri.query())?;
             handler(Call { api, principal: &principal, parts, path, params }).await
         }
+        Handler::Ticketed(scopes, handler) => {
+            let mut params = Params::parse(parts.uri.query())?;
+            let ticket = if credential::given(&parts.headers) { None } else { params.take("ticket") };
+            let principal = match ticket {
+                Some(ticket) => holder(api, parts, path.get("name"), &ticket, scopes).await?,
+                None => authorize(api, parts, credential::own(&parts.headers)?, scopes).await?,
+            };
+            handler(Call { api, principal: &principal, parts, path, params }).await
+        }
     }
 }
 
@@ -192,12 +203,35 @@ fn find(method: &Method, path: &str, headers: &HeaderMap) -> Result<(&'static Ta
     Ok((target, Segments::decode(found.params.iter())?))
 }
 
-fn peer_of(parts: &Parts) -> IpAddr {
+pub fn peer_of(parts: &Parts) -> IpAddr {
     parts.extensions.get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.address)
 }
 
 async fn authorize(api: &Api, parts: &Parts, key: &str, scopes: &[Scope]) -> Result<Arc<Principal>, Problem> {
-    let principal = verify(api, parts, key).await?;
+    permit(verify(api, parts, key).await?, scopes)
+}
+
+/// Who has a ticket for a stream speaks for the key that it was made with.
+async fn holder(
+    api: &Api,
+    parts: &Parts,
+    stream: &str,
+    ticket: &str,
+    scopes: &[Scope],
+) -> Result<Arc<Principal>, Problem> {
+    let key_id = api.attached()?.tickets.key_of(ticket, stream, Timestamp::now()).await;
+    let key_id = key_id.map_err(|error| match error {
+        TicketError::Invalid => Problem::unauthorized(format!(
+            "the ticket is not one for this stream, or over: one is good for {} s, and had by POST /v1/streams/{{name}}/tickets",
+            TICKET_LIFE.as_secs()
+        )),
+        TicketError::Storage(error) => key_problem(api, KeyError::Unavailable(error)),
+    })?;
+    let principal = api.verifier.holder(key_id, peer_of(parts)).await.map_err(|error| key_problem(api, error))?;
+    permit(principal, scopes)
+}
+
+fn permit(principal: Arc<Principal>, scopes: &[Scope]) -> Result<Arc<Principal>, Problem> {
     if scopes.iter().any(|scope| principal.may(*scope)) {
         return Ok(principal);
     }
@@ -206,7 +240,11 @@ async fn authorize(api: &Api, parts: &Parts, key: &str, scopes: &[Scope]) -> Res
 }
 
 async fn verify(api: &Api, parts: &Parts, key: &str) -> Result<Arc<Principal>, Problem> {
-    api.verifier.verify(key, peer_of(parts)).await.map_err(|error| match error {
+    api.verifier.verify(key, peer_of(parts)).await.map_err(|error| key_problem(api, error))
+}
+
+fn key_problem(api: &Api, error: KeyError) -> Problem {
+    match error {
         KeyError::Invalid => Problem::unauthorized(
             "the API key is not valid: unknown, revoked, expired, or its organization is inactive",
         ),
@@ -216,7 +254,7 @@ async fn verify(api: &Api, parts: &Parts, key: &str) -> Result<Arc<Principal>, P
             "the key cannot be verified at the moment",
             api.ingest.retry_after_s(),
         ),
-    })
+    }
 }
 
 fn listed(scopes: &[Scope]) -> String {
@@ -306,7 +344,7 @@ mod tests {
         let items = Native.routes().iter().map(|route| (&route.method, route.path, &[Scope::Ingest][..]));
         let others = ROUTES.iter().map(|route| match route.handler {
             Handler::Open(_) | Handler::Either(_) | Handler::Told(_) => (&route.method, route.path, &[][..]),
-            Handler::Keyed(scopes, _) => (&route.method, route.path, scopes),
+            Handler::Keyed(scopes, _) | Handler::Ticketed(scopes, _) => (&route.method, route.path, scopes),
         });
         for (method, path, scopes) in items.chain(others) {
             let operation = described.remove(&(method.to_string(), path)).unwrap_or_else(|| panic!("{method} {path}"));

@@ -3,12 +3,14 @@
 use hyper::Method;
 
 use super::call::{Answering, Call, Endpoint, Handler};
-use super::{Api, lifecycle, metrics, operation, reads};
+use super::{Api, lifecycle, metrics, operation, reads, replay, streams};
 use crate::tenancy::Scope;
 
 const READ: &[Scope] = &[Scope::Read];
 /// A sender may ask where its request is; so may readers.
 const READ_OR_INGEST: &[Scope] = &[Scope::Read, Scope::Ingest];
+/// Of what is in a stream.
+const READ_OR_CONSUME: &[Scope] = &[Scope::Read, Scope::Consume];
 const ADMIN: &[Scope] = &[Scope::Admin];
 
 /// Every other route. Literal segments of a pattern count before parameters, in whatever order they stand here.
@@ -29,6 +31,20 @@ pub const ROUTES: &[Endpoint] = &[
     get("/v1/dead-letters/{id}", READ, |c| {
         Box::pin(reads::dead_letter(c.api, c.principal, c.path.get("id"), c.params))
     }),
+    post("/v1/dead-letters/{id}/replay", ADMIN, |c| {
+        Box::pin(replay::one(c.api, c.principal, c.path.get("id"), c.params))
+    }),
+    post("/v1/dead-letters/replay", ADMIN, |c| Box::pin(replay::by_filter(c.api, c.principal, c.params))),
+    Endpoint {
+        method: Method::GET,
+        path: "/v1/streams/{name}/events",
+        handler: Handler::Ticketed(READ_OR_CONSUME, |c| Box::pin(streams::events(c))),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/v1/streams/{name}/tickets",
+        handler: Handler::Keyed(READ_OR_CONSUME, |c| Box::pin(streams::ticket(c))),
+    },
     get("/v1/lifecycle", ADMIN, |c| Box::pin(lifecycle::status(c.api, c.principal, c.params))),
     open("/healthz", |_| Box::pin(async { Ok(operation::healthz()) })),
     Endpoint {
@@ -43,6 +59,14 @@ pub const ROUTES: &[Endpoint] = &[
 
 const fn get(path: &'static str, scopes: &'static [Scope], handler: for<'a> fn(Call<'a>) -> Answering<'a>) -> Endpoint {
     Endpoint { method: Method::GET, path, handler: Handler::Keyed(scopes, handler) }
+}
+
+const fn post(
+    path: &'static str,
+    scopes: &'static [Scope],
+    handler: for<'a> fn(Call<'a>) -> Answering<'a>,
+) -> Endpoint {
+    Endpoint { method: Method::POST, path, handler: Handler::Keyed(scopes, handler) }
 }
 
 const fn open(path: &'static str, handler: for<'a> fn(&'a Api) -> Answering<'a>) -> Endpoint {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -26,14 +27,17 @@ pub fn id(submission: &Submission, item_index: u32) -> Uuid {
     Uuid::new_v5(&submission.received.receipt, &item_index.to_be_bytes())
 }
 
-/// Writes the rejected items of the submissions named by `written`, a bounded number at a time.
+/// Writes the rejected items of the submissions named by `written`, a bounded number at a time. A replay's is there.
 pub async fn insert(
     client: &Client,
     batch: &[Submission],
     written: impl Iterator<Item = usize>,
 ) -> Result<(), tokio_postgres::Error> {
-    let items: Vec<(&Submission, &RejectedItem)> =
-        written.flat_map(|index| batch[index].decoded.rejected.iter().map(move |item| (&batch[index], item))).collect();
+    let items: Vec<(&Submission, &RejectedItem)> = written
+        .map(|index| &batch[index])
+        .filter(|submission| submission.received.replay.is_none())
+        .flat_map(|submission| submission.decoded.rejected.iter().map(move |item| (submission, item)))
+        .collect();
     for slice in items.chunks(INSERT_ROWS_MAX) {
         insert_slice(client, slice).await?;
     }
@@ -52,6 +56,7 @@ async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -
         .map(|(submission, item)| &submission.received.body[item.raw.start as usize..item.raw.end as usize])
         .map(redacted_bytes)
         .collect();
+    let redacted: Vec<bool> = raw.iter().map(|raw| matches!(raw, Cow::Owned(_))).collect();
     let raw: Vec<&[u8]> = raw.iter().map(|raw| &**raw).collect();
     let routes: Vec<&str> = items.iter().map(|(submission, _)| &*submission.received.route).collect();
     let types: Vec<&str> = items.iter().map(|(submission, _)| submission.received.form.media_type()).collect();
@@ -60,6 +65,8 @@ async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -
     let event_ids: Vec<Option<Uuid>> = items.iter().map(|(_, item)| item.event_id).collect();
     let receipts: Vec<Uuid> = items.iter().map(|(submission, _)| submission.received.receipt).collect();
     let keys: Vec<Uuid> = items.iter().map(|(submission, _)| submission.received.api_key_id).collect();
+    let came_in = |submission: &Submission| Timestamp::from_microsecond(submission.received.received_at_us).ok();
+    let received: Vec<Option<Timestamp>> = items.iter().map(|(submission, _)| came_in(submission)).collect();
     client
         .execute(
             INSERT,
@@ -77,6 +84,8 @@ async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -
                 &event_ids,
                 &receipts,
                 &keys,
+                &received,
+                &redacted,
             ],
         )
         .await?;

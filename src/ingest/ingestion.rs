@@ -17,6 +17,7 @@ use super::lanes::{Lanes, Traffic, micros, traffic};
 use super::outcome::{Outcome, Refusal, Reply};
 use super::pressure::Pressure;
 use super::received::Received;
+use super::replay;
 use super::request::{Request, Unanswered};
 use super::series_quota::SeriesQuota;
 use super::shelter::Shelter;
@@ -164,7 +165,9 @@ impl Ingest {
         let slices_us = self.slices_us.get();
         let (submission, answer) = self.submission(request)?;
         let api_key_id = submission.received.api_key_id;
-        let rejected_bytes = submission.decoded.rejected_bytes() as u64;
+        // Of a replay nothing more is kept.
+        let is_replay = submission.received.replay.is_some();
+        let rejected_bytes = if is_replay { 0 } else { submission.decoded.rejected_bytes() as u64 };
         let now_s = Timestamp::now().as_second();
         if rejected_bytes > 0 && !self.quota.take(api_key_id, rejected_bytes, now_s) {
             submission.finish(Err(Refusal::DeadLetterQuota));
@@ -204,8 +207,12 @@ impl Ingest {
                 Err((back, _)) => submission = back,
             }
         }
-        let Received { kind, received_at_us, .. } = submission.received;
-        let traffic = traffic(&submission.decoded.rows.rows, *slices_us.of(kind), received_at_us);
+        let Received { kind, received_at_us, replay, .. } = submission.received;
+        let traffic = match replay {
+            None => traffic(&submission.decoded.rows.rows, *slices_us.of(kind), received_at_us),
+            // It may have to wait for its letter's row, and delays nobody there.
+            Some(_) => Traffic::Late,
+        };
         let lane = self.lanes.of(kind).of(traffic);
         if let Err(submission) = lane.send(submission) {
             let reason = "too many requests are waiting for the database".into();
@@ -216,7 +223,11 @@ impl Ingest {
     fn submission(&self, request: Request) -> Result<(Submission, oneshot::Receiver<Reply>), Unanswered> {
         let Request { received, idempotency_key, dedupe_body, ack_spooled: _, waited, mut reservation, admit } =
             request;
-        let decoded = self.intake.decode(&received).map_err(Unanswered::Unreadable)?;
+        let decoded = self.intake.decode(&received);
+        let decoded = match received.replay {
+            None => decoded.map_err(Unanswered::Unreadable)?,
+            Some(_) => replay::as_one_item(decoded, received.body.len(), self.intake.oldest_us(&received)),
+        };
         let idempotency = received.idempotency(idempotency_key, dedupe_body);
         let (reply, answer) = oneshot::channel();
         let held = self.conservation.receive(&received.tenant_id, decoded.items.into());
@@ -303,6 +314,7 @@ mod tests {
                     form: BodyForm::Json,
                     defaults: Defaults::default(),
                     body: "[{}]".into(),
+                    replay: None,
                 },
                 idempotency_key: None,
                 dedupe_body: false,

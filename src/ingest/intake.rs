@@ -51,6 +51,11 @@ impl Intake {
         received.keep_days.map_or(all_us, |days| all_us.min(i64::from(days) * DAY_US - received.kind.margin_us()))
     }
 
+    /// The oldest time that an item of the request may have.
+    pub fn oldest_us(&self, received: &Received) -> i64 {
+        received.judged_at_us() - self.age_us(received)
+    }
+
     /// The rows and rejections of a body.
     pub fn decode(&self, received: &Received) -> Result<Decoded, BodyError> {
         let Received { received_at_us, form, body, .. } = received;
@@ -60,8 +65,8 @@ impl Intake {
             receipt: received.receipt,
             received_at_us: *received_at_us,
             bounds: TimeBounds {
-                oldest_us: received_at_us - self.age_us(received),
-                newest_us: received_at_us + FUTURE_DAYS_MAX * DAY_US,
+                oldest_us: self.oldest_us(received),
+                newest_us: received.judged_at_us() + FUTURE_DAYS_MAX * DAY_US,
             },
             item_bytes_max: self.item_bytes_max.load(Ordering::Relaxed),
             stored_json: self.stored_json.get().copied().unwrap_or_default(),

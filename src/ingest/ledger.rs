@@ -161,11 +161,11 @@ pub struct Remembered<'a> {
     outcome: Outcome,
 }
 
-/// The outcomes of the keyed submissions among `written`.
+/// The outcomes of the keyed submissions among `written`; a replay that failed may be tried again.
 pub fn remembered<'a>(batch: &'a [Submission], written: &[(usize, Outcome)]) -> Vec<Remembered<'a>> {
     let keyed = |(index, outcome): &(usize, Outcome)| {
         let submission = &batch[*index];
-        let idempotency = submission.idempotency.as_ref()?;
+        let idempotency = submission.idempotency.as_ref().filter(|_| !submission.fails_again())?;
         let (key, sha256, outcome) = (idempotency.key.as_str(), &idempotency.sha256[..], outcome.clone());
         Some(Remembered { submission, key, sha256, outcome })
     };

@@ -1,5 +1,5 @@
-//! The manifests: one row for what a transaction writes for one (tenant, stream), for readers of batches in order; and
-//! for the jobs that derive something from rows, which minutes of a tenant it touched.
+//! The manifests: one row for what a transaction writes for one (tenant, stream), of events in the sequencer's queue as well;
+//! and for the jobs that derive something from rows, which minutes of a tenant it touched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -19,8 +19,6 @@ pub async fn insert(
     kind: &str,
     manifests: &[Manifest],
 ) -> Result<(), tokio_postgres::Error> {
-    // Of a batch whose rows were all there already (rowstore profile) there is nothing to say.
-    let manifests: Vec<&Manifest> = manifests.iter().filter(|manifest| manifest.event_count > 0).collect();
     if manifests.is_empty() {
         return Ok(());
     }
@@ -31,18 +29,25 @@ pub async fn insert(
     let counts: Vec<i32> = manifests.iter().map(|manifest| manifest.event_count).collect();
     let oldest: Vec<Timestamp> = manifests.iter().map(|manifest| time(manifest.bounds_us.0)).collect();
     let newest: Vec<Timestamp> = manifests.iter().map(|manifest| time(manifest.bounds_us.1)).collect();
+    let spans: Vec<i32> = manifests.iter().map(|manifest| manifest.span).collect();
     let mut hours: Vec<String> = Vec::with_capacity(manifests.len());
     let mut touched: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
     for manifest in manifests {
         let minutes = manifest.minutes();
         let of_hours: BTreeSet<i64> = minutes.iter().map(|minute| i64::from(minute.div_euclid(60)) * 3600).collect();
         hours.push(listed(&of_hours));
-        touched.entry(&manifest.tenant_id).or_default().extend(minutes);
+        // Where all rows were there already (rowstore profile) nothing was touched.
+        if manifest.event_count > 0 {
+            touched.entry(&manifest.tenant_id).or_default().extend(minutes);
+        }
     }
     let (touching, minutes): (Vec<&str>, Vec<String>) =
         touched.into_iter().map(|(tenant_id, minutes)| (tenant_id, listed(&minutes))).unzip();
     client
-        .execute(statement, &[&tenants, &ids, &streams, &counts, &oldest, &newest, &hours, &kind, &touching, &minutes])
+        .execute(
+            statement,
+            &[&tenants, &ids, &streams, &counts, &oldest, &newest, &hours, &kind, &touching, &minutes, &spans],
+        )
         .await?;
     Ok(())
 }

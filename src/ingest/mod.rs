@@ -4,7 +4,8 @@
 //! `request -> lane -> writer (plan; BEGIN; claims; COPY; ledger; dead letters; manifests; COMMIT) -> answer`
 //!
 //! Invariants: every item received is settled in exactly one account ([`conservation`]); a submission is written whole
-//! or not at all, in one transaction; what cannot be written is kept as it was sent ([`dead_letters`]). Deliberately
+//! or not at all, in one transaction; what cannot be written is kept as it was sent ([`dead_letters`]), and may be sent
+//! again ([`replay`]). Deliberately
 //! absent: HTTP, tenants' rules, and any knowledge of how an event looks beyond its encoded row.
 
 mod attempts;
@@ -29,6 +30,7 @@ mod pressure;
 mod queues;
 mod received;
 mod rejections;
+mod replay;
 mod request;
 mod requeue;
 mod series;
@@ -51,5 +53,6 @@ pub use outcome::{Outcome, Refusal};
 pub use pressure::{Drain, Pressure};
 pub use received::Received;
 pub use rejections::{RejectionMessage, Rejections};
+pub use replay::Letter;
 pub use request::{Admit, Request, Unanswered};
 pub use workers::Workers;

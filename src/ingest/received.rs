@@ -34,6 +34,16 @@ pub struct Received {
     pub defaults: Defaults,
     /// Decompressed; dead letters are cut out of it.
     pub body: Bytes,
+    /// It is a dead letter, sent again.
+    pub replay: Option<Replay>,
+}
+
+/// A dead letter that is sent again: what it says is of the time when it came in, and whether it is taken of now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replay {
+    pub dead_letter: Uuid,
+    /// When it is sent again, in unix microseconds.
+    pub at_us: i64,
 }
 
 /// The sender's promise that it is the same request.
@@ -45,6 +55,11 @@ pub struct Idempotency {
 }
 
 impl Received {
+    /// The moment whose rules hold for it, in unix microseconds.
+    pub fn judged_at_us(&self) -> i64 {
+        self.replay.map_or(self.received_at_us, |replay| replay.at_us)
+    }
+
     /// The query parameters that change what items mean; a replay of a dead letter needs them.
     pub fn parameters(&self) -> Value {
         let Defaults { event_type, source_module, stream, wrap } = &self.defaults;
@@ -57,8 +72,29 @@ impl Received {
         map.into()
     }
 
-    /// What stands for this request: the key that was sent, or with `dedupe_body` the hash itself.
+    /// [`Self::parameters`] as they were; None: this version does not know all of them.
+    pub fn defaults_of(parameters: &Value) -> Option<Defaults> {
+        let mut defaults = Defaults::default();
+        for (name, value) in parameters.as_object()? {
+            let value = value.as_str()?;
+            match name.as_str() {
+                "event_type" => defaults.event_type = Some(value.to_owned()),
+                "source_module" => defaults.source_module = Some(value.to_owned()),
+                "stream" => defaults.stream = Some(value.to_owned()),
+                "wrap" if value == "payload" => defaults.wrap = true,
+                _ => return None,
+            }
+        }
+        Some(defaults)
+    }
+
+    /// What stands for this request: the key that was sent, or with `dedupe_body` the hash itself; for a replay its dead
+    /// letter, under a name that no sender can use, since keys have no blanks.
     pub fn idempotency(&self, key: Option<String>, dedupe_body: bool) -> Option<Idempotency> {
+        if let Some(Replay { dead_letter, .. }) = self.replay {
+            let sha256 = Sha256::digest(dead_letter).into();
+            return Some(Idempotency { key: format!("dead letter {dead_letter}"), sha256 });
+        }
         if key.is_none() && !dedupe_body {
             return None;
         }
@@ -83,5 +119,58 @@ impl Received {
             .chain_update(&self.body)
             .finalize()
             .into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn received(defaults: Defaults, replay: Option<Replay>) -> Received {
+        Received {
+            tenant_id: "a".into(),
+            api_key_id: Uuid::nil(),
+            keep_days: None,
+            receipt: Uuid::nil(),
+            received_at_us: 1,
+            route: "/v1/events".into(),
+            kind: Kind::Events,
+            form: BodyForm::Json,
+            defaults,
+            body: Bytes::from_static(b"[]"),
+            replay,
+        }
+    }
+
+    #[test]
+    fn parameters_come_back_as_they_were() {
+        let text = |text: &str| Some(text.to_owned());
+        for (event_type, source_module, stream, wrap) in
+            [(None, None, None, false), (text("t"), text("m"), text("s"), true), (None, text("m"), None, false)]
+        {
+            let received = received(Defaults { event_type, source_module, stream, wrap }, None);
+            assert_eq!(Received::defaults_of(&received.parameters()), Some(received.defaults));
+        }
+        for unknown in [json!({ "schema": "7" }), json!({ "wrap": "item" }), json!({ "stream": 1 }), json!([])] {
+            assert_eq!(Received::defaults_of(&unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_replay_is_known_by_its_letter_alone() {
+        let replay =
+            |id: u128, at_us| received(Defaults::default(), Some(Replay { dead_letter: Uuid::from_u128(id), at_us }));
+        let (one, again, other) = (replay(1, 5), replay(1, 6), replay(2, 5));
+        assert_eq!((one.judged_at_us(), again.judged_at_us()), (5, 6));
+        let known = |received: &Received| received.idempotency(None, false);
+        assert_eq!(known(&one), known(&Received { body: Bytes::from_static(b"[1]"), ..again }));
+        assert_ne!(known(&one), known(&other));
+        assert!(known(&one).is_some_and(|known| known.key.contains(' ')));
+        assert_eq!(
+            (known(&received(Defaults::default(), None)), received(Defaults::default(), None).judged_at_us()),
+            (None, 1)
+        );
     }
 }

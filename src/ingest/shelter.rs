@@ -167,6 +167,9 @@ impl Shelter {
         submission: Submission,
         attempt: Option<PossiblyCommitted>,
     ) -> Result<(), (Submission, &'static str)> {
+        if submission.received.replay.is_some() {
+            return Err((submission, "what is replayed stays a dead letter until it is stored"));
+        }
         let Some(spool) = &self.spool else { return Err((submission, "there is no spool")) };
         let record = record(&submission, attempt);
         let appended = spool.append(record.encode(), record.meta()).await;
@@ -189,6 +192,10 @@ impl Shelter {
     /// cannot read.
     async fn quarantine(&self, spool: &Spool, batch: Vec<Submission>, error: &StorageError) {
         for submission in batch {
+            if submission.received.replay.is_some() {
+                self.refuse(vec![submission], error, false, true);
+                continue;
+            }
             tracing::error!(%error, receipt = %submission.received.receipt, "a request is put into quarantine; this is a bug");
             let record = record(&submission, None);
             let RecordPayload { head, body } = record.encode();

@@ -35,6 +35,11 @@ impl Submission {
         self.received.body.len() + self.decoded.rows.bytes.len() + self.decoded.rejected_bytes()
     }
 
+    /// Whether it is a dead letter that is refused once more.
+    pub fn fails_again(&self) -> bool {
+        self.received.replay.is_some() && !self.decoded.rejected.is_empty()
+    }
+
     /// The outcome if the batch commits now, with `duplicates` of its rows already there.
     pub fn outcome(&self, duplicates: u32) -> Outcome {
         let accepted = self.decoded.accepted();
@@ -57,8 +62,10 @@ impl Submission {
 
     /// Books its items and answers.
     pub fn finish(self, reply: Reply) {
-        let items = self.held.items();
+        let (items, fails_again) = (self.held.items(), self.fails_again());
         self.held.settle(match &reply {
+            // Its letter was booked as such when it first came in.
+            Ok(outcome) if !outcome.replayed && fails_again => Settled { refused: items, ..Settled::default() },
             Ok(outcome) => outcome.settled(items),
             Err(_) => Settled { refused: items, ..Settled::default() },
         });

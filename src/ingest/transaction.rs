@@ -18,7 +18,7 @@ use super::plan::{Chunks, Place, Plan, PlanConfig, plan};
 use super::series::{self, FreshSeries, KnownSeries};
 use super::series_quota::SeriesQuota;
 use super::submission::Submission;
-use super::{dead_letters, manifests, staging};
+use super::{dead_letters, manifests, replay, staging};
 use crate::model::{Kind, Relation};
 use crate::storage::{Slices, StorageError, Store};
 
@@ -204,6 +204,7 @@ pub async fn attempt(
     }
     means.store.ensure(Relation::Raw(means.kind), plan.timestamps_us(batch)).await?;
     dead_letters::insert(client, batch, taking.iter().copied()).await?;
+    replay::note(client, batch, taking.iter().copied()).await?;
     let mut duplicates = vec![0; batch.len()];
     let mut open = None;
     if attempts.staged {

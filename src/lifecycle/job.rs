@@ -14,7 +14,7 @@ use super::tenants::Tenants;
 use super::{chunks, partitions, rows, samples};
 use crate::config::{Config, RetentionConfig, RollupsConfig};
 use crate::jobs::{Job, RunCounts};
-use crate::limits::{INFERRED_EXPIRY_EVERY, RECOMPRESS_PAUSE};
+use crate::limits::{HOURLY_EXPIRY_EVERY, RECOMPRESS_PAUSE};
 use crate::rollup::floors;
 use crate::storage::{StorageError, Store, StoredChunk};
 
@@ -28,8 +28,8 @@ pub struct Lifecycle {
     clock: Mutex<Clock>,
     /// When a chunk was last put in order, by its name.
     recompressed: Mutex<HashMap<String, Instant>>,
-    /// When what was inferred was last looked through.
-    inferred: Mutex<Option<Instant>>,
+    /// When streams, and what was inferred, were last looked through.
+    looked_through: Mutex<Option<Instant>>,
 }
 
 impl Job for Lifecycle {
@@ -88,7 +88,7 @@ impl Lifecycle {
             tenants: Tenants::default(),
             clock: Mutex::default(),
             recompressed: Mutex::default(),
-            inferred: Mutex::default(),
+            looked_through: Mutex::default(),
         }
     }
 
@@ -102,16 +102,18 @@ impl Lifecycle {
         for (what, deleted) in rows::delete(client, &self.retention).await {
             counts.push((what, run.count(what, deleted)));
         }
-        if self.inferred_is_due() {
+        if self.hourly_is_due() {
+            let deleted = rows::delete_logged(client, &self.retention).await;
+            counts.push(("log_rows_deleted", run.count("log_rows_deleted", deleted)));
             for (what, deleted) in rows::delete_inferred(client, self.store.layout(), &self.retention).await {
                 counts.push((what, run.count(what, deleted)));
             }
         }
     }
 
-    fn inferred_is_due(&self) -> bool {
-        let mut last = self.inferred.lock().expect("no code panics while holding it");
-        let is_due = last.is_none_or(|last| last.elapsed() >= INFERRED_EXPIRY_EVERY);
+    fn hourly_is_due(&self) -> bool {
+        let mut last = self.looked_through.lock().expect("no code panics while holding it");
+        let is_due = last.is_none_or(|last| last.elapsed() >= HOURLY_EXPIRY_EVERY);
         if is_due {
             *last = Some(Instant::now());
         }

@@ -95,6 +95,12 @@ async fn delete_in_steps(client: &Object, sql: &str, parameters: &[&(dyn ToSql +
     Ok(deleted)
 }
 
+/// Moves on where streams begin, and deletes what of their logs lies before; behind the manifests. Looks at every stream.
+pub async fn delete_logged(client: &Object, retention: &RetentionConfig) -> Result<u64, StorageError> {
+    client.execute(include_str!("../../sql/queries/stream_begins.sql"), &[&seconds(retention.events)]).await?;
+    delete_in_steps(client, include_str!("../../sql/queries/log_expire.sql"), &[&DELETE_ROWS]).await
+}
+
 /// Goes through the manifests of one kind from the oldest on, as far as there may be expired ones. Those of events that lay
 /// ahead stay among them: how many go says nothing about what comes after.
 async fn delete_manifests(client: &Object, kind: &str, keep: Duration) -> Result<u64, StorageError> {

@@ -6,11 +6,13 @@
 mod batches;
 mod metric_reads;
 mod reads;
+mod streams;
 mod upkeep;
 
 pub use batches::*;
 pub use metric_reads::*;
 pub use reads::*;
+pub use streams::*;
 pub use upkeep::*;
 
 use std::time::Duration;

@@ -95,4 +95,10 @@ pub const RELATED_SKEW: Duration = minutes(60);
 /// Events that are ranked by how strongly they are related to one.
 pub const RELATED_MAX: i64 = 10_000;
 
+/// Dead letters that one call replays when it names no limit, and at most.
+pub const REPLAYS_DEFAULT: usize = 1000;
+pub const REPLAYS_MAX: usize = 10_000;
+/// Dead letters that are read, and replayed, at once: a few transactions.
+pub const REPLAYS_TOGETHER: usize = 100;
+
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX && STREAM_PAGE_ROWS <= PAGE_ROWS_MAX);

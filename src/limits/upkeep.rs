@@ -33,8 +33,8 @@ pub const CLOCK_AHEAD_MAX: SignedDuration = SignedDuration::from_secs(600);
 /// See [`CLOCK_AHEAD_MAX`]: long enough for a clock that was set wrong to be set right.
 pub const CLOCK_DOUBTED: Duration = Duration::from_secs(3600);
 
-/// How often what was inferred is looked through for what has expired.
-pub const INFERRED_EXPIRY_EVERY: Duration = Duration::from_secs(3600);
+/// How often streams, and what was inferred, are looked through for what has expired.
+pub const HOURLY_EXPIRY_EVERY: Duration = Duration::from_secs(3600);
 
 /// How long after its end a chunk is closed for the lifecycle job too: what the live lane took for rows of an open chunk is
 /// written by then, or has been given up.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// An answer with its whole body.
 pub type Answer = Response<Bytes>;
@@ -55,14 +56,20 @@ codes! {
     MethodNotAllowed = "method_not_allowed",
     NotAcceptable = "not_acceptable",
     NotFound = "not_found",
+    NotReplayable = "not_replayable",
     NothingAccepted = "nothing_accepted",
+    OffsetGone = "offset_gone",
+    OffsetPastEnd = "offset_past_end",
     Overloaded = "overloaded",
     QueryTimeout = "query_timeout",
     RateLimited = "rate_limited",
     ReadsBusy = "reads_busy",
+    ReplayFailed = "replay_failed",
+    ReplayInFlight = "replay_in_flight",
     TenantMemory = "tenant_memory",
     TenantReads = "tenant_reads",
     TooManyConnections = "too_many_connections",
+    TooManyFollowers = "too_many_followers",
     TooManyGroups = "too_many_groups",
     TooManyHeaders = "too_many_headers",
     TooManyItems = "too_many_items",
@@ -81,6 +88,8 @@ pub struct Problem {
     detail: String,
     retry_after_s: Option<u32>,
     allow: Option<String>,
+    /// What a program needs to know to go on.
+    more: Map<String, Value>,
 }
 
 /// The members of a problem document.
@@ -91,12 +100,14 @@ pub struct Details<'a> {
     status: u16,
     code: &'a str,
     detail: &'a str,
+    #[serde(flatten)]
+    more: &'a Map<String, Value>,
 }
 
 impl Problem {
     /// A problem with this status, stable code and explanation.
     pub fn new(status: StatusCode, code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), retry_after_s: None, allow: None }
+        Self { status, code, detail: detail.into(), retry_after_s: None, allow: None, more: Map::new() }
     }
 
     /// 400: the request itself is wrong.
@@ -131,6 +142,13 @@ impl Problem {
         self
     }
 
+    /// With a member of its own.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// In how many seconds the sender is asked to send the same request again; None: it is not.
     pub fn retry_after_s(&self) -> Option<u32> {
         self.retry_after_s
@@ -155,6 +173,7 @@ impl Problem {
             status: self.status.as_u16(),
             code: self.code.as_str(),
             detail: &self.detail,
+            more: &self.more,
         }
     }
 

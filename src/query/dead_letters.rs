@@ -11,6 +11,7 @@ use super::columns::{Columns, StoredRow, columns};
 use super::error::ReadError;
 use super::listing::{Listing, Page, PageRequest};
 use super::newest::{Newest, Order, Piece};
+use super::place::{Direction, RowKey};
 use super::reads::Reads;
 use super::sql::Sql;
 use super::windows::Window;
@@ -36,6 +37,17 @@ columns! {
         pub event_id: Option<Uuid>,
         pub receipt: Uuid,
         pub api_key_id: Uuid,
+        /// When it came in; None: its version of Tidegate did not note that.
+        pub received_at: Option<Timestamp>,
+        /// Whether API keys were cut out of what was sent; None: the same.
+        pub redacted: Option<bool>,
+        /// When it was last replayed.
+        pub replayed_at: Option<Timestamp>,
+        /// What came of that: stored or failed.
+        pub outcome: Option<String>,
+        /// Why it failed again.
+        pub outcome_code: Option<String>,
+        pub outcome_detail: Option<String>,
         pub raw_bytes: i32 = "octet_length(raw)",
         /// What was sent, when it is UTF-8 (and, in a listing, not larger than 64 KiB).
         pub raw: Option<String> = later,
@@ -44,10 +56,17 @@ columns! {
     }
 }
 
+/// What may have come of a dead letter; `none` was not replayed so far.
+pub const OUTCOMES: [&str; 3] = ["none", "failed", "stored"];
+const OUTCOME: &str = "coalesce(outcome, 'none')";
+const ORDER: Order = Order::Id("failed_at");
+
 #[derive(Debug, Clone)]
 pub struct DeadLettersQuery {
     pub stages: Vec<String>,
     pub codes: Vec<String>,
+    /// Of the last replay: see [`OUTCOMES`].
+    pub outcomes: Vec<String>,
     /// Of `failed_at`.
     pub window: Window,
 }
@@ -62,17 +81,9 @@ impl Listing for DeadLettersQuery {
 
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<DeadLetter>, ReadError> {
         let listed = listed();
-        let list = Newest {
-            what: format!("dead-letters {:?} {:?}", self.stages, self.codes),
-            order: Order::Id("failed_at"),
-            window: self.window,
-            by_age: false,
-            has_large: false,
-        };
+        let list = Newest { what: self.what(), order: ORDER, window: self.window, by_age: false, has_large: false };
         let select = |piece: &Piece| {
-            let mut sql = Sql::of_tenant(&listed, &request.tenant_id);
-            sql.push_any_of("stage", &self.stages);
-            sql.push_any_of("code", &self.codes);
+            let mut sql = self.filtered(&listed, &request.tenant_id);
             piece.push(&mut sql);
             sql
         };
@@ -80,7 +91,34 @@ impl Listing for DeadLettersQuery {
     }
 }
 
+impl DeadLettersQuery {
+    /// What its cursors belong to.
+    fn what(&self) -> String {
+        format!("dead-letters {:?} {:?} {:?}", self.stages, self.codes, self.outcomes)
+    }
+
+    fn filtered(&self, select: &str, tenant_id: &str) -> Sql {
+        let mut sql = Sql::of_tenant(select, tenant_id);
+        sql.push_any_of("stage", &self.stages);
+        sql.push_any_of("code", &self.codes);
+        sql.push_any_of(OUTCOME, &self.outcomes);
+        sql
+    }
+}
+
 impl Reads {
+    /// How many dead letters there are behind a page's cursor.
+    pub async fn dead_letters_left(&self, query: &DeadLettersQuery, request: &PageRequest) -> Result<i64, ReadError> {
+        let (_, after) = request.start::<RowKey>(&query.what())?;
+        let mut sql = query.filtered("SELECT count(*) FROM dead_letter_events", &request.tenant_id);
+        sql.push_within(ORDER.time(), &query.window);
+        if let Some(place) = after {
+            ORDER.push_place(&mut sql, Direction::NewestFirst.behind(), place);
+        }
+        let rows = self.rows(&sql).await?.rows;
+        rows.first().map_or(Ok(0), |row| Ok(row.try_get(0)?))
+    }
+
     /// One dead letter of a tenant, and what was sent where that is too large to be listed: it is not in the letter then.
     pub async fn dead_letter(&self, tenant_id: &str, id: Uuid) -> Result<(DeadLetter, Option<Vec<u8>>), ReadError> {
         let of_it = |select: &str| {

@@ -34,7 +34,33 @@ pub enum ReadError {
     TooManyGroups,
     /// A value that PostgreSQL cannot take, with its reason.
     Value(String),
+    /// Of a stream.
+    Gone(Box<Gone>),
+    /// An offset that a stream has not reached.
+    PastEnd {
+        offset: i64,
+        end: i64,
+    },
     Storage(StorageError),
+}
+
+/// Of a stream that was read before, what comes next is not there any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    pub why: WhyGone,
+    pub begin: i64,
+    pub end: i64,
+    /// From where on it can be read.
+    pub go_on: i64,
+    pub cursor: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyGone {
+    /// It lies before the beginning.
+    Expired,
+    /// The database went on from an earlier state: other events have these offsets now.
+    OtherHistory,
 }
 
 /// What a read waits for in vain.

@@ -18,7 +18,7 @@ use crate::budget::Reservation;
 use crate::limits::{KIB, PAGE_BYTES_MAX, PAGE_ENVELOPE_BYTES, PAGE_ROWS_DEFAULT, STREAM_PAGE_ROWS};
 
 /// JSON that a byte of a row becomes at most: `\u0000` and base64 beside each other, and quotes.
-const TEXT_PER_BYTE_MAX: usize = 8;
+pub(super) const TEXT_PER_BYTE_MAX: usize = 8;
 /// Names of a row's columns, and quotes around its values, in bytes at most.
 const NAMES_BYTES_MAX: usize = KIB;
 

@@ -238,6 +238,11 @@ impl Reads {
         self.hold(wanted)
     }
 
+    /// The rows that came are not kept: those that come next have their memory.
+    pub(super) fn drop_rows(&self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).row_bytes = 0;
+    }
+
     /// Takes memory for what will be `bytes` in all.
     pub(super) fn hold(&self, bytes: usize) -> Result<(), ReadError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,6 +10,7 @@ use super::connect::{Canceller, Role, Warnings, place, pool};
 use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
 use super::install::{self, Installed};
 use super::known::KnownDatabase;
+use super::listener::Listener;
 use super::supervisor::Supervisor;
 use super::{StorageError, Store, data_dir, needs, priority};
 use crate::config::{Config, ConnectionUrl};
@@ -20,7 +21,7 @@ const EMBEDDED_START_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Connections of the owner: two for each job (what it does, and its lock), one for partitions on demand, some to spare. Opened as
 /// they are needed.
-const OWNER_CONNECTIONS: usize = 24;
+const OWNER_CONNECTIONS: usize = 26;
 /// Kinds of rows that have writers of their own.
 const WRITTEN_KINDS: usize = Kind::ALL.len();
 /// Connections of the ingest path beside the writers': the late lane of each kind, the drain of the spool, the probe.
@@ -33,9 +34,13 @@ const VERIFIER_CONNECTIONS: usize = 2;
 /// Connections that exports keep while they go on, beside those that reads take turns on.
 const EXPORT_CONNECTIONS: usize = 4;
 
+/// The one on which messages are heard.
+const LISTENER_CONNECTIONS: usize = 1;
+
 /// Connections that a process may open at once, with this configuration.
 fn connections_max(config: &Config) -> usize {
-    OWNER_CONNECTIONS + writer_connections(config) + VERIFIER_CONNECTIONS + config.database.readers + EXPORT_CONNECTIONS
+    let of_readers = config.database.readers + EXPORT_CONNECTIONS;
+    OWNER_CONNECTIONS + writer_connections(config) + VERIFIER_CONNECTIONS + of_readers + LISTENER_CONNECTIONS
 }
 
 fn writer_connections(config: &Config) -> usize {
@@ -199,6 +204,8 @@ pub struct Database {
     pub warnings: Arc<Warnings>,
     /// For queries of the reader's connections that nobody waits for.
     pub canceller: Canceller,
+    /// Hears what the database's sessions tell each other.
+    pub listener: Listener,
 }
 
 impl Database {
@@ -247,7 +254,8 @@ impl Database {
         let store = Store::new(installed.layout, &owner, config.chunk_interval);
         let canceller = Canceller::new(&location.reader);
         let slices = chunks.kept(&owner);
-        Ok(Self { owner, writer, verifier, reader, exports, installed, store, slices, warnings, canceller })
+        let listener = Listener::new(&location.owner);
+        Ok(Self { owner, writer, verifier, reader, exports, installed, store, slices, warnings, canceller, listener })
     }
 
     /// Closes the pools; connections in use end when they are given back.

@@ -62,6 +62,14 @@ impl Layout {
         }
     }
 
+    /// Whether an event that is there already is told by a unique index, and its row left out.
+    pub fn tells_equal_events(self) -> bool {
+        match self {
+            Self::Rowstore => true,
+            Self::Columnstore | Self::Native => false,
+        }
+    }
+
     /// Whether COPY goes straight into the columnstore.
     pub fn direct_compress(self) -> bool {
         match self {

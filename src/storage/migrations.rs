@@ -78,6 +78,8 @@ pub const MIGRATIONS: &[Migration] = &[
     common!("0024_newest"),
     common!("0025_series_upkeep"),
     each!("0026_event_minutes"),
+    common!("0027_sequencer"),
+    common!("0028_replays"),
 ];
 
 impl Migration {

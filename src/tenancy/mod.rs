@@ -10,6 +10,7 @@ mod principal;
 mod remembered;
 pub mod retention;
 mod scope;
+mod tickets;
 mod verifier;
 
 pub use keeps::OrgRetention;
@@ -18,4 +19,5 @@ pub use limiter::{Charge, Limit, Limited, Limiter, RateLimits};
 pub use lookups::source_of;
 pub use principal::Principal;
 pub use scope::{Scope, Scopes};
+pub use tickets::{Ticket, TicketError, Tickets};
 pub use verifier::{KeyError, Verifier};

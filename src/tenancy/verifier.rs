@@ -137,15 +137,25 @@ impl Verifier {
     /// Who holds the key with this text, which came from the address `peer`.
     pub async fn verify(&self, text: &str, peer: IpAddr) -> Result<Arc<Principal>, KeyError> {
         let key = ApiKey::parse(text).map_err(|_| KeyError::Invalid)?;
+        self.record(key.id, peer).await?.and_then(|record| record.accept(&key)).ok_or(KeyError::Invalid)
+    }
+
+    /// Who holds a key that was shown before, if it is still good; as fresh as [`Self::verify`].
+    pub async fn holder(&self, id: Uuid, peer: IpAddr) -> Result<Arc<Principal>, KeyError> {
+        self.record(id, peer).await?.and_then(Record::holder).ok_or(KeyError::Invalid)
+    }
+
+    /// What is known of a key; None: it is not a good one.
+    async fn record(&self, id: Uuid, peer: IpAddr) -> Result<Option<Record>, KeyError> {
         let asked_at = Instant::now();
-        let found = self.cache().find(key.id, peer, asked_at);
+        let found = self.cache().find(id, peer, asked_at);
         let (old, limited) = match found {
-            FoundKey::Fresh(record) => return accept(record, &key),
+            FoundKey::Fresh(record) => return Ok(record),
             FoundKey::TooMany(retry_after_s) => return Err(KeyError::TooMany { retry_after_s }),
             FoundKey::Refresh(old) => (old, false),
             FoundKey::LookUp => (None, true),
         };
-        let answer = self.look_up(key.id).await;
+        let answer = self.look_up(id).await;
         let mut cache = self.cache();
         if limited && !matches!(answer, Ok(None)) {
             cache.lookups.give_back(peer);
@@ -153,8 +163,8 @@ impl Verifier {
         let record = match answer {
             Ok(record) => {
                 // As old as the question: a revocation during a slow look-up must not be hidden any longer.
-                cache.store(key.id, record.clone(), asked_at);
-                self.remembered.verified(key.id, record.as_ref(), Timestamp::now());
+                cache.store(id, record.clone(), asked_at);
+                self.remembered.verified(id, record.as_ref(), Timestamp::now());
                 record
             }
             Err(error) => {
@@ -162,14 +172,14 @@ impl Verifier {
                 if self.pool.borrow().is_some() {
                     tracing::warn!(%error, "a key could not be looked up");
                 }
-                cache.unanswered(key.id, Instant::now());
+                cache.unanswered(id, Instant::now());
                 // The cache forgets keys when it is full of others.
-                let old = old.or_else(|| Some(self.remembered.get(key.id, Timestamp::now())?.0));
+                let old = old.or_else(|| Some(self.remembered.get(id, Timestamp::now())?.0));
                 Some(old.ok_or(KeyError::Unavailable(error))?)
             }
         };
         drop(cache);
-        accept(record, &key)
+        Ok(record)
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
@@ -206,10 +216,6 @@ impl Verifier {
         };
         rows.iter().map(Record::of).collect()
     }
-}
-
-fn accept(record: Option<Record>, key: &ApiKey) -> Result<Arc<Principal>, KeyError> {
-    record.and_then(|record| record.accept(key)).ok_or(KeyError::Invalid)
 }
 
 impl Cache {

@@ -47,6 +47,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("lifecycle", &["config", "jobs", "limits", "model", "rollup", "storage"]),
     ("correlate", &["config", "jobs", "limits", "model", "rollup", "storage"]),
     ("inferred", &["jobs", "limits", "model", "storage"]),
+    ("streams", &["jobs", "limits", "storage"]),
     ("ingest", &["budget", "config", "files", "limits", "model", "recent", "rng", "secrets", "storage", "wire"]),
     // Of lifecycle: how it stands.
     (
@@ -63,6 +64,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
             "query",
             "rng",
             "secrets",
+            "streams",
             "telemetry",
             "tenancy",
             "tls",

@@ -52,6 +52,7 @@ mod metrics_faults;
 mod needs;
 mod not_json;
 mod numbers;
+mod offsets;
 mod operation;
 mod paging;
 mod partitions;
@@ -64,6 +65,8 @@ mod readers;
 mod reads;
 mod recovery;
 mod related;
+mod replays;
+mod replays_broken;
 mod roles;
 mod rollups;
 mod rollups_closing;
@@ -73,8 +76,10 @@ mod schema;
 mod secrets;
 mod seed_patterns;
 mod series;
+mod server_sent;
 mod spellings;
 mod start;
+mod streams;
 mod surroundings;
 mod tiers;
 mod timescale;
@@ -169,6 +174,12 @@ const GROUPS: &[Group] = &[
     slow("aggregates", aggregates_real::TESTS),
     group("aggregates", counters::TESTS),
     group("dead_letters", dead_letters::TESTS),
+    group("dead_letters", replays::TESTS),
+    group("dead_letters", replays_broken::TESTS),
+    group("streams", streams::TESTS),
+    group("streams", server_sent::TESTS),
+    by_version("offsets", offsets::TESTS),
+    group("offsets", offsets::ROWSTORE),
     group("keys", keys::TESTS),
     group("connections", connections::TESTS),
     group("quotas", quotas::TESTS),

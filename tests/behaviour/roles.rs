@@ -88,6 +88,7 @@ fn writers_only_insert(env: &Env) -> TestResult {
             "DELETE FROM ingest_ledger",
             "UPDATE ingest_ledger SET http_status = 200",
             "DELETE FROM dead_letter_events",
+            "UPDATE dead_letter_events SET raw = ''",
             "UPDATE ingest_batches SET event_count = 1",
             "INSERT INTO organizations (tenant_id, name) VALUES ('x', 'x')",
             "UPDATE api_keys SET revoked_at = NULL",

@@ -1,13 +1,14 @@
-//! What is true after every fault, asserted in one place (design: reliability, I1, I2 and I4; I3 is about consumers, which
-//! are not built yet).
+//! What is true after every fault, asserted in one place (design: reliability, I1 to I4).
 //!
 //! - I1: every item answered 2xx is in the database or in the dead letters exactly once, once the spool has drained;
 //!   any other at most once; a request is there whole or not at all.
 //! - I2: resident memory has stayed under the configured bound plus a fixed overhead.
+//! - I3: by offset every committed event is read once, in order, and what was logged is logged once.
 //! - I4: the books of /metrics balance, and add up with the database and with what the senders were told.
 
 use std::collections::HashMap;
 
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::books::Books;
@@ -52,9 +53,10 @@ impl<'a> Scene<'a> {
         let missing = self.assert_stored_once(&stored);
         let resident = self.assert_memory();
         self.assert_books(&books, &stored);
+        let read = self.assert_read_once();
         let items = |account: &str| books.items(account);
         println!(
-            "{}: {name}: I1 I2 I4 hold: received {} + recovered {} = committed {} + dead-lettered {} + deduplicated {} + \
+            "{}: {name}: I1 I2 I3 I4 hold: {read} events read by offset; received {} + recovered {} = committed {} + dead-lettered {} + deduplicated {} + \
              refused {}; {} requests; at most {} MiB resident",
             self.env.engine.as_str(),
             items("received_total"),
@@ -97,6 +99,37 @@ impl<'a> Scene<'a> {
         }
         assert_eq!(known, stored.items() + stored.letters(), "I1: items are stored that nobody sent");
         missing
+    }
+
+    /// How many events a consumer reads of all streams of the tenant.
+    fn assert_read_once(&self) -> usize {
+        let sql = self.sql;
+        let unlogged = "SELECT count(*) FROM ingest_batches m WHERE kind = 'events' AND NOT EXISTS (SELECT FROM batch_log l \
+                        WHERE l.tenant_id = m.tenant_id AND l.batch_id = m.batch_id)";
+        until("every batch has its offsets", || (sql.one::<i64>(unlogged) == 0).then_some(()));
+        let torn = "SELECT count(*) FROM (SELECT base, lag(base + span) OVER (PARTITION BY tenant_id, stream ORDER BY base) AS ended \
+                    FROM batch_log) l WHERE base <> ended";
+        assert_eq!(sql.one::<i64>(torn), 0, "I3: a batch does not begin where the one before ends");
+        let streams = "SELECT DISTINCT stream FROM batch_log WHERE tenant_id = 'default' AND stream ~ '^[a-z0-9_-]+$'";
+        let mut read = 0;
+        for stream in sql.column::<String>(streams) {
+            let path = format!("/v1/streams/{stream}/events");
+            let answer = self.tidegate.client.get_as(&path, &[("accept", "application/x-ndjson")]);
+            assert_eq!(answer.status, 200, "I3: {stream}: {}", answer.text());
+            let events = answer.text().lines().map(|line| -> Value { serde_json::from_str(line).unwrap() });
+            let found: Vec<(i64, String)> = events
+                .map(|event| (event["offset"].as_i64().unwrap(), event["id"].as_str().unwrap().to_owned()))
+                .collect();
+            let stored = "SELECT l.base + e.batch_seq, e.id::text FROM events e \
+                          JOIN batch_log l ON l.tenant_id = e.tenant_id AND l.batch_id = e.batch_id \
+                          WHERE l.tenant_id = 'default' AND l.stream = $1 ORDER BY 1";
+            let stored: Vec<(i64, String)> =
+                sql.rows(stored, &[&stream]).iter().map(|row| (row.get(0), row.get(1))).collect();
+            assert_eq!(found.len(), stored.len(), "I3: {stream}");
+            assert!(found == stored, "I3: {stream} is read otherwise than it is stored");
+            read += found.len();
+        }
+        read
     }
 
     fn assert_memory(&self) -> u64 {

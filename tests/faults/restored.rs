@@ -209,6 +209,7 @@ fn restored<P, K>(
     senders.flow(30);
     let before: BTreeSet<Uuid> =
         told.records().iter().filter(|record| record.is_committed()).map(|record| record.good[0]).collect();
+    let logged = log_of(&cluster.sql());
     let kept = take(&cluster, prepared);
     senders.flow(30);
     samples(&tidegate.client, "after", &[4, 1, 0]);
@@ -242,6 +243,8 @@ fn restored<P, K>(
     }
 
     let sql = restored.sql();
+    let now = log_of(&sql);
+    assert!(!logged.is_empty() && logged.is_subset(&now), "I3: batches have other offsets than before the moment");
     let lost = Scene::new(env, &tidegate, &sql, &told).check(name);
     // Who sends without a key cannot repeat, and what came after the moment is lost with the server.
     let wrongly: Vec<_> =
@@ -263,6 +266,12 @@ fn restored<P, K>(
     assert_eq!(failed, 0, "a job's last run failed");
     until("it is ready", || (tidegate.client.get("/readyz").json()["status"] == "ready").then_some(()));
     Ok(())
+}
+
+/// Which batch begins at which offset of its stream.
+fn log_of(sql: &Sql) -> BTreeSet<(String, i64, i64)> {
+    let rows = sql.rows("SELECT stream, base, batch_id FROM batch_log", &[]);
+    rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
 }
 
 /// As senders do that were not answered, or do not believe that they were.

@@ -70,7 +70,12 @@ impl Servers {
     fn get(&self, place: usize) -> &Server {
         self.servers[place].get_or_init(|| {
             let dir = memory_disk::folder();
-            let settings = [("max_connections", "400"), ("shared_buffers", "256MB"), ("max_worker_processes", "64")];
+            let settings = [
+                ("max_connections", "400"),
+                ("max_prepared_transactions", "20"),
+                ("shared_buffers", "256MB"),
+                ("max_worker_processes", "64"),
+            ];
             let Place { engine, installation, .. } = &self.places()[place];
             let config = EmbeddedConfig {
                 bin_dir: Some(installation.bin_dir.clone()),

@@ -23,25 +23,33 @@ const FORMS: [(ListForm, &[&str]); 3] = [
     (ListForm::Stream(Form::Csv { safe: false }), &["text/csv", "text/*", "*/*"]),
 ];
 
-/// The form that is liked best: by quality, which the most exact range tells; then in the order of the ranges.
-pub fn wanted(headers: &HeaderMap) -> Result<ListForm, Problem> {
+/// Of forms of an answer the one that is liked best: by quality, which the most exact range tells; then in the order of the
+/// ranges. Each with the media ranges that it is asked for by, the most exact first.
+pub fn best<T: Copy>(headers: &HeaderMap, forms: &[(T, &[&str])]) -> Result<T, Problem> {
     let listed = list(headers, ACCEPT);
     let mut ranges: Vec<(&str, f32)> = listed.iter().map(|range| (range.token.as_str(), quality(range))).collect();
     if ranges.is_empty() {
         ranges.push(("*/*", 1.0));
     }
-    let liked = FORMS.iter().filter_map(|(wanted, names)| {
+    let liked = forms.iter().filter_map(|(wanted, names)| {
         let at = names.iter().find_map(|name| ranges.iter().position(|(range, _)| range == name))?;
         Some((ranges[at].1, at, *wanted)).filter(|(quality, ..)| *quality > 0.0)
     });
     let best = liked.min_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     best.map(|(_, _, wanted)| wanted).ok_or_else(|| {
+        let names: Vec<&str> = forms.iter().filter_map(|(_, names)| names.first().copied()).collect();
+        let (last, others) = names.split_last().expect("there is a form of every answer");
         Problem::new(
             StatusCode::NOT_ACCEPTABLE,
             ProblemCode::NotAcceptable,
-            "Accept must allow application/json, application/x-ndjson or text/csv",
+            format!("Accept must allow {} or {last}", others.join(", ")),
         )
     })
+}
+
+/// The form that a list is wanted in.
+pub fn wanted(headers: &HeaderMap) -> Result<ListForm, Problem> {
+    best(headers, &FORMS)
 }
 
 #[cfg(test)]

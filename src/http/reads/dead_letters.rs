@@ -14,9 +14,9 @@ use crate::budget::Reservation;
 use crate::http::Api;
 use crate::http::response::{Body, answer, held_json, streamed};
 use crate::limits::KIB;
-use crate::protocols::params::Params;
+use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::Problem;
-use crate::query::{DeadLetter, DeadLettersQuery, ReadError};
+use crate::query::{DeadLetter, DeadLettersQuery, OUTCOMES, ReadError};
 use crate::tenancy::Principal;
 
 /// Of what was sent, in bytes, that one piece of the answer holds; a multiple of three, so that base64 has no padding
@@ -25,12 +25,22 @@ const PIECE_BYTES: usize = 48 * KIB;
 
 pub async fn dead_letters(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> ListAnswer {
     let request = ListRequest::take(principal, parts, &mut params)?;
-    let query = DeadLettersQuery {
+    let query = dead_letters_query(&mut params)?;
+    request.answer(api, params, query).await
+}
+
+/// Which dead letters are meant.
+pub fn dead_letters_query(params: &mut Params) -> Result<DeadLettersQuery, Problem> {
+    let outcomes = params.take_list("outcome")?;
+    if outcomes.iter().any(|outcome| !OUTCOMES.contains(&outcome.as_str())) {
+        return Err(invalid("outcome", &format!("must be one or several of {}", OUTCOMES.join(", "))));
+    }
+    Ok(DeadLettersQuery {
         stages: params.take_list("stage")?,
         codes: params.take_list("code")?,
-        window: window(&mut params, Timestamp::now())?,
-    };
-    request.answer(api, params, query).await
+        outcomes,
+        window: window(params, Timestamp::now())?,
+    })
 }
 
 pub async fn dead_letter(api: &Api, principal: &Principal, id: &str, params: Params) -> ListAnswer {

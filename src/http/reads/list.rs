@@ -19,7 +19,7 @@ use crate::limits::{COUNTS_TIMEOUT, ENCODER_BYTES, EXPORTS_GIVE_WAY, PAGE_ROWS_M
 use crate::precedence::Precedence;
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::{Problem, ProblemCode};
-use crate::query::{CursorError, Explained, Listing, PageRequest, ReadError, Reads, Window};
+use crate::query::{CursorError, Explained, Gone, Listing, PageRequest, ReadError, Reads, WhyGone, Window};
 use crate::tenancy::{Principal, Scope};
 
 pub type ListAnswer = Result<Response<Body>, Problem>;
@@ -144,6 +144,23 @@ pub fn window(params: &mut Params, now: Timestamp) -> Result<Window, Problem> {
     Ok(Window { from: params.take_time("from", now)?, to: params.take_time("to", now)? })
 }
 
+/// 410, and from where on the stream can be read.
+pub fn gone_problem(gone: &Gone) -> Problem {
+    let Gone { why, begin, end, go_on, cursor } = gone;
+    let detail = match why {
+        WhyGone::Expired => format!("what was to come next has expired; the stream begins at the offset {begin}"),
+        WhyGone::OtherHistory => format!(
+            "the database went on from an earlier state, and from the offset {go_on} on the stream has other events than were \
+             read before; go on there"
+        ),
+    };
+    Problem::new(StatusCode::GONE, ProblemCode::OffsetGone, detail)
+        .with("begin", *begin)
+        .with("end", *end)
+        .with("next_offset", *go_on)
+        .with("cursor", cursor.as_str())
+}
+
 /// A read's failure as an answer.
 pub fn problem(api: &Api, error: ReadError) -> Problem {
     match error {
@@ -179,6 +196,12 @@ pub fn problem(api: &Api, error: ReadError) -> Problem {
         ReadError::Value(reason) => {
             Problem::bad_request(ProblemCode::InvalidParameter, format!("a query parameter's value: {reason}"))
         }
+        ReadError::Gone(gone) => gone_problem(&gone),
+        ReadError::PastEnd { offset, end } => Problem::bad_request(
+            ProblemCode::OffsetPastEnd,
+            format!("the stream has not reached the offset {offset}: its next event gets {end}"),
+        )
+        .with("end", end),
         ReadError::Storage(error) => {
             tracing::warn!(%error, "a read failed");
             let retry_after_s = api.ingest.retry_after_s();

@@ -9,11 +9,12 @@ mod list;
 mod metrics;
 mod receipts;
 
+pub use accept::best;
 pub use correlations::correlations;
 pub use counts::counts;
-pub use dead_letters::{dead_letter, dead_letters};
+pub use dead_letters::{dead_letter, dead_letters, dead_letters_query};
 pub use events::{event, events, related};
-pub use list::problem;
+pub use list::{ListAnswer, gone_problem, problem};
 pub use metrics::{catalog, metrics};
 pub use receipts::receipt;
 

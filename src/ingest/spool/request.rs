@@ -84,8 +84,20 @@ impl SpooledRequest {
 
     /// Its form in the spool; the body is shared, not copied.
     pub fn encode(&self) -> RecordPayload {
-        let Received { tenant_id, api_key_id, keep_days, receipt, received_at_us, route, kind, form, defaults, body } =
-            &self.received;
+        // A replay is not spooled: it is a dead letter until it is stored.
+        let Received {
+            tenant_id,
+            api_key_id,
+            keep_days,
+            receipt,
+            received_at_us,
+            route,
+            kind,
+            form,
+            defaults,
+            body,
+            ..
+        } = &self.received;
         let mut head = Vec::with_capacity(256);
         head.push(VERSION);
         put_text(&mut head, Some(tenant_id));
@@ -145,8 +157,19 @@ impl SpooledRequest {
         let attempt = if from.flag("attempt")? { Some(attempt(&mut from)?) } else { None };
         let body = bytes.slice(bytes.len() - from.0.len()..);
         let (tenant_id, route) = (tenant_id.into(), route.into());
-        let received =
-            Received { tenant_id, api_key_id, keep_days, receipt, received_at_us, route, kind, form, defaults, body };
+        let received = Received {
+            tenant_id,
+            api_key_id,
+            keep_days,
+            receipt,
+            received_at_us,
+            route,
+            kind,
+            form,
+            defaults,
+            body,
+            replay: None,
+        };
         let idempotency = key.zip(sha256).map(|(key, sha256)| Idempotency { key, sha256 });
         Ok(Self { received, idempotency, items, accepted, rejected, attempt })
     }

@@ -14,6 +14,13 @@ pub enum BodyForm {
 }
 
 impl BodyForm {
+    /// The one that a media type of [`Self::media_type`] stands for.
+    pub fn of_media_type(media_type: &str) -> Option<Self> {
+        [Self::Json, Self::Ndjson, Self::CloudEvent, Self::CloudEventBatch]
+            .into_iter()
+            .find(|form| form.media_type() == media_type)
+    }
+
     /// The media type that stands for it.
     pub const fn media_type(self) -> &'static str {
         match self {

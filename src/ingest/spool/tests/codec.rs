@@ -27,6 +27,7 @@ fn received(tenant_id: &str, body: &'static str) -> Received {
         form: BodyForm::Json,
         defaults: Defaults::default(),
         body: Bytes::from_static(body.as_bytes()),
+        replay: None,
     }
 }
 
@@ -63,6 +64,7 @@ fn request() -> impl Strategy<Value = SpooledRequest> {
                     wrap: defaults.3,
                 },
                 body: body.into(),
+                replay: None,
             },
             idempotency: names.3.map(|(key, sha256)| Idempotency { key, sha256 }),
             items: counts.1,

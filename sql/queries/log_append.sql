@@ -1,0 +1,27 @@
+-- Appends batches to the logs of their streams, each where the one before it ends, in their turns. What finds them, and
+-- what is done beside in the same snapshot, is put in. Wakes who waits for these streams, all where they are too many to be named; the mark
+-- of a stream is that of src/streams/arrivals.rs. Returns how many batches and events that was; no row where there was none.
+WITH batches AS MATERIALIZED (
+    {batches}
+), ends AS MATERIALIZED (
+    SELECT s.tenant_id, s.stream, coalesce(l.base + l.span, 0) AS ends
+    FROM (SELECT DISTINCT tenant_id, stream FROM batches) s
+    LEFT JOIN LATERAL (
+        SELECT base, span FROM batch_log l
+        WHERE l.tenant_id = s.tenant_id AND l.stream = s.stream ORDER BY base DESC LIMIT 1
+    ) l ON true
+), appended AS (
+    INSERT INTO batch_log (tenant_id, stream, base, span, batch_id, event_count, min_timestamp, max_timestamp)
+    SELECT b.tenant_id, b.stream, e.ends + coalesce(sum(b.span) OVER before, 0), b.span, b.batch_id, b.event_count,
+           b.min_timestamp, b.max_timestamp
+    FROM batches b JOIN ends e ON e.tenant_id = b.tenant_id AND e.stream = b.stream
+    WINDOW before AS (PARTITION BY b.tenant_id, b.stream ORDER BY b.turn ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+    RETURNING event_count
+), {then}, woken AS (
+    SELECT CASE WHEN count(*) > 800 THEN ''
+           ELSE string_agg(left(encode(sha256(convert_to(tenant_id || ' ' || stream, 'UTF8')), 'hex'), 8), ' ') END AS marks
+    FROM ends
+)
+SELECT count(*), coalesce(sum(event_count), 0)::bigint, (SELECT pg_notify('tidegate_log', marks)::text FROM woken)
+FROM appended
+HAVING count(*) > 0

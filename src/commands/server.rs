@@ -1,0 +1,160 @@
+//! A running server as commands find it: its URL, whose certificate it may have, a key; and for those that ask it over HTTP.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ACCEPT, AUTHORIZATION};
+use hyper::{Method, Request};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::output::{Exit, failed};
+use crate::config::secret_of_environment;
+use crate::limits::MIB;
+use crate::load::{Connection, Endpoint};
+use crate::tls::Trust;
+
+/// Where a key is looked for when none is given.
+const KEY_VARIABLE: &str = "TIDEGATE_KEY";
+/// Its name among systemd's credentials.
+const KEY_CREDENTIAL: &str = "key";
+
+/// For one answer: a call may replay many dead letters.
+const TIMEOUT: Duration = Duration::from_secs(300);
+/// Of one answer: a dead letter of the largest body, as text and in base64.
+const ANSWER_BYTES_MAX: usize = 1024 * MIB;
+
+/// Keys of the environment, with commas or each on its line; not looked for where a flag gives one.
+pub fn keys_of_environment(given: bool) -> Result<Option<String>, Exit> {
+    match secret_of_environment(|name| std::env::var(name).ok(), KEY_VARIABLE, KEY_CREDENTIAL) {
+        Ok(found) => Ok(found.map(|(keys, _)| keys)),
+        // A flag wins over all of them.
+        Err(_) if given => Ok(None),
+        Err(error) => {
+            failed(&error);
+            Err(Exit::BadConfiguration)
+        }
+    }
+}
+
+/// Whose certificates are taken.
+pub fn trust(cacert: Option<PathBuf>, insecure: bool) -> Trust {
+    if insecure {
+        eprintln!("warning: --insecure: nobody knows who the server is; keys and data may go to somebody else");
+    }
+    match cacert {
+        Some(file) => Trust::File(file),
+        None if insecure => Trust::Anyone,
+        None => Trust::System,
+    }
+}
+
+#[derive(clap::Args)]
+pub struct ServerArgs {
+    /// Base URL of the server, http or https
+    #[arg(long, global = true, default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// PEM file of the authority that signed an https server's certificate [default: the system's authorities]
+    #[arg(long, global = true, value_name = "FILE")]
+    cacert: Option<PathBuf>,
+    /// Take any certificate of an https server: anyone on the network path can read the key
+    #[arg(long, global = true, conflicts_with = "cacert")]
+    insecure: bool,
+    /// API key [env: TIDEGATE_KEY, or TIDEGATE_KEY_FILE]
+    #[arg(long, global = true, value_name = "KEY")]
+    key: Option<String>,
+}
+
+impl fmt::Debug for ServerArgs {
+    /// Without the key: it is a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerArgs").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// Asks one server with one key.
+pub struct Server {
+    endpoint: Arc<Endpoint>,
+    connection: Connection<Full<Bytes>>,
+    key: String,
+}
+
+/// An answer; a problem's document as well.
+pub struct Answered {
+    pub is_success: bool,
+    pub body: Value,
+}
+
+impl Server {
+    /// Err: it has been said what is missing.
+    pub fn of(args: ServerArgs) -> Result<Self, Exit> {
+        let environment = keys_of_environment(args.key.is_some())?;
+        let key = args.key.or(environment.map(|key| key.trim().to_owned()));
+        let usage = |error: &str| {
+            failed(&error);
+            Exit::Usage
+        };
+        let key = key.ok_or_else(|| usage("an API key is needed: --key, or TIDEGATE_KEY"))?;
+        let trust = trust(args.cacert, args.insecure);
+        let endpoint = Arc::new(Endpoint::trusting(&args.url, &trust).map_err(|error| usage(&error))?);
+        let connection = Connection::new(Arc::clone(&endpoint)).with_answers_of(ANSWER_BYTES_MAX);
+        Ok(Self { endpoint, connection, key })
+    }
+
+    /// One request, and its answer as JSON.
+    pub async fn ask(&mut self, method: Method, path: &str) -> Result<Answered, String> {
+        let request = Request::builder()
+            .method(method)
+            .uri(self.endpoint.path(path)?)
+            .header(AUTHORIZATION, format!("Bearer {}", self.key))
+            .header(ACCEPT, "application/json")
+            .body(Full::default())
+            .map_err(|error| error.to_string())?;
+        let reply = self.connection.send(request, TIMEOUT).await.map_err(|lost| lost.to_string())?;
+        let body = serde_json::from_slice(&reply.body);
+        let body = body.map_err(|_| format!("the server answered {}, and no JSON: is it Tidegate?", reply.status))?;
+        Ok(Answered { is_success: reply.status.is_success(), body })
+    }
+
+    /// The same, where anything but a success is an error.
+    pub async fn value(&mut self, method: Method, path: &str) -> Result<Value, String> {
+        let Answered { is_success, body } = self.ask(method, path).await?;
+        if is_success { Ok(body) } else { Err(told(&body)) }
+    }
+}
+
+/// A problem in one line.
+pub fn told(problem: &Value) -> String {
+    let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
+    format!("{}: {}", text("code"), text("detail"))
+}
+
+/// A query string of those that have values; a comma in one separates values, as in HTTP.
+pub fn query<'a>(named: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> String {
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let values = |text: &str| text.split(',').map(encoded).collect::<Vec<_>>().join(",");
+    let pairs = named.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", values(value?))));
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_encoded_between_commas() {
+        let text = query([("code", Some("a,b c")), ("stage", None), ("from", Some("-24h")), ("to", Some("a+b&c"))]);
+        assert_eq!(text, "code=a,b%20c&from=%2D24h&to=a%2Bb%26c");
+        assert_eq!(query([("a", None)]), "");
+    }
+
+    #[test]
+    fn debug_output_has_no_key() {
+        let args = ServerArgs { url: "u".into(), cacert: None, insecure: false, key: Some("tg_secret".into()) };
+        assert!(!format!("{args:?}").contains("secret"));
+    }
+}

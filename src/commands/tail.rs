@@ -1,0 +1,201 @@
+//! `tidegate tail`: what comes in a stream, from a running server.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ACCEPT, AUTHORIZATION};
+use hyper::{Request, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::instance::interrupted;
+use super::output::{Exit, failed, print, say};
+use super::server::{keys_of_environment, trust};
+use crate::config::Config;
+use crate::limits::{MIB, STREAM_WAIT_MAX};
+use crate::load::{Connection, Endpoint, HttpReply};
+
+/// Events asked for at once.
+const PAGE: u64 = 1000;
+/// A page, with one large event at most.
+const ANSWER_BYTES_MAX: usize = 64 * MIB;
+/// Beside the time that the server waits for events.
+const TIMEOUT: Duration = Duration::from_secs(STREAM_WAIT_MAX.as_secs() + 30);
+/// Between two tries while the server cannot be reached, or asks to come again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Print the events of a stream as they come
+#[derive(clap::Args)]
+pub struct Args {
+    /// The stream
+    stream: String,
+    /// Where to begin: earliest, latest, or an offset
+    #[arg(long, default_value = "latest", value_name = "OFFSET")]
+    from: String,
+    /// End after so many events
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Print each event as a line of JSON
+    #[arg(long)]
+    json: bool,
+    /// Base URL of the server, http or https
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// API key with the scope read or consume [env: TIDEGATE_KEY, or TIDEGATE_KEY_FILE]
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// PEM file of the authority that signed an https server's certificate [default: the system's authorities]
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<PathBuf>,
+    /// Take any certificate of an https server: anyone on the network path can read the key
+    #[arg(long, conflicts_with = "cacert")]
+    insecure: bool,
+}
+
+impl fmt::Debug for Args {
+    /// Without the key: it is a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Args").field("url", &self.url).field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow)]
+    data: Vec<&'a RawValue>,
+    cursor: String,
+}
+
+/// What a line says of an event.
+#[derive(Deserialize)]
+struct Shown<'a> {
+    offset: i64,
+    timestamp: String,
+    severity: String,
+    event_type: String,
+    source_module: String,
+    asset_id: Option<String>,
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
+}
+
+/// Why a page did not come.
+enum Failed {
+    /// It may come later.
+    Passing(String),
+    /// There is no such stream, yet.
+    Missing(String),
+    Refused(String),
+}
+
+pub async fn run(_config: &Config, mut args: Args) -> Exit {
+    let environment = match keys_of_environment(args.key.is_some()) {
+        Ok(environment) => environment,
+        Err(exit) => return exit,
+    };
+    let first = |keys: String| keys.split([',', '\n']).map(str::trim).find(|key| !key.is_empty()).map(str::to_owned);
+    let Some(key) = args.key.take().or_else(|| environment.and_then(first)) else {
+        failed(&"give an API key with --key or TIDEGATE_KEY");
+        return Exit::Usage;
+    };
+    let endpoint = match Endpoint::trusting(&args.url, &trust(args.cacert.take(), args.insecure)) {
+        Ok(endpoint) => Arc::new(endpoint),
+        Err(error) => {
+            failed(&error);
+            return Exit::Usage;
+        }
+    };
+    tokio::select! {
+        exit = follow(&args, &endpoint, &key) => exit,
+        () = interrupted() => Exit::Ok,
+    }
+}
+
+/// Prints what there is, and what comes.
+async fn follow(args: &Args, endpoint: &Arc<Endpoint>, key: &str) -> Exit {
+    let mut connection = Connection::new(Arc::clone(endpoint)).with_answers_of(ANSWER_BYTES_MAX);
+    let (mut place, mut left) = (format!("offset={}", encoded(&args.from)), args.limit.unwrap_or(u64::MAX));
+    let mut said = String::new();
+    while left > 0 {
+        let wait = STREAM_WAIT_MAX.as_secs();
+        let path =
+            format!("/v1/streams/{}/events?{place}&wait={wait}s&limit={}", encoded(&args.stream), left.min(PAGE));
+        match page(&mut connection, endpoint, &path, key).await {
+            Ok(reply) => {
+                let Ok(page) = serde_json::from_slice::<Page<'_>>(&reply.body) else {
+                    return failed(&format!("{} does not answer as Tidegate does", args.url));
+                };
+                for event in &page.data {
+                    show(event, args.json);
+                }
+                left -= page.data.len() as u64;
+                place = format!("cursor={}", encoded(&page.cursor));
+                said.clear();
+            }
+            Err(Failed::Refused(why)) => return failed(&why),
+            Err(failed @ (Failed::Passing(_) | Failed::Missing(_))) => {
+                let (why, is_missing) = match failed {
+                    Failed::Missing(why) => (why, true),
+                    Failed::Passing(why) | Failed::Refused(why) => (why, false),
+                };
+                if is_missing && place == "offset=latest" {
+                    // It will begin after it was asked for.
+                    "offset=earliest".clone_into(&mut place);
+                }
+                if why != said {
+                    eprintln!("tidegate: {why}; it is tried again");
+                    said = why;
+                }
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+    Exit::Ok
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+async fn page(connection: &mut Connection, endpoint: &Endpoint, path: &str, key: &str) -> Result<HttpReply, Failed> {
+    let request = Request::get(endpoint.path(path).map_err(Failed::Refused)?)
+        .header(ACCEPT, "application/json")
+        .header(AUTHORIZATION, format!("Bearer {key}"))
+        .body(Full::<Bytes>::default());
+    let request = request.map_err(|_| Failed::Refused("the key is not one".into()))?;
+    let reply = connection.send(request, TIMEOUT).await.map_err(|lost| Failed::Passing(lost.to_string()))?;
+    if reply.status.is_success() {
+        return Ok(reply);
+    }
+    #[derive(Deserialize)]
+    struct Problem {
+        detail: String,
+    }
+    let detail = serde_json::from_slice::<Problem>(&reply.body).map(|problem| problem.detail);
+    let why = detail.unwrap_or_else(|_| format!("the server answers {}", reply.status));
+    Err(if reply.status == StatusCode::NOT_FOUND {
+        Failed::Missing(why)
+    } else if reply.status.is_server_error() || reply.retry_after().is_some() {
+        Failed::Passing(why)
+    } else {
+        Failed::Refused(why)
+    })
+}
+
+fn show(event: &RawValue, json: bool) {
+    let shown = serde_json::from_str::<Shown<'_>>(event.get());
+    let Ok(shown) = shown.as_ref().ok().filter(|_| !json).ok_or(()) else {
+        // A payload that was kept as it was sent may have line breaks between its values.
+        print(format!("{}\n", event.get().replace(['\n', '\r'], " ")).as_bytes());
+        return;
+    };
+    let Shown { offset, timestamp, severity, event_type, source_module, asset_id, payload } = shown;
+    let asset = asset_id.as_deref().unwrap_or("-");
+    let payload = payload.map_or("null", RawValue::get).replace(['\n', '\r'], " ");
+    say!("{offset}  {timestamp}  {severity}  {event_type}  {source_module}  {asset}  {payload}");
+}

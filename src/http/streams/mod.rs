@@ -1,0 +1,10 @@
+//! Streams by offset: a page, all that there is, or what comes as it comes; and tickets for those who cannot send a key.
+
+mod events;
+mod feed;
+mod tickets;
+mod waiting;
+mod written;
+
+pub use events::events;
+pub use tickets::ticket;

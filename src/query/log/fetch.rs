@@ -1,0 +1,159 @@
+//! A page of a stream by offset.
+
+use serde::Serialize;
+use tokio_postgres::Row;
+
+use super::batches::{LoggedBatch, Stretch};
+use super::start::{LogState, Start, scope};
+use crate::limits::{LOG_ROW_BYTES, PAGE_BYTES_MAX};
+use crate::query::columns::StoredRow;
+use crate::query::cursor::CursorScope;
+use crate::query::error::ReadError;
+use crate::query::event::Event;
+use crate::query::listing::{PageRoom, TEXT_PER_BYTE_MAX};
+use crate::query::reads::{FoundRows, Reads};
+use crate::query::sql::Sql;
+
+/// By how much less is asked for at once where rows were too large to come together.
+const SMALLER: usize = 4;
+
+/// An event, and where it stands in the log of its stream.
+#[derive(Debug, Serialize)]
+pub struct LoggedEvent {
+    #[serde(flatten)]
+    pub event: Event,
+    pub offset: i64,
+}
+
+#[derive(Serialize)]
+pub struct LogPage {
+    pub data: Vec<LoggedEvent>,
+    /// Where the next page begins.
+    pub next_offset: i64,
+    /// The same, with the history that it is of.
+    pub cursor: String,
+    /// The first offset of the stream that has not expired, and the one that its next event gets.
+    pub begin: i64,
+    pub end: i64,
+    #[serde(skip)]
+    epoch: i64,
+    #[serde(skip)]
+    scope: CursorScope,
+}
+
+/// A row, and its offset.
+struct Placed {
+    offset: i64,
+    row: Row,
+}
+
+impl LogPage {
+    /// Behind this event.
+    pub fn cursor_behind(&self, event: &LoggedEvent) -> String {
+        self.scope.encode(&(self.epoch, event.offset + 1))
+    }
+
+    /// Whether the stream goes on behind it.
+    pub fn has_more(&self) -> bool {
+        self.next_offset < self.end
+    }
+}
+
+impl Reads {
+    /// The next events of a stream, `limit` at most and as many as a page holds; none at its end.
+    pub async fn stream_page(
+        &self,
+        tenant_id: &str,
+        stream: &str,
+        start: &Start,
+        limit: usize,
+    ) -> Result<LogPage, ReadError> {
+        let (state, from) = self.stream_start(tenant_id, stream, start).await?;
+        let (data, next_offset) =
+            if from < state.end { self.events_from(tenant_id, stream, from, limit).await? } else { (Vec::new(), from) };
+        Ok(page(tenant_id, stream, state, data, next_offset))
+    }
+
+    /// Events from an offset on, and the offset behind them.
+    async fn events_from(
+        &self,
+        tenant_id: &str,
+        stream: &str,
+        from: i64,
+        limit: usize,
+    ) -> Result<(Vec<LoggedEvent>, i64), ReadError> {
+        let batches = self.batches_from(tenant_id, stream, from, limit).await?;
+        let mut events = limit;
+        loop {
+            let stretch = Stretch::of(&batches, from, events);
+            if stretch.is_empty() {
+                return Ok((Vec::new(), stretch.to));
+            }
+            let FoundRows { rows, cut } = self.rows(&stretch.select(tenant_id)).await?;
+            if cut && events > 1 {
+                // What came is in no order, and so says nothing of what did not.
+                events = (events / SMALLER).max(1);
+                self.drop_rows();
+                continue;
+            }
+            let mut placed = Vec::with_capacity(rows.len());
+            for row in rows {
+                let offset = stretch.offset_of(row.try_get("batch_id")?, row.try_get("batch_seq")?);
+                placed.extend(offset.map(|offset| Placed { offset, row }));
+            }
+            placed.sort_unstable_by_key(|placed| placed.offset);
+            return self.whole(tenant_id, placed, stretch.to).await;
+        }
+    }
+
+    async fn batches_from(
+        &self,
+        tenant_id: &str,
+        stream: &str,
+        from: i64,
+        limit: usize,
+    ) -> Result<Vec<LoggedBatch>, ReadError> {
+        self.hold(limit * LOG_ROW_BYTES)?;
+        let mut sql = Sql::new(include_str!("../../../sql/queries/stream_batches.sql"));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        sql.value(tenant_id.to_owned()).value(stream.to_owned()).value(from).value(limit);
+        sql.keeps_plan = true;
+        self.rows(&sql).await?.rows.iter().map(LoggedBatch::read).collect()
+    }
+
+    /// As many events as a page holds. One with values that are too large to come with others comes alone.
+    async fn whole(&self, tenant_id: &str, placed: Vec<Placed>, to: i64) -> Result<(Vec<LoggedEvent>, i64), ReadError> {
+        let raw_bytes: usize = placed.iter().map(|placed| placed.row.raw_size_bytes()).sum();
+        let fits = raw_bytes * TEXT_PER_BYTE_MAX < PAGE_BYTES_MAX;
+        let (mut events, mut room) = (Vec::with_capacity(placed.len()), PageRoom::new());
+        for Placed { offset, row } in placed {
+            let large = usize::try_from(row.try_get::<_, i64>("large")?).unwrap_or(usize::MAX);
+            if large > 0 && !events.is_empty() {
+                return Ok((events, offset));
+            }
+            let event = LoggedEvent { event: Event::read(&row)?, offset };
+            if large > 0 {
+                let mut sql = Sql::of_tenant(&Event::select(""), tenant_id);
+                sql.push(" AND timestamp = ").bind(event.event.timestamp);
+                sql.push(" AND batch_id = ").bind(row.try_get::<_, i64>("batch_id")?);
+                sql.push(" AND batch_seq = ").bind(row.try_get::<_, i32>("batch_seq")?);
+                // It may have expired meanwhile.
+                let whole = self.rows_of(&sql, large).await?;
+                let event = whole.first().map(Event::read).transpose()?;
+                return Ok((event.map(|event| LoggedEvent { event, offset }).into_iter().collect(), offset + 1));
+            }
+            if !fits && !room.take(&event) && !events.is_empty() {
+                return Ok((events, offset));
+            }
+            events.push(event);
+        }
+        Ok((events, to))
+    }
+}
+
+fn page(tenant_id: &str, stream: &str, state: LogState, data: Vec<LoggedEvent>, next_offset: i64) -> LogPage {
+    let scope = scope(tenant_id, stream);
+    let LogState { begin, end, epoch, .. } = state;
+    let cursor = scope.encode(&(epoch, next_offset));
+    LogPage { data, next_offset, cursor, begin, end, epoch, scope }
+}

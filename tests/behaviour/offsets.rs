@@ -1,0 +1,377 @@
+//! Offsets: what is committed gets one, in the order in which it is seen, and no event is missed or counted twice, whatever
+//! commits late, dies, or is restored.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::env::{Engine, Env, Test, TestResult, until};
+use crate::postgres::{SUPERUSER, Sql};
+use crate::samples::{array, event_with, hours_from_now, seconds_from_now};
+use crate::streams::{all, node, numbers, page, reaches, send};
+use crate::{old, tests};
+
+pub const TESTS: &[Test] = tests!(
+    a_sender_that_waits_is_read_in_its_order_through_two_nodes,
+    what_commits_late_is_read_behind_what_came_meanwhile,
+    open_and_prepared_transactions_stop_nothing,
+    offsets_rise_and_never_repeat_over_kills,
+    what_was_stored_before_the_log_has_offsets,
+    offsets_stay_when_chunks_are_compacted,
+    a_restored_dump_goes_on_where_it_was,
+    a_failover_begins_an_epoch,
+    two_that_take_each_other_for_gone_append_once,
+);
+
+pub const ROWSTORE: &[Test] = tests!(timescale: a_batch_without_a_row_left_has_its_offsets);
+
+/// What holds of every log: offsets from 0 on without a hole, every batch once, and no batch left out.
+fn assert_whole(sql: &Sql) {
+    let whole = "SELECT count(*) FROM (SELECT base, lag(base + span, 1, 0::bigint) OVER (PARTITION BY tenant_id, stream ORDER BY base) \
+                 AS before FROM batch_log) l WHERE base <> before";
+    assert_eq!(sql.one::<i64>(whole), 0, "every batch begins where the one before ends");
+    let unlogged = "SELECT count(*) FROM ingest_batches m WHERE kind = 'events' \
+                    AND NOT EXISTS (SELECT FROM batch_log l WHERE (l.tenant_id, l.batch_id) = (m.tenant_id, m.batch_id))";
+    until("everything is logged", || (sql.one::<i64>(unlogged) == 0).then_some(()));
+    let alike = "SELECT count(*) FROM ingest_batches m JOIN batch_log l USING (tenant_id, batch_id) \
+                 WHERE (m.stream, m.seq_span, m.event_count) IS DISTINCT FROM (l.stream, l.span, l.event_count)";
+    assert_eq!(sql.one::<i64>(alike), 0);
+}
+
+fn a_sender_that_waits_is_read_in_its_order_through_two_nodes(env: &Env) -> TestResult {
+    let nodes = [1, 2].map(|number| node(env, number));
+    std::thread::scope(|scope| {
+        for sender in 0..3 {
+            let nodes = &nodes;
+            scope.spawn(move || {
+                for n in 0..20 {
+                    send(&nodes[(n + sender) % 2].client, &format!("s{sender}"), n, 1);
+                }
+            });
+        }
+    });
+    for (sender, node) in [(0, 0), (1, 1), (2, 0)] {
+        let found = all(&nodes[node].client, &format!("s{sender}"), 20);
+        assert_eq!(found, (0..20).map(|n| (n, n)).collect::<Vec<_>>());
+    }
+    let sql = env.sql();
+    assert_whole(&sql);
+    let leaders: i64 = sql.one("SELECT count(*) FROM job_runs WHERE job = 'sequencer'");
+    assert!(leaders <= 1);
+    Ok(())
+}
+
+/// A request that is written and cannot commit: its ledger row waits for one that somebody holds.
+fn held(env: &Env, key: &str) -> Sql {
+    let holder = env.sql();
+    holder.run("BEGIN");
+    holder.run(&format!(
+        "INSERT INTO ingest_ledger (tenant_id, idempotency_key, request_sha256, route, receipt, http_status, accepted, rejected) \
+         VALUES ('default', '{key}', decode(repeat('00', 32), 'hex'), '/', gen_random_uuid(), 200, 1, 0)"
+    ));
+    holder
+}
+
+fn what_commits_late_is_read_behind_what_came_meanwhile(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let (client, sql) = (&tidegate.client, env.sql());
+    // Two, since TimescaleDB notes of a chunk of the columnstore that it has rows as well, and others wait for that.
+    (0..2).for_each(|n| send(client, "s", n, 1));
+    assert_eq!(all(client, "s", 2), [(0, 0), (1, 1)]);
+    std::thread::scope(|scope| {
+        let holders = ["a", "b"].map(|key| held(env, key));
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+                       AND query LIKE '%ingest_ledger%'";
+        // One after the other, or they would share a transaction.
+        let late: Vec<_> = [("a", 100, 1), ("b", 101, 2)]
+            .into_iter()
+            .map(|(key, n, writers)| {
+                let sent = scope.spawn(move || client.keyed(key, event_with(n, r#""stream":"s""#)).accepted(1, 0));
+                until("it is written and waits", || (sql.one::<i64>(waiting) >= writers).then_some(()));
+                sent
+            })
+            .collect();
+        // Those behind them do not wait for them, whatever their numbers.
+        for n in 2..4 {
+            send(client, "s", n, 1);
+        }
+        assert_eq!(all(client, "s", 4), [(0, 0), (1, 1), (2, 2), (3, 3)]);
+        let [a, b] = holders;
+        b.run("ROLLBACK");
+        assert_eq!(numbers(&page(client, "s", "offset=4&wait=30s")), [(4, 101)]);
+        send(client, "s", 4, 1);
+        assert_eq!(numbers(&page(client, "s", "offset=5&wait=30s")), [(5, 4)]);
+        a.run("ROLLBACK");
+        assert_eq!(numbers(&page(client, "s", "offset=6&wait=30s")), [(6, 100)]);
+        late.into_iter().for_each(|sent| drop(sent.join().unwrap()));
+    });
+    assert_whole(&sql);
+    Ok(())
+}
+
+fn open_and_prepared_transactions_stop_nothing(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    let (idle, snapshot) = (env.sql(), env.sql());
+    idle.run("BEGIN; SELECT pg_current_xact_id()");
+    snapshot.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM batch_queue");
+    let prepared = env.sql();
+    let name = format!("held {}", env.database());
+    prepared.run(&format!("BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION '{name}'"));
+    for n in 0..5 {
+        send(client, "s", n, 1);
+        assert_eq!(numbers(&page(client, "s", &format!("offset={n}&wait=30s"))).len(), 1);
+    }
+    // One that is prepared with a batch in it is logged when it commits, also after a new start.
+    prepared.run(&format!(
+        "BEGIN; INSERT INTO ingest_batches (kind, tenant_id, batch_id, stream, event_count, min_timestamp, max_timestamp, \
+         touched_hours, seq_span) VALUES ('events', 'default', 1, 's', 0, now(), now(), '{{}}', 2); \
+         INSERT INTO batch_queue (tenant_id, stream, batch_id, span, event_count, min_timestamp, max_timestamp) \
+         VALUES ('default', 's', 1, 2, 0, now(), now()); PREPARE TRANSACTION '{name} 2'"
+    ));
+    send(client, "s", 5, 1);
+    assert_eq!(all(client, "s", 6).len(), 6);
+    drop(tidegate);
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    send(client, "s", 6, 1);
+    assert_eq!(numbers(&page(client, "s", "offset=6&wait=30s")), [(6, 6)]);
+    prepared.run(&format!("COMMIT PREPARED '{name} 2'"));
+    prepared.run(&format!("ROLLBACK PREPARED '{name}'"));
+    until("its batch is logged", || (page(client, "s", "offset=7")["end"] == 9).then_some(()));
+    assert_eq!(page(client, "s", "offset=7")["next_offset"], 9);
+    idle.run("COMMIT");
+    snapshot.run("COMMIT");
+    assert_whole(&env.sql());
+    send(client, "s", 7, 1);
+    let sql = env.sql();
+    until("what the sequencer is done with goes", || {
+        (sql.count("batch_queue") < 3 && sql.count("sequencer_ticks") < 3).then_some(())
+    });
+    Ok(())
+}
+
+fn offsets_rise_and_never_repeat_over_kills(env: &Env) -> TestResult {
+    let mut read: Vec<(i64, i64)> = Vec::new();
+    let mut sent = 0;
+    let mut other = node(env, 1);
+    for round in 0..3 {
+        let mut tidegate = node(env, 2);
+        for _ in 0..4 {
+            send(&tidegate.client, "s", sent, 3);
+            send(&other.client, "s", sent + 3, 2);
+            sent += 5;
+        }
+        // What was read before a kill is read the same after it.
+        let now = all(&other.client, "s", sent);
+        assert_eq!(now[..read.len()], read);
+        read = now;
+        tidegate.kill();
+        if round == 1 {
+            other.kill();
+            other = node(env, 1);
+        }
+    }
+    let expected: Vec<i64> = (0..60).collect();
+    assert_eq!(read.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), expected);
+    let mut numbers: Vec<i64> = read.iter().map(|(_, n)| *n).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, expected, "none is missing, none is there twice");
+    assert_whole(&env.sql());
+    Ok(())
+}
+
+/// The last migration before there was a log.
+const WITHOUT_LOG: i32 = 26;
+
+fn what_was_stored_before_the_log_has_offsets(env: &Env) -> TestResult {
+    env.begin_empty();
+    let sql = env.sql();
+    old::install(&sql, env.engine, WITHOUT_LOG);
+    // More than are logged in one step; created in another order than numbered.
+    sql.run(
+        "INSERT INTO ingest_batches (kind, tenant_id, batch_id, stream, event_count, min_timestamp, max_timestamp, touched_hours, created_at) \
+         SELECT k, 'default', CASE k WHEN 'events' THEN n ELSE -n END, 's' || n % 2, 1 + n % 3, now(), now(), '{}', now() - n * interval '1 second' \
+         FROM generate_series(1, 12000) n CROSS JOIN unnest(ARRAY['events', 'metrics']) k",
+    );
+    let tidegate = env.serve();
+    send(&tidegate.client, "s1", 0, 2);
+    let ends = |stream: &str| {
+        sql.one::<i64>(&format!("SELECT coalesce(max(base + span), 0) FROM batch_log WHERE stream = '{stream}'"))
+    };
+    let expected: i64 = sql.one("SELECT sum(1 + n % 3)::bigint FROM generate_series(1, 12000) n WHERE n % 2 = 1");
+    until("everything is logged", || (ends("s1") == expected + 2).then_some(()));
+    assert_eq!(sql.one::<i64>("SELECT count(*) FROM batch_log"), 12_001);
+    let in_order = "SELECT count(*) FROM (SELECT batch_id, lag(batch_id) OVER (PARTITION BY stream ORDER BY base) AS before \
+                    FROM batch_log WHERE batch_id <= 12000) l WHERE before < batch_id";
+    assert_eq!(sql.one::<i64>(in_order), 0, "the oldest first");
+    assert_whole(&sql);
+    assert_eq!(
+        sql.one::<i64>("SELECT count(*) FROM ingest_batches WHERE kind = 'metrics' AND seq_span IS NOT NULL"),
+        0
+    );
+    Ok(())
+}
+
+fn offsets_stay_when_chunks_are_compacted(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    // Closed days, in several batches, one of them over both.
+    for (first, hours) in [(0, [-72, -72]), (2, [-48, -72]), (4, [-48, -48]), (6, [0, -72])] {
+        let items = (0..2).map(|at| {
+            let when = hours_from_now(hours[at]);
+            event_with(first + at, &format!(r#""stream":"s","timestamp":"{when}","asset_id":"a{}""#, first % 3))
+        });
+        client.events(array(items)).accepted(2, 0);
+    }
+    let before = all(client, "s", 8);
+    assert_eq!(before, (0..8).map(|n| (n, n)).collect::<Vec<_>>());
+    let counts = until("nobody else is at it", || {
+        let counts = env.cli(&["lifecycle", "run", "--json", "--set", "compress_after.events=1d"]).json();
+        (counts["chunks_busy"].as_u64().unwrap_or(0) == 0).then_some(counts)
+    });
+    println!("{}: {counts}", env.engine.as_str());
+    assert_eq!(all(client, "s", 8), before);
+    assert_eq!(numbers(&page(client, "s", "offset=3&limit=3")), before[3..6]);
+    Ok(())
+}
+
+/// Copies the test's database by a dump, in the same cluster.
+fn dumped(env: &Env, into: &str) -> Sql {
+    let program = |name: &str| env.installation().program(name);
+    let (server, file) = (Sql::bare(&env.url(SUPERUSER)), env.path().join("dump.sql"));
+    let run = |program: &std::path::Path, arguments: &[&str]| {
+        let done = Command::new(program).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    let url = |database: &str| env.url(SUPERUSER).replace(env.database(), database);
+    run(&program("pg_dump"), &["-Fc", "-d", &env.url(SUPERUSER), "-f", file.to_str().unwrap()]);
+    server.run(&format!("CREATE DATABASE {into} OWNER tidegate_owner"));
+    let around = |function: &str| {
+        if env.engine == Engine::Timescale {
+            Sql::bare(&url(into)).run(&format!("SELECT public.{function}()"));
+        }
+    };
+    if env.engine == Engine::Timescale {
+        Sql::bare(&url(into)).run("SET client_min_messages = error; CREATE EXTENSION timescaledb SCHEMA public");
+    }
+    around("timescaledb_pre_restore");
+    run(&program("pg_restore"), &["-d", &url(into), file.to_str().unwrap()]);
+    around("timescaledb_post_restore");
+    Sql::connect(&url(into))
+}
+
+fn a_restored_dump_goes_on_where_it_was(env: &Env) -> TestResult {
+    let mut tidegate = env.serve();
+    send(&tidegate.client, "s", 0, 3);
+    send(&tidegate.client, "s", 3, 2);
+    let before = all(&tidegate.client, "s", 5);
+    let cursor = |page: &serde_json::Value| page["cursor"].as_str().unwrap().to_owned();
+    let read = cursor(&page(&tidegate.client, "s", "offset=1&limit=2"));
+    // What is committed and not logged when the dump is made.
+    tidegate.kill();
+    let sql = env.sql();
+    sql.run(
+        "BEGIN; INSERT INTO ingest_batches (kind, tenant_id, batch_id, stream, event_count, min_timestamp, max_timestamp, touched_hours, \
+         seq_span) VALUES ('events', 'default', 1, 's', 0, now(), now(), '{}', 4); \
+         INSERT INTO batch_queue (tenant_id, stream, batch_id, span, event_count, min_timestamp, max_timestamp) \
+         VALUES ('default', 's', 1, 4, 0, now(), now()); COMMIT",
+    );
+    let other = format!("{}_r", env.database());
+    let restored = dumped(env, &other);
+    let logged = restored.one::<i64>("SELECT count(*) FROM batch_log");
+
+    // The first database goes on, and a consumer reads what comes.
+    let first = env.serve();
+    send(&first.client, "s", 5, 3);
+    reaches(&first.client, "s", 12);
+    let ahead = cursor(&page(&first.client, "s", "offset=9"));
+
+    // So does the copy, without it.
+    let variables =
+        env.variables().into_iter().map(|(name, url)| (name, url.replace(env.database(), &other))).collect::<Vec<_>>();
+    let elsewhere = ["--set".to_owned(), format!("data_dir={}", env.path().join("elsewhere").display())];
+    let copy = crate::process::Tidegate::serve(env, &variables, &elsewhere);
+    until("the copy has logged what was not", || (restored.count("batch_log") == logged + 1).then_some(()));
+    assert_eq!(all(&copy.client, "s", 5), before, "as before, and nothing is logged twice");
+    assert_whole(&restored);
+    assert_eq!(restored.one::<i64>("SELECT count(*) FROM log_epochs"), 2);
+    let on = page(&copy.client, "s", &format!("cursor={read}"));
+    assert_eq!(numbers(&on), before[3..], "what was read before is known");
+    let gone = copy.client.get(&format!("/v1/streams/s/events?cursor={ahead}")).problem(410, "offset_gone");
+    // What the log had when it was copied is the same; behind it other events come.
+    assert_eq!((&gone["next_offset"], &gone["end"]), (&json!(5), &json!(9)), "{gone}");
+    send(&copy.client, "s", 50, 4);
+    reaches(&copy.client, "s", 13);
+    copy.client.get(&format!("/v1/streams/s/events?cursor={ahead}")).problem(410, "offset_gone");
+    let on = page(&copy.client, "s", &format!("cursor={}&limit=10", gone["cursor"].as_str().unwrap()));
+    assert_eq!(numbers(&on), [(9, 50), (10, 51), (11, 52), (12, 53)]);
+    drop(copy);
+    drop(restored);
+    Sql::bare(&env.url(SUPERUSER)).run(&format!("DROP DATABASE {other} WITH (FORCE)"));
+    Ok(())
+}
+
+/// As the log sees it: the timeline is another one.
+fn a_failover_begins_an_epoch(env: &Env) -> TestResult {
+    let mut tidegate = env.serve();
+    send(&tidegate.client, "s", 0, 3);
+    let before = all(&tidegate.client, "s", 3);
+    let (two, three) = (
+        page(&tidegate.client, "s", "offset=0&limit=2")["cursor"].as_str().unwrap().to_owned(),
+        page(&tidegate.client, "s", "offset=3")["cursor"].as_str().unwrap().to_owned(),
+    );
+    assert_eq!(tidegate.stop(), Some(0));
+    let sql = env.sql();
+    sql.run("UPDATE sequencer_ticks SET timeline = '00000000'");
+    let tidegate = env.serve();
+    until("an epoch has begun", || (sql.count("log_epochs") == 2).then_some(()));
+    assert_eq!(all(&tidegate.client, "s", 3), before);
+    send(&tidegate.client, "s", 3, 1);
+    assert_eq!(numbers(&page(&tidegate.client, "s", &format!("cursor={two}&wait=30s"))).first(), Some(&(2, 2)));
+    assert_eq!(numbers(&page(&tidegate.client, "s", &format!("cursor={three}&wait=30s"))), [(3, 3)]);
+    assert_whole(&sql);
+    // What a consumer has read that this server never had.
+    sql.run("UPDATE stream_epochs SET ended = 2");
+    let gone = tidegate.client.get(&format!("/v1/streams/s/events?cursor={three}")).problem(410, "offset_gone");
+    assert_eq!(gone["next_offset"], 2);
+    assert_eq!(numbers(&page(&tidegate.client, "s", &format!("cursor={two}"))).len(), 2);
+    Ok(())
+}
+
+/// The lock of a leader goes with a connection that it may not know it has lost.
+fn two_that_take_each_other_for_gone_append_once(env: &Env) -> TestResult {
+    let nodes = [1, 2, 3].map(|number| node(env, number));
+    let sql = env.sql();
+    for round in 0..30 {
+        for (at, node) in nodes.iter().enumerate() {
+            send(&node.client, "s", round * 3 + at, 1);
+        }
+        // Whoever leads loses its lock in the middle of its work.
+        sql.run(
+            "SELECT pg_terminate_backend(l.pid) FROM pg_locks l WHERE l.relation = 'tidegate.lock_job_sequencer'::regclass \
+             AND l.mode = 'ExclusiveLock' AND l.granted",
+        );
+    }
+    assert_eq!(all(&nodes[0].client, "s", 90).len(), 90);
+    assert_whole(&sql);
+    Ok(())
+}
+
+fn a_batch_without_a_row_left_has_its_offsets(env: &Env) -> TestResult {
+    env.begin_empty();
+    let tidegate = env.serve_with(&["storage_profile=rowstore"]);
+    let (client, at) = (&tidegate.client, seconds_from_now(-60));
+    let event = |n: usize| {
+        event_with(n, &format!(r#""stream":"s","id":"00000000-0000-0000-0000-00000000000{n}","timestamp":"{at}""#))
+    };
+    client.events(array([event(1), event(2)])).accepted(2, 0);
+    assert_eq!(client.events(array([event(1), event(2)])).accepted(0, 0)["duplicates"], 2);
+    assert_eq!(client.events(array([event(2), event(3), event(1), event(4)])).accepted(2, 0)["duplicates"], 2);
+    assert_eq!(all(client, "s", 4), [(0, 1), (1, 2), (5, 3), (7, 4)]);
+    let manifests: Vec<String> =
+        env.sql().column("SELECT concat(event_count, ' of ', seq_span) FROM ingest_batches ORDER BY batch_id");
+    assert_eq!(manifests, ["2 of 2", "0 of 2", "2 of 4"]);
+    assert_whole(&env.sql());
+    Ok(())
+}

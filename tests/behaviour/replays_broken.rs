@@ -1,0 +1,105 @@
+//! Replays of dead letters through lost COMMITs, kill -9 and a database that is away: stored once all the same.
+
+use crate::env::{Env, Test, TestResult, until};
+use crate::process::Tidegate;
+use crate::proxy::{Cut, Point, Proxy};
+use crate::replays::{MENDED, ids, old, replay};
+use crate::samples::array;
+use crate::tests;
+
+pub const TESTS: &[Test] = tests!(a_commit_is_lost, killed_in_between, they_are_not_spooled);
+
+fn mended(env: &Env, proxy: &Proxy) -> Tidegate {
+    Tidegate::serve(env, &env.variables_through(proxy), &["--set".into(), MENDED.into()])
+}
+
+fn letters(env: &Env, count: usize) {
+    env.serve().client.events(array((0..count).map(old))).problem(422, "nothing_accepted");
+}
+
+fn stored(env: &Env) -> (i64, i64, i64) {
+    let sql = env.sql();
+    let distinct = sql.one("SELECT count(DISTINCT payload::text) FROM events");
+    (sql.count("events"), distinct, sql.one("SELECT count(*) FROM dead_letter_events WHERE outcome = 'stored'"))
+}
+
+fn a_commit_is_lost(env: &Env) -> TestResult {
+    letters(env, 2);
+    let proxy = Proxy::start(&env.socket());
+    let tidegate = mended(env, &proxy);
+    for (n, cut) in [Cut::AfterCommit, Cut::BeforeCommit].into_iter().enumerate() {
+        let id = &ids(env)[n];
+        proxy.cut_next(cut);
+        let first = replay(&tidegate, id).expect(200);
+        assert_eq!((proxy.cuts(), &first["outcome"]), (n + 1, &"stored".into()), "{cut:?}");
+        assert_eq!(replay(&tidegate, id).expect(200), first);
+    }
+    assert_eq!(stored(env), (2, 2, 2));
+    Ok(())
+}
+
+fn killed_in_between(env: &Env) -> TestResult {
+    const LETTERS: usize = 400;
+    letters(env, LETTERS);
+    let proxy = Proxy::start(&env.socket());
+    let mut tidegate = mended(env, &proxy);
+    let path = "/v1/dead-letters/replay?limit=150";
+    for point in [Point::CopyDone, Point::Commit] {
+        let held = proxy.held();
+        proxy.hold_next(point);
+        let client = tidegate.client.clone();
+        let call = std::thread::spawn(move || client.send("POST", path, &[], &[]));
+        until("a writer is held", || (proxy.held() > held).then_some(()));
+        tidegate.kill();
+        assert!(call.join().unwrap().is_err());
+        // What was on its way may still arrive.
+        proxy.release();
+        tidegate = mended(env, &proxy);
+    }
+    // Committed, and nobody hears of it.
+    proxy.cut_next(Cut::AfterCommit);
+    let client = tidegate.client.clone();
+    let call = std::thread::spawn(move || client.send("POST", path, &[], &[]));
+    until("a COMMIT is lost", || (proxy.cuts() > 0).then_some(()));
+    tidegate.kill();
+    // It may have been answered already.
+    let _ = call.join().unwrap();
+    tidegate = mended(env, &proxy);
+    let (events, distinct, noted) = stored(env);
+    assert!(events > 0 && events == distinct && events == noted, "{events} {distinct} {noted}");
+    let all = tidegate.client.post("/v1/dead-letters/replay", &[], "").expect(200);
+    let left = u64::try_from(LETTERS)? - u64::try_from(events)?;
+    assert_eq!((all["stored"].as_u64(), all["left"].as_u64()), (Some(left), Some(0)), "{all}");
+    let all = i64::try_from(LETTERS)?;
+    assert_eq!(stored(env), (all, all, all));
+    Ok(())
+}
+
+fn they_are_not_spooled(env: &Env) -> TestResult {
+    letters(env, 3);
+    let proxy = Proxy::start(&env.socket());
+    // Readers reach the database, writers do not.
+    let mut variables = env.variables_through(&proxy);
+    let direct = env.variables();
+    for (name, url) in variables.iter_mut().filter(|(name, _)| name == "TIDEGATE_READER_URL") {
+        url.clone_from(&direct.iter().find(|(other, _)| other == name).expect("the same variables").1);
+    }
+    let tidegate = Tidegate::serve(env, &variables, &["--set".into(), MENDED.into()]);
+    // The key is known from now on, for a while.
+    tidegate.client.get("/v1/dead-letters").expect(200);
+    proxy.away();
+    let id = &ids(env)[0];
+    assert_eq!(replay(&tidegate, id).expect(503)["status"], 503);
+    tidegate.client.post("/v1/dead-letters/replay", &[], "").expect(503);
+    assert_eq!(stored(env), (0, 0, 0));
+    let metrics = tidegate.client.get("/metrics");
+    assert!(metrics.text().contains("tidegate_items_spooled 0"), "{}", metrics.text());
+    proxy.back();
+    let first = until("the database is back", || {
+        let answer = replay(&tidegate, id);
+        (answer.status == 200).then(|| answer.json())
+    });
+    assert_eq!(replay(&tidegate, id).expect(200), first);
+    assert_eq!(stored(env), (1, 1, 1));
+    Ok(())
+}
