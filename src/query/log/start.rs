@@ -63,8 +63,8 @@ impl Reads {
         match state.diverged {
             Some(at) if offset > at => Err(gone(WhyGone::OtherHistory, at.max(state.begin))),
             _ if offset < state.begin => Err(gone(WhyGone::Expired, state.begin)),
-            // We gave it out, and have not come so far.
-            _ if offset > state.end && position.is_some() => Err(gone(WhyGone::OtherHistory, state.end)),
+            // We gave it out, and have not come so far: where the histories differ nobody knows.
+            _ if offset > state.end && position.is_some() => Err(gone(WhyGone::OtherHistory, state.begin)),
             _ if offset > state.end => Err(ReadError::PastEnd { offset, end: state.end }),
             _ => Ok((state, offset)),
         }
