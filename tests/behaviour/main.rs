@@ -26,6 +26,7 @@ mod database_tls;
 mod dead_letters;
 mod dimensions;
 mod engines;
+mod epochs;
 mod event_lists;
 mod everything_at_once;
 mod exactly_once;
@@ -180,6 +181,7 @@ const GROUPS: &[Group] = &[
     group("streams", server_sent::TESTS),
     by_version("offsets", offsets::TESTS),
     group("offsets", offsets::ROWSTORE),
+    by_version("offsets", epochs::TESTS),
     group("keys", keys::TESTS),
     group("connections", connections::TESTS),
     group("quotas", quotas::TESTS),

@@ -1,14 +1,10 @@
 //! Offsets: what is committed gets one, in the order in which it is seen, and no event is missed or counted twice, whatever
-//! commits late, dies, or is restored.
+//! commits late or dies.
 
-use std::process::Command;
-
-use serde_json::json;
-
-use crate::env::{Engine, Env, Test, TestResult, until};
-use crate::postgres::{SUPERUSER, Sql};
+use crate::env::{Env, Test, TestResult, until};
+use crate::postgres::Sql;
 use crate::samples::{array, event_with, hours_from_now, seconds_from_now};
-use crate::streams::{all, node, numbers, page, reaches, send};
+use crate::streams::{all, node, numbers, page, send};
 use crate::{old, tests};
 
 pub const TESTS: &[Test] = tests!(
@@ -18,15 +14,13 @@ pub const TESTS: &[Test] = tests!(
     offsets_rise_and_never_repeat_over_kills,
     what_was_stored_before_the_log_has_offsets,
     offsets_stay_when_chunks_are_compacted,
-    a_restored_dump_goes_on_where_it_was,
-    a_failover_begins_an_epoch,
     two_that_take_each_other_for_gone_append_once,
 );
 
 pub const ROWSTORE: &[Test] = tests!(timescale: a_batch_without_a_row_left_has_its_offsets);
 
 /// What holds of every log: offsets from 0 on without a hole, every batch once, and no batch left out.
-fn assert_whole(sql: &Sql) {
+pub fn assert_whole(sql: &Sql) {
     let whole = "SELECT count(*) FROM (SELECT base, lag(base + span, 1, 0::bigint) OVER (PARTITION BY tenant_id, stream ORDER BY base) \
                  AS before FROM batch_log) l WHERE base <> before";
     assert_eq!(sql.one::<i64>(whole), 0, "every batch begins where the one before ends");
@@ -233,109 +227,6 @@ fn offsets_stay_when_chunks_are_compacted(env: &Env) -> TestResult {
     println!("{}: {counts}", env.engine.as_str());
     assert_eq!(all(client, "s", 8), before);
     assert_eq!(numbers(&page(client, "s", "offset=3&limit=3")), before[3..6]);
-    Ok(())
-}
-
-/// Copies the test's database by a dump, in the same cluster.
-fn dumped(env: &Env, into: &str) -> Sql {
-    let program = |name: &str| env.installation().program(name);
-    let (server, file) = (Sql::bare(&env.url(SUPERUSER)), env.path().join("dump.sql"));
-    let run = |program: &std::path::Path, arguments: &[&str]| {
-        let done = Command::new(program).args(arguments).output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    };
-    let url = |database: &str| env.url(SUPERUSER).replace(env.database(), database);
-    run(&program("pg_dump"), &["-Fc", "-d", &env.url(SUPERUSER), "-f", file.to_str().unwrap()]);
-    server.run(&format!("CREATE DATABASE {into} OWNER tidegate_owner"));
-    let around = |function: &str| {
-        if env.engine == Engine::Timescale {
-            Sql::bare(&url(into)).run(&format!("SELECT public.{function}()"));
-        }
-    };
-    if env.engine == Engine::Timescale {
-        Sql::bare(&url(into)).run("SET client_min_messages = error; CREATE EXTENSION timescaledb SCHEMA public");
-    }
-    around("timescaledb_pre_restore");
-    run(&program("pg_restore"), &["-d", &url(into), file.to_str().unwrap()]);
-    around("timescaledb_post_restore");
-    Sql::connect(&url(into))
-}
-
-fn a_restored_dump_goes_on_where_it_was(env: &Env) -> TestResult {
-    let mut tidegate = env.serve();
-    send(&tidegate.client, "s", 0, 3);
-    send(&tidegate.client, "s", 3, 2);
-    let before = all(&tidegate.client, "s", 5);
-    let cursor = |page: &serde_json::Value| page["cursor"].as_str().unwrap().to_owned();
-    let read = cursor(&page(&tidegate.client, "s", "offset=1&limit=2"));
-    // What is committed and not logged when the dump is made.
-    tidegate.kill();
-    let sql = env.sql();
-    sql.run(
-        "BEGIN; INSERT INTO ingest_batches (kind, tenant_id, batch_id, stream, event_count, min_timestamp, max_timestamp, touched_hours, \
-         seq_span) VALUES ('events', 'default', 1, 's', 0, now(), now(), '{}', 4); \
-         INSERT INTO batch_queue (tenant_id, stream, batch_id, span, event_count, min_timestamp, max_timestamp) \
-         VALUES ('default', 's', 1, 4, 0, now(), now()); COMMIT",
-    );
-    let other = format!("{}_r", env.database());
-    let restored = dumped(env, &other);
-    let logged = restored.one::<i64>("SELECT count(*) FROM batch_log");
-
-    // The first database goes on, and a consumer reads what comes.
-    let first = env.serve();
-    send(&first.client, "s", 5, 3);
-    reaches(&first.client, "s", 12);
-    let ahead = cursor(&page(&first.client, "s", "offset=9"));
-
-    // So does the copy, without it.
-    let variables =
-        env.variables().into_iter().map(|(name, url)| (name, url.replace(env.database(), &other))).collect::<Vec<_>>();
-    let elsewhere = ["--set".to_owned(), format!("data_dir={}", env.path().join("elsewhere").display())];
-    let copy = crate::process::Tidegate::serve(env, &variables, &elsewhere);
-    until("the copy has logged what was not", || (restored.count("batch_log") == logged + 1).then_some(()));
-    assert_eq!(all(&copy.client, "s", 5), before, "as before, and nothing is logged twice");
-    assert_whole(&restored);
-    assert_eq!(restored.one::<i64>("SELECT count(*) FROM log_epochs"), 2);
-    let on = page(&copy.client, "s", &format!("cursor={read}"));
-    assert_eq!(numbers(&on), before[3..], "what was read before is known");
-    let gone = copy.client.get(&format!("/v1/streams/s/events?cursor={ahead}")).problem(410, "offset_gone");
-    // What the log had when it was copied is the same; behind it other events come.
-    assert_eq!((&gone["next_offset"], &gone["end"]), (&json!(5), &json!(9)), "{gone}");
-    send(&copy.client, "s", 50, 4);
-    reaches(&copy.client, "s", 13);
-    copy.client.get(&format!("/v1/streams/s/events?cursor={ahead}")).problem(410, "offset_gone");
-    let on = page(&copy.client, "s", &format!("cursor={}&limit=10", gone["cursor"].as_str().unwrap()));
-    assert_eq!(numbers(&on), [(9, 50), (10, 51), (11, 52), (12, 53)]);
-    drop(copy);
-    drop(restored);
-    Sql::bare(&env.url(SUPERUSER)).run(&format!("DROP DATABASE {other} WITH (FORCE)"));
-    Ok(())
-}
-
-/// As the log sees it: the timeline is another one.
-fn a_failover_begins_an_epoch(env: &Env) -> TestResult {
-    let mut tidegate = env.serve();
-    send(&tidegate.client, "s", 0, 3);
-    let before = all(&tidegate.client, "s", 3);
-    let (two, three) = (
-        page(&tidegate.client, "s", "offset=0&limit=2")["cursor"].as_str().unwrap().to_owned(),
-        page(&tidegate.client, "s", "offset=3")["cursor"].as_str().unwrap().to_owned(),
-    );
-    assert_eq!(tidegate.stop(), Some(0));
-    let sql = env.sql();
-    sql.run("UPDATE sequencer_ticks SET timeline = '00000000'");
-    let tidegate = env.serve();
-    until("an epoch has begun", || (sql.count("log_epochs") == 2).then_some(()));
-    assert_eq!(all(&tidegate.client, "s", 3), before);
-    send(&tidegate.client, "s", 3, 1);
-    assert_eq!(numbers(&page(&tidegate.client, "s", &format!("cursor={two}&wait=30s"))).first(), Some(&(2, 2)));
-    assert_eq!(numbers(&page(&tidegate.client, "s", &format!("cursor={three}&wait=30s"))), [(3, 3)]);
-    assert_whole(&sql);
-    // What a consumer has read that this server never had.
-    sql.run("UPDATE stream_epochs SET ended = 2");
-    let gone = tidegate.client.get(&format!("/v1/streams/s/events?cursor={three}")).problem(410, "offset_gone");
-    assert_eq!(gone["next_offset"], 2);
-    assert_eq!(numbers(&page(&tidegate.client, "s", &format!("cursor={two}"))).len(), 2);
     Ok(())
 }
 

@@ -138,6 +138,12 @@ impl<'a> Stretch<'a> {
         self.batches.iter().all(|batch| batch.events == 0)
     }
 
+    /// The batch that an offset lies behind.
+    pub fn batch_before(&self, offset: i64) -> Option<i64> {
+        let holds = |batch: &&LoggedBatch| batch.base < offset && offset <= batch.end();
+        self.batches.iter().find(holds).map(|batch| batch.batch_id)
+    }
+
     /// The offset of a row of one of its batches.
     pub fn offset_of(&self, batch_id: i64, batch_seq: i32) -> Option<i64> {
         let batch = self.batches.iter().find(|batch| batch.batch_id == batch_id)?;
@@ -171,6 +177,9 @@ mod tests {
         assert_eq!(of(&batches, 0, 1000), (0, 30, 3));
         assert_eq!(of(&batches[1..], 12, 4), (12, 20, 1));
         assert_eq!(of(&[], 30, 10), (30, 30, 0));
+        let stretch = Stretch::of(&batches, 3, 100);
+        let before = [(0, None), (1, Some(1000)), (10, Some(1000)), (11, Some(990)), (30, Some(980)), (31, None)];
+        assert!(before.iter().all(|(offset, batch)| stretch.batch_before(*offset) == *batch));
     }
 
     #[test]

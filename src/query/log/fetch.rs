@@ -4,7 +4,7 @@ use serde::Serialize;
 use tokio_postgres::Row;
 
 use super::batches::{LoggedBatch, Stretch};
-use super::start::{LogState, Start, scope};
+use super::start::{LogState, Position, Start, scope};
 use crate::limits::{LOG_ROW_BYTES, PAGE_BYTES_MAX};
 use crate::query::columns::StoredRow;
 use crate::query::cursor::CursorScope;
@@ -23,6 +23,8 @@ pub struct LoggedEvent {
     #[serde(flatten)]
     pub event: Event,
     pub offset: i64,
+    #[serde(skip)]
+    batch_id: i64,
 }
 
 #[derive(Serialize)]
@@ -41,6 +43,14 @@ pub struct LogPage {
     scope: CursorScope,
 }
 
+/// Events from an offset on.
+struct FoundEvents {
+    data: Vec<LoggedEvent>,
+    /// The offset behind them, and the batch that it lies behind.
+    next_offset: i64,
+    batch: Option<i64>,
+}
+
 /// A row, and its offset.
 struct Placed {
     offset: i64,
@@ -50,7 +60,8 @@ struct Placed {
 impl LogPage {
     /// Behind this event.
     pub fn cursor_behind(&self, event: &LoggedEvent) -> String {
-        self.scope.encode(&(self.epoch, event.offset + 1))
+        let batch = event.batch_id;
+        Position { epoch: self.epoch, offset: event.offset + 1, batch }.cursor(&self.scope)
     }
 
     /// Whether the stream goes on behind it.
@@ -69,25 +80,31 @@ impl Reads {
         limit: usize,
     ) -> Result<LogPage, ReadError> {
         let (state, from) = self.stream_start(tenant_id, stream, start).await?;
-        let (data, next_offset) =
-            if from < state.end { self.events_from(tenant_id, stream, from, limit).await? } else { (Vec::new(), from) };
-        Ok(page(tenant_id, stream, state, data, next_offset))
+        let found = if from < state.end {
+            self.events_from(tenant_id, stream, from, limit).await?
+        } else {
+            FoundEvents { data: Vec::new(), next_offset: from, batch: None }
+        };
+        Ok(page(tenant_id, stream, state, found))
     }
 
-    /// Events from an offset on, and the offset behind them.
     async fn events_from(
         &self,
         tenant_id: &str,
         stream: &str,
         from: i64,
         limit: usize,
-    ) -> Result<(Vec<LoggedEvent>, i64), ReadError> {
+    ) -> Result<FoundEvents, ReadError> {
         let batches = self.batches_from(tenant_id, stream, from, limit).await?;
         let mut events = limit;
         loop {
             let stretch = Stretch::of(&batches, from, events);
             if stretch.is_empty() {
-                return Ok((Vec::new(), stretch.to));
+                return Ok(FoundEvents {
+                    data: Vec::new(),
+                    next_offset: stretch.to,
+                    batch: stretch.batch_before(stretch.to),
+                });
             }
             let FoundRows { rows, cut } = self.rows(&stretch.select(tenant_id)).await?;
             if cut && events > 1 {
@@ -102,7 +119,8 @@ impl Reads {
                 placed.extend(offset.map(|offset| Placed { offset, row }));
             }
             placed.sort_unstable_by_key(|placed| placed.offset);
-            return self.whole(tenant_id, placed, stretch.to).await;
+            let (data, next_offset) = self.whole(tenant_id, placed, stretch.to).await?;
+            return Ok(FoundEvents { data, next_offset, batch: stretch.batch_before(next_offset) });
         }
     }
 
@@ -131,16 +149,18 @@ impl Reads {
             if large > 0 && !events.is_empty() {
                 return Ok((events, offset));
             }
-            let event = LoggedEvent { event: Event::read(&row)?, offset };
+            let batch_id: i64 = row.try_get("batch_id")?;
+            let event = LoggedEvent { event: Event::read(&row)?, offset, batch_id };
             if large > 0 {
                 let mut sql = Sql::of_tenant(&Event::select(""), tenant_id);
                 sql.push(" AND timestamp = ").bind(event.event.timestamp);
-                sql.push(" AND batch_id = ").bind(row.try_get::<_, i64>("batch_id")?);
+                sql.push(" AND batch_id = ").bind(batch_id);
                 sql.push(" AND batch_seq = ").bind(row.try_get::<_, i32>("batch_seq")?);
                 // It may have expired meanwhile.
                 let whole = self.rows_of(&sql, large).await?;
                 let event = whole.first().map(Event::read).transpose()?;
-                return Ok((event.map(|event| LoggedEvent { event, offset }).into_iter().collect(), offset + 1));
+                let event = event.map(|event| LoggedEvent { event, offset, batch_id });
+                return Ok((event.into_iter().collect(), offset + 1));
             }
             if !fits && !room.take(&event) && !events.is_empty() {
                 return Ok((events, offset));
@@ -151,9 +171,12 @@ impl Reads {
     }
 }
 
-fn page(tenant_id: &str, stream: &str, state: LogState, data: Vec<LoggedEvent>, next_offset: i64) -> LogPage {
+fn page(tenant_id: &str, stream: &str, state: LogState, found: FoundEvents) -> LogPage {
     let scope = scope(tenant_id, stream);
-    let LogState { begin, end, epoch, .. } = state;
-    let cursor = scope.encode(&(epoch, next_offset));
-    LogPage { data, next_offset, cursor, begin, end, epoch, scope }
+    let (LogState { begin, end, epoch, .. }, FoundEvents { data, next_offset, batch }) = (state, found);
+    // Of a page without an event the batch before it is the newest one, or not known.
+    let batch = batch.or((next_offset == end).then_some(state.newest_batch)).unwrap_or(0);
+    let cursor = Position { epoch, offset: next_offset, batch }.cursor(&scope);
+    // The log may have grown since its end was looked at.
+    LogPage { data, next_offset, cursor, begin, end: end.max(next_offset), epoch, scope }
 }
