@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::output::{Exit, failed, finish, print_json, print_table, say};
-use super::server::{Answered, Server, ServerArgs, query, told};
+use super::server::{Answered, Server, ServerArgs, query, text, told};
 use crate::config::Config;
-use crate::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
+use crate::limits::PAGE_ROWS_DEFAULT;
 
 const STORED: &str = "stored";
 
@@ -86,19 +86,18 @@ struct Which {
 }
 
 impl Filter {
-    fn query(&self, more: &[(&str, Option<&str>)]) -> String {
-        let named = [
+    fn named(&self) -> [(&str, Option<&str>); 5] {
+        [
             ("stage", self.stage.as_deref()),
             ("code", self.code.as_deref()),
             ("outcome", self.outcome.as_deref()),
             ("from", self.from.as_deref()),
             ("to", self.to.as_deref()),
-        ];
-        query(named.into_iter().chain(more.iter().copied()))
+        ]
     }
 
     fn is_empty(&self) -> bool {
-        self.query(&[]).is_empty()
+        self.named().iter().all(|(_, value)| value.is_none())
     }
 }
 
@@ -109,7 +108,8 @@ pub async fn run(_config: &Config, Args { server, action }: Args) -> Exit {
     };
     match action {
         Action::List { filter, limit, json } => {
-            finish(list(&mut server, &filter, limit).await, json, |found| show_list(found))
+            let found = server.list("/v1/dead-letters", &filter.named(), limit).await;
+            finish(found, json, |found| show_list(found))
         }
         Action::Show { id, json } => {
             let found = server.value(Method::GET, &format!("/v1/dead-letters/{id}")).await;
@@ -137,21 +137,6 @@ pub async fn run(_config: &Config, Args { server, action }: Args) -> Exit {
             if ok { Exit::Ok } else { Exit::Failed }
         }
     }
-}
-
-async fn list(server: &mut Server, filter: &Filter, limit: usize) -> Result<Vec<Value>, String> {
-    let (mut letters, mut cursor) = (Vec::new(), None::<String>);
-    while letters.len() < limit {
-        let rows = (limit - letters.len()).min(PAGE_ROWS_MAX).to_string();
-        let query = filter.query(&[("limit", Some(&rows)), ("cursor", cursor.as_deref())]);
-        let mut page = server.value(Method::GET, &format!("/v1/dead-letters?{query}")).await?;
-        letters.extend(page["data"].as_array_mut().into_iter().flat_map(std::mem::take));
-        cursor = page["next_cursor"].as_str().map(str::to_owned);
-        if cursor.is_none() {
-            break;
-        }
-    }
-    Ok(letters)
 }
 
 /// One after the other, and their sum as by a filter.
@@ -182,7 +167,8 @@ async fn by_filter(server: &mut Server, filter: &Filter, dry_run: bool) -> Resul
     let (mut counts, mut errors, mut cursor) = ([0; 3], Vec::new(), None::<String>);
     let names = ["stored", "failed", "refused"];
     loop {
-        let query = filter.query(&[("cursor", cursor.as_deref()), ("dry_run", dry_run.then_some("1"))]);
+        let how = [("cursor", cursor.as_deref()), ("dry_run", dry_run.then_some("1"))];
+        let query = query(filter.named().into_iter().chain(how));
         let mut part = server.value(Method::POST, &format!("/v1/dead-letters/replay?{query}")).await?;
         for (sum, name) in counts.iter_mut().zip(names) {
             *sum += part[name].as_u64().unwrap_or(0);
@@ -198,14 +184,6 @@ async fn by_filter(server: &mut Server, filter: &Filter, dry_run: bool) -> Resul
         }
         // To standard error, so that what is printed last can be read by a program.
         eprintln!("{} replayed, {left} left", counts.iter().sum::<u64>());
-    }
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
 

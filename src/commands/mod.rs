@@ -18,6 +18,7 @@ mod rebuild;
 mod serve;
 mod server;
 mod spool;
+mod streams;
 mod tail;
 mod values;
 
@@ -64,6 +65,7 @@ commands! {
     Lifecycle => lifecycle,
     DeadLetters => dead_letters,
     Spool => spool,
+    Streams => streams,
     Tail => tail,
     Rebuild => rebuild,
     AcceptDatabase => accept_database,

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::output::{Exit, failed};
 use crate::config::secret_of_environment;
-use crate::limits::MIB;
+use crate::limits::{MIB, PAGE_ROWS_MAX};
 use crate::load::{Connection, Endpoint};
 use crate::tls::Trust;
 
@@ -93,7 +93,9 @@ impl Server {
     /// Err: it has been said what is missing.
     pub fn of(args: ServerArgs) -> Result<Self, Exit> {
         let environment = keys_of_environment(args.key.is_some())?;
-        let key = args.key.or(environment.map(|key| key.trim().to_owned()));
+        let first =
+            |keys: String| keys.split([',', '\n']).map(str::trim).find(|key| !key.is_empty()).map(str::to_owned);
+        let key = args.key.or_else(|| environment.and_then(first));
         let usage = |error: &str| {
             failed(&error);
             Exit::Usage
@@ -125,12 +127,43 @@ impl Server {
         let Answered { is_success, body } = self.ask(method, path).await?;
         if is_success { Ok(body) } else { Err(told(&body)) }
     }
+
+    /// The first rows of a list, page after page.
+    pub async fn list(
+        &mut self,
+        path: &str,
+        filter: &[(&str, Option<&str>)],
+        limit: usize,
+    ) -> Result<Vec<Value>, String> {
+        let (mut rows, mut cursor) = (Vec::new(), None::<String>);
+        while rows.len() < limit {
+            let of_page = (limit - rows.len()).min(PAGE_ROWS_MAX).to_string();
+            let place = [("limit", Some(of_page.as_str())), ("cursor", cursor.as_deref())];
+            let query = query(filter.iter().copied().chain(place));
+            let mut page = self.value(Method::GET, &format!("{path}?{query}")).await?;
+            rows.extend(page["data"].as_array_mut().into_iter().flat_map(std::mem::take));
+            cursor = page["next_cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(rows)
+    }
 }
 
 /// A problem in one line.
 pub fn told(problem: &Value) -> String {
     let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
     format!("{}: {}", text("code"), text("detail"))
+}
+
+/// A value of an answer in a cell of a table.
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 /// A query string of those that have values; a comma in one separates values, as in HTTP.

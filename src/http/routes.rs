@@ -35,6 +35,10 @@ pub const ROUTES: &[Endpoint] = &[
         Box::pin(replay::one(c.api, c.principal, c.path.get("id"), c.params))
     }),
     post("/v1/dead-letters/replay", ADMIN, |c| Box::pin(replay::by_filter(c.api, c.principal, c.params))),
+    get("/v1/streams", READ_OR_CONSUME, |c| Box::pin(reads::streams(c.api, c.principal, c.parts, c.params))),
+    get("/v1/streams/{name}", READ_OR_CONSUME, |c| {
+        Box::pin(reads::stream(c.api, c.principal, c.path.get("name"), c.params))
+    }),
     Endpoint {
         method: Method::GET,
         path: "/v1/streams/{name}/events",

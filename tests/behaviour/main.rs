@@ -80,6 +80,7 @@ mod series;
 mod server_sent;
 mod spellings;
 mod start;
+mod stream_lists;
 mod streams;
 mod surroundings;
 mod tiers;
@@ -179,6 +180,7 @@ const GROUPS: &[Group] = &[
     group("dead_letters", replays_broken::TESTS),
     group("streams", streams::TESTS),
     group("streams", server_sent::TESTS),
+    group("streams", stream_lists::TESTS),
     by_version("offsets", offsets::TESTS),
     group("offsets", offsets::ROWSTORE),
     by_version("offsets", epochs::TESTS),

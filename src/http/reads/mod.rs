@@ -8,6 +8,7 @@ mod events;
 mod list;
 mod metrics;
 mod receipts;
+mod streams;
 
 pub use accept::best;
 pub use correlations::correlations;
@@ -17,6 +18,7 @@ pub use events::{event, events, related};
 pub use list::{ListAnswer, gone_problem, problem};
 pub use metrics::{catalog, metrics};
 pub use receipts::receipt;
+pub use streams::{stream, streams};
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,10 @@
-//! Events of a stream in the order of its log, by offset.
+//! Events of a stream in the order of its log, by offset; and which streams there are.
 
 mod batches;
 mod fetch;
 mod start;
+mod streams;
 
 pub use fetch::{LogPage, LoggedEvent};
 pub use start::Start;
+pub use streams::StreamsQuery;

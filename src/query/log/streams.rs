@@ -1,0 +1,58 @@
+//! GET /v1/streams: the streams that there are, by name.
+
+use jiff::Timestamp;
+use tokio_postgres::Row;
+
+use crate::query::columns::columns;
+use crate::query::error::ReadError;
+use crate::query::listing::{Listing, Page, PageRequest};
+use crate::query::reads::Reads;
+use crate::query::sql::Sql;
+
+const STREAMS: &str = include_str!("../../../sql/queries/streams.sql");
+const NAMES: &str = include_str!("../../../sql/queries/streams_names.sql");
+
+columns! {
+    pub struct Stream {
+        pub name: String,
+        /// The first offset that has not expired.
+        pub begin: i64,
+        /// The one that the next event gets.
+        pub end: i64,
+        /// The newest timestamp of what was stored last.
+        pub newest: Timestamp,
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct StreamsQuery;
+
+impl Listing for StreamsQuery {
+    type Item = Stream;
+
+    async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<Stream>, ReadError> {
+        let (scope, after) = request.start::<String>("streams")?;
+        let mut sql = Sql::new(STREAMS.replace("{names}", NAMES.trim_end()));
+        sql.value(request.tenant_id.clone()).value(after.unwrap_or_default());
+        sql.value(i64::try_from(request.limit + 1).unwrap_or(i64::MAX));
+        let found = reads.rows(&sql).await?;
+        Page::of(found, request.limit, Stream::read, |last| Ok(scope.encode(&Stream::read(last)?.name)))
+    }
+}
+
+impl Stream {
+    fn read(row: &Row) -> Result<Self, ReadError> {
+        let (name, begin, end, newest) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+        Ok(Self { name, begin, end, newest })
+    }
+}
+
+impl Reads {
+    /// The stream of a tenant that is called so.
+    pub async fn stream(&self, tenant_id: &str, name: &str) -> Result<Stream, ReadError> {
+        let mut sql = Sql::new(STREAMS.replace("{names}", "SELECT $2 AS name"));
+        sql.value(tenant_id.to_owned()).value(name.to_owned());
+        let rows = self.rows(&sql).await?.rows;
+        rows.first().map_or(Err(ReadError::NotFound("stream")), Stream::read)
+    }
+}
