@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::KIB;
+use super::{KIB, PAGE_BYTES_MAX};
 
 /// Between two looks of the sequencer for what was committed, while something is.
 pub const LOG_TICK: Duration = Duration::from_millis(25);
@@ -32,5 +32,11 @@ pub const STREAM_AWAY_PAUSE: Duration = Duration::from_millis(500);
 pub const STREAM_KEY_LOOK: Duration = Duration::from_secs(1);
 /// Memory that is kept for what one row of a log becomes, in bytes.
 pub const LOG_ROW_BYTES: usize = KIB / 4;
+/// A look at events of a log that takes longer asks for more of them the next time.
+pub const LOG_LOOK_DEAR: Duration = Duration::from_millis(40);
+/// Most events that are read at once while a stream is sent.
+pub const LOG_LOOK_ROWS_MAX: usize = 32_768;
+/// Bytes of text that they become, at most.
+pub const LOG_LOOK_TEXT_BYTES_MAX: usize = 2 * PAGE_BYTES_MAX;
 /// How long a ticket opens its stream.
 pub const TICKET_LIFE: Duration = Duration::from_secs(60);

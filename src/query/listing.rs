@@ -113,7 +113,12 @@ pub(super) struct PageRoom(usize);
 
 impl PageRoom {
     pub(super) fn new() -> Self {
-        Self(PAGE_BYTES_MAX - PAGE_ENVELOPE_BYTES)
+        Self::of(PAGE_BYTES_MAX)
+    }
+
+    /// Of a page of so many bytes.
+    pub(super) fn of(bytes: usize) -> Self {
+        Self(bytes - PAGE_ENVELOPE_BYTES)
     }
 
     /// Takes an item's part; false: it does not fit.

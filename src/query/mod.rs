@@ -57,7 +57,7 @@ pub use events::EventsQuery;
 pub use filter::{Filter, FilterField};
 pub use levels::Resolution;
 pub use listing::{Found, Listing, Page, PageRequest, Pass};
-pub use log::{LogPage, LoggedEvent, Start, StreamsQuery};
+pub use log::{LogPage, LoggedEvent, PageLimit, Start, StreamsQuery};
 pub use lookup::EventName;
 pub use metrics::{Point, PointsQuery};
 pub use payload::{Comparison, PathFilter, PathTest, is_number};

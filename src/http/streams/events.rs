@@ -15,10 +15,10 @@ use crate::http::call::Call;
 use crate::http::compress::{Coding, compressed};
 use crate::http::reads::{ListAnswer, best, problem};
 use crate::http::response::{Body, held_json};
-use crate::limits::{ENCODER_BYTES, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, READ_TIMEOUT, STREAM_WAIT_MAX};
+use crate::limits::{ENCODER_BYTES, PAGE_BYTES_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, READ_TIMEOUT, STREAM_WAIT_MAX};
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::Problem;
-use crate::query::{ReadError, Start};
+use crate::query::{PageLimit, ReadError, Start};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -60,6 +60,7 @@ async fn page(call: &Call<'_>, stream: &str, mut start: Start, limit: usize, wai
     let (api, tenant_id) = (call.api, &call.principal.tenant_id);
     let readers = &api.attached()?.reads;
     let begun = Instant::now();
+    let limit = PageLimit { events: limit, text_bytes: PAGE_BYTES_MAX };
     let mut waiting = if wait.is_zero() { None } else { Some(Waiting::begin(call, stream)?) };
     loop {
         let turn = match &mut waiting {

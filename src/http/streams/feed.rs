@@ -16,9 +16,11 @@ use crate::http::Api;
 use crate::http::call::Call;
 use crate::http::reads::problem;
 use crate::http::response::{Body, answer, streamed};
-use crate::limits::{EXPORT_WAIT_MAX, STREAM_AWAY_PAUSE, STREAM_HEARTBEAT, STREAM_KEY_LOOK, STREAM_PAGE_ROWS};
+use crate::limits::{
+    EXPORT_WAIT_MAX, LOG_LOOK_TEXT_BYTES_MAX, STREAM_AWAY_PAUSE, STREAM_HEARTBEAT, STREAM_KEY_LOOK, STREAM_PAGE_ROWS,
+};
 use crate::protocols::Problem;
-use crate::query::{LogPage, ReadError, Readers, Start};
+use crate::query::{LogPage, PageLimit, ReadError, Readers, Start};
 
 /// What is sent next, or how it ends.
 enum Next {
@@ -33,8 +35,9 @@ pub struct Feed {
     tenant_id: Arc<str>,
     stream: String,
     start: Start,
-    /// Events that are still wanted.
+    /// Events that are still wanted, and how many are read at once.
     left: usize,
+    at_once: usize,
     form: FeedForm,
     /// None: it ends where the stream does.
     waiting: Option<Waiting>,
@@ -68,6 +71,7 @@ impl Feed {
             stream,
             start,
             left: limit.unwrap_or(usize::MAX),
+            at_once: STREAM_PAGE_ROWS,
             form,
             waiting,
             patience: (form == FeedForm::Lines).then_some(wait),
@@ -193,9 +197,12 @@ impl Feed {
             Some(waiting) => Some(waiting.look().await),
             None => None,
         };
-        let (page, room) = self.read().await?;
-        self.is_at_end = !page.has_more();
+        // Where there is no memory for so many, there is for fewer.
+        let at_once = std::mem::replace(&mut self.at_once, STREAM_PAGE_ROWS);
+        let (page, room) = self.read(at_once).await?;
         let chunk = if page.data.is_empty() { None } else { Some(Chunk::events(self.form, &page, room)?) };
+        self.is_at_end = !page.has_more();
+        self.at_once = if self.is_at_end { STREAM_PAGE_ROWS } else { page.next_events };
         self.start = Start::Cursor(page.cursor);
         let Some(chunk) = chunk else { return Ok(Next::Nothing) };
         count(page.data.len());
@@ -204,10 +211,10 @@ impl Feed {
         Ok(Next::Chunk(chunk))
     }
 
-    async fn read(&self) -> Result<(LogPage, Reservation), ReadError> {
+    async fn read(&self, at_once: usize) -> Result<(LogPage, Reservation), ReadError> {
         let reads = self.readers.begin(&self.tenant_id).await?;
-        let rows = self.left.min(STREAM_PAGE_ROWS);
-        let page = reads.stream_page(&self.tenant_id, &self.stream, &self.start, rows).await?;
+        let limit = PageLimit { events: self.left.min(at_once), text_bytes: LOG_LOOK_TEXT_BYTES_MAX };
+        let page = reads.stream_page(&self.tenant_id, &self.stream, &self.start, limit).await?;
         Ok((page, reads.into_reservation()))
     }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::http::call::Call;
 use crate::http::reads::{ListAnswer, problem};
 use crate::http::response::json as json_answer;
-use crate::query::{ReadError, Start};
+use crate::query::ReadError;
 use crate::tenancy::Ticket;
 
 pub async fn ticket(call: Call<'_>) -> ListAnswer {
@@ -19,7 +19,7 @@ pub async fn ticket(call: Call<'_>) -> ListAnswer {
     let made = async {
         // Of a stream that is not there, or another tenant's, there is none.
         let reads = attached.reads.begin(&principal.tenant_id).await?;
-        reads.stream_page(&principal.tenant_id, stream, &Start::Latest, 1).await?;
+        reads.stream(&principal.tenant_id, stream).await?;
         drop(reads);
         Ok(attached.tickets.make(principal, stream, Timestamp::now()).await?)
     };

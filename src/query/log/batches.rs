@@ -144,10 +144,9 @@ impl<'a> Stretch<'a> {
         self.batches.iter().find(holds).map(|batch| batch.batch_id)
     }
 
-    /// The offset of a row of one of its batches.
-    pub fn offset_of(&self, batch_id: i64, batch_seq: i32) -> Option<i64> {
-        let batch = self.batches.iter().find(|batch| batch.batch_id == batch_id)?;
-        Some(batch.base + i64::from(batch_seq))
+    /// Where its batches begin, by their ids.
+    pub fn bases(&self) -> impl Iterator<Item = (i64, i64)> + use<'a> {
+        self.batches.iter().map(|batch| (batch.batch_id, batch.base))
     }
 }
 

@@ -1,11 +1,15 @@
 //! A page of a stream by offset.
 
+use std::collections::HashMap;
+use std::time::Instant;
+
 use serde::Serialize;
 use tokio_postgres::Row;
 
+use super::amount::Look;
 use super::batches::{LoggedBatch, Stretch};
 use super::start::{LogState, Position, Start, scope};
-use crate::limits::{LOG_ROW_BYTES, PAGE_BYTES_MAX};
+use crate::limits::{LOG_ROW_BYTES, STREAM_PAGE_ROWS};
 use crate::query::columns::StoredRow;
 use crate::query::cursor::CursorScope;
 use crate::query::error::ReadError;
@@ -14,8 +18,13 @@ use crate::query::listing::{PageRoom, TEXT_PER_BYTE_MAX};
 use crate::query::reads::{FoundRows, Reads};
 use crate::query::sql::Sql;
 
-/// By how much less is asked for at once where rows were too large to come together.
-const SMALLER: usize = 4;
+/// How much a page may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct PageLimit {
+    pub events: usize,
+    /// As JSON; a page of one event may be larger.
+    pub text_bytes: usize,
+}
 
 /// An event, and where it stands in the log of its stream.
 #[derive(Debug, Serialize)]
@@ -37,6 +46,9 @@ pub struct LogPage {
     /// The first offset of the stream that has not expired, and the one that its next event gets.
     pub begin: i64,
     pub end: i64,
+    /// How many events whoever reads on had better ask for.
+    #[serde(skip)]
+    pub next_events: usize,
     #[serde(skip)]
     epoch: i64,
     #[serde(skip)]
@@ -49,11 +61,15 @@ struct FoundEvents {
     /// The offset behind them, and the batch that it lies behind.
     next_offset: i64,
     batch: Option<i64>,
+    /// None: there was nothing to look for.
+    look: Option<Look>,
 }
 
-/// A row, and its offset.
+/// A row, and where it stands.
 struct Placed {
     offset: i64,
+    batch_id: i64,
+    batch_seq: i32,
     row: Row,
 }
 
@@ -71,21 +87,22 @@ impl LogPage {
 }
 
 impl Reads {
-    /// The next events of a stream, `limit` at most and as many as a page holds; none at its end.
+    /// The next events of a stream, as many as a page may hold; none at its end.
     pub async fn stream_page(
         &self,
         tenant_id: &str,
         stream: &str,
         start: &Start,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<LogPage, ReadError> {
         let (state, from) = self.stream_start(tenant_id, stream, start).await?;
         let found = if from < state.end {
             self.events_from(tenant_id, stream, from, limit).await?
         } else {
-            FoundEvents { data: Vec::new(), next_offset: from, batch: None }
+            FoundEvents { data: Vec::new(), next_offset: from, batch: None, look: None }
         };
-        Ok(page(tenant_id, stream, state, found))
+        let next_events = found.look.map_or(STREAM_PAGE_ROWS, |look| look.next(self.page_bytes));
+        Ok(page(tenant_id, stream, state, found, next_events))
     }
 
     async fn events_from(
@@ -93,34 +110,42 @@ impl Reads {
         tenant_id: &str,
         stream: &str,
         from: i64,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<FoundEvents, ReadError> {
-        let batches = self.batches_from(tenant_id, stream, from, limit).await?;
-        let mut events = limit;
+        let batches = self.batches_from(tenant_id, stream, from, limit.events).await?;
+        let mut events = limit.events;
         loop {
             let stretch = Stretch::of(&batches, from, events);
             if stretch.is_empty() {
-                return Ok(FoundEvents {
-                    data: Vec::new(),
-                    next_offset: stretch.to,
-                    batch: stretch.batch_before(stretch.to),
-                });
+                let (data, next_offset, batch) = (Vec::new(), stretch.to, stretch.batch_before(stretch.to));
+                return Ok(FoundEvents { data, next_offset, batch, look: None });
             }
+            let asked_at = Instant::now();
             let FoundRows { rows, cut } = self.rows(&stretch.select(tenant_id)).await?;
+            let took = asked_at.elapsed();
             if cut && events > 1 {
-                // What came is in no order, and so says nothing of what did not.
-                events = (events / SMALLER).max(1);
+                // What came is in no order, and so says nothing of what did not, but for how large rows are.
+                events = (rows.len() / 4 * 3).clamp(1, events - 1);
                 self.drop_rows();
                 continue;
             }
+            let row_bytes = rows.iter().map(Row::raw_size_bytes).sum();
+            let look = Some(Look { asked: events, rows: rows.len(), row_bytes, took });
+            let bases: HashMap<i64, i64> = stretch.bases().collect();
             let mut placed = Vec::with_capacity(rows.len());
             for row in rows {
-                let offset = stretch.offset_of(row.try_get("batch_id")?, row.try_get("batch_seq")?);
-                placed.extend(offset.map(|offset| Placed { offset, row }));
+                let (batch_id, batch_seq): (i64, i32) = (row.try_get("batch_id")?, row.try_get("batch_seq")?);
+                let base = bases.get(&batch_id);
+                placed.extend(base.map(|base| Placed {
+                    offset: base + i64::from(batch_seq),
+                    batch_id,
+                    batch_seq,
+                    row,
+                }));
             }
             placed.sort_unstable_by_key(|placed| placed.offset);
-            let (data, next_offset) = self.whole(tenant_id, placed, stretch.to).await?;
-            return Ok(FoundEvents { data, next_offset, batch: stretch.batch_before(next_offset) });
+            let (data, next_offset) = self.whole(tenant_id, placed, stretch.to, limit.text_bytes).await?;
+            return Ok(FoundEvents { data, next_offset, batch: stretch.batch_before(next_offset), look });
         }
     }
 
@@ -139,23 +164,27 @@ impl Reads {
         self.rows(&sql).await?.rows.iter().map(LoggedBatch::read).collect()
     }
 
-    /// As many events as a page holds. One with values that are too large to come with others comes alone.
-    async fn whole(&self, tenant_id: &str, placed: Vec<Placed>, to: i64) -> Result<(Vec<LoggedEvent>, i64), ReadError> {
+    /// As many events as a page may hold. One with values that are too large to come with others comes alone.
+    async fn whole(
+        &self,
+        tenant_id: &str,
+        placed: Vec<Placed>,
+        to: i64,
+        text_bytes: usize,
+    ) -> Result<(Vec<LoggedEvent>, i64), ReadError> {
         let raw_bytes: usize = placed.iter().map(|placed| placed.row.raw_size_bytes()).sum();
-        let fits = raw_bytes * TEXT_PER_BYTE_MAX < PAGE_BYTES_MAX;
-        let (mut events, mut room) = (Vec::with_capacity(placed.len()), PageRoom::new());
-        for Placed { offset, row } in placed {
+        let fits = raw_bytes * TEXT_PER_BYTE_MAX < text_bytes;
+        let (mut events, mut room) = (Vec::with_capacity(placed.len()), PageRoom::of(text_bytes));
+        for Placed { offset, batch_id, batch_seq, row } in placed {
             let large = usize::try_from(row.try_get::<_, i64>("large")?).unwrap_or(usize::MAX);
             if large > 0 && !events.is_empty() {
                 return Ok((events, offset));
             }
-            let batch_id: i64 = row.try_get("batch_id")?;
             let event = LoggedEvent { event: Event::read(&row)?, offset, batch_id };
             if large > 0 {
                 let mut sql = Sql::of_tenant(&Event::select(""), tenant_id);
                 sql.push(" AND timestamp = ").bind(event.event.timestamp);
-                sql.push(" AND batch_id = ").bind(batch_id);
-                sql.push(" AND batch_seq = ").bind(row.try_get::<_, i32>("batch_seq")?);
+                sql.push(" AND batch_id = ").bind(batch_id).push(" AND batch_seq = ").bind(batch_seq);
                 // It may have expired meanwhile.
                 let whole = self.rows_of(&sql, large).await?;
                 let event = whole.first().map(Event::read).transpose()?;
@@ -171,12 +200,12 @@ impl Reads {
     }
 }
 
-fn page(tenant_id: &str, stream: &str, state: LogState, found: FoundEvents) -> LogPage {
+fn page(tenant_id: &str, stream: &str, state: LogState, found: FoundEvents, next_events: usize) -> LogPage {
     let scope = scope(tenant_id, stream);
-    let (LogState { begin, end, epoch, .. }, FoundEvents { data, next_offset, batch }) = (state, found);
+    let (LogState { begin, end, epoch, .. }, FoundEvents { data, next_offset, batch, .. }) = (state, found);
     // Of a page without an event the batch before it is the newest one, or not known.
     let batch = batch.or((next_offset == end).then_some(state.newest_batch)).unwrap_or(0);
     let cursor = Position { epoch, offset: next_offset, batch }.cursor(&scope);
     // The log may have grown since its end was looked at.
-    LogPage { data, next_offset, cursor, begin, end: end.max(next_offset), epoch, scope }
+    LogPage { data, next_offset, cursor, begin, end: end.max(next_offset), next_events, epoch, scope }
 }
