@@ -1,6 +1,6 @@
 //! The fault suite: real processes, real faults, and the same invariants at the end of each.
 //!
-//! The scenarios and their numbers are those of the reliability design (1 to 16, 20, from 27 on); each is one or more trials,
+//! The scenarios and their numbers are those of the reliability design (1 to 17, 20, from 27 on); each is one or more trials,
 //! `engine::sNN_name`. A run without arguments takes the quick ones, `--include-ignored` all. A fault is one call on a
 //! proxy, a process, or the library in `shim.c`, and the test waits for the signal that it took effect.
 
@@ -30,6 +30,7 @@ mod killed;
 mod outage;
 mod quotas;
 mod readers;
+mod replays;
 mod restored;
 mod soak;
 mod spool;
@@ -79,6 +80,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         upgraded::SCENARIOS,
         restored::SCENARIOS,
         streams::SCENARIOS,
+        replays::SCENARIOS,
         clocks::SCENARIOS,
         soak::SCENARIOS,
     ];
