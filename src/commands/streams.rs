@@ -30,6 +30,7 @@ enum Action {
     },
     /// One of them (the key needs the scope read or consume)
     Describe {
+        /// The stream
         name: String,
         /// Print JSON
         #[arg(long)]

@@ -12,7 +12,7 @@ use super::response::{Body, full};
 use crate::config::CorsOrigins;
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
-const REQUEST_HEADERS: &str = "Authorization, X-API-Key, Content-Type, Content-Encoding, Idempotency-Key, Last-Event-ID, X-Request-Id, \
+const REQUEST_HEADERS: &str = "Authorization, X-API-Key, Content-Type, Content-Encoding, Idempotency-Key, X-Request-Id, \
                                Last-Event-ID, ce-id, ce-source, ce-type, ce-specversion, ce-time, ce-subject, ce-dataschema";
 const ANSWER_HEADERS: &str = "X-Request-Id, Retry-After, Idempotent-Replayed";
 /// For how long a browser may remember an answer to its question, in seconds.

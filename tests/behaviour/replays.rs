@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = tests!(
     one_is_stored_once,
     eight_at_once_store_one,
     what_fails_again_stays,
+    what_was_no_item_is_none_again,
     each_is_what_it_was,
     a_new_series_once_there_is_room,
     anothers_is_not_there,
@@ -141,6 +142,38 @@ fn what_fails_again_stays(env: &Env) -> TestResult {
     refuse_none(env);
     assert_eq!(replay(&tidegate, &ids[0]).expect(200)["outcome_code"], Value::Null);
     assert_eq!(sql.count("events"), 1);
+    Ok(())
+}
+
+/// Of every stage before the database, whatever it is that was sent: refused for the same reason, and no other letter made.
+fn what_was_no_item_is_none_again(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let send = |path: &str, content_type: &str, body: &[u8]| {
+        tidegate.client.post(path, &[("content-type", content_type)], body);
+    };
+    for body in ["no json", "[{\"a\":", "{\"a\":1}}", "[[1],2,\"three\",null,{}]", "]", "[1] [2"] {
+        send("/v1/events", "application/json", body.as_bytes());
+        send("/v1/metrics", "application/json", body.as_bytes());
+    }
+    send(
+        "/v1/events",
+        "application/x-ndjson",
+        b"{broken\n[1]\n{\"payload\":{\"a\":1,\"a\":2}}\n\"x\"\n\xff\xfe\n{\"a\":\"\\u0000\"}\n",
+    );
+    send("/v1/events?wrap=payload&event_type=e&source_module=m", "application/x-ndjson", b"{\"a\":\"\\ud800\"}\n");
+    send("/v1/events", "application/cloudevents+json", b"{\"specversion\":\"0.3\"}");
+    send("/v1/events", "application/cloudevents-batch+json", b"[{}, 5]");
+    let sql = env.sql();
+    let letters = sql.count("dead_letter_events");
+    let stages: Vec<String> = sql.column("SELECT DISTINCT stage FROM dead_letter_events ORDER BY 1");
+    assert!(letters > 20 && stages == ["decode", "validate"], "{letters} {stages:?}");
+    let all = tidegate.client.post("/v1/dead-letters/replay", &[], "").expect(200);
+    assert_eq!((&all["failed"], &all["stored"], &all["refused"]), (&json!(letters), &json!(0), &json!(0)), "{all}");
+    let changed = "SELECT concat_ws(' ', code, outcome_code, outcome, convert_from(raw, 'LATIN1')) FROM dead_letter_events \
+                   WHERE (outcome_code, outcome) IS DISTINCT FROM (code, 'failed')";
+    assert_eq!(sql.column::<String>(changed), Vec::<String>::new());
+    assert_eq!((sql.count("dead_letter_events"), sql.count("events"), sql.count("metrics")), (letters, 0, 0));
+    Books::of(&tidegate.client).assert_balanced();
     Ok(())
 }
 
