@@ -198,6 +198,17 @@ fn lines_go_to_the_end_and_on_while_events_come(env: &Env) -> TestResult {
         assert_eq!(following.join().unwrap(), pairs(2998..3002));
     });
     assert_eq!(lines("offset=3001&wait=200ms"), pairs(3001..3002));
+    // A stream that is not there yet is waited for; not without an end.
+    let get =
+        |query: &str| client.get_as(&format!("/v1/streams/new/events?{query}"), &[("accept", "application/x-ndjson")]);
+    get("wait=100ms").problem(404, "not_found");
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| get("offset=latest&limit=1&wait=30s"));
+        until("it waits", || client.get("/metrics").text().contains("tidegate_stream_followers 1\n").then_some(()));
+        send(client, "new", 5, 1);
+        let event: Value = serde_json::from_str(first.join().unwrap().text()).unwrap();
+        assert_eq!((&event["offset"], &event["payload"]["n"]), (&json!(0), &json!(5)));
+    });
     Ok(())
 }
 

@@ -88,14 +88,27 @@ impl Feed {
     }
 
     async fn first_chunk(&mut self, api: &Api) -> Result<Chunk, Problem> {
-        match self.look().await {
-            Ok(Next::Chunk(chunk)) => Ok(chunk),
-            Ok(Next::Nothing | Next::End) => Ok(match (&self.start, self.form) {
-                (Start::Cursor(cursor), FeedForm::ServerSent) => Chunk::position(cursor),
-                _ => Chunk::Sign(None),
-            }),
-            Err(error) => Err(problem(api, error)),
+        loop {
+            return match self.look().await {
+                Ok(Next::Chunk(chunk)) => Ok(chunk),
+                Ok(Next::Nothing | Next::End) => Ok(match (&self.start, self.form) {
+                    (Start::Cursor(cursor), FeedForm::ServerSent) => Chunk::position(cursor),
+                    _ => Chunk::Sign(None),
+                }),
+                Err(ReadError::NotFound(_)) if self.may_begin().await => continue,
+                Err(error) => Err(problem(api, error)),
+            };
         }
+    }
+
+    /// Whether another look for a stream that is not there is worth it: lines wait for its first event as for any.
+    async fn may_begin(&mut self) -> bool {
+        let (Some(waiting), Some(patience)) = (&mut self.waiting, self.patience) else { return false };
+        if let Start::Latest = self.start {
+            // It begins after it was asked for.
+            self.start = Start::Earliest;
+        }
+        waiting.wait(patience.saturating_sub(self.event_at.elapsed())).await == Waited::Look
     }
 
     /// The answer, made while it is sent.
