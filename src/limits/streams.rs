@@ -34,7 +34,9 @@ pub const STREAM_KEY_LOOK: Duration = Duration::from_secs(1);
 pub const LOG_ROW_BYTES: usize = KIB / 4;
 /// A look at events of a log that takes longer asks for more of them the next time.
 pub const LOG_LOOK_DEAR: Duration = Duration::from_millis(40);
-/// Most events that are read at once while a stream is sent.
+/// Events that are read at once while a stream is sent: first, and at most.
+pub const LOG_LOOK_ROWS_FIRST: usize = 128;
+/// See [`LOG_LOOK_ROWS_FIRST`].
 pub const LOG_LOOK_ROWS_MAX: usize = 32_768;
 /// Bytes of text that they become, at most.
 pub const LOG_LOOK_TEXT_BYTES_MAX: usize = 2 * PAGE_BYTES_MAX;

@@ -121,6 +121,11 @@ impl PageRoom {
         Self(bytes - PAGE_ENVELOPE_BYTES)
     }
 
+    /// Whether so many bytes are left.
+    pub(super) fn has(&self, bytes: usize) -> bool {
+        bytes < self.0
+    }
+
     /// Takes an item's part; false: it does not fit.
     pub(super) fn take(&mut self, item: &impl Serialize) -> bool {
         let mut bytes = Counter(0);

@@ -305,7 +305,7 @@ fn large_events_come_whole_and_pages_stay_small(env: &Env) -> TestResult {
         pages += 1;
     }
     assert_eq!(found, pairs(0..33));
-    assert!(pages > 3, "{pages}");
+    assert!(pages > 1, "{pages}");
     let text = client.get("/v1/streams/s/events?offset=2&limit=1");
     assert!(text.text().contains(r#""big": 1.10"#) || text.text().contains(r#""big":1.10"#), "{}", text.text());
     Ok(())

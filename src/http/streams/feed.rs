@@ -17,7 +17,8 @@ use crate::http::call::Call;
 use crate::http::reads::problem;
 use crate::http::response::{Body, answer, streamed};
 use crate::limits::{
-    EXPORT_WAIT_MAX, LOG_LOOK_TEXT_BYTES_MAX, STREAM_AWAY_PAUSE, STREAM_HEARTBEAT, STREAM_KEY_LOOK, STREAM_PAGE_ROWS,
+    EXPORT_WAIT_MAX, LOG_LOOK_ROWS_FIRST, LOG_LOOK_TEXT_BYTES_MAX, STREAM_AWAY_PAUSE, STREAM_HEARTBEAT,
+    STREAM_KEY_LOOK, STREAM_PAGE_ROWS,
 };
 use crate::protocols::Problem;
 use crate::query::{LogPage, PageLimit, ReadError, Readers, Start};
@@ -71,7 +72,7 @@ impl Feed {
             stream,
             start,
             left: limit.unwrap_or(usize::MAX),
-            at_once: STREAM_PAGE_ROWS,
+            at_once: LOG_LOOK_ROWS_FIRST,
             form,
             waiting,
             patience: (form == FeedForm::Lines).then_some(wait),
@@ -211,11 +212,11 @@ impl Feed {
             None => None,
         };
         // Where there is no memory for so many, there is for fewer.
-        let at_once = std::mem::replace(&mut self.at_once, STREAM_PAGE_ROWS);
+        let at_once = std::mem::replace(&mut self.at_once, LOG_LOOK_ROWS_FIRST);
         let (page, room) = self.read(at_once).await?;
         let chunk = if page.data.is_empty() { None } else { Some(Chunk::events(self.form, &page, room)?) };
         self.is_at_end = !page.has_more();
-        self.at_once = if self.is_at_end { STREAM_PAGE_ROWS } else { page.next_events };
+        self.at_once = if self.is_at_end { page.next_events.min(STREAM_PAGE_ROWS) } else { page.next_events };
         self.start = Start::Cursor(page.cursor);
         let Some(chunk) = chunk else { return Ok(Next::Nothing) };
         count(page.data.len());

@@ -3,20 +3,24 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::Row;
 
 use super::amount::Look;
 use super::batches::{LoggedBatch, Stretch};
 use super::start::{LogState, Position, Start, scope};
-use crate::limits::{LOG_ROW_BYTES, STREAM_PAGE_ROWS};
+use crate::limits::{LOG_ROW_BYTES, READ_TIMEOUT};
 use crate::query::columns::StoredRow;
 use crate::query::cursor::CursorScope;
 use crate::query::error::ReadError;
 use crate::query::event::Event;
 use crate::query::listing::{PageRoom, TEXT_PER_BYTE_MAX};
-use crate::query::reads::{FoundRows, Reads};
+use crate::query::reads::{Bounds, FoundRows, Reads};
 use crate::query::sql::Sql;
+
+/// So many times fewer events are looked for where a look took too long; fewer than that are not parted.
+const FEW_EVENTS: usize = 16;
 
 /// How much a page may hold.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +105,7 @@ impl Reads {
         } else {
             FoundEvents { data: Vec::new(), next_offset: from, batch: None, look: None }
         };
-        let next_events = found.look.map_or(STREAM_PAGE_ROWS, |look| look.next(self.page_bytes));
+        let next_events = found.look.map_or(limit.events, |look| look.next(self.page_bytes));
         Ok(page(tenant_id, stream, state, found, next_events))
     }
 
@@ -121,8 +125,14 @@ impl Reads {
                 return Ok(FoundEvents { data, next_offset, batch, look: None });
             }
             let asked_at = Instant::now();
-            let FoundRows { rows, cut } = self.rows(&stretch.select(tenant_id)).await?;
+            let found = self.rows(&stretch.select(tenant_id)).await;
             let took = asked_at.elapsed();
+            if let (Err(ReadError::Timeout), FEW_EVENTS..) = (&found, events) {
+                // Of large values it takes long to see that they are; nobody must stand still before them.
+                events /= FEW_EVENTS;
+                continue;
+            }
+            let FoundRows { rows, cut } = found?;
             if cut && events > 1 {
                 // What came is in no order, and so says nothing of what did not, but for how large rows are.
                 events = (rows.len() / 4 * 3).clamp(1, events - 1);
@@ -130,7 +140,7 @@ impl Reads {
                 continue;
             }
             let row_bytes = rows.iter().map(Row::raw_size_bytes).sum();
-            let look = Some(Look { asked: events, rows: rows.len(), row_bytes, took });
+            let found_rows = rows.len();
             let bases: HashMap<i64, i64> = stretch.bases().collect();
             let mut placed = Vec::with_capacity(rows.len());
             for row in rows {
@@ -145,7 +155,9 @@ impl Reads {
             }
             placed.sort_unstable_by_key(|placed| placed.offset);
             let (data, next_offset) = self.whole(tenant_id, placed, stretch.to, limit.text_bytes).await?;
-            return Ok(FoundEvents { data, next_offset, batch: stretch.batch_before(next_offset), look });
+            let look = Look { asked: events, rows: found_rows, row_bytes, taken: data.len(), took };
+            let batch = stretch.batch_before(next_offset);
+            return Ok(FoundEvents { data, next_offset, batch, look: Some(look) });
         }
     }
 
@@ -164,7 +176,7 @@ impl Reads {
         self.rows(&sql).await?.rows.iter().map(LoggedBatch::read).collect()
     }
 
-    /// As many events as a page may hold. One with values that are too large to come with others comes alone.
+    /// As many events as a page may hold. Those with values that are too large to come with others are read one by one.
     async fn whole(
         &self,
         tenant_id: &str,
@@ -173,30 +185,41 @@ impl Reads {
         text_bytes: usize,
     ) -> Result<(Vec<LoggedEvent>, i64), ReadError> {
         let raw_bytes: usize = placed.iter().map(|placed| placed.row.raw_size_bytes()).sum();
-        let fits = raw_bytes * TEXT_PER_BYTE_MAX < text_bytes;
+        let mut fits = raw_bytes * TEXT_PER_BYTE_MAX < text_bytes;
         let (mut events, mut room) = (Vec::with_capacity(placed.len()), PageRoom::of(text_bytes));
-        for Placed { offset, batch_id, batch_seq, row } in placed {
+        for placed in placed {
+            let Placed { offset, batch_id, row, .. } = &placed;
             let large = usize::try_from(row.try_get::<_, i64>("large")?).unwrap_or(usize::MAX);
-            if large > 0 && !events.is_empty() {
-                return Ok((events, offset));
-            }
-            let event = LoggedEvent { event: Event::read(&row)?, offset, batch_id };
-            if large > 0 {
-                let mut sql = Sql::of_tenant(&Event::select(""), tenant_id);
-                sql.push(" AND timestamp = ").bind(event.event.timestamp);
-                sql.push(" AND batch_id = ").bind(batch_id).push(" AND batch_seq = ").bind(batch_seq);
+            let event = if large == 0 {
+                Event::read(row)?
+            } else {
+                fits = false;
+                let held = self.hold_row(large);
+                // The first one comes however large it is.
+                if !events.is_empty() && (held.is_err() || !room.has(large)) {
+                    return Ok((events, *offset));
+                }
+                held?;
                 // It may have expired meanwhile.
-                let whole = self.rows_of(&sql, large).await?;
-                let event = whole.first().map(Event::read).transpose()?;
-                let event = event.map(|event| LoggedEvent { event, offset, batch_id });
-                return Ok((event.into_iter().collect(), offset + 1));
-            }
+                let Some(event) = self.large(tenant_id, &placed).await? else { continue };
+                event
+            };
+            let event = LoggedEvent { event, offset: *offset, batch_id: *batch_id };
             if !fits && !room.take(&event) && !events.is_empty() {
-                return Ok((events, offset));
+                return Ok((events, *offset));
             }
             events.push(event);
         }
         Ok((events, to))
+    }
+
+    /// An event with all its values, whose memory is taken.
+    async fn large(&self, tenant_id: &str, placed: &Placed) -> Result<Option<Event>, ReadError> {
+        let mut sql = Sql::of_tenant(&Event::select(""), tenant_id);
+        sql.push(" AND timestamp = ").bind(placed.row.try_get::<_, Timestamp>("timestamp")?);
+        sql.push(" AND batch_id = ").bind(placed.batch_id).push(" AND batch_seq = ").bind(placed.batch_seq);
+        let rows = self.rows_within(&sql, Bounds { time: READ_TIMEOUT, bytes: None }).await?.rows;
+        rows.first().map(Event::read).transpose()
     }
 }
 
