@@ -306,6 +306,9 @@ fn large_events_come_whole_and_pages_stay_small(env: &Env) -> TestResult {
     }
     assert_eq!(found, pairs(0..33));
     assert!(pages > 1, "{pages}");
+    let lines = client.get_as("/v1/streams/s/events?offset=0", &[("accept", "application/x-ndjson")]);
+    let lines = lines.text().lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>();
+    assert_eq!(numbers(&json!({ "data": lines })), found);
     let text = client.get("/v1/streams/s/events?offset=2&limit=1");
     assert!(text.text().contains(r#""big": 1.10"#) || text.text().contains(r#""big":1.10"#), "{}", text.text());
     Ok(())
