@@ -211,12 +211,14 @@ fn restored<P, K>(
         told.records().iter().filter(|record| record.is_committed()).map(|record| record.good[0]).collect();
     let logged = log_of(&cluster.sql());
     let stream = logged.first().expect("a batch is logged").0.clone();
-    let consumer = |client: &Client, place: &str| client.get(&format!("/v1/streams/{stream}/events?limit=5&{place}"));
-    let cursor = |place: &str| consumer(&tidegate.client, place).expect(200)["cursor"].as_str().unwrap().to_owned();
-    let behind = cursor("offset=0");
+    let consumer =
+        |client: &Client, place: &str| client.get(&format!("/v1/streams/{stream}/events?limit=5&wait=10s&{place}"));
+    let cursor = |page: &Value| page["cursor"].as_str().unwrap().to_owned();
+    let behind = consumer(&tidegate.client, "offset=0").expect(200);
     let kept = take(&cluster, prepared);
     senders.flow(30);
-    let ahead = cursor("offset=latest");
+    let end = format!("/v1/streams/{stream}/events?offset=latest");
+    let ahead = cursor(&tidegate.client.get(&end).expect(200));
     samples(&tidegate.client, "after", &[4, 1, 0]);
     proxy.away();
     cluster.crash();
@@ -251,10 +253,10 @@ fn restored<P, K>(
     let now = log_of(&sql);
     assert!(logged.is_subset(&now), "I3: batches have other offsets than before the moment");
     // Who had read less than that goes on, who had read more is told where to.
-    let next = consumer(&tidegate.client, &format!("cursor={behind}")).expect(200);
-    assert_eq!(next["data"][0]["offset"], 5);
+    let next = consumer(&tidegate.client, &format!("cursor={}", cursor(&behind))).expect(200);
+    assert_eq!(next["data"][0]["offset"], behind["next_offset"]);
     let gone = consumer(&tidegate.client, &format!("cursor={ahead}")).problem(410, "offset_gone");
-    let next = consumer(&tidegate.client, &format!("cursor={}", gone["cursor"].as_str().unwrap())).expect(200);
+    let next = consumer(&tidegate.client, &format!("cursor={}", cursor(&gone))).expect(200);
     assert_eq!(next["data"][0]["offset"], gone["next_offset"]);
     let lost = Scene::new(env, &tidegate, &sql, &told).check(name);
     // Who sends without a key cannot repeat, and what came after the moment is lost with the server.
