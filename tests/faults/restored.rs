@@ -216,9 +216,10 @@ fn restored<P, K>(
     let cursor = |page: &Value| page["cursor"].as_str().unwrap().to_owned();
     let behind = consumer(&tidegate.client, "offset=0").expect(200);
     let kept = take(&cluster, prepared);
+    let end = || tidegate.client.get(&format!("/v1/streams/{stream}/events?offset=latest")).expect(200);
+    let moment = end()["end"].as_i64().unwrap();
     senders.flow(30);
-    let end = format!("/v1/streams/{stream}/events?offset=latest");
-    let ahead = cursor(&tidegate.client.get(&end).expect(200));
+    let ahead = until("more is logged", || Some(end()).filter(|page| page["end"].as_i64().unwrap() > moment));
     samples(&tidegate.client, "after", &[4, 1, 0]);
     proxy.away();
     cluster.crash();
@@ -255,7 +256,7 @@ fn restored<P, K>(
     // Who had read less than that goes on, who had read more is told where to.
     let next = consumer(&tidegate.client, &format!("cursor={}", cursor(&behind))).expect(200);
     assert_eq!(next["data"][0]["offset"], behind["next_offset"]);
-    let gone = consumer(&tidegate.client, &format!("cursor={ahead}")).problem(410, "offset_gone");
+    let gone = consumer(&tidegate.client, &format!("cursor={}", cursor(&ahead))).problem(410, "offset_gone");
     let next = consumer(&tidegate.client, &format!("cursor={}", cursor(&gone))).expect(200);
     assert_eq!(next["data"][0]["offset"], gone["next_offset"]);
     let lost = Scene::new(env, &tidegate, &sql, &told).check(name);
