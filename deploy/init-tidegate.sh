@@ -28,6 +28,8 @@ ALTER ROLE tidegate_reader LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD :'
 -- The group of the logins that people get (tidegate readers create); none of the three above is for people.
 SELECT 'CREATE ROLE tidegate_people NOLOGIN'
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'tidegate_people') \gexec
+SELECT 'CREATE ROLE tidegate_sinks NOLOGIN'
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'tidegate_sinks') \gexec
 
 -- COPY errors are located by their CONTEXT line, which translations word differently; only a superuser may set it.
 ALTER ROLE tidegate_owner SET lc_messages = 'C';

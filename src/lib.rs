@@ -20,6 +20,7 @@
 //!                              \-> rejected item ---------------------------------> dead letters, in the same transaction
 //! what the database does not take -> ingest (shelter -> spool) -> answer ... drain -> plan -> one transaction
 //! http -> tenancy (key) -> query -> answer
+//! http -> tenancy (key) -> groups (what is next, to whom) -> query -> answer ... acknowledgement -> groups
 //! ```
 //!
 //! # Invariants
@@ -36,7 +37,7 @@
 //! # Deliberately absent
 //!
 //! Globals read by leaf code; recursion over input; errors told apart by their text; a unique index that exactly-once
-//! would depend on. Not built yet: consumer groups. The map is docs/ARCHITECTURE.md.
+//! would depend on. The map is docs/ARCHITECTURE.md.
 
 pub mod app;
 mod budget;
@@ -47,6 +48,7 @@ pub mod correlate;
 mod durable;
 mod files;
 mod fold;
+pub mod groups;
 pub mod http;
 pub mod inferred;
 pub mod ingest;

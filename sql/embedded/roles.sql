@@ -35,5 +35,15 @@ BEGIN
 END
 $$;
 
+-- Logins of consumers that commit offsets in their own transactions are members of this group.
+DO $$
+BEGIN
+    IF to_regrole('tidegate_sinks') IS NULL THEN
+        CREATE ROLE tidegate_sinks;
+    END IF;
+    ALTER ROLE tidegate_sinks NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS;
+END
+$$;
+
 -- The owner's jobs watch replication, locks and sizes of sessions that are not its own.
 GRANT pg_monitor TO tidegate_owner;

@@ -1,4 +1,5 @@
--- Begins an epoch, and keeps where each stream ends now; returns its number.
+-- Begins an epoch, and keeps where each stream ends now; returns its number. What groups had handed out is acknowledged in vain: after a
+-- restore the numbers of generations and leases are given again.
 WITH RECURSIVE begun AS (
     INSERT INTO log_epochs (epoch)
     SELECT greatest((SELECT max(epoch) + 1 FROM log_epochs), extract(epoch FROM now())::bigint)
@@ -13,5 +14,9 @@ WITH RECURSIVE begun AS (
     ) l
 ), kept AS (
     INSERT INTO stream_epochs (tenant_id, stream, epoch, ended) SELECT n.tenant_id, n.stream, b.epoch, n.ended FROM newest n, begun b
+), fenced AS (
+    UPDATE consumer_offsets o SET generation = greatest(o.generation + 1, b.epoch) FROM begun b
+    -- Not where this is the first one: there was no other history.
+    WHERE EXISTS (SELECT FROM log_epochs)
 )
 SELECT epoch FROM begun

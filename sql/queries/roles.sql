@@ -1,4 +1,4 @@
--- The three roles, and the group of the logins that people get, when the connecting user may make them. Roles are cluster-wide, and another node or database may
+-- The three roles, and the groups of the logins that people and sinks get, when the connecting user may make them. Roles are cluster-wide, and another node or database may
 -- make them at the same moment, so that "already there" is success.
 DO $roles$
 DECLARE
@@ -13,12 +13,14 @@ BEGIN
             END;
         END IF;
     END LOOP;
-    IF to_regrole('tidegate_people') IS NULL THEN
-        BEGIN
-            CREATE ROLE tidegate_people NOLOGIN;
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL;
-        END;
-    END IF;
+    FOREACH wanted IN ARRAY ARRAY['tidegate_people', 'tidegate_sinks'] LOOP
+        IF to_regrole(wanted) IS NULL THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;
+            END;
+        END IF;
+    END LOOP;
 END
 $roles$;

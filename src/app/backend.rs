@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use super::front::Front;
 use crate::config::Config;
 use crate::correlate::{Anomalies, Correlations};
+use crate::groups::{GroupCounts, Groups, Upkeep};
 use crate::http::Attached;
 use crate::inferred::Inferred;
 use crate::ingest::{Ingest, Traffic, Workers};
@@ -62,10 +63,15 @@ impl Backend {
         let series = lifecycle.series.clone();
         let (arrivals, hearing) = Arrivals::heard(&database.listener);
         let tickets = Tickets::new(database.verifier.clone());
-        front.attach(Attached { reads, lifecycle, arrivals, tickets }, database.verifier.clone());
+        let groups = Groups::new(database.consumers.clone(), reads.clone());
+        let group_counts = GroupCounts::default();
+        let counted = group_counts.clone();
+        let attached = Attached { reads, lifecycle, arrivals, tickets, groups, group_counts };
+        front.attach(attached, database.verifier.clone());
         let ingest = Arc::clone(&front.ingest);
         let behind = move || [Traffic::Live, Traffic::Late].iter().any(|traffic| ingest.is_behind(*traffic));
-        let jobs = start_jobs(&database, config, series, Precedence::over("jobs", JOBS_GIVE_WAY, behind));
+        let counts = (series, counted);
+        let jobs = start_jobs(&database, config, counts, Precedence::over("jobs", JOBS_GIVE_WAY, behind));
         let keeping = [tokio::spawn(known.keep(database.verifier.clone())), hearing];
         Self { database, workers, jobs, keeping }
     }
@@ -97,7 +103,12 @@ fn engine(installed: &Installed) -> String {
 }
 
 /// The list of background jobs: everything that works on what is stored, beside the requests.
-fn start_jobs(database: &Database, config: &Config, series: SeriesCounts, precedence: Precedence) -> Vec<RunningJob> {
+fn start_jobs(
+    database: &Database,
+    config: &Config,
+    (series, groups): (SeriesCounts, GroupCounts),
+    precedence: Precedence,
+) -> Vec<RunningJob> {
     let (store, kept) = (&database.store, config.retention.correlations);
     let mut queues = MinuteQueues::behind(&precedence);
     let correlations = Correlations::new(&mut queues, store, kept);
@@ -114,6 +125,7 @@ fn start_jobs(database: &Database, config: &Config, series: SeriesCounts, preced
         start(SeriesIds::new(config), database),
         start(series, database),
         start(Sequencer::new(store.layout()), database),
+        start(Upkeep::new(groups), database),
     ];
     running.extend(Refresh::both(store, config).into_iter().map(|refresh| start(refresh, database)));
     running

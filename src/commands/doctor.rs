@@ -3,6 +3,7 @@
 mod disk;
 mod encryption;
 mod finding;
+mod groups;
 mod jobs;
 mod known;
 mod reads;
@@ -149,6 +150,7 @@ async fn upkeep(client: &Client, location: &Location, config: &Config) -> Result
         findings.push(storage::segments(client).await?);
     }
     findings.extend(jobs::findings(client, layout, &status, config).await?);
+    findings.push(groups::finding(client).await?);
     findings.push(reads::finding(client, location).await?);
     Ok(findings)
 }

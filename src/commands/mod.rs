@@ -6,6 +6,7 @@ mod database;
 mod dead_letters;
 mod demo;
 mod doctor;
+mod groups;
 mod instance;
 mod keys;
 mod lifecycle;
@@ -17,6 +18,7 @@ mod readers;
 mod rebuild;
 mod serve;
 mod server;
+mod sinks;
 mod spool;
 mod streams;
 mod tail;
@@ -66,6 +68,8 @@ commands! {
     DeadLetters => dead_letters,
     Spool => spool,
     Streams => streams,
+    Groups => groups,
+    Sinks => sinks,
     Tail => tail,
     Rebuild => rebuild,
     AcceptDatabase => accept_database,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ACCEPT, AUTHORIZATION};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use hyper::{Method, Request};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -109,14 +109,24 @@ impl Server {
 
     /// One request, and its answer as JSON.
     pub async fn ask(&mut self, method: Method, path: &str) -> Result<Answered, String> {
+        self.ask_with(method, path, None).await
+    }
+
+    /// The same, with a body.
+    async fn ask_with(&mut self, method: Method, path: &str, body: Option<&Value>) -> Result<Answered, String> {
+        let body = body.map(Value::to_string).unwrap_or_default();
         let request = Request::builder()
             .method(method)
             .uri(self.endpoint.path(path)?)
             .header(AUTHORIZATION, format!("Bearer {}", self.key))
             .header(ACCEPT, "application/json")
-            .body(Full::default())
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(body))
             .map_err(|error| error.to_string())?;
         let reply = self.connection.send(request, TIMEOUT).await.map_err(|lost| lost.to_string())?;
+        if reply.body.is_empty() && reply.status.is_success() {
+            return Ok(Answered { is_success: true, body: Value::Null });
+        }
         let body = serde_json::from_slice(&reply.body);
         let body = body.map_err(|_| format!("the server answered {}, and no JSON: is it Tidegate?", reply.status))?;
         Ok(Answered { is_success: reply.status.is_success(), body })
@@ -149,6 +159,12 @@ impl Server {
         }
         Ok(rows)
     }
+
+    /// The same of a request with a body.
+    pub async fn send(&mut self, method: Method, path: &str, body: &Value) -> Result<Value, String> {
+        let Answered { is_success, body } = self.ask_with(method, path, Some(body)).await?;
+        if is_success { Ok(body) } else { Err(told(&body)) }
+    }
 }
 
 /// A problem in one line.
@@ -164,6 +180,11 @@ pub fn text(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// A segment of a path.
+pub fn segment(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 /// A query string of those that have values; a comma in one separates values, as in HTTP.

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::tls::Tls;
 use crate::config::{CorsOrigins, HttpConfig, LiveLimits};
+use crate::groups::{GroupCounts, Groups};
 use crate::ingest::Ingest;
 use crate::lifecycle::LifecycleView;
 use crate::protocols::{Problem, ProblemCode};
@@ -29,6 +30,9 @@ pub struct Attached {
     /// Wakes who waits for events of a stream.
     pub arrivals: Arc<Arrivals>,
     pub tickets: Tickets,
+    pub groups: Groups,
+    /// How far they are.
+    pub group_counts: GroupCounts,
 }
 
 /// Everything that handlers need.

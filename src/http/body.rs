@@ -18,7 +18,7 @@ use super::decompress::{BodySink, Decompressor, Refused};
 use super::quota::{self, Memory};
 use crate::budget::Reservation;
 use crate::config::HttpConfig;
-use crate::limits::{KIB, MIB};
+use crate::limits::{KIB, MIB, SMALL_BODY_BYTES_MAX};
 use crate::protocols::{Encoding, Problem, ProblemCode};
 use crate::tenancy::{Charge, Principal};
 
@@ -58,6 +58,28 @@ pub async fn read(
             charge.settle_bytes(raw_bytes as u64, now());
             Err(quota::unpaid(problem, &charge))
         }
+    }
+}
+
+/// Reads a small body, such as administrators and consumers send; no quota of a key counts it.
+pub async fn small(
+    api: &Api,
+    principal: &Principal,
+    headers: &HeaderMap,
+    incoming: &mut Incoming,
+) -> Result<Bytes, Problem> {
+    let memory = Memory { ingest: &api.ingest, tenant_id: &principal.tenant_id };
+    let encoding = Encoding::of(headers, &[Encoding::Identity, Encoding::Gzip, Encoding::Zstd])?;
+    let received = receive(encoding, incoming, SMALL_BODY_BYTES_MAX, &memory, &api.timeouts, &mut 0).await?;
+    Ok(Bytes::from_owner(Small(received)))
+}
+
+/// With the memory that was taken for it.
+struct Small((Bytes, Reservation));
+
+impl AsRef<[u8]> for Small {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.0
     }
 }
 
@@ -205,7 +227,8 @@ fn too_large(bytes_max: usize) -> Problem {
         StatusCode::PAYLOAD_TOO_LARGE,
         ProblemCode::BodyTooLarge,
         format!(
-            "the body is larger than limits.body_bytes, {bytes_max} bytes after decompression; send smaller batches"
+            "the body is larger than it may be here, {bytes_max} bytes after decompression (limits.body_bytes for items): \
+             send less at once"
         ),
     )
 }

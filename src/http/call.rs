@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::pin::Pin;
 
+use bytes::Bytes;
 use hyper::http::request::Parts;
 use hyper::{Method, Response};
 
@@ -18,6 +19,8 @@ pub struct Call<'a> {
     pub parts: &'a Parts,
     pub path: &'a Segments,
     pub params: Params,
+    /// Empty where the handler takes none.
+    pub body: Bytes,
 }
 
 pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Response<Body>, Problem>> + Send + 'a>>;
@@ -39,7 +42,9 @@ pub enum Handler {
     Told(for<'a> fn(Visit<'a>) -> Answering<'a>),
     /// Keys with any of these scopes.
     Keyed(&'static [Scope], for<'a> fn(Call<'a>) -> Answering<'a>),
-    /// The same, or who has a ticket for the stream that the path names.
+    /// The same, with a small body of JSON.
+    Bodied(&'static [Scope], for<'a> fn(Call<'a>) -> Answering<'a>),
+    /// Keyed, or who has a ticket for the stream that the path names.
     Ticketed(&'static [Scope], for<'a> fn(Call<'a>) -> Answering<'a>),
 }
 

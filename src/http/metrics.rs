@@ -12,6 +12,7 @@ use metrics::{counter, gauge};
 use super::call::Visit;
 use super::response::{Body, answer, full};
 use crate::budget::HeldFor;
+use crate::groups::Status;
 use crate::ingest::Counts;
 use crate::lifecycle::{SeriesCount, SeriesCounts};
 use crate::telemetry::process;
@@ -51,6 +52,11 @@ pub fn metrics(visit: &Visit<'_>) -> Response<Body> {
     append_tenants(&mut text, &tenants);
     if let Some(attached) = api.attached.get() {
         append_series(&mut text, &tenants, &attached.lifecycle.series);
+        if let Some(counts) = attached.group_counts.now() {
+            let own =
+                |group: &&Status| all || principal.is_some_and(|principal| *principal.tenant_id == *group.tenant_id);
+            append_groups(&mut text, &counts.iter().filter(own).collect::<Vec<_>>());
+        }
     }
     process::append(&mut text);
     answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", full(text))
@@ -92,6 +98,33 @@ fn append_series(into: &mut String, tenants: &[(Arc<str>, Counts)], series: &Ser
         append("tidegate_tenant_series", "series of a tenant in the catalog", |count| count.stored);
         append("tidegate_tenant_series_active", "of them, those with a sample of the last hour", |count| count.active);
     }
+}
+
+/// How far groups are.
+fn append_groups(into: &mut String, groups: &[&Status]) {
+    let mut append = |name: &str, help: &str, of: fn(&Status) -> f64| {
+        let _ = writeln!(into, "# HELP {name} {help}\n# TYPE {name} gauge");
+        for group in groups {
+            let [tenant, stream, group_name] = [&group.tenant_id, &group.stream, &group.name].map(|text| label(text));
+            let labels = format!("tenant=\"{tenant}\",stream=\"{stream}\",group=\"{group_name}\"");
+            let _ = writeln!(into, "{name}{{{labels}}} {}", of(group));
+        }
+    };
+    if groups.is_empty() {
+        return;
+    }
+    append("tidegate_group_lag", "offsets that a group is not done with", |group| exact(group.lag.unsigned_abs()));
+    append("tidegate_group_oldest_unread_seconds", "how long the first of them has been stored", |group| {
+        group.oldest_unread_s.unwrap_or(0.0)
+    });
+    append("tidegate_group_members", "members that hold something, or were heard of lately", |group| {
+        exact(group.members.unsigned_abs())
+    });
+    append("tidegate_group_redeliveries", "how often what is out or given back was handed out before", |group| {
+        exact(group.redeliveries.unsigned_abs())
+    });
+    append("tidegate_group_parked", "parked events of a group", |group| exact(group.parked.unsigned_abs()));
+    append("tidegate_group_paused", "1 while nothing is handed out", |group| f64::from(u8::from(group.paused)));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "gauges are doubles; exact up to 2^53")]

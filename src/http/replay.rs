@@ -23,6 +23,9 @@ use crate::wire::item::BodyForm;
 
 const STORED: &str = "stored";
 const FAILED: &str = "failed";
+/// The stage of parked events, and those of what was refused.
+const CONSUME: &str = "consume";
+const STAGES: [&str; 4] = ["decode", "validate", "package", "write"];
 
 /// What came of a replay, as the letter keeps it.
 #[derive(Serialize)]
@@ -150,6 +153,10 @@ pub async fn by_filter(api: &Api, principal: &Principal, mut params: Params) -> 
     if query.outcomes.iter().any(|outcome| outcome == STORED) {
         return Err(invalid("outcome", "must be none or failed: what is stored is not stored again"));
     }
+    if query.stages.is_empty() {
+        // Parked events are their groups' to replay.
+        query.stages = STAGES.map(str::to_owned).to_vec();
+    }
     if query.outcomes.is_empty() {
         query.outcomes = vec!["none".to_owned(), FAILED.to_owned()];
     }
@@ -253,6 +260,16 @@ async fn replay(api: &Api, principal: &Principal, kept: DeadLetter, sent: Vec<u8
 
 /// A letter as it first came in, or what is missing for that.
 fn as_sent(principal: &Principal, kept: DeadLetter, raw: Vec<u8>) -> Result<Letter, String> {
+    if kept.stage == CONSUME {
+        let of = |name: &str| kept.parameters[name].as_str().unwrap_or_default().to_owned();
+        return Err(format!(
+            "it is an event that the group {} has parked: POST /v1/streams/{}/groups/{}/parked/replay hands it out again, to \
+             that group alone",
+            of("group"),
+            of("stream"),
+            of("group")
+        ));
+    }
     if kept.redacted == Some(true) {
         return Err(
             "an API key was cut out of what was sent (tg_... stands in its place) and is kept nowhere; send the item \

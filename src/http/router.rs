@@ -1,12 +1,12 @@
 //! Finds the route of a request, verifies its key, and has it answered: by the handler of the route, or, where items
 //! are sent, in the words of the protocol.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::EXPECT;
 use hyper::http::request::Parts;
@@ -17,6 +17,7 @@ use super::call::{Call, Handler, Visit};
 use super::response::{Body, full};
 use super::routes::ROUTES;
 use super::slots::Crowd;
+use super::spelling::plain;
 use super::{Api, body, items, quota};
 use crate::limits::TICKET_LIFE;
 use crate::protocols::{self, Answer, Door, Head, Params, Problem, ProblemCode, Segments, credential};
@@ -87,7 +88,7 @@ pub async fn dispatch(api: &Api, request: Request<Incoming>) -> Answered {
             let crowd = parts.extensions.get::<Peer>().and_then(|peer| peer.crowd);
             let answered = match target.to {
                 _ if crowd.is_some() && !HEALTH.contains(&target.path) => Err(own(quota::connections(crowd))),
-                To::Handler(handler) => handle(api, handler, &path, &parts).await.map_err(own),
+                To::Handler(handler) => handle(api, handler, &path, &parts, &mut incoming).await.map_err(own),
                 To::Items(door) => take(api, door, &path, &parts, &mut incoming).await,
             };
             (target.path, answered)
@@ -103,7 +104,13 @@ pub async fn dispatch(api: &Api, request: Request<Incoming>) -> Answered {
     Answered { route, code, response }
 }
 
-async fn handle(api: &Api, handler: &Handler, path: &Segments, parts: &Parts) -> Result<Response<Body>, Problem> {
+async fn handle(
+    api: &Api,
+    handler: &Handler,
+    path: &Segments,
+    parts: &Parts,
+    incoming: &mut Incoming,
+) -> Result<Response<Body>, Problem> {
     match handler {
         Handler::Open(handler) => handler(api).await,
         Handler::Either(handler) => {
@@ -120,10 +127,14 @@ async fn handle(api: &Api, handler: &Handler, path: &Segments, parts: &Parts) ->
             };
             handler(Visit { api, principal: principal.as_deref(), peer: peer_of(parts) }).await
         }
-        Handler::Keyed(scopes, handler) => {
+        Handler::Keyed(scopes, answer) | Handler::Bodied(scopes, answer) => {
             let principal = authorize(api, parts, credential::own(&parts.headers)?, scopes).await?;
             let params = Params::parse(parts.uri.query())?;
-            handler(Call { api, principal: &principal, parts, path, params }).await
+            let body = match handler {
+                Handler::Bodied(..) => body::small(api, &principal, &parts.headers, incoming).await?,
+                _ => Bytes::new(),
+            };
+            answer(Call { api, principal: &principal, parts, path, params, body }).await
         }
         Handler::Ticketed(scopes, handler) => {
             let mut params = Params::parse(parts.uri.query())?;
@@ -132,7 +143,7 @@ async fn handle(api: &Api, handler: &Handler, path: &Segments, parts: &Parts) ->
                 Some(ticket) => holder(api, parts, path.get("name"), &ticket, scopes).await?,
                 None => authorize(api, parts, credential::own(&parts.headers)?, scopes).await?,
             };
-            handler(Call { api, principal: &principal, parts, path, params }).await
+            handler(Call { api, principal: &principal, parts, path, params, body: Bytes::new() }).await
         }
     }
 }
@@ -156,27 +167,6 @@ async fn take(
         Ok(answer) => Ok(answer.map(full)),
         Err(problem) => Err((problem.code(), door.protocol.refusal(&head, &problem))),
     }
-}
-
-/// The path with what need not be percent-encoded in the clear: `/v1/%65vents` is `/v1/events` (RFC 3986, 6.2.2.2).
-fn plain(path: &str) -> Cow<'_, str> {
-    if !path.contains('%') {
-        return path.into();
-    }
-    let (mut plain, mut rest) = (String::with_capacity(path.len()), path);
-    while let Some(at) = rest.find('%') {
-        plain.push_str(&rest[..at]);
-        let digits = rest.get(at + 1..at + 3).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        let (written, length) = match byte {
-            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => (char::from(byte), 3),
-            _ => ('%', 1),
-        };
-        plain.push(written);
-        rest = &rest[at + length..];
-    }
-    plain.push_str(rest);
-    plain.into()
 }
 
 /// Whether there is something at this path, for whatever method.
@@ -294,21 +284,6 @@ mod tests {
     }
 
     #[test]
-    fn one_path_has_one_spelling() {
-        for (sent, path) in [
-            ("/v1/events", "/v1/events"),
-            ("/v1/%65vents", "/v1/events"),
-            ("/%76%31/e%56ents%7E", "/v1/eVents~"),
-            ("/v1/events/a%2Fb%20c%C3%BC", "/v1/events/a%2Fb%20c%C3%BC"),
-            ("/v1/events/%2565%", "/v1/events/%2565%"),
-            ("/%6", "/%6"),
-            ("/%é", "/%é"),
-        ] {
-            assert_eq!(plain(sent), path);
-        }
-    }
-
-    #[test]
     fn several_parameters_are_handed_over_by_name() {
         let mut router = matchit::Router::new();
         router.insert("/v1/streams/{name}/groups/{group}", ()).expect("a pattern");
@@ -323,7 +298,7 @@ mod tests {
         assert!(found(&Method::HEAD, "/healthz").is_some());
         assert_eq!(found(&Method::HEAD, "/v1/events"), found(&Method::GET, "/v1/events"));
         let allow = |path: &str| {
-            let problem = find(&Method::DELETE, path, &HeaderMap::new()).err().expect("no route is a DELETE");
+            let problem = find(&Method::DELETE, path, &HeaderMap::new()).err().expect("these take none");
             let answer = problem.answer();
             answer.headers()["allow"].to_str().expect("ASCII").to_owned()
         };
@@ -344,7 +319,9 @@ mod tests {
         let items = Native.routes().iter().map(|route| (&route.method, route.path, &[Scope::Ingest][..]));
         let others = ROUTES.iter().map(|route| match route.handler {
             Handler::Open(_) | Handler::Either(_) | Handler::Told(_) => (&route.method, route.path, &[][..]),
-            Handler::Keyed(scopes, _) | Handler::Ticketed(scopes, _) => (&route.method, route.path, scopes),
+            Handler::Keyed(scopes, _) | Handler::Bodied(scopes, _) | Handler::Ticketed(scopes, _) => {
+                (&route.method, route.path, scopes)
+            }
         });
         for (method, path, scopes) in items.chain(others) {
             let operation = described.remove(&(method.to_string(), path)).unwrap_or_else(|| panic!("{method} {path}"));

@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::call::{Answering, Call, Endpoint, Handler};
-use super::{Api, lifecycle, metrics, operation, reads, replay, streams};
+use super::{Api, groups, lifecycle, metrics, operation, reads, replay, streams};
 use crate::tenancy::Scope;
 
 const READ: &[Scope] = &[Scope::Read];
@@ -12,6 +12,11 @@ const READ_OR_INGEST: &[Scope] = &[Scope::Read, Scope::Ingest];
 /// Of what is in a stream.
 const READ_OR_CONSUME: &[Scope] = &[Scope::Read, Scope::Consume];
 const ADMIN: &[Scope] = &[Scope::Admin];
+const CONSUME: &[Scope] = &[Scope::Consume];
+/// Groups are made by who reads with them, or for them.
+const CONSUME_OR_ADMIN: &[Scope] = &[Scope::Consume, Scope::Admin];
+/// How groups stand.
+const SEE_GROUPS: &[Scope] = &[Scope::Read, Scope::Consume, Scope::Admin];
 
 /// Every other route. Literal segments of a pattern count before parameters, in whatever order they stand here.
 pub const ROUTES: &[Endpoint] = &[
@@ -49,6 +54,30 @@ pub const ROUTES: &[Endpoint] = &[
         path: "/v1/streams/{name}/tickets",
         handler: Handler::Keyed(READ_OR_CONSUME, |c| Box::pin(streams::ticket(c))),
     },
+    get("/v1/streams/{name}/groups", SEE_GROUPS, |c| Box::pin(groups::list(c))),
+    sent(Method::POST, "/v1/streams/{name}/groups", CONSUME_OR_ADMIN, |c| Box::pin(groups::create(c))),
+    get("/v1/streams/{name}/groups/{group}", SEE_GROUPS, |c| Box::pin(groups::show(c))),
+    sent(Method::PATCH, "/v1/streams/{name}/groups/{group}", CONSUME_OR_ADMIN, |c| Box::pin(groups::alter(c))),
+    sent(Method::DELETE, "/v1/streams/{name}/groups/{group}", CONSUME_OR_ADMIN, |c| Box::pin(groups::delete(c))),
+    get("/v1/streams/{name}/groups/{group}/events", CONSUME, |c| Box::pin(groups::take(c))),
+    get("/v1/streams/{name}/groups/{group}/lag", SEE_GROUPS, |c| Box::pin(groups::lag(c))),
+    sent(Method::POST, "/v1/streams/{name}/groups/{group}/offset", CONSUME, |c| Box::pin(groups::commit(c))),
+    sent(Method::POST, "/v1/streams/{name}/groups/{group}/takeover", CONSUME, |c| Box::pin(groups::take_over(c))),
+    sent(Method::POST, "/v1/streams/{name}/groups/{group}/ack", CONSUME, |c| Box::pin(groups::ack(c))),
+    sent(Method::POST, "/v1/streams/{name}/groups/{group}/nack", CONSUME, |c| Box::pin(groups::nack(c))),
+    sent(Method::POST, "/v1/streams/{name}/groups/{group}/extend", CONSUME, |c| Box::pin(groups::extend(c))),
+    sent(Method::POST, "/v1/streams/{name}/groups/{group}/leave", CONSUME, |c| Box::pin(groups::leave(c))),
+    sent(Method::POST, "/v1/streams/{name}/groups/{group}/park", CONSUME, |c| Box::pin(groups::park(c))),
+    get("/v1/streams/{name}/groups/{group}/parked", SEE_GROUPS, |c| Box::pin(groups::parked(c))),
+    sent(Method::POST, "/v1/streams/{name}/groups/{group}/parked/replay", CONSUME_OR_ADMIN, |c| {
+        Box::pin(groups::replay(c))
+    }),
+    sent(Method::POST, "/v1/streams/{name}/groups/{group}/parked/drop", CONSUME_OR_ADMIN, |c| {
+        Box::pin(groups::drop(c))
+    }),
+    sent(Method::POST, "/v1/streams/{name}/groups/{group}/reset", CONSUME_OR_ADMIN, |c| Box::pin(groups::reset(c))),
+    sent(Method::POST, "/v1/streams/{name}/groups/{group}/pause", CONSUME_OR_ADMIN, |c| Box::pin(groups::pause(c))),
+    sent(Method::POST, "/v1/streams/{name}/groups/{group}/resume", CONSUME_OR_ADMIN, |c| Box::pin(groups::resume(c))),
     get("/v1/lifecycle", ADMIN, |c| Box::pin(lifecycle::status(c.api, c.principal, c.params))),
     open("/healthz", |_| Box::pin(async { Ok(operation::healthz()) })),
     Endpoint {
@@ -71,6 +100,16 @@ const fn post(
     handler: for<'a> fn(Call<'a>) -> Answering<'a>,
 ) -> Endpoint {
     Endpoint { method: Method::POST, path, handler: Handler::Keyed(scopes, handler) }
+}
+
+/// With a small body, which may be empty.
+const fn sent(
+    method: Method,
+    path: &'static str,
+    scopes: &'static [Scope],
+    handler: for<'a> fn(Call<'a>) -> Answering<'a>,
+) -> Endpoint {
+    Endpoint { method, path, handler: Handler::Bodied(scopes, handler) }
 }
 
 const fn open(path: &'static str, handler: for<'a> fn(&'a Api) -> Answering<'a>) -> Endpoint {

@@ -4,12 +4,14 @@
 //! may be set are here. Relations between limits are checked when the crate is compiled.
 
 mod batches;
+mod groups;
 mod metric_reads;
 mod reads;
 mod streams;
 mod upkeep;
 
 pub use batches::*;
+pub use groups::*;
 pub use metric_reads::*;
 pub use reads::*;
 pub use streams::*;

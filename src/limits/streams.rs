@@ -40,5 +40,7 @@ pub const LOG_LOOK_ROWS_FIRST: usize = 128;
 pub const LOG_LOOK_ROWS_MAX: usize = 32_768;
 /// Bytes of text that they become, at most.
 pub const LOG_LOOK_TEXT_BYTES_MAX: usize = 2 * PAGE_BYTES_MAX;
+/// Events that are looked at at once where not all of them are wanted.
+pub const LOG_SIFTED_EVENTS: usize = 2000;
 /// How long a ticket opens its stream.
 pub const TICKET_LIFE: Duration = Duration::from_secs(60);

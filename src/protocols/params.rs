@@ -82,6 +82,11 @@ impl Params {
         })
     }
 
+    /// Takes a switch; named without a value it is on.
+    pub fn take_switch(&mut self, name: &str) -> Result<Option<bool>, Problem> {
+        self.take_one_of(name, &[("1", true), ("true", true), ("", true), ("0", false), ("false", false)])
+    }
+
     /// Takes a whole number within bounds.
     pub fn take_count(&mut self, name: &str, max: usize) -> Result<Option<usize>, Problem> {
         let Some(text) = self.take(name) else { return Ok(None) };
@@ -120,8 +125,8 @@ impl Segments {
     }
 }
 
-/// The end of the calendar stands for what lies behind it: to a bound it makes no difference.
-fn time(text: &str, now: Timestamp) -> Option<Timestamp> {
+/// A time as parameters give it. The end of the calendar stands for what lies behind it: to a bound it makes no difference.
+pub fn time(text: &str, now: Timestamp) -> Option<Timestamp> {
     if text == "now" {
         return Some(now);
     }

@@ -24,7 +24,7 @@ columns! {
     pub struct DeadLetter from "dead_letter_events" {
         pub id: Uuid,
         pub failed_at: Timestamp,
-        /// Where it failed: decode, validate, package or write.
+        /// Where it failed: decode, validate, package or write; or consume, where a group has parked it.
         pub stage: String,
         pub code: String,
         pub reason: String,
@@ -43,7 +43,7 @@ columns! {
         pub redacted: Option<bool>,
         /// When it was last replayed.
         pub replayed_at: Option<Timestamp>,
-        /// What came of that: stored or failed.
+        /// What came of that: stored or failed; of a parked event consumed, failed or dropped.
         pub outcome: Option<String>,
         /// Why it failed again.
         pub outcome_code: Option<String>,
@@ -57,7 +57,7 @@ columns! {
 }
 
 /// What may have come of a dead letter; `none` was not replayed so far.
-pub const OUTCOMES: [&str; 3] = ["none", "failed", "stored"];
+pub const OUTCOMES: [&str; 5] = ["none", "failed", "stored", "consumed", "dropped"];
 const OUTCOME: &str = "coalesce(outcome, 'none')";
 const ORDER: Order = Order::Id("failed_at");
 

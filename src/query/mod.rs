@@ -49,7 +49,7 @@ pub use catalog::{CatalogQuery, Series};
 pub use columns::{Cells, Columns};
 pub use correlations::{Correlation, CorrelationsQuery};
 pub use counts::{Count, CountsQuery};
-pub use cursor::CursorError;
+pub use cursor::{CursorError, CursorScope};
 pub use dead_letters::{DeadLetter, DeadLettersQuery, OUTCOMES};
 pub use error::{Busy, Gone, ReadError, WhyGone};
 pub use event::Event;
@@ -57,7 +57,10 @@ pub use events::EventsQuery;
 pub use filter::{Filter, FilterField};
 pub use levels::Resolution;
 pub use listing::{Found, Listing, Page, PageRequest, Pass};
-pub use log::{LogPage, LoggedEvent, PageLimit, Start, StreamsQuery};
+pub use log::{
+    LogPage, LogState, LoggedBatch, LoggedEvent, OrderedBy, PageLimit, Position, SLOTS, Start, StreamsQuery, Stretch,
+    Wanted, stream_cursors,
+};
 pub use lookup::EventName;
 pub use metrics::{Point, PointsQuery};
 pub use payload::{Comparison, PathFilter, PathTest, is_number};

@@ -29,6 +29,8 @@ pub enum Role {
     Writer,
     /// Key verification: the writer's rights, but never queued behind batches.
     Verifier,
+    /// Consumer groups: the writer's rights, for statements that take milliseconds.
+    Consumer,
     Reader,
     /// The reader's rights, for exports, which keep a connection between their fetches.
     Export,
@@ -41,6 +43,7 @@ impl Role {
             Self::Owner => "owner",
             Self::Writer => "writer",
             Self::Verifier => "verifier",
+            Self::Consumer => "consumer",
             Self::Reader => "reader",
             Self::Export => "export",
         }
@@ -53,6 +56,10 @@ impl Role {
             // A COPY takes milliseconds; 30 s means that something is stuck and the sender should hear of it.
             Self::Writer => {
                 "SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '10s';"
+            }
+            // Longer than this a group is held only by a consumer's own transaction (`limits::GROUP_BUSY_AFTER`).
+            Self::Consumer => {
+                "SET statement_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '500ms';"
             }
             Self::Verifier => "SET statement_timeout = '5s'; SET default_transaction_read_only = on;",
             // One process a read, or a turn among readers would not say what a read takes from others.
@@ -274,7 +281,14 @@ pub fn pool(
 
 #[cfg(test)]
 mod tests {
-    use super::psql_line;
+    use super::{Role, psql_line};
+    use crate::limits::GROUP_BUSY_AFTER;
+
+    #[test]
+    fn consumers_wait_for_a_group_as_long_as_is_said() {
+        let wait = format!("SET lock_timeout = '{}ms'", GROUP_BUSY_AFTER.as_millis());
+        assert!(Role::Consumer.settings().contains(&wait));
+    }
 
     #[test]
     fn no_form_of_a_password_is_shown() {

@@ -1,4 +1,4 @@
-//! The database as the rest of Tidegate sees it: five pools, the layout, its partitions; embedded or external.
+//! The database as the rest of Tidegate sees it: six pools, the layout, its partitions; embedded or external.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const EMBEDDED_START_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Connections of the owner: two for each job (what it does, and its lock), one for partitions on demand, some to spare. Opened as
 /// they are needed.
-const OWNER_CONNECTIONS: usize = 26;
+const OWNER_CONNECTIONS: usize = 28;
 /// Kinds of rows that have writers of their own.
 const WRITTEN_KINDS: usize = Kind::ALL.len();
 /// Connections of the ingest path beside the writers': the late lane of each kind, the drain of the spool, the probe.
@@ -30,6 +30,9 @@ const SIDE_WRITER_CONNECTIONS: usize = WRITTEN_KINDS + 2;
 const COMMAND_CONNECTIONS: usize = 4;
 /// Connections that verify keys: look-ups are cached, so that few are under way.
 const VERIFIER_CONNECTIONS: usize = 2;
+
+/// Connections of consumer groups: each is held for a statement or a short transaction.
+const CONSUMER_CONNECTIONS: usize = 8;
 
 /// Connections that exports keep while they go on, beside those that reads take turns on.
 const EXPORT_CONNECTIONS: usize = 4;
@@ -40,7 +43,8 @@ const LISTENER_CONNECTIONS: usize = 1;
 /// Connections that a process may open at once, with this configuration.
 fn connections_max(config: &Config) -> usize {
     let of_readers = config.database.readers + EXPORT_CONNECTIONS;
-    OWNER_CONNECTIONS + writer_connections(config) + VERIFIER_CONNECTIONS + of_readers + LISTENER_CONNECTIONS
+    let of_writers = writer_connections(config) + VERIFIER_CONNECTIONS + CONSUMER_CONNECTIONS;
+    OWNER_CONNECTIONS + of_writers + of_readers + LISTENER_CONNECTIONS
 }
 
 fn writer_connections(config: &Config) -> usize {
@@ -192,6 +196,8 @@ pub struct Database {
     pub owner: Pool,
     pub writer: Pool,
     pub verifier: Pool,
+    /// What consumer groups write.
+    pub consumers: Pool,
     pub reader: Pool,
     pub exports: Pool,
     /// What the database is installed as.
@@ -248,6 +254,7 @@ impl Database {
         let writer =
             make(&location.writer, Role::Writer, writer_connections(config), &installed.layout.writer_settings())?;
         let verifier = make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS, "")?;
+        let consumers = make(&location.writer, Role::Consumer, CONSUMER_CONNECTIONS, "")?;
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
         let behind = (!location.external).then(priority::stands_behind);
         let exports = pool(&location.reader, Role::Export, EXPORT_CONNECTIONS, "", Arc::clone(&warnings), behind)?;
@@ -255,7 +262,20 @@ impl Database {
         let canceller = Canceller::new(&location.reader);
         let slices = chunks.kept(&owner);
         let listener = Listener::new(&location.owner);
-        Ok(Self { owner, writer, verifier, reader, exports, installed, store, slices, warnings, canceller, listener })
+        Ok(Self {
+            owner,
+            writer,
+            verifier,
+            consumers,
+            reader,
+            exports,
+            installed,
+            store,
+            slices,
+            warnings,
+            canceller,
+            listener,
+        })
     }
 
     /// Closes the pools; connections in use end when they are given back.
@@ -263,6 +283,7 @@ impl Database {
         self.owner.close();
         self.writer.close();
         self.verifier.close();
+        self.consumers.close();
         self.reader.close();
         self.exports.close();
     }

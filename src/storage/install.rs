@@ -131,6 +131,7 @@ async fn install_locked(
     };
     record(client, layout).await?;
     client.batch_execute(include_str!("../../sql/queries/people_grants.sql")).await?;
+    client.batch_execute(include_str!("../../sql/queries/sink_grants.sql")).await?;
     layout.prepare(client, config).await?;
     let payload_gin = payload_index::apply(client, layout, stored_json, config).await?;
     Ok(Installed { layout, stored_json, payload_gin, reason, applied })

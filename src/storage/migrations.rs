@@ -80,6 +80,7 @@ pub const MIGRATIONS: &[Migration] = &[
     each!("0026_event_minutes"),
     common!("0027_sequencer"),
     common!("0028_replays"),
+    common!("0029_groups"),
 ];
 
 impl Migration {

@@ -25,6 +25,7 @@ mod partitions;
 mod payload_index;
 mod priority;
 pub mod readers;
+pub mod sinks;
 mod slices;
 mod sqlstate;
 mod store;

@@ -52,9 +52,7 @@ pub struct Beyond {
 /// use for, as far as that user may.
 pub async fn create(admin: &Client, database: &ConnectionUrl, name: &str) -> Result<NewReader, StorageError> {
     check(name)?;
-    let mut random = [0; PASSWORD_BYTES];
-    getrandom::fill(&mut random).map_err(|error| StorageError::fatal(format!("no random bytes: {error}")))?;
-    let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let password = password()?;
     // The server, and so its log, is given no password but its verifier, which has neither quotes nor backslashes.
     let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
     let in_database: String = admin.query_one("SELECT quote_ident(current_database())", &[]).await?.get(0);
@@ -72,12 +70,23 @@ pub async fn create(admin: &Client, database: &ConnectionUrl, name: &str) -> Res
     }
     admin.batch_execute(include_str!("../../sql/queries/people_grants.sql")).await?;
     admin.batch_execute(include_str!("../../sql/queries/public_rights.sql")).await?;
-    let mut as_reader = database.clone();
-    as_reader.server.user(name);
-    // The certificate is another role's.
-    as_reader.tls.identity = None;
-    let psql = psql_line(&as_reader);
+    let psql = psql_of(database, name);
     Ok(NewReader { name: name.to_owned(), password, psql, beyond: beyond(admin, &[name]).await? })
+}
+
+pub(super) fn password() -> Result<String, StorageError> {
+    let mut random = [0; PASSWORD_BYTES];
+    getrandom::fill(&mut random).map_err(|error| StorageError::fatal(format!("no random bytes: {error}")))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A command line that opens psql as another login.
+pub(super) fn psql_of(database: &ConnectionUrl, name: &str) -> String {
+    let mut url = database.clone();
+    url.server.user(name);
+    // The certificate is another role's.
+    url.tls.identity = None;
+    psql_line(&url)
 }
 
 pub async fn list(admin: &Client) -> Result<Vec<Reader>, StorageError> {
@@ -94,6 +103,12 @@ pub async fn revoke(admin: &Client, name: &str) -> Result<Reader, StorageError> 
     let reader = found.ok_or_else(|| {
         StorageError::fatal(format!("no login for reading has the name `{name}` (tidegate readers list)"))
     })?;
+    end(admin, name).await?;
+    Ok(reader)
+}
+
+/// Drops a login and ends its sessions, or does nothing and says what is in the way.
+pub(super) async fn end(admin: &Client, name: &str) -> Result<(), StorageError> {
     check(name)?;
     nothing_depends_on(admin, name).await?;
     // Whether it may be dropped at all is asked before any session is ended. Its sessions may hold what a DROP waits for.
@@ -105,8 +120,7 @@ pub async fn revoke(admin: &Client, name: &str) -> Result<Reader, StorageError> 
     end_sessions(admin, oid).await.map_err(|error| may_not_revoke(error, name))?;
     drop_role(admin, name, "5s", "COMMIT").await.map_err(|error| may_not_revoke(error, name))?;
     // One that began in between has a role that is no more.
-    end_sessions(admin, oid).await.map_err(|error| may_not_revoke(error, name))?;
-    Ok(reader)
+    end_sessions(admin, oid).await.map_err(|error| may_not_revoke(error, name))
 }
 
 async fn drop_role(admin: &Client, name: &str, patience: &str, end: &str) -> Result<(), tokio_postgres::Error> {
@@ -171,7 +185,7 @@ pub async fn beyond(client: &Client, roles: &[&str]) -> Result<Vec<Beyond>, Stor
 }
 
 /// A name that needs no quotes, and is nobody else's.
-fn check(name: &str) -> Result<(), StorageError> {
+pub(super) fn check(name: &str) -> Result<(), StorageError> {
     let mut chars = name.chars();
     let fits = chars.next().is_some_and(|first| first.is_ascii_lowercase())
         && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
@@ -185,7 +199,7 @@ fn check(name: &str) -> Result<(), StorageError> {
     )))
 }
 
-fn may_not(error: tokio_postgres::Error, name: &str) -> StorageError {
+pub(super) fn may_not(error: tokio_postgres::Error, name: &str) -> StorageError {
     match error.code() {
         Some(&SqlState::DUPLICATE_OBJECT) => {
             StorageError::fatal(format!("a role with the name `{name}` is there already (tidegate readers list)"))

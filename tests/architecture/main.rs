@@ -48,6 +48,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("correlate", &["config", "jobs", "limits", "model", "rollup", "storage"]),
     ("inferred", &["jobs", "limits", "model", "storage"]),
     ("streams", &["jobs", "limits", "storage"]),
+    ("groups", &["budget", "jobs", "limits", "query", "storage"]),
     ("ingest", &["budget", "config", "files", "limits", "model", "recent", "rng", "secrets", "storage", "wire"]),
     // Of lifecycle: how it stands.
     (
@@ -55,6 +56,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "budget",
             "config",
+            "groups",
             "ingest",
             "lifecycle",
             "limits",

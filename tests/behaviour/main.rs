@@ -30,11 +30,17 @@ mod epochs;
 mod event_lists;
 mod everything_at_once;
 mod exactly_once;
+mod examples;
 mod exports;
 mod exports_beside;
 mod faults;
 mod floods;
 mod forms;
+mod groups;
+mod groups_managed;
+mod groups_ordered;
+mod groups_shared;
+mod groups_sinks;
 mod guarded_reads;
 mod h2;
 mod history;
@@ -182,6 +188,14 @@ const GROUPS: &[Group] = &[
     group("streams", server_sent::TESTS),
     group("streams", stream_lists::TESTS),
     by_version("offsets", offsets::TESTS),
+    by_version("groups", groups::TESTS),
+    group("groups", groups_managed::TESTS),
+    by_version("groups", groups_shared::TESTS),
+    by_version("groups", groups_ordered::TESTS),
+    by_version("groups", groups_sinks::TESTS),
+    group("examples", examples::PYTHON),
+    group("examples", examples::NODE),
+    group("examples", examples::BROWSER),
     group("offsets", offsets::ROWSTORE),
     by_version("offsets", epochs::TESTS),
     group("keys", keys::TESTS),

@@ -1,6 +1,6 @@
 //! The fault suite: real processes, real faults, and the same invariants at the end of each.
 //!
-//! The scenarios and their numbers are those of the reliability design (1 to 17, 20, from 27 on); each is one or more trials,
+//! The scenarios and their numbers are those of the reliability design (1 to 17, 20, 22, from 27 on); each is one or more trials,
 //! `engine::sNN_name`. A run without arguments takes the quick ones, `--include-ignored` all. A fault is one call on a
 //! proxy, a process, or the library in `shim.c`, and the test waits for the signal that it took effect.
 
@@ -23,6 +23,7 @@ mod database;
 mod drawn;
 mod files;
 mod floods;
+mod groups;
 mod guests;
 mod interrupted;
 mod inventions;
@@ -81,6 +82,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         restored::SCENARIOS,
         streams::SCENARIOS,
         replays::SCENARIOS,
+        groups::SCENARIOS,
         clocks::SCENARIOS,
         soak::SCENARIOS,
     ];

@@ -153,7 +153,8 @@ fn not_an_offset() -> Problem {
     invalid("offset", "must be a whole number from 0 on, `earliest` or `latest`")
 }
 
-fn wait(params: &mut Params) -> Result<Duration, Problem> {
+/// How long a request waits for events.
+pub fn wait(params: &mut Params) -> Result<Duration, Problem> {
     let Some(text) = params.take("wait") else { return Ok(Duration::ZERO) };
     let wait = if text == "0" { Some(Duration::ZERO) } else { parse_duration(&text).ok() };
     wait.filter(|wait| *wait <= STREAM_WAIT_MAX).ok_or_else(|| {

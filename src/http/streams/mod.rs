@@ -6,5 +6,7 @@ mod tickets;
 mod waiting;
 mod written;
 
-pub use events::events;
+pub use events::{events, wait};
 pub use tickets::ticket;
+pub use waiting::{Waited, Waiting};
+pub use written::count;

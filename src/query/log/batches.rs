@@ -6,6 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::Row;
 
+use super::wanted::Wanted;
 use crate::limits::{FETCH_GAP, FETCH_PARTS_MAX};
 use crate::query::error::ReadError;
 use crate::query::event::Event;
@@ -79,8 +80,19 @@ impl<'a> Stretch<'a> {
         Self { from, to, batches: &batches[..taken] }
     }
 
-    /// Its events, in whatever order.
-    pub fn select(&self, tenant_id: &str) -> Sql {
+    /// The part of it before an offset.
+    #[must_use]
+    pub fn before(mut self, end: i64) -> Self {
+        if end < self.to {
+            self.to = end;
+            let taken = self.batches.partition_point(|batch| batch.base < end);
+            self.batches = &self.batches[..taken];
+        }
+        self
+    }
+
+    /// Those of its events that are wanted, in whatever order.
+    pub fn select(&self, tenant_id: &str, wanted: &Wanted) -> Sql {
         let mut sql = Sql::new("");
         sql.push_union(self.parts(), |sql, part| {
             let (lowest, highest) = (part.batch_ids.iter().min(), part.batch_ids.iter().max());
@@ -91,6 +103,7 @@ impl<'a> Stretch<'a> {
             sql.push(" AND batch_id >= ").bind(lowest).push(" AND batch_id <= ").bind(highest);
             sql.push(" AND batch_id = ANY (").bind(part.batch_ids).push(")");
             self.push_ends(sql);
+            wanted.push(sql);
         });
         sql
     }
@@ -179,6 +192,11 @@ mod tests {
         let stretch = Stretch::of(&batches, 3, 100);
         let before = [(0, None), (1, Some(1000)), (10, Some(1000)), (11, Some(990)), (30, Some(980)), (31, None)];
         assert!(before.iter().all(|(offset, batch)| stretch.batch_before(*offset) == *batch));
+        let before = |end| Stretch::of(&batches, 3, 1000).before(end);
+        assert_eq!(
+            [before(5), before(10), before(11), before(99)].map(|part| (part.to, part.batches.len())),
+            [(5, 1), (10, 1), (11, 2), (30, 3)]
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A page of a stream by offset.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -10,7 +11,8 @@ use tokio_postgres::Row;
 use super::amount::Look;
 use super::batches::{LoggedBatch, Stretch};
 use super::start::{LogState, Position, Start, scope};
-use crate::limits::{LOG_ROW_BYTES, READ_TIMEOUT};
+use super::wanted::Wanted;
+use crate::limits::{LOG_ROW_BYTES, LOG_SIFTED_EVENTS, READ_TIMEOUT};
 use crate::query::columns::StoredRow;
 use crate::query::cursor::CursorScope;
 use crate::query::error::ReadError;
@@ -37,7 +39,7 @@ pub struct LoggedEvent {
     pub event: Event,
     pub offset: i64,
     #[serde(skip)]
-    batch_id: i64,
+    pub batch_id: i64,
 }
 
 #[derive(Serialize)]
@@ -60,10 +62,10 @@ pub struct LogPage {
 }
 
 /// Events from an offset on.
-struct FoundEvents {
-    data: Vec<LoggedEvent>,
+pub(super) struct FoundEvents {
+    pub(super) data: Vec<LoggedEvent>,
     /// The offset behind them, and the batch that it lies behind.
-    next_offset: i64,
+    pub(super) next_offset: i64,
     batch: Option<i64>,
     /// None: there was nothing to look for.
     look: Option<Look>,
@@ -101,7 +103,7 @@ impl Reads {
     ) -> Result<LogPage, ReadError> {
         let (state, from) = self.stream_start(tenant_id, stream, start).await?;
         let found = if from < state.end {
-            self.events_from(tenant_id, stream, from, limit).await?
+            self.events_from(tenant_id, stream, from..i64::MAX, limit, &Wanted::default()).await?
         } else {
             FoundEvents { data: Vec::new(), next_offset: from, batch: None, look: None }
         };
@@ -109,23 +111,26 @@ impl Reads {
         Ok(page(tenant_id, stream, state, found, next_events))
     }
 
-    async fn events_from(
+    /// The next events of a range that are wanted.
+    pub(super) async fn events_from(
         &self,
         tenant_id: &str,
         stream: &str,
-        from: i64,
+        range: Range<i64>,
         limit: PageLimit,
+        wanted: &Wanted,
     ) -> Result<FoundEvents, ReadError> {
-        let batches = self.batches_from(tenant_id, stream, from, limit.events).await?;
-        let mut events = limit.events;
+        // Of those that are looked at few may be wanted.
+        let mut events = if wanted.are_all() { limit.events } else { limit.events.max(LOG_SIFTED_EVENTS) };
+        let batches = self.batches_from(tenant_id, stream, range.start, events).await?;
         loop {
-            let stretch = Stretch::of(&batches, from, events);
+            let stretch = Stretch::of(&batches, range.start, events).before(range.end);
             if stretch.is_empty() {
                 let (data, next_offset, batch) = (Vec::new(), stretch.to, stretch.batch_before(stretch.to));
                 return Ok(FoundEvents { data, next_offset, batch, look: None });
             }
             let asked_at = Instant::now();
-            let found = self.rows(&stretch.select(tenant_id)).await;
+            let found = self.rows(&stretch.select(tenant_id, wanted)).await;
             let took = asked_at.elapsed();
             if let (Err(ReadError::Timeout), FEW_EVENTS..) = (&found, events) {
                 // Of large values it takes long to see that they are; nobody must stand still before them.
@@ -145,16 +150,14 @@ impl Reads {
             let mut placed = Vec::with_capacity(rows.len());
             for row in rows {
                 let (batch_id, batch_seq): (i64, i32) = (row.try_get("batch_id")?, row.try_get("batch_seq")?);
-                let base = bases.get(&batch_id);
-                placed.extend(base.map(|base| Placed {
-                    offset: base + i64::from(batch_seq),
-                    batch_id,
-                    batch_seq,
-                    row,
-                }));
+                let offset = bases.get(&batch_id).map(|base| base + i64::from(batch_seq));
+                let offset = offset.filter(|offset| !wanted.passed_over.contains(offset));
+                placed.extend(offset.map(|offset| Placed { offset, batch_id, batch_seq, row }));
             }
             placed.sort_unstable_by_key(|placed| placed.offset);
-            let (data, next_offset) = self.whole(tenant_id, placed, stretch.to, limit.text_bytes).await?;
+            let to = placed.get(limit.events).map_or(stretch.to, |behind| behind.offset);
+            placed.truncate(limit.events);
+            let (data, next_offset) = self.whole(tenant_id, placed, to, limit.text_bytes).await?;
             let look = Look { asked: events, rows: found_rows, row_bytes, taken: data.len(), took };
             let batch = stretch.batch_before(next_offset);
             return Ok(FoundEvents { data, next_offset, batch, look: Some(look) });

@@ -3,9 +3,15 @@
 mod amount;
 mod batches;
 mod fetch;
+mod range;
+mod slots;
 mod start;
 mod streams;
+mod wanted;
 
+pub use batches::{LoggedBatch, Stretch};
 pub use fetch::{LogPage, LoggedEvent, PageLimit};
-pub use start::Start;
+pub use slots::{OrderedBy, SLOTS};
+pub use start::{LogState, Position, Start, scope as stream_cursors};
 pub use streams::StreamsQuery;
+pub use wanted::Wanted;

@@ -1,5 +1,7 @@
 //! Where a reader of a stream begins, and whether that is still there.
 
+use tokio_postgres::Row;
+
 use crate::query::cursor::{CursorError, CursorScope};
 use crate::query::error::{Gone, ReadError, WhyGone};
 use crate::query::reads::Reads;
@@ -17,7 +19,7 @@ pub enum Start {
 }
 
 /// A stream's log as it is now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogState {
     /// The first offset that has not expired.
     pub begin: i64,
@@ -55,33 +57,10 @@ impl Reads {
         stream: &str,
         start: &Start,
     ) -> Result<(LogState, i64), ReadError> {
-        let position = match start {
-            Start::Cursor(text) => Some(decoded(tenant_id, stream, text)?),
-            Start::Earliest | Start::Latest | Start::Offset(_) => None,
-        };
+        let position = start.position(tenant_id, stream)?;
         let state = self.stream_state(tenant_id, stream, position).await?;
-        let gone = |why, go_on: i64| {
-            let cursor = Position { epoch: state.epoch, offset: go_on, batch: 0 }.cursor(&scope(tenant_id, stream));
-            ReadError::Gone(Box::new(Gone { why, begin: state.begin, end: state.end, go_on, cursor }))
-        };
-        let offset = match (start, position) {
-            (Start::Latest, _) => return Ok((state, state.end)),
-            (Start::Offset(offset), _) => *offset,
-            (_, Some(position)) => position.offset,
-            (_, None) => return Ok((state, state.begin)),
-        };
-        // Where an epoch began it is known how far both histories are the same.
-        if let Some(at) = state.diverged.filter(|at| position.is_some() && offset > *at) {
-            return Err(gone(WhyGone::OtherHistory, at.max(state.begin)));
-        }
-        match position {
-            _ if offset < state.begin => Err(gone(WhyGone::Expired, state.begin)),
-            Some(position) if offset > state.end || state.is_another(position) => {
-                Err(gone(WhyGone::OtherHistory, state.begin))
-            }
-            _ if offset > state.end => Err(ReadError::PastEnd { offset, end: state.end }),
-            _ => Ok((state, offset)),
-        }
+        let offset = state.offset_of(&scope(tenant_id, stream), start, position)?;
+        Ok((state, offset))
     }
 
     async fn stream_state(
@@ -96,18 +75,66 @@ impl Reads {
         sql.keeps_plan = true;
         let found = self.rows(&sql).await?.rows;
         let row = found.first().ok_or(ReadError::NotFound("stream"))?;
-        Ok(LogState {
-            begin: row.try_get(0)?,
-            end: row.try_get(1)?,
-            epoch: row.try_get(2)?,
-            diverged: row.try_get(3)?,
-            newest_batch: row.try_get(4)?,
-            batch_before: row.try_get(5)?,
-        })
+        Ok(LogState::read(row, 0)?)
+    }
+}
+
+impl Start {
+    /// Where a cursor is; None: it is none.
+    pub fn position(&self, tenant_id: &str, stream: &str) -> Result<Option<Position>, CursorError> {
+        match self {
+            Self::Cursor(text) => decoded(tenant_id, stream, text).map(Some),
+            Self::Earliest | Self::Latest | Self::Offset(_) => Ok(None),
+        }
     }
 }
 
 impl LogState {
+    /// From six columns of a row, the first of which is this one.
+    pub fn read(row: &Row, first: usize) -> Result<Self, tokio_postgres::Error> {
+        Ok(Self {
+            begin: row.try_get(first)?,
+            end: row.try_get(first + 1)?,
+            epoch: row.try_get(first + 2)?,
+            diverged: row.try_get(first + 3)?,
+            newest_batch: row.try_get(first + 4)?,
+            batch_before: row.try_get(first + 5)?,
+        })
+    }
+
+    /// The offset at which a reader begins that wants this, whose cursor is at `position`.
+    pub fn offset_of(&self, scope: &CursorScope, start: &Start, position: Option<Position>) -> Result<i64, ReadError> {
+        let gone = |why, go_on| self.gone(scope, why, go_on);
+        let offset = match (start, position) {
+            (Start::Latest, _) => return Ok(self.end),
+            (Start::Offset(offset), _) => *offset,
+            (_, Some(position)) => position.offset,
+            (_, None) => return Ok(self.begin),
+        };
+        // Where an epoch began it is known how far both histories are the same.
+        if let Some(at) = self.diverged.filter(|at| position.is_some() && offset > *at) {
+            return Err(gone(WhyGone::OtherHistory, at.max(self.begin)));
+        }
+        match position {
+            _ if offset < self.begin => Err(gone(WhyGone::Expired, self.begin)),
+            Some(position) if offset > self.end || self.is_another(position) => {
+                Err(gone(WhyGone::OtherHistory, self.begin))
+            }
+            _ if offset > self.end => Err(ReadError::PastEnd { offset, end: self.end }),
+            _ => Ok(offset),
+        }
+    }
+
+    /// An error where what comes behind an offset has expired.
+    pub fn reaches(&self, scope: &CursorScope, offset: i64) -> Result<(), ReadError> {
+        if offset < self.begin { Err(self.gone(scope, WhyGone::Expired, self.begin)) } else { Ok(()) }
+    }
+
+    fn gone(&self, scope: &CursorScope, why: WhyGone, go_on: i64) -> ReadError {
+        let cursor = Position { epoch: self.epoch, offset: go_on, batch: 0 }.cursor(scope);
+        ReadError::Gone(Box::new(Gone { why, begin: self.begin, end: self.end, go_on, cursor }))
+    }
+
     /// Whether what was read before a position is not what lies there now.
     fn is_another(&self, position: Position) -> bool {
         position.batch != 0 && self.batch_before.is_some_and(|batch| batch != position.batch)

@@ -1,0 +1,40 @@
+#!/usr/bin/env node
+// Reads a stream as the one member of a consumer group, and commits how far it came.
+//
+//     TIDEGATE_KEY=tg_... node consumer.mjs STREAM GROUP [--until-idle]
+//
+// Needs Node 18 or newer and a key with the scope `consume`. Prints each event as a line of JSON; numbers in payloads are those of
+// JavaScript here, as far as it prints them.
+
+const url = process.env.TIDEGATE_URL ?? "http://127.0.0.1:8080";
+const key = process.env.TIDEGATE_KEY;
+const [stream, group] = process.argv.slice(2);
+const untilIdle = process.argv.includes("--until-idle");
+const groups = `/v1/streams/${encodeURIComponent(stream)}/groups`;
+const place = `${groups}/${encodeURIComponent(group)}`;
+const passing = ["database_unavailable", "reads_busy", "tenant_reads", "group_busy"];
+
+/** One request, again while the server is away or busy; a problem's code is the error's message. */
+async function ask(method, path, body) {
+  for (;;) {
+    const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+    const request = { method, headers, body: body && JSON.stringify(body) };
+    const answer = await fetch(url + path, request).catch(() => undefined);
+    const said = answer && (await answer.json());
+    if (answer?.ok) return said;
+    if (answer && !passing.includes(said.code)) throw new Error(said.code, { cause: said.detail });
+    await new Promise((again) => setTimeout(again, 1000));
+  }
+}
+
+await ask("POST", groups, { name: group }).catch((error) => {
+  if (error.message !== "group_exists") throw error;
+});
+// Whoever read before commits in vain from now on.
+await ask("POST", `${place}/takeover`, {});
+for (;;) {
+  const { events, cursor, generation } = await ask("GET", `${place}/events?limit=500&wait=${untilIdle ? "0" : "30s"}`);
+  for (const event of events) console.log(JSON.stringify(event));
+  if (events.length > 0) await ask("POST", `${place}/offset`, { cursor, generation });
+  else if (untilIdle) break;
+}

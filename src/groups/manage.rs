@@ -1,0 +1,77 @@
+//! Groups are made, altered, paused and deleted.
+
+use super::error::GroupError;
+use super::group::{Group, GroupName, Groups, Settings};
+use super::reset::To;
+use crate::limits::GROUPS_PER_TENANT_MAX;
+
+/// What is to be changed of a group; None: it stays.
+#[derive(Debug, Default)]
+pub struct Change {
+    pub max_deliveries: Option<i32>,
+    pub ack_timeout_ms: Option<i64>,
+    pub event_types: Option<Vec<String>>,
+}
+
+impl Groups {
+    /// Makes a group that begins there. The stream need not have anything yet.
+    pub async fn create(&self, at: &GroupName, settings: &Settings, start: &To) -> Result<Group, GroupError> {
+        let committed = self.place(at, start).await?;
+        let timeout_ms = i64::try_from(settings.ack_timeout.as_millis()).unwrap_or(i64::MAX);
+        let ordered_by = settings.ordered_by.map(|by| by.as_str());
+        let sql = include_str!("../../sql/queries/group_create.sql");
+        let made = self
+            .run(
+                sql,
+                &[
+                    &&*at.tenant_id,
+                    &at.stream,
+                    &at.name,
+                    &settings.max_deliveries,
+                    &timeout_ms,
+                    &settings.event_types,
+                    &ordered_by,
+                    &committed,
+                    &GROUPS_PER_TENANT_MAX,
+                ],
+            )
+            .await?;
+        if made.is_empty() {
+            return Err(GroupError::Full("groups"));
+        }
+        self.find(at).await
+    }
+
+    /// What is handed out from now on goes by it.
+    pub async fn alter(&self, at: &GroupName, change: &Change) -> Result<Group, GroupError> {
+        let group = self.find(at).await?;
+        let sql = "UPDATE consumer_groups SET max_deliveries = coalesce($2, max_deliveries), \
+                   ack_timeout_ms = coalesce($3, ack_timeout_ms), event_types = coalesce($4, event_types) \
+                   WHERE group_id = $1 AND deleted_at IS NULL";
+        self.run(sql, &[&group.id, &change.max_deliveries, &change.ack_timeout_ms, &change.event_types]).await?;
+        self.find(at).await
+    }
+
+    /// Nothing is handed out until it is resumed; what was is acknowledged as ever. Waits for a consumer's open transaction.
+    pub async fn pause(&self, at: &GroupName) -> Result<Group, GroupError> {
+        let group = self.find(at).await?;
+        let sql = "WITH held AS MATERIALIZED (SELECT group_id FROM consumer_offsets WHERE group_id = $1 FOR UPDATE) \
+                   UPDATE consumer_groups g SET paused_at = coalesce(paused_at, now()), paused_reason = NULL FROM held h \
+                   WHERE g.group_id = h.group_id";
+        self.run(sql, &[&group.id]).await?;
+        self.find(at).await
+    }
+
+    pub async fn resume(&self, at: &GroupName) -> Result<Group, GroupError> {
+        let group = self.find(at).await?;
+        let sql = "UPDATE consumer_groups SET paused_at = NULL, paused_reason = NULL WHERE group_id = $1";
+        self.run(sql, &[&group.id]).await?;
+        self.find(at).await
+    }
+
+    /// Its name is free at once.
+    pub async fn delete(&self, at: &GroupName) -> Result<(), GroupError> {
+        let group = self.find(at).await?;
+        self.run(include_str!("../../sql/queries/group_delete.sql"), &[&group.id]).await.map(drop)
+    }
+}

@@ -1,0 +1,195 @@
+//! Parked events: what a group passes over, because it was handed out too often, or because somebody said so. Each is a dead
+//! letter of the stage `consume`, to be replayed to that group alone, or dropped.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::error::GroupError;
+use super::group::{Group, Groups};
+use crate::limits::{GROUP_PARKED_MAX, PARKED_EVENT_BYTES_MAX, PARKED_PER_CALL_MAX};
+use crate::query::LoggedEvent;
+
+/// Why events are parked, and by whom.
+pub struct Parking {
+    pub code: &'static str,
+    pub reason: String,
+    pub deliveries: i32,
+    pub key_id: Uuid,
+}
+
+/// A parked event as it is listed.
+#[derive(Debug, Serialize)]
+pub struct Parked {
+    pub offset: i64,
+    /// Of its dead letter.
+    pub id: Uuid,
+    pub parked_at: Timestamp,
+    /// `parked`, or `replaying` while it is to be handed out again.
+    pub state: String,
+    pub deliveries: i32,
+    pub code: Option<String>,
+    pub reason: Option<String>,
+    pub event_id: Option<Uuid>,
+    /// Of its last replay.
+    pub outcome: Option<String>,
+    pub outcome_detail: Option<String>,
+    /// As it was when it was parked; null where it is too large to be listed.
+    pub event: Option<Box<RawValue>>,
+}
+
+/// Which parked events.
+pub enum Which {
+    /// Those at these offsets.
+    At(Vec<i64>),
+    /// The first ones.
+    All,
+}
+
+/// How many were replayed or dropped, and how many are left.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Picked {
+    pub count: i64,
+    pub left: i64,
+}
+
+impl Parking {
+    /// By itself, after so many deliveries.
+    pub fn of_itself(group: &Group, deliveries: i32, error: Option<&str>, key_id: Uuid) -> Self {
+        let reason = error.map_or_else(
+            || format!("handed out {deliveries} times to the group {} and never acknowledged", group.at.name),
+            |error| format!("handed out {deliveries} times to the group {}; at last: {error}", group.at.name),
+        );
+        Self { code: "max_deliveries", reason, deliveries, key_id }
+    }
+
+    /// On purpose.
+    pub fn on_purpose(reason: Option<String>, key_id: Uuid) -> Self {
+        let reason = reason.unwrap_or_else(|| "parked on purpose".to_owned());
+        Self { code: "parked", reason, deliveries: 0, key_id }
+    }
+}
+
+impl Parked {
+    fn read(row: &Row) -> Result<Self, GroupError> {
+        let event: Option<String> = row.try_get(10)?;
+        Ok(Self {
+            offset: row.try_get(0)?,
+            id: row.try_get(1)?,
+            parked_at: row.try_get(2)?,
+            state: row.try_get(3)?,
+            deliveries: row.try_get(4)?,
+            code: row.try_get(5)?,
+            reason: row.try_get(6)?,
+            event_id: row.try_get(7)?,
+            outcome: row.try_get(8)?,
+            outcome_detail: row.try_get(9)?,
+            event: event.and_then(|event| RawValue::from_string(event).ok()),
+        })
+    }
+}
+
+impl Groups {
+    /// Parks the event at an offset, whoever has it; whether it was not parked before.
+    pub async fn park(&self, group: &Group, offset: i64, parking: &Parking) -> Result<bool, GroupError> {
+        let event = self.event_at(group, offset).await?;
+        Ok(self.park_all(group, parking, &[event]).await? > 0)
+    }
+
+    /// Parks events; how many were not parked before.
+    pub(super) async fn park_all(
+        &self,
+        group: &Group,
+        parking: &Parking,
+        events: &[LoggedEvent],
+    ) -> Result<i64, GroupError> {
+        let ids: Vec<Uuid> = events.iter().map(|_| Uuid::now_v7()).collect();
+        let offsets: Vec<i64> = events.iter().map(|event| event.offset).collect();
+        let event_ids: Vec<Uuid> = events.iter().map(|event| event.event.id).collect();
+        let raw: Vec<Vec<u8>> =
+            events.iter().map(|event| serde_json::to_vec(event).expect("events are made of plain values")).collect();
+        let received: Vec<Timestamp> = events.iter().map(|event| event.event.created_at).collect();
+        let ordered_by = group.settings.ordered_by;
+        let slots: Vec<Option<i16>> = events.iter().map(|event| ordered_by.map(|by| by.slot(&event.event))).collect();
+        let parameters = json!({ "stream": group.at.stream, "group": group.at.name });
+        let Parking { code, reason, deliveries, key_id } = parking;
+        let sql = include_str!("../../sql/queries/group_park.sql");
+        let rows = self
+            .run(
+                sql,
+                &[
+                    &group.id,
+                    &&*group.at.tenant_id,
+                    &ids,
+                    &offsets,
+                    &event_ids,
+                    &raw,
+                    &received,
+                    &slots,
+                    deliveries,
+                    code,
+                    reason,
+                    &parameters,
+                    key_id,
+                    &GROUP_PARKED_MAX,
+                ],
+            )
+            .await?;
+        let parked: i64 = rows.first().map_or(0, |row| row.get(0));
+        metrics::counter!("tidegate_group_parked_total", "code" => *code).increment(parked.unsigned_abs());
+        Ok(parked)
+    }
+
+    /// Those behind an offset.
+    pub async fn parked(&self, group: &Group, behind: i64, limit: usize) -> Result<Vec<Parked>, GroupError> {
+        let sql = include_str!("../../sql/queries/group_parked.sql");
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let bytes_max = i32::try_from(PARKED_EVENT_BYTES_MAX).unwrap_or(i32::MAX);
+        let rows = self.run(sql, &[&group.id, &&*group.at.tenant_id, &behind, &limit, &bytes_max]).await?;
+        rows.iter().map(Parked::read).collect()
+    }
+
+    /// Hands parked events out again, to this group alone.
+    pub async fn replay(&self, group: &Group, which: &Which) -> Result<Picked, GroupError> {
+        let sql = include_str!("../../sql/queries/group_replay.sql");
+        Ok(picked(&self.run(sql, &[&group.id, &which.offsets(), &per_call()]).await?))
+    }
+
+    /// Gives parked events up: their dead letters say so, and stay as long as others.
+    pub async fn drop_parked(&self, group: &Group, which: &Which) -> Result<Picked, GroupError> {
+        let sql = include_str!("../../sql/queries/group_drop.sql");
+        Ok(picked(&self.run(sql, &[&group.id, &&*group.at.tenant_id, &which.offsets(), &per_call()]).await?))
+    }
+
+    /// A replay was in vain.
+    pub(super) async fn replay_failed(
+        &self,
+        group: &Group,
+        offset: i64,
+        code: &str,
+        why: &str,
+    ) -> Result<(), GroupError> {
+        let sql = include_str!("../../sql/queries/group_replay_failed.sql");
+        self.run(sql, &[&group.id, &&*group.at.tenant_id, &offset, &code, &why]).await.map(drop)
+    }
+}
+
+impl Which {
+    fn offsets(&self) -> Option<&[i64]> {
+        match self {
+            Self::At(offsets) => Some(offsets),
+            Self::All => None,
+        }
+    }
+}
+
+fn per_call() -> i64 {
+    i64::try_from(PARKED_PER_CALL_MAX).unwrap_or(i64::MAX)
+}
+
+fn picked(rows: &[Row]) -> Picked {
+    rows.first().map_or(Picked { count: 0, left: 0 }, |row| Picked { count: row.get(0), left: row.get(1) })
+}

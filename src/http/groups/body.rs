@@ -1,0 +1,113 @@
+//! Small bodies of JSON: read into a struct, whose unknown fields are refused.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use crate::config::parse_duration;
+use crate::groups::To;
+use crate::limits::GROUP_REASON_CHARS_MAX;
+use crate::protocols::params::time;
+use crate::protocols::{Problem, ProblemCode};
+use crate::query::Start;
+
+/// The body; one that is empty is an empty object.
+pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
+    let bytes: &[u8] = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
+    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+        Category::Data => invalid(error.to_string()),
+        Category::Io | Category::Syntax | Category::Eof => {
+            Problem::bad_request(ProblemCode::BodyNotJson, format!("the body is not JSON: {error}"))
+        }
+    })
+}
+
+/// 400 for what is wrong with a body.
+pub fn invalid(what: impl Into<String>) -> Problem {
+    Problem::bad_request(ProblemCode::InvalidBody, what)
+}
+
+/// A time span of a body, within bounds.
+pub fn duration(name: &str, text: &str, bounds: [Duration; 2]) -> Result<Duration, Problem> {
+    let [least, most] = bounds;
+    let parsed = if text == "0" { Ok(Duration::ZERO) } else { parse_duration(text) };
+    parsed.ok().filter(|span| (least..=most).contains(span)).ok_or_else(|| {
+        invalid(format!("`{name}` must be a time with its unit such as 500ms, 30s or 5m, from {least:?} to {most:?}"))
+    })
+}
+
+/// Words about why something is given back or parked.
+pub fn reason(name: &str, text: Option<String>) -> Result<Option<String>, Problem> {
+    match text {
+        Some(text) if text.contains('\0') => Err(invalid(format!("`{name}` holds a NUL"))),
+        // It may be a whole stack of calls; its beginning says what happened.
+        Some(text) => Ok(Some(text.chars().take(GROUP_REASON_CHARS_MAX).collect())),
+        None => Ok(None),
+    }
+}
+
+/// Where a group is to be: `earliest`, `latest`, an offset, a time, or a cursor.
+pub fn place(text: &str) -> Result<To, Problem> {
+    match text {
+        "" => Err(invalid(
+            "`to` must be `earliest`, `latest`, a time such as 2026-01-31T00:00:00Z or -24h, an offset, or a cursor",
+        )),
+        "earliest" => Ok(To::Start(Start::Earliest)),
+        "latest" => Ok(To::Start(Start::Latest)),
+        digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let offset = digits.parse().map_err(|_| invalid("there is no such offset"))?;
+            Ok(To::Start(Start::Offset(offset)))
+        }
+        text => Ok(match time(text, Timestamp::now()) {
+            Some(since) => To::Time(since),
+            None => To::Start(Start::Cursor(text.to_owned())),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Example {
+        #[serde(default)]
+        n: Option<u32>,
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_body_is_said() {
+        let read = |text: &'static str| read::<Example>(&Bytes::from_static(text.as_bytes()));
+        assert_eq!(read(" \n").expect("empty").n, None);
+        assert_eq!(read(r#"{"n":7}"#).expect("whole").n, Some(7));
+        for (text, code, says) in [
+            ("{", ProblemCode::BodyNotJson, "EOF"),
+            ("nonsense", ProblemCode::BodyNotJson, "line 1"),
+            ("[1]", ProblemCode::InvalidBody, "invalid"),
+            (r#"{"m":7}"#, ProblemCode::InvalidBody, "unknown field `m`"),
+            (r#"{"n":"x"}"#, ProblemCode::InvalidBody, "string"),
+            (r#"{"n":1,"n":2}"#, ProblemCode::InvalidBody, "duplicate field `n`"),
+        ] {
+            let problem = read(text).expect_err(text);
+            assert_eq!(problem.code(), code, "{text}");
+            assert!(problem.detail().contains(says), "{text}: {}", problem.detail());
+        }
+    }
+
+    #[test]
+    fn a_place_is_told_by_its_form() {
+        let place = |text: &str| place(text).expect(text);
+        assert!(matches!(place("earliest"), To::Start(Start::Earliest)));
+        assert!(matches!(place("latest"), To::Start(Start::Latest)));
+        assert!(matches!(place("42"), To::Start(Start::Offset(42))));
+        assert!(matches!(place("2026-01-31T00:00:00Z"), To::Time(_)) && matches!(place("-24h"), To::Time(_)));
+        assert!(matches!(place("A2x-_9"), To::Start(Start::Cursor(_))));
+        assert!(super::place("").is_err() && super::place("99999999999999999999").is_err());
+    }
+}

@@ -1,0 +1,259 @@
+//! Groups are made, looked at, altered, paused, reset and deleted.
+
+use std::time::Duration;
+
+use hyper::{Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::body::{self, invalid};
+use super::{at, groups, problem};
+use crate::groups::{Change, GroupName, Settings, Status};
+use crate::http::call::Call;
+use crate::http::reads::ListAnswer;
+use crate::http::response::{full, json as json_answer};
+use crate::limits::{
+    ACK_TIMEOUT_DEFAULT, ACK_TIMEOUT_MAX, ACK_TIMEOUT_MIN, EVENT_TYPE_CHARS_MAX, GROUP_EVENT_TYPES_MAX,
+    GROUP_NAME_CHARS_MAX, MAX_DELIVERIES_DEFAULT, MAX_DELIVERIES_MAX, PAGE_ROWS_DEFAULT,
+};
+use crate::protocols::Problem;
+use crate::query::OrderedBy;
+
+/// Groups of one page.
+const LIST_MAX: usize = 1000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct New {
+    name: String,
+    #[serde(default)]
+    start: Option<String>,
+    #[serde(default)]
+    max_deliveries: Option<i32>,
+    #[serde(default)]
+    ack_timeout: Option<String>,
+    #[serde(default)]
+    event_types: Option<Vec<String>>,
+    #[serde(default)]
+    ordered_by: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Altered {
+    #[serde(default)]
+    max_deliveries: Option<i32>,
+    #[serde(default)]
+    ack_timeout: Option<String>,
+    #[serde(default)]
+    event_types: Option<Vec<String>>,
+    /// Told what to do instead.
+    #[serde(default)]
+    ordered_by: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResetTo {
+    #[serde(default)]
+    to: Option<String>,
+    #[serde(default)]
+    timestamp: Option<String>,
+    #[serde(default)]
+    cursor: Option<String>,
+    #[serde(default)]
+    offset: Option<u64>,
+    #[serde(default)]
+    dry_run: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    data: Vec<Status>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Lag {
+    lag: i64,
+    oldest_unread_s: Option<f64>,
+    committed: i64,
+    begin: i64,
+    end: i64,
+    generation: i64,
+    members: i64,
+    leases: i64,
+    redeliveries: i64,
+    parked: i64,
+    paused: bool,
+}
+
+/// POST /v1/streams/{name}/groups
+pub async fn create(mut call: Call<'_>) -> ListAnswer {
+    std::mem::take(&mut call.params).finish()?;
+    let new: New = body::read(&call.body)?;
+    let length = new.name.chars().count();
+    if !(1..=GROUP_NAME_CHARS_MAX).contains(&length) || new.name.chars().any(char::is_control) {
+        return Err(invalid(format!(
+            "`name` must have 1 to {GROUP_NAME_CHARS_MAX} characters, and no control characters"
+        )));
+    }
+    let ordered_by = match new.ordered_by.as_deref() {
+        None => None,
+        Some(name) => Some(OrderedBy::ALL.into_iter().find(|by| by.as_str() == name).ok_or_else(|| {
+            invalid(format!("`ordered_by` must be one of {}", OrderedBy::ALL.map(OrderedBy::as_str).join(", ")))
+        })?),
+    };
+    let settings = Settings {
+        max_deliveries: max_deliveries(new.max_deliveries)?.unwrap_or(MAX_DELIVERIES_DEFAULT),
+        ack_timeout: ack_timeout(new.ack_timeout.as_deref())?.unwrap_or(ACK_TIMEOUT_DEFAULT),
+        event_types: event_types(new.event_types)?.unwrap_or_default(),
+        ordered_by,
+    };
+    let start = body::place(new.start.as_deref().unwrap_or("earliest"))?;
+    let at = GroupName { name: new.name, ..at(&call) };
+    let groups = groups(&call)?;
+    let made = async {
+        groups.create(&at, &settings, &start).await?;
+        groups.status(&at).await
+    };
+    Ok(json_answer(StatusCode::CREATED, &made.await.map_err(|error| problem(call.api, error))?))
+}
+
+/// GET /v1/streams/{name}/groups
+pub async fn list(mut call: Call<'_>) -> ListAnswer {
+    let limit = call.params.take_count("limit", LIST_MAX)?.unwrap_or(PAGE_ROWS_DEFAULT);
+    // A name: every one is one that the reader may see.
+    let behind = call.params.take("cursor");
+    std::mem::take(&mut call.params).finish()?;
+    let (stream, tenant_id) = (call.path.get("name"), &call.principal.tenant_id);
+    let behind = behind.as_deref().map(|name| (stream, name));
+    let listed = groups(&call)?.list(tenant_id, Some(stream), behind, limit).await;
+    let data = listed.map_err(|error| problem(call.api, error))?;
+    let next_cursor = data.last().filter(|_| data.len() == limit).map(|last| last.name.clone());
+    Ok(json_answer(StatusCode::OK, &Listed { data, next_cursor }))
+}
+
+/// GET /v1/streams/{name}/groups/{group}
+pub async fn show(mut call: Call<'_>) -> ListAnswer {
+    std::mem::take(&mut call.params).finish()?;
+    Ok(json_answer(StatusCode::OK, &status(&call).await?))
+}
+
+/// GET .../lag
+pub async fn lag(mut call: Call<'_>) -> ListAnswer {
+    std::mem::take(&mut call.params).finish()?;
+    let of = status(&call).await?;
+    let lag = Lag {
+        lag: of.lag,
+        oldest_unread_s: of.oldest_unread_s,
+        committed: of.committed,
+        begin: of.begin,
+        end: of.end,
+        generation: of.generation,
+        members: of.members,
+        leases: of.leases,
+        redeliveries: of.redeliveries,
+        parked: of.parked,
+        paused: of.paused,
+    };
+    Ok(json_answer(StatusCode::OK, &lag))
+}
+
+/// PATCH /v1/streams/{name}/groups/{group}
+pub async fn alter(mut call: Call<'_>) -> ListAnswer {
+    std::mem::take(&mut call.params).finish()?;
+    let altered: Altered = body::read(&call.body)?;
+    if altered.ordered_by.is_some() {
+        return Err(invalid(
+            "`ordered_by` stays as the group was made; make another group, and reset it to where this one is",
+        ));
+    }
+    let timeout = ack_timeout(altered.ack_timeout.as_deref())?;
+    let change = Change {
+        max_deliveries: max_deliveries(altered.max_deliveries)?,
+        ack_timeout_ms: timeout.map(|timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)),
+        event_types: event_types(altered.event_types)?,
+    };
+    groups(&call)?.alter(&at(&call), &change).await.map_err(|error| problem(call.api, error))?;
+    Ok(json_answer(StatusCode::OK, &status(&call).await?))
+}
+
+/// DELETE /v1/streams/{name}/groups/{group}
+pub async fn delete(mut call: Call<'_>) -> ListAnswer {
+    std::mem::take(&mut call.params).finish()?;
+    groups(&call)?.delete(&at(&call)).await.map_err(|error| problem(call.api, error))?;
+    let mut response = Response::new(full(""));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+/// POST .../pause
+pub async fn pause(mut call: Call<'_>) -> ListAnswer {
+    std::mem::take(&mut call.params).finish()?;
+    groups(&call)?.pause(&at(&call)).await.map_err(|error| problem(call.api, error))?;
+    Ok(json_answer(StatusCode::OK, &status(&call).await?))
+}
+
+/// POST .../resume
+pub async fn resume(mut call: Call<'_>) -> ListAnswer {
+    std::mem::take(&mut call.params).finish()?;
+    groups(&call)?.resume(&at(&call)).await.map_err(|error| problem(call.api, error))?;
+    Ok(json_answer(StatusCode::OK, &status(&call).await?))
+}
+
+/// POST .../reset
+pub async fn reset(mut call: Call<'_>) -> ListAnswer {
+    let dry_run = call.params.take_switch("dry_run")?;
+    std::mem::take(&mut call.params).finish()?;
+    let wanted: ResetTo = body::read(&call.body)?;
+    let named = [&wanted.timestamp, &wanted.cursor, &wanted.offset.map(|offset| offset.to_string())]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect::<Vec<_>>();
+    let to = match (wanted.to.as_deref(), named.as_slice()) {
+        (Some("timestamp" | "cursor" | "offset") | None, [value]) => value.clone(),
+        (Some(to), []) if !["timestamp", "cursor", "offset"].contains(&to) => to.to_owned(),
+        (Some(to), []) => return Err(invalid(format!("`{to}` must say which, in a field of this name"))),
+        _ => return Err(invalid("one of `to`, `timestamp`, `cursor` and `offset` must say where")),
+    };
+    let to = body::place(&to)?;
+    let dry_run = dry_run.or(wanted.dry_run).unwrap_or(false);
+    let groups = groups(&call)?;
+    let done = async { groups.reset(&groups.find(&at(&call)).await?, &to, dry_run).await };
+    let reset = done.await.map_err(|error| problem(call.api, error))?;
+    let events = reset.again + reset.skipped;
+    let mut answer = json!(reset);
+    answer["events"] = json!(events);
+    Ok(json_answer(StatusCode::OK, &answer))
+}
+
+async fn status(call: &Call<'_>) -> Result<Status, Problem> {
+    groups(call)?.status(&at(call)).await.map_err(|error| problem(call.api, error))
+}
+
+fn max_deliveries(wanted: Option<i32>) -> Result<Option<i32>, Problem> {
+    match wanted {
+        Some(number) if !(0..=MAX_DELIVERIES_MAX).contains(&number) => Err(invalid(format!(
+            "`max_deliveries` must be a whole number from 1 to {MAX_DELIVERIES_MAX}, or 0 for however often it takes"
+        ))),
+        wanted => Ok(wanted),
+    }
+}
+
+fn ack_timeout(wanted: Option<&str>) -> Result<Option<Duration>, Problem> {
+    wanted.map(|text| body::duration("ack_timeout", text, [ACK_TIMEOUT_MIN, ACK_TIMEOUT_MAX])).transpose()
+}
+
+fn event_types(wanted: Option<Vec<String>>) -> Result<Option<Vec<String>>, Problem> {
+    let Some(types) = wanted else { return Ok(None) };
+    let fits = |name: &String| (1..=EVENT_TYPE_CHARS_MAX).contains(&name.chars().count()) && !name.contains('\0');
+    if types.len() > GROUP_EVENT_TYPES_MAX || !types.iter().all(fits) {
+        return Err(invalid(format!(
+            "`event_types` must be at most {GROUP_EVENT_TYPES_MAX} types of 1 to {EVENT_TYPE_CHARS_MAX} characters; an empty \
+             list stands for all"
+        )));
+    }
+    Ok(Some(types))
+}

@@ -1,0 +1,64 @@
+//! The parts into which an ordered group divides a stream: all events of one key are of one slot, here and in SQL.
+
+use sha2::{Digest, Sha256};
+
+use crate::query::event::Event;
+
+/// How many there are: an ordered group has as many members at work, at most.
+pub const SLOTS: i16 = 64;
+
+/// The column whose values are each read in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderedBy {
+    AssetId,
+    CorrelationId,
+    SourceModule,
+}
+
+impl OrderedBy {
+    pub const ALL: [Self; 3] = [Self::AssetId, Self::CorrelationId, Self::SourceModule];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AssetId => "asset_id",
+            Self::CorrelationId => "correlation_id",
+            Self::SourceModule => "source_module",
+        }
+    }
+
+    /// Where an event has no key there is no order to keep, and its id spreads it.
+    pub fn slot(self, event: &Event) -> i16 {
+        let key = match self {
+            Self::AssetId => event.asset_id.clone(),
+            Self::CorrelationId => event.correlation_id.map(|id| id.to_string()),
+            Self::SourceModule => Some(event.source_module.clone()),
+        };
+        slot(&key.unwrap_or_else(|| event.id.to_string()))
+    }
+
+    /// The same as an expression over the columns of events. Not PostgreSQL's own hash, which another version of it may change.
+    pub fn sql(self) -> String {
+        let last = SLOTS - 1;
+        format!("(get_byte(sha256(convert_to(coalesce({}::text, id::text), 'UTF8')), 0) & {last})", self.as_str())
+    }
+}
+
+fn slot(key: &str) -> i16 {
+    i16::from(Sha256::digest(key)[0]) % SLOTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_spread() {
+        let mut found = [0; SLOTS as usize];
+        for n in 0..6400 {
+            found[usize::try_from(slot(&format!("asset-{n}"))).expect("a slot")] += 1;
+        }
+        assert!(found.iter().all(|keys| (50..200).contains(keys)), "{found:?}");
+        // As get_byte(sha256(convert_to('a', 'UTF8')), 0) & 63 is.
+        assert_eq!(slot("a"), 0xca & 63);
+    }
+}

@@ -1,0 +1,188 @@
+//! The examples of docs/examples, as they stand there, against a running server.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::env::{Engine, Env, Test, TestResult, until};
+use crate::groups::{filled, path, show};
+use crate::groups_sinks::Sink;
+use crate::postgres::{SUPERUSER, Sql};
+use crate::samples::{array, event_with};
+use crate::streams::reaches;
+
+/// What the machine lacks for one that is written in it.
+fn without(program: &str) -> Option<String> {
+    let found = Command::new(program).arg("--version").output();
+    found.err().map(|error| format!("{program} cannot be run: {error}"))
+}
+
+pub const PYTHON: &[Test] = &[
+    Test { name: "a_consumer", engines: &Engine::ALL, run: a_consumer, missing: || without("python3") },
+    Test { name: "a_pool_of_three", engines: &Engine::ALL, run: a_pool_of_three, missing: || without("python3") },
+    Test {
+        name: "a_sink",
+        engines: &Engine::ALL,
+        run: a_sink,
+        missing: || without("python3").or_else(|| without("psql")),
+    },
+];
+
+pub const NODE: &[Test] =
+    &[Test { name: "a_consumer_in_node", engines: &Engine::ALL, run: a_consumer_in_node, missing: || without("node") }];
+
+pub const BROWSER: &[Test] = &[Test {
+    name: "a_page_in_a_browser",
+    engines: &Engine::ALL,
+    run: a_page_in_a_browser,
+    missing: || without("chromium"),
+}];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples")
+}
+
+/// Runs an example until nothing more comes.
+fn run(client: &Client, program: &str, file: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(program);
+    command.arg(folder().join(file)).args(arguments).arg("--until-idle");
+    command.env("TIDEGATE_URL", client.url()).env("TIDEGATE_KEY", client.key()).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.envs(variables.iter().copied()).output().unwrap()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn offsets(events: &[Value]) -> Vec<i64> {
+    events.iter().map(|event| event["offset"].as_i64().unwrap()).collect()
+}
+
+fn reads_once(env: &Env, program: &str, file: &str) {
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    filled(client, "orders/ü", 7);
+    let found = lines(&run(client, program, file, &["orders/ü", "my group"], &[]));
+    assert_eq!(offsets(&found), (0..7).collect::<Vec<_>>());
+    assert_eq!(show(client, "orders/ü", "my group")["lag"], 0);
+    assert_eq!(lines(&run(client, program, file, &["orders/ü", "my group"], &[])), [] as [Value; 0]);
+    let stranger = Client::new(&client.address, Some("tg_x"));
+    assert!(!run(&stranger, program, file, &["orders/ü", "my group"], &[]).status.success());
+}
+
+fn a_consumer(env: &Env) -> TestResult {
+    reads_once(env, "python3", "consumer.py");
+    Ok(())
+}
+
+fn a_consumer_in_node(env: &Env) -> TestResult {
+    reads_once(env, "node", "consumer.mjs");
+    Ok(())
+}
+
+fn a_pool_of_three(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    for n in 0..4 {
+        let items = (0..30).map(|asset| {
+            let event = event_with(n, &format!(r#""stream":"s","asset_id":"a{asset}""#));
+            if (n, asset) == (1, 7) { event.replace(r#"{"n":1}"#, r#"{"fail":true}"#) } else { event }
+        });
+        client.events(array(items)).accepted(30, 0);
+    }
+    reaches(client, "s", 120);
+    let found = lines(&run(client, "python3", "pool.py", &["s", "pool"], &[]));
+    let mut all = offsets(&found);
+    all.sort_unstable();
+    let expected: Vec<i64> = (0..120).filter(|offset| *offset != 37).collect();
+    assert_eq!(all, expected, "each once, but for the one that fails");
+    for asset in 0..30 {
+        let of = format!("a{asset}");
+        let own: Vec<Value> = found.iter().filter(|event| event["asset_id"] == *of).cloned().collect();
+        assert!(offsets(&own).is_sorted(), "{of}: {:?}", offsets(&own));
+    }
+    let parked = client.get(&format!("{}/parked", path("s", "pool"))).expect(200);
+    assert_eq!((&parked["data"][0]["offset"], parked["data"].as_array().unwrap().len()), (&json!(37), 1), "{parked}");
+    assert!(parked["data"][0]["reason"].as_str().unwrap().contains("its payload says so"), "{parked}");
+    until("the members have left", || (show(client, "s", "pool")["members"] == 0).then_some(()));
+    Ok(())
+}
+
+fn a_sink(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    let sink = Sink::make(env, "default");
+    let admin = Sql::bare(&env.url(SUPERUSER));
+    admin.run(&format!(
+        "CREATE SCHEMA billing; CREATE TABLE billing.totals (asset_id text PRIMARY KEY, events bigint, last_offset bigint); \
+         GRANT USAGE ON SCHEMA billing TO {0}; GRANT SELECT, INSERT, UPDATE ON billing.totals TO {0}",
+        sink.name
+    ));
+    let items = (0..40).map(|n| event_with(n, &format!(r#""stream":"s","asset_id":"it's {}""#, n % 3)));
+    client.events(array(items)).accepted(40, 0);
+    reaches(client, "s", 40);
+    let url = env.url(&sink.name);
+    let once = || run(client, "python3", "sink.py", &["s", "billing", "default"], &[("SINK_URL", &url)]);
+    for _ in 0..2 {
+        assert!(once().status.success(), "{}", String::from_utf8_lossy(&once().stderr));
+        let totals: Vec<i64> = admin.column("SELECT events FROM billing.totals ORDER BY asset_id");
+        assert_eq!(totals, [14, 13, 13], "each event once, however often it is run");
+    }
+    assert_eq!(show(client, "s", "billing")["lag"], 0);
+    admin.run("DROP SCHEMA billing CASCADE");
+    Ok(())
+}
+
+/// Answers every request with the page, as a web server of another origin would.
+fn serve_page() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let page = std::fs::read(folder().join("tail.html")).unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head);
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                page.len()
+            );
+            let _ = stream.write_all(answer.as_bytes()).and_then(|()| stream.write_all(&page));
+        }
+    });
+    format!("http://{address}")
+}
+
+fn a_page_in_a_browser(env: &Env) -> TestResult {
+    let origin = serve_page();
+    let tidegate = env.serve_with(&[&format!("cors.origins={origin}")]);
+    let client = &tidegate.client;
+    filled(client, "s", 3);
+    let url = format!("{origin}/tail.html#stream=s&url={}&key={}", client.url(), client.key());
+    let profile = format!("--user-data-dir={}", env.path().join("browser").display());
+    let shown = Command::new("chromium")
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--timeout=5000",
+            "--dump-dom",
+        ])
+        .args([&profile, &url])
+        .output()?;
+    let page = String::from_utf8_lossy(&shown.stdout);
+    let items: Vec<i64> = page
+        .split("<li>")
+        .skip(1)
+        .map(|item| serde_json::from_str::<Value>(item.split("</li>").next().unwrap()).unwrap())
+        .map(|event| event["offset"].as_i64().unwrap())
+        .collect();
+    assert_eq!(items, [0, 1, 2], "{page} {}", String::from_utf8_lossy(&shown.stderr));
+    Ok(())
+}
