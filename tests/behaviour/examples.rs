@@ -1,7 +1,5 @@
 //! The examples of docs/examples, as they stand there, against a running server.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -34,13 +32,6 @@ pub const PYTHON: &[Test] = &[
 
 pub const NODE: &[Test] =
     &[Test { name: "a_consumer_in_node", engines: &Engine::ALL, run: a_consumer_in_node, missing: || without("node") }];
-
-pub const BROWSER: &[Test] = &[Test {
-    name: "a_page_in_a_browser",
-    engines: &Engine::ALL,
-    run: a_page_in_a_browser,
-    missing: || without("chromium"),
-}];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples")
@@ -136,53 +127,5 @@ fn a_sink(env: &Env) -> TestResult {
     }
     assert_eq!(show(client, "s", "billing")["lag"], 0);
     admin.run("DROP SCHEMA billing CASCADE");
-    Ok(())
-}
-
-/// Answers every request with the page, as a web server of another origin would.
-fn serve_page() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let page = std::fs::read(folder().join("tail.html")).unwrap();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut head = [0; 4096];
-            let _ = stream.read(&mut head);
-            let answer = format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                page.len()
-            );
-            let _ = stream.write_all(answer.as_bytes()).and_then(|()| stream.write_all(&page));
-        }
-    });
-    format!("http://{address}")
-}
-
-fn a_page_in_a_browser(env: &Env) -> TestResult {
-    let origin = serve_page();
-    let tidegate = env.serve_with(&[&format!("cors.origins={origin}")]);
-    let client = &tidegate.client;
-    filled(client, "s", 3);
-    let url = format!("{origin}/tail.html#stream=s&url={}&key={}", client.url(), client.key());
-    let profile = format!("--user-data-dir={}", env.path().join("browser").display());
-    let shown = Command::new("chromium")
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--timeout=5000",
-            "--dump-dom",
-        ])
-        .args([&profile, &url])
-        .output()?;
-    let page = String::from_utf8_lossy(&shown.stdout);
-    let items: Vec<i64> = page
-        .split("<li>")
-        .skip(1)
-        .map(|item| serde_json::from_str::<Value>(item.split("</li>").next().unwrap()).unwrap())
-        .map(|event| event["offset"].as_i64().unwrap())
-        .collect();
-    assert_eq!(items, [0, 1, 2], "{page} {}", String::from_utf8_lossy(&shown.stderr));
     Ok(())
 }

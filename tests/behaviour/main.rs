@@ -195,7 +195,6 @@ const GROUPS: &[Group] = &[
     by_version("groups", groups_sinks::TESTS),
     group("examples", examples::PYTHON),
     group("examples", examples::NODE),
-    group("examples", examples::BROWSER),
     group("offsets", offsets::ROWSTORE),
     by_version("offsets", epochs::TESTS),
     group("keys", keys::TESTS),
