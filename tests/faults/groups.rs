@@ -209,7 +209,7 @@ fn s22_groups_through_crashes(env: &Env) -> TestResult {
         stage.done.store(true, Ordering::Relaxed);
     });
 
-    let sql = cluster.sql();
+    let sql = Sql::connect(&url);
     let stored: Vec<(i64, String)> = sql
         .rows(
             "SELECT l.base + e.batch_seq, e.asset_id FROM events e JOIN batch_log l ON l.tenant_id = e.tenant_id \

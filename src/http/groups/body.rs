@@ -17,6 +17,10 @@ use crate::query::Start;
 /// The body; one that is empty is an empty object.
 pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
     let bytes: &[u8] = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
+    // A list of values would do for a struct as well.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(invalid("the body must be a JSON object"));
+    }
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
         Category::Data => invalid(error.to_string()),
         Category::Io | Category::Syntax | Category::Eof => {
@@ -89,7 +93,8 @@ mod tests {
         for (text, code, says) in [
             ("{", ProblemCode::BodyNotJson, "EOF"),
             ("nonsense", ProblemCode::BodyNotJson, "line 1"),
-            ("[1]", ProblemCode::InvalidBody, "invalid"),
+            ("[1]", ProblemCode::InvalidBody, "must be a JSON object"),
+            ("7", ProblemCode::InvalidBody, "invalid type"),
             (r#"{"m":7}"#, ProblemCode::InvalidBody, "unknown field `m`"),
             (r#"{"n":"x"}"#, ProblemCode::InvalidBody, "string"),
             (r#"{"n":1,"n":2}"#, ProblemCode::InvalidBody, "duplicate field `n`"),
