@@ -10,8 +10,13 @@ use crate::env::Engine;
 
 /// A small server in `folder`, of which nothing need outlive the machine.
 pub fn config(folder: &Path, engine: Engine, settings: &[(&str, &str)]) -> EmbeddedConfig {
-    // No job of a policy runs by itself in the middle of a test.
-    let always = [("max_worker_processes", "24"), ("timescaledb.max_background_workers", "0")];
+    let always = [
+        ("max_worker_processes", "24"),
+        // No job of a policy runs by itself in the middle of a test.
+        ("timescaledb.max_background_workers", "0"),
+        // What a killed server leaves goes with its folder.
+        ("dynamic_shared_memory_type", "mmap"),
+    ];
     let settings = always.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     EmbeddedConfig {
         data_dir: folder.to_owned(),
