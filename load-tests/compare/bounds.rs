@@ -112,6 +112,13 @@ pub const BOUNDS: &[Bounds] = &[
     least(ALL, ["rollups", "with all rollups / without, at the full rate", "ratio"], ROLLUPS_RATIO_MIN, 0.95),
     without_aim(least(ALL, ["rollups", "with all rollups / without", "ratio"], ROLLUPS_RATIO_MIN, 1.0)),
     without_aim(most(ALL, ["rollups", "lag of the slowest level", "buckets"], LAG_BUCKETS_MAX, 0.0)),
+    without_aim(most(ALL, ["streams", "COMMIT to delivery, lines, an empty day", "p99 ms"], 60.0, 0.0)),
+    without_aim(most(ALL, ["streams", "COMMIT to delivery, a group, an empty day", "p99 ms"], 60.0, 0.0)),
+    without_aim(most(ALL, ["streams", "COMMIT to delivery, lines, a day of 20 million", "p99 ms"], 60.0, 0.0)),
+    without_aim(most(ALL, ["streams", "COMMIT to delivery, a group, a day of 20 million", "p99 ms"], 60.0, 0.0)),
+    without_aim(least(ALL, ["streams", "catch-up of a group, hot", "events/s"], 150_000.0, 0.0)),
+    without_aim(least(TS, ["streams", "catch-up of a group, compacted", "events/s"], 100_000.0, 0.0)),
+    without_aim(most(ALL, ["streams", "p99 of ingestion during catch-ups / before", "ratio"], 2.0, 0.0)),
 ];
 
 #[cfg(test)]

@@ -2,24 +2,21 @@
 //! maximum rate notices of it.
 
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tidegate::storage::embedded::{DATABASE, READER};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
-use super::common::{Result, TENANTS, as_f64, mean};
-use super::feed::{Feed, Until};
+use super::beside::beside;
+use super::common::{Result, as_f64, mean};
 use super::figures::Figures;
 use super::meter::Meter;
 use super::newest::fill_open_day;
 use super::options::Options;
-use super::runs::{LATENCY_BATCH, LATENCY_CONNECTIONS, Run, maximum};
+use super::runs::maximum;
 use super::stream::{Streamed, get};
 use super::target::Target;
-use super::templates::templates;
 
 const FORMS: [(&str, &str); 2] = [("CSV", "text/csv"), ("NDJSON", "application/x-ndjson")];
 const COPY: &str = "psql's COPY";
@@ -60,39 +57,11 @@ pub async fn run(target: &mut Target, options: &Options, known: Option<f64>, fig
         }
         figures.add(&format!("{form} / {COPY}"), "ratio", s / copied_s);
     }
-    beside(target, options, maximum / 2.0, rows, figures).await
-}
-
-/// Ingestion of the other tenants by the clock, alone and beside exports that follow each other.
-async fn beside(target: &Target, options: &Options, rate: f64, rows: u64, figures: &mut Figures) -> Result<()> {
-    let feed = || {
-        let bodies = templates(2000, LATENCY_BATCH);
-        let plan = (0..2000).map(|number| (number, 1 + number % (u32::try_from(TENANTS).expect("few") - 1))).collect();
-        Feed::planned(bodies, plan, Until::Elapsed(options.short())).paced(rate)
-    };
-    let before = Run::of(target, feed(), LATENCY_CONNECTIONS).await?;
-    let over = Arc::new(AtomicBool::new(false));
-    let exports = async {
-        let mut all_s = Vec::new();
-        while !over.load(Ordering::Relaxed) {
-            all_s.push(export(target, FORMS[0].0, FORMS[0].1, rows).await?.all.as_secs_f64());
-        }
-        Result::Ok(all_s)
-    };
-    let ingest = async {
-        let run = Run::of(target, feed(), LATENCY_CONNECTIONS).await;
-        over.store(true, Ordering::Relaxed);
-        run
-    };
-    let (exported, during) = tokio::join!(exports, ingest);
-    let (exported, during) = (exported?, during?);
-    before.add(figures, "ingestion at half rate, before");
-    during.add(figures, "ingestion at half rate, during exports");
-    let values = [("s", mean(&exported)), ("exports", as_f64(exported.len() as u64))];
+    let csv = async || Ok(export(target, FORMS[0].0, FORMS[0].1, rows).await?.all.as_secs_f64());
+    let beside = beside(target, options, maximum / 2.0, csv, "exports", figures).await?;
+    let values = [("s", mean(&beside.all_s)), ("exports", as_f64(beside.all_s.len() as u64))];
     figures.add_all("CSV beside ingestion at half rate", &values);
-    let ratio = during.sent.latencies.ms().p99 / before.sent.latencies.ms().p99;
-    figures.add("p99 of ingestion during exports / before", "ratio", ratio);
-    target.check_stored("events", rows + before.sent.accepted() + during.sent.accepted()).await
+    target.check_stored("events", rows + beside.accepted).await
 }
 
 /// The first tenant's events, all of them.

@@ -11,6 +11,7 @@
 
 mod ask;
 mod backfill;
+mod beside;
 mod bounds;
 mod cardinality;
 mod common;
@@ -46,8 +47,10 @@ mod rollups;
 mod rows;
 mod runs;
 mod samples;
+mod scrape;
 mod sender;
 mod stream;
+mod streams;
 mod target;
 mod templates;
 mod then;
@@ -106,6 +109,9 @@ async fn measure(engine: &str, options: &Options, report: &mut Report, path: &Pa
     for part in options.parts(engine) {
         println!(" {}", part.name());
         let mut figures = Figures::of(engine, &part.name());
+        if part == Part::Streams && options.is_partial() {
+            figures.list = report.of_part(engine, &part.name());
+        }
         if part.has_its_own_target() {
             // Two servers would share the memory.
             shared.take().map_or(Ok(()), Target::stop)?;
@@ -163,6 +169,7 @@ async fn measure_part(
         Part::Dashboards => dashboards::run(target, &Plan::week(options), figures).await,
         Part::Year => dashboards::run(target, &Plan::year(options), figures).await,
         Part::Rollups => rollups::run(target, options, figures).await,
+        Part::Streams => streams::run(target, options, compared(paths::HTTP), figures).await,
     }
 }
 

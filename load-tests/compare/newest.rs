@@ -36,7 +36,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub async fn run(target: &mut Target, options: &Options, figures: &mut Figures) -> Result<()> {
     let events = fill_open_day(target, options.open_day_events(), options.connections).await?;
     figures.add("open day", "events", super::common::as_f64(events));
-    wait_until_closed(target).await?;
+    wait_until_closed(target, CLOSED_WITHIN).await?;
     let alone = Dataset { tenants: 1, ..no_dataset() };
     for clients in [1, 16] {
         for read in &OPEN_DAY {
@@ -58,20 +58,26 @@ pub async fn run(target: &mut Target, options: &Options, figures: &mut Figures) 
 /// Empties the tables and sends so many events of one tenant at full speed, with times of the moment.
 pub async fn fill_open_day(target: &mut Target, events: u64, connections: usize) -> Result<u64> {
     target.fresh().await?;
+    fill_on(target, 0, events, connections).await
+}
+
+/// Sends so many more to a table of `stored` events; returns how many there are then.
+pub async fn fill_on(target: &Target, stored: u64, events: u64, connections: usize) -> Result<u64> {
     let requests = events.div_ceil(BATCH_ROWS);
     let feed = Feed::in_turn(templates(requests.min(500), BATCH_ROWS), 1, Until::Requests(requests));
     over_http(target, Kind::Events, feed, connections).await?;
-    target.check_stored(Kind::Events.table(), requests * BATCH_ROWS).await?;
-    Ok(requests * BATCH_ROWS)
+    let stored = stored + requests * BATCH_ROWS;
+    target.check_stored(Kind::Events.table(), stored).await?;
+    Ok(stored)
 }
 
 /// Waits until the minutes of what was sent are closed, as all but the newest are in an open hour.
-async fn wait_until_closed(target: &Target) -> Result<()> {
+pub async fn wait_until_closed(target: &Target, at_most: Duration) -> Result<()> {
     let closed = "SELECT count(*) FROM rollup_levels WHERE level = 'event_counts_1m' AND closed_until > \
                   (SELECT max(max_timestamp) FROM ingest_batches)";
     let started = Instant::now();
     while target.count(closed).await? == 0 {
-        if started.elapsed() > CLOSED_WITHIN {
+        if started.elapsed() > at_most {
             return Err("the minutes of what was sent are not closed".into());
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

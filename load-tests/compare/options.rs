@@ -49,17 +49,34 @@ pub enum Part {
     Year,
     /// Ingestion with all rollups and policies, and without; only when asked for
     Rollups,
+    /// Streams by offset and groups: the log, delivery, catching up, what groups cost, replays; only when asked for
+    Streams,
+}
+
+/// A question of the part `streams`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Topic {
+    /// What giving batches their offsets costs
+    Sequencer,
+    /// From COMMIT to a consumer at 20,000 events/s
+    Delivery,
+    /// Reading a million events and more, hot and compacted
+    CatchUp,
+    /// Ingestion at the full rate beside three groups
+    Groups,
+    /// Ten thousand dead letters by a filter
+    Replay,
 }
 
 impl Part {
     /// Takes long, and runs only when it is asked for.
     fn is_long(self) -> bool {
-        matches!(self, Self::Long | Self::Dashboards | Self::Year | Self::Rollups)
+        matches!(self, Self::Long | Self::Dashboards | Self::Year | Self::Rollups | Self::Streams)
     }
 
     /// Runs on a Tidegate of its own, and leaves none of what it stored.
     pub fn has_its_own_target(self) -> bool {
-        matches!(self, Self::Json | Self::Dashboards | Self::Year | Self::Rollups)
+        matches!(self, Self::Json | Self::Dashboards | Self::Year | Self::Rollups | Self::Streams)
     }
 
     /// How its Tidegate keeps payload and metadata.
@@ -69,8 +86,18 @@ impl Part {
 
     /// As the command line and the report have it.
     pub fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+        name(self)
     }
+}
+
+impl Topic {
+    pub fn name(self) -> String {
+        name(self)
+    }
+}
+
+fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// Measures Tidegate beside the raw COPY limit of the same machine, the same server and the same run
@@ -80,7 +107,7 @@ pub struct Options {
     /// Only these parts [default: all but those that say otherwise]
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
-    /// Those as well: long, dashboards, year, rollups
+    /// Those as well: long, dashboards, year, rollups, streams
     #[arg(long)]
     long: bool,
     /// Only this engine: timescale or postgres
@@ -101,7 +128,7 @@ pub struct Options {
     /// Rows of the long run
     #[arg(long, default_value_t = 100_000_000)]
     pub long_rows: u64,
-    /// Most room that the tables of the long run, of dashboards and of the year may take, in GiB
+    /// Most room that the tables of the long run, of dashboards, of the year and of a day of streams may take, in GiB
     #[arg(long, default_value_t = 40)]
     pub disk_gib: u64,
     /// Events, and as many metric samples, of dashboards; fewer where they do not fit
@@ -141,6 +168,18 @@ pub struct Options {
     /// Length of each of its runs; buckets of a minute must close several times
     #[arg(long, default_value = "200s", value_parser = parse_duration)]
     pub rollup_length: Duration,
+    /// Only these questions of streams [default: all]; with --merge the other figures of it stay
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "TOPICS")]
+    streams: Vec<Topic>,
+    /// Events that the tenant's day holds when delivery is measured, besides the empty day, from few to many
+    #[arg(long, value_delimiter = ',', default_value = "20000000", value_name = "EVENTS")]
+    pub day_events: Vec<u64>,
+    /// Events that are caught up with
+    #[arg(long, default_value_t = 2_000_000)]
+    pub catch_up_events: u64,
+    /// Events that a member of a group asks for at once
+    #[arg(long, default_value_t = 1000)]
+    pub group_limit: u64,
     /// Connections of the HTTP sender at full load; twice the writers, so that a batch waits for each
     #[arg(long, default_value_t = 8)]
     pub connections: usize,
@@ -180,6 +219,8 @@ impl Options {
             rollup_steps: vec![0.2],
             rollup_series: given.rollup_series.min(8000),
             rollup_length: given.rollup_length.min(Duration::from_secs(20)),
+            day_events: vec![60_000],
+            catch_up_events: given.catch_up_events.min(60_000),
             ..given
         }
     }
@@ -197,6 +238,22 @@ impl Options {
             false => self.only.contains(part),
         };
         Part::value_variants().iter().copied().filter(wanted).collect()
+    }
+
+    /// The questions of streams, in their order.
+    pub fn topics(&self) -> Vec<Topic> {
+        let wanted = |topic: &Topic| self.streams.is_empty() || self.streams.contains(topic);
+        Topic::value_variants().iter().copied().filter(wanted).collect()
+    }
+
+    /// Whether only some of them are asked.
+    pub fn is_partial(&self) -> bool {
+        !self.streams.is_empty()
+    }
+
+    /// Dead letters that are replayed.
+    pub fn letters(&self) -> u64 {
+        if self.quick { 1000 } else { 10_000 }
     }
 
     /// Length of the runs of latency, small senders and quota.

@@ -15,10 +15,13 @@ pub enum What {
     Everything,
     /// What makes rollups; the other jobs go on.
     Refreshes,
+    /// What gives batches their offsets; everything else goes on.
+    Sequencer,
 }
 
 /// The jobs that make rollups.
 const ROLLUP_JOBS: [&str; 4] = ["rollups", "late_rollups", "refresh_minutes", "refresh_hours"];
+const SEQUENCER_JOB: &str = "sequencer";
 /// The locks of all jobs: also of those that this version of the harness does not know.
 const JOB_LOCKS: &str = "SELECT relname::text FROM pg_class WHERE relnamespace = 'tidegate'::regnamespace \
      AND relkind = 'r' AND relname LIKE 'lock\\_job\\_%' ORDER BY relname";
@@ -39,16 +42,15 @@ pub struct Paused {
 
 /// Holds it back, once what is under way has ended.
 pub async fn pause(target: &Target, what: What) -> Result<Paused> {
-    let everything = what == What::Everything;
-    let names: Vec<String> = if everything {
-        target.owner.query(JOB_LOCKS, &[]).await?.iter().map(|row| row.get(0)).collect()
-    } else {
-        ROLLUP_JOBS.into_iter().map(of_job).collect()
+    let names: Vec<String> = match what {
+        What::Everything => target.owner.query(JOB_LOCKS, &[]).await?.iter().map(|row| row.get(0)).collect(),
+        What::Refreshes => ROLLUP_JOBS.into_iter().map(of_job).collect(),
+        What::Sequencer => vec![of_job(SEQUENCER_JOB)],
     };
     // Before the policies, which one of these jobs looks after.
     let locks = Lease::take(&target.owner_pool()?, &names, LOCK_WAIT).await?;
-    if target.is_timescale() {
-        target.owner.query(POLICIES, &[&everything]).await?;
+    if target.is_timescale() && what != What::Sequencer {
+        target.owner.query(POLICIES, &[&(what == What::Everything)]).await?;
         while target.count(RUNNING).await? > 0 {
             tokio::time::sleep(POLL).await;
         }

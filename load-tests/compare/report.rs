@@ -48,6 +48,11 @@ impl Report {
         self.failures.extend(figures.failures.into_iter().map(|what| format!("{engine}, {part}: {what}")));
     }
 
+    /// The figures of a part on an engine, as they are so far.
+    pub fn of_part(&self, engine: &str, part: &str) -> Vec<Figure> {
+        self.figures.iter().filter(|figure| figure.engine == engine && figure.part == part).cloned().collect()
+    }
+
     pub fn find(&self, engine: &str, part: &str, name: &str, unit: &str) -> Option<&Figure> {
         let wanted = (engine, part, name, unit);
         let is = |figure: &&Figure| (&*figure.engine, &*figure.part, &*figure.name, &*figure.unit) == wanted;

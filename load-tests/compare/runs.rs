@@ -3,10 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
-use tidegate::load::Connection;
 use tidegate::model::Kind;
 
 use super::ask::ask;
@@ -19,7 +15,8 @@ use super::options::Options;
 use super::paths::REFERENCE;
 use super::reads::{OPEN_DAY, no_dataset};
 use super::reference;
-use super::sender::{Sender, Sent, TIMEOUT};
+use super::scrape::Scrape;
+use super::sender::{Sender, Sent};
 use super::target::Target;
 use super::templates::templates;
 
@@ -29,11 +26,11 @@ pub const LATENCY_BATCH: u64 = 100;
 /// More than are needed for half the maximum rate: the sender must not be what waits.
 pub const LATENCY_CONNECTIONS: usize = 64;
 /// Has figures of its own: a day's first rows wait until its chunk is made, and connections are opened.
-const BEGINNING: Duration = Duration::from_secs(2);
+pub const BEGINNING: Duration = Duration::from_secs(2);
 /// Holds the end of one minute at least, after which there is most to derive.
-const A_MINUTE: Duration = Duration::from_secs(66);
-const SMALL_BATCH: u64 = 10;
-const SMALL_CONNECTIONS: usize = 200;
+pub const A_MINUTE: Duration = Duration::from_secs(66);
+pub const SMALL_BATCH: u64 = 10;
+pub const SMALL_CONNECTIONS: usize = 200;
 
 /// One measurement over HTTP.
 pub struct Run {
@@ -45,7 +42,11 @@ pub struct Run {
 impl Run {
     /// Sends a feed of events and measures it.
     pub async fn of(target: &Target, feed: Feed, connections: usize) -> Result<Self> {
-        let sender = Sender::new(target, Kind::Events, &target.keys)?;
+        Self::by(target, Sender::new(target, Kind::Events, &target.keys)?, feed, connections).await
+    }
+
+    /// The same, with a sender that was made for it.
+    pub async fn by(target: &Target, sender: Sender, feed: Feed, connections: usize) -> Result<Self> {
         let sampler = Sampler::start(target.pid(), SAMPLE, Arc::clone(&sender.safe));
         let meter = Meter::start(target);
         let sent = sender.send(feed, connections).await?;
@@ -157,9 +158,5 @@ pub async fn small(target: &mut Target, length: Duration, figures: &mut Figures)
 
 /// Mean of the histogram `tidegate_batch_rows`; none when there is no such metric.
 async fn rows_per_batch(target: &Target) -> Option<f64> {
-    let request = Request::get(target.endpoint.path("/metrics").ok()?).body(Full::<Bytes>::default()).ok()?;
-    let reply = Connection::new(Arc::clone(&target.endpoint)).send(request, TIMEOUT).await.ok()?;
-    let text = std::str::from_utf8(&reply.body).ok()?;
-    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
-    Some(value("tidegate_batch_rows_sum")? / value("tidegate_batch_rows_count")?)
+    Scrape::of(target).await.ok()?.mean("tidegate_batch_rows")
 }

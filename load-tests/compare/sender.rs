@@ -53,7 +53,11 @@ struct Answer {
     status: serde_json::Value,
     accepted: u64,
     rejected: u64,
+    receipt: Option<Uuid>,
 }
+
+/// Hears of every request that is answered for good: its receipt, and when the answer came.
+type Hear = dyn Fn(Uuid, Instant) + Send + Sync;
 
 /// What a sender needs to know of the server.
 pub struct Sender {
@@ -62,6 +66,7 @@ pub struct Sender {
     authorizations: Vec<HeaderValue>,
     run: String,
     takes_no: bool,
+    hear: Option<Arc<Hear>>,
     /// Events answered so far: what others watch while it runs.
     pub safe: Arc<AtomicU64>,
 }
@@ -75,6 +80,7 @@ impl Sender {
             authorizations: keys.iter().map(|key| bearer(key)).collect::<Result<_>>()?,
             run: Uuid::now_v7().simple().to_string(),
             takes_no: false,
+            hear: None,
             safe: Arc::default(),
         })
     }
@@ -82,6 +88,11 @@ impl Sender {
     /// What is refused is not sent again, nor counted but by its status.
     pub fn that_takes_no(self) -> Self {
         Self { takes_no: true, ..self }
+    }
+
+    /// Somebody hears of every answer.
+    pub fn heard_by(self, hear: impl Fn(Uuid, Instant) + Send + Sync + 'static) -> Self {
+        Self { hear: Some(Arc::new(hear)), ..self }
     }
 
     /// Sends all of `feed` on `connections` connections.
@@ -111,9 +122,13 @@ impl Sender {
             if self.takes_no && is_for_the_moment(reply.status.as_u16()) {
                 continue;
             }
-            sent.latencies.record(due.elapsed());
-            let safe = sent.count(shot.template.events, &reply)?;
-            self.safe.fetch_add(safe, Ordering::Relaxed);
+            let answered_at = Instant::now();
+            sent.latencies.record(answered_at.duration_since(due));
+            let answer = sent.count(shot.template.events, &reply)?;
+            if let (Some(hear), Some(receipt)) = (&self.hear, answer.receipt) {
+                hear(receipt, answered_at);
+            }
+            self.safe.fetch_add(answer.accepted, Ordering::Relaxed);
         }
         Ok(sent)
     }
@@ -163,8 +178,8 @@ fn is_for_the_moment(status: u16) -> bool {
 }
 
 impl Sent {
-    /// Enters an answer; returns how many events are safe because of it.
-    fn count(&mut self, events: u64, reply: &HttpReply) -> Result<u64> {
+    /// Enters an answer.
+    fn count(&mut self, events: u64, reply: &HttpReply) -> Result<Answer> {
         let unexpected = || format!("status {}: {}", reply.status, String::from_utf8_lossy(&reply.body));
         let answer: Answer = serde_json::from_slice(&reply.body).map_err(|_| unexpected())?;
         if answer.accepted + answer.rejected != events {
@@ -174,7 +189,7 @@ impl Sent {
         self.rejected += answer.rejected;
         let account = if answer.status == "spooled" { &mut self.spooled } else { &mut self.committed };
         *account += answer.accepted;
-        Ok(answer.accepted)
+        Ok(answer)
     }
 
     fn merge(&mut self, other: Self) {
@@ -207,7 +222,7 @@ mod tests {
     #[test]
     fn answers_are_entered_where_they_belong_and_none_may_leave_events_out() {
         let mut sent = Sent::default();
-        let mut count = |status, body| sent.count(10, &reply(status, body));
+        let mut count = |status, body| sent.count(10, &reply(status, body)).map(|answer| answer.accepted);
         assert_eq!(count(200, r#"{"status":"committed","accepted":9,"rejected":1}"#).expect("ten"), 9);
         assert_eq!(count(202, r#"{"status":"spooled","accepted":10,"rejected":0}"#).expect("ten"), 10);
         assert!(count(200, r#"{"status":"committed","accepted":9,"rejected":0}"#).is_err());

@@ -25,6 +25,17 @@ pub struct Streamed {
 
 /// Asks for a path as a content type, with a key; an error unless the whole of it comes.
 pub async fn get(target: &Target, path: &str, accept: &str, key: &str) -> Result<Streamed> {
+    follow(target, path, accept, key, |_| {}).await
+}
+
+/// The same, and shows each piece as it comes.
+pub async fn follow(
+    target: &Target,
+    path: &str,
+    accept: &str,
+    key: &str,
+    mut see: impl FnMut(&[u8]),
+) -> Result<Streamed> {
     let address = target.url.strip_prefix("http://").ok_or("not http")?;
     let (mut sender, driver) = handshake(TokioIo::new(TcpStream::connect(address).await?)).await?;
     // Its error reaches the request as well.
@@ -40,6 +51,7 @@ pub async fn get(target: &Target, path: &str, accept: &str, key: &str) -> Result
     while let Some(frame) = answer.body_mut().frame().await {
         if let Some(data) = frame?.data_ref() {
             first.get_or_insert_with(|| began.elapsed());
+            see(data);
             bytes += data.len() as u64;
             lines += memchr::memchr_iter(b'\n', data).count() as u64;
         }

@@ -25,7 +25,7 @@ const SETTLE: Duration = Duration::from_secs(120);
 
 /// What measurements fill: every table but those of the installation, its locks and its tenants, and the levels that `$1`
 /// names, which are continuous aggregates and keep what they were made of.
-const EMPTIED: &str = "SELECT relname::text FROM pg_class WHERE relnamespace = 'tidegate'::regnamespace \
+const EMPTIED: &str = "SELECT relname::text, EXISTS (SELECT FROM pg_constraint WHERE confrelid = c.oid) FROM pg_class c WHERE relnamespace = 'tidegate'::regnamespace \
      AND (relkind IN ('r', 'p') AND NOT relispartition OR relkind = 'v' AND relname = ANY ($1)) \
      AND relname NOT IN ('organizations', 'api_keys', 'installation', 'schema_migrations', 'rollup_levels', 'birth_locks', \
      'claim_salt') AND relname NOT LIKE 'lock\\_%'";
@@ -101,6 +101,12 @@ impl Target {
         Ok(())
     }
 
+    /// Another key of a tenant, an index.
+    pub async fn add_key(&self, tenant: usize, scopes: &str) -> Result<String> {
+        let scopes = Scopes::parse(scopes)?;
+        Ok(admin::create_key(&self.owner, &self.tenants[tenant], scopes, "", None).await?.key)
+    }
+
     /// A key of an organization of its own that may send so many events a second, and so many seconds' worth at once.
     pub async fn add_limited(&self, events_per_second: u64, burst_s: u32) -> Result<String> {
         let name = format!("limited-{}", uuid::Uuid::now_v7());
@@ -119,9 +125,15 @@ impl Target {
     pub async fn fresh(&mut self) -> Result<()> {
         let timescale = self.is_timescale();
         let levels: Vec<&str> = LEVELS.iter().filter(|_| timescale).map(|level| level.buckets).collect();
+        // Between two of them the sequencer would log what is still in its queue.
+        let sequencer = client(&self.running, OWNER).await?;
+        sequencer.batch_execute("BEGIN; LOCK TABLE lock_sequencer IN EXCLUSIVE MODE").await?;
         for row in self.owner.query(EMPTIED, &[&levels]).await? {
-            self.owner.batch_execute(&format!("TRUNCATE {}", row.get::<_, &str>(0))).await?;
+            // What refers to a table is emptied with it.
+            let (table, cascade) = (row.get::<_, &str>(0), if row.get(1) { "CASCADE" } else { "" });
+            self.owner.batch_execute(&format!("TRUNCATE {table} {cascade}")).await?;
         }
+        sequencer.batch_execute("COMMIT").await?;
         // As the migrations leave it.
         let begin = if timescale {
             "'-infinity'::timestamptz"
