@@ -219,7 +219,7 @@ impl Options {
             rollup_steps: vec![0.2],
             rollup_series: given.rollup_series.min(8000),
             rollup_length: given.rollup_length.min(Duration::from_secs(20)),
-            day_events: vec![60_000],
+            day_events: given.day_events.iter().map(|events| *events.min(&60_000)).collect(),
             catch_up_events: given.catch_up_events.min(60_000),
             ..given
         }
