@@ -1,13 +1,7 @@
-//! What operators and their tools ask: /healthz, /readyz, /openapi.json, and the console.
+//! What operators and their tools ask: /healthz, /readyz and /openapi.json.
 
-use std::sync::LazyLock;
-
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::Readiness;
 use super::call::Visit;
@@ -17,7 +11,6 @@ use crate::tenancy::Scope;
 
 /// The API's description; a test checks it against the routes.
 pub const OPENAPI: &str = include_str!("openapi.json");
-const CONSOLE: &str = include_str!("console.html");
 
 /// GET /healthz: the process answers.
 pub fn healthz() -> Response<Body> {
@@ -77,27 +70,3 @@ pub async fn readyz(visit: &Visit<'_>) -> Response<Body> {
 pub fn openapi() -> Response<Body> {
     answer(StatusCode::OK, "application/json", full(OPENAPI))
 }
-
-/// GET /: a page for people.
-pub fn console() -> Response<Body> {
-    let mut response = answer(StatusCode::OK, "text/html; charset=utf-8", full(CONSOLE));
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, CONSOLE_POLICY.clone());
-    response
-}
-
-/// What the console may do: run its own script and style, told by their hashes, and ask the server that it is from.
-static CONSOLE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = |tag: &str| {
-        let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
-        let text = CONSOLE.split(&open).nth(1).and_then(|rest| rest.split(&close).next());
-        let text = text.expect("the console has one of each");
-        format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)))
-    };
-    let policy = format!(
-        "default-src 'none'; script-src {}; style-src {}; connect-src 'self'; img-src data:; base-uri 'none'; \
-         form-action 'none'; frame-ancestors 'none'",
-        hash("script"),
-        hash("style")
-    );
-    HeaderValue::try_from(policy).expect("ASCII")
-});

@@ -17,15 +17,12 @@ use crate::model::Relation;
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::Details;
 use crate::protocols::{self, Problem, ProblemCode};
-use crate::query::{DeadLetter, Listing, PageRequest, Reads};
+use crate::query::{DeadLetter, Listing, PARKED_STAGE, PageRequest, Reads, STAGES};
 use crate::tenancy::Principal;
 use crate::wire::item::BodyForm;
 
 const STORED: &str = "stored";
 const FAILED: &str = "failed";
-/// The stage of parked events, and those of what was refused.
-const CONSUME: &str = "consume";
-const STAGES: [&str; 4] = ["decode", "validate", "package", "write"];
 
 /// What came of a replay, as the letter keeps it.
 #[derive(Serialize)]
@@ -155,7 +152,7 @@ pub async fn by_filter(api: &Api, principal: &Principal, mut params: Params) -> 
     }
     if query.stages.is_empty() {
         // Parked events are their groups' to replay.
-        query.stages = STAGES.map(str::to_owned).to_vec();
+        query.stages = STAGES.into_iter().filter(|stage| *stage != PARKED_STAGE).map(str::to_owned).collect();
     }
     if query.outcomes.is_empty() {
         query.outcomes = vec!["none".to_owned(), FAILED.to_owned()];
@@ -260,7 +257,7 @@ async fn replay(api: &Api, principal: &Principal, kept: DeadLetter, sent: Vec<u8
 
 /// A letter as it first came in, or what is missing for that.
 fn as_sent(principal: &Principal, kept: DeadLetter, raw: Vec<u8>) -> Result<Letter, String> {
-    if kept.stage == CONSUME {
+    if kept.stage == PARKED_STAGE {
         let of = |name: &str| kept.parameters[name].as_str().unwrap_or_default().to_owned();
         return Err(format!(
             "it is an event that the group {} has parked: POST /v1/streams/{}/groups/{}/parked/replay hands it out again, to \

@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::call::{Answering, Call, Endpoint, Handler};
-use super::{Api, groups, lifecycle, metrics, operation, reads, replay, streams};
+use super::{Api, console, groups, keys, lifecycle, metrics, operation, reads, replay, streams};
 use crate::tenancy::Scope;
 
 const READ: &[Scope] = &[Scope::Read];
@@ -15,6 +15,7 @@ const ADMIN: &[Scope] = &[Scope::Admin];
 const CONSUME: &[Scope] = &[Scope::Consume];
 /// Groups are made by who reads with them, or for them.
 const CONSUME_OR_ADMIN: &[Scope] = &[Scope::Consume, Scope::Admin];
+const ANY: &[Scope] = &[Scope::Ingest, Scope::Read, Scope::Consume, Scope::Admin];
 /// How groups stand.
 const SEE_GROUPS: &[Scope] = &[Scope::Read, Scope::Consume, Scope::Admin];
 
@@ -78,6 +79,7 @@ pub const ROUTES: &[Endpoint] = &[
     sent(Method::POST, "/v1/streams/{name}/groups/{group}/reset", CONSUME_OR_ADMIN, |c| Box::pin(groups::reset(c))),
     sent(Method::POST, "/v1/streams/{name}/groups/{group}/pause", CONSUME_OR_ADMIN, |c| Box::pin(groups::pause(c))),
     sent(Method::POST, "/v1/streams/{name}/groups/{group}/resume", CONSUME_OR_ADMIN, |c| Box::pin(groups::resume(c))),
+    get("/v1/keys/self", ANY, |c| Box::pin(async move { keys::own(c.principal, c.params) })),
     get("/v1/lifecycle", ADMIN, |c| Box::pin(lifecycle::status(c.api, c.principal, c.params))),
     open("/healthz", |_| Box::pin(async { Ok(operation::healthz()) })),
     Endpoint {
@@ -87,7 +89,7 @@ pub const ROUTES: &[Endpoint] = &[
     },
     Endpoint { method: Method::GET, path: "/metrics", handler: Handler::Either(metrics::metrics) },
     open("/openapi.json", |_| Box::pin(async { Ok(operation::openapi()) })),
-    open("/", |_| Box::pin(async { Ok(operation::console()) })),
+    open("/", |_| Box::pin(async { Ok(console::console()) })),
 ];
 
 const fn get(path: &'static str, scopes: &'static [Scope], handler: for<'a> fn(Call<'a>) -> Answering<'a>) -> Endpoint {

@@ -56,6 +56,9 @@ columns! {
     }
 }
 
+/// Where items fail; and the stage of parked events.
+pub const STAGES: [&str; 5] = ["decode", "validate", "package", "write", PARKED_STAGE];
+pub const PARKED_STAGE: &str = "consume";
 /// What may have come of a dead letter; `none` was not replayed so far.
 pub const OUTCOMES: [&str; 5] = ["none", "failed", "stored", "consumed", "dropped"];
 const OUTCOME: &str = "coalesce(outcome, 'none')";

@@ -50,7 +50,7 @@ pub use columns::{Cells, Columns};
 pub use correlations::{Correlation, CorrelationsQuery};
 pub use counts::{Count, CountsQuery};
 pub use cursor::{CursorError, CursorScope};
-pub use dead_letters::{DeadLetter, DeadLettersQuery, OUTCOMES};
+pub use dead_letters::{DeadLetter, DeadLettersQuery, OUTCOMES, PARKED_STAGE, STAGES};
 pub use error::{Busy, Gone, ReadError, WhyGone};
 pub use event::Event;
 pub use events::EventsQuery;
@@ -58,8 +58,8 @@ pub use filter::{Filter, FilterField};
 pub use levels::Resolution;
 pub use listing::{Found, Listing, Page, PageRequest, Pass};
 pub use log::{
-    LogPage, LogState, LoggedBatch, LoggedEvent, OrderedBy, PageLimit, Position, SLOTS, Start, StreamsQuery, Stretch,
-    Wanted, stream_cursors,
+    LogPage, LogState, LoggedBatch, LoggedEvent, OrderedBy, PageLimit, Position, SLOTS, Start, Stream, StreamsQuery,
+    Stretch, Wanted, stream_cursors,
 };
 pub use lookup::EventName;
 pub use metrics::{Point, PointsQuery};

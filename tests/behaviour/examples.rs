@@ -5,13 +5,15 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
+use crate::chromium::{self, Page};
 use crate::client::Client;
 use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::groups::{filled, path, show};
 use crate::groups_sinks::Sink;
+use crate::origin::{Front, serve};
 use crate::postgres::{SUPERUSER, Sql};
 use crate::samples::{array, event_with};
-use crate::streams::reaches;
+use crate::streams::{reaches, send};
 
 /// What the machine lacks for one that is written in it.
 fn without(program: &str) -> Option<String> {
@@ -32,6 +34,9 @@ pub const PYTHON: &[Test] = &[
 
 pub const NODE: &[Test] =
     &[Test { name: "a_consumer_in_node", engines: &Engine::ALL, run: a_consumer_in_node, missing: || without("node") }];
+
+pub const PAGE: &[Test] =
+    &[Test { name: "a_page_follows", engines: &Engine::ALL, run: a_page_follows, missing: chromium::missing }];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples")
@@ -127,5 +132,54 @@ fn a_sink(env: &Env) -> TestResult {
     }
     assert_eq!(show(client, "s", "billing")["lag"], 0);
     admin.run("DROP SCHEMA billing CASCADE");
+    Ok(())
+}
+
+/// Of another origin than the server, which is stopped and started while the page is open.
+fn a_page_follows(env: &Env) -> TestResult {
+    let origin = serve(&folder().join("tail.html"));
+    let front = Front::start();
+    let settings = [format!("cors.origins={origin}")];
+    let run = || {
+        let tidegate = env.serve_with(&settings.each_ref().map(String::as_str));
+        front.lead_to(&tidegate.client.address);
+        tidegate
+    };
+    let tidegate = run();
+    let key = env.key("default", "consume");
+    send(&tidegate.client, "s", 0, 3);
+    reaches(&tidegate.client, "s", 3);
+    let mut page = Page::new(1280, 800);
+    page.open(&format!("{origin}/#stream=s&url={}&key={}", front.url(), key.text));
+    let shows = |page: &mut Page, count: i64| {
+        page.until(&format!("document.querySelectorAll('li').length >= {count}"));
+        let events: Vec<Value> =
+            page.texts("li pre").iter().map(|line| serde_json::from_str(line).expect("an event")).collect();
+        assert_eq!(offsets(&events), (0..count).collect::<Vec<_>>(), "each once, in their order");
+    };
+    shows(&mut page, 3);
+    assert_eq!(page.text("[role=status]"), "connected");
+    assert!(!page.value("location.href").to_string().contains("tg_"), "the key is not in the address any more");
+    send(&tidegate.client, "s", 3, 2);
+    shows(&mut page, 5);
+    drop(tidegate);
+    page.until("document.querySelector('[role=status]').textContent.startsWith('connecting again')");
+    let tidegate = run();
+    send(&tidegate.client, "s", 5, 3);
+    shows(&mut page, 8);
+    page.photograph("tail-1280");
+    page.resize(360, 740);
+    assert_eq!(page.value("document.documentElement.scrollWidth"), 360, "nothing is wider than a telephone");
+    page.prefer("dark");
+    page.photograph("tail-360-dark");
+    // A stream that is not there, then a key that is none any more: the page says so, and stays with that.
+    page.value("document.forms[0].stream.value = 'none'; document.forms[0].key.value = asked.get('key')");
+    page.value("document.forms[0].requestSubmit()");
+    page.until("document.querySelector('[role=status]').textContent.startsWith('not_found: ')");
+    page.value("document.forms[0].stream.value = 's'; document.forms[0].requestSubmit()");
+    shows(&mut page, 8);
+    assert_eq!(env.cli(&["keys", "revoke", key.id()]).code, Some(0));
+    page.until("document.querySelector('[role=status]').textContent.startsWith('unauthorized: ')");
+    page.assert_clean();
     Ok(())
 }

@@ -15,6 +15,7 @@ mod bodies;
 mod columnstore;
 mod conflicts;
 mod connections;
+mod console;
 mod correlation_reads;
 mod correlations;
 mod correlations_kept;
@@ -24,6 +25,7 @@ mod counters;
 mod counts;
 mod database_tls;
 mod dead_letters;
+mod descriptions;
 mod dimensions;
 mod engines;
 mod epochs;
@@ -107,8 +109,8 @@ use std::sync::Arc;
 
 use env::{Env, Test};
 use harness::{
-    authority, books, client, copied, derived, env, frames, held, installations, logins, memory_disk, old, pgbouncer,
-    postgres, private, process, proxy, refresh, samples, secure, times, traffic,
+    authority, books, chromium, client, copied, derived, described, env, frames, held, installations, logins,
+    memory_disk, old, origin, pgbouncer, postgres, private, process, proxy, refresh, samples, secure, times, traffic,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
@@ -195,6 +197,10 @@ const GROUPS: &[Group] = &[
     by_version("groups", groups_sinks::TESTS),
     group("examples", examples::PYTHON),
     group("examples", examples::NODE),
+    group("examples", examples::PAGE),
+    group("console", console::TESTS),
+    group("descriptions", descriptions::TESTS),
+    group("descriptions", descriptions::ON_ONE),
     group("offsets", offsets::ROWSTORE),
     by_version("offsets", epochs::TESTS),
     group("keys", keys::TESTS),

@@ -45,7 +45,11 @@ fn streams_are_listed_page_by_page(env: &Env) -> TestResult {
     let lines = client.get_as("/v1/streams", &[("accept", "application/x-ndjson")]);
     assert_eq!(lines.text().lines().count(), STREAMS);
     let csv = client.get_as("/v1/streams?limit=2", &[("accept", "text/csv")]);
-    assert!(csv.text().starts_with("name,begin,end,newest\r\n") && csv.text().lines().count() == 3, "{}", csv.text());
+    assert!(
+        csv.text().starts_with("name,begin,end,oldest,newest\r\n") && csv.text().lines().count() == 3,
+        "{}",
+        csv.text()
+    );
 
     let of_other = other.get("/v1/streams").expect(200);
     assert_eq!((texts(&of_other, "name"), &of_other["next_cursor"]), (vec!["s"], &Value::Null));

@@ -5,9 +5,11 @@
 
 pub mod authority;
 pub mod books;
+pub mod chromium;
 pub mod client;
 pub mod copied;
 pub mod derived;
+pub mod described;
 pub mod env;
 pub mod frames;
 pub mod held;
@@ -15,6 +17,7 @@ pub mod installations;
 pub mod logins;
 pub mod memory_disk;
 pub mod old;
+pub mod origin;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod private;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
@@ -27,6 +28,14 @@ pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
             Problem::bad_request(ProblemCode::BodyNotJson, format!("the body is not JSON: {error}"))
         }
     })
+}
+
+/// There is nothing to say: what is said all the same is not passed over in silence.
+pub fn none(body: &Bytes) -> Result<(), Problem> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    read::<Nothing>(body).map(drop)
 }
 
 /// 400 for what is wrong with a body.
@@ -74,8 +83,6 @@ pub fn place(text: &str) -> Result<To, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
     #[derive(Debug, Deserialize)]
@@ -103,6 +110,9 @@ mod tests {
             assert_eq!(problem.code(), code, "{text}");
             assert!(problem.detail().contains(says), "{text}: {}", problem.detail());
         }
+        let none = |text: &'static str| super::none(&Bytes::from_static(text.as_bytes()));
+        assert!(none("").is_ok() && none("{}").is_ok());
+        assert!(none(r#"{"n":7}"#).expect_err("one too many").detail().contains("unknown field `n`"));
     }
 
     #[test]

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::body::{self, invalid};
 use super::{at, groups, problem};
-use crate::groups::{Change, GroupName, Settings, Status};
+use crate::groups::{Change, GroupError, GroupName, Settings, Status};
+use crate::http::Api;
 use crate::http::call::Call;
 use crate::http::reads::ListAnswer;
 use crate::http::response::{full, json as json_answer};
@@ -16,8 +17,8 @@ use crate::limits::{
     ACK_TIMEOUT_DEFAULT, ACK_TIMEOUT_MAX, ACK_TIMEOUT_MIN, EVENT_TYPE_CHARS_MAX, GROUP_EVENT_TYPES_MAX,
     GROUP_NAME_CHARS_MAX, MAX_DELIVERIES_DEFAULT, MAX_DELIVERIES_MAX, PAGE_ROWS_DEFAULT,
 };
-use crate::protocols::Problem;
-use crate::query::OrderedBy;
+use crate::protocols::{Problem, ProblemCode};
+use crate::query::{CursorError, OrderedBy, ReadError};
 
 /// Groups of one page.
 const LIST_MAX: usize = 1000;
@@ -117,7 +118,7 @@ pub async fn create(mut call: Call<'_>) -> ListAnswer {
         groups.create(&at, &settings, &start).await?;
         groups.status(&at).await
     };
-    Ok(json_answer(StatusCode::CREATED, &made.await.map_err(|error| problem(call.api, error))?))
+    Ok(json_answer(StatusCode::CREATED, &made.await.map_err(|error| misplaced(call.api, error))?))
 }
 
 /// GET /v1/streams/{name}/groups
@@ -182,6 +183,7 @@ pub async fn alter(mut call: Call<'_>) -> ListAnswer {
 /// DELETE /v1/streams/{name}/groups/{group}
 pub async fn delete(mut call: Call<'_>) -> ListAnswer {
     std::mem::take(&mut call.params).finish()?;
+    body::none(&call.body)?;
     groups(&call)?.delete(&at(&call)).await.map_err(|error| problem(call.api, error))?;
     let mut response = Response::new(full(""));
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -191,6 +193,7 @@ pub async fn delete(mut call: Call<'_>) -> ListAnswer {
 /// POST .../pause
 pub async fn pause(mut call: Call<'_>) -> ListAnswer {
     std::mem::take(&mut call.params).finish()?;
+    body::none(&call.body)?;
     groups(&call)?.pause(&at(&call)).await.map_err(|error| problem(call.api, error))?;
     Ok(json_answer(StatusCode::OK, &status(&call).await?))
 }
@@ -198,6 +201,7 @@ pub async fn pause(mut call: Call<'_>) -> ListAnswer {
 /// POST .../resume
 pub async fn resume(mut call: Call<'_>) -> ListAnswer {
     std::mem::take(&mut call.params).finish()?;
+    body::none(&call.body)?;
     groups(&call)?.resume(&at(&call)).await.map_err(|error| problem(call.api, error))?;
     Ok(json_answer(StatusCode::OK, &status(&call).await?))
 }
@@ -222,11 +226,25 @@ pub async fn reset(mut call: Call<'_>) -> ListAnswer {
     let dry_run = dry_run.or(wanted.dry_run).unwrap_or(false);
     let groups = groups(&call)?;
     let done = async { groups.reset(&groups.find(&at(&call)).await?, &to, dry_run).await };
-    let reset = done.await.map_err(|error| problem(call.api, error))?;
+    let reset = done.await.map_err(|error| misplaced(call.api, error))?;
     let events = reset.again + reset.skipped;
     let mut answer = json!(reset);
     answer["events"] = json!(events);
     Ok(json_answer(StatusCode::OK, &answer))
+}
+
+/// A place that is no word, no time and no offset was taken for a cursor.
+fn misplaced(api: &Api, error: GroupError) -> Problem {
+    match error {
+        GroupError::Read(ReadError::Cursor { error: CursorError::Malformed | CursorError::OtherQuery, .. }) => {
+            Problem::bad_request(
+                ProblemCode::InvalidParameter,
+                "the place is neither `earliest`, `latest`, a time such as 2026-01-31T00:00:00Z or -24h, an offset, nor a cursor \
+             of this stream",
+            )
+        }
+        other => problem(api, other),
+    }
 }
 
 async fn status(call: &Call<'_>) -> Result<Status, Problem> {

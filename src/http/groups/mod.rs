@@ -40,7 +40,7 @@ fn problem(api: &Api, error: GroupError) -> Problem {
     match error {
         GroupError::NotFound(what) => Problem::not_found(what),
         GroupError::Exists => {
-            conflict(ProblemCode::GroupExists, "the stream has a group of this name; PATCH it, or choose another")
+            conflict(ProblemCode::GroupExists, "the stream has a group of this name: use it, alter it (PATCH), or choose another name")
         }
         GroupError::Busy => {
             let detail = "a consumer's open transaction, or another change, holds the group; try again in a moment";

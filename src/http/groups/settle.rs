@@ -75,6 +75,7 @@ pub async fn commit(mut call: Call<'_>) -> ListAnswer {
 /// POST .../takeover
 pub async fn take_over(mut call: Call<'_>) -> ListAnswer {
     std::mem::take(&mut call.params).finish()?;
+    body::none(&call.body)?;
     let groups = groups(&call)?;
     let done = async {
         let group = groups.find(&at(&call)).await?;

@@ -16,7 +16,7 @@ use crate::http::response::{Body, answer, held_json, streamed};
 use crate::limits::KIB;
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::Problem;
-use crate::query::{DeadLetter, DeadLettersQuery, OUTCOMES, ReadError};
+use crate::query::{DeadLetter, DeadLettersQuery, OUTCOMES, ReadError, STAGES};
 use crate::tenancy::Principal;
 
 /// Of what was sent, in bytes, that one piece of the answer holds; a multiple of three, so that base64 has no padding
@@ -35,8 +35,12 @@ pub fn dead_letters_query(params: &mut Params) -> Result<DeadLettersQuery, Probl
     if outcomes.iter().any(|outcome| !OUTCOMES.contains(&outcome.as_str())) {
         return Err(invalid("outcome", &format!("must be one or several of {}", OUTCOMES.join(", "))));
     }
+    let stages = params.take_list("stage")?;
+    if stages.iter().any(|stage| !STAGES.contains(&stage.as_str())) {
+        return Err(invalid("stage", &format!("must be one or several of {}", STAGES.join(", "))));
+    }
     Ok(DeadLettersQuery {
-        stages: params.take_list("stage")?,
+        stages,
         codes: params.take_list("code")?,
         outcomes,
         window: window(params, Timestamp::now())?,

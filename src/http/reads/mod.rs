@@ -27,7 +27,9 @@ mod tests {
     use serde_json::Value;
 
     use crate::http::operation::OPENAPI;
-    use crate::query::{Aggregated, Columns, Correlation, Count, DeadLetter, Event, Point, Related, Sample, Series};
+    use crate::query::{
+        Aggregated, Columns, Correlation, Count, DeadLetter, Event, Point, Related, Sample, Series, Stream,
+    };
 
     #[test]
     fn openapi_describes_exactly_the_columns() {
@@ -42,6 +44,7 @@ mod tests {
             ("Correlation", Correlation::names()),
             ("DeadLetter", DeadLetter::names()),
             ("Count", Count::names()),
+            ("Stream", Stream::names()),
         ] {
             let schema = &document["components"]["schemas"][name];
             let described: BTreeSet<&str> =

@@ -13,5 +13,5 @@ pub use batches::{LoggedBatch, Stretch};
 pub use fetch::{LogPage, LoggedEvent, PageLimit};
 pub use slots::{OrderedBy, SLOTS};
 pub use start::{LogState, Position, Start, scope as stream_cursors};
-pub use streams::StreamsQuery;
+pub use streams::{Stream, StreamsQuery};
 pub use wanted::Wanted;

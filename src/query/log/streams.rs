@@ -19,6 +19,8 @@ columns! {
         pub begin: i64,
         /// The one that the next event gets.
         pub end: i64,
+        /// The oldest timestamp of what was stored first; None: all of it has expired.
+        pub oldest: Option<Timestamp>,
         /// The newest timestamp of what was stored last.
         pub newest: Timestamp,
     }
@@ -42,8 +44,13 @@ impl Listing for StreamsQuery {
 
 impl Stream {
     fn read(row: &Row) -> Result<Self, ReadError> {
-        let (name, begin, end, newest) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-        Ok(Self { name, begin, end, newest })
+        Ok(Self {
+            name: row.try_get(0)?,
+            begin: row.try_get(1)?,
+            end: row.try_get(2)?,
+            oldest: row.try_get(3)?,
+            newest: row.try_get(4)?,
+        })
     }
 }
 

@@ -1,0 +1,247 @@
+//! The console in a browser: streams, their groups, parked events and dead letters, by keyboard, for keys that may and that
+//! may not.
+
+use serde_json::json;
+
+use crate::chromium::{self, Page};
+use crate::client::Client;
+use crate::env::{Engine, Env, Test, TestResult};
+use crate::groups::{commit, filled, make, take, tell};
+use crate::replays;
+use crate::samples::{array, event_with};
+use crate::streams::reaches;
+
+pub const TESTS: &[Test] = &[
+    test("streams_and_groups_by_keyboard", streams_and_groups_by_keyboard),
+    test("dead_letters_are_replayed", dead_letters_are_replayed),
+    test("a_key_sees_what_it_may", a_key_sees_what_it_may),
+];
+
+const fn test(name: &'static str, run: fn(&Env) -> TestResult) -> Test {
+    Test { name, engines: &Engine::ALL, run, missing: chromium::missing }
+}
+
+fn open(client: &Client) -> Page {
+    let mut page = Page::new(1280, 900);
+    page.open(&format!("{}/#key={}", client.url(), client.key()));
+    page.until("document.querySelector('#ready').textContent === '● ready'");
+    assert!(!page.value("location.href").to_string().contains("tg_"), "the key is not in the address any more");
+    page
+}
+
+/// As a person does it who has no mouse.
+fn enter(page: &mut Page, selector: &str) {
+    page.until(&format!("document.querySelector({})?.checkVisibility() ?? false", json!(selector)));
+    page.value(&format!("document.querySelector({}).focus()", json!(selector)));
+    page.press("Enter");
+}
+
+/// The button with this text.
+fn enter_button(page: &mut Page, within: &str, text: &str) {
+    let found = format!(
+        "[...document.querySelectorAll({})].find(b => b.textContent === {})",
+        json!(format!("{within} button")),
+        json!(text)
+    );
+    page.until(&format!("Boolean({found})"));
+    page.value(&format!("{found}.focus()"));
+    page.press("Enter");
+}
+
+fn rows(page: &mut Page, table: &str, count: usize) {
+    page.until(&format!("document.querySelector('#{table}').tBodies[0].rows.length === {count}"));
+}
+
+fn says(page: &mut Page, id: &str, text: &str) {
+    page.until(&format!("document.querySelector('#{id}').textContent.includes({})", json!(text)));
+}
+
+/// Nothing is wider than the window, light and dark, and there is a picture of it where somebody asks for one.
+fn fits(page: &mut Page, name: &str) {
+    for (width, height) in [(360, 740), (1280, 900)] {
+        page.resize(width, height);
+        for scheme in ["light", "dark"] {
+            page.prefer(scheme);
+            assert_eq!(page.value("document.documentElement.scrollWidth"), width, "{name}");
+            page.photograph(&format!("{name}-{width}-{scheme}"));
+        }
+    }
+}
+
+fn streams_and_groups_by_keyboard(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    filled(client, "<b>orders</b>", 9);
+    client.events(array((0..120).map(|n| event_with(n, &format!(r#""stream":"t{n:03}""#))))).accepted(120, 0);
+    reaches(client, "t119", 1);
+    for n in 0..60 {
+        make(
+            client,
+            "<b>orders</b>",
+            json!({ "name": format!("g{n:02}"), "ordered_by": (n == 1).then_some("asset_id") }),
+        );
+    }
+    let stream = "<b>orders</b>";
+    let four = take(client, stream, "g00", "limit=4");
+    commit(client, stream, "g00", &four).expect(200);
+    for offset in [5, 6, 7, 8] {
+        tell(client, stream, "g00", "park", json!({ "offset": offset, "reason": "no <i>such</i> customer" }))
+            .expect(200);
+    }
+    let mut page = open(client);
+
+    // Streams: a page, and the next ones.
+    rows(&mut page, "streams", 50);
+    let first = page.texts("#streams tbody tr:first-child td");
+    assert_eq!(first[..3], ["<b>orders</b>", "0", "9"], "{first:?}");
+    assert!(first[3] < first[4] && first[4].len() > 18, "oldest and newest: {first:?}");
+    enter(&mut page, "#streams-more");
+    rows(&mut page, "streams", 100);
+    enter(&mut page, "#streams-more");
+    rows(&mut page, "streams", 121);
+    page.until("document.querySelector('#streams-more').hidden");
+
+    // The groups of one.
+    enter(&mut page, "#streams tbody button");
+    rows(&mut page, "groups", 50);
+    assert_eq!(page.text("#groups-title"), "Groups of <b>orders</b>");
+    enter(&mut page, "#groups-more");
+    rows(&mut page, "groups", 60);
+    let cells = |page: &mut Page, row: usize| page.texts(&format!("#groups tbody tr:nth-child({row}) td"));
+    let group = cells(&mut page, 1);
+    assert_eq!(
+        [&group[0], &group[1], &group[2], &group[3], &group[7]],
+        ["g00", "in no order", "4", "5", "4"],
+        "{group:?}"
+    );
+    assert!(group[4].ends_with(" s") || group[4].ends_with(" min"), "{group:?}");
+    assert_eq!(cells(&mut page, 2)[1], "in order of asset_id");
+
+    // Its parked events.
+    enter(&mut page, "#groups tbody button");
+    rows(&mut page, "parked", 4);
+    let parked = page.texts("#parked tbody tr:first-child td");
+    assert_eq!([&parked[0], &parked[3], &parked[4]], ["5", "parked", "no <i>such</i> customer"], "{parked:?}");
+    enter(&mut page, "#parked tbody button");
+    page.until("document.querySelector('#detail pre')?.textContent.includes('payload') ?? false");
+    fits(&mut page, &format!("console-{}", env.engine.as_str()));
+    enter_button(&mut page, "#detail", "Replay");
+    says(&mut page, "parked-note", "1 will be handed out again");
+    page.until("document.querySelector('#parked tbody tr td:last-child').textContent === 'comes again'");
+    let again = take(client, stream, "g00", "");
+    assert_eq!((&again["events"][0]["offset"], again["lease"].is_string()), (&json!(5), true), "{again}");
+    tell(client, stream, "g00", "ack", json!({ "lease": again["lease"] })).expect(200);
+    enter(&mut page, "#streams-refresh");
+    rows(&mut page, "parked", 3);
+    // What gives something up asks once more.
+    enter(&mut page, "#parked tbody button");
+    enter_button(&mut page, "#detail", "Drop");
+    enter_button(&mut page, "#detail", "Drop it: press again");
+    says(&mut page, "parked-note", "1 dropped");
+    rows(&mut page, "parked", 2);
+    enter_button(&mut page, "#parked-all", "Pause the group");
+    page.until("document.querySelector('#groups tbody td:last-child').textContent === 'paused'");
+    enter_button(&mut page, "#parked-all", "Resume the group");
+    page.until("document.querySelector('#groups tbody td:last-child').textContent === ''");
+    enter_button(&mut page, "#parked-all", "Drop all");
+    enter_button(&mut page, "#parked-all", "Drop all: press again");
+    says(&mut page, "parked-note", "2 dropped");
+    rows(&mut page, "parked", 0);
+    assert_eq!(page.value("document.querySelectorAll('b, i:not(.bars i)').length"), 0, "names are text, and no markup");
+    page.assert_clean();
+    Ok(())
+}
+
+fn dead_letters_are_replayed(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    tidegate.client.events(array((0..60).map(replays::old))).expect(422);
+    tidegate.client.events(array(["{}"])).expect(422);
+    drop(tidegate);
+    let tidegate = env.serve_with(&[replays::MENDED]);
+    let client = &tidegate.client;
+    let mut page = open(client);
+    rows(&mut page, "dead", 50);
+    enter(&mut page, "#dead-more");
+    rows(&mut page, "dead", 61);
+    // One.
+    enter_button(&mut page, "#dead", &page_cell(client, "out_of_window"));
+    enter_button(&mut page, "#detail", "Replay");
+    page.until("document.querySelector('#detail').textContent.includes('Stored at ')");
+    assert_eq!(env.sql().count("events"), 1);
+    // Those of a filter, once it was said how many they are.
+    page.value("document.querySelector('#dead-filter').elements.code.value = 'out_of_window,missing_field'");
+    page.value("document.querySelector('#dead-filter').requestSubmit()");
+    enter_button(&mut page, "#dead-all", "Replay what the filter finds");
+    enter_button(&mut page, "#dead-all", "Replay 60");
+    says(&mut page, "dead-all", "59 stored, 1 failed again, 0 cannot be replayed.");
+    assert_eq!(env.sql().count("events"), 60);
+    page.value("document.querySelector('#dead-filter').elements.outcome.value = 'failed'");
+    page.value("document.querySelector('#dead-filter').requestSubmit()");
+    rows(&mut page, "dead", 1);
+    assert_eq!(page.texts("#dead tbody td")[2], "missing_field");
+    // What is not what a filter takes is said.
+    page.value("document.querySelector('#dead-filter').elements.outcome.value = 'stored'");
+    enter_button(&mut page, "#dead-all", "Replay what the filter finds");
+    says(&mut page, "dead-all", "400 invalid_parameter");
+    page.assert_clean();
+    Ok(())
+}
+
+/// What the first cell of the newest dead letter of a code shows: its time.
+fn page_cell(client: &Client, code: &str) -> String {
+    let listed = client.get(&format!("/v1/dead-letters?limit=1&code={code}")).expect(200);
+    let time = listed["data"][0]["failed_at"].as_str().unwrap();
+    let (seconds, fraction) = time.trim_end_matches('Z').split_once('.').unwrap_or((time.trim_end_matches('Z'), ""));
+    let shown = if fraction.is_empty() {
+        seconds.to_owned()
+    } else {
+        format!("{seconds}.{}", &fraction[..3.min(fraction.len())])
+    };
+    shown.replace('T', " ")
+}
+
+fn a_key_sees_what_it_may(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    filled(client, "s", 3);
+    make(client, "s", json!({ "name": "g" }));
+    tell(client, "s", "g", "park", json!({ "offset": 1 })).expect(200);
+    client.events(array(["{}"])).expect(422);
+    let reader = tidegate.with(&env.key("default", "read"));
+    let mut page = open(&reader);
+    says(&mut page, "who", "default · read");
+    enter(&mut page, "#streams tbody button");
+    enter(&mut page, "#groups tbody button");
+    enter(&mut page, "#parked tbody button");
+    page.until("document.querySelector('#detail pre')?.textContent.includes('payload') ?? false");
+    enter(&mut page, "#dead tbody tr:first-child button");
+    page.until("document.querySelector('#detail').textContent.includes('missing_field')");
+    for text in ["Replay", "Drop", "Drop all", "Replay all", "Pause the group", "Replay what the filter finds"] {
+        let none = page
+            .value(&format!("[...document.querySelectorAll('button')].every(b => b.textContent !== {})", json!(text)));
+        assert_eq!(none, true, "{text}");
+    }
+    assert_eq!(page.value("document.querySelector('#send').hidden"), true);
+
+    // Another key, in the same tab.
+    let consumer = env.key("default", "consume");
+    page.value(&format!("document.querySelector('#key').value = {}", json!(consumer.text)));
+    enter(&mut page, "#key-form button");
+    says(&mut page, "who", "default · consume");
+    says(&mut page, "dead-note", "This key lacks the scope read.");
+    says(&mut page, "events-note", "This key lacks the scope read.");
+    enter(&mut page, "#streams tbody button");
+    enter(&mut page, "#groups tbody button");
+    enter_button(&mut page, "#parked-all", "Replay all");
+    enter_button(&mut page, "#parked-all", "Replay all: press again");
+    says(&mut page, "parked-note", "1 will be handed out again");
+    assert_eq!(take(client, "s", "g", "")["events"][0]["offset"], 1);
+
+    enter(&mut page, "#forget");
+    says(&mut page, "streams-note", "Enter an API key with the scope read or consume.");
+    page.value("document.querySelector('#key').value = 'tg_nonsense'");
+    enter(&mut page, "#key-form button");
+    says(&mut page, "who", "401 unauthorized");
+    page.assert_clean();
+    Ok(())
+}
