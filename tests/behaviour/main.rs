@@ -27,6 +27,7 @@ mod database_tls;
 mod dead_letters;
 mod descriptions;
 mod dimensions;
+mod doctor;
 mod engines;
 mod epochs;
 mod event_lists;
@@ -258,6 +259,8 @@ const GROUPS: &[Group] = &[
     group("operation", operation::TESTS),
     group("operation", surroundings::TESTS),
     group("operation", surroundings::PROMTOOL),
+    group("operation", surroundings::ALERTS),
+    group("operation", doctor::TESTS),
     by_version("versions", versions::TESTS),
     by_version("versions", versions::TIMESCALE),
 ];

@@ -2,8 +2,11 @@
 
 use std::process::{Command, Stdio};
 
+use serde_json::json;
+
 use crate::books::Books;
 use crate::env::{Env, Test, TestResult, until};
+use crate::groups::{filled, make};
 use crate::samples::{batch, event};
 use crate::tests;
 
@@ -22,6 +25,14 @@ pub const PROMTOOL: &[Test] = &[Test {
     name: "promtool_takes_the_metrics",
     engines: &crate::env::Engine::ALL,
     run: promtool,
+    missing: no_promtool,
+}];
+
+/// What `promtool` says of the rules, and what they look at.
+pub const ALERTS: &[Test] = &[Test {
+    name: "alerts_are_what_their_tests_say",
+    engines: &[crate::env::Engine::Postgres],
+    run: alerts,
     missing: no_promtool,
 }];
 
@@ -47,6 +58,22 @@ fn promtool(env: &Env) -> TestResult {
     for name in ["process_resident_memory_bytes ", "process_open_fds ", "tidegate_items_received_total "] {
         assert_eq!(help.iter().filter(|line| line.starts_with(name)).count(), 1, "{name}: {help:?}");
     }
+    Ok(())
+}
+
+fn alerts(env: &Env) -> TestResult {
+    let deploy = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    for arguments in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]] {
+        let output = Command::new("promtool").args(arguments).current_dir(&deploy).output()?;
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    // What the rule of groups looks at is there, under the labels that it names.
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    filled(client, "s", 1);
+    make(client, "s", json!({ "name": "g" }));
+    let series = r#"tidegate_group_oldest_unread_seconds{tenant="default",stream="s",group="g"} "#;
+    until("it is counted", || client.get("/metrics").text().contains(series).then_some(()));
     Ok(())
 }
 

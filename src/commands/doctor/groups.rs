@@ -3,7 +3,8 @@
 use tokio_postgres::Client;
 
 use super::finding::{Finding, expect};
-use crate::groups;
+use crate::groups::{self, Status};
+use crate::limits::GROUP_LABELS_MAX;
 use crate::storage::StorageError;
 
 /// What has been stored for so long and not been read is not just next in line.
@@ -11,26 +12,36 @@ const UNREAD_MAX_S: f64 = 3600.0;
 
 pub async fn finding(client: &Client) -> Result<Finding, StorageError> {
     let groups = groups::of_all(client).await?;
-    let stuck: Vec<String> = groups
-        .iter()
-        .filter_map(|group| {
-            let of = format!("{} of {} ({})", group.name, group.stream, group.tenant_id);
-            match (&group.paused_reason, group.oldest_unread_s) {
-                (Some(reason), _) => Some(format!("{of} is paused: {reason}")),
-                (None, Some(unread_s)) if unread_s > UNREAD_MAX_S && !group.paused => {
-                    let (lag, hours, members) = (group.lag, unread_s / 3600.0, group.members);
-                    Some(format!("{of} is {lag} offsets behind, {hours:.1} h, with {members} members"))
-                }
-                _ => None,
-            }
-        })
-        .collect();
-    let found = if stuck.is_empty() { format!("{} groups", groups.len()) } else { stuck.join("; ") };
+    let stuck: Vec<String> = groups.iter().filter_map(stuck).collect();
+    let are_all = i64::try_from(groups.len()).is_ok_and(|count| count < GROUP_LABELS_MAX);
+    let found = match (stuck.is_empty(), are_all) {
+        (false, _) => stuck.join("; "),
+        (true, true) if groups.len() == 1 => "1 group".to_owned(),
+        (true, true) => format!("{} groups", groups.len()),
+        (true, false) => format!("the first {} groups", groups.len()),
+    };
     Ok(expect(
         "groups",
         stuck.is_empty(),
         found,
-        "see that their members run, and what they fail on (tidegate groups show, groups parked); a group that nobody reads any \
+        "see that their members run, and what they fail on (tidegate groups show, groups parked); put a group whose next \
+         events have expired where the stream begins (tidegate groups reset --to earliest); a group that nobody reads any \
          more is to be deleted",
     ))
+}
+
+/// What keeps a group, if something does. One that somebody has paused is left alone.
+fn stuck(group: &Status) -> Option<String> {
+    let of = format!("{} of {} ({})", group.name, group.stream, group.tenant_id);
+    if let Some(reason) = &group.paused_reason {
+        return Some(format!("{of} is paused: {reason}"));
+    }
+    if group.paused {
+        return None;
+    }
+    if group.committed < group.begin {
+        return Some(format!("{of} has not read what has expired, {} offsets", group.begin - group.committed));
+    }
+    let unread_s = group.oldest_unread_s.filter(|seconds| *seconds > UNREAD_MAX_S)?;
+    Some(format!("{of} is {} offsets behind, {:.1} h, with {} members", group.lag, unread_s / 3600.0, group.members))
 }
