@@ -4,8 +4,8 @@ use hyper::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::output::{Exit, failed, finish, print_json, print_table, say};
-use super::server::{Answered, Server, ServerArgs, query, text, told};
+use super::output::{Exit, failed, finish, print_json, print_members, print_table, say, text, visible};
+use super::server::{Answered, Server, ServerArgs, query, told};
 use crate::config::Config;
 use crate::limits::PAGE_ROWS_DEFAULT;
 
@@ -36,6 +36,7 @@ enum Action {
     /// One, with what was sent (the key needs the scope read)
     Show {
         /// Its id, as `dead-letters list` shows it
+        #[arg(value_parser = letter_id)]
         id: Uuid,
         /// Print JSON
         #[arg(long)]
@@ -56,13 +57,13 @@ enum Action {
 
 #[derive(Debug, clap::Args)]
 struct Filter {
-    /// Of these stages, comma separated: decode, validate, package, write
+    /// Of these stages, comma separated: decode, validate, package, write; or consume, which consumer groups have parked
     #[arg(long)]
     stage: Option<String>,
     /// Of these codes, comma separated
     #[arg(long)]
     code: Option<String>,
-    /// Of these outcomes of the last replay, comma separated: none, failed, stored
+    /// Of these outcomes of the last replay, comma separated: none, failed, stored; of parked events consumed, dropped
     #[arg(long)]
     outcome: Option<String>,
     /// That failed since: a time, or an age such as -24h
@@ -76,7 +77,7 @@ struct Filter {
 #[derive(Debug, clap::Args)]
 struct Which {
     /// Ids, as `dead-letters list` shows them; or say which by the options
-    #[arg(value_name = "ID", conflicts_with_all = ["all", "stage", "code", "outcome", "from", "to"])]
+    #[arg(value_name = "ID", value_parser = letter_id, conflicts_with_all = ["all", "stage", "code", "outcome", "from", "to"])]
     ids: Vec<Uuid>,
     #[command(flatten)]
     filter: Filter,
@@ -196,16 +197,20 @@ fn show_list(letters: &[Value]) {
 }
 
 fn show_one(letter: &Value) {
-    for (name, value) in letter.as_object().into_iter().flatten() {
-        if !matches!(name.as_str(), "raw" | "raw_base64") {
-            // What a sender wrote must not steer a terminal.
-            say!("{name}: {}", text(value).escape_debug());
-        }
+    let (mut rest, mut sent) = (letter.clone(), "raw");
+    if letter["raw"].is_null() {
+        sent = "raw_base64";
     }
-    match letter["raw"].as_str() {
-        Some(raw) => say!("raw: {}", raw.escape_debug()),
-        None => say!("raw_base64: {}", text(&letter["raw_base64"])),
+    for name in ["raw", "raw_base64"] {
+        rest.as_object_mut().map(|members| members.remove(name));
     }
+    print_members(&rest, &["id", "failed_at", "stage", "code", "reason"]);
+    say!("{sent}: {}", visible(&text(&letter[sent])));
+}
+
+/// Of a dead letter.
+fn letter_id(text: &str) -> Result<Uuid, String> {
+    Uuid::try_parse(text).map_err(|_| "not the id of a dead letter: `tidegate dead-letters list` shows them".to_owned())
 }
 
 fn show_replayed(replayed: &Value) {
@@ -220,6 +225,6 @@ fn show_replayed(replayed: &Value) {
         text(&replayed["refused"])
     );
     for error in replayed["errors"].as_array().into_iter().flatten() {
-        say!("{} {}: {}", text(&error["id"]), text(&error["code"]), text(&error["detail"]).escape_debug());
+        say!("{} {}: {}", text(&error["id"]), text(&error["code"]), visible(&text(&error["detail"])));
     }
 }

@@ -3,9 +3,24 @@
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
-use super::output::{Exit, finish, print_table, say};
-use super::server::{Server, ServerArgs, query, segment, text};
+use super::output::{Exit, failed, finish, print_members, print_table, say, text, visible};
+use super::server::{Server, ServerArgs, query, segment};
 use crate::config::Config;
+
+/// Of a group: what it is and where it is, before what is out.
+const FIRST: [&str; 11] = [
+    "stream",
+    "name",
+    "ordered_by",
+    "event_types",
+    "max_deliveries",
+    "ack_timeout",
+    "committed",
+    "end",
+    "lag",
+    "oldest_unread_s",
+    "paused",
+];
 
 /// Consumer groups: who reads a stream together, and how far they are
 #[derive(Debug, clap::Args)]
@@ -28,6 +43,26 @@ struct Which {
     group: String,
 }
 
+#[derive(Debug, clap::Args)]
+struct Settings {
+    /// How often an event is handed out before it is parked; 0: however often it takes [a new group: 5]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    max_deliveries: Option<u32>,
+    /// After so long without an acknowledgement it is handed out again [a new group: 30s]
+    #[arg(long, value_name = "TIME")]
+    ack_timeout: Option<String>,
+    /// Only events of these types, comma separated; an empty text stands for all
+    #[arg(long, value_name = "TYPES")]
+    event_types: Option<String>,
+}
+
+/// Which parked events.
+#[derive(Debug, Clone)]
+enum Picked {
+    All,
+    At(Vec<i64>),
+}
+
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// The groups of a stream (the key needs the scope read, consume or admin)
@@ -42,18 +77,18 @@ enum Action {
         /// Where it begins: earliest, latest, a time, an offset or a cursor
         #[arg(long, default_value = "earliest", allow_hyphen_values = true)]
         start: String,
-        /// How often an event is handed out before it is parked; 0: however often it takes [default: 5]
-        #[arg(long, value_name = "N")]
-        max_deliveries: Option<u32>,
-        /// After so long without an acknowledgement it is handed out again [default: 30s]
-        #[arg(long, value_name = "TIME")]
-        ack_timeout: Option<String>,
-        /// Only events of these types, comma separated
-        #[arg(long, value_name = "TYPES", value_delimiter = ',')]
-        event_types: Vec<String>,
+        #[command(flatten)]
+        settings: Settings,
         /// Several members, in the order of each asset_id, correlation_id or source_module
         #[arg(long, value_name = "COLUMN")]
         ordered_by: Option<String>,
+    },
+    /// Alter a group; what is not named stays
+    Alter {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        settings: Settings,
     },
     /// One group
     Show {
@@ -96,12 +131,35 @@ enum Action {
         #[command(flatten)]
         which: Which,
         /// Hand these out again, to this group alone: offsets, comma separated, or all
-        #[arg(long, value_name = "OFFSETS", conflicts_with = "drop")]
-        replay: Option<String>,
+        #[arg(long, value_name = "OFFSETS", conflicts_with = "drop", value_parser = picked)]
+        replay: Option<Picked>,
         /// Give these up: offsets, comma separated, or all
-        #[arg(long, value_name = "OFFSETS")]
-        drop: Option<String>,
+        #[arg(long, value_name = "OFFSETS", value_parser = picked)]
+        drop: Option<Picked>,
     },
+}
+
+impl Settings {
+    /// Those that are named, as the server takes them.
+    fn named(self) -> Map<String, Value> {
+        let types = |text: String| text.split(',').filter(|name| !name.is_empty()).map(Value::from).collect::<Vec<_>>();
+        let named = [
+            ("max_deliveries", self.max_deliveries.map(Value::from)),
+            ("ack_timeout", self.ack_timeout.map(Value::from)),
+            ("event_types", self.event_types.map(types).map(Value::from)),
+        ];
+        named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
+}
+
+fn picked(text: &str) -> Result<Picked, String> {
+    if text == "all" {
+        return Ok(Picked::All);
+    }
+    let offset = |one: &str| one.trim().parse::<i64>().ok().filter(|offset| *offset >= 0);
+    let offsets = text.split(',').map(|one| offset(one).ok_or_else(|| format!("`{one}` is no offset")));
+    let offsets = offsets.collect::<Result<_, _>>();
+    offsets.map(Picked::At).map_err(|why| format!("{why}: name offsets, comma separated, or say all"))
 }
 
 impl Which {
@@ -121,40 +179,49 @@ pub async fn run(_config: &Config, Args { server, json, action }: Args) -> Exit 
     };
     let server = &mut server;
     match action {
-        Action::List { stream } => finish(all(server, &groups_of(&stream)).await, json, |found| show_list(found)),
-        Action::Create { which, start, max_deliveries, ack_timeout, event_types, ordered_by } => {
-            let mut body = Map::from_iter([
-                ("name".to_owned(), json!(which.group)),
-                ("start".to_owned(), json!(start)),
-                ("event_types".to_owned(), json!(event_types)),
-            ]);
-            let named = [
-                ("max_deliveries", max_deliveries.map(Value::from)),
-                ("ack_timeout", ack_timeout.map(Value::from)),
-                ("ordered_by", ordered_by.map(Value::from)),
-            ];
-            body.extend(named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        Action::List { stream } => {
+            let found = all(server, &groups_of(&stream)).await;
+            if found.as_ref().is_ok_and(Vec::is_empty) {
+                // A name that is mistyped has none either.
+                eprintln!("the stream {} has no group", visible(&stream));
+            }
+            finish(found, json, |found| show_list(found))
+        }
+        Action::Create { which, start, settings, ordered_by } => {
+            let mut body = settings.named();
+            body.extend([("name".to_owned(), json!(which.group)), ("start".to_owned(), json!(start))]);
+            body.extend(ordered_by.map(|column| ("ordered_by".to_owned(), json!(column))));
             finish(server.send(Method::POST, &groups_of(&which.stream), &body.into()).await, json, show_one)
+        }
+        Action::Alter { which, settings } => {
+            let named = settings.named();
+            if named.is_empty() {
+                failed(&"say what to alter: --max-deliveries, --ack-timeout or --event-types");
+                return Exit::Usage;
+            }
+            finish(server.send(Method::PATCH, &which.path(), &named.into()).await, json, show_one)
         }
         Action::Show { which } => finish(server.value(Method::GET, &which.path()).await, json, show_one),
         Action::Lag { which } => {
             let lag = server.value(Method::GET, &format!("{}/lag", which.path())).await;
-            finish(lag, json, |lag| say!("{} offsets, {}", text(&lag["lag"]), age(&lag["oldest_unread_s"])))
+            finish(lag, json, show_lag)
         }
         Action::Reset { which, to, dry_run } => {
             let body = json!({ "to": to, "dry_run": dry_run });
             finish(server.send(Method::POST, &format!("{}/reset", which.path()), &body).await, json, show_reset)
         }
         Action::Pause { which } => {
-            finish(server.send(Method::POST, &format!("{}/pause", which.path()), &json!({})).await, json, show_one)
+            let paused = server.send(Method::POST, &format!("{}/pause", which.path()), &json!({})).await;
+            finish(paused, json, |_| say!("{} is paused: nothing is handed out", visible(&which.group)))
         }
         Action::Resume { which } => {
-            finish(server.send(Method::POST, &format!("{}/resume", which.path()), &json!({})).await, json, show_one)
+            let resumed = server.send(Method::POST, &format!("{}/resume", which.path()), &json!({})).await;
+            finish(resumed, json, |_| say!("{} is resumed", visible(&which.group)))
         }
         Action::Delete { which } => {
             let deleted = server.value(Method::DELETE, &which.path()).await;
             let deleted = deleted.map(|_| json!({ "stream": which.stream, "name": which.group, "deleted": true }));
-            finish(deleted, json, |_| say!("{} is deleted", which.group))
+            finish(deleted, json, |_| say!("{} is deleted", visible(&which.group)))
         }
         Action::Parked { which, replay, drop } => {
             let path = format!("{}/parked", which.path());
@@ -182,14 +249,11 @@ async fn all(server: &mut Server, path: &str) -> Result<Vec<Value>, String> {
 }
 
 /// Replays or drops parked events; of all of them as many calls as it takes.
-async fn pick(server: &mut Server, path: &str, what: &str, offsets: &str, json: bool) -> Exit {
-    let is_all = offsets == "all";
-    let body = if is_all {
-        json!({ "all": true })
-    } else {
-        // What is no number is the server's to refuse.
-        let number = |text: &str| text.trim().parse::<i64>().map_or_else(|_| json!(text), Value::from);
-        json!({ "offsets": offsets.split(',').map(number).collect::<Vec<_>>() })
+async fn pick(server: &mut Server, path: &str, what: &str, which: &Picked, json: bool) -> Exit {
+    let is_all = matches!(which, Picked::All);
+    let body = match which {
+        Picked::All => json!({ "all": true }),
+        Picked::At(offsets) => json!({ "offsets": offsets }),
     };
     let name = if what == "replay" { "replayed" } else { "dropped" };
     let mut count = 0;
@@ -207,30 +271,54 @@ async fn pick(server: &mut Server, path: &str, what: &str, offsets: &str, json: 
     finish(picked, json, |picked| say!("{} {name}, {} left", text(&picked[name]), text(&picked["left"])))
 }
 
+/// How long the first event that is not done with has been stored.
 fn age(seconds: &Value) -> String {
-    seconds
-        .as_f64()
-        .map_or_else(|| "nothing unread".to_owned(), |seconds| format!("the oldest stored {seconds:.1} s ago"))
+    match seconds.as_f64() {
+        None => "-".to_owned(),
+        Some(seconds) if seconds < 120.0 => format!("{seconds:.1} s"),
+        Some(seconds) if seconds < 7200.0 => format!("{:.1} min", seconds / 60.0),
+        Some(seconds) => format!("{:.1} h", seconds / 3600.0),
+    }
+}
+
+fn show_lag(lag: &Value) {
+    if lag["lag"] == 0 {
+        say!("0 offsets: everything is read");
+        return;
+    }
+    say!("{} offsets, the oldest unread stored {} ago", text(&lag["lag"]), age(&lag["oldest_unread_s"]));
 }
 
 fn show_list(groups: &[Value]) {
-    let columns = ["name", "ordered_by", "committed", "end", "lag", "members", "leases", "redeliveries", "parked"];
+    let columns = ["committed", "end", "lag"];
+    let counts = ["members", "leases", "redeliveries", "parked"];
     print_table(
-        ["GROUP", "ORDERED BY", "COMMITTED", "END", "LAG", "MEMBERS", "LEASES", "REDELIVERIES", "PARKED", "PAUSED"],
+        [
+            "GROUP",
+            "ORDERED BY",
+            "COMMITTED",
+            "END",
+            "LAG",
+            "UNREAD FOR",
+            "MEMBERS",
+            "LEASES",
+            "REDELIVERIES",
+            "PARKED",
+            "STATE",
+        ],
         groups.iter().map(|group| {
-            let [name, by, committed, end, lag, members, leases, redeliveries, parked] =
-                columns.map(|name| text(&group[name]));
-            let paused = if group["paused"] == true { "paused" } else { "" }.to_owned();
-            [name, by, committed, end, lag, members, leases, redeliveries, parked, paused]
+            let [name, by] = ["name", "ordered_by"].map(|name| text(&group[name]));
+            let [committed, end, lag] = columns.map(|name| text(&group[name]));
+            let [members, leases, redeliveries, parked] = counts.map(|name| text(&group[name]));
+            let state = if group["paused"] == true { "paused" } else { "" }.to_owned();
+            let unread = age(&group["oldest_unread_s"]);
+            [name, by, committed, end, lag, unread, members, leases, redeliveries, parked, state]
         }),
     );
 }
 
 fn show_one(group: &Value) {
-    for (name, value) in group.as_object().into_iter().flatten() {
-        // What somebody wrote must not steer a terminal.
-        say!("{name}: {}", text(value).escape_debug());
-    }
+    print_members(group, &FIRST);
 }
 
 fn show_reset(reset: &Value) {

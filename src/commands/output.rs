@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
+use serde_json::Value;
 
 /// Something was to be printed and could not be: a command that did its work has failed all the same, since nobody can see
 /// what came of it.
@@ -83,8 +84,27 @@ pub fn print_table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item
     }
 }
 
-/// What somebody called something must neither steer a terminal nor break a row.
-fn visible(text: &str) -> String {
+/// Prints the members of an object, a line each: those that are named first, in this order.
+pub fn print_members(object: &Value, first: &[&str]) {
+    let members = object.as_object().into_iter().flatten();
+    let rest = members.filter(|(name, _)| !first.contains(&name.as_str()));
+    let named = first.iter().filter_map(|name| Some((*name, object.get(name)?)));
+    for (name, value) in named.chain(rest.map(|(name, value)| (name.as_str(), value))) {
+        say!("{name}: {}", visible(&text(value)));
+    }
+}
+
+/// A value of an answer in a cell of a table.
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// What somebody wrote must neither steer a terminal nor break a row.
+pub fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 

@@ -41,6 +41,22 @@ pub fn keys_of_environment(given: bool) -> Result<Option<String>, Exit> {
     }
 }
 
+/// The key of a command that needs one: that of the flag, or the first of the environment. Err: it has been said what is
+/// missing.
+pub fn key_of(given: Option<String>) -> Result<String, Exit> {
+    let environment = keys_of_environment(given.is_some())?;
+    let first = |keys: String| keys.split([',', '\n']).map(str::trim).find(|key| !key.is_empty()).map(str::to_owned);
+    given.or_else(|| environment.and_then(first)).ok_or_else(|| {
+        failed(&"an API key is needed: --key, or TIDEGATE_KEY (tidegate keys create --org ORG makes one)");
+        Exit::Usage
+    })
+}
+
+/// Why there is no answer, and what to look at.
+pub fn unanswered(url: &str, lost: &impl fmt::Display) -> String {
+    format!("{url} does not answer ({lost}): is `tidegate serve` running there? --url names another server")
+}
+
 /// Whose certificates are taken.
 pub fn trust(cacert: Option<PathBuf>, insecure: bool) -> Trust {
     if insecure {
@@ -78,6 +94,7 @@ impl fmt::Debug for ServerArgs {
 
 /// Asks one server with one key.
 pub struct Server {
+    url: String,
     endpoint: Arc<Endpoint>,
     connection: Connection<Full<Bytes>>,
     key: String,
@@ -92,19 +109,15 @@ pub struct Answered {
 impl Server {
     /// Err: it has been said what is missing.
     pub fn of(args: ServerArgs) -> Result<Self, Exit> {
-        let environment = keys_of_environment(args.key.is_some())?;
-        let first =
-            |keys: String| keys.split([',', '\n']).map(str::trim).find(|key| !key.is_empty()).map(str::to_owned);
-        let key = args.key.or_else(|| environment.and_then(first));
+        let key = key_of(args.key)?;
         let usage = |error: &str| {
             failed(&error);
             Exit::Usage
         };
-        let key = key.ok_or_else(|| usage("an API key is needed: --key, or TIDEGATE_KEY"))?;
         let trust = trust(args.cacert, args.insecure);
         let endpoint = Arc::new(Endpoint::trusting(&args.url, &trust).map_err(|error| usage(&error))?);
         let connection = Connection::new(Arc::clone(&endpoint)).with_answers_of(ANSWER_BYTES_MAX);
-        Ok(Self { endpoint, connection, key })
+        Ok(Self { url: args.url, endpoint, connection, key })
     }
 
     /// One request, and its answer as JSON.
@@ -123,7 +136,7 @@ impl Server {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::from(body))
             .map_err(|error| error.to_string())?;
-        let reply = self.connection.send(request, TIMEOUT).await.map_err(|lost| lost.to_string())?;
+        let reply = self.connection.send(request, TIMEOUT).await.map_err(|lost| unanswered(&self.url, &lost))?;
         if reply.body.is_empty() && reply.status.is_success() {
             return Ok(Answered { is_success: true, body: Value::Null });
         }
@@ -169,16 +182,10 @@ impl Server {
 
 /// A problem in one line.
 pub fn told(problem: &Value) -> String {
-    let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
-    format!("{}: {}", text("code"), text("detail"))
-}
-
-/// A value of an answer in a cell of a table.
-pub fn text(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+    let text = |name: &str| problem[name].as_str();
+    match (text("code"), text("detail")) {
+        (Some(code), Some(detail)) => format!("{code}: {detail}"),
+        _ => "the server's answer is no problem document: is it Tidegate?".to_owned(),
     }
 }
 

@@ -1,12 +1,13 @@
 //! `tidegate streams list|describe`: the streams of a running server, over HTTP.
 
 use hyper::Method;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::output::{Exit, finish, print_table, say};
-use super::server::{Server, ServerArgs, text};
+use super::output::{Exit, finish, print_members, print_table, text};
+use super::server::{Server, ServerArgs, segment};
 use crate::config::Config;
+
+const COLUMNS: [&str; 5] = ["name", "begin", "end", "oldest", "newest"];
 
 /// Streams: where each begins and ends
 #[derive(Debug, clap::Args)]
@@ -46,21 +47,15 @@ pub async fn run(_config: &Config, Args { server, action }: Args) -> Exit {
     match action {
         Action::List { limit, json } => finish(server.list("/v1/streams", &[], limit).await, json, |found| show(found)),
         Action::Describe { name, json } => {
-            let path = format!("/v1/streams/{}", utf8_percent_encode(&name, NON_ALPHANUMERIC));
-            finish(server.value(Method::GET, &path).await, json, |stream| {
-                for (name, value) in stream.as_object().into_iter().flatten() {
-                    // What a sender wrote must not steer a terminal.
-                    say!("{name}: {}", text(value).escape_debug());
-                }
-            })
+            let path = format!("/v1/streams/{}", segment(&name));
+            finish(server.value(Method::GET, &path).await, json, |stream| print_members(stream, &COLUMNS))
         }
     }
 }
 
 fn show(streams: &[Value]) {
-    let columns = ["name", "begin", "end", "newest"];
     print_table(
-        ["NAME", "BEGIN", "END", "NEWEST"],
-        streams.iter().map(|stream| columns.map(|name| text(&stream[name]))),
+        ["NAME", "BEGIN", "END", "OLDEST", "NEWEST"],
+        streams.iter().map(|stream| COLUMNS.map(|name| text(&stream[name]))),
     );
 }

@@ -9,13 +9,12 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ACCEPT, AUTHORIZATION};
 use hyper::{Request, StatusCode};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::instance::interrupted;
-use super::output::{Exit, failed, print, say};
-use super::server::{keys_of_environment, trust};
+use super::output::{Exit, failed, print, say, visible};
+use super::server::{key_of, segment, told, trust, unanswered};
 use crate::config::Config;
 use crate::limits::{MIB, STREAM_WAIT_MAX};
 use crate::load::{Connection, Endpoint, HttpReply};
@@ -94,14 +93,9 @@ enum Failed {
 }
 
 pub async fn run(_config: &Config, mut args: Args) -> Exit {
-    let environment = match keys_of_environment(args.key.is_some()) {
-        Ok(environment) => environment,
+    let key = match key_of(args.key.take()) {
+        Ok(key) => key,
         Err(exit) => return exit,
-    };
-    let first = |keys: String| keys.split([',', '\n']).map(str::trim).find(|key| !key.is_empty()).map(str::to_owned);
-    let Some(key) = args.key.take().or_else(|| environment.and_then(first)) else {
-        failed(&"give an API key with --key or TIDEGATE_KEY");
-        return Exit::Usage;
     };
     let endpoint = match Endpoint::trusting(&args.url, &trust(args.cacert.take(), args.insecure)) {
         Ok(endpoint) => Arc::new(endpoint),
@@ -119,13 +113,16 @@ pub async fn run(_config: &Config, mut args: Args) -> Exit {
 /// Prints what there is, and what comes.
 async fn follow(args: &Args, endpoint: &Arc<Endpoint>, key: &str) -> Exit {
     let mut connection = Connection::new(Arc::clone(endpoint)).with_answers_of(ANSWER_BYTES_MAX);
-    let (mut place, mut left) = (format!("offset={}", encoded(&args.from)), args.limit.unwrap_or(u64::MAX));
+    let (mut place, mut left) = (format!("offset={}", segment(&args.from)), args.limit.unwrap_or(u64::MAX));
     let mut said = String::new();
+    // At first not at all, so that it is said at once where there is no such stream.
+    let mut wait = 0;
     while left > 0 {
-        let wait = STREAM_WAIT_MAX.as_secs();
         let path =
-            format!("/v1/streams/{}/events?{place}&wait={wait}s&limit={}", encoded(&args.stream), left.min(PAGE));
-        match page(&mut connection, endpoint, &path, key).await {
+            format!("/v1/streams/{}/events?{place}&wait={wait}s&limit={}", segment(&args.stream), left.min(PAGE));
+        let found = page(args, &mut connection, endpoint, &path, key).await;
+        wait = STREAM_WAIT_MAX.as_secs();
+        match found {
             Ok(reply) => {
                 let Ok(page) = serde_json::from_slice::<Page<'_>>(&reply.body) else {
                     return failed(&format!("{} does not answer as Tidegate does", args.url));
@@ -134,21 +131,21 @@ async fn follow(args: &Args, endpoint: &Arc<Endpoint>, key: &str) -> Exit {
                     show(event, args.json);
                 }
                 left -= page.data.len() as u64;
-                place = format!("cursor={}", encoded(&page.cursor));
+                place = format!("cursor={}", segment(&page.cursor));
                 said.clear();
             }
             Err(Failed::Refused(why)) => return failed(&why),
             Err(failed @ (Failed::Passing(_) | Failed::Missing(_))) => {
                 let (why, is_missing) = match failed {
-                    Failed::Missing(why) => (why, true),
-                    Failed::Passing(why) | Failed::Refused(why) => (why, false),
+                    Failed::Missing(why) => (format!("{why}; waiting for its first event"), true),
+                    Failed::Passing(why) | Failed::Refused(why) => (format!("{why}; it is tried again"), false),
                 };
                 if is_missing && place == "offset=latest" {
                     // It will begin after it was asked for.
                     "offset=earliest".clone_into(&mut place);
                 }
                 if why != said {
-                    eprintln!("tidegate: {why}; it is tried again");
+                    eprintln!("tidegate: {why}");
                     said = why;
                 }
                 tokio::time::sleep(RETRY_PAUSE).await;
@@ -158,26 +155,27 @@ async fn follow(args: &Args, endpoint: &Arc<Endpoint>, key: &str) -> Exit {
     Exit::Ok
 }
 
-fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
-}
-
-async fn page(connection: &mut Connection, endpoint: &Endpoint, path: &str, key: &str) -> Result<HttpReply, Failed> {
+async fn page(
+    args: &Args,
+    connection: &mut Connection,
+    endpoint: &Endpoint,
+    path: &str,
+    key: &str,
+) -> Result<HttpReply, Failed> {
     let request = Request::get(endpoint.path(path).map_err(Failed::Refused)?)
         .header(ACCEPT, "application/json")
         .header(AUTHORIZATION, format!("Bearer {key}"))
         .body(Full::<Bytes>::default());
     let request = request.map_err(|_| Failed::Refused("the key is not one".into()))?;
-    let reply = connection.send(request, TIMEOUT).await.map_err(|lost| Failed::Passing(lost.to_string()))?;
+    let reply =
+        connection.send(request, TIMEOUT).await.map_err(|lost| Failed::Passing(unanswered(&args.url, &lost)))?;
     if reply.status.is_success() {
         return Ok(reply);
     }
-    #[derive(Deserialize)]
-    struct Problem {
-        detail: String,
-    }
-    let detail = serde_json::from_slice::<Problem>(&reply.body).map(|problem| problem.detail);
-    let why = detail.unwrap_or_else(|_| format!("the server answers {}", reply.status));
+    let why = match serde_json::from_slice(&reply.body) {
+        Ok(problem) => told(&problem),
+        Err(_) => format!("the server answers {}", reply.status),
+    };
     Err(if reply.status == StatusCode::NOT_FOUND {
         Failed::Missing(why)
     } else if reply.status.is_server_error() || reply.retry_after().is_some() {
@@ -197,5 +195,7 @@ fn show(event: &RawValue, json: bool) {
     let Shown { offset, timestamp, severity, event_type, source_module, asset_id, payload } = shown;
     let asset = asset_id.as_deref().unwrap_or("-");
     let payload = payload.map_or("null", RawValue::get).replace(['\n', '\r'], " ");
-    say!("{offset}  {timestamp}  {severity}  {event_type}  {source_module}  {asset}  {payload}");
+    let line = format!("{offset}  {timestamp}  {severity}  {event_type}  {source_module}  {asset}  {payload}");
+    // What a sender wrote must not steer a terminal.
+    say!("{}", visible(&line));
 }

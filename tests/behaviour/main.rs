@@ -13,6 +13,7 @@ mod aggregates;
 mod aggregates_real;
 mod bodies;
 mod columnstore;
+mod commands;
 mod conflicts;
 mod connections;
 mod console;
@@ -199,6 +200,7 @@ const GROUPS: &[Group] = &[
     group("examples", examples::PYTHON),
     group("examples", examples::NODE),
     group("examples", examples::PAGE),
+    group("commands", commands::TESTS),
     group("console", console::TESTS),
     group("descriptions", descriptions::TESTS),
     group("descriptions", descriptions::ON_ONE),
