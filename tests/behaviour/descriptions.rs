@@ -32,7 +32,7 @@ fn at(operation: &str, group: &str) -> String {
 fn body_of(operation: &str, lease: &str) -> String {
     let body = match operation.rsplit('/').next().unwrap() {
         "groups" => json!({ "name": "another" }),
-        "{group}" => json!({ "max_deliveries": 3 }),
+        "{group}" if operation.starts_with("PATCH") => json!({ "max_deliveries": 3 }),
         "offset" => json!({ "next_offset": 4, "generation": 1 }),
         "ack" | "nack" | "extend" => json!({ "lease": lease }),
         "leave" => json!({ "member": "m" }),

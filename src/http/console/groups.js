@@ -41,6 +41,12 @@ async function chooseGroup(group, moves = false) {
   $("parked-title").focus({ preventScroll: true });
   $("parked-box").scrollIntoView({ block: "nearest" });
 }
+async function reloadGroup() {
+  const before = chosen.group;
+  if (before === null) return;
+  const now = await api(ofGroup());
+  if (chosen.group === before) await chooseGroup(now);
+}
 async function parkedDetail(event) {
   const parts = [];
   if (may(...CHANGES_GROUPS)) {
@@ -70,7 +76,7 @@ async function changed(done, says) {
   let text, kind = "ok";
   try { text = says(await done); } catch (error) { text = error.message; kind = "bad"; }
   try {
-    if (chosen.group !== null) await chooseGroup(await api(ofGroup()));
+    await reloadGroup();
     await groups.load();
   } finally { note("parked-note", text, kind); }
 }

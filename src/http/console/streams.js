@@ -17,9 +17,12 @@ async function chooseStream(name) {
   $("groups-title").focus({ preventScroll: true });
   $("groups-box").scrollIntoView({ block: "nearest" });
 }
+// As they are now. What somebody chooses meanwhile is loaded by that, and stays as it is.
 async function loadStreams() {
+  const { stream, group } = chosen;
   await streams.load();
-  if (chosen.stream !== null) await groups.load();
-  if (chosen.group === null) return;
-  try { await chooseGroup(await api(ofGroup())); } catch { chooseGroup(null); }
+  if (stream === null || chosen.stream !== stream) return;
+  await groups.load();
+  if (group === null || chosen.group !== group) return;
+  try { await reloadGroup(); } catch { if (chosen.group === group) chooseGroup(null); }
 }
