@@ -1,12 +1,16 @@
 -- Moves groups on to the first offset that is not acknowledged: the group $1, or all where it is null. A group that was reset
--- meanwhile is left alone. Deletes what is passed.
-WITH reached AS MATERIALIZED (
+-- meanwhile is left alone; so is one that a consumer's own transaction holds, behind which all others would wait. Deletes what is passed.
+WITH free AS MATERIALIZED (
+    SELECT group_id FROM consumer_offsets
+    WHERE group_id IN (SELECT group_id FROM consumer_leases WHERE done AND ($1::bigint IS NULL OR group_id = $1))
+    FOR UPDATE SKIP LOCKED
+), reached AS MATERIALIZED (
+    -- As this statement's snapshot has it, like the leases: a range that was claimed since is not passed.
     SELECT o.group_id, o.generation, coalesce((
         SELECT l.lo FROM consumer_leases l
         WHERE l.group_id = o.group_id AND NOT l.is_replay AND NOT l.done ORDER BY l.lo LIMIT 1
     ), o.claimed) AS reached
-    FROM (SELECT DISTINCT group_id FROM consumer_leases WHERE done AND ($1::bigint IS NULL OR group_id = $1)) d
-    JOIN consumer_offsets o ON o.group_id = d.group_id
+    FROM free f JOIN consumer_offsets o ON o.group_id = f.group_id
 ), moved AS (
     UPDATE consumer_offsets o
     SET committed = r.reached, deliveries = 0, alone = false, committed_at = now()

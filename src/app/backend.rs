@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::front::Front;
 use crate::config::Config;
 use crate::correlate::{Anomalies, Correlations};
-use crate::groups::{GroupCounts, Groups, Upkeep};
+use crate::groups::{AllGroups, GroupCounts, Upkeep};
 use crate::http::Attached;
 use crate::inferred::Inferred;
 use crate::ingest::{Ingest, Traffic, Workers};
@@ -63,7 +63,7 @@ impl Backend {
         let series = lifecycle.series.clone();
         let (arrivals, hearing) = Arrivals::heard(&database.listener);
         let tickets = Tickets::new(database.verifier.clone());
-        let groups = Groups::new(database.consumers.clone(), reads.clone());
+        let groups = AllGroups::new(database.consumers.clone(), reads.clone());
         let group_counts = GroupCounts::default();
         let counted = group_counts.clone();
         let attached = Attached { reads, lifecycle, arrivals, tickets, groups, group_counts };

@@ -9,9 +9,11 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::error::GroupError;
+use super::turns::{Lent, Turns};
+use crate::budget::Reservation;
 use crate::limits::MEMBER_SILENCE_MIN;
 use crate::query::{LogState, OrderedBy, Position, ReadError, Readers, Start, Wanted, stream_cursors};
-use crate::storage::{StorageError, give_back};
+use crate::storage::StorageError;
 
 const STATE: &str = include_str!("../../sql/queries/group_state.sql");
 
@@ -56,18 +58,34 @@ pub struct Group {
 }
 
 /// The groups of a database.
+pub struct AllGroups {
+    pool: Pool,
+    readers: Readers,
+    turns: Arc<Turns>,
+}
+
+/// Those of a tenant.
 #[derive(Clone)]
 pub struct Groups {
-    pub(super) pool: Pool,
+    tenant_id: Arc<str>,
+    pool: Pool,
     pub(super) readers: Readers,
+    turns: Arc<Turns>,
+}
+
+impl AllGroups {
+    /// Through connections that may write, and readers for the events.
+    pub fn new(pool: Pool, readers: Readers) -> Self {
+        Self { pool, readers, turns: Arc::default() }
+    }
+
+    pub fn of(&self, tenant_id: &Arc<str>) -> Groups {
+        let (pool, readers, turns) = (self.pool.clone(), self.readers.clone(), Arc::clone(&self.turns));
+        Groups { tenant_id: Arc::clone(tenant_id), pool, readers, turns }
+    }
 }
 
 impl Groups {
-    /// Through connections that may write, and readers for the events.
-    pub fn new(pool: Pool, readers: Readers) -> Self {
-        Self { pool, readers }
-    }
-
     pub async fn find(&self, at: &GroupName) -> Result<Group, GroupError> {
         self.find_since(at, None).await
     }
@@ -81,21 +99,22 @@ impl Groups {
 
     /// One statement.
     pub(super) async fn run(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, GroupError> {
-        let client = self.pool.get().await?;
+        let lent = self.connection().await?;
         let asked = async {
-            let statement = client.prepare_cached(sql).await?;
-            client.query(&statement, parameters).await
+            let statement = lent.client.prepare_cached(sql).await?;
+            Ok(lent.client.query(&statement, parameters).await?)
         };
-        match asked.await {
-            Ok(rows) => Ok(rows),
-            Err(error) => {
-                let error = GroupError::from(error);
-                if let GroupError::Storage(error) = &error {
-                    give_back(client, error);
-                }
-                Err(error)
-            }
-        }
+        let rows = asked.await;
+        lent.end(rows)
+    }
+
+    pub(super) async fn connection(&self) -> Result<Lent, GroupError> {
+        self.turns.lend(&self.tenant_id, &self.pool).await
+    }
+
+    /// Memory for a page of rows that is read without a reader, and how many of them it may have.
+    pub fn room(&self, rows: usize, row_bytes: usize) -> Result<(usize, Reservation), GroupError> {
+        Ok(self.readers.hold(&self.tenant_id, rows, row_bytes)?)
     }
 }
 

@@ -95,6 +95,9 @@ impl Groups {
 
     /// Gives a lease, or one event of it, back.
     pub async fn nack(&self, group: &Group, lease: Lease, back: &Return) -> Result<(), GroupError> {
+        if back.offset.is_some_and(|offset| !(0..group.log.end).contains(&offset)) {
+            return Err(GroupError::NotFound("event"));
+        }
         let of = (&group.id, &lease.generation, &lease.number);
         let delay_ms = i64::try_from(back.delay.as_millis()).unwrap_or(i64::MAX);
         let Some(ordered_by) = group.settings.ordered_by else {
@@ -102,7 +105,7 @@ impl Groups {
             return found(&self.run(sql, &[of.0, of.1, of.2, &delay_ms, &back.error, &back.offset]).await?);
         };
         let slot = match back.offset {
-            Some(offset) => Some(ordered_by.slot(&self.event_at(group, offset).await?.event)),
+            Some(offset) => Some(ordered_by.slot(&self.event_at(group, offset).await?.0.event)),
             None => None,
         };
         let sql = include_str!("../../sql/queries/group_nack_slots.sql");

@@ -17,10 +17,11 @@ mod shared;
 mod slots;
 mod status;
 mod take;
+mod turns;
 mod upkeep;
 
 pub use error::GroupError;
-pub use group::{Group, GroupName, Groups, Settings};
+pub use group::{AllGroups, Group, GroupName, Groups, Settings};
 pub use lease::{Handing, Lease, Return};
 pub use manage::Change;
 pub use parked::{Parked, Parking, Picked, Which};

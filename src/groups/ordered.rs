@@ -82,20 +82,27 @@ impl Groups {
         &self,
         group: &Group,
         ordered_by: OrderedBy,
-        own: &mut [Slot],
+        own: &mut Vec<Slot>,
         ask: &Ask<'_>,
     ) -> Result<(), GroupError> {
+        let mut unread = Vec::new();
         for slot in own.iter_mut().filter(|slot| slot.turn(group) == Turn::Park) {
             let Some(to) = slot.lease_hi else { continue };
             let reads = self.begin(group).await?;
             let wanted = Wanted { slots: Some((ordered_by, vec![slot.slot.into()])), ..group.wanted() };
             let range = slot.committed..to;
-            let (events, _) = self.range(&reads, group, range, GROUP_EVENTS_MAX, &wanted).await?;
+            let (events, next) = self.range(&reads, group, range, GROUP_EVENTS_MAX, &wanted).await?;
+            if next < to {
+                // Not there yet, where the readers are led to; nothing is passed that is not parked.
+                unread.push(slot.slot);
+                continue;
+            }
             let parking = Parking::of_itself(group, slot.deliveries, slot.error.as_deref(), ask.key_id);
             self.park_all(group, &parking, &events).await?;
             self.pass_slot(group, slot, to).await?;
             *slot = slot.passed(to);
         }
+        own.retain(|slot| !unread.contains(&slot.slot));
         Ok(())
     }
 }

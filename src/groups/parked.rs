@@ -95,7 +95,12 @@ impl Parked {
 impl Groups {
     /// Parks the event at an offset, whoever has it; whether it was not parked before.
     pub async fn park(&self, group: &Group, offset: i64, parking: &Parking) -> Result<bool, GroupError> {
-        let event = self.event_at(group, offset).await?;
+        let (event, _room) = self.event_at(group, offset).await?;
+        let parked = "SELECT count(*) FROM consumer_parked WHERE group_id = $1 AND state IN ('parked', 'replaying')";
+        let parked = self.run(parked, &[&group.id]).await?;
+        if parked.first().is_some_and(|row| row.get::<_, i64>(0) >= GROUP_PARKED_MAX) {
+            return Err(GroupError::Full("parked events in the group"));
+        }
         Ok(self.park_all(group, parking, &[event]).await? > 0)
     }
 

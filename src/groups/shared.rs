@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use deadpool_postgres::Object;
 use tokio_postgres::Row;
 
 use super::alone::count_redelivered;
@@ -98,8 +99,12 @@ impl Groups {
     ) -> Result<Option<Delivery>, GroupError> {
         while let Some(held) = self.retake(group, member, true, slots).await? {
             let reads = self.reads_for(group, &held).await?;
-            if let Handed::Out(delivery) = self.hand(group, &reads, held, ask).await? {
-                return Ok(Some(Delivery { room: Some(reads.into_reservation()), ..*delivery }));
+            match self.hand(group, &reads, held, ask).await? {
+                Handed::Out(delivery) => {
+                    return Ok(Some(Delivery { room: Some(reads.into_reservation()), ..*delivery }));
+                }
+                Handed::Done => {}
+                Handed::NotYet => return Ok(None),
             }
         }
         Ok(None)
@@ -131,36 +136,14 @@ impl Groups {
     /// The next range that nobody was given.
     async fn claim(&self, group: &Group, member: &str, limit: usize) -> Result<Option<Held>, GroupError> {
         group.reaches(group.claimed)?;
-        let sifted = if group.settings.event_types.is_empty() { limit } else { limit.max(LOG_SIFTED_EVENTS) };
-        let events = i64::try_from(sifted).unwrap_or(i64::MAX);
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        // Members take turns.
-        let place = transaction.prepare_cached(include_str!("../../sql/queries/group_place.sql")).await?;
-        let place = match transaction.query_opt(&place, &[&group.id, &group.generation, &GROUP_LEASES_MAX]).await {
-            Ok(place) => place,
-            Err(error) => match GroupError::from(error) {
-                GroupError::Busy => None,
-                error => return Err(error),
-            },
-        };
-        // Reset meanwhile, or nothing more until others acknowledge.
-        let Some(place) = place.filter(|place| !place.get::<_, bool>(1)) else { return Ok(None) };
-        let from: i64 = place.get(0);
-        let batches = transaction.prepare_cached(include_str!("../../sql/queries/stream_batches.sql")).await?;
-        let batches = transaction.query(&batches, &[&&*group.at.tenant_id, &group.at.stream, &from, &events]).await?;
-        let batches: Vec<LoggedBatch> = batches.iter().map(LoggedBatch::read).collect::<Result<_, _>>()?;
-        let to = Stretch::of(&batches, from, sifted).to;
-        if to <= from {
+        if group.claimed >= group.log.end {
+            // Many wait for what comes next, and hold up nobody.
             return Ok(None);
         }
-        let claim = transaction.prepare_cached(include_str!("../../sql/queries/group_claim.sql")).await?;
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-            [&group.id, &member, &group.ack_timeout_ms(), &from, &to];
-        let Some(row) = transaction.query_opt(&claim, &parameters).await? else { return Ok(None) };
-        let lease = row.get(0);
-        transaction.commit().await?;
-        Ok(Some(Held { lo: from, hi: to, lease, deliveries: 0, alone: false, is_replay: false, error: None }))
+        let sifted = if group.settings.event_types.is_empty() { limit } else { limit.max(LOG_SIFTED_EVENTS) };
+        let mut lent = self.connection().await?;
+        let claimed = claim_of(&mut lent.client, group, member, sifted).await;
+        lent.end(claimed)
     }
 
     /// Reads what a member was given.
@@ -205,10 +188,11 @@ impl Groups {
             }
         }
         if events.is_empty() {
+            if next < held.hi {
+                return Ok(Found::NotThere);
+            }
             if held.is_replay {
                 self.replay_failed(group, held.lo, "expired", "the event has expired").await?;
-            } else if next < held.hi {
-                return Ok(Found::NotThere);
             }
             return Ok(Found::Done);
         }
@@ -227,4 +211,36 @@ impl Groups {
         }
         Ok(Found::Done)
     }
+}
+
+/// In one transaction.
+async fn claim_of(client: &mut Object, group: &Group, member: &str, sifted: usize) -> Result<Option<Held>, GroupError> {
+    let events = i64::try_from(sifted).unwrap_or(i64::MAX);
+    let transaction = client.transaction().await?;
+    // Members take turns.
+    let place = transaction.prepare_cached(include_str!("../../sql/queries/group_place.sql")).await?;
+    let place = match transaction.query_opt(&place, &[&group.id, &group.generation, &GROUP_LEASES_MAX]).await {
+        Ok(place) => place,
+        Err(error) => match GroupError::from(error) {
+            GroupError::Busy => None,
+            error => return Err(error),
+        },
+    };
+    // Reset meanwhile, or nothing more until others acknowledge.
+    let Some(place) = place.filter(|place| !place.get::<_, bool>(1)) else { return Ok(None) };
+    let from: i64 = place.get(0);
+    let batches = transaction.prepare_cached(include_str!("../../sql/queries/stream_batches.sql")).await?;
+    let batches = transaction.query(&batches, &[&&*group.at.tenant_id, &group.at.stream, &from, &events]).await?;
+    let batches: Vec<LoggedBatch> = batches.iter().map(LoggedBatch::read).collect::<Result<_, _>>()?;
+    let to = Stretch::of(&batches, from, sifted).to;
+    if to <= from {
+        return Ok(None);
+    }
+    let claim = transaction.prepare_cached(include_str!("../../sql/queries/group_claim.sql")).await?;
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+        [&group.id, &member, &group.ack_timeout_ms(), &from, &to];
+    let Some(row) = transaction.query_opt(&claim, &parameters).await? else { return Ok(None) };
+    let lease = row.get(0);
+    transaction.commit().await?;
+    Ok(Some(Held { lo: from, hi: to, lease, deliveries: 0, alone: false, is_replay: false, error: None }))
 }

@@ -1,9 +1,11 @@
 //! The slots of an ordered group: whose they are, and what is to be done with each.
 
+use deadpool_postgres::Object;
 use tokio_postgres::Row;
 
 use super::error::GroupError;
 use super::group::{Group, Groups, Turn};
+use crate::limits::GROUP_MEMBERS_MAX;
 use crate::query::{LoggedEvent, OrderedBy, SLOTS};
 
 /// A slot that a member has.
@@ -107,33 +109,9 @@ impl Groups {
     /// Says that a member is there, gives up what others are to have of its slots, and takes what is free, until it has its share.
     /// Returns what it has, and the number of its next lease.
     pub(super) async fn own_slots(&self, group: &Group, member: &str) -> Result<(Vec<Slot>, i64), GroupError> {
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        let heard = transaction.prepare_cached(include_str!("../../sql/queries/group_member.sql")).await?;
-        let members = transaction.query_one(&heard, &[&group.id, &member, &group.heard_for_ms()]).await?;
-        let own = transaction.prepare_cached(include_str!("../../sql/queries/group_slots_own.sql")).await?;
-        let own = transaction.query(&own, &[&group.id, &member]).await?;
-        let mut own: Vec<Slot> = own.iter().map(Slot::read).collect::<Result<_, _>>()?;
-        let share = share(members.get(0));
-        if own.len() > share {
-            // Not what is out: its events are still being worked on.
-            let surplus: Vec<i16> =
-                own.iter().rev().filter(|slot| !slot.is_out).take(own.len() - share).map(|slot| slot.slot).collect();
-            let free = "UPDATE consumer_slots SET member = NULL, lease = NULL, term = term + 1 \
-                        WHERE group_id = $1 AND member = $2 AND slot = ANY ($3)";
-            let free = transaction.prepare_cached(free).await?;
-            transaction.execute(&free, &[&group.id, &member, &surplus]).await?;
-            own.retain(|slot| !surplus.contains(&slot.slot));
-        } else if own.len() < share {
-            let take = transaction.prepare_cached(include_str!("../../sql/queries/group_slots_take.sql")).await?;
-            let wanted = i64::try_from(share - own.len()).unwrap_or_default();
-            let taken = transaction.query(&take, &[&group.id, &member, &wanted]).await?;
-            own.extend(taken.iter().map(Slot::read).collect::<Result<Vec<_>, _>>()?);
-        }
-        let number = transaction.prepare_cached("SELECT nextval('consumer_lease_numbers')").await?;
-        let number = transaction.query_one(&number, &[]).await?.get(0);
-        transaction.commit().await?;
-        Ok((own, number))
+        let mut lent = self.connection().await?;
+        let own = own_slots_of(&mut lent.client, group, member).await;
+        lent.end(own)
     }
 
     /// Hands parts out under a lease; returns the slots that were still the member's.
@@ -157,6 +135,40 @@ impl Groups {
                    error = NULL WHERE group_id = $1 AND slot = $2 AND term = $3 AND committed = $4";
         self.run(sql, &[&group.id, &slot.slot, &slot.term, &slot.committed, &to]).await.map(drop)
     }
+}
+
+/// In one transaction.
+async fn own_slots_of(client: &mut Object, group: &Group, member: &str) -> Result<(Vec<Slot>, i64), GroupError> {
+    let transaction = client.transaction().await?;
+    let heard = transaction.prepare_cached(include_str!("../../sql/queries/group_member.sql")).await?;
+    let members = transaction.query_one(&heard, &[&group.id, &member, &group.heard_for_ms()]).await?;
+    let own = transaction.prepare_cached(include_str!("../../sql/queries/group_slots_own.sql")).await?;
+    let own = transaction.query(&own, &[&group.id, &member]).await?;
+    let mut own: Vec<Slot> = own.iter().map(Slot::read).collect::<Result<_, _>>()?;
+    let members: i64 = members.get(0);
+    if members > GROUP_MEMBERS_MAX {
+        return Err(GroupError::Full("members of the group"));
+    }
+    let share = share(members);
+    if own.len() > share {
+        // Not what is out: its events are still being worked on.
+        let surplus: Vec<i16> =
+            own.iter().rev().filter(|slot| !slot.is_out).take(own.len() - share).map(|slot| slot.slot).collect();
+        let free = "UPDATE consumer_slots SET member = NULL, lease = NULL, term = term + 1 \
+                    WHERE group_id = $1 AND member = $2 AND slot = ANY ($3)";
+        let free = transaction.prepare_cached(free).await?;
+        transaction.execute(&free, &[&group.id, &member, &surplus]).await?;
+        own.retain(|slot| !surplus.contains(&slot.slot));
+    } else if own.len() < share {
+        let take = transaction.prepare_cached(include_str!("../../sql/queries/group_slots_take.sql")).await?;
+        let wanted = i64::try_from(share - own.len()).unwrap_or_default();
+        let taken = transaction.query(&take, &[&group.id, &member, &wanted]).await?;
+        own.extend(taken.iter().map(Slot::read).collect::<Result<Vec<_>, _>>()?);
+    }
+    let number = transaction.prepare_cached("SELECT nextval('consumer_lease_numbers')").await?;
+    let number = transaction.query_one(&number, &[]).await?.get(0);
+    transaction.commit().await?;
+    Ok((own, number))
 }
 
 /// How many slots each of so many members has, at most.

@@ -106,15 +106,16 @@ impl Groups {
         self.readers.begin(&group.at.tenant_id).await
     }
 
-    /// One event of the stream.
-    pub(super) async fn event_at(&self, group: &Group, offset: i64) -> Result<LoggedEvent, GroupError> {
+    /// One event of the stream, and its memory.
+    pub(super) async fn event_at(&self, group: &Group, offset: i64) -> Result<(LoggedEvent, Reservation), GroupError> {
         let missing = GroupError::NotFound("event");
         if !(group.log.begin..group.log.end).contains(&offset) {
             return Err(missing);
         }
         let reads = self.begin(group).await?;
         let (events, _) = self.range(&reads, group, offset..offset + 1, 1, &Wanted::default()).await?;
-        events.into_iter().next().ok_or(missing)
+        let event = events.into_iter().next().ok_or(missing)?;
+        Ok((event, reads.into_reservation()))
     }
 
     /// Offsets that the group passes over, from one on.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::tls::Tls;
 use crate::config::{CorsOrigins, HttpConfig, LiveLimits};
-use crate::groups::{GroupCounts, Groups};
+use crate::groups::{AllGroups, GroupCounts};
 use crate::ingest::Ingest;
 use crate::lifecycle::LifecycleView;
 use crate::protocols::{Problem, ProblemCode};
@@ -30,7 +30,7 @@ pub struct Attached {
     /// Wakes who waits for events of a stream.
     pub arrivals: Arc<Arrivals>,
     pub tickets: Tickets,
-    pub groups: Groups,
+    pub groups: AllGroups,
     /// How far they are.
     pub group_counts: GroupCounts,
 }

@@ -11,8 +11,10 @@ pub const SMALL_BODY_BYTES_MAX: usize = 256 * KIB;
 pub const GROUPS_PER_TENANT_MAX: i64 = 1000;
 /// Longest name of a group, and of a member, in characters; the table's CHECK says the same of groups.
 pub const GROUP_NAME_CHARS_MAX: usize = 100;
-/// Types of events that a group may name.
+/// Types of events that a group may name, and their bytes in all.
 pub const GROUP_EVENT_TYPES_MAX: usize = 100;
+/// See [`GROUP_EVENT_TYPES_MAX`].
+pub const GROUP_EVENT_TYPES_BYTES_MAX: usize = 8 * KIB;
 /// Events of one answer.
 pub const GROUP_EVENTS_MAX: usize = 1000;
 /// How long a member has for what it was given, when its group says nothing; and the bounds.
@@ -32,6 +34,8 @@ pub const GROUP_REASON_CHARS_MAX: usize = 1000;
 /// A member of an ordered group that is not heard of for so long is gone, even if it has less time for what it was given:
 /// it may be waiting for events.
 pub const MEMBER_SILENCE_MIN: Duration = Duration::from_secs(5);
+/// Members of an ordered group that are there at once; most of them have no slot.
+pub const GROUP_MEMBERS_MAX: i64 = 1000;
 /// Ranges of a group that are not passed yet: held, given back, or acknowledged before others that are not. Beyond them nothing
 /// new is given out.
 pub const GROUP_LEASES_MAX: i64 = 10_000;
@@ -41,8 +45,19 @@ pub const GROUP_PARKED_MAX: i64 = 10_000;
 pub const PARKED_PER_CALL_MAX: usize = 1000;
 /// Parts of a log that one answer of an ordered group covers, in offsets: its slots may be far apart.
 pub const SLOTS_APART_MAX: i64 = 100_000;
+/// Memory that is taken for a group that is listed, and for a parked event: a row of the largest, and its text.
+pub const GROUP_LISTED_BYTES: usize = 2 * (GROUP_EVENT_TYPES_BYTES_MAX + 2 * KIB);
+/// See [`GROUP_LISTED_BYTES`].
+pub const PARKED_LISTED_BYTES: usize = 2 * (PARKED_EVENT_BYTES_MAX + 5 * KIB);
 /// Largest event that is listed with others that are parked, in bytes; the whole of a larger one is its dead letter.
 pub const PARKED_EVENT_BYTES_MAX: usize = 8 * KIB;
+/// Connections for groups of a node; and how many of them a tenant has at once, at most: those of its statements that wait for a
+/// consumer's open transaction are not there for others.
+pub const GROUP_CONNECTIONS: usize = 8;
+/// See [`GROUP_CONNECTIONS`].
+pub const GROUP_CONNECTIONS_PER_TENANT: usize = 6;
+/// How long a statement waits for one of them.
+pub const GROUP_TURN_WAIT: Duration = Duration::from_secs(5);
 /// How long a takeover, a reset or a pause waits for a consumer's open transaction.
 pub const GROUP_BUSY_AFTER: Duration = Duration::from_millis(500);
 /// How long one look goes through events that the group does not want.
@@ -62,3 +77,6 @@ pub const GROUPS_COUNT_EVERY: Duration = Duration::from_secs(10);
 pub const GROUP_LABELS_MAX: i64 = 1000;
 /// How long what belongs to a deleted group is kept.
 pub const GROUPS_DELETED_KEPT: Duration = Duration::from_secs(30 * 86_400);
+
+const _: () = assert!(GROUP_CONNECTIONS_PER_TENANT < GROUP_CONNECTIONS);
+const _: () = assert!(4 * (GROUP_REASON_CHARS_MAX + GROUP_NAME_CHARS_MAX) < 5 * KIB);

@@ -14,6 +14,7 @@ use super::listener::Listener;
 use super::supervisor::Supervisor;
 use super::{StorageError, Store, data_dir, needs, priority};
 use crate::config::{Config, ConnectionUrl};
+use crate::limits::GROUP_CONNECTIONS;
 use crate::model::{Kind, PerKind};
 
 /// A crash recovery of the embedded server may replay gigabytes of WAL.
@@ -31,9 +32,6 @@ const COMMAND_CONNECTIONS: usize = 4;
 /// Connections that verify keys: look-ups are cached, so that few are under way.
 const VERIFIER_CONNECTIONS: usize = 2;
 
-/// Connections of consumer groups: each is held for a statement or a short transaction.
-const CONSUMER_CONNECTIONS: usize = 8;
-
 /// Connections that exports keep while they go on, beside those that reads take turns on.
 const EXPORT_CONNECTIONS: usize = 4;
 
@@ -43,7 +41,7 @@ const LISTENER_CONNECTIONS: usize = 1;
 /// Connections that a process may open at once, with this configuration.
 fn connections_max(config: &Config) -> usize {
     let of_readers = config.database.readers + EXPORT_CONNECTIONS;
-    let of_writers = writer_connections(config) + VERIFIER_CONNECTIONS + CONSUMER_CONNECTIONS;
+    let of_writers = writer_connections(config) + VERIFIER_CONNECTIONS + GROUP_CONNECTIONS;
     OWNER_CONNECTIONS + of_writers + of_readers + LISTENER_CONNECTIONS
 }
 
@@ -254,7 +252,7 @@ impl Database {
         let writer =
             make(&location.writer, Role::Writer, writer_connections(config), &installed.layout.writer_settings())?;
         let verifier = make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS, "")?;
-        let consumers = make(&location.writer, Role::Consumer, CONSUMER_CONNECTIONS, "")?;
+        let consumers = make(&location.writer, Role::Consumer, GROUP_CONNECTIONS, "")?;
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
         let behind = (!location.external).then(priority::stands_behind);
         let exports = pool(&location.reader, Role::Export, EXPORT_CONNECTIONS, "", Arc::clone(&warnings), behind)?;

@@ -41,6 +41,8 @@ mod faults;
 mod floods;
 mod forms;
 mod groups;
+mod groups_abuse;
+mod groups_beside;
 mod groups_managed;
 mod groups_ordered;
 mod groups_shared;
@@ -194,6 +196,8 @@ const GROUPS: &[Group] = &[
     by_version("offsets", offsets::TESTS),
     by_version("groups", groups::TESTS),
     group("groups", groups_managed::TESTS),
+    group("groups", groups_abuse::TESTS),
+    group("groups", groups_beside::TESTS),
     by_version("groups", groups_shared::TESTS),
     by_version("groups", groups_ordered::TESTS),
     by_version("groups", groups_sinks::TESTS),

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tidegate::storage::embedded::{OWNER, READER, WRITER};
 
 use crate::books::Books;
+use crate::client::Client;
 use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::pgbouncer::{PgBouncer, missing};
 use crate::postgres::Sql;
@@ -56,11 +57,26 @@ fn session_mode_serves(env: &Env) -> TestResult {
     let report = Finished::run(env, &variables, &arguments).json();
     assert_eq!(report["conservation"]["ok"], true, "{report}");
     assert_eq!(tidegate.client.get("/v1/events?limit=100").expect(200)["data"].as_array().unwrap().len(), 100);
+    reads_on(&tidegate.client);
     for found in findings(env, &variables) {
         let session = found["check"].as_str().unwrap().ends_with("_url session");
         assert!(!session || (found["state"] == "ok" && found["found"].as_str().unwrap().contains("pooler")), "{found}");
     }
     Ok(())
+}
+
+const STREAM: &str = "/v1/streams/default";
+const GROUP: &str = "/v1/streams/default/groups/g";
+
+/// A group is made, if there is none, and what it is given is acknowledged.
+fn reads_on(client: &Client) {
+    let made = client.post(&format!("{STREAM}/groups"), &[], r#"{"name":"g","max_deliveries":0}"#).status;
+    assert!(made == 201 || made == 409, "{made}");
+    for n in 0..8 {
+        let taken = client.get(&format!("{GROUP}/events?limit=1&wait=10s&member=m{n}")).expect(200);
+        let lease = taken["lease"].as_str().unwrap();
+        client.post(&format!("{GROUP}/ack"), &[], format!(r#"{{"lease":"{lease}"}}"#)).expect(200);
+    }
 }
 
 /// Refused by serve, and by doctor under the name of the URL.
@@ -122,11 +138,21 @@ fn a_mode_changed_meanwhile_loses_nothing(env: &Env) -> TestResult {
     let tidegate = Tidegate::serve(env, &variables(env, &pooler, &["WRITER"]), &[]);
     let traffic = Traffic::start(&tidegate.client, Patience::Retry);
     traffic.flows(20);
+    tidegate.client.post(&format!("{STREAM}/groups"), &[], r#"{"name":"g","max_deliveries":0}"#).expect(201);
     pooler.set_mode("transaction", 2);
     // Safe in the spool, if not in the database.
     traffic.flows(40);
+    // What groups do fails, or not; the sessions that were lost are not used again.
+    for n in 0..16 {
+        let _ = tidegate.client.get(&format!("{GROUP}/events?limit=1&member=m{n}"));
+    }
     pooler.set_mode("session", ROOM);
     traffic.flows(20);
+    until("groups go on", || {
+        let members = (0..16).map(|n| tidegate.client.get(&format!("{GROUP}/events?limit=1&member=m{n}")).status);
+        members.max().filter(|status| *status == 200)
+    });
+    reads_on(&tidegate.client);
     let acknowledged = traffic.finish();
     Books::drained(&tidegate.client);
     until("the database takes batches again", || {

@@ -2,7 +2,7 @@
 
 use tidegate::storage::embedded::{READER, WRITER};
 
-use crate::env::{Env, Test, TestResult};
+use crate::env::{Env, Test, TestResult, until};
 use crate::postgres::{SUPERUSER, Sql};
 use crate::process::Tidegate;
 use crate::samples::{array, event_with, hours_from_now};
@@ -64,8 +64,26 @@ fn readers_only_read(env: &Env) -> TestResult {
             "CREATE SCHEMA mine",
             "SELECT nextval('ingest_batch_id')",
             "SET ROLE tidegate_owner",
+            // What opens streams, and what is between the groups and their members.
+            "SELECT secret FROM ticket_secret",
+            "SELECT * FROM consumer_groups",
+            "SELECT * FROM consumer_offsets",
+            "SELECT lease FROM consumer_leases",
+            "SELECT member FROM consumer_members",
+            "SELECT lease FROM consumer_slots",
+            "SELECT * FROM consumer_parked",
+            "SELECT * FROM consumer_sinks",
+            "SELECT * FROM batch_queue",
+            "SELECT nextval('consumer_lease_numbers')",
+            "SELECT tidegate.commit_offset('default', 's', 'g', 0, 1)",
+            "SELECT tidegate.ack_lease('default', 's', 'g', '1-1')",
+            "SELECT tidegate.advance_offset(1, 1, 1, false, NULL)",
+            "SELECT tidegate.settle_lease(1, 1, 1)",
+            "UPDATE batch_log SET base = 0",
+            "DELETE FROM stream_begins",
         ],
     );
+    until("it sees where each batch stands in its stream", || (reader.count("batch_log") > 0).then_some(()));
     assert_eq!(env.sql().count("events"), 10);
     Ok(())
 }
@@ -93,6 +111,19 @@ fn writers_only_insert(env: &Env) -> TestResult {
             "INSERT INTO organizations (tenant_id, name) VALUES ('x', 'x')",
             "UPDATE api_keys SET revoked_at = NULL",
             "SET ROLE tidegate_owner",
+            "INSERT INTO batch_log SELECT * FROM batch_log",
+            "UPDATE batch_log SET base = 0",
+            "DELETE FROM batch_log",
+            "SELECT * FROM batch_queue",
+            "DELETE FROM batch_queue",
+            "UPDATE stream_begins SET begins = 0",
+            "UPDATE ticket_secret SET secret = 'x'",
+            "DELETE FROM consumer_groups",
+            "DELETE FROM consumer_offsets",
+            "TRUNCATE consumer_leases",
+            "INSERT INTO consumer_sinks (login, tenant_id) VALUES (session_user, 'default')",
+            "SELECT tidegate.commit_offset('default', 's', 'g', 0, 1)",
+            "SELECT tidegate.sink_group('default', 's', 'g')",
         ],
     );
     writer.run(

@@ -1,5 +1,5 @@
-//! Consumer groups through everything that dies (scenarios 20 to 22): eight writers, two nodes, kill -9 for either and for PostgreSQL,
-//! and three groups of three members whose effects are rows beside the offset. Every committed event has its effect once in each
+//! Consumer groups through everything that dies (scenarios 20 to 22): eight writers, others that write beside them in transactions of any
+//! length which they commit or give up, two nodes, kill -9 for either and for PostgreSQL, and three groups of three members whose effects are rows beside the offset. Every committed event has its effect once in each
 //! group, in the order of its key where that is asked.
 
 use std::collections::BTreeMap;
@@ -18,10 +18,13 @@ use crate::process::Tidegate;
 use crate::samples::array;
 use crate::scenario;
 use crate::scenario::Scenario;
+use crate::streams::{Fates, Late, write};
 
 pub const SCENARIOS: &[Scenario] = &[scenario!(s22_groups_through_crashes).slow()];
 
 const WRITERS: usize = 8;
+/// Who writes without Tidegate, and commits late or never.
+const OTHERS: u64 = 4;
 const KEYS: usize = 24;
 /// Events of a request.
 const ITEMS: usize = 6;
@@ -174,21 +177,28 @@ fn s22_groups_through_crashes(env: &Env) -> TestResult {
         effects: AtomicUsize::new(0),
         undone: AtomicUsize::new(0),
     };
+    let (fates, owner) = (Fates::default(), cluster.url(tidegate::storage::embedded::OWNER));
     std::thread::scope(|scope| {
-        let stage = &stage;
-        let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || stage.write(writer))).collect();
+        let (stage, fates) = (&stage, &fates);
+        let mut writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || stage.write(writer))).collect();
+        let flows = |counter: &AtomicUsize, more: usize| {
+            let before = counter.load(Ordering::Relaxed);
+            until("it goes on", || (counter.load(Ordering::Relaxed) >= before + more).then_some(()));
+        };
+        // There is a place for their events once others have written.
+        flows(&stage.committed, ITEMS);
+        let late = Late { url: &owner, stream: "s", has_events: true };
+        writers.extend((0..OTHERS).map(|seed| scope.spawn(move || write(late, fates, &stage.written, seed))));
         for group in GROUPS {
             for member in 0..MEMBERS {
                 scope.spawn(move || stage.consume(group, member));
             }
         }
-        let flows = |counter: &AtomicUsize, more: usize| {
-            let before = counter.load(Ordering::Relaxed);
-            until("it goes on", || (counter.load(Ordering::Relaxed) >= before + more).then_some(()));
-        };
         for round in 0..ROUNDS {
             flows(&stage.committed, 300);
             flows(&stage.effects, 600);
+            let before = fates.commits();
+            until("others commit", || (fates.commits() >= before + 20).then_some(()));
             let dies = round % 2;
             nodes[dies].kill();
             if round > 0 {
@@ -210,16 +220,18 @@ fn s22_groups_through_crashes(env: &Env) -> TestResult {
     });
 
     let sql = Sql::connect(&url);
-    let stored: Vec<(i64, String)> = sql
-        .rows(
-            "SELECT l.base + e.batch_seq, e.asset_id FROM events e JOIN batch_log l ON l.tenant_id = e.tenant_id \
-             AND l.batch_id = e.batch_id WHERE l.stream = 's' ORDER BY 1",
-            &[],
-        )
-        .iter()
-        .map(|row| (row.get(0), row.get(1)))
-        .collect();
-    assert_eq!(stored.len(), stage.committed.load(Ordering::Relaxed), "what was answered is stored, once");
+    let rows = sql.rows(
+        "SELECT l.base + e.batch_seq, e.asset_id, e.batch_id FROM events e JOIN batch_log l ON l.tenant_id = e.tenant_id \
+         AND l.batch_id = e.batch_id WHERE l.stream = 's' ORDER BY 1",
+        &[],
+    );
+    let stored: Vec<(i64, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let sent = rows.iter().filter(|row| row.get::<_, i64>(2) > 0).count();
+    assert_eq!(sent, stage.committed.load(Ordering::Relaxed), "what was answered is stored, once");
+    let of_others = sql.one::<i64>("SELECT coalesce(sum(span), 0)::bigint FROM batch_log WHERE batch_id < 0");
+    assert_eq!(i64::try_from(stored.len() - sent).unwrap(), of_others, "and so is what others wrote");
+    let [committed, given_up] = fates.assert_logged(&sql);
+    assert!(given_up > 0);
     for group in GROUPS {
         let effects = "SELECT at, key FROM effects.done WHERE consumer = $1 ORDER BY at";
         let effects: Vec<(i64, String)> =
@@ -235,7 +247,8 @@ fn s22_groups_through_crashes(env: &Env) -> TestResult {
     }
     assert_eq!(sql.count("consumer_parked"), 0);
     println!(
-        "{}: {} events, each once in {GROUPS:?}; {} effects undone because another was first",
+        "{}: {} events, each once in {GROUPS:?}; {committed} late transactions, {given_up} given up; {} effects undone because \
+         another was first",
         env.engine.as_str(),
         stored.len(),
         stage.undone.load(Ordering::Relaxed)

@@ -24,6 +24,7 @@ mod drawn;
 mod files;
 mod floods;
 mod groups;
+mod groups_kept;
 mod guests;
 mod interrupted;
 mod inventions;

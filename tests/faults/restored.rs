@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::client::Client;
 use crate::cluster::{Cluster, DATABASE};
 use crate::env::{Engine, Env, TestResult, until};
+use crate::groups_kept::Kept;
 use crate::invariants::Scene;
 use crate::postgres::Sql;
 use crate::private::own;
@@ -215,11 +216,13 @@ fn restored<P, K>(
         |client: &Client, place: &str| client.get(&format!("/v1/streams/{stream}/events?limit=5&wait=10s&{place}"));
     let cursor = |page: &Value| page["cursor"].as_str().unwrap().to_owned();
     let behind = consumer(&tidegate.client, "offset=0").expect(200);
+    let mut groups = Kept::begin(&tidegate.client, &stream);
     let kept = take(&cluster, prepared);
     let end = || tidegate.client.get(&format!("/v1/streams/{stream}/events?offset=latest")).expect(200);
     let moment = end()["end"].as_i64().unwrap();
     senders.flow(30);
     let ahead = until("more is logged", || Some(end()).filter(|page| page["end"].as_i64().unwrap() > moment));
+    groups.read_on(&tidegate.client, ahead["end"].as_i64().unwrap());
     samples(&tidegate.client, "after", &[4, 1, 0]);
     proxy.away();
     cluster.crash();
@@ -259,6 +262,7 @@ fn restored<P, K>(
     let gone = consumer(&tidegate.client, &format!("cursor={}", cursor(&ahead))).problem(410, "offset_gone");
     let next = consumer(&tidegate.client, &format!("cursor={}", cursor(&gone))).expect(200);
     assert_eq!(next["data"][0]["offset"], gone["next_offset"]);
+    groups.assert_restored(&tidegate.client);
     let lost = Scene::new(env, &tidegate, &sql, &told).check(name);
     // Who sends without a key cannot repeat, and what came after the moment is lost with the server.
     let wrongly: Vec<_> =

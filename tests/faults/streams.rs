@@ -32,30 +32,66 @@ const STREAM: &str = "late";
 
 /// What became of the writers' transactions, by the numbers of their batches.
 #[derive(Default)]
-struct Fates {
+pub struct Fates {
     committed: Mutex<BTreeSet<i64>>,
     /// Rolled back on purpose.
     given_up: Mutex<BTreeSet<i64>>,
     next: AtomicI64,
 }
 
+impl Fates {
+    pub fn commits(&self) -> usize {
+        self.committed.lock().unwrap().len()
+    }
+
+    /// What was committed is in the log, and what was given up is not; how many that are.
+    pub fn assert_logged(self, sql: &Sql) -> [usize; 2] {
+        let logged: BTreeSet<i64> =
+            sql.column("SELECT batch_id FROM batch_log WHERE batch_id < 0").into_iter().collect();
+        let (committed, given_up) = (self.committed.into_inner().unwrap(), self.given_up.into_inner().unwrap());
+        assert!(committed.is_subset(&logged), "committed and not logged: {:?}", committed.difference(&logged));
+        assert!(given_up.is_disjoint(&logged), "rolled back and logged: {:?}", given_up.intersection(&logged));
+        [committed.len(), given_up.len()]
+    }
+}
+
+/// Batches that others than Tidegate write: without events, or with one for each ordinal.
+#[derive(Clone, Copy)]
+pub struct Late<'a> {
+    pub url: &'a str,
+    pub stream: &'a str,
+    pub has_events: bool,
+}
+
+impl Late<'_> {
+    fn insert(self, batch: i64, span: usize) -> String {
+        let Self { stream, has_events, .. } = self;
+        let count = if has_events { span } else { 0 };
+        format!(
+            "BEGIN; INSERT INTO tidegate.events (id, timestamp, tenant_id, stream, source_module, event_type, event_version, \
+             severity, environment, asset_id, payload, batch_id, batch_seq, created_at) \
+             SELECT gen_random_uuid(), now(), 'default', '{stream}', 'm', 't', 1, 'info', 'production', 'late-' || n, '{{}}', \
+             {batch}, n, now() FROM generate_series(0, {count} - 1) n; \
+             INSERT INTO tidegate.ingest_batches (kind, tenant_id, batch_id, stream, event_count, min_timestamp, max_timestamp, \
+             touched_hours, seq_span) VALUES ('events', 'default', {batch}, '{stream}', {count}, now(), now(), '{{}}', {span}); \
+             INSERT INTO tidegate.batch_queue (tenant_id, stream, batch_id, span, event_count, min_timestamp, max_timestamp) \
+             VALUES ('default', '{stream}', {batch}, {span}, {count}, now(), now())"
+        )
+    }
+}
+
 /// Commits and gives up, connecting again when the server dies, until it is told to stop.
-fn write(url: &str, fates: &Fates, stop: &AtomicBool, seed: u64) {
+pub fn write(late: Late<'_>, fates: &Fates, stop: &AtomicBool, seed: u64) {
     let mut draw = Draw::new(seed);
     while !stop.load(Ordering::Relaxed) {
-        let Ok(sql) = Sql::try_connect(url) else {
+        let Ok(sql) = Sql::try_connect(late.url) else {
             std::thread::sleep(Duration::from_millis(20));
             continue;
         };
         while !stop.load(Ordering::Relaxed) {
             let batch = -1 - fates.next.fetch_add(1, Ordering::Relaxed);
             let span = 1 + draw.below(5);
-            let begun = sql.try_run(&format!(
-                "BEGIN; INSERT INTO tidegate.ingest_batches (kind, tenant_id, batch_id, stream, event_count, min_timestamp, max_timestamp, \
-                 touched_hours, seq_span) VALUES ('events', 'default', {batch}, '{STREAM}', 0, now(), now(), '{{}}', {span}); \
-                 INSERT INTO tidegate.batch_queue (tenant_id, stream, batch_id, span, event_count, min_timestamp, max_timestamp) \
-                 VALUES ('default', '{STREAM}', {batch}, {span}, 0, now(), now())"
-            ));
+            let begun = sql.try_run(&late.insert(batch, span));
             std::thread::sleep(Duration::from_millis(draw.below(OPEN_MS) as u64));
             let gives_up = draw.below(8) == 0;
             let ended = begun.and_then(|()| sql.try_run(if gives_up { "ROLLBACK" } else { "COMMIT" }));
@@ -113,12 +149,13 @@ fn s20_what_commits_late_through_crashes(env: &Env) -> TestResult {
 
     let (consumed, others) = std::thread::scope(|scope| {
         let (fates, stop, read_out, url, clients) = (&fates, &stop, &read_out, &url, &clients);
-        let writers: Vec<_> = (0..WRITERS).map(|seed| scope.spawn(move || write(url, fates, stop, seed))).collect();
+        let late = Late { url, stream: STREAM, has_events: false };
+        let writers: Vec<_> = (0..WRITERS).map(|seed| scope.spawn(move || write(late, fates, stop, seed))).collect();
         let events = scope.spawn(|| consume(clients, &stream, read_out));
         let others = scope.spawn(|| consume(clients, STREAM, read_out));
         let flows = |more: usize| {
-            let before = fates.committed.lock().unwrap().len();
-            until("transactions commit", || (fates.committed.lock().unwrap().len() >= before + more).then_some(()));
+            let before = fates.commits();
+            until("transactions commit", || (fates.commits() >= before + more).then_some(()));
         };
         for round in 0..ROUNDS {
             senders.flow(6);
@@ -147,10 +184,7 @@ fn s20_what_commits_late_through_crashes(env: &Env) -> TestResult {
     });
 
     let sql = cluster.sql();
-    let logged: BTreeSet<i64> = sql.column("SELECT batch_id FROM batch_log WHERE batch_id < 0").into_iter().collect();
-    let (committed, given_up) = (fates.committed.into_inner().unwrap(), fates.given_up.into_inner().unwrap());
-    assert!(committed.is_subset(&logged), "committed and not logged: {:?}", committed.difference(&logged));
-    assert!(given_up.is_disjoint(&logged), "rolled back and logged: {:?}", given_up.intersection(&logged));
+    let [committed, given_up] = fates.assert_logged(&sql);
     let stored = "SELECT l.base + e.batch_seq, e.id::text FROM events e \
                   JOIN batch_log l ON l.tenant_id = e.tenant_id AND l.batch_id = e.batch_id WHERE l.stream = $1 ORDER BY 1";
     let stored: Vec<(i64, String)> = sql.rows(stored, &[&stream]).iter().map(|row| (row.get(0), row.get(1))).collect();
@@ -160,8 +194,8 @@ fn s20_what_commits_late_through_crashes(env: &Env) -> TestResult {
     println!(
         "{}: {} transactions committed, {} given up, {} events read in order",
         env.engine.as_str(),
-        committed.len(),
-        given_up.len(),
+        committed,
+        given_up,
         consumed.len()
     );
     Ok(())

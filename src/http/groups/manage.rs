@@ -11,11 +11,12 @@ use super::{at, groups, problem};
 use crate::groups::{Change, GroupError, GroupName, Settings, Status};
 use crate::http::Api;
 use crate::http::call::Call;
-use crate::http::reads::ListAnswer;
-use crate::http::response::{full, json as json_answer};
+use crate::http::reads::{self, ListAnswer};
+use crate::http::response::{full, held_json, json as json_answer};
 use crate::limits::{
-    ACK_TIMEOUT_DEFAULT, ACK_TIMEOUT_MAX, ACK_TIMEOUT_MIN, EVENT_TYPE_CHARS_MAX, GROUP_EVENT_TYPES_MAX,
-    GROUP_NAME_CHARS_MAX, MAX_DELIVERIES_DEFAULT, MAX_DELIVERIES_MAX, PAGE_ROWS_DEFAULT,
+    ACK_TIMEOUT_DEFAULT, ACK_TIMEOUT_MAX, ACK_TIMEOUT_MIN, EVENT_TYPE_CHARS_MAX, GROUP_EVENT_TYPES_BYTES_MAX,
+    GROUP_EVENT_TYPES_MAX, GROUP_LISTED_BYTES, GROUP_NAME_CHARS_MAX, MAX_DELIVERIES_DEFAULT, MAX_DELIVERIES_MAX,
+    PAGE_ROWS_DEFAULT, STREAM_CHARS_MAX,
 };
 use crate::protocols::{Problem, ProblemCode};
 use crate::query::{CursorError, OrderedBy, ReadError};
@@ -99,6 +100,11 @@ pub async fn create(mut call: Call<'_>) -> ListAnswer {
             "`name` must have 1 to {GROUP_NAME_CHARS_MAX} characters, and no control characters"
         )));
     }
+    let stream = call.path.get("name");
+    if !(1..=STREAM_CHARS_MAX).contains(&stream.chars().count()) {
+        let what = format!("no stream is called so: a name has 1 to {STREAM_CHARS_MAX} characters");
+        return Err(Problem::bad_request(ProblemCode::InvalidParameter, what));
+    }
     let ordered_by = match new.ordered_by.as_deref() {
         None => None,
         Some(name) => Some(OrderedBy::ALL.into_iter().find(|by| by.as_str() == name).ok_or_else(|| {
@@ -129,10 +135,14 @@ pub async fn list(mut call: Call<'_>) -> ListAnswer {
     std::mem::take(&mut call.params).finish()?;
     let (stream, tenant_id) = (call.path.get("name"), &call.principal.tenant_id);
     let behind = behind.as_deref().map(|name| (stream, name));
-    let listed = groups(&call)?.list(tenant_id, Some(stream), behind, limit).await;
-    let data = listed.map_err(|error| problem(call.api, error))?;
+    let groups = groups(&call)?;
+    let listed = async {
+        let (limit, room) = groups.room(limit, GROUP_LISTED_BYTES)?;
+        Ok((groups.list(tenant_id, Some(stream), behind, limit).await?, limit, room))
+    };
+    let (data, limit, room) = listed.await.map_err(|error| problem(call.api, error))?;
     let next_cursor = data.last().filter(|_| data.len() == limit).map(|last| last.name.clone());
-    Ok(json_answer(StatusCode::OK, &Listed { data, next_cursor }))
+    held_json(&Listed { data, next_cursor }, room).map_err(|no_room| reads::problem(call.api, no_room.into()))
 }
 
 /// GET /v1/streams/{name}/groups/{group}
@@ -267,10 +277,11 @@ fn ack_timeout(wanted: Option<&str>) -> Result<Option<Duration>, Problem> {
 fn event_types(wanted: Option<Vec<String>>) -> Result<Option<Vec<String>>, Problem> {
     let Some(types) = wanted else { return Ok(None) };
     let fits = |name: &String| (1..=EVENT_TYPE_CHARS_MAX).contains(&name.chars().count()) && !name.contains('\0');
-    if types.len() > GROUP_EVENT_TYPES_MAX || !types.iter().all(fits) {
+    let bytes: usize = types.iter().map(String::len).sum();
+    if types.len() > GROUP_EVENT_TYPES_MAX || bytes > GROUP_EVENT_TYPES_BYTES_MAX || !types.iter().all(fits) {
         return Err(invalid(format!(
-            "`event_types` must be at most {GROUP_EVENT_TYPES_MAX} types of 1 to {EVENT_TYPE_CHARS_MAX} characters; an empty \
-             list stands for all"
+            "`event_types` must be at most {GROUP_EVENT_TYPES_MAX} types of 1 to {EVENT_TYPE_CHARS_MAX} characters, and of \
+             {GROUP_EVENT_TYPES_BYTES_MAX} bytes in all; an empty list stands for all"
         )));
     }
     Ok(Some(types))

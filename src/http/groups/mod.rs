@@ -19,6 +19,7 @@ use super::Api;
 use super::call::Call;
 use super::reads;
 use crate::groups::{GroupError, GroupName, Groups};
+use crate::limits::GROUP_NAME_CHARS_MAX;
 use crate::protocols::{Problem, ProblemCode};
 use crate::query::{CursorError, ReadError};
 
@@ -31,8 +32,13 @@ fn at(call: &Call<'_>) -> GroupName {
     }
 }
 
-fn groups<'a>(call: &Call<'a>) -> Result<&'a Groups, Problem> {
-    Ok(&call.api.attached()?.groups)
+fn groups(call: &Call<'_>) -> Result<Groups, Problem> {
+    Ok(call.api.attached()?.groups.of(&call.principal.tenant_id))
+}
+
+/// Whether a member may be called so. A query has no NUL; a body may.
+fn is_member(name: &str) -> bool {
+    (1..=GROUP_NAME_CHARS_MAX).contains(&name.chars().count()) && !name.contains('\0')
 }
 
 fn problem(api: &Api, error: GroupError) -> Problem {

@@ -8,9 +8,9 @@ use super::body::{self, invalid};
 use super::{at, groups, problem};
 use crate::groups::{GroupError, Parked, Parking, Picked, Which};
 use crate::http::call::Call;
-use crate::http::reads::ListAnswer;
-use crate::http::response::json as json_answer;
-use crate::limits::{PAGE_ROWS_DEFAULT, PARKED_PER_CALL_MAX};
+use crate::http::reads::{self, ListAnswer};
+use crate::http::response::{held_json, json as json_answer};
+use crate::limits::{PAGE_ROWS_DEFAULT, PARKED_LISTED_BYTES, PARKED_PER_CALL_MAX};
 use crate::protocols::{Problem, params};
 
 #[derive(Deserialize)]
@@ -56,10 +56,14 @@ pub async fn list(mut call: Call<'_>) -> ListAnswer {
     };
     std::mem::take(&mut call.params).finish()?;
     let groups = groups(&call)?;
-    let listed = async { groups.parked(&groups.find(&at(&call)).await?, behind, limit).await };
-    let data = listed.await.map_err(|error| problem(call.api, error))?;
+    let listed = async {
+        let group = groups.find(&at(&call)).await?;
+        let (limit, room) = groups.room(limit, PARKED_LISTED_BYTES)?;
+        Ok((groups.parked(&group, behind, limit).await?, limit, room))
+    };
+    let (data, limit, room) = listed.await.map_err(|error| problem(call.api, error))?;
     let next_cursor = data.last().filter(|_| data.len() == limit).map(|last| last.offset.to_string());
-    Ok(json_answer(StatusCode::OK, &Listed { data, next_cursor }))
+    held_json(&Listed { data, next_cursor }, room).map_err(|no_room| reads::problem(call.api, no_room.into()))
 }
 
 /// POST .../parked/replay

@@ -7,12 +7,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::body::{self, invalid};
-use super::{at, groups, problem};
+use super::{at, groups, is_member, problem};
 use crate::groups::{Lease, Return};
 use crate::http::call::Call;
 use crate::http::reads::ListAnswer;
 use crate::http::response::json as json_answer;
-use crate::limits::NACK_DELAY_MAX;
+use crate::limits::{GROUP_NAME_CHARS_MAX, NACK_DELAY_MAX};
 use crate::protocols::Problem;
 use crate::query::Start;
 
@@ -129,6 +129,9 @@ pub async fn nack(mut call: Call<'_>) -> ListAnswer {
 pub async fn leave(mut call: Call<'_>) -> ListAnswer {
     std::mem::take(&mut call.params).finish()?;
     let Member { member } = body::read(&call.body)?;
+    if !is_member(&member) {
+        return Err(invalid(format!("`member` must have 1 to {GROUP_NAME_CHARS_MAX} characters, and no NUL")));
+    }
     let groups = groups(&call)?;
     let done = async { groups.leave(&groups.find(&at(&call)).await?, &member).await };
     done.await.map_err(|error| problem(call.api, error))?;

@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use hyper::Method;
 use serde::Serialize;
 
-use super::{at, groups, problem};
+use super::{at, groups, is_member, problem};
 use crate::groups::{Ask, Delivery, GroupError};
 use crate::http::call::Call;
 use crate::http::reads::{self, ListAnswer};
 use crate::http::response::{held_json, json};
 use crate::http::streams::{Waited, Waiting, count, wait};
 use crate::limits::{GROUP_EVENTS_MAX, GROUP_LOOK_EVERY, GROUP_NAME_CHARS_MAX, PAGE_ROWS_DEFAULT, READ_TIMEOUT};
+use crate::protocols::Problem;
 use crate::protocols::params::invalid;
 use crate::query::{LoggedEvent, ReadError};
 
@@ -30,11 +32,15 @@ struct Given<'a> {
 }
 
 pub async fn take(mut call: Call<'_>) -> ListAnswer {
+    if call.parts.method == Method::HEAD {
+        // Whose answer nobody sees is given nothing.
+        return Err(Problem::method_not_allowed("GET".to_owned()));
+    }
     let params = &mut call.params;
     let limit = params.take_count("limit", GROUP_EVENTS_MAX)?.unwrap_or(PAGE_ROWS_DEFAULT);
     let (wait, member, cursor) = (wait(params)?, params.take("member"), params.take("cursor"));
     std::mem::take(params).finish()?;
-    if member.as_ref().is_some_and(|name| name.is_empty() || name.chars().count() > GROUP_NAME_CHARS_MAX) {
+    if member.as_ref().is_some_and(|name| !is_member(name)) {
         return Err(invalid("member", &format!("must have 1 to {GROUP_NAME_CHARS_MAX} characters")));
     }
     let (at, groups) = (at(&call), groups(&call)?);
