@@ -96,7 +96,8 @@ impl Groups {
     /// Gives a lease, or one event of it, back.
     pub async fn nack(&self, group: &Group, lease: Lease, back: &Return) -> Result<(), GroupError> {
         if back.offset.is_some_and(|offset| !(0..group.log.end).contains(&offset)) {
-            return Err(GroupError::NotFound("event"));
+            // No lease covers it.
+            return Err(GroupError::LeaseLost);
         }
         let of = (&group.id, &lease.generation, &lease.number);
         let delay_ms = i64::try_from(back.delay.as_millis()).unwrap_or(i64::MAX);

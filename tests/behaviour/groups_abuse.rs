@@ -33,7 +33,7 @@ fn numbers_at_their_bounds_are_refused(env: &Env) -> TestResult {
     for group in ["g", "ordered"] {
         let lease = take(client, "s", group, "member=m")["lease"].clone();
         for offset in [LARGEST, LARGEST - 1, 3, -1, i64::MIN] {
-            tell(client, "s", group, "nack", json!({ "lease": lease, "offset": offset })).problem(404, "not_found");
+            tell(client, "s", group, "nack", json!({ "lease": lease, "offset": offset })).problem(409, "lease_over");
             tell(client, "s", group, "park", json!({ "offset": offset })).problem(404, "not_found");
             tell(client, "s", group, "parked/replay", json!({ "offsets": [offset] })).problem(404, "not_found");
             tell(client, "s", group, "parked/drop", json!({ "offsets": [offset] })).problem(404, "not_found");
