@@ -66,6 +66,7 @@ const FIXED: &[ConfigKey] = &[
     key("writers", None, "connections that write batches; unset: one a processor beside an embedded server, else 4"),
     key("readers", Some("8"), "connections that answer reads"),
     key("readers_per_tenant", None, "of them, those of one tenant; unset: half"),
+    key("read_ahead_bytes", Some("64MiB"), "what was read of streams, kept for the next who come to the same place"),
     key("search_time", Some("2s"), "a page of events is looked for so long; then a cursor goes on"),
     key("batch.rows", Some("1000"), "rows that seal a batch"),
     key("batch.bytes", Some("4MiB"), "encoded bytes that seal a batch"),

@@ -91,6 +91,8 @@ pub struct DatabaseConfig {
     pub readers_per_tenant: usize,
     /// How long a page of events is looked for.
     pub search_time: Duration,
+    /// What was read of streams and is kept, in bytes.
+    pub read_ahead_bytes: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -207,6 +209,7 @@ impl Config {
                     None => readers.div_ceil(2),
                 },
                 search_time: read.duration("search_time")?,
+                read_ahead_bytes: read.bytes("read_ahead_bytes")?,
             },
             listen: read.parsed("listen", "an address or name and a port, such as 127.0.0.1:8080 or localhost:8080")?,
             data_dir: read.path("data_dir")?,

@@ -1,5 +1,5 @@
-//! A group with several members, in the order of a key: the stream is read for the slots of the member that asks, and what was
-//! handed out of a slot comes to an end before the slot's next events are handed out.
+//! A group with several members, in the order of a key: the stream is read once for all of them (`query::log::ahead`), each is given
+//! what is of its slots, and what was handed out of a slot comes to an end before the slot's next events are handed out.
 
 use std::time::Instant;
 
@@ -40,7 +40,7 @@ impl Groups {
             }
             let near: Vec<Slot> = own.iter().filter(|slot| slot.committed <= from + SLOTS_APART_MAX).cloned().collect();
             let wanted = Wanted {
-                slots: Some((ordered_by, near.iter().map(|slot| slot.slot.into()).collect())),
+                slots: Some((ordered_by, near.iter().map(|slot| slot.slot).collect())),
                 passed_over: self.passed_over(&group, from..to).await?,
                 ..group.wanted()
             };
@@ -53,7 +53,7 @@ impl Groups {
             let (mut events, parts) = parts(&group, ordered_by, &near, events, next);
             let handing = Handing::new(self, group.id, number);
             let handed = self.hand_slots(&group, number, &parts).await?;
-            events.retain(|event| handed.contains(&ordered_by.slot(&event.event)));
+            events.retain(|event| handed.contains(&ordered_by.slot(event)));
             if !events.is_empty() {
                 let before = near.iter().filter(|slot| handed.contains(&slot.slot)).map(|slot| slot.deliveries);
                 let before = before.max().unwrap_or_default();
@@ -89,7 +89,7 @@ impl Groups {
         for slot in own.iter_mut().filter(|slot| slot.turn(group) == Turn::Park) {
             let Some(to) = slot.lease_hi else { continue };
             let reads = self.begin(group).await?;
-            let wanted = Wanted { slots: Some((ordered_by, vec![slot.slot.into()])), ..group.wanted() };
+            let wanted = Wanted { slots: Some((ordered_by, vec![slot.slot])), ..group.wanted() };
             let range = slot.committed..to;
             let (events, next) = self.range(&reads, group, range, GROUP_EVENTS_MAX, &wanted).await?;
             if next < to {

@@ -113,12 +113,11 @@ impl Groups {
     ) -> Result<i64, GroupError> {
         let ids: Vec<Uuid> = events.iter().map(|_| Uuid::now_v7()).collect();
         let offsets: Vec<i64> = events.iter().map(|event| event.offset).collect();
-        let event_ids: Vec<Uuid> = events.iter().map(|event| event.event.id).collect();
-        let raw: Vec<Vec<u8>> =
-            events.iter().map(|event| serde_json::to_vec(event).expect("events are made of plain values")).collect();
-        let received: Vec<Timestamp> = events.iter().map(|event| event.event.created_at).collect();
+        let event_ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
+        let raw: Vec<Vec<u8>> = events.iter().map(|event| event.text().as_bytes().to_vec()).collect();
+        let received: Vec<Timestamp> = events.iter().map(|event| event.created_at).collect();
         let ordered_by = group.settings.ordered_by;
-        let slots: Vec<Option<i16>> = events.iter().map(|event| ordered_by.map(|by| by.slot(&event.event))).collect();
+        let slots: Vec<Option<i16>> = events.iter().map(|event| ordered_by.map(|by| by.slot(event))).collect();
         let parameters = json!({ "stream": group.at.stream, "group": group.at.name });
         let Parking { code, reason, deliveries, key_id } = parking;
         let sql = include_str!("../../sql/queries/group_park.sql");

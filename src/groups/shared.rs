@@ -12,7 +12,7 @@ use super::group::{Group, Groups, Turn};
 use super::lease::{Handing, Lease};
 use super::parked::Parking;
 use super::take::{Ask, Delivery};
-use crate::limits::{GROUP_LEASES_MAX, GROUP_LOOK_MAX, LOG_SIFTED_EVENTS};
+use crate::limits::{GROUP_CLAIM_ROWS_MAX, GROUP_LEASES_MAX, GROUP_LOOK_MAX, LOG_SIFTED_EVENTS};
 use crate::query::{LoggedBatch, LoggedEvent, Reads, Stretch, Wanted};
 
 /// A range that a member was given.
@@ -215,7 +215,7 @@ impl Groups {
 
 /// In one transaction.
 async fn claim_of(client: &mut Object, group: &Group, member: &str, sifted: usize) -> Result<Option<Held>, GroupError> {
-    let events = i64::try_from(sifted).unwrap_or(i64::MAX);
+    let rows = i64::try_from(sifted.min(GROUP_CLAIM_ROWS_MAX)).unwrap_or(i64::MAX);
     let transaction = client.transaction().await?;
     // Members take turns.
     let place = transaction.prepare_cached(include_str!("../../sql/queries/group_place.sql")).await?;
@@ -230,7 +230,7 @@ async fn claim_of(client: &mut Object, group: &Group, member: &str, sifted: usiz
     let Some(place) = place.filter(|place| !place.get::<_, bool>(1)) else { return Ok(None) };
     let from: i64 = place.get(0);
     let batches = transaction.prepare_cached(include_str!("../../sql/queries/stream_batches.sql")).await?;
-    let batches = transaction.query(&batches, &[&&*group.at.tenant_id, &group.at.stream, &from, &events]).await?;
+    let batches = transaction.query(&batches, &[&&*group.at.tenant_id, &group.at.stream, &from, &rows]).await?;
     let batches: Vec<LoggedBatch> = batches.iter().map(LoggedBatch::read).collect::<Result<_, _>>()?;
     let to = Stretch::of(&batches, from, sifted).to;
     if to <= from {

@@ -85,7 +85,7 @@ pub fn parts(
         .collect();
     let mut kept: Vec<(i16, LoggedEvent)> = Vec::with_capacity(events.len());
     for event in events {
-        let of = ordered_by.slot(&event.event);
+        let of = ordered_by.slot(&event);
         if let Some(part) = parts.iter_mut().find(|part| part.slot == of && part.committed <= event.offset) {
             part.has = true;
             kept.push((of, event));

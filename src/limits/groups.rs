@@ -39,6 +39,8 @@ pub const GROUP_MEMBERS_MAX: i64 = 1000;
 /// Ranges of a group that are not passed yet: held, given back, or acknowledged before others that are not. Beyond them nothing
 /// new is given out.
 pub const GROUP_LEASES_MAX: i64 = 10_000;
+/// Rows of the log that one claim looks at: its members wait for it.
+pub const GROUP_CLAIM_ROWS_MAX: usize = 256;
 /// Parked events of a group; one more, and it is paused.
 pub const GROUP_PARKED_MAX: i64 = 10_000;
 /// Parked events that one call replays or drops.

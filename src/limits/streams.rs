@@ -32,13 +32,34 @@ pub const STREAM_AWAY_PAUSE: Duration = Duration::from_millis(500);
 pub const STREAM_KEY_LOOK: Duration = Duration::from_secs(1);
 /// Memory that is kept for what one row of a log becomes, in bytes.
 pub const LOG_ROW_BYTES: usize = KIB / 4;
-/// A look at events of a log that takes longer asks for more of them the next time.
+/// Rows of a log that are read at once: first, and at most.
+pub const LOG_ROWS_FIRST: usize = 32;
+/// See [`LOG_ROWS_FIRST`].
+pub const LOG_ROWS_MAX: usize = 32_768;
+/// After a look at events of a log that took longer, more of them are read at once.
 pub const LOG_LOOK_DEAR: Duration = Duration::from_millis(40);
-/// Events that are read at once while a stream is sent: first, and at most.
+/// So many at most, however small they are.
+pub const READ_AHEAD_EVENTS_MAX: usize = 262_144;
+/// Events that are looked for at once where their values are read one by one.
+pub const LOG_LARGE_AT_ONCE: usize = 32;
+/// How long a cursor over a log goes on: its snapshot holds back vacuum, and its locks compression. About one half of it is for
+/// the database to find and sort, the other for its readers.
+pub const LOG_PASS_MAX: Duration = Duration::from_secs(10);
+/// See [`LOG_PASS_MAX`].
+pub const LOG_PASS_HALF: Duration = Duration::from_secs(5);
+/// Events that it goes through at most: on disk, about half a KiB each.
+pub const LOG_PASS_EVENTS_MAX: usize = 500_000;
+/// Events that it gives away at once, at most.
+pub const LOG_PASS_ROWS_MAX: usize = 8192;
+/// Such cursors at once: they have connections of exports.
+pub const LOG_PASSES_MAX: usize = 2;
+/// How long none is opened after one failed.
+pub const LOG_PASS_PAUSE: Duration = Duration::from_secs(60);
+/// How long what was read of a log is kept: for so long it may be handed out although it has expired.
+pub const READ_AHEAD_KEPT: Duration = Duration::from_secs(30);
+/// Events of the first part of a stream that is sent.
 pub const LOG_LOOK_ROWS_FIRST: usize = 128;
-/// See [`LOG_LOOK_ROWS_FIRST`].
-pub const LOG_LOOK_ROWS_MAX: usize = 32_768;
-/// Bytes of text that they become, at most.
+/// Bytes of text of a part, at most.
 pub const LOG_LOOK_TEXT_BYTES_MAX: usize = 2 * PAGE_BYTES_MAX;
 /// Events that are looked at at once where not all of them are wanted.
 pub const LOG_SIFTED_EVENTS: usize = 2000;

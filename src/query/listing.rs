@@ -130,8 +130,13 @@ impl PageRoom {
     pub(super) fn take(&mut self, item: &impl Serialize) -> bool {
         let mut bytes = Counter(0);
         serde_json::to_writer(&mut bytes, item).expect("answers are made of plain values");
+        self.take_text(bytes.0)
+    }
+
+    /// The same of an item that is text already.
+    pub(super) fn take_text(&mut self, bytes: usize) -> bool {
         // And a comma.
-        let left = self.0.checked_sub(bytes.0 + 1);
+        let left = self.0.checked_sub(bytes + 1);
         self.0 = left.unwrap_or(0);
         left.is_some()
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio_postgres::Row;
 
 use super::error::ReadError;
-use super::reads::{FoundRows, HANG_GRACE, Lease, Reads};
+use super::reads::{FoundRows, HANG_GRACE, Lease, Reads, Take, pass_rows};
 use super::sql::Sql;
 use crate::limits::READ_TIMEOUT;
 use crate::storage::StorageError;
@@ -19,8 +19,14 @@ pub struct Portal {
 impl Portal {
     /// Opens one; sorts of so many MiB need no disk.
     pub async fn open(lease: Lease, sql: &Sql, sort_mib: usize) -> Result<Self, ReadError> {
-        let begin =
-            format!("BEGIN READ ONLY; SET LOCAL work_mem = '{sort_mib}MB'; SET LOCAL cursor_tuple_fraction = 1");
+        Self::open_with(lease, sql, sort_mib, "").await
+    }
+
+    /// The same with further settings, as statements.
+    pub async fn open_with(lease: Lease, sql: &Sql, sort_mib: usize, settings: &str) -> Result<Self, ReadError> {
+        let begin = format!(
+            "BEGIN READ ONLY; SET LOCAL work_mem = '{sort_mib}MB'; SET LOCAL cursor_tuple_fraction = 1; {settings}"
+        );
         let declare = format!("DECLARE pass NO SCROLL CURSOR FOR {}", sql.text);
         within_time(async {
             lease.client().batch_execute(&begin).await?;
@@ -40,6 +46,18 @@ impl Portal {
     pub async fn fetch_all(&mut self, reads: &Reads, rows: usize) -> Result<Vec<Row>, ReadError> {
         let sql = Sql::new(format!("FETCH {rows} FROM pass"));
         Ok(within_time(reads.take_rows(self.lease.client(), &sql, Some(usize::MAX))).await?.rows)
+    }
+
+    /// Gives the next rows away, so many or until `take` says that it has enough; whether it did, and how many there were.
+    pub async fn pass(&mut self, rows: usize, take: &mut Take<'_>) -> Result<(bool, usize), ReadError> {
+        let sql = Sql::new(format!("FETCH {rows} FROM pass"));
+        let mut count = 0;
+        let mut counting = |row| {
+            count += 1;
+            take(row)
+        };
+        let is_enough = within_time(pass_rows(self.lease.client(), &sql, &mut counting)).await?;
+        Ok((is_enough, count))
     }
 
     /// Ends it, and gives its connection back; where rows are still to come, it is cancelled, as is what is dropped.

@@ -8,6 +8,7 @@ use deadpool_postgres::{Object, Pool, PoolError, TimeoutType};
 
 use super::error::{Busy, ReadError};
 use super::levels::Kept;
+use super::log::Logs;
 use super::queue::Queue;
 use super::reads::{Lease, PageMax, Reads};
 use super::turns::Turns;
@@ -28,6 +29,7 @@ pub struct Readers {
     layout: Layout,
     payload_gin: bool,
     kept: Arc<Kept>,
+    logs: Logs,
     budget: Arc<Budget>,
     queue: Arc<Queue>,
     page: PageMax,
@@ -55,6 +57,7 @@ impl Readers {
             layout: database.installed.layout,
             payload_gin: database.installed.payload_gin,
             kept: Arc::new(Kept::new(&config.retention, &config.rollups)),
+            logs: Logs::new(config.database.read_ahead_bytes, database.exports.clone()),
             budget: Arc::clone(budget),
             queue: Arc::new(Queue::new(turns)),
             exports: database.exports.clone(),
@@ -73,8 +76,8 @@ impl Readers {
             self.canceller.clone(),
             self.layout,
             Arc::clone(&self.kept),
-            turn,
-            reservation,
+            self.logs.clone(),
+            (turn, reservation),
             self.page,
         );
         reads.payload_gin = self.payload_gin;
@@ -101,6 +104,11 @@ impl Readers {
     /// Memory that an answer of a tenant takes beside what is read for it; None: there is none.
     pub fn room(&self, tenant_id: &Arc<str>, bytes: usize) -> Option<Reservation> {
         self.budget.reserve(tenant_id, HeldFor::Answer, bytes).ok()
+    }
+
+    /// Bytes of what was read of logs, and is kept for whoever comes next.
+    pub fn read_ahead_bytes(&self) -> usize {
+        self.logs.bytes()
     }
 
     pub fn in_use(&self) -> ReadersInUse {

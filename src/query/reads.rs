@@ -12,6 +12,7 @@ use tokio_postgres::Row;
 
 use super::error::ReadError;
 use super::levels::Kept;
+use super::log::Logs;
 use super::queue::Turn;
 use super::sql::Sql;
 use super::windows::Window;
@@ -32,6 +33,7 @@ pub struct Reads {
     /// Whether there is an index of what payloads contain.
     pub(super) payload_gin: bool,
     pub(super) kept: Arc<Kept>,
+    pub(super) logs: Logs,
     /// Bytes of rows that a page may take.
     pub(super) page_bytes: usize,
     /// How long a page may be looked for before it is answered with what there is.
@@ -73,6 +75,9 @@ pub struct FoundRows {
     pub cut: bool,
 }
 
+/// What becomes of a row, and whether it was the last one that is wanted.
+pub(super) type Take<'a> = dyn FnMut(Row) -> Result<bool, ReadError> + Send + 'a;
+
 /// What a query may take.
 #[derive(Clone, Copy)]
 pub(super) struct Bounds {
@@ -87,13 +92,13 @@ impl Reads {
         canceller: Canceller,
         layout: Layout,
         kept: Arc<Kept>,
-        turn: Turn,
-        reservation: Reservation,
+        logs: Logs,
+        (turn, reservation): (Turn, Reservation),
         PageMax { bytes: page_bytes, time: search_time }: PageMax,
     ) -> Self {
         let held = Mutex::new(Held { reservation, row_bytes: 0 });
         let (_turn, explained, payload_gin) = (turn, None, false);
-        Self { pool, canceller, layout, payload_gin, kept, page_bytes, search_time, _turn, held, explained }
+        Self { pool, canceller, layout, payload_gin, kept, logs, page_bytes, search_time, _turn, held, explained }
     }
 
     /// From now on every statement is explained.
@@ -165,14 +170,28 @@ impl Reads {
     }
 
     async fn ask(&self, sql: &Sql, bounds: Bounds) -> Result<FoundRows, ReadError> {
+        let mut rows = Vec::new();
+        let mut taking = self.taking(bounds.bytes, &mut rows);
+        let cut = self.ask_each(sql, bounds.time, &mut taking).await?;
+        drop(taking);
+        Ok(FoundRows { rows, cut })
+    }
+
+    /// Runs one query, and gives rows away as they come, until `take` says that it has enough; whether it did. The memory is
+    /// its.
+    pub(super) async fn each_row(&self, sql: &Sql, take: &mut Take<'_>) -> Result<bool, ReadError> {
+        self.ask_each(sql, READ_TIMEOUT, take).await
+    }
+
+    async fn ask_each(&self, sql: &Sql, time: Duration, take: &mut Take<'_>) -> Result<bool, ReadError> {
         let mut lease = self.lease().await?;
-        let time = if bounds.time < READ_TIMEOUT { bounds.time } else { READ_TIMEOUT + HANG_GRACE };
-        match tokio::time::timeout(time, self.take_rows(lease.client(), sql, bounds.bytes)).await {
-            Ok(Ok(found)) => {
-                if !found.cut {
+        let time = if time < READ_TIMEOUT { time } else { READ_TIMEOUT + HANG_GRACE };
+        match tokio::time::timeout(time, pass_rows(lease.client(), sql, take)).await {
+            Ok(Ok(cut)) => {
+                if !cut {
                     lease.give_back();
                 }
-                Ok(found)
+                Ok(cut)
             }
             Ok(Err(error)) => {
                 match &error {
@@ -196,6 +215,11 @@ impl Reads {
         Ok(Lease::new(client, self.canceller.clone()))
     }
 
+    /// With which queries on other connections are cancelled.
+    pub(super) fn canceller(&self) -> Canceller {
+        self.canceller.clone()
+    }
+
     /// The rows of a query on a connection, in memory that is taken as they come.
     pub(super) async fn take_rows(
         &self,
@@ -203,29 +227,30 @@ impl Reads {
         sql: &Sql,
         bytes_max: Option<usize>,
     ) -> Result<FoundRows, ReadError> {
-        let parameters = sql.parameters();
-        let rows = if sql.keeps_plan {
-            let (values, types): (Vec<_>, Vec<_>) = parameters.into_iter().unzip();
-            let statement = client.prepare_typed_cached(&sql.text, &types).await?;
-            client.query_raw(&statement, values).await?
-        } else {
-            client.query_typed_raw(&sql.text, parameters).await?
-        };
-        let mut stream = std::pin::pin!(rows);
-        let (mut found, mut bytes) = (FoundRows { rows: Vec::new(), cut: false }, 0);
-        while let Some(row) = stream.next().await {
-            let row = row?;
+        let mut rows = Vec::new();
+        let mut taking = self.taking(bytes_max, &mut rows);
+        let cut = pass_rows(client, sql, &mut taking).await?;
+        drop(taking);
+        Ok(FoundRows { rows, cut })
+    }
+
+    /// Takes rows, and memory for them, until there are so many bytes; None: the memory has been taken.
+    fn taking<'a>(
+        &'a self,
+        bytes_max: Option<usize>,
+        rows: &'a mut Vec<Row>,
+    ) -> impl FnMut(Row) -> Result<bool, ReadError> + Send + 'a {
+        let mut bytes = 0;
+        move |row| {
+            let mut is_enough = false;
             if let Some(bytes_max) = bytes_max {
                 bytes += row.raw_size_bytes();
                 self.hold_row(row.raw_size_bytes())?;
-                found.cut = bytes >= bytes_max;
+                is_enough = bytes >= bytes_max;
             }
-            found.rows.push(row);
-            if found.cut {
-                break;
-            }
+            rows.push(row);
+            Ok(is_enough)
         }
-        Ok(found)
     }
 
     /// Takes memory for a row beside those that came.
@@ -248,6 +273,25 @@ impl Reads {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(held.reservation.grow_answer(bytes.next_multiple_of(READ_STEP_BYTES))?)
     }
+}
+
+/// Gives the rows of a query away, until `take` says that it has enough; whether it did.
+pub(super) async fn pass_rows(client: &Object, sql: &Sql, take: &mut Take<'_>) -> Result<bool, ReadError> {
+    let parameters = sql.parameters();
+    let rows = if sql.keeps_plan {
+        let (values, types): (Vec<_>, Vec<_>) = parameters.into_iter().unzip();
+        let statement = client.prepare_typed_cached(&sql.text, &types).await?;
+        client.query_raw(&statement, values).await?
+    } else {
+        client.query_typed_raw(&sql.text, parameters).await?
+    };
+    let mut stream = std::pin::pin!(rows);
+    while let Some(row) = stream.next().await {
+        if take(row?)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A connection on which a query may be under way. Dropped before it was given back (the reader hung up, or the page

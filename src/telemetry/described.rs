@@ -29,6 +29,13 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ("tidegate_requests_waiting", Gauge, "requests that wait for a writer"),
     ("tidegate_body_bytes_held", Gauge, "bytes taken of limits.memory_bytes by bodies, until they are written"),
     ("tidegate_answer_bytes_held", Gauge, "bytes taken of limits.memory_bytes by answers, until they are sent"),
+    ("tidegate_read_ahead_bytes", Gauge, "bytes of what was read of streams and is kept, of read_ahead_bytes"),
+    (
+        "tidegate_read_ahead_total",
+        Counter,
+        "places of streams that were read on at: here already, under way, or missing",
+    ),
+    ("tidegate_stream_cursors_total", Counter, "ordered cursors that were opened over streams"),
     ("tidegate_reads", Gauge, "reads on one of the readers, or waiting for one"),
     ("tidegate_read_refusals_total", Counter, "reads refused because there was no reader, or no memory for the answer"),
     (

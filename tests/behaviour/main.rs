@@ -74,6 +74,7 @@ mod poison;
 mod poolers;
 mod quarantine;
 mod quotas;
+mod read_ahead;
 mod readers;
 mod reads;
 mod recovery;
@@ -201,6 +202,7 @@ const GROUPS: &[Group] = &[
     by_version("groups", groups_shared::TESTS),
     by_version("groups", groups_ordered::TESTS),
     by_version("groups", groups_sinks::TESTS),
+    by_version("read_ahead", read_ahead::TESTS),
     group("examples", examples::PYTHON),
     group("examples", examples::NODE),
     group("examples", examples::PAGE),

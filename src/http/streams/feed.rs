@@ -212,11 +212,12 @@ impl Feed {
             None => None,
         };
         // Where there is no memory for so many, there is for fewer.
+        // Where there is no memory for so many, there is for fewer.
         let at_once = std::mem::replace(&mut self.at_once, LOG_LOOK_ROWS_FIRST);
         let (page, room) = self.read(at_once).await?;
         let chunk = if page.data.is_empty() { None } else { Some(Chunk::events(self.form, &page, room)?) };
         self.is_at_end = !page.has_more();
-        self.at_once = if self.is_at_end { page.next_events.min(STREAM_PAGE_ROWS) } else { page.next_events };
+        self.at_once = STREAM_PAGE_ROWS;
         self.start = Start::Cursor(page.cursor);
         let Some(chunk) = chunk else { return Ok(Next::Nothing) };
         count(page.data.len());

@@ -1,77 +1,114 @@
 //! How many events of a log are read at once, by what the last look took.
 //!
-//! In a compacted chunk every look opens all segments that the tenant has there, 28 us each, however few rows are wanted, and
-//! a row costs 2 us. So who reads on asks for more where looks are dear, as far as the rows fit; and for fewer where most of
-//! what was found did not fit, since finding large values costs as much as reading them.
+//! In a compacted chunk a look opens all segments that the tenant has there in that time, 28 us each, however few rows are
+//! wanted, and a row costs 2 us. So more is read where looks are dear, as far as it may be kept; and few where values are so
+//! large that they come one by one, since finding them costs as much as reading them.
 
 use std::time::Duration;
 
-use crate::limits::{LOG_LOOK_DEAR, LOG_LOOK_ROWS_MAX, STREAM_PAGE_ROWS};
+use crate::limits::{
+    LOG_LARGE_AT_ONCE, LOG_LOOK_DEAR, LOG_PASS_EVENTS_MAX, LOG_PASS_HALF, PAGE_BYTES_MAX, READ_AHEAD_EVENTS_MAX,
+    STREAM_PAGE_ROWS,
+};
 
-/// What a look found.
+/// How a look went.
 #[derive(Debug, Clone, Copy)]
 pub struct Look {
+    /// Events that it was for, of whatever type.
     pub asked: usize,
-    pub rows: usize,
-    pub row_bytes: usize,
-    /// Of the rows, those that came to be on the page.
-    pub taken: usize,
+    /// What those that were wanted take in memory.
+    pub bytes: usize,
+    pub has_large: bool,
     pub took: Duration,
 }
 
 impl Look {
-    /// How many events the next one is to ask for, whose rows may take `bytes`.
-    pub fn next(&self, bytes: usize) -> usize {
-        let Self { asked, rows, row_bytes, taken, took } = *self;
-        if taken < rows / 2 {
-            return (2 * taken).max(1);
+    /// How many events the next one is to be for: `needed`, of which a page is had at once, and as many more as are worth it and fit
+    /// what may be kept, in bytes.
+    pub fn next(&self, needed: usize, kept_max: usize) -> usize {
+        let Self { asked, has_large, took, .. } = *self;
+        if has_large {
+            return needed.min(LOG_LARGE_AT_ONCE);
         }
-        let wanted = if took >= LOG_LOOK_DEAR { asked * 2 } else { (asked * 2).min(asked.max(STREAM_PAGE_ROWS)) };
-        // The next ones may be a little larger.
-        let fitting = (bytes / 4 * 3).saturating_mul(rows).checked_div(row_bytes).unwrap_or(wanted);
-        wanted.min(fitting).clamp(1, LOG_LOOK_ROWS_MAX)
+        let worth = if took >= LOG_LOOK_DEAR { asked * 4 } else { (asked * 2).min(STREAM_PAGE_ROWS) };
+        let needed = needed.min(self.fitting(kept_max.max(PAGE_BYTES_MAX)));
+        worth.min(self.fitting(kept_max)).max(needed).clamp(1, READ_AHEAD_EVENTS_MAX)
+    }
+
+    /// How many fit so many bytes, even if they are a little larger than these were.
+    pub fn fitting(&self, bytes_max: usize) -> usize {
+        (bytes_max / 4 * 3).saturating_mul(self.asked).checked_div(self.bytes).unwrap_or(usize::MAX)
+    }
+
+    /// How many events a cursor is to go through instead, in which so many are read a second; None: it is not worth it.
+    pub fn pass(&self, kept_max: usize, pace: f64) -> Option<usize> {
+        let Self { asked, bytes, has_large, took } = *self;
+        if has_large || bytes == 0 || took < LOG_LOOK_DEAR || 4 * asked <= self.fitting(kept_max) {
+            return None;
+        }
+        let sorted = asked as f64 / took.as_secs_f64();
+        let events = (sorted.min(pace) * LOG_PASS_HALF.as_secs_f64()) as usize;
+        (events >= 2 * asked).then_some(events.min(LOG_PASS_EVENTS_MAX))
+    }
+
+    /// What so many take in memory, if they are as these were or a little larger.
+    pub fn bytes_of(&self, events: usize) -> usize {
+        (self.bytes / 3 * 4).saturating_mul(events).checked_div(self.asked).unwrap_or(0)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{LOG_LOOK_ROWS_FIRST, MIB};
+    use crate::limits::MIB;
 
     const CHEAP: Duration = Duration::from_millis(6);
     const DEAR: Duration = Duration::from_millis(210);
 
-    fn look(asked: usize, row_bytes: usize, took: Duration) -> usize {
-        Look { asked, rows: asked, row_bytes: asked * row_bytes, taken: asked, took }.next(8 * MIB)
+    fn look(asked: usize, event_bytes: usize, took: Duration) -> Look {
+        Look { asked, bytes: asked * event_bytes, has_large: false, took }
     }
 
     #[test]
-    fn dear_looks_ask_for_more_and_cheap_ones_for_a_page() {
-        let mut asked = LOG_LOOK_ROWS_FIRST;
-        for _ in 0..5 {
-            asked = look(asked, 400, CHEAP);
-        }
-        assert_eq!(asked, STREAM_PAGE_ROWS);
-        for expected in [2, 4, 8].map(|times| times * STREAM_PAGE_ROWS) {
-            asked = look(asked, 400, DEAR);
-            assert_eq!(asked, expected);
-        }
-        assert_eq!(look(asked, 400, CHEAP), asked);
-        assert_eq!(look(asked, 1, DEAR), 16 * STREAM_PAGE_ROWS);
-        assert_eq!(look(LOG_LOOK_ROWS_MAX, 1, DEAR), LOG_LOOK_ROWS_MAX);
+    fn dear_looks_are_for_more_and_cheap_ones_for_a_page() {
+        let next = |asked, took| look(asked, 500, took).next(100, 32 * MIB);
+        assert_eq!([100, 400, 900, 4000].map(|asked| next(asked, CHEAP)), [200, 800, 1000, 1000]);
+        assert_eq!([100, 400, 1600].map(|asked| next(asked, DEAR)), [400, 1600, 6400]);
+        assert_eq!(look(1000, 500, CHEAP).next(7000, 32 * MIB), 7000, "what is needed is asked for");
     }
 
     #[test]
-    fn no_more_is_asked_for_than_fits() {
-        assert_eq!(look(8 * STREAM_PAGE_ROWS, 1024, DEAR), 6 * 1024);
-        assert_eq!(look(STREAM_PAGE_ROWS, 64 * 1024, DEAR), 96);
-        let nothing = Look { asked: 2000, rows: 0, row_bytes: 0, taken: 0, took: DEAR };
-        assert_eq!(nothing.next(MIB), 4000);
+    fn no_more_is_read_than_may_be_kept() {
+        let fitting = look(40_000, 1000, DEAR).next(100, 32 * MIB);
+        assert_eq!(fitting, 25_165);
+        assert!(look(40_000, 1000, DEAR).bytes_of(fitting) <= 34 * MIB);
+        assert_eq!(look(1000, 1000, DEAR).next(300, 0), 300);
+        assert_eq!(look(1000, 1000, DEAR).next(9000, MIB), 6291, "a page of those that are needed");
+        let nothing = Look { asked: 200_000, bytes: 0, has_large: false, took: DEAR };
+        assert_eq!((nothing.next(1, MIB), nothing.bytes_of(1)), (READ_AHEAD_EVENTS_MAX, 0));
     }
 
     #[test]
-    fn few_are_asked_for_where_few_fit() {
-        let large = |asked, taken| Look { asked, rows: asked, row_bytes: asked, taken, took: DEAR }.next(8 * MIB);
-        assert_eq!((large(128, 1), large(2, 1), large(4, 1), large(3, 0)), (2, 4, 2, 1));
+    fn a_cursor_goes_through_what_is_dear_and_does_not_fit() {
+        let fast = 200_000.0;
+        // 40,000 took half a second: 80,000 a second, in five of them.
+        let dear = look(40_000, 1000, Duration::from_millis(500));
+        assert_eq!(dear.pass(32 * MIB, fast), Some(400_000));
+        assert_eq!(dear.pass(256 * MIB, fast), None, "more fit");
+        assert_eq!(look(40_000, 1000, CHEAP).pass(32 * MIB, fast), None);
+        assert_eq!(dear.pass(32 * MIB, 10_000.0), None, "who reads them does not need so many");
+        assert_eq!(
+            look(40_000, 1000, Duration::from_secs(4)).pass(32 * MIB, fast),
+            None,
+            "it would not be done in time"
+        );
+        assert_eq!(look(40_000, 1000, DEAR).pass(32 * MIB, 1e9), Some(LOG_PASS_EVENTS_MAX));
+        assert_eq!(Look { has_large: true, ..dear }.pass(32 * MIB, fast), None);
+    }
+
+    #[test]
+    fn few_large_ones_are_looked_for() {
+        let large = Look { has_large: true, ..look(1000, 500, DEAR) };
+        assert_eq!([large.next(1000, MIB), large.next(5, MIB)], [LOG_LARGE_AT_ONCE, 5]);
     }
 }

@@ -6,7 +6,6 @@
 use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::Row;
 
-use super::wanted::Wanted;
 use crate::limits::{FETCH_GAP, FETCH_PARTS_MAX};
 use crate::query::error::ReadError;
 use crate::query::event::Event;
@@ -37,7 +36,7 @@ impl LoggedBatch {
         })
     }
 
-    fn end(&self) -> i64 {
+    pub fn end(&self) -> i64 {
         self.base + self.span
     }
 }
@@ -58,8 +57,9 @@ struct Part {
 }
 
 impl<'a> Stretch<'a> {
-    /// From an offset on, with `events` at most.
+    /// From an offset on, with `events` at most. Batches may lie before it.
     pub fn of(batches: &'a [LoggedBatch], from: i64, events: usize) -> Self {
+        let batches = &batches[batches.partition_point(|batch| batch.end() <= from)..];
         let mut left = i64::try_from(events).unwrap_or(i64::MAX);
         let (mut to, mut taken) = (from, 0);
         for batch in batches {
@@ -91,8 +91,8 @@ impl<'a> Stretch<'a> {
         self
     }
 
-    /// Those of its events that are wanted, in whatever order.
-    pub fn select(&self, tenant_id: &str, wanted: &Wanted) -> Sql {
+    /// Those of its events that have one of these types (none: any), in whatever order.
+    pub fn select(&self, tenant_id: &str, event_types: &[String]) -> Sql {
         let mut sql = Sql::new("");
         sql.push_union(self.parts(), |sql, part| {
             let (lowest, highest) = (part.batch_ids.iter().min(), part.batch_ids.iter().max());
@@ -103,8 +103,21 @@ impl<'a> Stretch<'a> {
             sql.push(" AND batch_id >= ").bind(lowest).push(" AND batch_id <= ").bind(highest);
             sql.push(" AND batch_id = ANY (").bind(part.batch_ids).push(")");
             self.push_ends(sql);
-            wanted.push(sql);
+            sql.push_any_of("event_type", event_types);
         });
+        sql
+    }
+
+    /// The same in the order of the log.
+    pub fn select_in_order(&self, tenant_id: &str, event_types: &[String]) -> Sql {
+        let mut sql = self.select(tenant_id, event_types);
+        let (ids, bases): (Vec<i64>, Vec<i64>) = self.bases().unzip();
+        let (ids, bases) = (sql.parameter(ids), sql.parameter(bases));
+        sql.text = format!(
+            "SELECT found.* FROM ({}) found JOIN unnest({ids}::bigint[], {bases}::bigint[]) AS log (batch_id, base) \
+             ON log.batch_id = found.batch_id ORDER BY log.base + found.batch_seq",
+            sql.text
+        );
         sql
     }
 
@@ -144,6 +157,17 @@ impl<'a> Stretch<'a> {
             }
             gap = gap.checked_mul(2).unwrap_or(SignedDuration::MAX);
         }
+    }
+
+    /// About how many events it has from an offset on.
+    pub fn events_from(&self, offset: i64) -> usize {
+        let expected = |batch: &LoggedBatch| batch.events.min(batch.end().min(self.to) - batch.base.max(offset));
+        let events: i64 = self.batches.iter().map(|batch| expected(batch).max(0)).sum();
+        usize::try_from(events).unwrap_or_default()
+    }
+
+    pub fn batches(&self) -> &'a [LoggedBatch] {
+        self.batches
     }
 
     /// Whether a look can find anything.
@@ -189,6 +213,10 @@ mod tests {
         assert_eq!(of(&batches, 0, 1000), (0, 30, 3));
         assert_eq!(of(&batches[1..], 12, 4), (12, 20, 1));
         assert_eq!(of(&[], 30, 10), (30, 30, 0));
+        assert_eq!(
+            [of(&batches, 12, 4), of(&batches, 20, 4), of(&batches, 30, 4)],
+            [(12, 20, 1), (20, 24, 1), (30, 30, 0)]
+        );
         let stretch = Stretch::of(&batches, 3, 100);
         let before = [(0, None), (1, Some(1000)), (10, Some(1000)), (11, Some(990)), (30, Some(980)), (31, None)];
         assert!(before.iter().all(|(offset, batch)| stretch.batch_before(*offset) == *batch));

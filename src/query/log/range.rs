@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::fetch::{LoggedEvent, PageLimit};
+use super::fetch::PageLimit;
+use super::logged::LoggedEvent;
 use super::wanted::Wanted;
 use crate::limits::GROUP_LOOK_MAX;
 use crate::query::error::ReadError;

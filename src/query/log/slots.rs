@@ -1,8 +1,8 @@
-//! The parts into which an ordered group divides a stream: all events of one key are of one slot, here and in SQL.
+//! The parts into which an ordered group divides a stream: all events of one key are of one slot.
 
 use sha2::{Digest, Sha256};
 
-use crate::query::event::Event;
+use super::logged::Logged;
 
 /// How many there are: an ordered group has as many members at work, at most.
 pub const SLOTS: i16 = 64;
@@ -26,20 +26,14 @@ impl OrderedBy {
         }
     }
 
-    /// Where an event has no key there is no order to keep, and its id spreads it.
-    pub fn slot(self, event: &Event) -> i16 {
+    /// By the first byte of the SHA-256 of its key. Where an event has no key there is no order to keep, and its id spreads it.
+    pub fn slot(self, event: &Logged) -> i16 {
         let key = match self {
             Self::AssetId => event.asset_id.clone(),
             Self::CorrelationId => event.correlation_id.map(|id| id.to_string()),
             Self::SourceModule => Some(event.source_module.clone()),
         };
         slot(&key.unwrap_or_else(|| event.id.to_string()))
-    }
-
-    /// The same as an expression over the columns of events. Not PostgreSQL's own hash, which another version of it may change.
-    pub fn sql(self) -> String {
-        let last = SLOTS - 1;
-        format!("(get_byte(sha256(convert_to(coalesce({}::text, id::text), 'UTF8')), 0) & {last})", self.as_str())
     }
 }
 
@@ -58,7 +52,7 @@ mod tests {
             found[usize::try_from(slot(&format!("asset-{n}"))).expect("a slot")] += 1;
         }
         assert!(found.iter().all(|keys| (50..200).contains(keys)), "{found:?}");
-        // As get_byte(sha256(convert_to('a', 'UTF8')), 0) & 63 is.
+        // The first byte of its SHA-256. Where a group is does not outlive another hash.
         assert_eq!(slot("a"), 0xca & 63);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::logged::LoggedEvent;
 use super::slots::OrderedBy;
-use crate::query::sql::Sql;
 
 /// Which events of a log are wanted.
 #[derive(Debug, Clone, Default)]
@@ -11,7 +11,7 @@ pub struct Wanted {
     /// Of these types; empty: of any.
     pub event_types: Vec<String>,
     /// Of these slots; None: of any.
-    pub slots: Option<(OrderedBy, Vec<i32>)>,
+    pub slots: Option<(OrderedBy, Vec<i16>)>,
     /// Offsets of some that are not.
     pub passed_over: BTreeSet<i64>,
 }
@@ -21,11 +21,9 @@ impl Wanted {
         self.event_types.is_empty() && self.slots.is_none()
     }
 
-    /// The conditions, but for single offsets.
-    pub(super) fn push(&self, sql: &mut Sql) {
-        sql.push_any_of("event_type", &self.event_types);
-        if let Some((ordered_by, slots)) = &self.slots {
-            sql.push(" AND ").push(&ordered_by.sql()).push(" = ANY (").bind(slots.clone()).push(")");
-        }
+    /// Whether an event is, which is of one of the types.
+    pub(super) fn takes(&self, event: &LoggedEvent) -> bool {
+        let is_of_slot = |(ordered_by, slots): &(OrderedBy, Vec<i16>)| slots.contains(&ordered_by.slot(event));
+        !self.passed_over.contains(&event.offset) && self.slots.as_ref().is_none_or(is_of_slot)
     }
 }
