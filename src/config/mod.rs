@@ -91,7 +91,6 @@ pub struct DatabaseConfig {
     pub readers_per_tenant: usize,
     /// How long a page of events is looked for.
     pub search_time: Duration,
-    /// What was read of streams and is kept, in bytes.
     pub read_ahead_bytes: usize,
 }
 
@@ -119,8 +118,7 @@ pub struct RetentionConfig {
     pub events: Duration,
     /// Raw metrics; a day before, the oldest timestamp accepted.
     pub metrics: Duration,
-    /// Buckets of the rollups.
-    /// None: forever.
+    /// Buckets of the rollups; None: forever.
     pub rollups: PerLevel<Option<Duration>>,
     pub correlations: Duration,
     /// Idempotency keys and receipts.

@@ -106,7 +106,7 @@ impl Groups {
             return found(&self.run(sql, &[of.0, of.1, of.2, &delay_ms, &back.error, &back.offset]).await?);
         };
         let slot = match back.offset {
-            Some(offset) => Some(ordered_by.slot(&*self.event_at(group, offset).await?.0)),
+            Some(offset) => Some(ordered_by.slot(&self.event_at(group, offset).await?.0)),
             None => None,
         };
         let sql = include_str!("../../sql/queries/group_nack_slots.sql");

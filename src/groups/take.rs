@@ -94,7 +94,8 @@ impl Groups {
         loop {
             let (tenant_id, stream) = (&group.at.tenant_id, &group.at.stream);
             let limit = PageLimit { events: limit, text_bytes: PAGE_BYTES_MAX };
-            let (events, next) = reads.log_range(tenant_id, stream, range.clone(), limit, wanted).await?;
+            let (events, next) =
+                reads.log_range(self.readers.logs(), tenant_id, stream, range.clone(), limit, wanted).await?;
             if next > range.start || range.is_empty() || begun.elapsed() > GROUP_COPY_WAIT {
                 return Ok((events, next));
             }

@@ -36,7 +36,7 @@ pub fn metrics(visit: &Visit<'_>) -> Response<Body> {
     gauge!("tidegate_body_bytes_held").set(exact(api.ingest.budget.used(HeldFor::Body) as u64));
     gauge!("tidegate_answer_bytes_held").set(exact(api.ingest.budget.used(HeldFor::Answer) as u64));
     if let Some(attached) = api.attached.get() {
-        gauge!("tidegate_read_ahead_bytes").set(exact(attached.reads.read_ahead_bytes() as u64));
+        gauge!("tidegate_read_ahead_bytes").set(exact(attached.reads.logs().bytes() as u64));
         let readers = attached.reads.in_use();
         for (state, reads) in [("running", readers.running), ("waiting", readers.waiting)] {
             gauge!("tidegate_reads", "state" => state).set(exact(reads as u64));

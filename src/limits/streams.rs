@@ -45,8 +45,8 @@ pub const LOG_LARGE_AT_ONCE: usize = 32;
 /// How long a cursor over a log goes on: its snapshot holds back vacuum, and its locks compression. About one half of it is for
 /// the database to find and sort, the other for its readers.
 pub const LOG_PASS_MAX: Duration = Duration::from_secs(10);
-/// See [`LOG_PASS_MAX`].
-pub const LOG_PASS_HALF: Duration = Duration::from_secs(5);
+/// See [`LOG_PASS_MAX`]: one half.
+pub const LOG_PASS_SECONDS: usize = 5;
 /// Events that it goes through at most: on disk, about half a KiB each.
 pub const LOG_PASS_EVENTS_MAX: usize = 500_000;
 /// Events that it gives away at once, at most.

@@ -76,8 +76,8 @@ impl Readers {
             self.canceller.clone(),
             self.layout,
             Arc::clone(&self.kept),
-            self.logs.clone(),
-            (turn, reservation),
+            turn,
+            reservation,
             self.page,
         );
         reads.payload_gin = self.payload_gin;
@@ -106,9 +106,9 @@ impl Readers {
         self.budget.reserve(tenant_id, HeldFor::Answer, bytes).ok()
     }
 
-    /// Bytes of what was read of logs, and is kept for whoever comes next.
-    pub fn read_ahead_bytes(&self) -> usize {
-        self.logs.bytes()
+    /// What is known of logs between reads.
+    pub fn logs(&self) -> &Logs {
+        &self.logs
     }
 
     pub fn in_use(&self) -> ReadersInUse {

@@ -12,7 +12,6 @@ use tokio_postgres::Row;
 
 use super::error::ReadError;
 use super::levels::Kept;
-use super::log::Logs;
 use super::queue::Turn;
 use super::sql::Sql;
 use super::windows::Window;
@@ -33,7 +32,6 @@ pub struct Reads {
     /// Whether there is an index of what payloads contain.
     pub(super) payload_gin: bool,
     pub(super) kept: Arc<Kept>,
-    pub(super) logs: Logs,
     /// Bytes of rows that a page may take.
     pub(super) page_bytes: usize,
     /// How long a page may be looked for before it is answered with what there is.
@@ -92,13 +90,13 @@ impl Reads {
         canceller: Canceller,
         layout: Layout,
         kept: Arc<Kept>,
-        logs: Logs,
-        (turn, reservation): (Turn, Reservation),
+        turn: Turn,
+        reservation: Reservation,
         PageMax { bytes: page_bytes, time: search_time }: PageMax,
     ) -> Self {
         let held = Mutex::new(Held { reservation, row_bytes: 0 });
         let (_turn, explained, payload_gin) = (turn, None, false);
-        Self { pool, canceller, layout, payload_gin, kept, logs, page_bytes, search_time, _turn, held, explained }
+        Self { pool, canceller, layout, payload_gin, kept, page_bytes, search_time, _turn, held, explained }
     }
 
     /// From now on every statement is explained.

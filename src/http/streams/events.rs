@@ -69,7 +69,7 @@ async fn page(call: &Call<'_>, stream: &str, mut start: Start, limit: usize, wai
         };
         let read = async {
             let reads = readers.begin(tenant_id).await?;
-            let page = reads.stream_page(tenant_id, stream, &start, limit).await?;
+            let page = reads.stream_page(readers.logs(), tenant_id, stream, &start, limit).await?;
             Ok((page, reads.into_reservation()))
         };
         let read = read.await;

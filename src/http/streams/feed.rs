@@ -229,7 +229,7 @@ impl Feed {
     async fn read(&self, at_once: usize) -> Result<(LogPage, Reservation), ReadError> {
         let reads = self.readers.begin(&self.tenant_id).await?;
         let limit = PageLimit { events: self.left.min(at_once), text_bytes: LOG_LOOK_TEXT_BYTES_MAX };
-        let page = reads.stream_page(&self.tenant_id, &self.stream, &self.start, limit).await?;
+        let page = reads.stream_page(self.readers.logs(), &self.tenant_id, &self.stream, &self.start, limit).await?;
         Ok((page, reads.into_reservation()))
     }
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 use metrics::counter;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
-use super::amount::Look;
+use super::amount::{Look, a_second};
 use super::batches::Stretch;
 use super::piece::Piece;
 use crate::limits::READ_AHEAD_KEPT;
@@ -197,8 +197,9 @@ impl Log {
         let Some((kept, look)) = before.and_then(|kept| Some((kept, kept.piece.look?))) else {
             return Amount { events: needed, bytes: 0, look: None, pass: None };
         };
-        let (events, offsets) = (look.next(needed, bytes_max), kept.piece.to - kept.piece.from);
-        let pace = offsets as f64 / kept.read_at.elapsed().as_secs_f64().max(1e-3);
+        let events = look.next(needed, bytes_max);
+        let offsets = usize::try_from(kept.piece.to - kept.piece.from).unwrap_or_default();
+        let pace = a_second(offsets, kept.read_at.elapsed());
         Amount { events, bytes: look.bytes_of(events), look: Some(look), pass: look.pass(bytes_max, pace) }
     }
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::limits::{
-    LOG_LARGE_AT_ONCE, LOG_LOOK_DEAR, LOG_PASS_EVENTS_MAX, LOG_PASS_HALF, PAGE_BYTES_MAX, READ_AHEAD_EVENTS_MAX,
+    LOG_LARGE_AT_ONCE, LOG_LOOK_DEAR, LOG_PASS_EVENTS_MAX, LOG_PASS_SECONDS, PAGE_BYTES_MAX, READ_AHEAD_EVENTS_MAX,
     STREAM_PAGE_ROWS,
 };
 
@@ -41,13 +41,12 @@ impl Look {
     }
 
     /// How many events a cursor is to go through instead, in which so many are read a second; None: it is not worth it.
-    pub fn pass(&self, kept_max: usize, pace: f64) -> Option<usize> {
+    pub fn pass(&self, kept_max: usize, pace: usize) -> Option<usize> {
         let Self { asked, bytes, has_large, took } = *self;
         if has_large || bytes == 0 || took < LOG_LOOK_DEAR || 4 * asked <= self.fitting(kept_max) {
             return None;
         }
-        let sorted = asked as f64 / took.as_secs_f64();
-        let events = (sorted.min(pace) * LOG_PASS_HALF.as_secs_f64()) as usize;
+        let events = a_second(asked, took).min(pace).saturating_mul(LOG_PASS_SECONDS);
         (events >= 2 * asked).then_some(events.min(LOG_PASS_EVENTS_MAX))
     }
 
@@ -55,6 +54,12 @@ impl Look {
     pub fn bytes_of(&self, events: usize) -> usize {
         (self.bytes / 3 * 4).saturating_mul(events).checked_div(self.asked).unwrap_or(0)
     }
+}
+
+/// So many events in this time: how many that is in a second.
+pub fn a_second(events: usize, time: Duration) -> usize {
+    let ms = usize::try_from(time.as_millis()).unwrap_or(usize::MAX).max(1);
+    events.saturating_mul(1000) / ms
 }
 
 #[cfg(test)]
@@ -90,19 +95,19 @@ mod tests {
 
     #[test]
     fn a_cursor_goes_through_what_is_dear_and_does_not_fit() {
-        let fast = 200_000.0;
+        let fast = 200_000;
         // 40,000 took half a second: 80,000 a second, in five of them.
         let dear = look(40_000, 1000, Duration::from_millis(500));
         assert_eq!(dear.pass(32 * MIB, fast), Some(400_000));
         assert_eq!(dear.pass(256 * MIB, fast), None, "more fit");
         assert_eq!(look(40_000, 1000, CHEAP).pass(32 * MIB, fast), None);
-        assert_eq!(dear.pass(32 * MIB, 10_000.0), None, "who reads them does not need so many");
+        assert_eq!(dear.pass(32 * MIB, 10_000), None, "who reads them does not need so many");
         assert_eq!(
             look(40_000, 1000, Duration::from_secs(4)).pass(32 * MIB, fast),
             None,
             "it would not be done in time"
         );
-        assert_eq!(look(40_000, 1000, DEAR).pass(32 * MIB, 1e9), Some(LOG_PASS_EVENTS_MAX));
+        assert_eq!(look(40_000, 1000, DEAR).pass(32 * MIB, usize::MAX), Some(LOG_PASS_EVENTS_MAX));
         assert_eq!(Look { has_large: true, ..dear }.pass(32 * MIB, fast), None);
     }
 

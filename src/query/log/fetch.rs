@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::ahead::Selection;
 use super::batches::Stretch;
 use super::logged::LoggedEvent;
+use super::logs::Logs;
 use super::start::{LogState, Position, Start, scope};
 use super::wanted::Wanted;
 use crate::limits::{LOG_SIFTED_EVENTS, READ_TIMEOUT};
@@ -68,6 +69,7 @@ impl Reads {
     /// The next events of a stream, as many as a page may hold; none at its end.
     pub async fn stream_page(
         &self,
+        logs: &Logs,
         tenant_id: &str,
         stream: &str,
         start: &Start,
@@ -75,7 +77,7 @@ impl Reads {
     ) -> Result<LogPage, ReadError> {
         let (state, from) = self.stream_start(tenant_id, stream, start).await?;
         let found = if from < state.end {
-            self.events_from(tenant_id, stream, from..state.end, limit, &Wanted::default()).await?
+            self.events_from(logs, tenant_id, stream, from..state.end, limit, &Wanted::default()).await?
         } else {
             FoundEvents { data: Vec::new(), next_offset: from, batch: None }
         };
@@ -85,6 +87,7 @@ impl Reads {
     /// The next events of a range that are wanted.
     pub(super) async fn events_from(
         &self,
+        logs: &Logs,
         tenant_id: &str,
         stream: &str,
         range: Range<i64>,
@@ -98,13 +101,13 @@ impl Reads {
             stream: stream.to_owned(),
             event_types: wanted.event_types.clone(),
         });
-        let amount = self.logs.ahead.amount(&of, range.start, events);
+        let amount = logs.ahead.amount(&of, range.start, events);
         let batches = self.batches_from(&of, range.start, amount.max(events)).await?;
         let stretch = Stretch::of(&batches, range.start, events).before(range.end);
         let (mut found, mut text_bytes) = (Vec::new(), 0);
         let mut at = if stretch.is_empty() { stretch.to } else { stretch.from };
         while at < stretch.to && found.len() <= limit.events && text_bytes < limit.text_bytes {
-            let piece = self.piece(&of, &batches, &stretch, at).await?;
+            let piece = self.piece(logs, &of, &batches, &stretch, at).await?;
             let of_it = piece.within(at..stretch.to).iter().filter(|event| wanted.takes(event));
             for event in of_it.take(limit.events + 1 - found.len()) {
                 text_bytes += event.text_bytes();

@@ -10,6 +10,7 @@ use super::ahead::{Amount, Flight, Found, Selection};
 use super::amount::Look;
 use super::batches::{LoggedBatch, Stretch};
 use super::logged::LoggedEvent;
+use super::logs::Logs;
 use super::piece::Piece;
 use crate::limits::{LOG_ROW_BYTES, LOG_ROWS_FIRST, LOG_ROWS_MAX};
 use crate::query::error::ReadError;
@@ -24,6 +25,7 @@ impl Reads {
     /// the log has there.
     pub(super) async fn piece(
         &self,
+        logs: &Logs,
         of: &Arc<Selection>,
         batches: &[LoggedBatch],
         stretch: &Stretch<'_>,
@@ -31,11 +33,11 @@ impl Reads {
     ) -> Result<Arc<Piece>, ReadError> {
         let needed = stretch.events_from(at);
         loop {
-            match self.logs.ahead.find(of, at, needed, stretch) {
+            match logs.ahead.find(of, at, needed, stretch) {
                 Found::Here(piece) => return Ok(piece),
                 Found::UnderWay(done) => drop(done.lock().await),
                 Found::Missing(flight) => {
-                    if let Some(mut piece) = self.piece_of_pass(of, stretch, at, &flight.amount).await {
+                    if let Some(mut piece) = self.piece_of_pass(logs, of, stretch, at, &flight.amount).await {
                         piece.look = flight.amount.look;
                         return Ok(flight.land(piece));
                     }

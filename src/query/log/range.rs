@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::fetch::PageLimit;
 use super::logged::LoggedEvent;
+use super::logs::Logs;
 use super::wanted::Wanted;
 use crate::limits::GROUP_LOOK_MAX;
 use crate::query::error::ReadError;
@@ -15,6 +16,7 @@ impl Reads {
     /// range begins where a copy of the database does not have its log yet.
     pub async fn log_range(
         &self,
+        logs: &Logs,
         tenant_id: &str,
         stream: &str,
         range: Range<i64>,
@@ -24,7 +26,7 @@ impl Reads {
         let begun = Instant::now();
         let mut from = range.start;
         while from < range.end && (from == range.start || begun.elapsed() < GROUP_LOOK_MAX) {
-            let found = self.events_from(tenant_id, stream, from..range.end, limit, wanted).await?;
+            let found = self.events_from(logs, tenant_id, stream, from..range.end, limit, wanted).await?;
             if !found.data.is_empty() || found.next_offset <= from {
                 return Ok((found.data, found.next_offset));
             }
