@@ -6,8 +6,13 @@ async function loadAll() {
   showReplayAll();
   await Promise.all([events.load(), dead.load(), loadCounts(), loadCatalog(), correlations.load(), loadStreams()]);
 }
-$("key-form").onsubmit = e => { e.preventDefault(); const given = $("key").value.trim(); if (given) sessionStorage.setItem("key", given); chooseStream(null); loadAll(); };
-$("forget").onclick = () => { sessionStorage.removeItem("key"); $("detail").replaceChildren(); chooseStream(null); loadAll(); };
+// With another key nothing is left of what the one before showed.
+function loadAnew() {
+  for (const shown of [events, dead, correlations, streams]) shown.clear("");
+  $("detail").replaceChildren(); chooseStream(null); loadAll();
+}
+$("key-form").onsubmit = e => { e.preventDefault(); const given = $("key").value.trim(); if (given) sessionStorage.setItem("key", given); loadAnew(); };
+$("forget").onclick = () => { sessionStorage.removeItem("key"); loadAnew(); };
 $("series").onsubmit = e => { e.preventDefault(); loadCatalog(); };
 $("series").elements.series.onchange = $("series").elements.range.onchange = () => loadPoints();
 $("series-more").onclick = () => loadCatalog(true);
@@ -16,6 +21,6 @@ $("filter").elements.range.onchange = e => { for (const name of ["from", "to"]) 
 $("dead-filter").onsubmit = e => { e.preventDefault(); showReplayAll(); dead.load(); };
 $("streams-refresh").onclick = loadStreams; $("counts-more").onclick = () => loadCounts(true);
 $("refresh").onclick = loadAll; $("send").onclick = sendTest;
-window.onhashchange = () => { if (takeKeyFromAddress()) loadAll(); };
+window.onhashchange = () => { if (takeKeyFromAddress()) loadAnew(); };
 takeKeyFromAddress(); loadAll(); poll(); setInterval(poll, POLL_MS);
 fetch("/healthz").then(a => a.json()).then(h => { $("version").textContent = h.version; }, () => {});

@@ -24,10 +24,11 @@ const parked = list("parked", {
   none: () => "No parked event: this group passes over none.",
 });
 async function chooseGroup(group, moves = false) {
+  if (chosen.group?.get("name") !== group?.get("name")) parked.clear("");
   chosen.group = group;
   $("parked-box").hidden = group === null;
   $("parked-all").replaceChildren();
-  if (group === null) return parked.clear("");
+  if (group === null) return;
   $("parked-title").textContent = `Parked events of ${group.get("name")}`;
   if (may(...CHANGES_GROUPS)) {
     const isPaused = group.get("paused");
@@ -36,10 +37,9 @@ async function chooseGroup(group, moves = false) {
       action("Replay all", () => changed(pickAll("replay"), told), "Replay all: press again"),
       action("Drop all", () => changed(pickAll("drop"), told), "Drop all: press again"));
   }
+  if (moves) $("parked-title").focus({ preventScroll: true });
   await parked.load();
-  if (!moves) return;
-  $("parked-title").focus({ preventScroll: true });
-  $("parked-box").scrollIntoView({ block: "nearest" });
+  if (moves) $("parked-box").scrollIntoView({ block: "nearest" });
 }
 async function reloadGroup() {
   const before = chosen.group;

@@ -59,6 +59,8 @@ async function showDetail(parts) {
     back.onclick = () => { if (from.isConnected) from.focus(); };
     box.prepend(el("p")); box.firstChild.append(back);
   }
+  // Who has gone on meanwhile is not called back.
+  if (document.activeElement !== from) return;
   $("detail-title").focus({ preventScroll: true });
   $("detail-box").scrollIntoView({ block: "nearest" });
 }

@@ -9,12 +9,13 @@ const streams = list("streams", {
 });
 async function chooseStream(name) {
   chosen.stream = name;
-  chooseGroup(null);
+  groups.clear(""); chooseGroup(null);
   $("groups-box").hidden = name === null;
   if (name === null) return;
   $("groups-title").textContent = `Groups of ${name}`;
-  await groups.load();
+  // Before it is loaded: who has gone on meanwhile is not called back.
   $("groups-title").focus({ preventScroll: true });
+  await groups.load();
   $("groups-box").scrollIntoView({ block: "nearest" });
 }
 // As they are now. What somebody chooses meanwhile is loaded by that, and stays as it is.
