@@ -101,9 +101,9 @@ fn what_is_given_back_comes_again(env: &Env) -> TestResult {
     let b = take(client, "s", "g", "member=b");
     assert_eq!((offsets(&b), &b["deliveries"]), (vec![0, 1, 2, 3, 4], &json!(2)), "at once");
     // One of them, after a while; the rest stays b's.
+    let given_back = Instant::now();
     tell(client, "s", "g", "nack", json!({ "lease": b["lease"], "offset": 2, "delay": "700ms", "error": "later" }))
         .expect(200);
-    let given_back = Instant::now();
     tell(client, "s", "g", "nack", json!({ "lease": b["lease"], "offset": 2 })).problem(409, "lease_over");
     tell(client, "s", "g", "nack", json!({ "lease": b["lease"], "offset": 9 })).problem(409, "lease_over");
     assert_eq!(offsets(&take(client, "s", "g", "member=a")), NOTHING);
