@@ -86,6 +86,11 @@ const FIXED: &[ConfigKey] = &[
         Some("2000000"),
         "series of metrics of one tenant within retention.metrics; samples of further ones are refused",
     ),
+    key(
+        "limits.streams_per_tenant",
+        Some("10000"),
+        "streams of events of one tenant; events of further ones are refused",
+    ),
     key("limits.connections", Some("4096"), "open connections"),
     key("limits.connections_per_address", None, "of them, those of one client address; unset: half"),
     key("http.handshake_timeout", Some("10s"), "for a TLS handshake"),

@@ -19,6 +19,8 @@ pub struct LimitsConfig {
     pub assets_per_tenant: usize,
     /// Series of metrics that one tenant may have within the retention of raw metrics.
     pub series_per_tenant: usize,
+    /// Streams of events that one tenant may have.
+    pub streams_per_tenant: usize,
     pub connections: usize,
     /// Of them, those of one client address.
     pub connections_per_address: usize,

@@ -232,6 +232,7 @@ impl Config {
                 dead_letter_bytes_per_day: read.bytes("limits.dead_letter_bytes_per_day")? as u64,
                 assets_per_tenant: read.count("limits.assets_per_tenant", 1, 1_000_000_000)?,
                 series_per_tenant: read.count("limits.series_per_tenant", 1, 1_000_000_000)?,
+                streams_per_tenant: read.count("limits.streams_per_tenant", 1, 1_000_000_000)?,
                 connections,
                 connections_per_address: match layers.get("limits.connections_per_address") {
                     Some(_) => read.count("limits.connections_per_address", 1, connections)?,

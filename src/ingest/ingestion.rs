@@ -22,6 +22,7 @@ use super::request::{Request, Unanswered};
 use super::series_quota::SeriesQuota;
 use super::shelter::Shelter;
 use super::spool::Spool;
+use super::stream_quota::StreamQuota;
 use super::submission::Submission;
 use super::workers::{self, Workers};
 use crate::budget::{Budget, HeldFor, NoRoom, Shares};
@@ -38,6 +39,7 @@ pub struct Ingest {
     shelter: Arc<Shelter>,
     quota: Quota,
     series_quota: Arc<SeriesQuota>,
+    stream_quota: Arc<StreamQuota>,
     /// How many requests of the spool are of an earlier process.
     recovered: u64,
     pub conservation: Arc<Conservation>,
@@ -71,6 +73,7 @@ impl Ingest {
             shelter,
             quota,
             series_quota,
+            stream_quota: Arc::new(StreamQuota::new(config.limits.streams_per_tenant)),
             recovered: recovered.unwrap_or(0),
             conservation,
             budget,
@@ -87,7 +90,7 @@ impl Ingest {
     pub fn attach(&self, database: &Database, config: &Config) -> Workers {
         let slices_us = PerKind::new(|kind| database.slices.of(kind).map().interval_us);
         self.intake.encode_for(database.installed.stored_json);
-        let writer = workers::writer(&self.shelter, &self.series_quota, database, config);
+        let writer = workers::writer(&self.shelter, &self.series_quota, &self.stream_quota, database, config);
         let drain = self.spool().map(|spool| Drainer {
             spool: Arc::clone(spool),
             writer: Arc::clone(&writer),
@@ -121,6 +124,7 @@ impl Ingest {
         self.quota.resize(limits.dead_letter_bytes_per_day);
         self.intake.resize(limits.body_bytes);
         self.series_quota.resize(limits.series_per_tenant);
+        self.stream_quota.resize(limits.streams_per_tenant);
     }
 
     /// Takes no more submissions; the writers finish those that wait.

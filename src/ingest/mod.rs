@@ -39,6 +39,7 @@ mod settle;
 mod shelter;
 pub mod spool;
 mod staging;
+mod stream_quota;
 mod submission;
 mod transaction;
 mod trials;

@@ -64,6 +64,17 @@ pub fn reject_over_quota(batch: &mut [Submission], places: Vec<Place>, series_ma
     });
 }
 
+/// Turns events into dead letters of streams that their organizations may not have as well.
+pub fn reject_over_streams(batch: &mut [Submission], places: Vec<Place>, streams_max: usize) {
+    let rows = places.into_iter().map(|place| (place, streams_max.to_string())).collect();
+    reject(batch, rows, Code::StreamQuota, |max| {
+        format!(
+            "this is a new stream, and the organization has as many as limits.streams_per_tenant allows ({max}); send to \
+             those that there are, or have it raised"
+        )
+    });
+}
+
 /// Moves the items of the rows at these places to the rejected ones of their submissions.
 fn reject(batch: &mut [Submission], refused: Vec<(Place, String)>, code: Code, message: fn(&str) -> String) {
     let item = |place: &Place| batch[place.submission].decoded.rows.rows[place.row].item;

@@ -17,6 +17,7 @@ use super::outcome::Outcome;
 use super::plan::{Chunks, Place, Plan, PlanConfig, plan};
 use super::series::{self, FreshSeries, KnownSeries};
 use super::series_quota::SeriesQuota;
+use super::stream_quota::{self, StreamQuota};
 use super::submission::Submission;
 use super::{dead_letters, manifests, replay, staging};
 use crate::model::{Kind, Relation};
@@ -44,6 +45,8 @@ pub struct Failure {
     pub conflicts: Vec<(Place, String)>,
     /// Samples of series that their organization may not have as well.
     pub over_quota: Vec<Place>,
+    /// Events of streams that their organization may not have as well.
+    pub over_streams: Vec<Place>,
 }
 
 impl Failure {
@@ -58,6 +61,10 @@ impl Failure {
 
     fn over_quota(over_quota: Vec<Place>) -> Self {
         Self { over_quota, ..StorageError::fatal("an organization has too many series").into() }
+    }
+
+    fn over_streams(over_streams: Vec<Place>) -> Self {
+        Self { over_streams, ..StorageError::fatal("an organization has too many streams").into() }
     }
 }
 
@@ -77,6 +84,7 @@ impl From<StorageError> for Failure {
             copy: None,
             conflicts: Vec::new(),
             over_quota: Vec::new(),
+            over_streams: Vec::new(),
         }
     }
 }
@@ -145,6 +153,8 @@ pub struct Means<'a> {
     pub series: &'a KnownSeries,
     /// How many an organization may have.
     pub series_quota: &'a SeriesQuota,
+    /// The same of streams.
+    pub stream_quota: &'a StreamQuota,
     /// How the relation is cut into chunks.
     pub slices: &'a Slices,
     /// What makes partitions that are missing.
@@ -183,6 +193,12 @@ pub async fn attempt(
     let mut plan = plan(batch, &taking, means.config, chunks, |tenant_id, stream| {
         attempts.batch_id(tenant_id, stream, || ids.draw())
     });
+    if means.kind == Kind::Events {
+        let over = means.stream_quota.over(client, &plan.manifests).await?;
+        if !over.is_empty() {
+            return Err(Failure::over_streams(stream_quota::rows_of(&over, batch, &taking)));
+        }
+    }
     let mut fresh = match means.kind {
         Kind::Events => FreshSeries::default(),
         Kind::Metrics => means.series.fresh(batch, &taking),
@@ -243,6 +259,9 @@ pub async fn attempt(
     let over = committed.is_ok();
     let (error, rolled_back, in_copy) = match (copied, remembered.and(listed).and(noted), committed) {
         (Ok(()), Ok(()), Ok(())) => {
+            if means.kind == Kind::Events {
+                means.stream_quota.committed(&plan.manifests);
+            }
             means.births.committed(plan.births);
             means.series.committed(fresh);
             reserved.committed();

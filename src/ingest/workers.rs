@@ -16,6 +16,7 @@ use super::series::KnownSeries;
 use super::series_quota::SeriesQuota;
 use super::shelter::Shelter;
 use super::spool::{Disk, Spool, SpoolPlace, Totals};
+use super::stream_quota::StreamQuota;
 use super::writer::Writer;
 use crate::config::Config;
 use crate::limits::{JOINED_BATCHES_MAX, LATE_JOINED_BATCHES_MAX};
@@ -74,6 +75,7 @@ impl Workers {
 pub fn writer(
     shelter: &Arc<Shelter>,
     series_quota: &Arc<SeriesQuota>,
+    stream_quota: &Arc<StreamQuota>,
     database: &Database,
     config: &Config,
 ) -> Arc<Writer> {
@@ -86,6 +88,7 @@ pub fn writer(
         births: PerKind::default(),
         series: KnownSeries::default(),
         series_quota: Arc::clone(series_quota),
+        stream_quota: Arc::clone(stream_quota),
         ids: tokio::sync::Mutex::default(),
         shelter: Arc::clone(shelter),
     })

@@ -22,6 +22,7 @@ use super::series::KnownSeries;
 use super::series_quota::SeriesQuota;
 use super::settle::{committed, settle};
 use super::shelter::Shelter;
+use super::stream_quota::StreamQuota;
 use super::submission::Submission;
 use super::transaction::{BatchIds, Failure, Means, attempt};
 use crate::limits::POISON_ROUNDS_MAX;
@@ -47,6 +48,7 @@ pub struct Writer {
     pub births: PerKind<Births>,
     pub series: KnownSeries,
     pub series_quota: Arc<SeriesQuota>,
+    pub stream_quota: Arc<StreamQuota>,
     /// Batch ids, shared by the writers of this node.
     pub ids: Mutex<BatchIds>,
     /// Where submissions go that the database does not take.
@@ -142,6 +144,11 @@ impl Writer {
                         self.series_quota.refused(&client, batch, &failure.over_quota).await;
                     }
                     poison::reject_over_quota(batch, failure.over_quota, self.series_quota.max());
+                    Ok(())
+                }
+                _ if !failure.over_streams.is_empty() => {
+                    self.stream_quota.refused(batch, &failure.over_streams);
+                    poison::reject_over_streams(batch, failure.over_streams, self.stream_quota.max());
                     Ok(())
                 }
                 _ if !failure.conflicts.is_empty() => {
@@ -260,6 +267,7 @@ impl Writer {
             births: self.births.of(kind),
             series: &self.series,
             series_quota: &self.series_quota,
+            stream_quota: &self.stream_quota,
             slices: self.database.slices.of(kind),
             store: &self.database.store,
             lock_timeout: (traffic == Traffic::Late).then_some(LATE_LOCK_TIMEOUT),

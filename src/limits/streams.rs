@@ -15,6 +15,10 @@ pub const LOG_UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// Batches of versions before that are logged in one transaction.
 pub const LOG_OLD_BATCHES: i64 = 5_000;
 
+/// How often the streams of a tenant are counted that makes new ones, and how many of all tenants a process remembers.
+pub const STREAMS_COUNTED_EVERY: Duration = Duration::from_secs(60);
+/// See [`STREAMS_COUNTED_EVERY`].
+pub const STREAMS_KNOWN_MAX: usize = 200_000;
 /// Longest wait for events that a request may ask for.
 pub const STREAM_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Requests of a tenant that wait for events, or follow a stream, at once.

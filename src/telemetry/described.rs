@@ -90,6 +90,11 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
         Counter,
         "samples refused because their series is beyond limits.series_per_tenant",
     ),
+    (
+        "tidegate_stream_events_refused_total",
+        Counter,
+        "events refused because their stream is beyond limits.streams_per_tenant",
+    ),
     ("tidegate_log_batches_total", Counter, "batches that this node has given their offsets"),
     ("tidegate_log_events_total", Counter, "events of them"),
     ("tidegate_log_tick_seconds", Histogram, "how long one look of the sequencer took that found something"),

@@ -3,12 +3,16 @@
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::env::{Env, Test, TestResult};
+use crate::env::{Env, Test, TestResult, until};
 use crate::samples::{array, event_with, texts};
 use crate::streams::{reaches, send};
 use crate::tests;
 
-pub const TESTS: &[Test] = tests!(streams_are_listed_page_by_page, streams_on_the_command_line);
+pub const TESTS: &[Test] = tests!(
+    streams_are_listed_page_by_page,
+    streams_on_the_command_line,
+    an_organization_has_so_many_streams_and_no_more,
+);
 
 /// So many streams of one event each, and the names in their order.
 fn streams(env: &Env, client: &Client, count: usize) -> Vec<String> {
@@ -80,5 +84,39 @@ fn streams_on_the_command_line(env: &Env) -> TestResult {
     assert!(run(&["describe", &names[7]]).stdout.contains("begin: 0\n"));
     let missing = run(&["describe", "none"]);
     assert!(missing.code == Some(1) && missing.stderr.contains("not_found"), "{missing:?}");
+    Ok(())
+}
+
+fn an_organization_has_so_many_streams_and_no_more(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["limits.streams_per_tenant=5"]);
+    let other = tidegate.with(&env.key("other", "ingest,read"));
+    let sql = env.sql();
+    let item = |n: usize| event_with(n, &format!(r#""stream":"s{n}""#));
+    tidegate.client.events(array((0..3).map(item))).accepted(3, 0);
+    // In the order in which they came; those that are there go on.
+    let answer = tidegate.client.events(array([1, 10, 11, 12, 13, 12, 10].map(item))).accepted(4, 3);
+    let errors = answer["errors"].as_array().unwrap();
+    assert!(errors.iter().all(|error| error["code"] == "stream_quota"), "{answer}");
+    assert_eq!(errors.iter().map(|error| error["index"].as_u64().unwrap()).collect::<Vec<_>>(), [3, 4, 5]);
+    assert!(errors[0]["message"].as_str().unwrap().contains("limits.streams_per_tenant allows (5)"), "{answer}");
+    let letters: Vec<String> = sql.column("SELECT concat_ws(' ', stage, code) FROM dead_letter_events");
+    assert_eq!(letters, ["write stream_quota"; 3]);
+    tidegate.client.events(item(14)).expect(422);
+    other.events(array((0..5).map(item))).accepted(5, 0);
+    other.events(item(5)).expect(422);
+    let metrics = tidegate.client.get("/metrics");
+    assert!(metrics.text().contains("tidegate_stream_events_refused_total 5"), "{}", metrics.text());
+    assert_eq!(tidegate.log().matches("as many streams as limits.streams_per_tenant").count(), 2);
+    until("all is logged", || {
+        (sql.one::<i64>("SELECT count(DISTINCT (tenant_id, stream)) FROM batch_log") == 10).then_some(())
+    });
+    // A process that knows nothing yet looks for what is there; once there may be more, what was refused is replayed.
+    drop(tidegate);
+    let tidegate = env.serve_with(&["limits.streams_per_tenant=5"]);
+    tidegate.client.events(array([14, 0, 11].map(item))).accepted(2, 1);
+    drop(tidegate);
+    let tidegate = env.serve_with(&["limits.streams_per_tenant=8"]);
+    let replayed = tidegate.client.post("/v1/dead-letters/replay", &[], "").expect(200);
+    assert_eq!((&replayed["stored"], &replayed["failed"]), (&json!(5), &json!(0)), "{replayed}");
     Ok(())
 }

@@ -105,6 +105,8 @@ codes! {
     IdConflict = 22, "id_conflict";
     /// A sample of a new series, past `limits.series_per_tenant`; reported by the writer.
     SeriesQuota = 23, "series_quota";
+    /// An event of a new stream, past `limits.streams_per_tenant`; reported by the writer.
+    StreamQuota = 24, "stream_quota";
 }
 
 impl Code {
