@@ -13,6 +13,7 @@ mod live;
 mod log;
 mod origin;
 mod partitions;
+mod rollups;
 mod secrets;
 mod source;
 mod storage;
@@ -35,7 +36,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{Keep, Kind, LEVELS, Level, PerKind, PerLevel, Relation, StoredJson};
+use crate::model::{Kind, Level, PerKind, PerLevel, Relation, StoredJson};
 
 /// The whole configuration of a Tidegate process.
 #[derive(Debug, Clone)]
@@ -251,7 +252,7 @@ impl Config {
             retention: RetentionConfig {
                 events: read.duration("retention.events")?,
                 metrics: read.duration("retention.metrics")?,
-                rollups: rollup_retention(&read)?,
+                rollups: rollups::retention(&read)?,
                 correlations: read.duration("retention.correlations")?,
                 ledger: read.duration("retention.ledger")?,
                 dead_letters: read.duration("retention.dead_letters")?,
@@ -260,7 +261,7 @@ impl Config {
                 events: read.duration("compress_after.events")?,
                 metrics: read.duration("compress_after.metrics")?,
             },
-            rollups: rollup_levels(&read)?,
+            rollups: rollups::levels(&read)?,
             payload_gin: match layers.get("indexes.payload_gin") {
                 Some(_) => Some(read.one_of("indexes.payload_gin", &[("true", true), ("false", false)])?),
                 None => None,
@@ -364,37 +365,6 @@ impl Config {
         }
         Ok(())
     }
-}
-
-/// `retention.rollups.*`: how long each level keeps its buckets.
-fn rollup_retention(read: &value::ConfigReader<'_>) -> Result<PerLevel<Option<Duration>>, ConfigError> {
-    let keep = |level: &Level| match level.keep {
-        Keep::Fixed(keep) => Ok(Some(keep)),
-        Keep::Configured { key, default: None } if !read.is_set(key) => Ok(None),
-        Keep::Configured { key, .. } => match read.duration(key)? {
-            keep if keep < Duration::from_secs(86_400) => {
-                Err(ConfigError(format!("{}: must be at least 1d", read.whereabouts(key))))
-            }
-            keep => Ok(Some(keep)),
-        },
-    };
-    LEVELS.iter().try_for_each(|level| keep(level).map(drop))?;
-    Ok(PerLevel::new(|level| keep(level).unwrap_or_default()))
-}
-
-/// `rollups.levels`: which levels are kept.
-fn rollup_levels(read: &value::ConfigReader<'_>) -> Result<RollupsConfig, ConfigError> {
-    let key = "rollups.levels";
-    if !read.is_set(key) {
-        return Ok(PerLevel::new(|_| true));
-    }
-    let text = read.text(key);
-    let listed: Vec<&str> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-    if let Some(unknown) = listed.iter().find(|name| Level::parse(name).is_none()) {
-        let (place, known) = (read.whereabouts(key), Level::resolutions());
-        return Err(ConfigError(format!("{place}: there is no level `{unknown}`; there are {known}")));
-    }
-    Ok(PerLevel::new(|level| !level.optional || level.resolution.is_some_and(|name| listed.contains(&name))))
 }
 
 #[cfg(test)]

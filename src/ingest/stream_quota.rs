@@ -81,8 +81,13 @@ impl StreamQuota {
         let tenants = self.known();
         let mut unknown = Streams::new();
         for Manifest { tenant_id, stream, .. } in manifests {
-            if !tenants.get(tenant_id).is_some_and(|known| known.names.contains(&**stream)) {
-                unknown.entry(tenant_id).or_default().push(stream);
+            if tenants.get(tenant_id).is_some_and(|known| known.names.contains(&**stream)) {
+                continue;
+            }
+            let names: &mut Vec<&str> = unknown.entry(tenant_id).or_default();
+            // Several batches may be of one stream.
+            if !names.contains(&&**stream) {
+                names.push(stream);
             }
         }
         unknown
