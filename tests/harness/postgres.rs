@@ -73,6 +73,8 @@ impl Servers {
             let settings = [
                 ("max_connections", "400"),
                 ("max_prepared_transactions", "20"),
+                // Statements of all tests' databases, of which tests count some.
+                ("pg_stat_statements.max", "50000"),
                 ("shared_buffers", "256MB"),
                 ("max_worker_processes", "64"),
             ];
