@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::RollupsConfig;
 use super::error::ConfigError;
 use super::value::ConfigReader;
 use crate::model::{Keep, LEVELS, Level, PerLevel};
@@ -24,7 +23,7 @@ pub fn retention(read: &ConfigReader<'_>) -> Result<PerLevel<Option<Duration>>, 
 }
 
 /// `rollups.levels`: which levels are kept.
-pub fn levels(read: &ConfigReader<'_>) -> Result<RollupsConfig, ConfigError> {
+pub fn levels(read: &ConfigReader<'_>) -> Result<PerLevel<bool>, ConfigError> {
     let key = "rollups.levels";
     if !read.is_set(key) {
         return Ok(PerLevel::new(|_| true));
