@@ -30,7 +30,7 @@ async function ask(method, path, body) {
 await ask("POST", groups, { name: group }).catch((error) => {
   if (error.message !== "group_exists") throw error;
 });
-// Whoever read before commits in vain from now on.
+// A consumer that read before commits in vain from now on.
 await ask("POST", `${place}/takeover`, {});
 for (;;) {
   const { events, cursor, generation } = await ask("GET", `${place}/events?limit=500&wait=${untilIdle ? "0" : "30s"}`);

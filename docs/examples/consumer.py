@@ -66,7 +66,7 @@ def main():
     stream, group = sys.argv[1:3]
     place = path_of(stream, group)
     make(stream, group)
-    # Whoever read before, a process that hangs among them, commits in vain from now on.
+    # A consumer that read before, such as a process that hangs, commits in vain from now on.
     patiently("POST", place + "/takeover", {})
     while True:
         taken = patiently("GET", place + "/events?limit=500&wait=" + ("0" if "--until-idle" in sys.argv else "30s"))

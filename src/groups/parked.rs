@@ -93,7 +93,7 @@ impl Parked {
 }
 
 impl Groups {
-    /// Parks the event at an offset, whoever has it; whether it was not parked before.
+    /// Parks the event at an offset, whichever member holds it. Returns false if it was parked already.
     pub async fn park(&self, group: &Group, offset: i64, parking: &Parking) -> Result<bool, GroupError> {
         let (event, _room) = self.event_at(group, offset).await?;
         let parked = "SELECT count(*) FROM consumer_parked WHERE group_id = $1 AND state IN ('parked', 'replaying')";

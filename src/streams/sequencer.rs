@@ -2,7 +2,7 @@
 //!
 //! Writers commit in any order, and a batch whose transaction began first may be seen last. So nothing is told from numbers
 //! or times: a tick appends what its snapshot sees and the newest tick's did not. Each tick takes the lock in a statement of
-//! its own, so that its snapshot is taken when the tick before is committed, whoever made it.
+//! its own, so that its snapshot is taken when the tick before is committed, from any node.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -220,7 +220,7 @@ fn anothers(described: &Described, other: &Client, client: &Client) {
     }
 }
 
-/// While somebody holds what groups are written to, whoever wants to write is told to come again, and who only looks sees it.
+/// While somebody holds what groups are written to, a writer is told to come again, and a reader sees it.
 fn busy(env: &Env, described: &Described, client: &Client, all: &[String]) {
     let lease = format!("{}-1", show(client, "s", "g")["generation"]);
     let sql = env.sql();

@@ -238,7 +238,7 @@ fn two_that_take_each_other_for_gone_append_once(env: &Env) -> TestResult {
         for (at, node) in nodes.iter().enumerate() {
             send(&node.client, "s", round * 3 + at, 1);
         }
-        // Whoever leads loses its lock in the middle of its work.
+        // The leader loses its lock in the middle of its work.
         sql.run(
             "SELECT pg_terminate_backend(l.pid) FROM pg_locks l WHERE l.relation = 'tidegate.lock_job_sequencer'::regclass \
              AND l.mode = 'ExclusiveLock' AND l.granted",

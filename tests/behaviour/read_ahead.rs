@@ -1,5 +1,5 @@
 //! What is read of a stream once and handed out several times: to members of an ordered group, to groups at the same place, to
-//! whoever comes next. Nothing may be missing, come twice or out of order because of it, and it is bounded.
+//! the next one who comes. Nothing may be missing, come twice or out of order because of it, and it is bounded.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What was read of logs, kept for a while for whoever comes to the same place: other groups of the stream, other members of an
+//! What was read of logs, kept for a while for others who come to the same place: other groups of the stream, other members of an
 //! ordered group, and who goes on behind it where more was read than was asked for.
 //!
 //! One reader reads, the others wait for it. What is kept is bounded for the node and goes by its last use; the log itself says
@@ -120,7 +120,7 @@ impl ReadAhead {
         self.bytes_max / 2
     }
 
-    /// How many events from a place on whoever reads it had better ask for, who needs so many.
+    /// How many events a reader that needs so many should ask for from a place on.
     pub fn amount(&self, of: &Arc<Selection>, from: i64, events: usize) -> usize {
         let state = self.state();
         let log = state.logs.get(of).filter(|log| log.at(from).is_none());
