@@ -8,8 +8,9 @@ use tokio::sync::watch;
 use super::tls::Tls;
 use crate::config::{CorsOrigins, HttpConfig, LiveLimits};
 use crate::groups::{AllGroups, GroupCounts};
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, Traffic};
 use crate::lifecycle::LifecycleView;
+use crate::precedence::Precedence;
 use crate::protocols::{Problem, ProblemCode};
 use crate::query::Readers;
 use crate::streams::Arrivals;
@@ -56,6 +57,12 @@ pub struct Api {
 }
 
 impl Api {
+    /// Who waits while live traffic is behind, for so many times as long as it worked at most.
+    pub fn behind_ingestion(&self, who: &'static str, times: u32) -> Precedence {
+        let ingest = Arc::clone(&self.ingest);
+        Precedence::over(who, times, move || ingest.is_behind(Traffic::Live))
+    }
+
     /// What needs the database, or the answer to who asks for it before it is there.
     pub fn attached(&self) -> Result<&Attached, Problem> {
         self.attached.get().ok_or_else(|| {

@@ -13,7 +13,7 @@ use super::samples;
 use super::series::SeriesCounts;
 use crate::config::Config;
 use crate::limits::READ_TIMEOUT;
-use crate::storage::{Layout, StorageError, StoredChunk};
+use crate::storage::{Layout, StorageError, StoredChunk, give_back};
 
 #[derive(Debug, Serialize)]
 pub struct LifecycleStatus {
@@ -119,7 +119,11 @@ impl LifecycleView {
     pub async fn status(&self) -> Result<LifecycleStatus, StorageError> {
         let client = self.pool.get().await?;
         match tokio::time::timeout(READ_TIMEOUT, look(&**client, self.layout, &self.plan)).await {
-            Ok(status) => status,
+            Ok(Ok(status)) => Ok(status),
+            Ok(Err(error)) => {
+                give_back(client, &error);
+                Err(error)
+            }
             Err(_elapsed) => {
                 // A query may still be under way.
                 drop(Object::take(client));

@@ -8,7 +8,7 @@ use deadpool_postgres::Pool;
 use serde_json::json;
 use tokio_postgres::{Client, Row};
 
-use super::connect::{Warnings, connect_to};
+use super::connect::{Warnings, connect_to, on_connection};
 use super::slices::{Chunk, FoundChunk, SliceMap};
 use super::{Layout, StorageError};
 use crate::config::{Config, ConnectionUrl};
@@ -90,10 +90,10 @@ impl Slices {
         let bounds: Vec<serde_json::Value> = chunks.iter().map(bounds).collect();
         let sql = "SELECT count(c) FROM unnest($2::jsonb[]) AS b (slices) \
                    CROSS JOIN LATERAL _timescaledb_functions.create_chunk($1::text::regclass, b.slices) AS c";
-        let client = self.owner.get().await?;
         let table = format!("tidegate.{}", self.kind.table());
-        let made = client.query_one(sql, &[&table, &bounds]).await;
-        made.map_err(|error| StorageError::from(error).doing(&format!("making chunks of {}", self.kind.table())))?;
+        let made =
+            on_connection(&self.owner, async |client| Ok(client.query_one(sql, &[&table, &bounds]).await?)).await;
+        made.map_err(|error| error.doing(&format!("making chunks of {}", self.kind.table())))?;
         Ok(())
     }
 }

@@ -243,6 +243,19 @@ pub fn give_back(client: Object, error: &StorageError) {
     }
 }
 
+/// Work on a pool's connection, which is given back as [`give_back`] does.
+pub async fn on_connection<T>(
+    pool: &Pool,
+    work: impl AsyncFnOnce(&mut Object) -> Result<T, StorageError>,
+) -> Result<T, StorageError> {
+    let mut client = pool.get().await?;
+    let done = work(&mut client).await;
+    if let Err(error) = &done {
+        give_back(client, error);
+    }
+    done
+}
+
 /// A pool of at most `size` connections for `role`, opened as they are needed; each is looked at by `guard`, if there is one,
 /// before it is used.
 pub fn pool(

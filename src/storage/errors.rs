@@ -134,11 +134,12 @@ impl StorageError {
         self.fate == Fate::AnotherDatabase
     }
 
-    /// Whether the session that it came from is of no more use.
+    /// Whether the session that it came from is of no more use, or may be: what the schema lacks, or a role may not, is perhaps
+    /// only what this session has lost, whose settings (search_path, role) went to another server process behind a pooler.
     pub fn loses_session(&self) -> bool {
         let source = self.source.as_ref().and_then(|source| source.downcast_ref::<tokio_postgres::Error>());
         // Without an answer of the server's the connection itself is broken.
-        source.is_some_and(|error| error.as_db_error().is_none_or(lost::is_of_session))
+        source.is_some_and(|error| error.as_db_error().is_none_or(lost::may_be_of_session))
     }
 
     /// Whether the same work may succeed later without an operator.

@@ -15,7 +15,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use super::connect::{connect_to, place};
+use super::connect::{connect_to, on_connection, place};
 use super::{Layout, StorageError};
 use crate::config::ConnectionUrl;
 use crate::durable::DurableFile;
@@ -106,8 +106,7 @@ impl KnownDatabase {
     pub async fn keep(self: Arc<Self>, pool: Pool) {
         loop {
             tokio::time::sleep(DATABASE_LAG_MAX).await;
-            let found = async { Ok::<_, StorageError>(identify(&*pool.get().await?).await?) };
-            match found.await {
+            match on_connection(&pool, async |client| Ok(identify(client).await?)).await {
                 Ok(Some(found)) => {
                     if let Some(known) = &mut *self.expected() {
                         *known = known.clone().seen(found, Timestamp::now());

@@ -3,6 +3,8 @@
 
 use tokio_postgres::error::DbError;
 
+use super::sqlstate::{self, Meaning};
+
 /// Classes that say so with all their codes.
 const CLASSES: &[&str] = &[
     "08", // connection exception
@@ -29,6 +31,15 @@ pub(super) fn is_of_session(error: &DbError) -> bool {
     says(error.code().code(), error.routine())
 }
 
+/// The same, where it may be so: what the schema lacks or a role may not is perhaps what this session has lost.
+pub(super) fn may_be_of_session(error: &DbError) -> bool {
+    is_of_session(error) || may_say(error.code().code())
+}
+
+fn may_say(code: &str) -> bool {
+    sqlstate::meaning(code) == Meaning::Schema
+}
+
 fn says(code: &str, routine: Option<&str>) -> bool {
     code.get(..2).is_some_and(|class| CLASSES.contains(&class))
         || CODES.contains(&code)
@@ -37,7 +48,7 @@ fn says(code: &str, routine: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::says;
+    use super::{may_say, says};
 
     #[test]
     fn what_a_pooler_or_a_failover_causes_is_of_the_session() {
@@ -55,5 +66,8 @@ mod tests {
             assert!(!says(code, None), "{code}");
         }
         assert!(!says("0A000", Some("transformLockingClause")));
+        // Without its search_path a session finds no relation, without its role it may not use one.
+        assert!(["42P01", "42883", "42501", "3F000"].into_iter().all(may_say));
+        assert!(!["23505", "40001", "55P03", "57014", "P0001"].into_iter().any(may_say));
     }
 }

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio_postgres::Client;
 
 use super::StorageError;
+use super::connect::on_connection;
 use super::slices::old_week;
 use crate::model::Relation;
 
@@ -139,11 +140,13 @@ impl Partitions {
 
     /// Drops every partition whose rows are all older than `oldest_us`; returns how many.
     pub async fn drop_before(&self, oldest_us: i64) -> Result<usize, StorageError> {
-        let client = self.owner.get().await?;
-        client.batch_execute(DETACH_TIMEOUT).await?;
-        let dropped = self.drop_expired(&client, oldest_us).await;
-        client.batch_execute("SET statement_timeout = 0").await?;
-        dropped
+        on_connection(&self.owner, async |client| {
+            client.batch_execute(DETACH_TIMEOUT).await?;
+            let dropped = self.drop_expired(client, oldest_us).await;
+            client.batch_execute("SET statement_timeout = 0").await?;
+            dropped
+        })
+        .await
     }
 
     async fn drop_expired(&self, client: &Client, oldest_us: i64) -> Result<usize, StorageError> {

@@ -41,7 +41,7 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     (
         "tidegate_gave_way_total",
         Counter,
-        "how often an export, or a job that derives something, waited because ingestion was behind",
+        "how often an export, a consumer that catches up, or a job that derives something, waited because ingestion was behind",
     ),
     ("tidegate_drain_rows_per_second", Gauge, "rows that the writers write in a second of work"),
     ("tidegate_drain_bytes_per_second", Gauge, "bytes that the writers write in a second of work"),

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::Principal;
 use crate::limits::TICKET_LIFE;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, on_connection};
 
 const VERSION: u8 = 1;
 const MAC_BYTES: usize = 32;
@@ -64,8 +64,8 @@ impl Tickets {
 
     async fn secret(&self) -> Result<&str, StorageError> {
         let read = async || {
-            let row = self.pool.get().await?.query_one("SELECT secret FROM ticket_secret", &[]).await?;
-            Ok::<String, StorageError>(row.get(0))
+            let secret = "SELECT secret FROM ticket_secret";
+            on_connection(&self.pool, async |client| Ok(client.query_one(secret, &[]).await?.get(0))).await
         };
         self.secret.get_or_try_init(read).await.map(String::as_str)
     }

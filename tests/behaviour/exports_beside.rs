@@ -15,12 +15,15 @@ use crate::traffic::{Patience, Traffic};
 pub const TESTS: &[Test] = tests!(
     what_was_there_is_exported_while_senders_go_on,
     an_export_gives_way_and_goes_on,
+    who_catches_up_gives_way_and_goes_on,
     exports_stand_behind_in_the_embedded_server,
 );
 
 /// Of jobs that derive something.
 const JOBS_GAVE_WAY: &str = "tidegate_gave_way_total{who=\"jobs\"}";
 const GAVE_WAY: &str = "tidegate_gave_way_total{who=\"exports\"}";
+/// Of who reads a stream and is behind.
+const CONSUMERS_GAVE_WAY: &str = "tidegate_gave_way_total{who=\"consumers\"}";
 const CSV: (&str, &str) = ("text/csv", "identity");
 
 fn what_was_there_is_exported_while_senders_go_on(env: &Env) -> TestResult {
@@ -57,43 +60,91 @@ fn what_was_there_is_exported_while_senders_go_on(env: &Env) -> TestResult {
 
 /// With the only writer held up and a request behind it, an export gives way, and ends all the same: it has its share.
 fn an_export_gives_way_and_goes_on(env: &Env) -> TestResult {
-    // Without a spool, which would take over from writers that are held up this long.
+    let tidegate = one_writer(env);
+    let all = by_copy(&env.sql(), "true");
+    let export = || assert_has(&by_export(&tidegate.client, "/v1/events", CSV), &all, CSV);
+    export();
+    while_a_request_waits(env, &tidegate, |send_another| {
+        let gave_way = Books::of(&tidegate.client).get(GAVE_WAY);
+        export();
+        let books = Books::of(&tidegate.client);
+        assert!(books.get(GAVE_WAY) > gave_way, "nobody waited");
+        let jobs_gave_way = books.get(JOBS_GAVE_WAY);
+        until("jobs give way as well", || {
+            send_another();
+            (Books::of(&tidegate.client).get(JOBS_GAVE_WAY) > jobs_gave_way).then_some(())
+        });
+    });
+    let gave_way = Books::of(&tidegate.client).get(GAVE_WAY);
+    export();
+    assert!((Books::of(&tidegate.client).get(GAVE_WAY) - gave_way).abs() < 0.5, "nobody waits any more");
+    Ok(())
+}
+
+/// The same of who reads a stream and is behind, in every way of reading.
+fn who_catches_up_gives_way_and_goes_on(env: &Env) -> TestResult {
+    let tidegate = one_writer(env);
+    let client = &tidegate.client;
+    let stream = "/v1/streams/default";
+    for group in ["alone", "several"] {
+        client.post(&format!("{stream}/groups"), &[], format!(r#"{{"name":"{group}"}}"#)).expect(201);
+    }
+    let page = || drop(client.get(&format!("{stream}/events?limit=100")).expect(200));
+    let as_lines = [("accept", "application/x-ndjson")];
+    let lines = || assert_eq!(client.get_as(&format!("{stream}/events"), &as_lines).status, 200);
+    let alone = || drop(client.get(&format!("{stream}/groups/alone/events?limit=100")).expect(200));
+    let several = || drop(client.get(&format!("{stream}/groups/several/events?limit=100&member=m")).expect(200));
+    let ways: [(&str, &dyn Fn()); 4] = [("page", &page), ("lines", &lines), ("alone", &alone), ("several", &several)];
+    while_a_request_waits(env, &tidegate, |send_another| {
+        for (way, read) in ways {
+            send_another();
+            let gave_way = Books::of(client).get(CONSUMERS_GAVE_WAY);
+            read();
+            let books = Books::of(client);
+            assert!(books.get(CONSUMERS_GAVE_WAY) > gave_way, "{way}");
+        }
+        // Who is at the end waits for nobody.
+        let gave_way = Books::of(client).get(CONSUMERS_GAVE_WAY);
+        client.get(&format!("{stream}/events?offset=latest")).expect(200);
+        assert!((Books::of(client).get(CONSUMERS_GAVE_WAY) - gave_way).abs() < 0.5, "at the end");
+    });
+    let gave_way = Books::of(client).get(CONSUMERS_GAVE_WAY);
+    ways.iter().for_each(|(_, read)| read());
+    assert!((Books::of(client).get(CONSUMERS_GAVE_WAY) - gave_way).abs() < 0.5, "nobody waits any more");
+    Ok(())
+}
+
+/// With some events. It has no spool, which would take over from a writer that is held up this long.
+fn one_writer(env: &Env) -> Tidegate {
     let tidegate = env.serve_with(&["writers=1", "spool.enabled=false"]);
     for _ in 0..8 {
         tidegate.client.events(batch(1000)).accepted(1000, 0);
     }
-    let all = by_copy(&env.sql(), "true");
-    let books = || Books::of(&tidegate.client);
-    let export = || assert!(by_export(&tidegate.client, "/v1/events", CSV) == all);
-    export();
-    assert_eq!(books().items("in_flight"), 0);
-    let gave_way = books().get(GAVE_WAY);
+    assert_eq!(Books::of(&tidegate.client).items("in_flight"), 0);
+    tidegate
+}
+
+/// While the only writer is held up, and a request waits behind it; `work` is given what sends another one where none waits any more:
+/// it may have been given back after its time.
+fn while_a_request_waits(env: &Env, tidegate: &Tidegate, work: impl FnOnce(&dyn Fn())) {
+    let client = &tidegate.client;
     let blocker = env.sql();
     blocker.run("BEGIN; LOCK TABLE events IN SHARE MODE");
     std::thread::scope(|scope| {
-        let client = &tidegate.client;
-        // Given back after its time, where all of this takes longer.
         let send = move || assert!(matches!(client.events(event(0)).status, 200 | 503));
         scope.spawn(send);
         waits_for_a_lock(env, "writer");
-        scope.spawn(send);
-        let waiting = || books().get("tidegate_requests_waiting") > 0.5;
-        until("a request waits behind it", || waiting().then_some(()));
-        export();
-        let jobs_gave_way = books().get(JOBS_GAVE_WAY);
-        until("jobs give way as well", || {
+        let waiting = || Books::of(client).get("tidegate_requests_waiting") > 0.5;
+        let send_another = || {
             if !waiting() {
                 scope.spawn(send);
+                until("a request waits behind it", || waiting().then_some(()));
             }
-            (books().get(JOBS_GAVE_WAY) > jobs_gave_way).then_some(())
-        });
+        };
+        send_another();
+        work(&send_another);
         blocker.run("ROLLBACK");
     });
-    let gave_way_then = books().get(GAVE_WAY);
-    assert!(gave_way_then > gave_way, "{gave_way_then}");
-    assert_has(&by_export(&tidegate.client, "/v1/events", CSV), &all, CSV);
-    assert!((books().get(GAVE_WAY) - gave_way_then).abs() < 0.5, "nobody waits any more");
-    Ok(())
 }
 
 /// The niceness of a process: the nineteenth field of its line, the seventeenth behind its name.

@@ -142,11 +142,16 @@ fn a_mode_changed_meanwhile_loses_nothing(env: &Env) -> TestResult {
     pooler.set_mode("transaction", 2);
     // Safe in the spool, if not in the database.
     traffic.flows(40);
-    // What groups do fails, or not; the sessions that were lost are not used again.
+    // What groups do fails, or not; the sessions that were lost are not used again, and others are begun.
     for n in 0..16 {
         let _ = tidegate.client.get(&format!("{GROUP}/events?limit=1&member=m{n}"));
     }
+    until("a session that was begun now serves", || {
+        (tidegate.client.get(&format!("{GROUP}/events?limit=1&member=m")).status == 200).then_some(())
+    });
     pooler.set_mode("session", ROOM);
+    // Those who began meanwhile told their settings to these processes, and not to those that they have from now on.
+    pooler.reconnect();
     traffic.flows(20);
     until("groups go on", || {
         let members = (0..16).map(|n| tidegate.client.get(&format!("{GROUP}/events?limit=1&member=m{n}")).status);

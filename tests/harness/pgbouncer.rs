@@ -68,6 +68,11 @@ impl PgBouncer {
         Sql::bare(&self.admin_url()).run("RELOAD");
     }
 
+    /// Other server processes from each connection's next transaction on; on these it has said nothing so far.
+    pub fn reconnect(&self) {
+        Sql::bare(&self.admin_url()).run("RECONNECT");
+    }
+
     fn admin_url(&self) -> String {
         format!("host={} port={PORT} user={ADMIN} dbname=pgbouncer", self.dir.path().display())
     }

@@ -10,8 +10,11 @@ use crate::groups::{Ask, Delivery, GroupError};
 use crate::http::call::Call;
 use crate::http::reads::{self, ListAnswer};
 use crate::http::response::{held_json, json};
-use crate::http::streams::{Waited, Waiting, count, wait};
-use crate::limits::{GROUP_EVENTS_MAX, GROUP_LOOK_EVERY, GROUP_NAME_CHARS_MAX, PAGE_ROWS_DEFAULT, READ_TIMEOUT};
+use crate::http::streams::{CATCHING_UP, Waited, Waiting, count, wait};
+use crate::limits::{
+    CATCH_UP_GIVES_WAY, CATCH_UP_PART_OF_ACK, GROUP_EVENTS_MAX, GROUP_LOOK_EVERY, GROUP_NAME_CHARS_MAX,
+    PAGE_ROWS_DEFAULT, READ_TIMEOUT,
+};
 use crate::protocols::Problem;
 use crate::protocols::params::invalid;
 use crate::query::{LoggedEvent, ReadError};
@@ -53,11 +56,20 @@ pub async fn take(mut call: Call<'_>) -> ListAnswer {
             Some(waiting) => Some(waiting.look().await),
             None => None,
         };
+        let looked_at = Instant::now();
         let looked = groups.look(&ask).await;
+        let worked = looked_at.elapsed();
         drop(turn);
         let left = wait.saturating_sub(begun.elapsed());
         match looked {
-            Ok(delivery) if !delivery.events.is_empty() => return answer(&call, delivery),
+            Ok(delivery) if !delivery.events.is_empty() => {
+                if delivery.next_offset < delivery.group.log.end {
+                    let least = delivery.group.settings.ack_timeout / CATCH_UP_GIVES_WAY / CATCH_UP_PART_OF_ACK;
+                    let precedence = call.api.behind_ingestion(CATCHING_UP, CATCH_UP_GIVES_WAY);
+                    precedence.give_way(worked.min(least)).await;
+                }
+                return answer(&call, delivery);
+            }
             // It goes through what the group does not want.
             Ok(delivery) if delivery.goes_on && begun.elapsed() < READ_TIMEOUT => {}
             Ok(delivery) => {

@@ -14,9 +14,7 @@ use crate::http::compress::{Coding, compressed};
 use crate::http::export::{self, Form};
 use crate::http::quota;
 use crate::http::response::{Body, held_json};
-use crate::ingest::Traffic;
 use crate::limits::{COUNTS_TIMEOUT, ENCODER_BYTES, EXPORTS_GIVE_WAY, PAGE_ROWS_MAX};
-use crate::precedence::Precedence;
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::{Problem, ProblemCode};
 use crate::query::{CursorError, Explained, Gone, Listing, PageRequest, ReadError, Reads, WhyGone, Window};
@@ -80,8 +78,7 @@ impl ListRequest {
             ListForm::Page if explain => explained(api, &tenant_id, page).await?,
             ListForm::Page => one(api, &tenant_id, page).await?,
             ListForm::Stream(form) => {
-                let ingest = Arc::clone(&api.ingest);
-                let precedence = Precedence::over("exports", EXPORTS_GIVE_WAY, move || ingest.is_behind(Traffic::Live));
+                let precedence = api.behind_ingestion("exports", EXPORTS_GIVE_WAY);
                 let streamed = export::streamed(readers, precedence, &tenant_id, query, request, limit, form).await;
                 streamed.map_err(|error| problem(api, error))?
             }

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
 
-use super::waiting::{Waited, Waiting};
+use super::waiting::{CATCHING_UP, Waited, Waiting};
 use super::written::{Chunk, FeedForm, count};
 use crate::budget::Reservation;
 use crate::http::Api;
@@ -17,9 +17,10 @@ use crate::http::call::Call;
 use crate::http::reads::problem;
 use crate::http::response::{Body, answer, streamed};
 use crate::limits::{
-    EXPORT_WAIT_MAX, LOG_LOOK_ROWS_FIRST, LOG_LOOK_TEXT_BYTES_MAX, STREAM_AWAY_PAUSE, STREAM_HEARTBEAT,
-    STREAM_KEY_LOOK, STREAM_PAGE_ROWS,
+    CATCH_UP_GIVES_WAY, EXPORT_WAIT_MAX, LOG_LOOK_ROWS_FIRST, LOG_LOOK_TEXT_BYTES_MAX, STREAM_AWAY_PAUSE,
+    STREAM_HEARTBEAT, STREAM_KEY_LOOK, STREAM_PAGE_ROWS,
 };
+use crate::precedence::Precedence;
 use crate::protocols::Problem;
 use crate::query::{LogPage, PageLimit, ReadError, Readers, Start};
 
@@ -48,6 +49,9 @@ pub struct Feed {
     sent_at: Instant,
     event_at: Instant,
     looked_at_key: Instant,
+    /// Who is behind gives way to ingestion, by how long it read last.
+    precedence: Precedence,
+    worked: Duration,
     /// The part that was read before the answer began.
     first: Option<Chunk>,
     is_at_end: bool,
@@ -79,6 +83,8 @@ impl Feed {
             sent_at: Instant::now(),
             event_at: Instant::now(),
             looked_at_key: Instant::now(),
+            precedence: call.api.behind_ingestion(CATCHING_UP, CATCH_UP_GIVES_WAY),
+            worked: Duration::ZERO,
             first: None,
             is_at_end: false,
             is_over: false,
@@ -155,6 +161,7 @@ impl Feed {
             if !self.is_permitted().await {
                 return Ok(Next::End);
             }
+            self.precedence.give_way(std::mem::take(&mut self.worked)).await;
             return self.patient_look().await;
         }
         let Some(waiting) = &mut self.waiting else { return Ok(Next::End) };
@@ -212,9 +219,10 @@ impl Feed {
             None => None,
         };
         // Where there is no memory for so many, there is for fewer.
-        // Where there is no memory for so many, there is for fewer.
         let at_once = std::mem::replace(&mut self.at_once, LOG_LOOK_ROWS_FIRST);
+        let begun = Instant::now();
         let (page, room) = self.read(at_once).await?;
+        self.worked = begun.elapsed();
         let chunk = if page.data.is_empty() { None } else { Some(Chunk::events(self.form, &page, room)?) };
         self.is_at_end = !page.has_more();
         self.at_once = STREAM_PAGE_ROWS;

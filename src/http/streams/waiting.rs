@@ -15,6 +15,9 @@ use crate::protocols::{Problem, ProblemCode};
 use crate::streams::Follower;
 use crate::tenancy::{KeyError, Scope, Verifier};
 
+/// Who reads a stream and is behind, among those that give way to ingestion.
+pub const CATCHING_UP: &str = "consumers";
+
 /// Who waits, for as long as it may.
 pub struct Waiting {
     follower: Follower,
