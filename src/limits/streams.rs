@@ -42,6 +42,10 @@ pub const LOG_ROWS_FIRST: usize = 32;
 pub const LOG_ROWS_MAX: usize = 32_768;
 /// After a look at events of a log that took longer, more of them are read at once.
 pub const LOG_LOOK_DEAR: Duration = Duration::from_millis(40);
+/// As long as an event takes so many times less by it.
+pub const LOG_LOOK_PAYS: f64 = 1.5;
+/// And once more where one takes so many times as long as when it did not pay.
+pub const LOG_LOOK_OTHERWISE: f64 = 2.0;
 /// So many at most, however small they are.
 pub const READ_AHEAD_EVENTS_MAX: usize = 262_144;
 /// Events that are looked for at once where their values are read one by one.

@@ -24,7 +24,7 @@ fn piece(log: &[LoggedBatch], from: i64, events: usize, bytes: usize, took: Dura
     let stretch = Stretch::of(&log[usize::try_from(from / 10).expect("a batch")..], from, events);
     let found = (stretch.from..stretch.to).map(|offset| LoggedEvent::example(offset, 0, bytes)).collect();
     let mut piece = Piece::new(&stretch, found);
-    piece.look = Some(Look { asked: events, bytes: piece.bytes, has_large: false, took });
+    piece.look = Some(Look::after(None, events, piece.bytes, false, took));
     piece
 }
 

@@ -1,14 +1,15 @@
 //! How many events of a log are read at once, by what the last look took.
 //!
 //! In a compacted chunk a look opens all segments that the tenant has there in that time, 28 us each, however few rows are
-//! wanted, and a row costs 2 us. So more is read where looks are dear, as far as it may be kept; and few where values are so
-//! large that they come one by one, since finding them costs as much as reading them.
+//! wanted, and a row costs 2 us. So more is read where looks are dear, as far as it may be kept, and as long as an event becomes
+//! cheaper by it: on a busy machine every look takes long, and larger ones would only make it busier. Few are read where values
+//! are so large that they come one by one, since finding them costs as much as reading them.
 
 use std::time::Duration;
 
 use crate::limits::{
-    LOG_LARGE_AT_ONCE, LOG_LOOK_DEAR, LOG_PASS_EVENTS_MAX, LOG_PASS_SECONDS, PAGE_BYTES_MAX, READ_AHEAD_EVENTS_MAX,
-    STREAM_PAGE_ROWS,
+    LOG_LARGE_AT_ONCE, LOG_LOOK_DEAR, LOG_LOOK_OTHERWISE, LOG_LOOK_PAYS, LOG_PASS_EVENTS_MAX, LOG_PASS_SECONDS,
+    PAGE_BYTES_MAX, READ_AHEAD_EVENTS_MAX, STREAM_PAGE_ROWS,
 };
 
 /// How a look went.
@@ -20,17 +21,41 @@ pub struct Look {
     pub bytes: usize,
     pub has_large: bool,
     pub took: Duration,
+    /// Where a larger look made an event no cheaper, what one took then, in us; None: a larger one may be worth it.
+    pub level: Option<f64>,
 }
 
 impl Look {
+    /// How one went that came after another.
+    pub fn after(before: Option<Self>, asked: usize, bytes: usize, has_large: bool, took: Duration) -> Self {
+        let look = Self { asked, bytes, has_large, took, level: None };
+        let level = before.and_then(|before| {
+            if asked >= 2 * before.asked {
+                (look.event_us() * LOG_LOOK_PAYS > before.event_us()).then(|| look.event_us())
+            } else {
+                // Of another part of the log, which was written or compacted otherwise.
+                before.level.filter(|level| look.event_us() < LOG_LOOK_OTHERWISE * level)
+            }
+        });
+        Self { level, ..look }
+    }
+
+    fn event_us(&self) -> f64 {
+        self.took.as_secs_f64() * 1e6 / f64::from(u32::try_from(self.asked.max(1)).unwrap_or(u32::MAX))
+    }
+
+    fn is_dear(&self) -> bool {
+        self.took >= LOG_LOOK_DEAR && self.level.is_none()
+    }
+
     /// How many events the next one is to be for: `needed`, of which a page is had at once, and as many more as are worth it and fit
     /// what may be kept, in bytes.
     pub fn next(&self, needed: usize, kept_max: usize) -> usize {
-        let Self { asked, has_large, took, .. } = *self;
+        let Self { asked, has_large, .. } = *self;
         if has_large {
             return needed.min(LOG_LARGE_AT_ONCE);
         }
-        let worth = if took >= LOG_LOOK_DEAR { asked * 4 } else { (asked * 2).min(STREAM_PAGE_ROWS) };
+        let worth = if self.is_dear() { asked * 4 } else { (asked * 2).min(STREAM_PAGE_ROWS) };
         let needed = needed.min(self.fitting(kept_max.max(PAGE_BYTES_MAX)));
         worth.min(self.fitting(kept_max)).max(needed).clamp(1, READ_AHEAD_EVENTS_MAX)
     }
@@ -42,8 +67,8 @@ impl Look {
 
     /// How many events a cursor is to go through instead, in which so many are read a second; None: it is not worth it.
     pub fn pass(&self, kept_max: usize, pace: usize) -> Option<usize> {
-        let Self { asked, bytes, has_large, took } = *self;
-        if has_large || bytes == 0 || took < LOG_LOOK_DEAR || 4 * asked <= self.fitting(kept_max) {
+        let Self { asked, bytes, has_large, took, .. } = *self;
+        if has_large || bytes == 0 || !self.is_dear() || 4 * asked <= self.fitting(kept_max) {
             return None;
         }
         let events = a_second(asked, took).min(pace).saturating_mul(LOG_PASS_SECONDS);
@@ -71,7 +96,29 @@ mod tests {
     const DEAR: Duration = Duration::from_millis(210);
 
     fn look(asked: usize, event_bytes: usize, took: Duration) -> Look {
-        Look { asked, bytes: asked * event_bytes, has_large: false, took }
+        Look::after(None, asked, asked * event_bytes, false, took)
+    }
+
+    /// Looks that follow each other, each for as many as the one before says; what each is for.
+    fn looks(cost: impl Fn(usize) -> Duration) -> Vec<usize> {
+        let first = look(1000, 500, cost(1000));
+        let next = |before: &Look| {
+            let asked = before.next(1000, 32 * MIB);
+            Some(Look::after(Some(*before), asked, asked * 500, false, cost(asked)))
+        };
+        std::iter::successors(Some(first), next).take(6).map(|look| look.asked).collect()
+    }
+
+    #[test]
+    fn more_is_read_as_long_as_events_become_cheaper() {
+        let compacted = |events: usize| Duration::from_micros(200_000 + 2 * events as u64);
+        assert_eq!(looks(compacted), [1000, 4000, 16_000, 50_331, 50_331, 50_331]);
+        let busy = |events: usize| Duration::from_micros(60 * events as u64);
+        assert_eq!(looks(busy), [1000, 4000, 1000, 1000, 1000, 1000]);
+        // Behind what was written lately lies a day that is compacted.
+        let settled = Look::after(Some(look(1000, 500, busy(1000))), 4000, 4000 * 500, false, busy(4000));
+        let then = Look::after(Some(settled), 1000, 1000 * 500, false, compacted(1000));
+        assert_eq!((settled.next(1000, 32 * MIB), then.next(1000, 32 * MIB)), (1000, 4000));
     }
 
     #[test]
@@ -89,7 +136,7 @@ mod tests {
         assert!(look(40_000, 1000, DEAR).bytes_of(fitting) <= 34 * MIB);
         assert_eq!(look(1000, 1000, DEAR).next(300, 0), 300);
         assert_eq!(look(1000, 1000, DEAR).next(9000, MIB), 6291, "a page of those that are needed");
-        let nothing = Look { asked: 200_000, bytes: 0, has_large: false, took: DEAR };
+        let nothing = Look::after(None, 200_000, 0, false, DEAR);
         assert_eq!((nothing.next(1, MIB), nothing.bytes_of(1)), (READ_AHEAD_EVENTS_MAX, 0));
     }
 

@@ -109,7 +109,7 @@ impl Reads {
             }
             let has_large = found.iter().any(|event| event.large > 0);
             let mut piece = Piece::new(&stretch, found);
-            piece.look = Some(Look { asked: events, bytes: piece.bytes, has_large, took });
+            piece.look = Some(Look::after(flight.amount.look, events, piece.bytes, has_large, took));
             return Ok(flight.land(piece));
         }
     }
