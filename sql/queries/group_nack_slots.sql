@@ -2,13 +2,14 @@
 -- with the reason $5. With $6 that slot alone. Replays are given back as in group_nack.sql. Returns how many parts that were.
 WITH now_of AS (
     SELECT FROM consumer_offsets WHERE group_id = $1 AND generation = $2
-), slots AS (
-    UPDATE consumer_slots SET lease = NULL, not_before = now() + $4::bigint * interval '1 millisecond', error = $5::text
-    WHERE group_id = $1 AND lease = $3 AND ($6::smallint IS NULL OR slot = $6) AND EXISTS (SELECT FROM now_of)
-    RETURNING slot
 ), replays AS (
     UPDATE consumer_leases SET lease = NULL, member = NULL, until = now() + $4::bigint * interval '1 millisecond', error = $5::text
     WHERE group_id = $1 AND lease = $3 AND NOT done AND EXISTS (SELECT FROM now_of)
     RETURNING lo
+), slots AS (
+    UPDATE consumer_slots s SET lease = NULL, not_before = now() + $4::bigint * interval '1 millisecond', error = $5::text
+    FROM (SELECT count(*) FROM replays) before
+    WHERE s.group_id = $1 AND s.lease = $3 AND ($6::smallint IS NULL OR s.slot = $6) AND EXISTS (SELECT FROM now_of)
+    RETURNING s.slot
 )
-SELECT (SELECT count(*) FROM slots) + (SELECT count(*) FROM replays)
+SELECT (SELECT count(*) FROM replays) + (SELECT count(*) FROM slots)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Pool, Transaction};
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -116,6 +116,13 @@ impl Groups {
     pub fn room(&self, rows: usize, row_bytes: usize) -> Result<(usize, Reservation), GroupError> {
         Ok(self.readers.hold(&self.tenant_id, rows, row_bytes)?)
     }
+}
+
+/// Holds a group until the end of a transaction: what it has is counted and added to by one at a time.
+pub(super) async fn hold(transaction: &Transaction<'_>, group: &Group) -> Result<(), GroupError> {
+    let hold = transaction.prepare_cached(include_str!("../../sql/queries/group_hold.sql")).await?;
+    transaction.query(&hold, &[&group.id]).await?;
+    Ok(())
 }
 
 impl Group {

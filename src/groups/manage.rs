@@ -1,9 +1,14 @@
 //! Groups are made, altered, paused and deleted.
 
+use deadpool_postgres::Object;
+use tokio_postgres::IsolationLevel;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+
 use super::error::GroupError;
 use super::group::{Group, GroupName, Groups, Settings};
 use super::reset::To;
-use crate::limits::GROUPS_PER_TENANT_MAX;
+use crate::limits::{GROUP_CREATE_TRIES, GROUPS_PER_TENANT_MAX};
 
 /// What is to be changed of a group; None: it stays.
 #[derive(Debug, Default)]
@@ -20,26 +25,27 @@ impl Groups {
         let timeout_ms = i64::try_from(settings.ack_timeout.as_millis()).unwrap_or(i64::MAX);
         let ordered_by = settings.ordered_by.map(|by| by.as_str());
         let sql = include_str!("../../sql/queries/group_create.sql");
-        let made = self
-            .run(
-                sql,
-                &[
-                    &&*at.tenant_id,
-                    &at.stream,
-                    &at.name,
-                    &settings.max_deliveries,
-                    &timeout_ms,
-                    &settings.event_types,
-                    &ordered_by,
-                    &committed,
-                    &GROUPS_PER_TENANT_MAX,
-                ],
-            )
-            .await?;
-        if made.is_empty() {
-            return Err(GroupError::Full("groups"));
+        let parameters: [&(dyn ToSql + Sync); 9] = [
+            &&*at.tenant_id,
+            &at.stream,
+            &at.name,
+            &settings.max_deliveries,
+            &timeout_ms,
+            &settings.event_types,
+            &ordered_by,
+            &committed,
+            &GROUPS_PER_TENANT_MAX,
+        ];
+        for _ in 0..GROUP_CREATE_TRIES {
+            let mut lent = self.connection().await?;
+            let made = create_of(&mut lent.client, sql, &parameters).await;
+            match lent.end(made)? {
+                Made::Yes => return self.find(at).await,
+                Made::Full => return Err(GroupError::Full("groups")),
+                Made::Again => {}
+            }
         }
-        self.find(at).await
+        Err(GroupError::Busy)
     }
 
     /// What is handed out from now on goes by it.
@@ -73,5 +79,31 @@ impl Groups {
     pub async fn delete(&self, at: &GroupName) -> Result<(), GroupError> {
         let group = self.find(at).await?;
         self.run(include_str!("../../sql/queries/group_delete.sql"), &[&group.id]).await.map(drop)
+    }
+}
+
+/// What came of making a group.
+enum Made {
+    Yes,
+    /// The tenant has as many as it may.
+    Full,
+    /// Another was made at the same time.
+    Again,
+}
+
+/// One that is made at the same time is counted by one of the two: the transaction is serializable.
+async fn create_of(client: &mut Object, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Made, GroupError> {
+    let made = async {
+        let transaction = client.build_transaction().isolation_level(IsolationLevel::Serializable).start().await?;
+        let statement = transaction.prepare_cached(sql).await?;
+        let made = transaction.query_opt(&statement, parameters).await?;
+        transaction.commit().await?;
+        Ok::<_, tokio_postgres::Error>(made)
+    };
+    match made.await {
+        Ok(Some(_)) => Ok(Made::Yes),
+        Ok(None) => Ok(Made::Full),
+        Err(error) if error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE) => Ok(Made::Again),
+        Err(error) => Err(error.into()),
     }
 }

@@ -6,6 +6,7 @@
 //! consumer's own transaction must keep as well are functions of the database (`sql/migrations/common/0029_groups.sql`).
 
 mod alone;
+mod clock;
 mod error;
 mod group;
 mod lease;

@@ -1,17 +1,22 @@
 //! Parked events: what a group passes over, because it was handed out too often, or because somebody said so. Each is a dead
 //! letter of the stage `consume`, to be replayed to that group alone, or dropped.
 
+use deadpool_postgres::Object;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::error::GroupError;
-use super::group::{Group, Groups};
+use super::group::{Group, Groups, hold};
 use crate::limits::{GROUP_PARKED_MAX, PARKED_EVENT_BYTES_MAX, PARKED_PER_CALL_MAX};
 use crate::query::LoggedEvent;
+
+/// The code of what somebody has parked.
+const ON_PURPOSE: &str = "parked";
 
 /// Why events are parked, and by whom.
 pub struct Parking {
@@ -66,10 +71,15 @@ impl Parking {
         Self { code: "max_deliveries", reason, deliveries, key_id }
     }
 
+    /// Those that are parked by themselves are, however many there are; the group is paused then.
+    fn is_on_purpose(&self) -> bool {
+        self.code == ON_PURPOSE
+    }
+
     /// On purpose.
     pub fn on_purpose(reason: Option<String>, key_id: Uuid) -> Self {
         let reason = reason.unwrap_or_else(|| "parked on purpose".to_owned());
-        Self { code: "parked", reason, deliveries: 0, key_id }
+        Self { code: ON_PURPOSE, reason, deliveries: 0, key_id }
     }
 }
 
@@ -96,11 +106,6 @@ impl Groups {
     /// Parks the event at an offset, whichever member holds it. Returns false if it was parked already.
     pub async fn park(&self, group: &Group, offset: i64, parking: &Parking) -> Result<bool, GroupError> {
         let (event, _room) = self.event_at(group, offset).await?;
-        let parked = "SELECT count(*) FROM consumer_parked WHERE group_id = $1 AND state IN ('parked', 'replaying')";
-        let parked = self.run(parked, &[&group.id]).await?;
-        if parked.first().is_some_and(|row| row.get::<_, i64>(0) >= GROUP_PARKED_MAX) {
-            return Err(GroupError::Full("parked events in the group"));
-        }
         Ok(self.park_all(group, parking, &[event]).await? > 0)
     }
 
@@ -120,29 +125,25 @@ impl Groups {
         let slots: Vec<Option<i16>> = events.iter().map(|event| ordered_by.map(|by| by.slot(event))).collect();
         let parameters = json!({ "stream": group.at.stream, "group": group.at.name });
         let Parking { code, reason, deliveries, key_id } = parking;
-        let sql = include_str!("../../sql/queries/group_park.sql");
-        let rows = self
-            .run(
-                sql,
-                &[
-                    &group.id,
-                    &&*group.at.tenant_id,
-                    &ids,
-                    &offsets,
-                    &event_ids,
-                    &raw,
-                    &received,
-                    &slots,
-                    deliveries,
-                    code,
-                    reason,
-                    &parameters,
-                    key_id,
-                    &GROUP_PARKED_MAX,
-                ],
-            )
-            .await?;
-        let parked: i64 = rows.first().map_or(0, |row| row.get(0));
+        let parameters: [&(dyn ToSql + Sync); 14] = [
+            &group.id,
+            &&*group.at.tenant_id,
+            &ids,
+            &offsets,
+            &event_ids,
+            &raw,
+            &received,
+            &slots,
+            deliveries,
+            code,
+            reason,
+            &parameters,
+            key_id,
+            &GROUP_PARKED_MAX,
+        ];
+        let mut lent = self.connection().await?;
+        let parked = park_of(&mut lent.client, group, parking.is_on_purpose(), &parameters).await;
+        let parked = lent.end(parked)?;
         metrics::counter!("tidegate_group_parked_total", "code" => *code).increment(parked.unsigned_abs());
         Ok(parked)
     }
@@ -159,13 +160,13 @@ impl Groups {
     /// Hands parked events out again, to this group alone.
     pub async fn replay(&self, group: &Group, which: &Which) -> Result<Picked, GroupError> {
         let sql = include_str!("../../sql/queries/group_replay.sql");
-        Ok(picked(&self.run(sql, &[&group.id, &which.offsets(), &per_call()]).await?))
+        picked(which, &self.run(sql, &[&group.id, &which.offsets(), &per_call()]).await?)
     }
 
     /// Gives parked events up: their dead letters say so, and stay as long as others.
     pub async fn drop_parked(&self, group: &Group, which: &Which) -> Result<Picked, GroupError> {
         let sql = include_str!("../../sql/queries/group_drop.sql");
-        Ok(picked(&self.run(sql, &[&group.id, &&*group.at.tenant_id, &which.offsets(), &per_call()]).await?))
+        picked(which, &self.run(sql, &[&group.id, &&*group.at.tenant_id, &which.offsets(), &per_call()]).await?)
     }
 
     /// A replay was in vain.
@@ -181,6 +182,28 @@ impl Groups {
     }
 }
 
+/// In one transaction.
+async fn park_of(
+    client: &mut Object,
+    group: &Group,
+    is_on_purpose: bool,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<i64, GroupError> {
+    let transaction = client.transaction().await?;
+    hold(&transaction, group).await?;
+    if is_on_purpose {
+        let parked = "SELECT count(*) FROM consumer_parked WHERE group_id = $1 AND state IN ('parked', 'replaying')";
+        let parked = transaction.prepare_cached(parked).await?;
+        if transaction.query_one(&parked, &[&group.id]).await?.get::<_, i64>(0) >= GROUP_PARKED_MAX {
+            return Err(GroupError::Full("parked events in the group"));
+        }
+    }
+    let park = transaction.prepare_cached(include_str!("../../sql/queries/group_park.sql")).await?;
+    let parked = transaction.query_one(&park, parameters).await?.get(0);
+    transaction.commit().await?;
+    Ok(parked)
+}
+
 impl Which {
     fn offsets(&self) -> Option<&[i64]> {
         match self {
@@ -194,6 +217,12 @@ fn per_call() -> i64 {
     i64::try_from(PARKED_PER_CALL_MAX).unwrap_or(i64::MAX)
 }
 
-fn picked(rows: &[Row]) -> Picked {
-    rows.first().map_or(Picked { count: 0, left: 0 }, |row| Picked { count: row.get(0), left: row.get(1) })
+/// Of a statement that says how many it found, how many are left, and how many of those that were meant a consumer is acknowledging.
+fn picked(which: &Which, rows: &[Row]) -> Result<Picked, GroupError> {
+    let Some(row) = rows.first() else { return Ok(Picked { count: 0, left: 0 }) };
+    let (picked, acknowledged): (Picked, i64) = (Picked { count: row.get(0), left: row.get(1) }, row.get(2));
+    match which {
+        Which::At(_) if picked.count == 0 && acknowledged > 0 => Err(GroupError::Busy),
+        _ => Ok(picked),
+    }
 }

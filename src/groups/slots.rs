@@ -1,10 +1,10 @@
 //! The slots of an ordered group: whose they are, and what is to be done with each.
 
-use deadpool_postgres::Object;
+use deadpool_postgres::{Object, Transaction};
 use tokio_postgres::Row;
 
 use super::error::GroupError;
-use super::group::{Group, Groups, Turn};
+use super::group::{Group, Groups, Turn, hold};
 use crate::limits::GROUP_MEMBERS_MAX;
 use crate::query::{LoggedEvent, OrderedBy, SLOTS};
 
@@ -140,15 +140,10 @@ impl Groups {
 /// In one transaction.
 async fn own_slots_of(client: &mut Object, group: &Group, member: &str) -> Result<(Vec<Slot>, i64), GroupError> {
     let transaction = client.transaction().await?;
-    let heard = transaction.prepare_cached(include_str!("../../sql/queries/group_member.sql")).await?;
-    let members = transaction.query_one(&heard, &[&group.id, &member, &group.heard_for_ms()]).await?;
+    let members = members_with(&transaction, group, member).await?;
     let own = transaction.prepare_cached(include_str!("../../sql/queries/group_slots_own.sql")).await?;
     let own = transaction.query(&own, &[&group.id, &member]).await?;
     let mut own: Vec<Slot> = own.iter().map(Slot::read).collect::<Result<_, _>>()?;
-    let members: i64 = members.get(0);
-    if members > GROUP_MEMBERS_MAX {
-        return Err(GroupError::Full("members of the group"));
-    }
     let share = share(members);
     if own.len() > share {
         // Not what is out: its events are still being worked on.
@@ -169,6 +164,18 @@ async fn own_slots_of(client: &mut Object, group: &Group, member: &str) -> Resul
     let number = transaction.query_one(&number, &[]).await?.get(0);
     transaction.commit().await?;
     Ok((own, number))
+}
+
+/// Says that a member is there; returns how many there are.
+async fn members_with(transaction: &Transaction<'_>, group: &Group, member: &str) -> Result<i64, GroupError> {
+    let heard = transaction.prepare_cached(include_str!("../../sql/queries/group_member.sql")).await?;
+    if let Some(members) = transaction.query_opt(&heard, &[&group.id, &member, &group.heard_for_ms()]).await? {
+        return Ok(members.get(0));
+    }
+    hold(transaction, group).await?;
+    let join = transaction.prepare_cached(include_str!("../../sql/queries/group_join.sql")).await?;
+    let joined = transaction.query_opt(&join, &[&group.id, &member, &group.heard_for_ms(), &GROUP_MEMBERS_MAX]).await?;
+    joined.map(|members| members.get(0)).ok_or(GroupError::Full("members of the group"))
 }
 
 /// How many slots each of so many members has, at most.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::Object;
 
+use super::clock::Clock;
 use super::error::GroupError;
 use super::group::Groups;
 use super::status::{self, Status};
@@ -47,17 +48,18 @@ pub struct Upkeep {
     /// When this node led last, and when it counted.
     led: Mutex<Option<Instant>>,
     counted: Mutex<Option<Instant>>,
+    clock: Mutex<Clock>,
 }
 
 impl Upkeep {
     pub fn new(counts: GroupCounts) -> Self {
-        Self { counts, led: Mutex::default(), counted: Mutex::default() }
+        Self { counts, led: Mutex::default(), counted: Mutex::default(), clock: Mutex::default() }
     }
 
     async fn run(&self, client: &Object) -> Result<RunCounts, StorageError> {
         let begun = Instant::now();
         let advance = client.prepare_cached(ADVANCE).await?;
-        let (mut passed, mut tidied, mut deleted) = (0, 0, 0);
+        let (mut passed, mut tidied, mut deleted, mut bounded) = (0, 0, 0, 0);
         let mut tidied_at: Option<Instant> = None;
         let mut pause = GROUPS_TICK;
         while begun.elapsed() < LOG_RUN {
@@ -67,6 +69,7 @@ impl Upkeep {
             pause = if moved > 0 { GROUPS_TICK } else { (pause * 2).min(2 * GROUPS_TICK) };
             if tidied_at.is_none_or(|at| at.elapsed() >= LOG_UPKEEP_EVERY) {
                 tidied_at = Some(Instant::now());
+                bounded += self.look_at_clock(client).await?;
                 let tidy = client.prepare_cached(TIDY).await?;
                 let kept = i64::try_from(GROUPS_DELETED_KEPT.as_secs()).unwrap_or(i64::MAX);
                 let row = client.query_one(&tidy, &[&kept]).await?;
@@ -78,7 +81,19 @@ impl Upkeep {
             }
             tokio::time::sleep(pause).await;
         }
-        Ok(vec![("ranges_passed", passed), ("parked_passed", tidied), ("groups_deleted", deleted)])
+        Ok(vec![
+            ("ranges_passed", passed),
+            ("parked_passed", tidied),
+            ("groups_deleted", deleted),
+            ("leases_bounded", bounded),
+        ])
+    }
+
+    async fn look_at_clock(&self, client: &Object) -> Result<u64, StorageError> {
+        let mut clock = std::mem::take(&mut *self.clock.lock().unwrap_or_else(PoisonError::into_inner));
+        let bounded = clock.look(client).await;
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = clock;
+        bounded
     }
 
     fn is_to_count(&self) -> bool {

@@ -9,6 +9,8 @@ pub const SMALL_BODY_BYTES_MAX: usize = 256 * KIB;
 
 /// Groups of a tenant.
 pub const GROUPS_PER_TENANT_MAX: i64 = 1000;
+/// How often it is tried to make one while others are made: of those that are made at once, one at least succeeds.
+pub const GROUP_CREATE_TRIES: usize = 50;
 /// Longest name of a group, and of a member, in characters; the table's CHECK says the same of groups.
 pub const GROUP_NAME_CHARS_MAX: usize = 100;
 /// Types of events that a group may name, and their bytes in all.
@@ -73,6 +75,10 @@ pub const GROUP_COPY_WAIT: Duration = Duration::from_secs(2);
 
 /// How often groups are moved on behind what their members acknowledged.
 pub const GROUPS_TICK: Duration = Duration::from_millis(200);
+/// The database's clock was set back where it shows so much less than has passed; less may be an answer that took its time.
+pub const CLOCK_STEP_MIN: Duration = Duration::from_secs(2);
+/// How often it is looked at: all leases are, of which there may be a million (2.5 s).
+pub const CLOCK_LOOK_EVERY: Duration = Duration::from_secs(15);
 /// How often it is counted how far they are.
 pub const GROUPS_COUNT_EVERY: Duration = Duration::from_secs(10);
 /// Groups of which the metrics tell each by itself.

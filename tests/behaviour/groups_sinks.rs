@@ -38,7 +38,7 @@ impl<'a> Sink<'a> {
         Self { env, name }
     }
 
-    fn sql(&self) -> Sql {
+    pub fn sql(&self) -> Sql {
         Sql::bare(&self.env.url(&self.name))
     }
 

@@ -42,6 +42,7 @@ mod floods;
 mod forms;
 mod groups;
 mod groups_abuse;
+mod groups_at_once;
 mod groups_beside;
 mod groups_managed;
 mod groups_ordered;
@@ -198,6 +199,7 @@ const GROUPS: &[Group] = &[
     by_version("groups", groups::TESTS),
     group("groups", groups_managed::TESTS),
     group("groups", groups_abuse::TESTS),
+    group("groups", groups_at_once::TESTS),
     group("groups", groups_beside::TESTS),
     by_version("groups", groups_shared::TESTS),
     by_version("groups", groups_ordered::TESTS),
