@@ -143,6 +143,17 @@ fn a_login_reads_and_no_more(env: &Env) -> TestResult {
         }
     }
     assert!(taken.is_empty(), "{taken:#?}");
+    // Whatever migrations add: what people see is in the contract, or made of what is in it.
+    let seen: Vec<String> = Sql::bare(&env.url(SUPERUSER)).column(
+        "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'tidegate'::regnamespace AND NOT c.relispartition \
+         AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relname NOT LIKE '%\\_closed' AND c.relname NOT LIKE 'metrics\\_%\\_buckets' \
+         AND CASE WHEN c.relkind = 'S' THEN has_sequence_privilege('tidegate_people', c.oid, 'USAGE, SELECT, UPDATE') \
+                  ELSE has_any_column_privilege('tidegate_people', c.oid, 'SELECT') END",
+    );
+    let contract = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/contract");
+    let promised = |name: &String| std::path::Path::new(contract).join(name).with_extension("csv").exists();
+    let more: Vec<&String> = seen.iter().filter(|name| !promised(name)).collect();
+    assert!(more.iter().all(|name| ["correlation_groups", "rollup_levels"].contains(&name.as_str())), "{more:?}");
     for (statement, why) in HARMLESS {
         session.run(statement);
         println!("{engine}: harmless, {why}: {statement}");
