@@ -24,6 +24,7 @@ const SCRIPT: &str = concat!(
     include_str!("console/correlations.js"),
     include_str!("console/streams.js"),
     include_str!("console/groups.js"),
+    include_str!("console/reset.js"),
     include_str!("console/dead_letters.js"),
     include_str!("console/begin.js"),
 );

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::chromium::{self, Page};
 use crate::client::Client;
 use crate::env::{Engine, Env, Test, TestResult};
-use crate::groups::{commit, filled, make, take, tell};
+use crate::groups::{commit, filled, make, show, take, tell};
 use crate::replays;
 use crate::samples::{array, event_with};
 use crate::streams::reaches;
@@ -147,6 +147,28 @@ fn streams_and_groups_by_keyboard(env: &Env) -> TestResult {
     enter_button(&mut page, "#parked-all", "Drop all: press again");
     says(&mut page, "parked-note", "2 dropped");
     rows(&mut page, "parked", 0);
+
+    // Put somewhere else: first how many events that is.
+    enter(&mut page, "#reset button");
+    says(&mut page, "reset-note", "From 4 to 0: 4 events come again, 0 are passed over.");
+    assert_eq!(show(client, stream, "g00")["committed"], 4);
+    page.value("document.querySelector('#reset').elements.to.value = 'offset'; document.querySelector('#reset').oninput()");
+    assert_eq!(page.value("document.querySelector('#reset-sure').children.length"), 0, "it was another place");
+    enter(&mut page, "#reset button");
+    says(&mut page, "reset-note", "An offset is a whole number.");
+    page.value("document.querySelector('#reset').elements.offset.value = '2'");
+    enter(&mut page, "#reset button");
+    says(&mut page, "reset-note", "From 4 to 2: 2 events come again, 0 are passed over.");
+    fits(&mut page, &format!("console-reset-{}", env.engine.as_str()));
+    enter(&mut page, "#reset-sure button");
+    says(&mut page, "reset-note", "It is at 2: 2 events come again, 0 are passed over.");
+    let now = take(client, stream, "g00", "limit=2");
+    assert_eq!(now["generation"], 2);
+    // How far it lags is told as it goes, without anything being pressed.
+    let lag = "document.querySelector('#groups tbody td:nth-child(4)').textContent";
+    page.until(&format!("{lag} === '7'"));
+    commit(client, stream, "g00", &now).expect(200);
+    page.until(&format!("{lag} === '5'"));
     assert_eq!(page.value("document.querySelectorAll('b, i:not(.bars i)').length"), 0, "names are text, and no markup");
     page.assert_clean();
     Ok(())
@@ -222,6 +244,7 @@ fn a_key_sees_what_it_may(env: &Env) -> TestResult {
         assert_eq!(none, true, "{text}");
     }
     assert_eq!(page.value("document.querySelector('#send').hidden"), true);
+    assert_eq!(page.value("document.querySelector('#reset').hidden"), true);
 
     // Another key, in the same tab.
     let consumer = env.key("default", "consume");

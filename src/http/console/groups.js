@@ -28,6 +28,7 @@ async function chooseGroup(group, moves = false) {
   chosen.group = group;
   $("parked-box").hidden = group === null;
   $("parked-all").replaceChildren();
+  showReset();
   if (group === null) return;
   $("parked-title").textContent = `Parked events of ${group.get("name")}`;
   if (may(...CHANGES_GROUPS)) {

@@ -25,23 +25,41 @@ function list(id, { scope, path, cells, open, none }) {
       if (goesOn) note(`${id}-note`, error.message, "bad"); else clear(error.message, "bad");
     }
   }
+  // What the rows that are shown say now, by their first cells: nothing moves under somebody's hands.
+  async function renew() {
+    if (table.hidden || document.hidden || asked === null) return;
+    const mine = turn;
+    let page;
+    try { page = await api(`${asked}${asked.includes("?") ? "&" : "?"}limit=${Math.min(1000, rows.rows.length)}`); } catch { return; }
+    if (mine !== turn) return;
+    const shown = new Map([...rows.rows].map(tr => [tr.cells[0].textContent, tr]));
+    for (const item of page.get("data")) {
+      const texts = cells(item), tr = shown.get(texts[0]);
+      texts.forEach((cell, n) => { if (tr && n) fill(tr.cells[n], cell); });
+    }
+  }
   more.onclick = () => load(true);
-  return { load, clear };
+  return { load, clear, renew };
 }
 
 function row(cells, open) {
   const tr = el("tr");
   cells.forEach((cell, n) => {
-    const { text, kind } = cell instanceof Object ? cell : { text: cell ?? "", kind: "" };
-    const td = el("td", n ? text : null, { title: text, className: kind });
+    const td = el("td");
+    fill(td, cell);
     if (!n) {
-      const button = el("button", text, { type: "button" });
+      const button = el("button", td.textContent, { type: "button" });
       button.onclick = () => open(tr);
-      td.append(button);
+      td.replaceChildren(button);
     }
     tr.append(td);
   });
   return tr;
+}
+function fill(td, cell) {
+  const { text, kind } = cell instanceof Object ? cell : { text: cell ?? "", kind: "" };
+  if (td.textContent !== text) td.textContent = text;
+  td.title = text; td.className = kind;
 }
 function mark(tr) {
   for (const other of tr.parentElement.rows) other.removeAttribute("aria-current");
