@@ -11,6 +11,7 @@ mod instance;
 mod keys;
 mod lifecycle;
 mod load;
+mod logins;
 mod migrate;
 mod orgs;
 mod output;

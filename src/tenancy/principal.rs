@@ -64,7 +64,7 @@ impl Record {
         self.holder().filter(|_| same)
     }
 
-    /// Its holder, whoever says so.
+    /// Its holder, unless it has expired.
     pub fn holder(self) -> Option<Arc<Principal>> {
         let expired = self.expires_at.is_some_and(|at| at <= Timestamp::now());
         (!expired).then_some(self.principal)

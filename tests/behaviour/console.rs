@@ -152,7 +152,9 @@ fn streams_and_groups_by_keyboard(env: &Env) -> TestResult {
     enter(&mut page, "#reset button");
     says(&mut page, "reset-note", "From 4 to 0: 4 events come again, 0 are passed over.");
     assert_eq!(show(client, stream, "g00")["committed"], 4);
-    page.value("document.querySelector('#reset').elements.to.value = 'offset'; document.querySelector('#reset').oninput()");
+    page.value(
+        "document.querySelector('#reset').elements.to.value = 'offset'; document.querySelector('#reset').oninput()",
+    );
     assert_eq!(page.value("document.querySelector('#reset-sure').children.length"), 0, "it was another place");
     enter(&mut page, "#reset button");
     says(&mut page, "reset-note", "An offset is a whole number.");

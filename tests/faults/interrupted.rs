@@ -88,7 +88,7 @@ impl Trap {
         self.sql.run("DELETE FROM public.harm_at");
     }
 
-    /// Whoever is to wait does so.
+    /// What is to wait waits from now on.
     fn shut(&self) {
         self.sql.run("BEGIN; LOCK TABLE public.harm_gate IN ACCESS EXCLUSIVE MODE");
     }

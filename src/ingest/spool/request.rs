@@ -107,11 +107,9 @@ impl SpooledRequest {
             head.extend_from_slice(&count.to_le_bytes());
         }
         head.extend_from_slice(api_key_id.as_bytes());
-        head.push(keep_days.is_some().into());
-        head.extend_from_slice(keep_days.map(i32::to_le_bytes).as_ref().map_or(&[][..], |days| days));
+        put_flagged(&mut head, keep_days.map(i32::to_le_bytes).as_ref());
         put_text(&mut head, self.idempotency.as_ref().map(|idempotency| idempotency.key.as_str()));
-        head.push(self.idempotency.is_some().into());
-        head.extend_from_slice(self.idempotency.as_ref().map_or(&[][..], |idempotency| &idempotency.sha256));
+        put_flagged(&mut head, self.idempotency.as_ref().map(|idempotency| &idempotency.sha256));
         put_text(&mut head, Some(route));
         put_text(&mut head, Some(kind.table()));
         head.push(form_number(*form));
@@ -137,10 +135,9 @@ impl SpooledRequest {
         let SpooledSummary { tenant_id, receipt, received_at_us, items, accepted, rejected } = summary(&mut from)?;
         let version = bytes[0];
         let api_key_id = Uuid::from_bytes(from.array()?);
-        let keep_days =
-            if version > 1 && from.flag("retention")? { Some(i32::from_le_bytes(from.array()?)) } else { None };
+        let keep_days = if version > 1 { from.flagged("retention")?.map(i32::from_le_bytes) } else { None };
         let key = from.text("idempotency key")?;
-        let sha256 = if from.flag("hash")? { Some(from.array()?) } else { None };
+        let sha256 = from.flagged("hash")?;
         let route = from.required("route")?;
         let kind = from.required("kind")?;
         // Before version 3 the route told the kind, and the content type stood in its place.
@@ -212,6 +209,12 @@ fn put_count(into: &mut Vec<u8>, count: usize) {
     into.extend_from_slice(&count.to_le_bytes());
 }
 
+/// Bytes behind a flag that says whether they are there.
+fn put_flagged<const N: usize>(into: &mut Vec<u8>, bytes: Option<&[u8; N]>) {
+    into.push(bytes.is_some().into());
+    into.extend_from_slice(bytes.map_or(&[], <[u8; N]>::as_slice));
+}
+
 fn put_text(into: &mut Vec<u8>, text: Option<&str>) {
     match text {
         None => into.extend_from_slice(&ABSENT.to_le_bytes()),
@@ -263,6 +266,11 @@ impl<'a> Reader<'a> {
             1 => Ok(true),
             _ => Err(DecodeError::Invalid(field)),
         }
+    }
+
+    /// As `put_flagged` writes them.
+    fn flagged<const N: usize>(&mut self, field: &'static str) -> Result<Option<[u8; N]>, DecodeError> {
+        if self.flag(field)? { self.array().map(Some) } else { Ok(None) }
     }
 
     fn text(&mut self, field: &'static str) -> Result<Option<String>, DecodeError> {
