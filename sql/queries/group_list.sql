@@ -2,7 +2,8 @@
 -- stream and name $4 and $5, $6 at most.
 SELECT g.tenant_id, g.stream, g.name, g.max_deliveries, g.ack_timeout_ms, g.event_types, g.ordered_by, g.paused_at, g.paused_reason,
        g.created_at, o.generation, p.committed, least(coalesce(b.begins, 0), coalesce(l.ends, 0)) AS begins, coalesce(l.ends, 0) AS ends,
-       greatest(coalesce(l.ends, 0) - p.committed, 0) AS lag,
+       -- What has expired is no more to be read.
+       greatest(coalesce(l.ends, 0) - greatest(p.committed, coalesce(b.begins, 0)), 0) AS lag,
        CASE WHEN coalesce(l.ends, 0) > p.committed THEN
            greatest(extract(epoch FROM now() - m.created_at)::double precision, 0) END AS oldest_unread_s,
        CASE WHEN g.ordered_by IS NULL

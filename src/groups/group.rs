@@ -162,9 +162,9 @@ impl Group {
         Position { epoch: self.log.epoch, offset, batch }.cursor(&stream_cursors(&self.at.tenant_id, &self.at.stream))
     }
 
-    /// In offsets.
+    /// In offsets that can still be read.
     pub fn lag(&self) -> i64 {
-        (self.log.end - self.committed).max(0)
+        (self.log.end - self.committed.max(self.log.begin)).max(0)
     }
 
     /// An error where what is to come next has expired.

@@ -31,7 +31,7 @@ pub struct Status {
     pub committed: i64,
     pub begin: i64,
     pub end: i64,
-    /// Offsets that are not done with.
+    /// Offsets that are neither done with nor expired.
     pub lag: i64,
     /// How long the first of them has been stored.
     pub oldest_unread_s: Option<f64>,

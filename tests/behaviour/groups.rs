@@ -256,6 +256,8 @@ fn below_retention_it_is_said_where_to_go_on(env: &Env) -> TestResult {
             (&json!(3), &json!(3), &json!(9)),
             "{group}: {gone}"
         );
+        let stands = show(client, "s", group);
+        assert_eq!((&stands["committed"], &stands["lag"]), (&json!(0), &json!(6)), "{group}: what expired is no lag");
     }
     let gone = commit(client, "s", "alone", &old).problem(410, "offset_gone");
     assert_eq!(gone["begin"], 3);
