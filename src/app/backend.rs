@@ -18,6 +18,7 @@ use crate::lifecycle::{Lifecycle, LifecycleView, SeriesCounts};
 use crate::limits::JOBS_GIVE_WAY;
 use crate::precedence::Precedence;
 use crate::query::Readers;
+use crate::registry::{Definitions, Registry};
 use crate::rollup::{Late, Refresh, Rollups, SeriesIds};
 use crate::storage::{Database, Installed, KnownDatabase, Location, StorageError};
 use crate::streams::{Arrivals, Sequencer};
@@ -31,7 +32,8 @@ pub struct Backend {
     database: Database,
     workers: Workers,
     jobs: Vec<RunningJob>,
-    keeping: [JoinHandle<()>; 2],
+    registry: Arc<Registry>,
+    keeping: [JoinHandle<()>; 3],
 }
 
 impl Backend {
@@ -40,9 +42,15 @@ impl Backend {
         location: &Location,
         config: &Config,
         known: &Arc<KnownDatabase>,
+        registry: &Registry,
     ) -> Result<Database, StorageError> {
         let database = Database::open(location, config, known).await?;
-        match Ingest::prove(&database).await {
+        let proven = async {
+            Ingest::prove(&database).await?;
+            // Before anything is written it is known what is masked.
+            registry.attach(&database.verifier).await
+        };
+        match proven.await {
             Ok(()) => Ok(database),
             Err(error) => {
                 database.close();
@@ -64,16 +72,19 @@ impl Backend {
         let (arrivals, hearing) = Arrivals::heard(&database.listener);
         let tickets = Tickets::new(database.verifier.clone());
         let groups = AllGroups::new(database.consumers.clone(), reads.clone());
+        let definitions = Definitions::new(database.consumers.clone(), Arc::clone(&front.ingest.registry));
         let group_counts = GroupCounts::default();
         let counted = group_counts.clone();
-        let attached = Attached { reads, lifecycle, arrivals, tickets, groups, group_counts };
+        let attached = Attached { reads, lifecycle, arrivals, tickets, groups, group_counts, definitions };
         front.attach(attached, database.verifier.clone());
         let ingest = Arc::clone(&front.ingest);
         let behind = move || [Traffic::Live, Traffic::Late].iter().any(|traffic| ingest.is_behind(*traffic));
         let counts = (series, counted);
         let jobs = start_jobs(&database, config, counts, Precedence::over("jobs", JOBS_GIVE_WAY, behind));
-        let keeping = [tokio::spawn(known.keep(database.verifier.clone())), hearing];
-        Self { database, workers, jobs, keeping }
+        let registry = tokio::spawn(Arc::clone(&front.ingest.registry).keep());
+        let keeping = [tokio::spawn(known.keep(database.verifier.clone())), hearing, registry];
+        let registry = Arc::clone(&front.ingest.registry);
+        Self { registry, database, workers, jobs, keeping }
     }
 
     /// The engine, and why it is this one.
@@ -83,7 +94,7 @@ impl Backend {
 
     /// Lets what waits be written, and stops; no request is under way any more.
     pub async fn stop(self) -> bool {
-        let Self { database, mut workers, jobs, keeping } = self;
+        let Self { database, mut workers, jobs, registry, keeping } = self;
         keeping.iter().for_each(JoinHandle::abort);
         let mut in_order = true;
         for writer in workers.writers.drain(..) {
@@ -93,6 +104,7 @@ impl Backend {
         for job in jobs {
             job.stop().await;
         }
+        registry.note_warnings().await;
         database.close();
         in_order
     }

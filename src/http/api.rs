@@ -13,6 +13,7 @@ use crate::lifecycle::LifecycleView;
 use crate::precedence::Precedence;
 use crate::protocols::{Problem, ProblemCode};
 use crate::query::Readers;
+use crate::registry::Definitions;
 use crate::streams::Arrivals;
 use crate::tenancy::{Limiter, Tickets, Verifier};
 
@@ -34,6 +35,8 @@ pub struct Attached {
     pub groups: AllGroups,
     /// How far they are.
     pub group_counts: GroupCounts,
+    /// Defines streams.
+    pub definitions: Definitions,
 }
 
 /// Everything that handlers need.

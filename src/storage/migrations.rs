@@ -81,6 +81,7 @@ pub const MIGRATIONS: &[Migration] = &[
     common!("0027_sequencer"),
     common!("0028_replays"),
     common!("0029_groups"),
+    common!("0030_definitions"),
 ];
 
 impl Migration {

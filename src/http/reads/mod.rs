@@ -18,7 +18,7 @@ pub use events::{event, events, related};
 pub use list::{ListAnswer, gone_problem, problem};
 pub use metrics::{catalog, metrics};
 pub use receipts::receipt;
-pub use streams::{stream, streams};
+pub use streams::streams;
 
 #[cfg(test)]
 mod tests {
