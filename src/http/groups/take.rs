@@ -10,7 +10,7 @@ use crate::groups::{Ask, Delivery, GroupError};
 use crate::http::call::Call;
 use crate::http::reads::{self, ListAnswer};
 use crate::http::response::{held_json, json};
-use crate::http::streams::{CATCHING_UP, Waited, Waiting, count, wait};
+use crate::http::streams::{Waited, Waiting, catching_up, count, wait};
 use crate::limits::{
     CATCH_UP_GIVES_WAY, CATCH_UP_PART_OF_ACK, GROUP_EVENTS_MAX, GROUP_LOOK_EVERY, GROUP_NAME_CHARS_MAX,
     PAGE_ROWS_DEFAULT, READ_TIMEOUT,
@@ -64,9 +64,9 @@ pub async fn take(mut call: Call<'_>) -> ListAnswer {
         match looked {
             Ok(delivery) if !delivery.events.is_empty() => {
                 if delivery.next_offset < delivery.group.log.end {
-                    let least = delivery.group.settings.ack_timeout / CATCH_UP_GIVES_WAY / CATCH_UP_PART_OF_ACK;
-                    let precedence = call.api.behind_ingestion(CATCHING_UP, CATCH_UP_GIVES_WAY);
-                    precedence.give_way(worked.min(least)).await;
+                    // Its lease runs meanwhile.
+                    let most = delivery.group.settings.ack_timeout / CATCH_UP_GIVES_WAY / CATCH_UP_PART_OF_ACK;
+                    catching_up(call.api).give_way(worked.min(most)).await;
                 }
                 return answer(&call, delivery);
             }

@@ -8,16 +8,14 @@ use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 
 use super::feed::Feed;
-use super::waiting::{CATCHING_UP, Waited, Waiting};
+use super::waiting::{Waited, Waiting, catching_up};
 use super::written::{FeedForm, count};
 use crate::config::parse_duration;
 use crate::http::call::Call;
 use crate::http::compress::{Coding, compressed};
 use crate::http::reads::{ListAnswer, best, problem};
 use crate::http::response::{Body, held_json};
-use crate::limits::{
-    CATCH_UP_GIVES_WAY, ENCODER_BYTES, PAGE_BYTES_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, READ_TIMEOUT, STREAM_WAIT_MAX,
-};
+use crate::limits::{ENCODER_BYTES, PAGE_BYTES_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, READ_TIMEOUT, STREAM_WAIT_MAX};
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::Problem;
 use crate::query::{PageLimit, ReadError, Start};
@@ -99,7 +97,7 @@ async fn page(call: &Call<'_>, stream: &str, mut start: Start, limit: usize, wai
                 }
                 if !page.data.is_empty() {
                     if page.has_more() {
-                        api.behind_ingestion(CATCHING_UP, CATCH_UP_GIVES_WAY).give_way(worked).await;
+                        catching_up(api).give_way(worked).await;
                     }
                     count(page.data.len());
                     let answer = held_json(&page, room).map_err(|no_room| problem(api, no_room.into()))?;

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
 
-use super::waiting::{CATCHING_UP, Waited, Waiting};
+use super::waiting::{Waited, Waiting, catching_up};
 use super::written::{Chunk, FeedForm, count};
 use crate::budget::Reservation;
 use crate::http::Api;
@@ -17,8 +17,8 @@ use crate::http::call::Call;
 use crate::http::reads::problem;
 use crate::http::response::{Body, answer, streamed};
 use crate::limits::{
-    CATCH_UP_GIVES_WAY, EXPORT_WAIT_MAX, LOG_LOOK_ROWS_FIRST, LOG_LOOK_TEXT_BYTES_MAX, STREAM_AWAY_PAUSE,
-    STREAM_HEARTBEAT, STREAM_KEY_LOOK, STREAM_PAGE_ROWS,
+    EXPORT_WAIT_MAX, LOG_LOOK_ROWS_FIRST, LOG_LOOK_TEXT_BYTES_MAX, STREAM_AWAY_PAUSE, STREAM_HEARTBEAT,
+    STREAM_KEY_LOOK, STREAM_PAGE_ROWS,
 };
 use crate::precedence::Precedence;
 use crate::protocols::Problem;
@@ -83,7 +83,7 @@ impl Feed {
             sent_at: Instant::now(),
             event_at: Instant::now(),
             looked_at_key: Instant::now(),
-            precedence: call.api.behind_ingestion(CATCHING_UP, CATCH_UP_GIVES_WAY),
+            precedence: catching_up(call.api),
             worked: Duration::ZERO,
             first: None,
             is_at_end: false,

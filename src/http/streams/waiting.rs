@@ -7,16 +7,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use uuid::Uuid;
 
-use crate::http::Readiness;
 use crate::http::call::Call;
 use crate::http::router::peer_of;
-use crate::limits::{STREAM_FOLLOWERS_PER_TENANT, STREAM_KEY_LOOK, STREAM_LOOK_EVERY};
+use crate::http::{Api, Readiness};
+use crate::limits::{CATCH_UP_GIVES_WAY, STREAM_FOLLOWERS_PER_TENANT, STREAM_KEY_LOOK, STREAM_LOOK_EVERY};
+use crate::precedence::Precedence;
 use crate::protocols::{Problem, ProblemCode};
 use crate::streams::Follower;
 use crate::tenancy::{KeyError, Scope, Verifier};
 
-/// Who reads a stream and is behind, among those that give way to ingestion.
-pub const CATCHING_UP: &str = "consumers";
+/// How those who read a stream and are behind give way to ingestion.
+pub fn catching_up(api: &Api) -> Precedence {
+    api.behind_ingestion("consumers", CATCH_UP_GIVES_WAY)
+}
 
 /// Who waits, for as long as it may.
 pub struct Waiting {
