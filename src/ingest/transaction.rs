@@ -5,6 +5,8 @@
 //! together wherever one does not need the answer of another: BEGIN with the claims, and the last COPY with all that
 //! follows. COMMIT counts only when every reply before it was a success: after a failed statement it rolls back.
 
+use std::collections::VecDeque;
+
 use deadpool_postgres::Object;
 use jiff::Timestamp;
 use tokio_postgres::{Client, Statement};
@@ -95,16 +97,17 @@ const NEXT_BLOCK: &str = include_str!("../../sql/queries/batch_ids_block.sql");
 /// Draws batch ids in blocks.
 #[derive(Debug, Default)]
 pub struct BatchIds {
-    blocks: Vec<std::ops::Range<i64>>,
+    blocks: VecDeque<std::ops::Range<i64>>,
 }
 
 impl BatchIds {
     /// Makes sure that `count` ids can be drawn without the database.
     pub async fn refill(&mut self, client: &Client, count: usize) -> Result<(), tokio_postgres::Error> {
-        let left = |blocks: &[std::ops::Range<i64>]| blocks.iter().map(|block| block.end - block.start).sum::<i64>();
+        let left =
+            |blocks: &VecDeque<std::ops::Range<i64>>| blocks.iter().map(|block| block.end - block.start).sum::<i64>();
         while usize::try_from(left(&self.blocks)).unwrap_or(0) < count {
             let start: i64 = client.query_one(NEXT_BLOCK, &[]).await?.get(0);
-            self.blocks.push(start..start + crate::limits::BATCH_ID_BLOCK);
+            self.blocks.push_back(start..start + crate::limits::BATCH_ID_BLOCK);
         }
         Ok(())
     }
@@ -115,8 +118,14 @@ impl BatchIds {
     }
 
     fn draw(&mut self) -> i64 {
-        self.blocks.retain(|block| !block.is_empty());
-        self.blocks.first_mut().and_then(Iterator::next).expect("refill() was called with the number of ids needed")
+        // Of a batch of very many streams each block is one id: those that are used up go one by one.
+        loop {
+            let block = self.blocks.front_mut().expect("refill() was called with the number of ids needed");
+            match block.next() {
+                Some(id) => return id,
+                None => drop(self.blocks.pop_front()),
+            }
+        }
     }
 }
 
