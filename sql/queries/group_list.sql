@@ -4,7 +4,7 @@ SELECT g.tenant_id, g.stream, g.name, g.max_deliveries, g.ack_timeout_ms, g.even
        g.created_at, o.generation, p.committed, least(coalesce(b.begins, 0), coalesce(l.ends, 0)) AS begins, coalesce(l.ends, 0) AS ends,
        -- What has expired is no more to be read.
        greatest(coalesce(l.ends, 0) - greatest(p.committed, coalesce(b.begins, 0)), 0) AS lag,
-       CASE WHEN coalesce(l.ends, 0) > p.committed THEN
+       CASE WHEN coalesce(l.ends, 0) > greatest(p.committed, coalesce(b.begins, 0)) THEN
            greatest(extract(epoch FROM now() - m.created_at)::double precision, 0) END AS oldest_unread_s,
        CASE WHEN g.ordered_by IS NULL
             THEN (SELECT count(DISTINCT c.member) FROM consumer_leases c

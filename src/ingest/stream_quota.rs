@@ -33,7 +33,7 @@ struct Known {
 }
 
 /// Streams by tenant.
-pub type Streams<'p> = HashMap<&'p Arc<str>, Vec<&'p str>>;
+pub type Streams<'p> = HashMap<&'p Arc<str>, HashSet<&'p str>>;
 
 impl StreamQuota {
     pub fn new(max: usize) -> Self {
@@ -62,32 +62,32 @@ impl StreamQuota {
         let mut over = Streams::new();
         for (tenant_id, names) in self.unknown(manifests) {
             let there = client.prepare_cached(THERE).await?;
-            let there: Vec<String> =
+            let there: HashSet<String> =
                 client.query(&there, &[&&**tenant_id, &names]).await?.iter().map(|row| row.get(0)).collect();
             self.note(tenant_id, there.iter().map(String::as_str), 0);
-            let new: Vec<&str> = names.into_iter().filter(|name| !there.iter().any(|known| known == *name)).collect();
+            let new: Vec<&str> = names.into_iter().filter(|name| !there.contains(*name)).collect();
             if new.is_empty() {
                 continue;
             }
             let room = self.max().saturating_sub(self.count(client, tenant_id).await?);
             if room < new.len() {
-                over.insert(tenant_id, new[room..].to_vec());
+                over.insert(tenant_id, new[room..].iter().copied().collect());
             }
         }
         Ok(over)
     }
 
-    fn unknown<'p>(&self, manifests: &'p [Manifest]) -> Streams<'p> {
+    /// Streams that are not known, by tenant, each once and in the order of the batches.
+    fn unknown<'p>(&self, manifests: &'p [Manifest]) -> HashMap<&'p Arc<str>, Vec<&'p str>> {
         let tenants = self.known();
-        let mut unknown = Streams::new();
+        let (mut unknown, mut seen) = (HashMap::<_, Vec<&str>>::new(), HashSet::new());
         for Manifest { tenant_id, stream, .. } in manifests {
             if tenants.get(tenant_id).is_some_and(|known| known.names.contains(&**stream)) {
                 continue;
             }
-            let names: &mut Vec<&str> = unknown.entry(tenant_id).or_default();
             // Several batches may be of one stream.
-            if !names.contains(&&**stream) {
-                names.push(stream);
+            if seen.insert((tenant_id, &**stream)) {
+                unknown.entry(tenant_id).or_default().push(stream);
             }
         }
         unknown
@@ -157,7 +157,7 @@ pub fn rows_of(streams: &Streams<'_>, batch: &[Submission], taking: &[usize]) ->
             .rows
             .iter()
             .enumerate()
-            .filter(|(_, row)| names.contains(&rows.streams[usize::from(row.stream)].as_str()));
+            .filter(|(_, row)| names.contains(rows.streams[usize::from(row.stream)].as_str()));
         places.extend(of_these.map(|(row, _)| Place { submission, row }));
     }
     places
