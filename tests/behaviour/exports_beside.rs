@@ -1,5 +1,7 @@
 //! Exports beside ingestion: they have every row that was there, and let requests that wait go first.
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
 use tidegate::storage::embedded::{READER, locate_running};
 
 use crate::books::Books;
@@ -7,7 +9,6 @@ use crate::copied::{assert_has, by_copy, by_export, ways};
 use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::postgres::Sql;
 use crate::process::Tidegate;
-use crate::recovery::waits_for_a_lock;
 use crate::samples::{array, batch, event};
 use crate::tests;
 use crate::traffic::{Patience, Traffic};
@@ -64,14 +65,14 @@ fn an_export_gives_way_and_goes_on(env: &Env) -> TestResult {
     let all = by_copy(&env.sql(), "true");
     let export = || assert_has(&by_export(&tidegate.client, "/v1/events", CSV), &all, CSV);
     export();
-    while_a_request_waits(env, &tidegate, |send_another| {
+    while_a_request_waits(env, &tidegate, |one_waits| {
         let gave_way = Books::of(&tidegate.client).get(GAVE_WAY);
         export();
         let books = Books::of(&tidegate.client);
         assert!(books.get(GAVE_WAY) > gave_way, "nobody waited");
         let jobs_gave_way = books.get(JOBS_GAVE_WAY);
         until("jobs give way as well", || {
-            send_another();
+            one_waits();
             (Books::of(&tidegate.client).get(JOBS_GAVE_WAY) > jobs_gave_way).then_some(())
         });
     });
@@ -95,12 +96,12 @@ fn who_catches_up_gives_way_and_goes_on(env: &Env) -> TestResult {
     let alone = || drop(client.get(&format!("{stream}/groups/alone/events?limit=100")).expect(200));
     let several = || drop(client.get(&format!("{stream}/groups/several/events?limit=100&member=m")).expect(200));
     let ways: [(&str, &dyn Fn()); 4] = [("page", &page), ("lines", &lines), ("alone", &alone), ("several", &several)];
-    while_a_request_waits(env, &tidegate, |send_another| {
+    while_a_request_waits(env, &tidegate, |one_waits| {
         for (way, read) in ways {
             let gave_way = Books::of(client).get(CONSUMERS_GAVE_WAY);
             // The one that waits may be given back just before it is looked at.
             until(way, || {
-                send_another();
+                one_waits();
                 read();
                 (Books::of(client).get(CONSUMERS_GAVE_WAY) > gave_way).then_some(())
             });
@@ -126,25 +127,32 @@ fn one_writer(env: &Env) -> Tidegate {
     tidegate
 }
 
-/// While the only writer is held up, and a request waits behind it; `work` is given what sends another one where none waits any more:
-/// it may have been given back after its time.
+/// While the only writer is held up, and a request waits behind it; `work` is given what sees to it that one does: either may have been
+/// given back after its time.
 fn while_a_request_waits(env: &Env, tidegate: &Tidegate, work: impl FnOnce(&dyn Fn())) {
-    let client = &tidegate.client;
+    let (client, under_way) = (&tidegate.client, &AtomicUsize::new(0));
     let blocker = env.sql();
     blocker.run("BEGIN; LOCK TABLE events IN SHARE MODE");
     std::thread::scope(|scope| {
-        let send = move || assert!(matches!(client.events(event(0)).status, 200 | 503));
-        scope.spawn(send);
-        waits_for_a_lock(env, "writer");
-        let waiting = || Books::of(client).get("tidegate_requests_waiting") > 0.5;
-        let send_another = || {
-            if !waiting() {
-                scope.spawn(send);
-                until("a request waits behind it", || waiting().then_some(()));
-            }
+        let send = move || {
+            assert!(matches!(client.events(event(0)).status, 200 | 503));
+            under_way.fetch_sub(1, SeqCst);
         };
-        send_another();
-        work(&send_another);
+        let one_waits = || {
+            until("a request waits behind another", || {
+                if Books::of(client).get("tidegate_requests_waiting") > 0.5 {
+                    return Some(());
+                }
+                // One at the writer, and one behind it.
+                if under_way.load(SeqCst) < 2 {
+                    under_way.fetch_add(1, SeqCst);
+                    scope.spawn(send);
+                }
+                None
+            });
+        };
+        one_waits();
+        work(&one_waits);
         blocker.run("ROLLBACK");
     });
 }
