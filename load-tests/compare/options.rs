@@ -10,6 +10,9 @@ use tidegate::model::{Level, StoredJson};
 use super::ask::Length;
 use super::common::BATCH_ROWS;
 
+/// What a consumer must keep up with, in events/s.
+pub const DELIVERY_RATE: u32 = 20_000;
+
 /// A part of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Part {
@@ -168,6 +171,9 @@ pub struct Options {
     /// Length of each of its runs; buckets of a minute must close several times
     #[arg(long, default_value = "200s", value_parser = parse_duration)]
     pub rollup_length: Duration,
+    /// Events a second that are sent while their delivery is measured; a slow machine's part of it is said in the lines' names
+    #[arg(long, default_value_t = DELIVERY_RATE)]
+    pub delivery_rate: u32,
     /// Only these questions of streams [default: all]; with --merge the other figures of it stay
     #[arg(long, value_enum, value_delimiter = ',', value_name = "TOPICS")]
     streams: Vec<Topic>,

@@ -192,7 +192,9 @@ pub const SPOOL_BODIES_MIN: usize = 4;
 /// An export that has worked for a while gives way to ingestion that is behind for so many times as long, at most: it has a
 /// fifth of the time for itself, whatever comes in.
 pub const EXPORTS_GIVE_WAY: u32 = 4;
-/// The same of who reads a stream and is behind: those that are at its end wait for nobody.
+/// The same of consumers that have more than so many events of their stream left: those that are nearer to its end wait for
+/// nobody. A busy stream's few seconds, which a consumer reads in one.
+pub const CATCH_UP_EVENTS: i64 = 50_000;
 pub const CATCH_UP_GIVES_WAY: u32 = 4;
 /// Of the time in which a group's member is to acknowledge, a part so small at most is waited with what it is given.
 pub const CATCH_UP_PART_OF_ACK: u32 = 10;

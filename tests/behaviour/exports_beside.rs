@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+use tidegate::limits::CATCH_UP_EVENTS;
 use tidegate::storage::embedded::{READER, locate_running};
 
 use crate::books::Books;
@@ -61,7 +62,7 @@ fn what_was_there_is_exported_while_senders_go_on(env: &Env) -> TestResult {
 
 /// With the only writer held up and a request behind it, an export gives way, and ends all the same: it has its share.
 fn an_export_gives_way_and_goes_on(env: &Env) -> TestResult {
-    let tidegate = one_writer(env);
+    let tidegate = one_writer(env, 8);
     let all = by_copy(&env.sql(), "true");
     let export = || assert_has(&by_export(&tidegate.client, "/v1/events", CSV), &all, CSV);
     export();
@@ -84,7 +85,7 @@ fn an_export_gives_way_and_goes_on(env: &Env) -> TestResult {
 
 /// The same of who reads a stream and is behind, in every way of reading.
 fn who_catches_up_gives_way_and_goes_on(env: &Env) -> TestResult {
-    let tidegate = one_writer(env);
+    let tidegate = one_writer(env, usize::try_from(CATCH_UP_EVENTS / 1000)? + 2);
     let client = &tidegate.client;
     let stream = "/v1/streams/default";
     for group in ["alone", "several"] {
@@ -106,9 +107,10 @@ fn who_catches_up_gives_way_and_goes_on(env: &Env) -> TestResult {
                 (Books::of(client).get(CONSUMERS_GAVE_WAY) > gave_way).then_some(())
             });
         }
-        // Who is at the end waits for nobody.
+        // Those at the end wait for nobody, and those near it.
         let gave_way = Books::of(client).get(CONSUMERS_GAVE_WAY);
         client.get(&format!("{stream}/events?offset=latest")).expect(200);
+        client.get(&format!("{stream}/events?offset=10000&limit=100")).expect(200);
         assert!((Books::of(client).get(CONSUMERS_GAVE_WAY) - gave_way).abs() < 0.5, "at the end");
     });
     let gave_way = Books::of(client).get(CONSUMERS_GAVE_WAY);
@@ -117,10 +119,10 @@ fn who_catches_up_gives_way_and_goes_on(env: &Env) -> TestResult {
     Ok(())
 }
 
-/// With some events. It has no spool, which would take over from a writer that is held up this long.
-fn one_writer(env: &Env) -> Tidegate {
+/// With so many thousand events. It has no spool, which would take over from a writer that is held up this long.
+fn one_writer(env: &Env, thousands: usize) -> Tidegate {
     let tidegate = env.serve_with(&["writers=1", "spool.enabled=false"]);
-    for _ in 0..8 {
+    for _ in 0..thousands {
         tidegate.client.events(batch(1000)).accepted(1000, 0);
     }
     assert_eq!(Books::of(&tidegate.client).items("in_flight"), 0);

@@ -1,6 +1,6 @@
-//! From COMMIT to a consumer: 20,000 events/s of one tenant by the clock, in requests as agents send them, and one consumer
-//! of its stream. Counted from the moment when a request's answer, which follows its COMMIT, was read, to the one when the
-//! event had come; an event that came before its answer counts as no time at all.
+//! From COMMIT to a consumer: 20,000 events/s (`--delivery-rate`) of one tenant by the clock, in requests as agents send them,
+//! and one consumer of its stream. Counted from the moment when a request's answer, which follows its COMMIT, was read, to the
+//! one when the event had come; an event that came before its answer counts as no time at all.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use super::super::feed::{Feed, Until};
 use super::super::figures::Figures;
 use super::super::machine;
 use super::super::newest::{fill_on, wait_until_closed};
-use super::super::options::Options;
+use super::super::options::{DELIVERY_RATE, Options};
 use super::super::runs::{A_MINUTE, BEGINNING, LATENCY_BATCH, LATENCY_CONNECTIONS, Run};
 use super::super::sender::Sender;
 use super::super::stream::follow;
@@ -27,7 +27,6 @@ use super::client::Client;
 use super::member::{Group, Member, Way};
 use super::{CONSUMER, SETTLE, STREAM, logged, stored};
 
-const RATE: f64 = 20_000.0;
 const BODIES: u64 = 2000;
 /// Lines end when nothing has come for so long: longer than any COMMIT.
 const SILENCE: &str = "10s";
@@ -143,8 +142,10 @@ async fn measure(
     state: &str,
     figures: &mut Figures,
 ) -> Result<()> {
+    let rate = options.delivery_rate;
+    let state = if rate == DELIVERY_RATE { state.to_owned() } else { format!("{state} at {rate}/s") };
     let name = format!("COMMIT to delivery, {}, {state}", consumer.name());
-    let feed = |length| Feed::in_turn(templates(BODIES, LATENCY_BATCH), 1, Until::Elapsed(length)).paced(RATE);
+    let feed = |length| Feed::in_turn(templates(BODIES, LATENCY_BATCH), 1, Until::Elapsed(length)).paced(rate.into());
     // A day's first rows wait until its chunk is made, and the stream is there when it is read.
     Run::of(target, feed(BEGINNING), LATENCY_CONNECTIONS).await?;
     let before = stored(target).await?;

@@ -10,7 +10,7 @@ use crate::groups::{Ask, Delivery, GroupError};
 use crate::http::call::Call;
 use crate::http::reads::{self, ListAnswer};
 use crate::http::response::{held_json, json};
-use crate::http::streams::{Waited, Waiting, catching_up, count, wait};
+use crate::http::streams::{CatchUp, Waited, Waiting, count, wait};
 use crate::limits::{
     CATCH_UP_GIVES_WAY, CATCH_UP_PART_OF_ACK, GROUP_EVENTS_MAX, GROUP_LOOK_EVERY, GROUP_NAME_CHARS_MAX,
     PAGE_ROWS_DEFAULT, READ_TIMEOUT,
@@ -63,11 +63,10 @@ pub async fn take(mut call: Call<'_>) -> ListAnswer {
         let left = wait.saturating_sub(begun.elapsed());
         match looked {
             Ok(delivery) if !delivery.events.is_empty() => {
-                if delivery.next_offset < delivery.group.log.end {
-                    // Its lease runs meanwhile.
-                    let most = delivery.group.settings.ack_timeout / CATCH_UP_GIVES_WAY / CATCH_UP_PART_OF_ACK;
-                    catching_up(call.api).give_way(worked.min(most)).await;
-                }
+                // Its lease runs meanwhile.
+                let most = delivery.group.settings.ack_timeout / CATCH_UP_GIVES_WAY / CATCH_UP_PART_OF_ACK;
+                let left = delivery.group.log.end - delivery.next_offset;
+                CatchUp::beside(call.api).give_way(left, worked.min(most)).await;
                 return answer(&call, delivery);
             }
             // It goes through what the group does not want.

@@ -8,7 +8,7 @@ use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 
 use super::feed::Feed;
-use super::waiting::{Waited, Waiting, catching_up};
+use super::waiting::{CatchUp, Waited, Waiting};
 use super::written::{FeedForm, count};
 use crate::config::parse_duration;
 use crate::http::call::Call;
@@ -96,9 +96,7 @@ async fn page(call: &Call<'_>, stream: &str, mut start: Start, limit: usize, wai
                     continue;
                 }
                 if !page.data.is_empty() {
-                    if page.has_more() {
-                        catching_up(api).give_way(worked).await;
-                    }
+                    CatchUp::beside(api).give_way(page.left(), worked).await;
                     count(page.data.len());
                     let answer = held_json(&page, room).map_err(|no_room| problem(api, no_room.into()))?;
                     return packed(call, answer);

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
 
-use super::waiting::{Waited, Waiting, catching_up};
+use super::waiting::{CatchUp, Waited, Waiting};
 use super::written::{Chunk, FeedForm, count};
 use crate::budget::Reservation;
 use crate::http::Api;
@@ -20,7 +20,6 @@ use crate::limits::{
     EXPORT_WAIT_MAX, LOG_LOOK_ROWS_FIRST, LOG_LOOK_TEXT_BYTES_MAX, STREAM_AWAY_PAUSE, STREAM_HEARTBEAT,
     STREAM_KEY_LOOK, STREAM_PAGE_ROWS,
 };
-use crate::precedence::Precedence;
 use crate::protocols::Problem;
 use crate::query::{LogPage, PageLimit, ReadError, Readers, Start};
 
@@ -49,9 +48,11 @@ pub struct Feed {
     sent_at: Instant,
     event_at: Instant,
     looked_at_key: Instant,
-    /// Who is behind gives way to ingestion, by how long it read last.
-    precedence: Precedence,
+    catch_up: CatchUp,
+    /// How long it read last.
     worked: Duration,
+    /// Offsets from there to the end.
+    behind: i64,
     /// The part that was read before the answer began.
     first: Option<Chunk>,
     is_at_end: bool,
@@ -83,8 +84,9 @@ impl Feed {
             sent_at: Instant::now(),
             event_at: Instant::now(),
             looked_at_key: Instant::now(),
-            precedence: catching_up(call.api),
+            catch_up: CatchUp::beside(call.api),
             worked: Duration::ZERO,
+            behind: 0,
             first: None,
             is_at_end: false,
             is_over: false,
@@ -161,7 +163,7 @@ impl Feed {
             if !self.is_permitted().await {
                 return Ok(Next::End);
             }
-            self.precedence.give_way(std::mem::take(&mut self.worked)).await;
+            self.catch_up.give_way(self.behind, std::mem::take(&mut self.worked)).await;
             return self.patient_look().await;
         }
         let Some(waiting) = &mut self.waiting else { return Ok(Next::End) };
@@ -222,7 +224,7 @@ impl Feed {
         let at_once = std::mem::replace(&mut self.at_once, LOG_LOOK_ROWS_FIRST);
         let begun = Instant::now();
         let (page, room) = self.read(at_once).await?;
-        self.worked = begun.elapsed();
+        (self.worked, self.behind) = (begun.elapsed(), page.left());
         let chunk = if page.data.is_empty() { None } else { Some(Chunk::events(self.form, &page, room)?) };
         self.is_at_end = !page.has_more();
         self.at_once = STREAM_PAGE_ROWS;

@@ -8,5 +8,5 @@ mod written;
 
 pub use events::{events, wait};
 pub use tickets::ticket;
-pub use waiting::{Waited, Waiting, catching_up};
+pub use waiting::{CatchUp, Waited, Waiting};
 pub use written::count;

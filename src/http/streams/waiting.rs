@@ -10,15 +10,29 @@ use uuid::Uuid;
 use crate::http::call::Call;
 use crate::http::router::peer_of;
 use crate::http::{Api, Readiness};
-use crate::limits::{CATCH_UP_GIVES_WAY, STREAM_FOLLOWERS_PER_TENANT, STREAM_KEY_LOOK, STREAM_LOOK_EVERY};
+use crate::limits::{
+    CATCH_UP_EVENTS, CATCH_UP_GIVES_WAY, STREAM_FOLLOWERS_PER_TENANT, STREAM_KEY_LOOK, STREAM_LOOK_EVERY,
+};
 use crate::precedence::Precedence;
 use crate::protocols::{Problem, ProblemCode};
 use crate::streams::Follower;
 use crate::tenancy::{KeyError, Scope, Verifier};
 
-/// How those who read a stream and are behind give way to ingestion.
-pub fn catching_up(api: &Api) -> Precedence {
-    api.behind_ingestion("consumers", CATCH_UP_GIVES_WAY)
+/// A consumer that has many events to catch up on gives way to ingestion. One that follows does not: at the rate at which
+/// events come it would fall back further with each wait.
+pub struct CatchUp(Precedence);
+
+impl CatchUp {
+    pub fn beside(api: &Api) -> Self {
+        Self(api.behind_ingestion("consumers", CATCH_UP_GIVES_WAY))
+    }
+
+    /// With so many offsets left to the end, after it worked so long.
+    pub async fn give_way(&self, left: i64, worked: Duration) {
+        if left > CATCH_UP_EVENTS {
+            self.0.give_way(worked).await;
+        }
+    }
 }
 
 /// Who waits, for as long as it may.

@@ -61,7 +61,12 @@ impl LogPage {
 
     /// Whether the stream goes on behind it.
     pub fn has_more(&self) -> bool {
-        self.next_offset < self.end
+        self.left() > 0
+    }
+
+    /// How many offsets lie between it and the stream's end.
+    pub fn left(&self) -> i64 {
+        self.end - self.next_offset
     }
 }
 
