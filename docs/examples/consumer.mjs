@@ -33,8 +33,11 @@ await ask("POST", groups, { name: group }).catch((error) => {
 // A consumer that read before commits in vain from now on.
 await ask("POST", `${place}/takeover`, {});
 for (;;) {
-  const { events, cursor, generation } = await ask("GET", `${place}/events?limit=500&wait=${untilIdle ? "0" : "30s"}`);
+  const taken = await ask("GET", `${place}/events?limit=500&wait=${untilIdle ? "0" : "30s"}`);
+  const { events, cursor, generation, lease } = taken;
   for (const event of events) console.log(JSON.stringify(event));
-  if (events.length > 0) await ask("POST", `${place}/offset`, { cursor, generation });
+  // Parked events that are replayed come each under a lease, and move the group nowhere.
+  if (lease) await ask("POST", `${place}/ack`, { lease });
+  else if (events.length > 0) await ask("POST", `${place}/offset`, { cursor, generation });
   else if (untilIdle) break;
 }

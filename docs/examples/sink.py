@@ -21,14 +21,19 @@ def transaction(taken, tenant, stream, group):
     rows = ", ".join(f"({quoted(event['asset_id'] or '-')}, 1, {event['offset']})" for event in taken["events"])
     place = ", ".join(map(quoted, (tenant, stream, group)))
     first = taken["events"][0]["offset"]
+    if taken["lease"]:
+        # A parked event that is replayed: it comes under a lease, and moves the group nowhere.
+        done = f"tidegate.ack_lease({place}, {quoted(taken['lease'])})"
+    else:
+        done = f"tidegate.commit_offset({place}, {taken['next_offset']}, {taken['generation']}, {first})"
     return f"""
         BEGIN;
         INSERT INTO billing.totals (asset_id, events, last_offset)
         SELECT asset_id, count(*), max(at) FROM (VALUES {rows}) AS e (asset_id, n, at) GROUP BY asset_id ORDER BY asset_id
         ON CONFLICT (asset_id) DO UPDATE
-            SET events = totals.events + excluded.events, last_offset = excluded.last_offset;
+            SET events = totals.events + excluded.events, last_offset = greatest(totals.last_offset, excluded.last_offset);
         -- Last: from here on the group is held.
-        SELECT tidegate.commit_offset({place}, {taken['next_offset']}, {taken['generation']}, {first});
+        SELECT {done};
         COMMIT;
     """
 
