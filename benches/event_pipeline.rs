@@ -29,6 +29,7 @@ fn origin() -> ItemContext<'static> {
         },
         item_bytes_max: 16 * MIB,
         stored_json: StoredJson::Jsonb,
+        projections: tidegate::projections::concerns,
     }
 }
 

@@ -58,6 +58,8 @@ pub mod limits;
 pub mod load;
 pub mod model;
 mod precedence;
+pub mod processor;
+pub mod projections;
 pub mod protocols;
 pub mod query;
 mod recent;

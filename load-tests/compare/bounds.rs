@@ -118,6 +118,12 @@ pub const BOUNDS: &[Bounds] = &[
     without_aim(most(ALL, ["streams", "COMMIT to delivery, a group, a day of 20 million", "p99 ms"], 60.0, 0.0)),
     without_aim(least(ALL, ["streams", "catch-up of a group, hot", "events/s"], 150_000.0, 0.0)),
     without_aim(least(TS, ["streams", "catch-up of a group, compacted", "events/s"], 100_000.0, 0.0)),
+    without_aim(most(
+        ALL,
+        ["projections", "the processor at 100,000 events/s of other types", "% of a core"],
+        1.0,
+        0.0,
+    )),
     without_aim(most(ALL, ["streams", "p99 of ingestion during catch-ups / before", "ratio"], 2.0, 0.0)),
 ];
 

@@ -38,6 +38,7 @@ mod pause;
 mod peer;
 mod peers;
 mod proc;
+mod projections;
 mod quota;
 mod raw;
 mod reads;
@@ -169,6 +170,7 @@ async fn measure_part(
         Part::Dashboards => dashboards::run(target, &Plan::week(options), figures).await,
         Part::Year => dashboards::run(target, &Plan::year(options), figures).await,
         Part::Rollups => rollups::run(target, options, figures).await,
+        Part::Projections => projections::run(target, options, figures).await,
         Part::Streams => streams::run(target, options, compared(paths::HTTP), figures).await,
     }
 }

@@ -52,6 +52,8 @@ pub enum Part {
     Year,
     /// Ingestion with all rollups and policies, and without; only when asked for
     Rollups,
+    /// What the event processor costs, deployments and rebuilds, nearest embeddings; only when asked for
+    Projections,
     /// Streams by offset and groups: the log, delivery, catching up, what groups cost, replays; only when asked for
     Streams,
 }
@@ -74,12 +76,12 @@ pub enum Topic {
 impl Part {
     /// Takes long, and runs only when it is asked for.
     fn is_long(self) -> bool {
-        matches!(self, Self::Long | Self::Dashboards | Self::Year | Self::Rollups | Self::Streams)
+        matches!(self, Self::Long | Self::Dashboards | Self::Year | Self::Rollups | Self::Projections | Self::Streams)
     }
 
     /// Runs on a Tidegate of its own, and leaves none of what it stored.
     pub fn has_its_own_target(self) -> bool {
-        matches!(self, Self::Json | Self::Dashboards | Self::Year | Self::Rollups | Self::Streams)
+        matches!(self, Self::Json | Self::Dashboards | Self::Year | Self::Rollups | Self::Projections | Self::Streams)
     }
 
     /// How its Tidegate keeps payload and metadata.
@@ -110,7 +112,7 @@ pub struct Options {
     /// Only these parts [default: all but those that say otherwise]
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
-    /// Those as well: long, dashboards, year, rollups, streams
+    /// Those as well: long, dashboards, year, rollups, projections, streams
     #[arg(long)]
     long: bool,
     /// Only this engine: timescale or postgres

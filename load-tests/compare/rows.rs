@@ -41,6 +41,7 @@ impl Encoder {
             bounds: TimeBounds { oldest_us: received_at_us - DAY_US, newest_us: received_at_us + DAY_US },
             item_bytes_max: 1 << 20,
             stored_json: self.stored_json,
+            projections: tidegate::projections::concerns,
         };
         let decoded = match kind {
             Kind::Events => self.events.decode(body, BodyForm::Ndjson, &Defaults::default(), &context)?,

@@ -1,5 +1,5 @@
 -- Appends batches to the logs of their streams, each where the one before it ends, in their turns. What finds them, and
--- what is done beside in the same snapshot, is put in. Wakes who waits for these streams, all where they are too many to be named; the mark
+-- what is done beside in the same snapshot, is put in. The processor finds in its queue what concerns a projection. Wakes who waits for these streams, all where they are too many to be named; the mark
 -- of a stream is that of src/streams/arrivals.rs. Returns how many batches and events that was; no row where there was none.
 WITH batches AS MATERIALIZED (
     {batches}
@@ -11,12 +11,15 @@ WITH batches AS MATERIALIZED (
         WHERE l.tenant_id = s.tenant_id AND l.stream = s.stream ORDER BY base DESC LIMIT 1
     ) l ON true
 ), appended AS (
-    INSERT INTO batch_log (tenant_id, stream, base, span, batch_id, event_count, min_timestamp, max_timestamp)
+    INSERT INTO batch_log (tenant_id, stream, base, span, batch_id, event_count, min_timestamp, max_timestamp, projections)
     SELECT b.tenant_id, b.stream, e.ends + coalesce(sum(b.span) OVER before, 0), b.span, b.batch_id, b.event_count,
-           b.min_timestamp, b.max_timestamp
+           b.min_timestamp, b.max_timestamp, b.projections
     FROM batches b JOIN ends e ON e.tenant_id = b.tenant_id AND e.stream = b.stream
     WINDOW before AS (PARTITION BY b.tenant_id, b.stream ORDER BY b.turn ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
     RETURNING event_count
+), projected AS (
+    INSERT INTO projection_queue (tenant_id, stream, projections)
+    SELECT tenant_id, stream, bit_or(projections) FROM batches WHERE projections <> 0 GROUP BY tenant_id, stream
 ), {then}, woken AS (
     SELECT CASE WHEN count(*) > 800 THEN ''
            ELSE string_agg(left(encode(sha256(convert_to(tenant_id || ' ' || stream, 'UTF8')), 'hex'), 8), ' ') END AS marks

@@ -1,6 +1,6 @@
     -- What was committed since the newest tick: transactions that had not begun then, and those that were open. What was
     -- acknowledged comes before what its sender sent next, since that transaction has a higher number.
-    SELECT tenant_id, stream, batch_id, span, event_count, min_timestamp, max_timestamp,
+    SELECT tenant_id, stream, batch_id, span, event_count, min_timestamp, max_timestamp, projections,
            row_number() OVER (ORDER BY xid, batch_id) AS turn
     FROM (
         SELECT * FROM batch_queue

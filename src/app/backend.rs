@@ -17,6 +17,7 @@ use crate::jobs::{RunningJob, Spread, start};
 use crate::lifecycle::{Lifecycle, LifecycleView, SeriesCounts};
 use crate::limits::JOBS_GIVE_WAY;
 use crate::precedence::Precedence;
+use crate::processor::{Bounds, Processor, Replays};
 use crate::query::Readers;
 use crate::rollup::{Late, Refresh, Rollups, SeriesIds};
 use crate::storage::{Database, Installed, KnownDatabase, Location, StorageError};
@@ -66,7 +67,10 @@ impl Backend {
         let groups = AllGroups::new(database.consumers.clone(), reads.clone());
         let group_counts = GroupCounts::default();
         let counted = group_counts.clone();
-        let attached = Attached { reads, lifecycle, arrivals, tickets, groups, group_counts };
+        let limits = &config.limits;
+        let bounds = Bounds::new(limits.assets_per_tenant, limits.dead_letter_bytes_per_day);
+        let letters = Replays::new(database.owner.clone(), bounds);
+        let attached = Attached { reads, lifecycle, arrivals, tickets, groups, group_counts, letters };
         front.attach(attached, database.verifier.clone());
         let ingest = Arc::clone(&front.ingest);
         let behind = move || [Traffic::Live, Traffic::Late].iter().any(|traffic| ingest.is_behind(*traffic));
@@ -114,7 +118,10 @@ fn start_jobs(
     let correlations = Correlations::new(&mut queues, store, kept);
     let anomalies = Anomalies::new(&mut queues, store, kept);
     let inferred = Inferred::new(&mut queues, config.limits.assets_per_tenant);
+    let limits = &config.limits;
+    let bounds = Bounds::new(limits.assets_per_tenant, limits.dead_letter_bytes_per_day);
     let mut running = vec![
+        start(Processor::new(bounds, precedence.clone()), database),
         start(Lifecycle::new(store, config), database),
         start(Spread::into(&queues), database),
         start(Late::new(store, config, precedence), database),

@@ -1,41 +1,52 @@
 //! `tidegate rebuild`.
 
 use clap::builder::PossibleValuesParser;
-use serde_json::json;
+use deadpool_postgres::Pool;
+use serde_json::{Value, json};
 
 use super::database::{up_to_date, with_location};
 use super::output::{Exit, failed, print, print_json};
 use crate::app::owner_client;
 use crate::config::Config;
-use crate::inferred::{self, Rebuilt};
 use crate::storage::{Location, StorageError, Store, standing_layout};
+use crate::{inferred, processor, projections};
 
-/// Compute an inferred table again from the rows that are stored, beside a running `serve` too
+/// Compute an inferred table, or the tables of a projection, again from what is stored, beside a running `serve` too
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Its name
-    #[arg(value_parser = PossibleValuesParser::new(inferred::names()))]
+    #[arg(value_parser = PossibleValuesParser::new(names()))]
     table: String,
+    /// Of a projection: also read batches of which the log says that they do not concern it, as where it takes types of events
+    /// that it did not take when they were stored
+    #[arg(long)]
+    all: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
+/// What can be rebuilt.
+fn names() -> impl Iterator<Item = &'static str> {
+    inferred::names().chain(projections::ALL.iter().map(|projection| projection.name))
+}
+
 pub async fn run(config: &Config, args: Args) -> Exit {
     match rebuild(config, &args).await {
-        Ok(Rebuilt { chunks, minutes, .. }) if args.json => {
-            print_json(&json!({"table": args.table, "chunks": chunks, "minutes": minutes}));
+        Ok((said, _)) if args.json => {
+            print_json(&said);
             Exit::Ok
         }
-        Ok(Rebuilt { chunks, minutes, .. }) => {
-            print(format!("{}: rebuilt from {minutes} minutes of {chunks} chunks\n", args.table).as_bytes());
+        Ok((_, text)) => {
+            print(text.as_bytes());
             Exit::Ok
         }
         Err(error) => failed(&error),
     }
 }
 
-async fn rebuild(config: &Config, args: &Args) -> Result<Rebuilt, StorageError> {
+/// What was done, as JSON and as text.
+async fn rebuild(config: &Config, args: &Args) -> Result<(Value, String), StorageError> {
     let run = async |location: &Location| {
         let client = owner_client(location).await?;
         up_to_date(&client, location, config).await?;
@@ -43,11 +54,40 @@ async fn rebuild(config: &Config, args: &Args) -> Result<Rebuilt, StorageError> 
         let layout = layout.ok_or_else(|| StorageError::not_ready("the schema is not installed"))?;
         let owner = location.owner_pool()?;
         let store = Store::new(layout, &owner, config.chunk_interval);
-        // To standard error, so that what is printed last can be read by a program.
-        let progress = |at: Rebuilt| eprintln!("{} of {} chunks, {} minutes", at.chunks_done, at.chunks, at.minutes);
-        let rebuilt = inferred::rebuild(&store, &owner, &args.table, config.limits.assets_per_tenant, progress).await;
+        let rebuilt = if projections::named(&args.table).is_some() {
+            projection(&owner, config, args).await
+        } else {
+            table(&store, &owner, config, args).await
+        };
         owner.close();
         rebuilt
     };
     with_location(Location::find(config), run).await
+}
+
+async fn table(store: &Store, owner: &Pool, config: &Config, args: &Args) -> Result<(Value, String), StorageError> {
+    // To standard error, so that what is printed last can be read by a program.
+    let progress =
+        |at: inferred::Rebuilt| eprintln!("{} of {} chunks, {} minutes", at.chunks_done, at.chunks, at.minutes);
+    let name = &args.table;
+    let inferred::Rebuilt { chunks, minutes, .. } =
+        inferred::rebuild(store, owner, name, config.limits.assets_per_tenant, progress).await?;
+    let said = json!({"table": name, "chunks": chunks, "minutes": minutes});
+    Ok((said, format!("{name}: rebuilt from {minutes} minutes of {chunks} chunks\n")))
+}
+
+async fn projection(owner: &Pool, config: &Config, args: &Args) -> Result<(Value, String), StorageError> {
+    let progress =
+        |at: processor::Rebuilt| eprintln!("{} of {} streams, {} events", at.streams_done, at.streams, at.events);
+    let name = &args.table;
+    let rebuilt = processor::rebuild(owner, name, args.all, config.limits.assets_per_tenant, progress).await?;
+    let processor::Rebuilt { streams, events, unfit, kept, differing, .. } = rebuilt;
+    let said = json!({
+        "projection": name, "streams": streams, "events": events, "unfit": unfit, "kept": kept, "differing": differing
+    });
+    let text = format!(
+        "{name}: rebuilt from {events} events of {streams} streams ({unfit} of them it cannot take); {differing} rows were \
+         others before, {kept} are as events told that have expired\n"
+    );
+    Ok((said, text))
 }

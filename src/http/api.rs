@@ -11,6 +11,7 @@ use crate::groups::{AllGroups, GroupCounts};
 use crate::ingest::{Ingest, Traffic};
 use crate::lifecycle::LifecycleView;
 use crate::precedence::Precedence;
+use crate::processor::Replays;
 use crate::protocols::{Problem, ProblemCode};
 use crate::query::Readers;
 use crate::streams::Arrivals;
@@ -34,6 +35,8 @@ pub struct Attached {
     pub groups: AllGroups,
     /// How far they are.
     pub group_counts: GroupCounts,
+    /// Of events that projections could not take.
+    pub letters: Replays,
 }
 
 /// Everything that handlers need.

@@ -14,10 +14,11 @@ use super::{Api, items, quota, reads};
 use crate::ingest::{Letter, Outcome, Received, Refusal, Unanswered};
 use crate::limits::{ERRORS_LISTED_MAX, REPLAYS_DEFAULT, REPLAYS_MAX, REPLAYS_TOGETHER};
 use crate::model::Relation;
+use crate::processor::ReplayedLetter;
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::Details;
 use crate::protocols::{self, Problem, ProblemCode};
-use crate::query::{DeadLetter, Listing, PARKED_STAGE, PageRequest, Reads, STAGES};
+use crate::query::{DeadLetter, Listing, PARKED_STAGE, PROJECTED_STAGE, PageRequest, Reads, STAGES};
 use crate::tenancy::Principal;
 use crate::wire::item::BodyForm;
 
@@ -229,6 +230,9 @@ async fn replay(api: &Api, principal: &Principal, kept: DeadLetter, sent: Vec<u8
         return Ok(noted);
     }
     let id = kept.id;
+    if kept.stage == PROJECTED_STAGE {
+        return project(api, principal, &kept, &sent).await;
+    }
     let memory = quota::Memory { ingest: &api.ingest, tenant_id: &principal.tenant_id };
     let reservation = memory.reserve(sent.len())?;
     let again = as_sent(principal, kept, sent).map_err(|why| {
@@ -253,6 +257,25 @@ async fn replay(api: &Api, principal: &Principal, kept: DeadLetter, sent: Vec<u8
         .retry_after(1)),
         Err(unanswered) => Err(items::problem(unanswered, kind, false)),
     }
+}
+
+/// Has the projection look again at an event that it could not take.
+async fn project(api: &Api, principal: &Principal, kept: &DeadLetter, sent: &[u8]) -> Result<Noted, Problem> {
+    let now = Timestamp::now().as_microsecond();
+    let at = Timestamp::from_microsecond(now).expect("now is a time");
+    let letters = &api.attached()?.letters;
+    let done = letters.replay(&principal.tenant_id, kept.id, &kept.parameters, sent, at).await;
+    let refused = match done.map_err(|error| reads::problem(api, error.into()))? {
+        ReplayedLetter::Taken => None,
+        ReplayedLetter::Refused(code, reason) => Some((code.to_owned(), reason)),
+        ReplayedLetter::Unknown(why) => {
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, ProblemCode::NotReplayable, why));
+        }
+    };
+    let outcome = if refused.is_some() { FAILED } else { STORED };
+    metrics::counter!("tidegate_dead_letter_replays_total", "outcome" => outcome).increment(1);
+    let (outcome_code, outcome_detail) = refused.unzip();
+    Ok(Noted { id: kept.id, replayed_at: Some(at), outcome: outcome.to_owned(), outcome_code, outcome_detail })
 }
 
 /// A letter as it first came in, or what is missing for that.

@@ -30,6 +30,11 @@ pub const ROUTES: &[Endpoint] = &[
     get("/v1/metrics", READ, |c| Box::pin(reads::metrics(c.api, c.principal, c.parts, c.params))),
     get("/v1/metrics/catalog", READ, |c| Box::pin(reads::catalog(c.api, c.principal, c.parts, c.params))),
     get("/v1/correlations", READ, |c| Box::pin(reads::correlations(c.api, c.principal, c.parts, c.params))),
+    get("/v1/services", READ, |c| Box::pin(reads::services(c.api, c.principal, c.parts, c.params))),
+    get("/v1/deployments", READ, |c| Box::pin(reads::deployments(c.api, c.principal, c.parts, c.params))),
+    get("/v1/assets", READ, |c| Box::pin(reads::assets(c.api, c.principal, c.parts, c.params))),
+    get("/v1/assets/{id}", READ, |c| Box::pin(reads::asset(c.api, c.principal, c.path.get("id"), c.params))),
+    get("/v1/actions", READ, |c| Box::pin(reads::actions(c.api, c.principal, c.parts, c.params))),
     get("/v1/receipts/{id}", READ_OR_INGEST, |c| {
         Box::pin(reads::receipt(c.api, c.principal, c.path.get("id"), c.params))
     }),

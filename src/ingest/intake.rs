@@ -9,6 +9,7 @@ use std::sync::{Mutex, OnceLock};
 use super::received::Received;
 use crate::limits::FUTURE_DAYS_MAX;
 use crate::model::{Kind, PerKind, StoredJson};
+use crate::projections::concerns;
 use crate::wire::item::{BodyError, Decoded, ItemContext, TimeBounds};
 use crate::wire::{event, metric};
 
@@ -70,6 +71,7 @@ impl Intake {
             },
             item_bytes_max: self.item_bytes_max.load(Ordering::Relaxed),
             stored_json: self.stored_json.get().copied().unwrap_or_default(),
+            projections: concerns,
         };
         let mut decoders = self.decoders.lock().expect("no code panics while holding it").pop().unwrap_or_default();
         let decoded = match received.kind {

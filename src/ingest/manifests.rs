@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio_postgres::Statement;
 
 use super::plan::Manifest;
+use crate::projections::ALL;
 
 pub const INSERT: &str = include_str!("../../sql/queries/manifests_insert.sql");
 
@@ -29,6 +30,8 @@ pub async fn insert(
     let counts: Vec<i32> = manifests.iter().map(|manifest| manifest.event_count).collect();
     let oldest: Vec<Timestamp> = manifests.iter().map(|manifest| time(manifest.bounds_us.0)).collect();
     let newest: Vec<Timestamp> = manifests.iter().map(|manifest| time(manifest.bounds_us.1)).collect();
+    let projections: Vec<i32> = manifests.iter().map(|manifest| manifest.projections).collect();
+    let known = i64::try_from(ALL.len()).expect("a few");
     let spans: Vec<i32> = manifests.iter().map(|manifest| manifest.span).collect();
     let mut hours: Vec<String> = Vec::with_capacity(manifests.len());
     let mut touched: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
@@ -46,7 +49,21 @@ pub async fn insert(
     client
         .execute(
             statement,
-            &[&tenants, &ids, &streams, &counts, &oldest, &newest, &hours, &kind, &touching, &minutes, &spans],
+            &[
+                &tenants,
+                &ids,
+                &streams,
+                &counts,
+                &oldest,
+                &newest,
+                &hours,
+                &kind,
+                &touching,
+                &minutes,
+                &spans,
+                &projections,
+                &known,
+            ],
         )
         .await?;
     Ok(())

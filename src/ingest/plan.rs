@@ -95,6 +95,8 @@ pub struct Manifest {
     pub event_count: i32,
     /// Ordinals that were handed out: with those of rows that were there already.
     pub span: i32,
+    /// The projections that its events concern, a bit each.
+    pub projections: i32,
     /// Oldest and newest timestamp, in microseconds since 1970.
     pub bounds_us: (i64, i64),
     /// The minutes since 1970 that rows fall into, as rows came: neither sorted nor each once.
@@ -199,7 +201,17 @@ struct ChunkGroup<'a> {
 impl Manifest {
     fn new(tenant_id: Arc<str>, stream: &str, batch_id: i64) -> Self {
         let (bounds_us, stream) = ((i64::MAX, i64::MIN), stream.to_owned());
-        Self { tenant_id, stream, batch_id, event_count: 0, span: 0, bounds_us, minutes: Vec::new(), minute_us: 0..0 }
+        Self {
+            tenant_id,
+            stream,
+            batch_id,
+            event_count: 0,
+            span: 0,
+            projections: 0,
+            bounds_us,
+            minutes: Vec::new(),
+            minute_us: 0..0,
+        }
     }
 
     /// The minutes since 1970 that its rows fall into.
@@ -213,6 +225,7 @@ impl Manifest {
         self.span += i32::try_from(rows.len()).expect("items of a request are limited");
         self.event_count = self.span;
         for row in rows {
+            self.projections |= row.projections;
             let us = row.timestamp_us;
             self.bounds_us = (self.bounds_us.0.min(us), self.bounds_us.1.max(us));
             if !self.minute_us.contains(&us) {

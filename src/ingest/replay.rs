@@ -143,6 +143,7 @@ mod tests {
             bounds: TimeBounds { oldest_us: 0, newest_us: NOW_US },
             item_bytes_max: 1 << 20,
             stored_json: StoredJson::Jsonb,
+            projections: |_| 0,
         };
         let decoded = event::Decoder::new().decode(&body, form, &Defaults::default(), &origin);
         as_one_item(decoded, body.len(), 0)

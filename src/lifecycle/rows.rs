@@ -16,6 +16,14 @@ pub const DELETE_ROWS: i64 = 10_000;
 /// Statements of one run and table.
 const DELETES_PER_RUN: usize = 100;
 
+/// What events told and goes with them, those that refer to others first. Services stay: what was registered may be heard of seldom.
+const TOLD: [(&str, &str); 4] = [
+    ("deployments_deleted", "deployments"),
+    ("actions_deleted", "resource_action_traces"),
+    ("action_histories_deleted", "action_histories"),
+    ("resources_deleted", "resource_references"),
+];
+
 /// A table whose rows expire, and how they are found.
 struct Expiring {
     what: &'static str,
@@ -49,10 +57,15 @@ pub async fn delete(client: &Object, retention: &RetentionConfig) -> Deleted {
 pub async fn delete_inferred(client: &Object, layout: Layout, retention: &RetentionConfig) -> Deleted {
     let (events_s, metrics_s) = (seconds(retention.events), seconds(retention.metrics));
     let assets = include_str!("../../sql/queries/assets_expire.sql");
-    vec![
+    let mut deleted = vec![
         ("assets_deleted", delete_in_steps(client, assets, &[&events_s, &metrics_s, &DELETE_ROWS]).await),
         ("series_deleted", delete_series(client, layout, metrics_s).await),
-    ]
+    ];
+    for (what, table) in TOLD {
+        let sql = include_str!("../../sql/queries/inferred_expire.sql").replace("{table}", table);
+        deleted.push((what, delete_in_steps(client, &sql, &[&events_s, &DELETE_ROWS]).await));
+    }
+    deleted
 }
 
 /// The coarsest buckets are kept longest, and looked for first.

@@ -6,6 +6,7 @@
 mod batches;
 mod groups;
 mod metric_reads;
+mod projections;
 mod reads;
 mod streams;
 mod upkeep;
@@ -13,6 +14,7 @@ mod upkeep;
 pub use batches::*;
 pub use groups::*;
 pub use metric_reads::*;
+pub use projections::*;
 pub use reads::*;
 pub use streams::*;
 pub use upkeep::*;

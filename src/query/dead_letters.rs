@@ -24,7 +24,8 @@ columns! {
     pub struct DeadLetter from "dead_letter_events" {
         pub id: Uuid,
         pub failed_at: Timestamp,
-        /// Where it failed: decode, validate, package or write; or consume, where a group has parked it.
+        /// Where it failed: decode, validate, package or write; consume, where a group has parked it; or project, where it is stored
+        /// and a projection cannot take it.
         pub stage: String,
         pub code: String,
         pub reason: String,
@@ -56,9 +57,10 @@ columns! {
     }
 }
 
-/// Where items fail; and the stage of parked events.
-pub const STAGES: [&str; 5] = ["decode", "validate", "package", "write", PARKED_STAGE];
+/// Where items fail; the stage of parked events, and that of events that a projection cannot take.
+pub const STAGES: [&str; 6] = ["decode", "validate", "package", "write", PARKED_STAGE, PROJECTED_STAGE];
 pub const PARKED_STAGE: &str = "consume";
+pub const PROJECTED_STAGE: &str = "project";
 /// What may have come of a dead letter; `none` was not replayed so far.
 pub const OUTCOMES: [&str; 5] = ["none", "failed", "stored", "consumed", "dropped"];
 const OUTCOME: &str = "coalesce(outcome, 'none')";

@@ -17,6 +17,7 @@ mod event;
 mod events;
 mod filter;
 mod fresh;
+mod inferred;
 mod levels;
 mod listing;
 mod log;
@@ -50,11 +51,14 @@ pub use columns::{Cells, Columns};
 pub use correlations::{Correlation, CorrelationsQuery};
 pub use counts::{Count, CountsQuery};
 pub use cursor::{CursorError, CursorScope};
-pub use dead_letters::{DeadLetter, DeadLettersQuery, OUTCOMES, PARKED_STAGE, STAGES};
+pub use dead_letters::{DeadLetter, DeadLettersQuery, OUTCOMES, PARKED_STAGE, PROJECTED_STAGE, STAGES};
 pub use error::{Busy, Gone, ReadError, WhyGone};
 pub use event::Event;
 pub use events::EventsQuery;
 pub use filter::{Filter, FilterField};
+pub use inferred::{
+    Action, Asset, AssetsQuery, Deployment, InferredQuery, InferredRow, Service, SimilarQuery, SimilarTo,
+};
 pub use levels::Resolution;
 pub use listing::{Found, Listing, Page, PageRequest, Pass};
 pub use log::{

@@ -11,8 +11,10 @@ use super::sql::Sql;
 pub enum Order {
     /// By `timestamp`, `batch_id` and `batch_seq`: as rows were written.
     Written,
-    /// By this column and `id`.
+    /// By this column and `id`, a UUID.
     Id(&'static str),
+    /// By this column and `id`, a whole number.
+    Number(&'static str),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,7 +53,7 @@ impl Order {
     pub fn time(self) -> &'static str {
         match self {
             Self::Written => "timestamp",
-            Self::Id(time) => time,
+            Self::Id(time) | Self::Number(time) => time,
         }
     }
 
@@ -62,6 +64,7 @@ impl Order {
                 let (high, low) = row.try_get::<_, Uuid>("id")?.as_u64_pair();
                 [high.cast_signed(), low.cast_signed()]
             }
+            Self::Number(_) => [row.try_get("id")?, 0],
         };
         Ok((row.try_get(self.time())?, rest))
     }
@@ -75,6 +78,9 @@ impl Order {
                 sql.push(&format!(" AND (timestamp, batch_id, batch_seq) {sign} (")).bind(at);
                 sql.push(", ").bind(first).push(", ").bind(ordinal).push(")");
             }
+            Self::Number(time) => {
+                sql.push(&format!(" AND ({time}, id) {sign} (")).bind(at).push(", ").bind(first).push(")");
+            }
             Self::Id(time) => {
                 let id = Uuid::from_u64_pair(first.cast_unsigned(), second.cast_unsigned());
                 sql.push(&format!(" AND ({time}, id) {sign} (")).bind(at).push(", ").bind(id).push(")");
@@ -87,7 +93,7 @@ impl Order {
         let way = direction.keyword();
         match self {
             Self::Written => sql.push(&format!(" ORDER BY timestamp {way}, batch_id {way}, batch_seq {way}")),
-            Self::Id(time) => sql.push(&format!(" ORDER BY {time} {way}, id {way}")),
+            Self::Id(time) | Self::Number(time) => sql.push(&format!(" ORDER BY {time} {way}, id {way}")),
         };
     }
 }

@@ -20,9 +20,9 @@ use crate::model::{Kind, PerKind};
 /// A crash recovery of the embedded server may replay gigabytes of WAL.
 const EMBEDDED_START_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Connections of the owner: two for each job (what it does, and its lock), one for partitions on demand, some to spare. Opened as
-/// they are needed.
-const OWNER_CONNECTIONS: usize = 28;
+/// Connections of the owner: two for each job (what it does, and its lock), one for partitions on demand, two for letters that
+/// projections look at again, one to spare. Opened as they are needed.
+const OWNER_CONNECTIONS: usize = 32;
 /// Kinds of rows that have writers of their own.
 const WRITTEN_KINDS: usize = Kind::ALL.len();
 /// Connections of the ingest path beside the writers': the late lane of each kind, the drain of the spool, the probe.

@@ -81,6 +81,8 @@ pub const MIGRATIONS: &[Migration] = &[
     common!("0027_sequencer"),
     common!("0028_replays"),
     common!("0029_groups"),
+    common!("0030_projections"),
+    common!("0031_actions"),
 ];
 
 impl Migration {

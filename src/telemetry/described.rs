@@ -102,6 +102,11 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ("tidegate_stream_followers", Gauge, "requests that wait for events, or follow a stream"),
     ("tidegate_group_redeliveries_total", Counter, "events of groups that were handed out once more"),
     ("tidegate_group_parked_total", Counter, "events that groups have parked, by code"),
+    (
+        "tidegate_projection_unfit_total",
+        Counter,
+        "events that a projection could not take, by projection and whether a dead letter was kept",
+    ),
     ("tidegate_rollup_lag_seconds", Gauge, "time since the end of the closed buckets, by level"),
     ("tidegate_rollup_dirty_buckets", Gauge, "closed buckets that wait to be recomputed, by level"),
     ("tidegate_job_runs_total", Counter, "runs of background jobs, by job"),

@@ -41,6 +41,8 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("storage", &["config", "durable", "files", "limits", "model", "tls"]),
     ("tenancy", &["config", "durable", "fold", "jobs", "limits", "model", "recent", "rng", "storage"]),
+    ("projections", &["limits", "timestamp"]),
+    ("processor", &["jobs", "limits", "precedence", "projections", "storage"]),
     ("query", &["budget", "config", "fold", "limits", "model", "storage"]),
     ("jobs", &["config", "limits", "model", "precedence", "storage"]),
     ("rollup", &["config", "jobs", "limits", "model", "precedence", "storage"]),
@@ -49,7 +51,10 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("inferred", &["jobs", "limits", "model", "storage"]),
     ("streams", &["jobs", "limits", "storage"]),
     ("groups", &["budget", "jobs", "limits", "query", "storage"]),
-    ("ingest", &["budget", "config", "files", "limits", "model", "recent", "rng", "secrets", "storage", "wire"]),
+    (
+        "ingest",
+        &["budget", "config", "files", "limits", "model", "projections", "recent", "rng", "secrets", "storage", "wire"],
+    ),
     // Of lifecycle: how it stands.
     (
         "http",
@@ -62,6 +67,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
             "limits",
             "model",
             "precedence",
+            "processor",
             "protocols",
             "query",
             "rng",

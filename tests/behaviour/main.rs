@@ -73,11 +73,13 @@ mod partitions;
 mod payload_index;
 mod poison;
 mod poolers;
+mod projections;
 mod quarantine;
 mod quotas;
 mod read_ahead;
 mod readers;
 mod reads;
+mod rebuilds;
 mod recovery;
 mod related;
 mod replays;
@@ -92,6 +94,7 @@ mod secrets;
 mod seed_patterns;
 mod series;
 mod server_sent;
+mod similar;
 mod spellings;
 mod start;
 mod stream_lists;
@@ -254,6 +257,9 @@ const GROUPS: &[Group] = &[
     group("correlations", correlations_rules::TESTS),
     group("correlations", correlations_kept::TESTS),
     group("inferred", inferred::TESTS),
+    by_version("projections", projections::TESTS),
+    by_version("projections", rebuilds::TESTS),
+    by_version("projections", similar::TESTS),
     group("http", http::TESTS),
     group("abuse", abuse::TESTS),
     group("floods", floods::TESTS),

@@ -30,6 +30,7 @@ mod interrupted;
 mod inventions;
 mod killed;
 mod outage;
+mod projected;
 mod quotas;
 mod readers;
 mod replays;
@@ -84,6 +85,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         streams::SCENARIOS,
         replays::SCENARIOS,
         groups::SCENARIOS,
+        projected::SCENARIOS,
         clocks::SCENARIOS,
         soak::SCENARIOS,
     ];

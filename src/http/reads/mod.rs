@@ -5,6 +5,7 @@ mod correlations;
 mod counts;
 mod dead_letters;
 mod events;
+mod inferred;
 mod list;
 mod metrics;
 mod receipts;
@@ -15,6 +16,7 @@ pub use correlations::correlations;
 pub use counts::counts;
 pub use dead_letters::{dead_letter, dead_letters, dead_letters_query};
 pub use events::{event, events, related};
+pub use inferred::{actions, asset, assets, deployments, services};
 pub use list::{ListAnswer, gone_problem, problem};
 pub use metrics::{catalog, metrics};
 pub use receipts::receipt;
@@ -28,7 +30,8 @@ mod tests {
 
     use crate::http::operation::OPENAPI;
     use crate::query::{
-        Aggregated, Columns, Correlation, Count, DeadLetter, Event, Point, Related, Sample, Series, Stream,
+        Action, Aggregated, Asset, Columns, Correlation, Count, DeadLetter, Deployment, Event, Point, Related, Sample,
+        Series, Service, Stream,
     };
 
     #[test]
@@ -45,6 +48,10 @@ mod tests {
             ("DeadLetter", DeadLetter::names()),
             ("Count", Count::names()),
             ("Stream", Stream::names()),
+            ("Service", Service::names()),
+            ("Deployment", Deployment::names()),
+            ("Asset", Asset::names()),
+            ("Action", Action::names()),
         ] {
             let schema = &document["components"]["schemas"][name];
             let described: BTreeSet<&str> =

@@ -97,6 +97,7 @@ impl Items<Field> for Body<'_> {
             stream,
             space: self.space,
             id: event.id,
+            projections: (rules.origin.projections)(&event.event_type),
         });
         Ok(())
     }

@@ -68,6 +68,8 @@ pub struct ItemContext<'a> {
     pub item_bytes_max: usize,
     /// The type of the columns that payload and metadata are encoded for.
     pub stored_json: StoredJson,
+    /// What is to be noted of an event of this type; of metrics nothing is.
+    pub projections: fn(&str) -> i32,
 }
 
 /// The timestamps accepted, both ends included, in unix microseconds.

@@ -23,6 +23,8 @@ pub struct RowRef {
     pub space: u32,
     /// The event's id; nil for a row that has none.
     pub id: Uuid,
+    /// What [`super::ItemContext::projections`] says of its type.
+    pub projections: i32,
 }
 
 impl RowRef {

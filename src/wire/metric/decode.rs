@@ -92,6 +92,7 @@ impl Items<Field> for Body<'_> {
                 stream: 0,
                 space,
                 id: Uuid::nil(),
+                projections: 0,
             });
         }
         Ok(())

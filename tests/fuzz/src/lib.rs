@@ -27,6 +27,7 @@ pub fn origin() -> ItemContext<'static> {
         },
         item_bytes_max: ITEM_BYTES_MAX,
         stored_json: StoredJson::Jsonb,
+        projections: |_| 0,
     }
 }
 

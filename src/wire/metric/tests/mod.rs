@@ -24,6 +24,7 @@ fn origin() -> ItemContext<'static> {
         bounds: TimeBounds { oldest_us: RECEIVED_AT_US - 89 * DAY_US, newest_us: RECEIVED_AT_US + 7 * DAY_US },
         item_bytes_max: 16 * MIB,
         stored_json: StoredJson::Jsonb,
+        projections: |_| 0,
     }
 }
 
