@@ -8,7 +8,7 @@ WITH free AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 UPDATE consumer_leases l
-SET lease = nextval('consumer_lease_numbers'), member = $2, until = now() + $3::bigint * interval '1 millisecond',
+SET lease = nextval('consumer_lease_numbers') << 20 | floor(random() * 1048576)::bigint, member = $2, until = now() + $3::bigint * interval '1 millisecond',
     deliveries = l.deliveries + 1
 FROM free
 WHERE l.group_id = free.group_id AND l.is_replay = free.is_replay AND l.lo = free.lo

@@ -16,7 +16,12 @@ impl Groups {
         ask: &Ask<'_>,
     ) -> Result<Delivery, GroupError> {
         if let Some(delivery) = self.look_for_replay(&group, ask).await? {
-            return Ok(delivery);
+            // Who reads on before it commits goes on where it was.
+            let next_offset = match &start {
+                Some(start) => group.offset_of(start)?.max(group.committed),
+                None => group.committed,
+            };
+            return Ok(Delivery { next_offset, ..delivery });
         }
         if group.has_leases {
             // All of them may be acknowledged, and not passed yet.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio_postgres::Row;
 
 use super::error::GroupError;
-use super::group::{Group, Groups};
+use super::group::{Group, GroupName, Groups};
 
-/// A lease as a member is told it: its generation and its number. Numbers are never given twice, and a restored database, which
-/// may give them again, begins another generation.
+/// A lease as a member is told it: its generation and its number. Numbers are never given twice: each has some digits of chance, since
+/// a restored database goes on counting from where it was, and begins another generation only where it knows that it is restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
     pub generation: i64,
@@ -47,12 +47,13 @@ pub struct Return {
 pub struct Handing {
     groups: Groups,
     group_id: i64,
+    at: GroupName,
     number: Option<i64>,
 }
 
 impl Handing {
-    pub(super) fn new(groups: &Groups, group_id: i64, number: i64) -> Self {
-        Self { groups: groups.clone(), group_id, number: Some(number) }
+    pub(super) fn new(groups: &Groups, group: &Group, number: i64) -> Self {
+        Self { groups: groups.clone(), group_id: group.id, at: group.at.clone(), number: Some(number) }
     }
 
     /// It is the member's now.
@@ -64,11 +65,12 @@ impl Handing {
 impl Drop for Handing {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
-        let (groups, group_id) = (self.groups.clone(), self.group_id);
+        let (groups, group_id, at) = (self.groups.clone(), self.group_id, self.at.clone());
         tokio::spawn(async move {
             if let Err(error) = groups.undo(group_id, number).await {
                 tracing::debug!(?error, "a lease that nobody took could not be given back; it expires");
             }
+            groups.wake(&at).await;
         });
     }
 }
@@ -103,19 +105,25 @@ impl Groups {
         let delay_ms = i64::try_from(back.delay.as_millis()).unwrap_or(i64::MAX);
         let Some(ordered_by) = group.settings.ordered_by else {
             let sql = include_str!("../../sql/queries/group_nack.sql");
-            return found(&self.run(sql, &[of.0, of.1, of.2, &delay_ms, &back.error, &back.offset]).await?);
+            found(&self.run(sql, &[of.0, of.1, of.2, &delay_ms, &back.error, &back.offset]).await?)?;
+            self.wake(&group.at).await;
+            return Ok(());
         };
         let slot = match back.offset {
             Some(offset) => Some(ordered_by.slot(&self.event_at(group, offset).await?.0)),
             None => None,
         };
         let sql = include_str!("../../sql/queries/group_nack_slots.sql");
-        found(&self.run(sql, &[of.0, of.1, of.2, &delay_ms, &back.error, &slot]).await?)
+        found(&self.run(sql, &[of.0, of.1, of.2, &delay_ms, &back.error, &slot]).await?)?;
+        self.wake(&group.at).await;
+        Ok(())
     }
 
     /// A member goes: what it holds is given back, and its slots are others'.
     pub async fn leave(&self, group: &Group, member: &str) -> Result<(), GroupError> {
-        self.run(include_str!("../../sql/queries/group_leave.sql"), &[&group.id, &member]).await.map(drop)
+        self.run(include_str!("../../sql/queries/group_leave.sql"), &[&group.id, &member]).await?;
+        self.wake(&group.at).await;
+        Ok(())
     }
 
     /// As if it had not been handed out.

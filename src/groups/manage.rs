@@ -72,13 +72,16 @@ impl Groups {
         let group = self.find(at).await?;
         let sql = "UPDATE consumer_groups SET paused_at = NULL, paused_reason = NULL WHERE group_id = $1";
         self.run(sql, &[&group.id]).await?;
+        self.wake(at).await;
         self.find(at).await
     }
 
-    /// Its name is free at once.
+    /// Its name is free at once, and who waits for its events is told that it is gone.
     pub async fn delete(&self, at: &GroupName) -> Result<(), GroupError> {
         let group = self.find(at).await?;
-        self.run(include_str!("../../sql/queries/group_delete.sql"), &[&group.id]).await.map(drop)
+        self.run(include_str!("../../sql/queries/group_delete.sql"), &[&group.id]).await?;
+        self.wake(at).await;
+        Ok(())
     }
 }
 

@@ -20,6 +20,7 @@ mod status;
 mod take;
 mod turns;
 mod upkeep;
+mod waiting;
 
 pub use error::GroupError;
 pub use group::{AllGroups, Group, GroupName, Groups, Settings};

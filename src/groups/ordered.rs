@@ -51,7 +51,7 @@ impl Groups {
                 return Ok(Delivery::nothing(group));
             }
             let (mut events, parts) = parts(&group, ordered_by, &near, events, next);
-            let handing = Handing::new(self, group.id, number);
+            let handing = Handing::new(self, &group, number);
             let handed = self.hand_slots(&group, number, &parts).await?;
             events.retain(|event| handed.contains(&ordered_by.slot(event)));
             if !events.is_empty() {

@@ -125,7 +125,8 @@ impl Groups {
         let slots: Vec<Option<i16>> = events.iter().map(|event| ordered_by.map(|by| by.slot(event))).collect();
         let parameters = json!({ "stream": group.at.stream, "group": group.at.name });
         let Parking { code, reason, deliveries, key_id } = parking;
-        let parameters: [&(dyn ToSql + Sync); 14] = [
+        let is_on_purpose = parking.is_on_purpose();
+        let parameters: [&(dyn ToSql + Sync); 15] = [
             &group.id,
             &&*group.at.tenant_id,
             &ids,
@@ -140,9 +141,10 @@ impl Groups {
             &parameters,
             key_id,
             &GROUP_PARKED_MAX,
+            &is_on_purpose,
         ];
         let mut lent = self.connection().await?;
-        let parked = park_of(&mut lent.client, group, parking.is_on_purpose(), &parameters).await;
+        let parked = park_of(&mut lent.client, group, is_on_purpose, &parameters).await;
         let parked = lent.end(parked)?;
         metrics::counter!("tidegate_group_parked_total", "code" => *code).increment(parked.unsigned_abs());
         Ok(parked)
@@ -160,7 +162,11 @@ impl Groups {
     /// Hands parked events out again, to this group alone.
     pub async fn replay(&self, group: &Group, which: &Which) -> Result<Picked, GroupError> {
         let sql = include_str!("../../sql/queries/group_replay.sql");
-        picked(which, &self.run(sql, &[&group.id, &which.offsets(), &per_call()]).await?)
+        let picked = picked(which, &self.run(sql, &[&group.id, &which.offsets(), &per_call()]).await?)?;
+        if picked.count > 0 {
+            self.wake(&group.at).await;
+        }
+        Ok(picked)
     }
 
     /// Gives parked events up: their dead letters say so, and stay as long as others.

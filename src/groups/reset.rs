@@ -43,6 +43,7 @@ impl Groups {
         if !dry_run {
             let rows = self.run(include_str!("../../sql/queries/group_reset.sql"), &[&group.id, &to]).await?;
             generation = rows.first().map_or(generation, |row| row.get(0));
+            self.wake(&group.at).await;
         }
         Ok(Reset { dry_run, from, to, again, skipped, generation, cursor: group.cursor(to, 0) })
     }

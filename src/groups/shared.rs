@@ -148,14 +148,16 @@ impl Groups {
 
     /// Reads what a member was given.
     async fn hand(&self, group: &Group, reads: &Reads, held: Held, ask: &Ask<'_>) -> Result<Handed, GroupError> {
-        let handing = Handing::new(self, group.id, held.lease);
+        let handing = Handing::new(self, group, held.lease);
         match self.found(group, reads, &held, ask).await? {
             Found::Events(events) => {
                 if held.deliveries > 0 {
                     count_redelivered(events.len());
                 }
                 let lease = Lease { generation: group.generation, number: held.lease };
-                let next_offset = events.last().map_or(group.committed, |event| event.offset + 1);
+                // A replay moves nobody: who commits what comes with it must not pass what it has not read.
+                let behind = events.last().filter(|_| !held.is_replay).map(|event| event.offset + 1);
+                let next_offset = behind.unwrap_or(group.committed);
                 let (lease, deliveries, handing) = (Some(lease), held.deliveries + 1, Some(handing));
                 let nothing = Delivery::nothing(group.clone());
                 Ok(Handed::Out(Box::new(Delivery { events, next_offset, lease, deliveries, handing, ..nothing })))

@@ -111,7 +111,11 @@ impl Groups {
     pub(super) async fn own_slots(&self, group: &Group, member: &str) -> Result<(Vec<Slot>, i64), GroupError> {
         let mut lent = self.connection().await?;
         let own = own_slots_of(&mut lent.client, group, member).await;
-        lent.end(own)
+        let Own { slots, number, gave_up } = lent.end(own)?;
+        if gave_up {
+            self.wake(&group.at).await;
+        }
+        Ok((slots, number))
     }
 
     /// Hands parts out under a lease; returns the slots that were still the member's.
@@ -137,14 +141,22 @@ impl Groups {
     }
 }
 
+/// What a member has, the number of its next lease, and whether it gave slots up.
+struct Own {
+    slots: Vec<Slot>,
+    number: i64,
+    gave_up: bool,
+}
+
 /// In one transaction.
-async fn own_slots_of(client: &mut Object, group: &Group, member: &str) -> Result<(Vec<Slot>, i64), GroupError> {
+async fn own_slots_of(client: &mut Object, group: &Group, member: &str) -> Result<Own, GroupError> {
     let transaction = client.transaction().await?;
     let members = members_with(&transaction, group, member).await?;
     let own = transaction.prepare_cached(include_str!("../../sql/queries/group_slots_own.sql")).await?;
     let own = transaction.query(&own, &[&group.id, &member]).await?;
     let mut own: Vec<Slot> = own.iter().map(Slot::read).collect::<Result<_, _>>()?;
     let share = share(members);
+    let mut gave_up = false;
     if own.len() > share {
         // Not what is out: its events are still being worked on.
         let surplus: Vec<i16> =
@@ -154,16 +166,19 @@ async fn own_slots_of(client: &mut Object, group: &Group, member: &str) -> Resul
         let free = transaction.prepare_cached(free).await?;
         transaction.execute(&free, &[&group.id, &member, &surplus]).await?;
         own.retain(|slot| !surplus.contains(&slot.slot));
+        gave_up = !surplus.is_empty();
     } else if own.len() < share {
         let take = transaction.prepare_cached(include_str!("../../sql/queries/group_slots_take.sql")).await?;
         let wanted = i64::try_from(share - own.len()).unwrap_or_default();
         let taken = transaction.query(&take, &[&group.id, &member, &wanted]).await?;
         own.extend(taken.iter().map(Slot::read).collect::<Result<Vec<_>, _>>()?);
     }
-    let number = transaction.prepare_cached("SELECT nextval('consumer_lease_numbers')").await?;
+    // As in group_claim.sql.
+    let number = "SELECT nextval('consumer_lease_numbers') << 20 | floor(random() * 1048576)::bigint";
+    let number = transaction.prepare_cached(number).await?;
     let number = transaction.query_one(&number, &[]).await?.get(0);
     transaction.commit().await?;
-    Ok((own, number))
+    Ok(Own { slots: own, number, gave_up })
 }
 
 /// Says that a member is there; returns how many there are.

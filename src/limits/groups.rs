@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::KIB;
+use super::{KIB, STREAM_LOOK_EVERY};
 
 /// Largest body that is no items, in bytes: settings, acknowledgements.
 pub const SMALL_BODY_BYTES_MAX: usize = 256 * KIB;
@@ -66,7 +66,8 @@ pub const GROUP_TURN_WAIT: Duration = Duration::from_secs(5);
 pub const GROUP_BUSY_AFTER: Duration = Duration::from_millis(500);
 /// How long one look goes through events that the group does not want.
 pub const GROUP_LOOK_MAX: Duration = Duration::from_secs(5);
-/// How often who waits looks for what others gave back, or what became free.
+/// How often who waits looks for what is there and could not be had: a consumer's own transaction holds it, or others are to
+/// acknowledge first. They are told of what others give back, and know when what is out comes back by its time.
 pub const GROUP_LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Between two tries to read what a copy of the database does not have yet, and how long it is tried.
 pub const GROUP_COPY_PAUSE: Duration = Duration::from_millis(50);
@@ -87,4 +88,6 @@ pub const GROUP_LABELS_MAX: i64 = 1000;
 pub const GROUPS_DELETED_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 const _: () = assert!(GROUP_CONNECTIONS_PER_TENANT < GROUP_CONNECTIONS);
+// Who waits is heard of in time, even if it misses a look.
+const _: () = assert!(2 * STREAM_LOOK_EVERY.as_millis() < MEMBER_SILENCE_MIN.as_millis());
 const _: () = assert!(4 * (GROUP_REASON_CHARS_MAX + GROUP_NAME_CHARS_MAX) < 5 * KIB);

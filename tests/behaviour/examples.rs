@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::chromium::{self, Page};
 use crate::client::Client;
 use crate::env::{Engine, Env, Test, TestResult, until};
-use crate::groups::{filled, path, show};
+use crate::groups::{filled, path, show, tell};
 use crate::groups_sinks::Sink;
 use crate::origin::{Front, serve};
 use crate::postgres::{SUPERUSER, Sql};
@@ -60,6 +60,12 @@ fn offsets(events: &[Value]) -> Vec<i64> {
     events.iter().map(|event| event["offset"].as_i64().unwrap()).collect()
 }
 
+/// Parks an event, and hands it out again.
+fn replay(client: &Client, stream: &str, group: &str, offset: i64) {
+    tell(client, stream, group, "park", json!({ "offset": offset })).expect(200);
+    tell(client, stream, group, "parked/replay", json!({ "all": true })).expect(200);
+}
+
 fn reads_once(env: &Env, program: &str, file: &str) {
     let tidegate = env.serve();
     let client = &tidegate.client;
@@ -68,6 +74,14 @@ fn reads_once(env: &Env, program: &str, file: &str) {
     assert_eq!(offsets(&found), (0..7).collect::<Vec<_>>());
     assert_eq!(show(client, "orders/ü", "my group")["lag"], 0);
     assert_eq!(lines(&run(client, program, file, &["orders/ü", "my group"], &[])), [] as [Value; 0]);
+    // The last one is parked and replayed before the others are read: it comes first, and none is passed.
+    send(client, "orders/ü", 7, 4);
+    reaches(client, "orders%2F%C3%BC", 11);
+    replay(client, "orders/ü", "my group", 10);
+    let found = lines(&run(client, program, file, &["orders/ü", "my group"], &[]));
+    assert_eq!(offsets(&found), [10, 7, 8, 9]);
+    let group = show(client, "orders/ü", "my group");
+    assert_eq!((&group["lag"], &group["parked"]), (&json!(0), &json!(0)), "{group}");
     let stranger = Client::new(&client.address, Some("tg_x"));
     assert!(!run(&stranger, program, file, &["orders/ü", "my group"], &[]).status.success());
 }
@@ -131,6 +145,14 @@ fn a_sink(env: &Env) -> TestResult {
         assert_eq!(totals, [14, 13, 13], "each event once, however often it is run");
     }
     assert_eq!(show(client, "s", "billing")["lag"], 0);
+    let items = (40..44).map(|n| event_with(n, &format!(r#""stream":"s","asset_id":"it's {}""#, n % 3)));
+    client.events(array(items)).accepted(4, 0);
+    reaches(client, "s", 44);
+    replay(client, "s", "billing", 43);
+    assert!(once().status.success(), "{}", String::from_utf8_lossy(&once().stderr));
+    let totals: Vec<i64> = admin.column("SELECT events FROM billing.totals ORDER BY asset_id");
+    assert_eq!(totals, [15, 15, 14], "each once, the one that was replayed ahead of the others too");
+    assert_eq!(show(client, "s", "billing")["parked"], 0);
     admin.run("DROP SCHEMA billing CASCADE");
     Ok(())
 }

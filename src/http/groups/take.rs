@@ -73,8 +73,9 @@ pub async fn take(mut call: Call<'_>) -> ListAnswer {
             Ok(delivery) if delivery.goes_on && begun.elapsed() < READ_TIMEOUT => {}
             Ok(delivery) => {
                 let Some(waiting) = &mut waiting else { return answer(&call, delivery) };
-                // What others give back is told to nobody.
-                let patience = if member.is_some() { left.min(GROUP_LOOK_EVERY) } else { left };
+                // New events are told, and what others give back; not what comes by its time.
+                let due = groups.due(&delivery.group, member).await.unwrap_or(Some(GROUP_LOOK_EVERY));
+                let patience = due.map_or(left, |due| due.min(left));
                 let is_over = match waiting.wait(patience).await {
                     Waited::Look => false,
                     Waited::Enough => begun.elapsed() >= wait,
