@@ -21,6 +21,11 @@ use crate::config::ConnectionUrl;
 use crate::durable::DurableFile;
 use crate::limits::DATABASE_LAG_MAX;
 
+/// What was read of the logs of streams may be of another history: `streams::epoch` begins one where the newest tick says so.
+const ANOTHER_HISTORY: &str = "BEGIN; SET LOCAL lock_timeout = '10s'; LOCK TABLE tidegate.lock_sequencer IN EXCLUSIVE MODE; \
+    UPDATE tidegate.sequencer_ticks SET timeline = 'accepted' \
+    WHERE tick = (SELECT max(tick) FROM tidegate.sequencer_ticks); COMMIT";
+
 /// Its name in the folder of data.
 const FILE: &str = "database";
 const VERSION: u32 = 1;
@@ -161,7 +166,8 @@ pub async fn acquaintance(folder: &Path, client: &Client) -> Result<Acquaintance
 }
 
 /// An operator says that this database is the right one from now on; returns what is known of it. None: it holds nothing
-/// of Tidegate yet, and whichever is there next is the right one.
+/// of Tidegate yet, and whichever is there next is the right one. What consumers know may be ahead of it, which a base backup that
+/// is started as it is does not know by itself.
 pub async fn accept(folder: &Path, owner: &ConnectionUrl) -> Result<Option<Uuid>, StorageError> {
     let (client, _task) = connect_to(owner, Arc::default()).await?;
     let found = identify(&client).await?;
@@ -178,6 +184,12 @@ pub async fn accept(folder: &Path, owner: &ConnectionUrl) -> Result<Option<Uuid>
     }
     let path = file.path().display().to_string();
     file.save(&content).map_err(|error| StorageError::fatal(format!("{path} cannot be written: {error}")))?;
+    match client.batch_execute(ANOTHER_HISTORY).await {
+        // Of a version before there were logs.
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {}
+        Err(error) if error.code() == Some(&SqlState::INVALID_SCHEMA_NAME) => {}
+        done => done?,
+    }
     Ok(known.map(|known| known.id))
 }
 

@@ -4,25 +4,39 @@ use std::sync::LazyLock;
 
 use tokio_postgres::Row;
 
+/// What wakes those who wait, in sql/queries/log_append.sql.
+const TELLS: &str = "(SELECT pg_notify('tidegate_log', marks)::text FROM woken)";
+
+/// A statement that appends, and the same that wakes nobody: where the server's queue of messages is full, a transaction that has
+/// one cannot be committed, and those who wait look again all the same.
+pub struct Append {
+    pub telling: String,
+    pub silent: String,
+}
+
 /// What was committed since the newest tick.
-pub static TICK: LazyLock<String> = LazyLock::new(|| {
-    statement(include_str!("../../sql/queries/log_tick.sql"), include_str!("../../sql/queries/log_tick_note.sql"))
+pub static TICK: LazyLock<Append> = LazyLock::new(|| {
+    Append::of(include_str!("../../sql/queries/log_tick.sql"), include_str!("../../sql/queries/log_tick_note.sql"))
 });
 
 /// What versions before the log have stored.
-pub static OLD: LazyLock<String> = LazyLock::new(|| {
-    statement(include_str!("../../sql/queries/log_old.sql"), include_str!("../../sql/queries/log_old_note.sql"))
+pub static OLD: LazyLock<Append> = LazyLock::new(|| {
+    Append::of(include_str!("../../sql/queries/log_old.sql"), include_str!("../../sql/queries/log_old_note.sql"))
 });
 
 /// Whatever is stored and not logged.
-pub static REPAIR: LazyLock<String> = LazyLock::new(|| {
-    statement(include_str!("../../sql/queries/log_repair.sql"), include_str!("../../sql/queries/log_repair_note.sql"))
+pub static REPAIR: LazyLock<Append> = LazyLock::new(|| {
+    Append::of(include_str!("../../sql/queries/log_repair.sql"), include_str!("../../sql/queries/log_repair_note.sql"))
 });
 
-fn statement(batches: &str, then: &str) -> String {
-    include_str!("../../sql/queries/log_append.sql")
-        .replace("{batches}", batches.trim_end())
-        .replace("{then}", then.trim_end())
+impl Append {
+    fn of(batches: &str, then: &str) -> Self {
+        let telling = include_str!("../../sql/queries/log_append.sql")
+            .replace("{batches}", batches.trim_end())
+            .replace("{then}", then.trim_end());
+        let silent = telling.replace(TELLS, "NULL");
+        Self { telling, silent }
+    }
 }
 
 /// What was appended.
@@ -52,5 +66,17 @@ impl std::ops::AddAssign for Appended {
     fn add_assign(&mut self, other: Self) {
         self.batches += other.batches;
         self.events += other.events;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_silent_one_tells_nobody() {
+        for append in [&*TICK, &*OLD, &*REPAIR] {
+            assert!(append.telling.contains("pg_notify") && !append.silent.contains("pg_notify"));
+        }
     }
 }

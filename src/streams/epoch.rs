@@ -1,6 +1,8 @@
 //! Whether the log goes on where the sequencer left it: it is repaired after a restore, and another epoch begins where what
 //! consumers have read may be gone.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use deadpool_postgres::Object;
 
 use super::append::{Appended, REPAIR};
@@ -16,27 +18,31 @@ struct Place {
     system_identifier: String,
     timeline: String,
     standing: Standing,
+    /// The newest tick; None: there is none.
+    tick: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Same,
-    /// The cluster went on from a moment that may lie before what was read of it.
+    /// The cluster went on from a moment that may lie before what was read of it: it says so itself, an operator has said so
+    /// (`storage::known`), or this process has seen newer ticks.
     OtherTimeline,
     /// Its transactions are not those that the newest tick speaks of.
     Other,
 }
 
 /// Looks where it works. With `repair`, or where the newest tick is of another cluster, what is stored and not logged is
-/// appended; true if it was.
-pub async fn settle(client: &Object, repair: bool) -> Result<Option<Appended>, StorageError> {
-    let place = Place::find(client).await?;
+/// appended. `seen` is the newest tick that this process knows of.
+pub async fn settle(client: &Object, repair: bool, seen: &AtomicI64) -> Result<Option<Appended>, StorageError> {
+    let place = Place::find(client, seen).await?;
+    seen.fetch_max(place.tick.unwrap_or(i64::MIN), Ordering::Relaxed);
     if place.standing == Standing::Same && !repair {
         return Ok(None);
     }
     client.batch_execute(TRANSACTION).await?;
     // Another node may have been faster.
-    let place = Place::find(client).await?;
+    let place = Place::find(client, seen).await?;
     let done = match place.standing {
         Standing::Same if !repair => None,
         Standing::OtherTimeline if !repair => {
@@ -50,13 +56,15 @@ pub async fn settle(client: &Object, repair: bool) -> Result<Option<Appended>, S
         Standing::Same | Standing::OtherTimeline | Standing::Other => Some(append_all(client, &place).await?),
     };
     client.batch_execute("COMMIT").await?;
+    seen.store(place.tick.unwrap_or(i64::MIN), Ordering::Relaxed);
     Ok(done)
 }
 
 /// Another epoch: what the log had given out elsewhere since this copy was made has other offsets here.
 async fn append_all(client: &Object, place: &Place) -> Result<Appended, StorageError> {
     let epoch = begin(client, place, "the log is this database's first one, or came with a restored one").await?;
-    let row = client.query_opt(REPAIR.as_str(), &[&place.system_identifier, &place.timeline, &epoch]).await?;
+    // Nobody needs to be told of it at once, and it must not fail for that.
+    let row = client.query_opt(&REPAIR.silent, &[&place.system_identifier, &place.timeline, &epoch]).await?;
     let appended = Appended::of(row.as_ref());
     tracing::info!(
         epoch,
@@ -75,15 +83,17 @@ async fn begin(client: &Object, place: &Place, why: &str) -> Result<i64, Storage
 }
 
 impl Place {
-    async fn find(client: &Object) -> Result<Self, StorageError> {
+    async fn find(client: &Object, seen: &AtomicI64) -> Result<Self, StorageError> {
         let row = client.query_one(PLACE, &[]).await?;
         let (has_tick, same, same_timeline, ahead): (bool, bool, bool, bool) =
             (row.get(2), row.get(3), row.get(4), row.get(5));
-        let standing = match (has_tick && same && !ahead, same_timeline) {
+        let tick: Option<i64> = row.get(6);
+        let went_back = tick < Some(seen.load(Ordering::Relaxed));
+        let standing = match (has_tick && same && !ahead, same_timeline && !went_back) {
             (false, _) => Standing::Other,
             (true, false) => Standing::OtherTimeline,
             (true, true) => Standing::Same,
         };
-        Ok(Self { system_identifier: row.get(0), timeline: row.get(1), standing })
+        Ok(Self { system_identifier: row.get(0), timeline: row.get(1), standing, tick })
     }
 }

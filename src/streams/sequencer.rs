@@ -5,14 +5,14 @@
 //! its own, so that its snapshot is taken when the tick before is committed, from any node.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Object;
-use tokio_postgres::Statement;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
-use super::append::{Appended, OLD, TICK};
+use super::append::{Append, Appended, OLD, TICK};
 use super::epoch;
 use crate::jobs::{Job, RunCounts};
 use crate::limits::{
@@ -41,6 +41,8 @@ pub struct Sequencer {
     /// A batch turned out to be logged already: what the newest tick says is not so.
     repair: AtomicBool,
     deleted: Mutex<Deleted>,
+    /// The newest tick that this process knows of: a database whose newest one is older went on from an earlier moment.
+    seen: AtomicI64,
 }
 
 impl Job for Sequencer {
@@ -85,15 +87,22 @@ impl Default for Deleted {
 impl Sequencer {
     pub fn new(layout: Layout) -> Self {
         let unknown_span = if layout.tells_equal_events() { UNKNOWN_SPAN } else { 0 };
-        Self { unknown_span, led: Mutex::default(), repair: AtomicBool::new(false), deleted: Mutex::default() }
+        Self {
+            unknown_span,
+            led: Mutex::default(),
+            repair: AtomicBool::new(false),
+            deleted: Mutex::default(),
+            seen: AtomicI64::new(i64::MIN),
+        }
     }
 
     async fn run(&self, client: &mut Object) -> Result<RunCounts, StorageError> {
         let begun = Instant::now();
         self.is_leading();
-        let mut appended = epoch::settle(client, self.repair.load(Ordering::Relaxed)).await?.unwrap_or_default();
+        let mut appended =
+            epoch::settle(client, self.repair.load(Ordering::Relaxed), &self.seen).await?.unwrap_or_default();
         self.repair.store(false, Ordering::Relaxed);
-        let (mut pause, mut any_old) = (LOG_TICK, true);
+        let (mut pause, mut any_old, mut tells) = (LOG_TICK, true, true);
         let mut kept_up_at: Option<Instant> = None;
         while begun.elapsed() < LOG_RUN {
             self.is_leading();
@@ -104,14 +113,14 @@ impl Sequencer {
             }
             if any_old {
                 // What was stored before there was a log comes first, so that it has the lower offsets.
-                let old = self.append_old(client).await?;
+                let old = self.append_old(client, &mut tells).await?;
                 appended += old;
                 any_old = !old.is_nothing();
                 if any_old {
                     continue;
                 }
             }
-            let fresh = tick(client).await?;
+            let fresh = tick(client, &mut tells).await?;
             appended += fresh;
             pause = if fresh.is_nothing() { (pause * 2).min(LOG_TICK_IDLE) } else { LOG_TICK };
             tokio::time::sleep(pause).await;
@@ -129,6 +138,7 @@ impl Sequencer {
         let newest = client.prepare_cached(newest).await?;
         let Some(row) = client.query_opt(&newest, &[]).await? else { return Ok(()) };
         let now = Deleted { tick: row.get(0), xid: row.get(1) };
+        self.seen.fetch_max(now.tick, Ordering::Relaxed);
         let before = self.deleted.lock().expect("no code panics while holding it").clone();
         if before == now {
             return Ok(());
@@ -142,33 +152,55 @@ impl Sequencer {
     }
 
     /// A bounded number of batches of versions before; their index is empty once they are logged.
-    async fn append_old(&self, client: &Object) -> Result<Appended, StorageError> {
-        let statement = client.prepare_cached(&OLD).await?;
-        append(client, &statement, &[&LOG_OLD_BATCHES, &self.unknown_span]).await
+    async fn append_old(&self, client: &Object, tells: &mut bool) -> Result<Appended, StorageError> {
+        append(client, &OLD, tells, &[&LOG_OLD_BATCHES, &self.unknown_span]).await
     }
 }
 
 /// One look.
-async fn tick(client: &Object) -> Result<Appended, StorageError> {
+async fn tick(client: &Object, tells: &mut bool) -> Result<Appended, StorageError> {
     let began = Instant::now();
-    let statement = client.prepare_cached(&TICK).await?;
-    let appended = append(client, &statement, &[]).await?;
+    let appended = append(client, &TICK, tells, &[]).await?;
     if !appended.is_nothing() {
         metrics::histogram!("tidegate_log_tick_seconds").record(began.elapsed().as_secs_f64());
     }
     Ok(appended)
 }
 
-/// A transaction that appends to the log, sent in one go.
+/// Appends to the log; without telling anybody, where that cannot be done.
 async fn append(
     client: &Object,
-    statement: &Statement,
+    append: &Append,
+    tells: &mut bool,
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<Appended, StorageError> {
+    if *tells {
+        match append_by(client, &append.telling, parameters).await {
+            Err(error) if error.code() == Some(&SqlState::PROGRAM_LIMIT_EXCEEDED) => {
+                tracing::warn!(
+                    %error,
+                    "nobody can be told of new events, since the server's NOTIFY queue is full: who waits for them looks every two \
+                     seconds; end the session that listens and has a transaction open (pg_notification_queue_usage)"
+                );
+                *tells = false;
+            }
+            appended => return Ok(appended?),
+        }
+    }
+    Ok(append_by(client, &append.silent, parameters).await?)
+}
+
+/// A transaction that appends to the log, sent in one go.
+async fn append_by(
+    client: &Object,
+    statement: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Appended, tokio_postgres::Error> {
+    let statement = client.prepare_cached(statement).await?;
     let (begun, row, committed) = tokio::join!(
         biased;
         client.batch_execute(BEGIN),
-        client.query_opt(statement, parameters),
+        client.query_opt(&statement, parameters),
         client.batch_execute("COMMIT"),
     );
     begun?;

@@ -12,8 +12,13 @@ use crate::process::Tidegate;
 use crate::streams::{all, numbers, page, reaches, send};
 use crate::tests;
 
-pub const TESTS: &[Test] =
-    tests!(a_restored_dump_goes_on_where_it_was, a_failover_begins_an_epoch, another_history_is_told_by_its_batches,);
+pub const TESTS: &[Test] = tests!(
+    a_restored_dump_goes_on_where_it_was,
+    a_failover_begins_an_epoch,
+    a_database_that_is_accepted_begins_an_epoch,
+    a_process_that_runs_on_notices_that_the_log_went_back,
+    another_history_is_told_by_its_batches,
+);
 
 /// Copies the test's database by a dump, in the same cluster.
 fn dumped(env: &Env, into: &str) -> Sql {
@@ -115,6 +120,69 @@ fn a_failover_begins_an_epoch(env: &Env) -> TestResult {
     let gone = tidegate.client.get(&format!("/v1/streams/s/events?cursor={three}")).problem(410, "offset_gone");
     assert_eq!(gone["next_offset"], 2);
     assert_eq!(numbers(&page(&tidegate.client, "s", &format!("cursor={two}"))).len(), 2);
+    Ok(())
+}
+
+/// A group that has read two of three events, and a lease that is out.
+fn group_in_between(client: &crate::client::Client) -> (Value, Value) {
+    let group = json!({ "name": "g" });
+    client.post("/v1/streams/s/groups", &[], group.to_string()).expect(201);
+    let taken = client.get("/v1/streams/s/groups/g/events?member=m&limit=2").expect(200);
+    (taken["lease"].clone(), client.get("/v1/streams/s/groups/g").expect(200)["generation"].clone())
+}
+
+fn assert_fenced(client: &crate::client::Client, (lease, generation): &(Value, Value)) {
+    let group = client.get("/v1/streams/s/groups/g").expect(200);
+    assert!(group["generation"].as_i64() > generation.as_i64(), "{group}");
+    let body = json!({ "lease": lease }).to_string();
+    client.post("/v1/streams/s/groups/g/ack", &[], body).problem(409, "lease_over");
+}
+
+/// As after a base backup that was started as it is: the database does not know, the operator does.
+fn a_database_that_is_accepted_begins_an_epoch(env: &Env) -> TestResult {
+    let mut tidegate = env.serve();
+    send(&tidegate.client, "s", 0, 3);
+    reaches(&tidegate.client, "s", 3);
+    let cursor = page(&tidegate.client, "s", "offset=3")["cursor"].as_str().unwrap().to_owned();
+    let held = group_in_between(&tidegate.client);
+    assert_eq!(tidegate.stop(), Some(0));
+    let sql = env.sql();
+    let epochs = sql.count("log_epochs");
+    env.cli(&["accept-database", "--json"]).json();
+    let tidegate = env.serve();
+    until("an epoch has begun", || (sql.count("log_epochs") == epochs + 1).then_some(()));
+    assert_fenced(&tidegate.client, &held);
+    // It had not read more than there is.
+    send(&tidegate.client, "s", 3, 1);
+    assert_eq!(numbers(&page(&tidegate.client, "s", &format!("cursor={cursor}&wait=30s"))), [(3, 3)]);
+    assert_whole(&sql);
+    assert_eq!(sql.count("log_epochs"), epochs + 1, "once");
+    Ok(())
+}
+
+fn a_process_that_runs_on_notices_that_the_log_went_back(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    for n in 0..3 {
+        send(client, "s", n, 1);
+        reaches(client, "s", i64::try_from(n).unwrap() + 1);
+    }
+    let held = group_in_between(client);
+    let sql = env.sql();
+    let epochs = sql.count("log_epochs");
+    // It has looked at what is behind the newest tick, and so knows it.
+    until("older ticks are gone", || (sql.count("sequencer_ticks") == 1).then_some(()));
+    sql.run(
+        "BEGIN; LOCK TABLE lock_sequencer IN EXCLUSIVE MODE; INSERT INTO sequencer_ticks OVERRIDING SYSTEM VALUE \
+         SELECT 1, snapshot, system_identifier, timeline, epoch, at FROM sequencer_ticks ORDER BY tick DESC LIMIT 1; \
+         DELETE FROM sequencer_ticks WHERE tick > 1; \
+         ALTER TABLE sequencer_ticks ALTER COLUMN tick RESTART WITH 2; COMMIT",
+    );
+    until("an epoch has begun", || (sql.count("log_epochs") == epochs + 1).then_some(()));
+    assert_fenced(client, &held);
+    send(client, "s", 3, 1);
+    reaches(client, "s", 4);
+    assert_whole(&sql);
     Ok(())
 }
 
