@@ -44,10 +44,12 @@ mod groups;
 mod groups_abuse;
 mod groups_at_once;
 mod groups_beside;
+mod groups_crowded;
 mod groups_managed;
 mod groups_ordered;
 mod groups_shared;
 mod groups_sinks;
+mod groups_waiting;
 mod guarded_reads;
 mod h2;
 mod history;
@@ -84,6 +86,7 @@ mod recovery;
 mod related;
 mod replays;
 mod replays_broken;
+mod reported;
 mod roles;
 mod rollups;
 mod rollups_closing;
@@ -99,6 +102,7 @@ mod spellings;
 mod start;
 mod stream_lists;
 mod streams;
+mod streams_abuse;
 mod surroundings;
 mod tiers;
 mod timescale;
@@ -198,12 +202,16 @@ const GROUPS: &[Group] = &[
     group("streams", streams::TESTS),
     group("streams", server_sent::TESTS),
     group("streams", stream_lists::TESTS),
+    group("streams", streams_abuse::TESTS),
+    group("streams", reported::TESTS),
     by_version("offsets", offsets::TESTS),
     by_version("groups", groups::TESTS),
     group("groups", groups_managed::TESTS),
     group("groups", groups_abuse::TESTS),
     group("groups", groups_at_once::TESTS),
     group("groups", groups_beside::TESTS),
+    group("groups", groups_waiting::TESTS),
+    group("groups", groups_crowded::TESTS),
     by_version("groups", groups_shared::TESTS),
     by_version("groups", groups_ordered::TESTS),
     by_version("groups", groups_sinks::TESTS),
