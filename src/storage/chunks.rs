@@ -8,10 +8,10 @@ use deadpool_postgres::Pool;
 use serde_json::json;
 use tokio_postgres::{Client, Row};
 
-use super::connect::{Warnings, connect_to, on_connection};
+use super::connect::on_connection;
 use super::slices::{Chunk, FoundChunk, SliceMap};
 use super::{Layout, StorageError};
-use crate::config::{Config, ConnectionUrl};
+use crate::config::Config;
 use crate::model::{Kind, PerKind};
 
 const READ: &str = include_str!("../../sql/queries/chunk_layout.sql");
@@ -22,13 +22,12 @@ const EVER_US: (i64, i64) = (-62_135_596_800_000_000, 253_402_128_000_000_000);
 pub struct ChunkLayout(PerKind<SliceMap>);
 
 impl ChunkLayout {
-    pub async fn read(owner: &ConnectionUrl, layout: Layout, config: &Config) -> Result<Self, StorageError> {
+    pub async fn read(owner: &Client, layout: Layout, config: &Config) -> Result<Self, StorageError> {
         let interval_us = i64::try_from(config.chunk_interval.as_micros()).expect("checked by configuration");
         let mut maps = PerKind::new(|_| SliceMap::new(interval_us, 1, layout.direct_compress()));
         if layout.has_hypertables() {
-            let (client, _task) = connect_to(owner, Arc::new(Warnings::default())).await?;
             for kind in Kind::ALL {
-                look(&client, kind, &[EVER_US], maps.of_mut(kind)).await?;
+                look(owner, kind, &[EVER_US], maps.of_mut(kind)).await?;
             }
         }
         Ok(Self(maps))

@@ -25,13 +25,14 @@ pub(super) const MADE_WITH_IT: &str = "this database was made with it";
 pub async fn detect(url: &ConnectionUrl, config: &DatabaseConfig) -> Result<Detected, StorageError> {
     let native = |reason: String| Ok(Detected { layout: Layout::Native, reason });
     let warnings = Arc::new(Warnings::default());
-    let (client, _task) = connect_to(url, Arc::clone(&warnings)).await?;
+    let (client, task) = connect_to(url, Arc::clone(&warnings)).await?;
     if config.engine == EngineChoice::Postgres {
         return native("engine = postgres is configured".into());
     }
     // A database that was made without it goes on so, and the extension is not made for nothing: a server that is started with
     // engine = postgres does not load it, and then refuses what touches it.
-    if standing_layout(&client).await?.is_some_and(|layout| !layout.has_hypertables()) {
+    let standing = standing_layout(&client).await?;
+    if standing.is_some_and(|layout| !layout.has_hypertables()) {
         let layout = match config.engine {
             EngineChoice::Auto | EngineChoice::Postgres => Layout::Native,
             EngineChoice::Timescale => Layout::of_hypertables(config.storage_profile),
@@ -45,8 +46,8 @@ pub async fn detect(url: &ConnectionUrl, config: &DatabaseConfig) -> Result<Dete
     if !extension_works(url, &client).await? {
         return no("TimescaleDB is not installed, or not in shared_preload_libraries, on this server".into());
     }
-    // A fresh connection: one that was open before CREATE EXTENSION has not loaded the library.
-    let (client, _task) = connect_to(url, warnings).await?;
+    // One that was open before CREATE EXTENSION has not loaded the library; where there are hypertables it was made long ago.
+    let (client, _task) = if standing.is_some() { (client, task) } else { connect_to(url, warnings).await? };
     let Some(extension) = Extension::look(&client).await? else {
         return no("TimescaleDB was taken out of this database at this moment".into());
     };

@@ -39,7 +39,15 @@ const MAKE_PAUSE: Duration = Duration::from_millis(100);
 ///
 /// A database that is not what Tidegate needs is left as it is.
 pub async fn install(place: &needs::Place<'_>, config: &Config) -> Result<Installed, StorageError> {
-    needs::require(place, config).await?;
+    install_looking(place, config).await.map(|(installed, _needs)| installed)
+}
+
+/// The same; and the needs as they stood before it.
+pub(super) async fn install_looking(
+    place: &needs::Place<'_>,
+    config: &Config,
+) -> Result<(Installed, Vec<needs::Need>), StorageError> {
+    let needs = needs::require(place, config).await?;
     let url = place.owner;
     let detected = detect(url, &config.database).await?;
     let (client, _task) = connect_to(url, Arc::new(Warnings::default())).await?;
@@ -58,7 +66,7 @@ pub async fn install(place: &needs::Place<'_>, config: &Config) -> Result<Instal
         )),
     };
     let _ = holder.batch_execute("COMMIT").await;
-    installed
+    Ok((installed?, needs))
 }
 
 /// Waits for the installers' lock, and says who has it.
@@ -222,35 +230,40 @@ async fn record(client: &Client, layout: Layout) -> Result<(), StorageError> {
 /// Proves, before anything is accepted, that COPY goes straight into the columnstore: an empty COPY in a transaction
 /// that is rolled back must not make TimescaleDB warn that it disabled direct compress.
 pub async fn prove_direct_compress(writer: &ConnectionUrl, layout: Layout) -> Result<(), StorageError> {
-    if layout.direct_compress() {
-        for kind in Kind::ALL {
-            prove_of(writer, layout, kind.table()).await?;
+    // All on one connection; each on its own only to say which it is.
+    if !layout.direct_compress() || !disables(writer, layout, &Kind::ALL).await? {
+        return Ok(());
+    }
+    for kind in Kind::ALL {
+        if disables(writer, layout, &[kind]).await? {
+            let table = kind.table();
+            return Err(StorageError::not_ready(format!(
+                "TimescaleDB disabled direct compress for the table {table}, because it has a unique index, a primary key \
+                 or a trigger; drop it (\\d tidegate.{table} shows it), or install a new database with \
+                 storage_profile = rowstore"
+            )));
         }
     }
     Ok(())
 }
 
-async fn prove_of(writer: &ConnectionUrl, layout: Layout, table: &str) -> Result<(), StorageError> {
+/// Whether TimescaleDB warns of any of them.
+async fn disables(writer: &ConnectionUrl, layout: Layout, kinds: &[Kind]) -> Result<bool, StorageError> {
     let warnings = Arc::new(Warnings::default());
     let (client, task) = connect_to(writer, Arc::clone(&warnings)).await?;
-    let run = async {
-        client.batch_execute(&session_sql(Role::Writer, &layout.writer_settings())).await?;
-        client.batch_execute("BEGIN").await?;
-        let sql = format!("COPY {table} (timestamp) FROM STDIN (FORMAT text)");
-        let mut sink = Box::pin(client.copy_in::<_, bytes::Bytes>(&sql).await?);
-        sink.as_mut().finish().await?;
-        client.batch_execute("ROLLBACK").await
-    };
-    run.await.map_err(|error| StorageError::from(error).doing(&format!("trying a COPY into {table}")))?;
+    client.batch_execute(&session_sql(Role::Writer, &layout.writer_settings())).await?;
+    for table in kinds.iter().map(|kind| kind.table()) {
+        let run = async {
+            client.batch_execute("BEGIN").await?;
+            let sql = format!("COPY {table} (timestamp) FROM STDIN (FORMAT text)");
+            let mut sink = Box::pin(client.copy_in::<_, bytes::Bytes>(&sql).await?);
+            sink.as_mut().finish().await?;
+            client.batch_execute("ROLLBACK").await
+        };
+        run.await.map_err(|error| StorageError::from(error).doing(&format!("trying a COPY into {table}")))?;
+    }
     drop(client);
     // The connection's task has read everything that the server said once it ends.
     let _ = task.await;
-    if warnings.direct_compress_disabled() > 0 {
-        return Err(StorageError::not_ready(format!(
-            "TimescaleDB disabled direct compress for the table {table}, because it has a unique index, a primary key \
-             or a trigger; drop it (\\d tidegate.{table} shows it), or install a new database with \
-             storage_profile = rowstore"
-        )));
-    }
-    Ok(())
+    Ok(warnings.direct_compress_disabled() > 0)
 }

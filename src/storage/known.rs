@@ -78,10 +78,14 @@ impl KnownDatabase {
     }
 
     /// From now on this is the one.
-    pub(super) async fn adopt(&self, owner: &ConnectionUrl, layout: Layout) -> Result<(), StorageError> {
-        let (client, _task) = connect_to(owner, Arc::default()).await?;
+    pub(super) async fn adopt(
+        &self,
+        owner: &ConnectionUrl,
+        client: &Client,
+        layout: Layout,
+    ) -> Result<(), StorageError> {
         let absent = || StorageError::not_ready("the database does not say which one it is");
-        let found = identify(&client).await?.ok_or_else(absent)?;
+        let found = identify(client).await?.ok_or_else(absent)?;
         let now = Timestamp::now();
         let known = match self.file.as_ref().and_then(read).filter(|known| known.id == found.id) {
             Some(known) => {
