@@ -13,7 +13,7 @@ use crate::http::Attached;
 use crate::inferred::Inferred;
 use crate::ingest::{Ingest, Traffic, Workers};
 use crate::jobs::minutes::MinuteQueues;
-use crate::jobs::{RunningJob, Spread, start};
+use crate::jobs::{FirstTurns, RunningJob, Spread, start};
 use crate::lifecycle::{Lifecycle, LifecycleView, SeriesCounts};
 use crate::limits::JOBS_GIVE_WAY;
 use crate::precedence::Precedence;
@@ -120,21 +120,23 @@ fn start_jobs(
     let inferred = Inferred::new(&mut queues, config.limits.assets_per_tenant);
     let limits = &config.limits;
     let bounds = Bounds::new(limits.assets_per_tenant, limits.dead_letter_bytes_per_day);
+    let turns = FirstTurns::default();
+    // In the order in which somebody waits for them: for what was sent to be seen in a stream first.
     let mut running = vec![
-        start(Processor::new(bounds, precedence.clone()), database),
-        start(Lifecycle::new(store, config), database),
-        start(Spread::into(&queues), database),
-        start(Late::new(store, config, precedence), database),
-        start(Rollups::new(store, config), database),
-        start(correlations, database),
-        start(anomalies, database),
-        start(inferred, database),
-        start(SeriesIds::new(config), database),
-        start(series, database),
-        start(Sequencer::new(store.layout()), database),
-        start(Upkeep::new(groups), database),
+        start(Sequencer::new(store.layout()), database, &turns),
+        start(Spread::into(&queues), database, &turns),
+        start(Rollups::new(store, config), database, &turns),
+        start(Processor::new(bounds, precedence.clone()), database, &turns),
+        start(Late::new(store, config, precedence), database, &turns),
+        start(correlations, database, &turns),
+        start(inferred, database, &turns),
+        start(Upkeep::new(groups), database, &turns),
+        start(anomalies, database, &turns),
+        start(SeriesIds::new(config), database, &turns),
+        start(series, database, &turns),
+        start(Lifecycle::new(store, config), database, &turns),
     ];
-    running.extend(Refresh::both(store, config).into_iter().map(|refresh| start(refresh, database)));
+    running.extend(Refresh::both(store, config).into_iter().map(|refresh| start(refresh, database, &turns)));
     running
 }
 

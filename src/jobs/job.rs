@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Object, Pool};
 use futures_util::FutureExt;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::storage::locks::{self, Lease};
@@ -30,6 +30,36 @@ pub trait Job: Send + Sync + 'static {
     fn run_once(&self, client: &mut Object) -> impl Future<Output = Result<RunCounts, StorageError>> + Send;
 }
 
+/// The first runs of a process's jobs take turns: all at once would each open two connections to the database, which none of
+/// them needs again.
+#[derive(Clone)]
+pub struct FirstTurns(Arc<Semaphore>);
+
+/// So many at once.
+const FIRST_AT_ONCE: usize = 2;
+/// A first run that takes longer keeps its connections, but no turn: nobody waits for it.
+const FIRST_TURN: Duration = Duration::from_millis(200);
+
+impl Default for FirstTurns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(FIRST_AT_ONCE)))
+    }
+}
+
+impl FirstTurns {
+    /// Lets a run begin when it has a turn.
+    async fn take<T>(self, run: impl Future<Output = T>) -> T {
+        let mut run = std::pin::pin!(run);
+        {
+            let _turn = self.0.acquire().await;
+            if let Ok(done) = tokio::time::timeout(FIRST_TURN, &mut run).await {
+                return done;
+            }
+        }
+        run.await
+    }
+}
+
 pub struct RunningJob {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -43,16 +73,25 @@ impl RunningJob {
     }
 }
 
-/// Runs a job now and then at its interval, on whichever node holds its lock.
-pub fn start<J: Job>(job: J, database: &Database) -> RunningJob {
+/// Runs a job at its turn and then at its interval, on whichever node holds its lock.
+pub fn start<J: Job>(job: J, database: &Database, turns: &FirstTurns) -> RunningJob {
     let (owner, store) = (database.owner.clone(), database.store.clone());
     let (stop, mut stopped) = watch::channel(false);
-    let job = Arc::new(job);
+    let (job, turns) = (Arc::new(job), turns.clone());
     let task = tokio::spawn(async move {
         let mut noted = Noted::default();
+        let mut first = Some(turns);
         loop {
+            let turn = first.take();
+            let run = async {
+                let run = run_as_leader(&*job, &owner, None, &mut noted);
+                match turn {
+                    Some(turns) => turns.take(run).await,
+                    None => run.await,
+                }
+            };
             let run = tokio::select! {
-                run = run_as_leader(&*job, &owner, None, &mut noted) => run,
+                run = run => run,
                 // Cut short: whatever it was at, the connection is closed with the pool, and another run goes on.
                 _ = stopped.wait_for(|stop| *stop) => return,
             };
@@ -205,5 +244,37 @@ impl Noted {
             .await?;
         *self = Self { at: Some(Instant::now()), ..Self::default() };
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::{FIRST_AT_ONCE, FirstTurns};
+
+    #[tokio::test]
+    async fn first_runs_take_turns() {
+        let (turns, running, most) = (FirstTurns::default(), AtomicUsize::new(0), AtomicUsize::new(0));
+        let run = || async {
+            most.fetch_max(running.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            running.fetch_sub(1, Ordering::Relaxed);
+        };
+        futures_util::future::join_all((0..9).map(|_| turns.clone().take(run()))).await;
+        assert_eq!((most.into_inner(), running.into_inner()), (FIRST_AT_ONCE, 0));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_long_one() {
+        let turns = FirstTurns::default();
+        let long = futures_util::future::join_all((0..2 * FIRST_AT_ONCE).map(|_| turns.clone().take(pending::<()>())));
+        tokio::select! {
+            biased;
+            _ = long => unreachable!("it is not done"),
+            done = turns.clone().take(async { "done" }) => assert_eq!(done, "done"),
+        }
     }
 }

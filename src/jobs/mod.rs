@@ -4,5 +4,5 @@ mod job;
 pub mod minutes;
 mod touched;
 
-pub use job::{Job, RunCounts, RunningJob, run_now, start};
+pub use job::{FirstTurns, Job, RunCounts, RunningJob, run_now, start};
 pub use touched::Spread;
