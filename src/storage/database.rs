@@ -6,7 +6,7 @@ use std::time::Duration;
 use deadpool_postgres::Pool;
 
 use super::chunks::{ChunkLayout, Slices};
-use super::connect::{Canceller, Role, Warnings, connect_to, place, pool};
+use super::connect::{Canceller, Role, Warnings, place, pool};
 use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
 use super::install::{self, Installed};
 use super::known::KnownDatabase;
@@ -217,14 +217,13 @@ impl Database {
     pub async fn open(location: &Location, config: &Config, known: &Arc<KnownDatabase>) -> Result<Self, StorageError> {
         known.check(&location.owner).await?;
         let places = location.place(config);
-        let (installed, before) = install::install_looking(&places, config).await?;
+        let (installed, before, owner) = install::install_looking(&places, config).await?;
         // What the roles may do is known only on a schema that is there: once more where it was made or changed, be it by
         // another process meanwhile.
         let is_known = before.iter().all(|need| need.state != needs::NeedState::Unknown);
         let is_as_before = installed.applied.is_empty() && is_known;
         needs::warn(&if is_as_before { before } else { needs::require(&places, config).await? });
         install::prove_direct_compress(&location.writer, installed.layout).await?;
-        let (owner, _task) = connect_to(&location.owner, Arc::default()).await?;
         let chunks = ChunkLayout::read(&owner, installed.layout, config).await?;
         known.adopt(&location.owner, &owner, installed.layout).await?;
         drop(owner);

@@ -23,15 +23,23 @@ pub(super) const MADE_WITH_IT: &str = "this database was made with it";
 /// Looks at the server and says which engine it would get; changes nothing but may create the extension, which
 /// `auto` needs to know whether it works here.
 pub async fn detect(url: &ConnectionUrl, config: &DatabaseConfig) -> Result<Detected, StorageError> {
+    let (client, _task) = connect_to(url, Arc::new(Warnings::default())).await?;
+    detect_on(&client, url, config).await
+}
+
+/// The same on a connection that is there.
+pub(super) async fn detect_on(
+    client: &Client,
+    url: &ConnectionUrl,
+    config: &DatabaseConfig,
+) -> Result<Detected, StorageError> {
     let native = |reason: String| Ok(Detected { layout: Layout::Native, reason });
-    let warnings = Arc::new(Warnings::default());
-    let (client, task) = connect_to(url, Arc::clone(&warnings)).await?;
     if config.engine == EngineChoice::Postgres {
         return native("engine = postgres is configured".into());
     }
     // A database that was made without it goes on so, and the extension is not made for nothing: a server that is started with
     // engine = postgres does not load it, and then refuses what touches it.
-    let standing = standing_layout(&client).await?;
+    let standing = standing_layout(client).await?;
     if standing.is_some_and(|layout| !layout.has_hypertables()) {
         let layout = match config.engine {
             EngineChoice::Auto | EngineChoice::Postgres => Layout::Native,
@@ -43,12 +51,13 @@ pub async fn detect(url: &ConnectionUrl, config: &DatabaseConfig) -> Result<Dete
         EngineChoice::Timescale => Err(StorageError::not_ready(format!("engine = timescale is configured, but {why}"))),
         EngineChoice::Auto | EngineChoice::Postgres => native(why),
     };
-    if !extension_works(url, &client).await? {
+    if !extension_works(url, client).await? {
         return no("TimescaleDB is not installed, or not in shared_preload_libraries, on this server".into());
     }
     // One that was open before CREATE EXTENSION has not loaded the library; where there are hypertables it was made long ago.
-    let (client, _task) = if standing.is_some() { (client, task) } else { connect_to(url, warnings).await? };
-    let Some(extension) = Extension::look(&client).await? else {
+    let fresh = if standing.is_some() { None } else { Some(connect_to(url, Arc::new(Warnings::default())).await?) };
+    let client = fresh.as_ref().map_or(client, |(fresh, _task)| fresh);
+    let Some(extension) = Extension::look(client).await? else {
         return no("TimescaleDB was taken out of this database at this moment".into());
     };
     if let Some((fault, mend)) = extension.fault() {

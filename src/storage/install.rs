@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::connect::{Role, Warnings, connect_to, session_sql};
-use super::detect::{Detected, MADE_WITH_IT, detect};
+use super::detect::{Detected, MADE_WITH_IT, detect, detect_on};
 use super::stored_json::{agreed_json, make};
 use super::{Layout, StorageError, migrations, needs, payload_index, standing_layout};
 use crate::config::{Config, ConnectionUrl, EngineChoice};
@@ -39,18 +39,22 @@ const MAKE_PAUSE: Duration = Duration::from_millis(100);
 ///
 /// A database that is not what Tidegate needs is left as it is.
 pub async fn install(place: &needs::Place<'_>, config: &Config) -> Result<Installed, StorageError> {
-    install_looking(place, config).await.map(|(installed, _needs)| installed)
+    install_looking(place, config).await.map(|(installed, _needs, _owner)| installed)
 }
 
-/// The same; and the needs as they stood before it.
+/// The same; the needs as they stood before it, and the owner's connection that it was done on.
 pub(super) async fn install_looking(
     place: &needs::Place<'_>,
     config: &Config,
-) -> Result<(Installed, Vec<needs::Need>), StorageError> {
-    let needs = needs::require(place, config).await?;
+) -> Result<(Installed, Vec<needs::Need>, Client), StorageError> {
+    let (needs, owner) = needs::require_on(place, config).await?;
     let url = place.owner;
-    let detected = detect(url, &config.database).await?;
-    let (client, _task) = connect_to(url, Arc::new(Warnings::default())).await?;
+    let detected = detect_on(&owner, url, &config.database).await?;
+    // One that was open before the extension was made has not loaded it: where something is installed that was long ago.
+    let client = match standing_layout(&owner).await? {
+        Some(_) => owner,
+        None => connect_to(url, Arc::new(Warnings::default())).await?.0,
+    };
     client.batch_execute("SET client_min_messages = 'warning'").await?;
     let rights = Rights::of(&client).await?;
     rights.make_roles(&client).await?;
@@ -66,7 +70,7 @@ pub(super) async fn install_looking(
         )),
     };
     let _ = holder.batch_execute("COMMIT").await;
-    Ok((installed?, needs))
+    Ok((installed?, needs, client))
 }
 
 /// Waits for the installers' lock, and says who has it.

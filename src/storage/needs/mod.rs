@@ -22,13 +22,18 @@ use place::Path;
 
 /// All needs, how they stand now. An error: the owner's URL leads to no database that answers.
 pub async fn check(place: &Place<'_>, config: &Config) -> Result<Vec<Need>, StorageError> {
+    check_on(place, config).await.map(|(needs, _owner)| needs)
+}
+
+/// The same, and the owner's connection.
+async fn check_on(place: &Place<'_>, config: &Config) -> Result<(Vec<Need>, Client), StorageError> {
     let (owner, pooling) = session::open(place.owner).await?;
     let mut needs = vec![path::session(Path::Owner, pooling)];
     if pooling.keeps_sessions() {
         needs.extend(server::needs(&owner).await?);
         if needs.iter().any(Need::forbids_start) {
             // What an older server, or another encoding, says of the rest would only confuse.
-            return Ok(needs);
+            return Ok((needs, owner));
         }
         needs.extend(settings::needs(&owner, place.connections_max).await?);
         needs.push(server::clock(&owner).await?);
@@ -41,13 +46,18 @@ pub async fn check(place: &Place<'_>, config: &Config) -> Result<Vec<Need>, Stor
         needs.push(rights);
     }
     needs.extend(path::others(place, &owner, pooling).await?);
-    Ok(needs)
+    Ok((needs, owner))
 }
 
 /// Fails, naming all of them, when needs are unmet without which nothing works.
 pub async fn require(place: &Place<'_>, config: &Config) -> Result<Vec<Need>, StorageError> {
-    let needs = check(place, config).await?;
-    refusal(&needs).map_or(Ok(needs), Err)
+    require_on(place, config).await.map(|(needs, _owner)| needs)
+}
+
+/// The same, and the owner's connection.
+pub(super) async fn require_on(place: &Place<'_>, config: &Config) -> Result<(Vec<Need>, Client), StorageError> {
+    let (needs, owner) = check_on(place, config).await?;
+    refusal(&needs).map_or(Ok((needs, owner)), Err)
 }
 
 /// Logs what is unmet and does not forbid a start.
