@@ -24,6 +24,10 @@ pub type TestResult = Result<(), Box<dyn std::error::Error>>;
 /// often does so once a minute, and once more when it found its lock taken by a process that was killed.
 pub const DEADLINE: Duration = Duration::from_secs(180);
 
+/// Between two looks of [`until`]: at least, and at most after one that took long.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+const LOOK_PAUSE_MAX: Duration = Duration::from_millis(500);
+
 /// The storage engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -266,10 +270,12 @@ fn message(panic: &(dyn Any + Send)) -> String {
 pub fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {
+        let looked = Instant::now();
         if let Some(value) = ready() {
             return value;
         }
         assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(10));
+        // A look that is dear is not taken again at once: what is waited for, and all other tests, need the processors too.
+        std::thread::sleep(looked.elapsed().clamp(LOOK_EVERY, LOOK_PAUSE_MAX));
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Lines, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -243,15 +243,21 @@ pub fn pid_in(path: &Path) -> Option<Pid> {
     text.split_once('\n')?.0.trim().parse().ok().map(Pid::from_raw)
 }
 
+/// Its end; a process that does not end is killed, and the test has failed.
 fn wait(child: &mut Child) -> ExitStatus {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        assert!(Instant::now() < deadline, "process {} does not end", child.id());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    std::thread::scope(|scope| {
+        let (end, ended) = mpsc::channel();
+        scope.spawn(move || end.send(child.wait()));
+        ended.recv_timeout(DEADLINE).map_or_else(
+            |_none| {
+                // Waited for by nobody else yet, so that the number is still its own.
+                let _ = kill(pid, Signal::SIGKILL);
+                panic!("process {pid} does not end")
+            },
+            |status| status.unwrap(),
+        )
+    })
 }
 
 fn end(child: &mut Child) {

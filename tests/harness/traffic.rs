@@ -152,6 +152,7 @@ fn send(sent: Sent, shared: &Shared, sender: usize, patience: Patience) -> Vec<S
             if patience == Patience::GiveUp {
                 return acknowledged;
             }
+            // The pace of attempts: another is what tells whether the server is back.
             std::thread::sleep(PAUSE);
         }
     }
