@@ -289,10 +289,13 @@ const GROUPS: &[Group] = &[
     by_version("versions", versions::TIMESCALE),
 ];
 
+/// Groups of which many trials wait for jobs of the program, with little to do meanwhile.
+const WAITING: [&str; 6] = ["rollups", "correlations", "lifecycle", "inferred", "series", "counts"];
+
 fn main() {
     let mut arguments = Arguments::from_args();
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    // More than there are cores: the tests of rollups wait for jobs that look every half minute.
+    // More than there are cores: every other trial waits.
     arguments.test_threads.get_or_insert(cores.max(2) * 3);
     let servers = Arc::new(Servers::new());
     let times = Arc::new(Times::default());
@@ -300,7 +303,7 @@ fn main() {
         println!("skipped: {name}: {why}");
     }
     let only_slow = std::env::var_os(SLOW).is_some();
-    let mut trials = Vec::new();
+    let (mut waiting, mut others) = (Vec::new(), Vec::new());
     for (place, found) in servers.places().iter().enumerate() {
         let what = if found.whole { "everything" } else { "what a version can change" };
         println!("{}: {what}, {}", found.name(), found.installation.bin_dir.display());
@@ -311,15 +314,27 @@ fn main() {
                 if let Some(why) = not_run(group, test, only_slow, installations::everything()) {
                     println!("skipped: {name}: {why}");
                 } else {
+                    let trials = if WAITING.contains(&group.name) { &mut waiting } else { &mut others };
                     trials.push(trial(name, place, test, &servers, &times));
                 }
             }
         }
     }
-    let conclusion = libtest_mimic::run(&arguments, trials);
+    let conclusion = libtest_mimic::run(&arguments, in_turn(waiting, others));
     servers.stop();
     times.print();
     conclusion.exit();
+}
+
+/// One of the first after each of the others, as long as there are: what some leave of the processors is there for the others, and the
+/// long ones do not begin last.
+fn in_turn(first: Vec<Trial>, others: Vec<Trial>) -> Vec<Trial> {
+    let (mut first, mut others) = (first.into_iter(), others.into_iter());
+    let turns = std::iter::from_fn(|| {
+        let turn: Vec<Trial> = first.next().into_iter().chain(others.next()).collect();
+        (!turn.is_empty()).then_some(turn)
+    });
+    turns.flatten().collect()
 }
 
 fn trial(name: String, place: usize, test: &'static Test, servers: &Arc<Servers>, times: &Arc<Times>) -> Trial {
