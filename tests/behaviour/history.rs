@@ -92,6 +92,7 @@ fn an_old_week_is_one_slice(env: &Env) -> TestResult {
 }
 
 fn a_week_that_has_a_day_stays_days(env: &Env) -> TestResult {
+    on_one_day();
     ended(env, env.serve());
     let sql = env.sql();
     let day: String =
