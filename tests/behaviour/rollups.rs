@@ -310,6 +310,7 @@ fn a_daily_bucket_at_the_bound(env: &Env) -> TestResult {
     // Nobody asks for a refresh: it comes by itself in time.
     right(env);
     send(&tidegate.client, &[sample(-89 * DAY + 60, "a", 3.0), sample(-20 * DAY, "a", 2.0)]);
+    refresh(env);
     right(env);
     Ok(())
 }

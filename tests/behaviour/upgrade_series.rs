@@ -164,11 +164,15 @@ fn metrics_of_migration_19_get_their_series(env: &Env) -> TestResult {
          jsonb_build_object('region', n) FROM generate_series(1, 3) n;
          INSERT INTO touched VALUES ('metrics', 'default', ARRAY[floor(extract(epoch FROM now() - INTERVAL '26 hours') / 60)::int])",
     );
+    let series_of = |relation: &str| -> i64 {
+        sql.one(&format!("SELECT count(DISTINCT series_id) FROM {relation} WHERE asset_id = 'stray'"))
+    };
     until("strays have their series", || {
         hurry(&sql);
-        (sql.one::<i64>("SELECT count(DISTINCT series_id) FROM metrics_hourly WHERE asset_id = 'stray'") == 3)
-            .then_some(())
+        (series_of("metrics") == 3).then_some(())
     });
+    refresh(env);
+    until("the hours have them, too", || (series_of("metrics_hourly") == 3).then_some(()));
     let strays = "SELECT count(*) FROM metrics m JOIN metric_series s USING (tenant_id, asset_id, metric_type, metric_name, series_id) \
                   WHERE m.asset_id = 'stray' AND m.series_id = metric_series_id(m.dimensions) AND s.dimensions = m.dimensions";
     until("they are in the catalog", || (sql.one::<i64>(strays) == 3).then_some(()));
