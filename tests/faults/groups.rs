@@ -31,7 +31,7 @@ const ITEMS: usize = 6;
 const ROUNDS: usize = 4;
 const GROUPS: [&str; 3] = ["alone", "shared", "ordered"];
 const MEMBERS: usize = 3;
-/// Between attempts while something is away.
+/// The pace of attempts while something is away, or has nothing to give: only another one tells whether it still is.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What all of them share.

@@ -224,7 +224,7 @@ fn s37_one_tenant_repeats_its_dearest_read(env: &Env) -> TestResult {
                         200 => served.fetch_add(1, Ordering::Relaxed),
                         429 => {
                             answer.problem(429, "tenant_reads");
-                            // A client that heeds Retry-After waits longer.
+                            // The pace of a client that presses on: one that heeds Retry-After waits longer.
                             std::thread::sleep(Duration::from_millis(50));
                             refused.fetch_add(1, Ordering::Relaxed)
                         }

@@ -217,6 +217,7 @@ impl Shared {
             if self.patience == Patience::GiveUp {
                 return false;
             }
+            // The pace of attempts: another is what tells whether the server is back.
             std::thread::sleep(PAUSE);
             // Sent again without a key, it would be another request: such a sender takes what it was told as final.
             if !keyed {

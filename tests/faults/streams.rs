@@ -84,14 +84,17 @@ impl Late<'_> {
 pub fn write(late: Late<'_>, fates: &Fates, stop: &AtomicBool, seed: u64) {
     let mut draw = Draw::new(seed);
     while !stop.load(Ordering::Relaxed) {
-        let Ok(sql) = Sql::try_connect(late.url) else {
-            std::thread::sleep(Duration::from_millis(20));
-            continue;
-        };
+        let sql =
+            until("the server is back, or nothing is to be written any more", || match Sql::try_connect(late.url) {
+                Ok(sql) => Some(Some(sql)),
+                Err(_) => stop.load(Ordering::Relaxed).then_some(None),
+            });
+        let Some(sql) = sql else { return };
         while !stop.load(Ordering::Relaxed) {
             let batch = -1 - fates.next.fetch_add(1, Ordering::Relaxed);
             let span = 1 + draw.below(5);
             let begun = sql.try_run(&late.insert(batch, span));
+            // What is tested: transactions that stay open for a while, each for another.
             std::thread::sleep(Duration::from_millis(draw.below(OPEN_MS) as u64));
             let gives_up = draw.below(8) == 0;
             let ended = begun.and_then(|()| sql.try_run(if gives_up { "ROLLBACK" } else { "COMMIT" }));
