@@ -1,6 +1,8 @@
 //! Parked events: what a group passes over, because it was handed out too often, or because somebody said so. Each is a dead
 //! letter of the stage `consume`, to be replayed to that group alone, or dropped.
 
+use std::sync::LazyLock;
+
 use deadpool_postgres::Object;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -17,6 +19,17 @@ use crate::query::LoggedEvent;
 
 /// The code of what somebody has parked.
 const ON_PURPOSE: &str = "parked";
+
+/// Hands parked events out again.
+static REPLAY: LazyLock<String> = LazyLock::new(|| pick(include_str!("../../sql/queries/group_replay.sql")));
+
+/// Gives parked events up.
+static DROP: LazyLock<String> = LazyLock::new(|| pick(include_str!("../../sql/queries/group_drop.sql")));
+
+/// The statement that picks parked events, with what becomes of them.
+fn pick(then: &str) -> String {
+    include_str!("../../sql/queries/group_pick.sql").replace("{then}", then.trim_end())
+}
 
 /// Why events are parked, and by whom.
 pub struct Parking {
@@ -161,8 +174,8 @@ impl Groups {
 
     /// Hands parked events out again, to this group alone.
     pub async fn replay(&self, group: &Group, which: &Which) -> Result<Picked, GroupError> {
-        let sql = include_str!("../../sql/queries/group_replay.sql");
-        let picked = picked(which, &self.run(sql, &[&group.id, &which.offsets(), &per_call()]).await?)?;
+        let picked =
+            picked(which, &self.run(&REPLAY, &[&group.id, &which.offsets(), &per_call(), &["parked"].as_slice()]).await?)?;
         if picked.count > 0 {
             self.wake(&group.at).await;
         }
@@ -171,8 +184,10 @@ impl Groups {
 
     /// Gives parked events up: their dead letters say so, and stay as long as others.
     pub async fn drop_parked(&self, group: &Group, which: &Which) -> Result<Picked, GroupError> {
-        let sql = include_str!("../../sql/queries/group_drop.sql");
-        picked(which, &self.run(sql, &[&group.id, &&*group.at.tenant_id, &which.offsets(), &per_call()]).await?)
+        let (states, tenant) = (["parked", "replaying"], &*group.at.tenant_id);
+        let parameters: [&(dyn ToSql + Sync); 5] =
+            [&group.id, &which.offsets(), &per_call(), &states.as_slice(), &tenant];
+        picked(which, &self.run(&DROP, &parameters).await?)
     }
 
     /// A replay was in vain.
