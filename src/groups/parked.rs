@@ -174,8 +174,10 @@ impl Groups {
 
     /// Hands parked events out again, to this group alone.
     pub async fn replay(&self, group: &Group, which: &Which) -> Result<Picked, GroupError> {
-        let picked =
-            picked(which, &self.run(&REPLAY, &[&group.id, &which.offsets(), &per_call(), &["parked"].as_slice()]).await?)?;
+        let picked = picked(
+            which,
+            &self.run(&REPLAY, &[&group.id, &which.offsets(), &per_call(), &["parked"].as_slice()]).await?,
+        )?;
         if picked.count > 0 {
             self.wake(&group.at).await;
         }
