@@ -26,6 +26,7 @@ mod counters;
 mod counts;
 mod database_tls;
 mod dead_letters;
+mod definitions;
 mod descriptions;
 mod dimensions;
 mod doctor;
@@ -58,6 +59,7 @@ mod json;
 mod keys;
 mod lifecycle;
 mod load;
+mod masks;
 mod metric_pages;
 mod metric_reads;
 mod metrics;
@@ -198,6 +200,9 @@ const GROUPS: &[Group] = &[
     group("streams", streams::TESTS),
     group("streams", server_sent::TESTS),
     group("streams", stream_lists::TESTS),
+    group("definitions", definitions::TESTS),
+    group("definitions", definitions::ON_ONE),
+    by_version("masks", masks::TESTS),
     by_version("offsets", offsets::TESTS),
     by_version("groups", groups::TESTS),
     group("groups", groups_managed::TESTS),
