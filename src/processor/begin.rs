@@ -5,7 +5,7 @@ use deadpool_postgres::Object;
 use crate::limits::PROJECTION_LOCK_WAIT;
 use crate::storage::StorageError;
 
-/// Rows of assets are written by another job, too: whoever waits long for one gives way, and tries again.
+/// Rows of assets are written by another job, too: a transaction that waits long for one gives way, and tries again.
 pub async fn begin(client: &Object) -> Result<(), StorageError> {
     let wait_ms = PROJECTION_LOCK_WAIT.as_millis();
     client
@@ -16,7 +16,7 @@ pub async fn begin(client: &Object) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// Holds the projection until the transaction ends: whoever writes its tables does it under this lock.
+/// Holds the projection until the transaction ends: its tables are written only under this lock.
 pub async fn hold(client: &Object, projection: &str) -> Result<(), StorageError> {
     let hold = client.prepare_cached("SELECT FROM projections WHERE name = $1 FOR UPDATE").await?;
     client.query_one(&hold, &[&projection]).await?;

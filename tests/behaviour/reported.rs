@@ -217,7 +217,7 @@ fn who_waits_is_reached_when_messages_were_lost(env: &Env) -> TestResult {
     Ok(())
 }
 
-/// tls-observatory 109: somebody listens and keeps a transaction open, the server's queue of messages fills up, and whoever commits one
+/// tls-observatory 109: somebody listens and keeps a transaction open, the server's queue of messages fills up, and each commit with one
 /// fails. Here the sequencer must go on: the trigger says what the server would.
 fn a_full_queue_of_messages_stops_nobody(env: &Env) -> TestResult {
     let tidegate = env.serve();

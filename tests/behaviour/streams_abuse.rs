@@ -40,7 +40,7 @@ fn hmac(secret: &str, message: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(padded(0x5c)).chain_update(inner).finalize().into()
 }
 
-/// A ticket of whoever has read the secret.
+/// A ticket made by somebody who has read the secret.
 fn ticket(secret: &str, key: Uuid, stream: &str, expires_us: i64) -> String {
     let signed = [&[1][..], key.as_bytes(), &expires_us.to_be_bytes()].concat();
     let mac = hmac(secret, &[&signed, stream.as_bytes()].concat());

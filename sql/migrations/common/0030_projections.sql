@@ -10,7 +10,7 @@ CREATE TABLE projections (
     begun_at timestamptz
 );
 
--- Which projections a batch concerns. -1: whoever wrote it does not know; all of them look.
+-- Which projections a batch concerns. -1: its writer does not know; all of them look.
 ALTER TABLE batch_queue ADD COLUMN projections integer NOT NULL DEFAULT -1;
 ALTER TABLE batch_log ADD COLUMN projections integer NOT NULL DEFAULT -1;
 CREATE INDEX batch_log_projected ON batch_log (tenant_id, stream, base) WHERE projections <> 0;
