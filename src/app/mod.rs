@@ -122,7 +122,7 @@ impl Listening {
     async fn try_to_reach(&self) -> Result<Reached, StorageError> {
         let database = Backend::open(&self.location, &self.config, &self.known).await?;
         // Last of all: a key that nobody was shown would be lost.
-        match first_key(&self.location).await {
+        match first_key(&database).await {
             Ok(first_key) => Ok(Reached { database, first_key }),
             Err(error) => {
                 database.close();
@@ -175,8 +175,8 @@ impl App {
 }
 
 /// On a database without any organization, makes one and a key.
-async fn first_key(location: &Location) -> Result<Option<FirstKey>, StorageError> {
-    let mut client = owner_client(location).await?;
+async fn first_key(database: &Database) -> Result<Option<FirstKey>, StorageError> {
+    let mut client = database.owner.get().await?;
     let made = admin::first_start(&mut client).await?;
     Ok(made.map(|(organization, key)| FirstKey { tenant_id: organization.tenant_id, text: key.key }))
 }

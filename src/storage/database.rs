@@ -220,8 +220,7 @@ impl Database {
         let (installed, before, owner) = install::install_looking(&places, config).await?;
         // What the roles may do is known only on a schema that is there: once more where it was made or changed, be it by
         // another process meanwhile.
-        let is_known = before.iter().all(|need| need.state != needs::NeedState::Unknown);
-        let is_as_before = installed.applied.is_empty() && is_known;
+        let is_as_before = installed.applied.is_empty() && !needs::wait_for_the_schema(&before);
         needs::warn(&if is_as_before { before } else { needs::require(&places, config).await? });
         install::prove_direct_compress(&location.writer, installed.layout).await?;
         let chunks = ChunkLayout::read(&owner, installed.layout, config).await?;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, OnceLock};
 
 use futures_util::TryStreamExt;
 use tempfile::TempDir;
-use tidegate::storage::embedded::{EmbeddedConfig, EmbeddedServer, OWNER, READER, Running, WRITER};
+use tidegate::storage::embedded::{EmbeddedServer, OWNER, READER, Running, WRITER};
 use tokio::runtime::Runtime;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, NoTls, Row};
@@ -79,10 +79,14 @@ impl Servers {
                 ("max_worker_processes", "64"),
             ];
             let Place { engine, installation, .. } = &self.places()[place];
-            let config = EmbeddedConfig {
-                bin_dir: Some(installation.bin_dir.clone()),
-                ..private::config(dir.path(), *engine, &settings)
-            };
+            let mut config = private::config(dir.path(), *engine, &settings);
+            config.bin_dir = Some(installation.bin_dir.clone());
+            if let (Engine::Timescale, Some(version)) = (engine, &installation.timescaledb) {
+                // The library of its version too, which each session loads by itself otherwise: 10 ms of each of tens of thousands.
+                let counts = if installation.stat_statements { ",pg_stat_statements" } else { "" };
+                let libraries = format!("timescaledb,timescaledb-{version},timescaledb-tsl-{version}{counts}");
+                config.extra_settings.push(("shared_preload_libraries".into(), libraries));
+            }
             let server = self.runtime.block_on(EmbeddedServer::start(config)).unwrap_or_else(|error| panic!("{error}"));
             let running = Running { socket_dir: server.socket_dir().to_owned(), port: server.port() };
             Server { running, template: OnceLock::new(), server: Mutex::new(Some((server, dir))) }

@@ -73,6 +73,11 @@ pub async fn owner_session(owner: &ConnectionUrl) -> Result<Client, StorageError
     refusal(&[path::session(Path::Owner, pooling)]).map_or(Ok(client), Err)
 }
 
+/// Whether something could not be said because the schema is not there yet.
+pub(super) fn wait_for_the_schema(needs: &[Need]) -> bool {
+    needs.iter().any(|need| need.severity == Severity::Must && need.state == NeedState::Unknown)
+}
+
 /// What to say when nothing can be started on a database that stands so.
 pub fn refusal(needs: &[Need]) -> Option<StorageError> {
     let unmet: Vec<&Need> = needs.iter().filter(|need| need.forbids_start()).collect();
