@@ -25,8 +25,8 @@ demo: release ## a throwaway instance with generated telemetry, and what it stor
 test: postgres lint ## everything that CI runs: format, lints, tests, licences; ends in one line of totals
 	@CARGO="$(CARGO)" scripts/test
 
-test-faults: postgres ## the whole fault suite, and the slow trials that `make test` leaves out
-	@TIDEGATE_TEST_SLOW=yes CARGO="$(CARGO)" scripts/test --test faults --test behaviour -- --include-ignored
+test-faults: postgres ## the slow, rare and repeated trials that `make test` leaves out
+	@CARGO="$(CARGO)" scripts/test --test faults --test behaviour -- --ignored
 
 test-matrix: postgres ## every behaviour on each PostgreSQL of the machine and of TIDEGATE_TEST_POSTGRES=bindir:bindir; ARGS names some
 	@CARGO="$(CARGO)" scripts/test-matrix $(ARGS)

@@ -151,15 +151,6 @@ const fn slow(name: &'static str, tests: &'static [Test]) -> Group {
     Group { name, tests, by_version: false, slow: true }
 }
 
-/// In the environment: the slow ones, and no others.
-const SLOW: &str = "TIDEGATE_TEST_SLOW";
-
-/// Why a test is not run.
-fn not_run(group: &Group, test: &Test, only_slow: bool, everything: bool) -> Option<String> {
-    let left = group.slow && !only_slow && !everything;
-    (test.missing)().or(left.then(|| "slow, `make test-faults` runs it".into()))
-}
-
 /// All of them. The whole of what is `by_version` takes about a minute for an installation.
 const GROUPS: &[Group] = &[
     group("forms", forms::TESTS),
@@ -302,21 +293,26 @@ fn main() {
     for (name, why) in servers.missing() {
         println!("skipped: {name}: {why}");
     }
-    let only_slow = std::env::var_os(SLOW).is_some();
+    let everything = installations::everything();
     let (mut waiting, mut others) = (Vec::new(), Vec::new());
     for (place, found) in servers.places().iter().enumerate() {
         let what = if found.whole { "everything" } else { "what a version can change" };
         println!("{}: {what}, {}", found.name(), found.installation.bin_dir.display());
-        let runs = |group: &&Group| (found.whole || group.by_version) && (group.slow || !only_slow);
+        let runs = |group: &&Group| found.whole || group.by_version;
         for group in GROUPS.iter().filter(runs) {
             for test in group.tests.iter().filter(|test| test.engines.contains(&found.engine)) {
                 let name = format!("{}::{}::{}", found.name(), group.name, test.name);
-                if let Some(why) = not_run(group, test, only_slow, installations::everything()) {
-                    println!("skipped: {name}: {why}");
-                } else {
-                    let trials = if WAITING.contains(&group.name) { &mut waiting } else { &mut others };
-                    trials.push(trial(name, place, test, &servers, &times));
+                // Left out instead of marked: marked ones are run on demand, and these cannot be.
+                if let Some(missing) = (test.missing)() {
+                    println!("skipped: {name}: {missing}");
+                    continue;
                 }
+                let slow = group.slow && !everything;
+                if slow && !arguments.include_ignored && !arguments.ignored {
+                    println!("skipped: {name}: slow, `make test-faults` runs it");
+                }
+                let trials = if WAITING.contains(&group.name) { &mut waiting } else { &mut others };
+                trials.push(trial(name, place, test, &servers, &times).with_ignored_flag(slow));
             }
         }
     }
