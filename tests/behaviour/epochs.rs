@@ -9,7 +9,7 @@ use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::offsets::assert_whole;
 use crate::postgres::{SUPERUSER, Sql};
 use crate::process::Tidegate;
-use crate::streams::{all, numbers, page, reaches, send};
+use crate::streams::{all, next, numbers, page, reaches, send};
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(
@@ -112,8 +112,8 @@ fn a_failover_begins_an_epoch(env: &Env) -> TestResult {
     until("an epoch has begun", || (sql.count("log_epochs") == 2).then_some(()));
     assert_eq!(all(&tidegate.client, "s", 3), before);
     send(&tidegate.client, "s", 3, 1);
-    assert_eq!(numbers(&page(&tidegate.client, "s", &format!("cursor={two}&wait=30s"))).first(), Some(&(2, 2)));
-    assert_eq!(numbers(&page(&tidegate.client, "s", &format!("cursor={three}&wait=30s"))), [(3, 3)]);
+    assert_eq!(numbers(&next(&tidegate.client, "s", &format!("cursor={two}"))).first(), Some(&(2, 2)));
+    assert_eq!(numbers(&next(&tidegate.client, "s", &format!("cursor={three}"))), [(3, 3)]);
     assert_whole(&sql);
     // What a consumer has read that this server never had.
     sql.run("UPDATE stream_epochs SET ended = 2");
@@ -154,7 +154,7 @@ fn a_database_that_is_accepted_begins_an_epoch(env: &Env) -> TestResult {
     assert_fenced(&tidegate.client, &held);
     // It had not read more than there is.
     send(&tidegate.client, "s", 3, 1);
-    assert_eq!(numbers(&page(&tidegate.client, "s", &format!("cursor={cursor}&wait=30s"))), [(3, 3)]);
+    assert_eq!(numbers(&next(&tidegate.client, "s", &format!("cursor={cursor}"))), [(3, 3)]);
     assert_whole(&sql);
     assert_eq!(sql.count("log_epochs"), epochs + 1, "once");
     Ok(())

@@ -7,8 +7,8 @@ use tidegate::limits::LOG_UPKEEP_EVERY;
 
 use crate::env::{Env, Test, TestResult, until};
 use crate::postgres::Sql;
-use crate::samples::{array, event_with, hours_from_now, seconds_from_now};
-use crate::streams::{all, node, numbers, page, send};
+use crate::samples::{array, event_with, hours_from_now, on_one_day, seconds_from_now};
+use crate::streams::{all, next, node, numbers, page, send};
 use crate::{old, tests};
 
 pub const TESTS: &[Test] = tests!(
@@ -71,6 +71,8 @@ fn held(env: &Env, key: &str) -> Sql {
 }
 
 fn what_commits_late_is_read_behind_what_came_meanwhile(env: &Env) -> TestResult {
+    // The first row of a day makes its chunk, and others wait for that.
+    on_one_day();
     let tidegate = env.serve();
     let (client, sql) = (&tidegate.client, env.sql());
     // Two, since TimescaleDB notes of a chunk of the columnstore that it has rows as well, and others wait for that.
@@ -96,11 +98,11 @@ fn what_commits_late_is_read_behind_what_came_meanwhile(env: &Env) -> TestResult
         assert_eq!(all(client, "s", 4), [(0, 0), (1, 1), (2, 2), (3, 3)]);
         let [a, b] = holders;
         b.run("ROLLBACK");
-        assert_eq!(numbers(&page(client, "s", "offset=4&wait=30s")), [(4, 101)]);
+        assert_eq!(numbers(&next(client, "s", "offset=4")), [(4, 101)]);
         send(client, "s", 4, 1);
-        assert_eq!(numbers(&page(client, "s", "offset=5&wait=30s")), [(5, 4)]);
+        assert_eq!(numbers(&next(client, "s", "offset=5")), [(5, 4)]);
         a.run("ROLLBACK");
-        assert_eq!(numbers(&page(client, "s", "offset=6&wait=30s")), [(6, 100)]);
+        assert_eq!(numbers(&next(client, "s", "offset=6")), [(6, 100)]);
         late.into_iter().for_each(|sent| drop(sent.join().unwrap()));
     });
     assert_whole(&sql);
@@ -118,7 +120,7 @@ fn open_and_prepared_transactions_stop_nothing(env: &Env) -> TestResult {
     prepared.run(&format!("BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION '{name}'"));
     for n in 0..5 {
         send(client, "s", n, 1);
-        assert_eq!(numbers(&page(client, "s", &format!("offset={n}&wait=30s"))).len(), 1);
+        assert_eq!(numbers(&next(client, "s", &format!("offset={n}"))).len(), 1);
     }
     // One that is prepared with a batch in it is logged when it commits, also after a new start.
     prepared.run(&format!(
@@ -133,24 +135,27 @@ fn open_and_prepared_transactions_stop_nothing(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let client = &tidegate.client;
     send(client, "s", 6, 1);
-    assert_eq!(numbers(&page(client, "s", "offset=6&wait=30s")), [(6, 6)]);
+    assert_eq!(numbers(&next(client, "s", "offset=6")), [(6, 6)]);
     prepared.run(&format!("COMMIT PREPARED '{name} 2'"));
     prepared.run(&format!("ROLLBACK PREPARED '{name}'"));
     until("its batch is logged", || (page(client, "s", "offset=7")["end"] == 9).then_some(()));
     assert_eq!(page(client, "s", "offset=7")["next_offset"], 9);
+    let sql = env.sql();
+    assert_eq!(sql.count("batch_queue"), 8, "one that is open keeps what came since");
     idle.run("COMMIT");
     snapshot.run("COMMIT");
-    assert_whole(&env.sql());
-    let sql = env.sql();
+    assert_whole(&sql);
+    let before: String = sql.one("SELECT pg_snapshot_xmax(pg_current_snapshot())::text");
+    let queued = format!("SELECT count(*) FROM batch_queue WHERE xid < '{before}'");
     let (mut sent, mut at) = (7, None::<Instant>);
     until("what the sequencer is done with goes", || {
-        // What a tick leaves behind is told by its snapshot, which open transactions of other tests' databases hold back as well.
-        // Only another batch makes another tick.
+        // What a tick leaves behind is told by its snapshot, which open transactions of other tests' databases hold back as well:
+        // so what is asked for is what is older than all of those that may begin meanwhile. Only another batch makes another tick.
         if at.is_none_or(|at| at.elapsed() > 2 * LOG_UPKEEP_EVERY) {
             send(client, "s", sent, 1);
             (sent, at) = (sent + 1, Some(Instant::now()));
         }
-        (sql.count("batch_queue") < 3 && sql.count("sequencer_ticks") < 3).then_some(())
+        (sql.one::<i64>(&queued) == 0 && sql.count("sequencer_ticks") < 3).then_some(())
     });
     Ok(())
 }
@@ -251,6 +256,7 @@ fn two_that_take_each_other_for_gone_append_once(env: &Env) -> TestResult {
         // The leader loses its lock in the middle of its work.
         sql.run(
             "SELECT pg_terminate_backend(l.pid) FROM pg_locks l WHERE l.relation = 'tidegate.lock_job_sequencer'::regclass \
+             AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
              AND l.mode = 'ExclusiveLock' AND l.granted",
         );
     }

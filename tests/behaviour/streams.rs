@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::env::{DEADLINE, Env, Test, TestResult, until};
+use crate::env::{Env, Test, TestResult, until};
 use crate::process::{Finished, Running, Tidegate};
 use crate::samples::{array, event_with};
 use crate::tests;
@@ -26,15 +26,37 @@ pub fn node(env: &Env, number: usize) -> Tidegate {
     env.serve_with(&[&format!("data_dir=node{number}")])
 }
 
-/// Sends events of a stream, numbered from `first` on, and waits until the log has them.
+/// Sends events of a stream, numbered from `first` on. The log has them a little later.
 pub fn send(client: &Client, stream: &str, first: usize, count: usize) {
     let items = (first..first + count).map(|n| event_with(n, &format!(r#""stream":"{stream}""#)));
     client.events(array(items)).accepted(count as u64, 0);
 }
 
-/// A page from an offset on that has something, or is the end after a while.
+/// One page, as it is now; with `wait`, once it has something, but no later than that.
 pub fn page(client: &Client, stream: &str, query: &str) -> Value {
     client.get(&format!("/v1/streams/{stream}/events?{query}")).expect(200)
+}
+
+/// The page at a place, once it has something: the stream may not be there yet, nor in the log.
+pub fn next(client: &Client, stream: &str, place: &str) -> Value {
+    until("something comes", || {
+        let answer = client.get(&format!("/v1/streams/{stream}/events?{place}&wait=5s"));
+        let page = if answer.status == 404 { return None } else { answer.expect(200) };
+        (!numbers(&page).is_empty()).then_some(page)
+    })
+}
+
+/// How many requests wait for events, of whichever stream.
+pub fn followers(client: &Client) -> usize {
+    let metrics = client.get("/metrics").text().to_owned();
+    let line = metrics.lines().find_map(|line| line.strip_prefix("tidegate_stream_followers "));
+    line.map_or(0, |number| number.parse().unwrap())
+}
+
+/// Waits until so many do. One that has had its last byte may be counted for a moment longer: who counts on the next one to be
+/// there waits for nobody first.
+pub fn follow(client: &Client, number: usize) {
+    until("so many wait", || (followers(client) == number).then_some(()));
 }
 
 /// Waits until a stream has come so far.
@@ -54,10 +76,8 @@ pub fn numbers(page: &Value) -> Vec<(i64, i64)> {
 /// All events of a stream from the beginning, once it has so many.
 pub fn all(client: &Client, stream: &str, count: usize) -> Vec<(i64, i64)> {
     let (mut found, mut place) = (Vec::new(), "offset=earliest".to_owned());
-    let begun = Instant::now();
     while found.len() < count {
-        assert!(begun.elapsed() < DEADLINE, "{} of {count} events of {stream}", found.len());
-        let page = page(client, stream, &format!("{place}&limit=7&wait=5s"));
+        let page = next(client, stream, &format!("{place}&limit=7"));
         found.extend(numbers(&page));
         place = format!("cursor={}", page["cursor"].as_str().unwrap());
     }
@@ -124,10 +144,7 @@ fn who_waits_is_answered_when_something_comes(env: &Env) -> TestResult {
     send(client, "s", 0, 3);
     assert_eq!(numbers(&first.join().unwrap().expect(200)), pairs(0..3));
     let both = [(); 2].map(|()| waiting("offset=3&wait=30s"));
-    until("both wait", || {
-        let metrics = client.get("/metrics");
-        metrics.text().contains("tidegate_stream_followers 2\n").then_some(())
-    });
+    follow(client, 2);
     let sent = Instant::now();
     send(client, "s", 3, 2);
     for answer in both {
@@ -140,11 +157,12 @@ fn who_waits_is_answered_when_something_comes(env: &Env) -> TestResult {
     assert!(numbers(&nothing).is_empty() && begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
     client.get("/v1/streams/none/events?wait=100ms").problem(404, "not_found");
     // Who asks for what comes next before there is a stream gets its first event.
+    follow(client, 0);
     let first = {
         let client = client.clone();
         std::thread::spawn(move || client.get("/v1/streams/new%2Fa%20%C3%BC/events?offset=latest&wait=30s"))
     };
-    until("it waits", || client.get("/metrics").text().contains("tidegate_stream_followers 1\n").then_some(()));
+    follow(client, 1);
     send(client, "new/a ü", 0, 1);
     assert_eq!(numbers(&first.join().unwrap().expect(200)), pairs(0..1));
     Ok(())
@@ -159,8 +177,7 @@ fn many_that_wait_are_all_answered(env: &Env) -> TestResult {
     std::thread::scope(|scope| {
         let path = "/v1/streams/s/events?offset=1&wait=30s";
         let waiting: Vec<_> = (0..WAITING).map(|_| scope.spawn(|| client.get(path))).collect();
-        let all = format!("tidegate_stream_followers {WAITING}\n");
-        until("all wait", || client.get("/metrics").text().contains(&all).then_some(()));
+        follow(client, WAITING);
         let begun = Instant::now();
         send(client, "s", 1, 1);
         for answer in waiting {
@@ -193,7 +210,7 @@ fn lines_go_to_the_end_and_on_while_events_come(env: &Env) -> TestResult {
     assert_eq!(packed.header("content-encoding"), "gzip");
     std::thread::scope(|scope| {
         let following = scope.spawn(|| lines("offset=2998&limit=4&wait=30s"));
-        until("it waits", || client.get("/metrics").text().contains("tidegate_stream_followers 1\n").then_some(()));
+        follow(client, 1);
         send(client, "s", 3000, 2);
         assert_eq!(following.join().unwrap(), pairs(2998..3002));
     });
@@ -202,9 +219,10 @@ fn lines_go_to_the_end_and_on_while_events_come(env: &Env) -> TestResult {
     let get =
         |query: &str| client.get_as(&format!("/v1/streams/new/events?{query}"), &[("accept", "application/x-ndjson")]);
     get("wait=100ms").problem(404, "not_found");
+    follow(client, 0);
     std::thread::scope(|scope| {
         let first = scope.spawn(|| get("offset=latest&limit=1&wait=30s"));
-        until("it waits", || client.get("/metrics").text().contains("tidegate_stream_followers 1\n").then_some(()));
+        follow(client, 1);
         send(client, "new", 5, 1);
         let event: Value = serde_json::from_str(first.join().unwrap().text()).unwrap();
         assert_eq!((&event["offset"], &event["payload"]["n"]), (&json!(0), &json!(5)));
@@ -216,7 +234,7 @@ fn what_is_not_there_and_what_is_anothers_look_the_same(env: &Env) -> TestResult
     let tidegate = env.serve();
     let client = &tidegate.client;
     send(client, "s", 0, 2);
-    let cursor = page(client, "s", "offset=0&limit=1&wait=30s")["cursor"].as_str().unwrap().to_owned();
+    let cursor = next(client, "s", "offset=0&limit=1")["cursor"].as_str().unwrap().to_owned();
     let other = tidegate.with(&env.key("other", "ingest,read"));
     let missing = other.get("/v1/streams/nothing/events").problem(404, "not_found");
     assert_eq!(other.get("/v1/streams/s/events").problem(404, "not_found"), missing);
@@ -268,7 +286,7 @@ fn before_the_beginning_and_past_the_end(env: &Env) -> TestResult {
     assert_eq!((numbers(&end), &end["begin"], &end["end"]), (vec![], &json!(9), &json!(9)));
     client.get("/v1/streams/s/events?offset=8").problem(410, "offset_gone");
     send(client, "s", 9, 1);
-    assert_eq!(numbers(&page(client, "s", "offset=9&wait=30s")), pairs(9..10));
+    assert_eq!(numbers(&next(client, "s", "offset=9")), pairs(9..10));
     Ok(())
 }
 
@@ -284,9 +302,10 @@ fn large_events_come_whole_and_pages_stay_small(env: &Env) -> TestResult {
     // Too large to come with others, and so many that no page holds them.
     client.events(array([event(0, 10), event(1, 3 << 20), event(2, 10)])).accepted(3, 0);
     client.events(array((3..33).map(|n| event(n, 400 << 10)))).accepted(30, 0);
+    reaches(client, "s", 33);
     let (mut found, mut place, mut pages) = (Vec::new(), "offset=0".to_owned(), 0);
     while found.len() < 33 {
-        let answer = client.get(&format!("/v1/streams/s/events?{place}&limit=100&wait=10s"));
+        let answer = client.get(&format!("/v1/streams/s/events?{place}&limit=100"));
         assert!(answer.bytes.len() < 9 << 20, "{} bytes", answer.bytes.len());
         let page = answer.expect(200);
         for event in page["data"].as_array().unwrap() {
@@ -336,10 +355,9 @@ fn tail_prints_what_comes(env: &Env) -> TestResult {
     assert!(two.stdout.starts_with("3  ") && two.stdout.contains("sample"), "{two:?}");
     let past = run(&["--from", "9"]);
     assert!(past.code == Some(1) && past.stderr.contains("has not reached the offset 9"), "{past:?}");
+    follow(client, 0);
     let tail = Running::start(env, &variables, &["tail", "new/a ü", "--url", &url, "--limit", "1"]);
-    until("it waits for a stream", || {
-        client.get("/metrics").text().contains("tidegate_stream_followers 1\n").then_some(())
-    });
+    follow(client, 1);
     send(client, "new/a ü", 7, 1);
     let new = tail.finish();
     assert!(new.code == Some(0) && new.stdout.starts_with("0  ") && new.stdout.contains("7}"), "{new:?}");

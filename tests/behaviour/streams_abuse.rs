@@ -11,11 +11,11 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::client::Client;
-use crate::env::{Env, Test, TestResult, until};
+use crate::env::{Env, Test, TestResult};
 use crate::groups::{filled, make, offsets, take};
 use crate::samples::encode;
 use crate::server_sent::Feed;
-use crate::streams::{numbers, page, reaches, send};
+use crate::streams::{follow, numbers, page, reaches, send};
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(
@@ -24,12 +24,6 @@ pub const TESTS: &[Test] = tests!(
     crowds_that_follow_cost_little_and_are_all_told,
     one_tenants_crowd_keeps_no_other_out,
 );
-
-fn followers(client: &Client) -> usize {
-    let metrics = client.get("/metrics").text().to_owned();
-    let line = metrics.lines().find_map(|line| line.strip_prefix("tidegate_stream_followers "));
-    line.map_or(0, |number| number.parse().unwrap())
-}
 
 /// HMAC-SHA256 under the hash of a secret, as RFC 2104 has it.
 fn hmac(secret: &str, message: &[u8]) -> [u8; 32] {
@@ -100,9 +94,9 @@ fn tickets_that_are_forged_or_over_open_nothing(env: &Env) -> TestResult {
     }
     of(&ticket(&secret, of_ingest, "s", now + minute)).problem(403, "forbidden");
     // One of another tenant opens the stream of that tenant, whatever it is called.
-    let of_other = other.post("/v1/streams/s/tickets", &[], "").expect(200);
     send(&other, "s", 2, 1);
     reaches(&other, "s", 3);
+    let of_other = other.post("/v1/streams/s/tickets", &[], "").expect(200);
     assert_eq!(numbers(&of(of_other["ticket"].as_str().unwrap()).expect(200)).len(), 3);
     let log = tidegate.log();
     for secret in [text, &secret, &reader.text] {
@@ -142,7 +136,7 @@ fn what_connects_again_and_again_with_junk_leaves_nothing(env: &Env) -> TestResu
             }
         }
     }
-    until("nobody follows", || (followers(client) == 0).then_some(()));
+    follow(client, 0);
     let mut feed = Feed::of(client, "offset=latest", &format!("last-event-id: {first}\r\n"));
     let offsets: Vec<i64> = (0..5).map(|_| feed.next().expect("an event").1["offset"].as_i64().unwrap()).collect();
     assert_eq!(offsets, [1, 2, 3, 4, 5]);
@@ -164,7 +158,7 @@ fn crowds_that_follow_cost_little_and_are_all_told(env: &Env) -> TestResult {
     let before = tidegate.resident_bytes();
     let mut feeds: Vec<Feed> =
         tenants.iter().flat_map(|tenant| (0..EACH).map(move |_| Feed::of(tenant, "offset=latest", ""))).collect();
-    until("all follow", || (followers(&tidegate.client) == TENANTS * EACH).then_some(()));
+    follow(&tidegate.client, TENANTS * EACH);
     let grown = tidegate.resident_bytes().saturating_sub(before);
     let sessions: i64 = env.sql().one(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'tidegate %'",
@@ -183,7 +177,7 @@ fn crowds_that_follow_cost_little_and_are_all_told(env: &Env) -> TestResult {
         assert_eq!(feed.next().expect("an event").1["offset"], 1);
     }
     drop(feeds);
-    until("nobody follows", || (followers(&tidegate.client) == 0).then_some(()));
+    follow(&tidegate.client, 0);
     Ok(())
 }
 
@@ -196,7 +190,7 @@ fn one_tenants_crowd_keeps_no_other_out(env: &Env) -> TestResult {
         make(client, "s", json!({ "name": "g", "start": "latest" }));
     }
     let crowd: Vec<Feed> = (0..256).map(|_| Feed::of(client, "offset=latest", "")).collect();
-    until("all follow", || (followers(client) == 256).then_some(()));
+    follow(client, 256);
     for place in ["/v1/streams/s/events?offset=latest&wait=5s", "/v1/streams/s/groups/g/events?wait=5s&member=m"] {
         let full = client.get(place);
         full.problem(429, "too_many_followers");
@@ -209,12 +203,12 @@ fn one_tenants_crowd_keeps_no_other_out(env: &Env) -> TestResult {
     take(client, "s", "g", "member=m");
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| take(&other, "s", "g", "wait=30s&member=m"));
-        until("it waits as well", || (followers(client) == 257).then_some(()));
+        follow(client, 257);
         send(&other, "s", 2, 1);
         assert_eq!(offsets(&waiting.join().unwrap()), [2]);
     });
     drop(crowd);
-    until("nobody follows", || (followers(client) == 0).then_some(()));
+    follow(client, 0);
     assert_eq!(numbers(&page(client, "s", "offset=latest&wait=100ms")), []);
     Ok(())
 }
