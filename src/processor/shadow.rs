@@ -74,8 +74,8 @@ async fn seed(client: &Object, table: &'static Table, begins: &Begins) -> Result
             write(client, target, table, &written, false).await?;
             if let Some(column) = table.large.filter(|_| !large.is_empty()) {
                 let copy = format!(
-                    "UPDATE pg_temp.{0} s SET {1} = t.{1} FROM tidegate.{0} t \
-                     WHERE s.tenant_id = $1 AND s.{2} = ANY ($2::text[]::{3}[]) AND t.tenant_id = s.tenant_id AND t.{2} = s.{2}",
+                    "UPDATE pg_temp.{0} s SET {1} = t.{1} FROM tidegate.{0} t JOIN unnest($2::text[]) AS asked (key) ON t.{2} = asked.key::{3} \
+                     WHERE t.tenant_id = $1 AND s.tenant_id = t.tenant_id AND s.{2} = t.{2}",
                     table.name, column.name, key.name, key.sql_type
                 );
                 client.execute(&*copy, &[&of, &large]).await?;
