@@ -14,14 +14,19 @@ use crate::samples::{array, event, event_with};
 use crate::scenario;
 use crate::scenario::Scenario;
 
-pub const SCENARIOS: &[Scenario] =
-    &[scenario!(s36_readers_that_never_read), scenario!(s37_one_tenant_repeats_its_dearest_read).slow()];
+pub const SCENARIOS: &[Scenario] = &[
+    scenario!(s36_readers_that_never_read),
+    scenario!(s36_followers_that_never_read).slow(),
+    scenario!(s37_one_tenant_repeats_its_dearest_read).slow(),
+];
 
 const MIB: u64 = 1 << 20;
 /// The default of `limits.memory_bytes`.
 const MEMORY_BYTES: u64 = 128 * MIB;
 /// The program itself, its threads and connections, rows on their way from the database, and what the allocator keeps.
 const OVERHEAD_BYTES: u64 = 64 * MIB;
+/// The default of `read_ahead_bytes`: what was read of streams is kept beside the answers, for others who come to the same place.
+const READ_AHEAD_BYTES: u64 = 64 * MIB;
 /// What may be resident of all that a minute later: 57 to 63 MiB on an idle machine; how full the allocator's pages are left
 /// depends on which thread had which answer.
 const LEFT_BYTES: u64 = 80 * MIB;
@@ -55,9 +60,8 @@ fn ask_64_times(client: &Client, path: &str) -> TcpStream {
     stream
 }
 
-fn s36_readers_that_never_read(env: &Env) -> TestResult {
-    let tidegate = env.serve_with(&["http.write_timeout=5s"]);
-    let client = &tidegate.client;
+/// Fifty MB of events, most of them large.
+fn fill(client: &Client) {
     let text = |bytes: usize| "x".repeat(bytes);
     for _ in 0..5 {
         let rows = (0..24).map(|n| event_with(n, &format!(r#""metadata":{{"m":"{}"}}"#, text(400_000))));
@@ -67,33 +71,40 @@ fn s36_readers_that_never_read(env: &Env) -> TestResult {
         let body = format!(r#"{{"event_type":"large","source_module":"tests","payload":{{"k":"{}"}}}}"#, text(bytes));
         client.events(body).accepted(1, 0);
     }
-    client.get("/v1/events?limit=100");
+}
+
+/// Asks for so many answers that are never read: they are held within bounds, with `beside` bytes of what they were made of; others
+/// read and write meanwhile, each is cut, and all that was theirs is given back.
+fn never_read(
+    env: &Env,
+    name: &str,
+    tidegate: &Tidegate,
+    beside: u64,
+    ask_all: impl FnOnce(&Client) -> Vec<TcpStream>,
+    others: impl Fn(&Client),
+) {
+    let client = &tidegate.client;
     let (before, peak_before) = (tidegate.resident_bytes(), tidegate.peak_resident_bytes());
-    let other = tidegate.with(&env.key("other", "ingest,read"));
+    let other = tidegate.with(&env.key("other", "ingest,read,consume"));
     other.events(event(0)).accepted(1, 0);
-    let mut deaf: Vec<TcpStream> = (0..80).map(|_| ask(client, "/v1/events?limit=100", "application/json")).collect();
-    deaf.push(ask_64_times(client, "/v1/events?limit=100"));
-    for n in 0..100 {
-        let accept = ["text/csv", "application/x-ndjson"][n % 2];
-        deaf.push(ask(client, "/v1/events", accept));
-    }
+    let deaf = ask_all(client);
     let asked = Instant::now();
-    until("answers wait for their readers", || (held(&tidegate, "answer") > 4e6).then_some(()));
-    // Others read and write meanwhile.
+    until("answers wait for their readers", || (held(tidegate, "answer") > 4e6).then_some(()));
     while asked.elapsed() < Duration::from_secs(4) {
-        assert_eq!(other.get("/v1/events").expect(200)["data"].as_array().map(Vec::len), Some(1));
-        assert!(held(&tidegate, "answer") <= MEMORY_BYTES as f64 / 2.0);
+        others(&other);
+        assert!(held(tidegate, "answer") <= MEMORY_BYTES as f64 / 2.0);
     }
     client.events(event(0)).accepted(1, 0);
-    // Each is cut, and all that was theirs is given back, also to the system.
-    until("all memory is given back", || (held(&tidegate, "answer") + held(&tidegate, "body") < 0.5).then_some(()));
+    // Also to the system.
+    until("all memory is given back", || (held(tidegate, "answer") + held(tidegate, "body") < 0.5).then_some(()));
     let back = until("it is given back to the system", || {
         let resident = tidegate.resident_bytes();
-        (resident <= LEFT_BYTES).then_some(resident)
+        // Of what is kept beside the answers the allocator still has pages that are partly used.
+        (resident <= LEFT_BYTES + beside / 4).then_some(resident)
     });
     let peak = tidegate.peak_resident_bytes();
     println!(
-        "{}: s36_readers_that_never_read: resident {} MiB before (peak {}), {} at most, {} after {:.1} s",
+        "{}: {name}: resident {} MiB before (peak {}), {} at most, {} after {:.1} s",
         env.engine.as_str(),
         before / MIB,
         peak_before / MIB,
@@ -101,13 +112,76 @@ fn s36_readers_that_never_read(env: &Env) -> TestResult {
         back / MIB,
         asked.elapsed().as_secs_f64()
     );
-    assert!(peak <= MEMORY_BYTES + OVERHEAD_BYTES, "{peak} bytes were resident");
-    assert!(asked.elapsed() < Duration::from_secs(60));
+    assert!(peak <= MEMORY_BYTES + beside + OVERHEAD_BYTES, "{peak} bytes were resident");
     let books = Books::of(client);
     books.assert_balanced();
     assert!(books.get("tidegate_http_timeouts_total{what=\"write\"}") >= 1.0);
-    client.get("/v1/events?limit=1").expect(200);
     drop(deaf);
+}
+
+fn s36_readers_that_never_read(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["http.write_timeout=5s"]);
+    let client = &tidegate.client;
+    fill(client);
+    client.get("/v1/events?limit=100");
+    let begun = Instant::now();
+    let ask_all = |client: &Client| {
+        let mut deaf: Vec<TcpStream> =
+            (0..80).map(|_| ask(client, "/v1/events?limit=100", "application/json")).collect();
+        deaf.push(ask_64_times(client, "/v1/events?limit=100"));
+        for n in 0..100 {
+            deaf.push(ask(client, "/v1/events", ["text/csv", "application/x-ndjson"][n % 2]));
+        }
+        deaf
+    };
+    never_read(env, "s36_readers_that_never_read", &tidegate, 0, ask_all, |other| {
+        assert_eq!(other.get("/v1/events").expect(200)["data"].as_array().map(Vec::len), Some(1));
+    });
+    assert!(begun.elapsed() < Duration::from_secs(60));
+    client.get("/v1/events?limit=1").expect(200);
+    Ok(())
+}
+
+/// The same of those who follow a stream, and of members of a group, whose leases come back.
+fn s36_followers_that_never_read(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["http.write_timeout=5s"]);
+    let client = &tidegate.client;
+    fill(client);
+    let group = r#"{"name":"g","ack_timeout":"2s","max_deliveries":0}"#;
+    client.post("/v1/streams/default/groups", &[], group).expect(201);
+    let end = until("all is logged", || {
+        let answer = client.get("/v1/streams/default/events?offset=latest");
+        (answer.status == 200).then(|| answer.json()["end"].as_i64()).flatten().filter(|end| *end >= 123)
+    });
+    let ask_all = |client: &Client| {
+        let mut deaf: Vec<TcpStream> = Vec::new();
+        let place = "/v1/streams/default/events?offset=0";
+        for n in 0..60 {
+            deaf.push(ask(client, place, "text/event-stream"));
+            deaf.push(ask(client, &format!("{place}&wait=30s"), "application/x-ndjson"));
+            let member = format!("/v1/streams/default/groups/g/events?limit=100&wait=30s&member=m{n}");
+            deaf.push(ask(client, &member, "application/json"));
+        }
+        deaf.push(ask_64_times(client, &format!("{place}&wait=30s")));
+        deaf
+    };
+    never_read(env, "s36_followers_that_never_read", &tidegate, READ_AHEAD_BYTES, ask_all, |other| {
+        let page = other.get("/v1/streams/default/events?offset=0&wait=5s").expect(200);
+        assert_eq!(page["data"].as_array().map(Vec::len), Some(1));
+    });
+    until("nobody follows", || (Books::of(client).get("tidegate_stream_followers") < 0.5).then_some(()));
+    // What the deaf members were given is handed out again, each event once.
+    let mut seen = std::collections::BTreeSet::new();
+    until("all of it is had", || {
+        let taken = client.get("/v1/streams/default/groups/g/events?limit=100&wait=5s&member=there").expect(200);
+        let lease = taken["lease"].as_str()?;
+        let body = format!(r#"{{"lease":"{lease}"}}"#);
+        client.post("/v1/streams/default/groups/g/ack", &[], body).expect(200);
+        for event in taken["events"].as_array().unwrap() {
+            assert!(seen.insert(event["offset"].as_i64().unwrap()), "twice");
+        }
+        (i64::try_from(seen.len()).unwrap() > end).then_some(())
+    });
     Ok(())
 }
 
