@@ -37,6 +37,7 @@ fuzz: postgres ## each fuzz target for FUZZ_SECONDS (60)
 bench: postgres ## measure everything, about 20 minutes; ARGS=--long for the parts that take hours as well
 	$(CARGO) bench --bench event_pipeline
 	$(CARGO) bench --bench request_parts
+	$(CARGO) bench --bench schemas
 	$(CARGO) bench --bench compare -- $(ARGS)
 
 load-test: ## a k6 script against URL and KEY, or an instance of its own; TEST=smoke|steady|spike|soak|small-senders|dashboards

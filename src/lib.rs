@@ -11,6 +11,8 @@
 //!   transaction. A **manifest** says what a batch wrote for one tenant and stream.
 //! - The **spool** holds requests that the database did not take; the **drain** writes them later.
 //! - The **ledger** remembers the answers of requests with an idempotency key; a **receipt** names a request.
+//! - A **definition** of a stream says what its payloads must be (a **schema**, in **versions**), and what of them is never kept
+//!   (**masks**).
 //! - An **engine** is how events are stored: hypertables (`timescale`) or native partitions (`postgres`).
 //!
 //! # The one direction data flows
@@ -31,7 +33,7 @@
 //!   with a key once.
 //! - What hyper reads of HTTP/1 has one reading, and every answer to it is ours ([`http`]).
 //! - [`wire`] is pure: no runtime, no sockets, no database. [`storage`] knows no event. [`http`] has no SQL.
-//! - A payload's text reaches PostgreSQL as it was sent; nothing parses it into values.
+//! - A payload's text reaches PostgreSQL as it was sent, but for what its stream masks; nothing is made of values again.
 //! - Every read and write is of the key's tenant. Every limit is in [`limits`], or in [`config`] with bounds.
 //!
 //! # Deliberately absent
@@ -57,14 +59,17 @@ pub mod lifecycle;
 pub mod limits;
 pub mod load;
 pub mod model;
+mod payload;
 mod precedence;
 pub mod processor;
 pub mod projections;
 pub mod protocols;
 pub mod query;
 mod recent;
+pub mod registry;
 mod rng;
 pub mod rollup;
+mod schema;
 mod secrets;
 pub mod shutdown;
 pub mod storage;

@@ -17,7 +17,7 @@ BEGIN
           AND (c.relname IN ('events', 'metrics', 'correlations', 'correlated_events', 'metrics_1m', 'metrics_5m', 'metrics_hourly',
                    'metrics_daily', 'event_counts_1m', 'event_counts_hourly', 'correlation_groups', 'asset_metadata', 'services', 'deployments', 'resource_references', 'action_histories',
                    'resource_action_traces', 'actions', 'metric_series', 'metric_catalog', 'organizations',
-                   'dead_letter_events', 'ingest_batches', 'rollup_levels')
+                   'dead_letter_events', 'ingest_batches', 'rollup_levels', 'event_streams', 'event_stream_schemas', 'event_stream_warnings')
                OR c.relkind = 'p' AND c.relname LIKE '%\_closed'
                OR c.relkind = 'v' AND c.relname LIKE 'metrics\_%\_buckets')
           AND NOT has_table_privilege('tidegate_people', c.oid, 'SELECT')

@@ -19,6 +19,7 @@ use crate::limits::JOBS_GIVE_WAY;
 use crate::precedence::Precedence;
 use crate::processor::{Bounds, Processor, Replays};
 use crate::query::Readers;
+use crate::registry::{Definitions, Pools, Registry};
 use crate::rollup::{Late, Refresh, Rollups, SeriesIds};
 use crate::storage::{Database, Installed, KnownDatabase, Location, StorageError};
 use crate::streams::{Arrivals, Sequencer};
@@ -32,7 +33,8 @@ pub struct Backend {
     database: Database,
     workers: Workers,
     jobs: Vec<RunningJob>,
-    keeping: [JoinHandle<()>; 2],
+    registry: Arc<Registry>,
+    keeping: [JoinHandle<()>; 3],
 }
 
 impl Backend {
@@ -41,9 +43,16 @@ impl Backend {
         location: &Location,
         config: &Config,
         known: &Arc<KnownDatabase>,
+        registry: &Registry,
     ) -> Result<Database, StorageError> {
         let database = Database::open(location, config, known).await?;
-        match Ingest::prove(&database).await {
+        let proven = async {
+            Ingest::prove(&database).await?;
+            // Before anything is written it is known what is masked.
+            let pools = Pools { looks: database.verifier.clone(), notes: database.consumers.clone() };
+            registry.attach(pools).await
+        };
+        match proven.await {
             Ok(()) => Ok(database),
             Err(error) => {
                 database.close();
@@ -65,19 +74,22 @@ impl Backend {
         let (arrivals, hearing) = Arrivals::heard(&database.listener);
         let tickets = Tickets::new(database.verifier.clone());
         let groups = AllGroups::new(database.consumers.clone(), reads.clone());
+        let definitions = Definitions::new(database.consumers.clone(), Arc::clone(&front.ingest.registry));
         let group_counts = GroupCounts::default();
         let counted = group_counts.clone();
         let limits = &config.limits;
         let bounds = Bounds::new(limits.assets_per_tenant, limits.dead_letter_bytes_per_day);
         let letters = Replays::new(database.owner.clone(), bounds);
-        let attached = Attached { reads, lifecycle, arrivals, tickets, groups, group_counts, letters };
+        let attached = Attached { reads, lifecycle, arrivals, tickets, groups, group_counts, definitions, letters };
         front.attach(attached, database.verifier.clone());
         let ingest = Arc::clone(&front.ingest);
         let behind = move || [Traffic::Live, Traffic::Late].iter().any(|traffic| ingest.is_behind(*traffic));
         let counts = (series, counted);
         let jobs = start_jobs(&database, config, counts, Precedence::over("jobs", JOBS_GIVE_WAY, behind));
-        let keeping = [tokio::spawn(known.keep(database.verifier.clone())), hearing];
-        Self { database, workers, jobs, keeping }
+        let registry = tokio::spawn(Arc::clone(&front.ingest.registry).keep());
+        let keeping = [tokio::spawn(known.keep(database.verifier.clone())), hearing, registry];
+        let registry = Arc::clone(&front.ingest.registry);
+        Self { registry, database, workers, jobs, keeping }
     }
 
     /// The engine, and why it is this one.
@@ -87,7 +99,7 @@ impl Backend {
 
     /// Lets what waits be written, and stops; no request is under way any more.
     pub async fn stop(self) -> bool {
-        let Self { database, mut workers, jobs, keeping } = self;
+        let Self { database, mut workers, jobs, registry, keeping } = self;
         keeping.iter().for_each(JoinHandle::abort);
         let mut in_order = true;
         for writer in workers.writers.drain(..) {
@@ -97,6 +109,7 @@ impl Backend {
         for job in jobs {
             job.stop().await;
         }
+        registry.note_warnings().await;
         database.close();
         in_order
     }

@@ -120,7 +120,7 @@ impl Listening {
     }
 
     async fn try_to_reach(&self) -> Result<Reached, StorageError> {
-        let database = Backend::open(&self.location, &self.config, &self.known).await?;
+        let database = Backend::open(&self.location, &self.config, &self.known, &self.front.ingest.registry).await?;
         // Last of all: a key that nobody was shown would be lost.
         match first_key(&database).await {
             Ok(first_key) => Ok(Reached { database, first_key }),

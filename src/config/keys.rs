@@ -91,6 +91,11 @@ const FIXED: &[ConfigKey] = &[
         Some("10000"),
         "streams of events of one tenant; events of further ones are refused",
     ),
+    key("streams.auto_create", Some("true"), "true | false: a stream that is not defined takes events all the same"),
+    secret(
+        "streams.mask_key",
+        "secret of the hashes that masks put in place of values, the same on every node; unset: one in data_dir",
+    ),
     key("limits.connections", Some("4096"), "open connections"),
     key("limits.connections_per_address", None, "of them, those of one client address; unset: half"),
     key("http.handshake_timeout", Some("10s"), "for a TLS handshake"),

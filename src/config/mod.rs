@@ -17,6 +17,7 @@ mod rollups;
 mod secrets;
 mod source;
 mod storage;
+mod streams;
 mod value;
 
 pub use connection_url::{ConnectionUrl, RootCert, ServerTls, SslMode};
@@ -30,6 +31,7 @@ pub use origin::Origin;
 pub use secrets::of_environment as secret_of_environment;
 pub use source::Layers;
 pub use storage::{EngineChoice, StorageProfile};
+pub use streams::StreamsConfig;
 pub use value::{ParseError, parse_bytes, parse_duration};
 
 use std::collections::BTreeMap;
@@ -58,6 +60,7 @@ pub struct Config {
     /// What is kept on disk while the database cannot take it.
     pub spool: SpoolConfig,
     pub retention: RetentionConfig,
+    pub streams: StreamsConfig,
     /// Age from which chunks are compressed (timescale engine).
     pub compress_after: CompressAfterConfig,
     pub rollups: RollupsConfig,
@@ -257,6 +260,7 @@ impl Config {
                 ledger: read.duration("retention.ledger")?,
                 dead_letters: read.duration("retention.dead_letters")?,
             },
+            streams: StreamsConfig::read(&read)?,
             compress_after: CompressAfterConfig {
                 events: read.duration("compress_after.events")?,
                 metrics: read.duration("compress_after.metrics")?,

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use deadpool_postgres::{Object, Transaction};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use super::kept::KeptPairs;
@@ -19,9 +20,10 @@ use crate::jobs::minutes::{MinuteQueue, MinuteQueues, MinuteRange, Tally, Work, 
 use crate::jobs::{Job, RunCounts};
 use crate::limits::{
     ANOMALY_ASSETS_PER_SLICE, ANOMALY_EVENTS_MAX, ANOMALY_HISTORY_HOURS, ANOMALY_HISTORY_HOURS_MIN,
-    ANOMALY_NEAR_MINUTES, ANOMALY_SERIES_PER_SLICE, ROLLUPS_SETTLED_AFTER,
+    ANOMALY_NEAR_MINUTES, ANOMALY_SERIES_PER_SLICE, JSON_DEPTH_MAX, ROLLUPS_SETTLED_AFTER,
 };
 use crate::model::Kind;
+use crate::payload::value;
 use crate::rollup::floors;
 use crate::storage::{StorageError, Store};
 
@@ -167,9 +169,14 @@ async fn series(
     let hour = |row: &Row| Hour {
         key: (row.get(0), row.get(1), row.get(2), row.get(3)),
         values: [row.get(4), row.get(5), row.get(6)],
-        dimensions: row.get(7),
+        dimensions: dimensions(&row.get(7)),
     };
     Ok(transaction.query(&statement, &parameters).await?.iter().map(hour).collect())
+}
+
+/// As senders named them: `serde_json` would take some names for its own.
+fn dimensions(Json(text): &Json<Box<RawValue>>) -> Value {
+    value(text.get(), JSON_DEPTH_MAX + 1).unwrap_or_default()
 }
 
 async fn outliers(

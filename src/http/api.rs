@@ -14,6 +14,7 @@ use crate::precedence::Precedence;
 use crate::processor::Replays;
 use crate::protocols::{Problem, ProblemCode};
 use crate::query::Readers;
+use crate::registry::Definitions;
 use crate::streams::Arrivals;
 use crate::tenancy::{Limiter, Tickets, Verifier};
 
@@ -37,6 +38,8 @@ pub struct Attached {
     pub group_counts: GroupCounts,
     /// Of events that projections could not take.
     pub letters: Replays,
+    /// Defines streams.
+    pub definitions: Definitions,
 }
 
 /// Everything that handlers need.

@@ -43,6 +43,7 @@ pub async fn post(
             form: reading.form,
             defaults: reading.defaults,
             body: items,
+            sent_digest: None,
             replay: None,
         },
         idempotency_key: reading.idempotency_key,

@@ -13,6 +13,7 @@ mod console;
 mod cors;
 mod deadline;
 mod decompress;
+mod definitions;
 mod exchange;
 mod export;
 mod extent;

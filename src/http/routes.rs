@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::call::{Answering, Call, Endpoint, Handler};
-use super::{Api, console, groups, keys, lifecycle, metrics, operation, reads, replay, streams};
+use super::{Api, console, definitions, groups, keys, lifecycle, metrics, operation, reads, replay, streams};
 use crate::tenancy::Scope;
 
 const READ: &[Scope] = &[Scope::Read];
@@ -47,9 +47,12 @@ pub const ROUTES: &[Endpoint] = &[
     }),
     post("/v1/dead-letters/replay", ADMIN, |c| Box::pin(replay::by_filter(c.api, c.principal, c.params))),
     get("/v1/streams", READ_OR_CONSUME, |c| Box::pin(reads::streams(c.api, c.principal, c.parts, c.params))),
-    get("/v1/streams/{name}", READ_OR_CONSUME, |c| {
-        Box::pin(reads::stream(c.api, c.principal, c.path.get("name"), c.params))
-    }),
+    sent(Method::POST, "/v1/streams", ADMIN, |c| Box::pin(definitions::create(c))),
+    get("/v1/streams/{name}", SEE_GROUPS, |c| Box::pin(definitions::show(c))),
+    sent(Method::PATCH, "/v1/streams/{name}", ADMIN, |c| Box::pin(definitions::alter(c))),
+    sent(Method::DELETE, "/v1/streams/{name}", ADMIN, |c| Box::pin(definitions::delete(c))),
+    get("/v1/streams/{name}/schemas", SEE_GROUPS, |c| Box::pin(definitions::versions(c))),
+    get("/v1/streams/{name}/schemas/{version}", SEE_GROUPS, |c| Box::pin(definitions::version(c))),
     Endpoint {
         method: Method::GET,
         path: "/v1/streams/{name}/events",

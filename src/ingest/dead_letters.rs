@@ -1,5 +1,5 @@
-//! Dead letters: what could not be decoded, validated or written, kept as it was sent but for API keys, in the transaction
-//! of its neighbours.
+//! Dead letters: what could not be decoded, validated or written, kept as it was sent but for API keys and what is masked, in
+//! the transaction of its neighbours.
 
 use std::borrow::Cow;
 use std::sync::Mutex;
@@ -14,6 +14,7 @@ use super::submission::Submission;
 use crate::limits::DEAD_LETTER_KEYS_MAX;
 use crate::recent::Recent;
 use crate::secrets::redacted_bytes;
+use crate::wire::event::WITHHELD;
 use crate::wire::item::RejectedItem;
 
 const INSERT: &str = include_str!("../../sql/queries/dead_letters_insert.sql");
@@ -56,8 +57,12 @@ async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -
         .map(|(submission, item)| &submission.received.body[item.raw.start as usize..item.raw.end as usize])
         .map(redacted_bytes)
         .collect();
-    let redacted: Vec<bool> = raw.iter().map(|raw| matches!(raw, Cow::Owned(_))).collect();
+    let redacted: Vec<bool> = raw.iter().map(|raw| matches!(raw, Cow::Owned(_)) || is_withheld(raw)).collect();
     let raw: Vec<&[u8]> = raw.iter().map(|raw| &**raw).collect();
+    let pointers = |item: &RejectedItem| item.rejection.pointers.clone();
+    let fields: Vec<Option<String>> = items.iter().map(|(_, item)| Some(pointers(item)?.field)).collect();
+    let rules: Vec<Option<String>> = items.iter().map(|(_, item)| Some(pointers(item)?.rule)).collect();
+    let versions: Vec<Option<i32>> = items.iter().map(|(_, item)| Some(pointers(item)?.version)).collect();
     let routes: Vec<&str> = items.iter().map(|(submission, _)| &*submission.received.route).collect();
     let types: Vec<&str> = items.iter().map(|(submission, _)| submission.received.form.media_type()).collect();
     let parameters: Vec<Value> = items.iter().map(|(submission, _)| submission.received.parameters()).collect();
@@ -86,10 +91,19 @@ async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -
                 &keys,
                 &received,
                 &redacted,
+                &fields,
+                &rules,
+                &versions,
             ],
         )
         .await?;
     Ok(())
+}
+
+/// Whether nothing is left of what was sent but what stands between items.
+fn is_withheld(raw: &[u8]) -> bool {
+    let is_between = |byte: u8| byte.is_ascii_whitespace() || b"[]{},:\x1e\xef\xbb\xbf".contains(&byte);
+    raw.contains(&WITHHELD) && raw.iter().all(|byte| *byte == WITHHELD || is_between(*byte))
 }
 
 /// Dead-letter bytes of each key in the current UTC day, on this node: junk must not fill the disk. Memory is bounded

@@ -18,6 +18,7 @@ use super::intake::Intake;
 use super::lanes::Traffic;
 use super::ledger::{self, Claim};
 use super::outcome::Outcome;
+use super::reading::{Reading, read_spooled};
 use super::received::Idempotency;
 use super::settle::{committed, settle};
 use super::shelter::possibly_committed;
@@ -26,6 +27,7 @@ use super::submission::Submission;
 use super::trials::{Next, Trials};
 use super::writer::Writer;
 use crate::limits::{DRAIN_BYTES, WRITE_DEADLINE};
+use crate::registry::Registry;
 use crate::storage::StorageError;
 use crate::wire::item::{Code, Rejection, Stage};
 
@@ -45,6 +47,7 @@ pub struct Drainer {
     pub writer: Arc<Writer>,
     pub intake: Arc<Intake>,
     pub conservation: Arc<Conservation>,
+    pub registry: Arc<Registry>,
     /// How many of the first requests to be read are of an earlier process.
     pub recovered: u64,
     /// How many requests are tried in one transaction.
@@ -143,10 +146,14 @@ impl Drainer {
 
     /// The request of an entry; None when nobody can read it, and it is in quarantine.
     async fn pending(&mut self, entry: &Entry) -> Option<Pending> {
-        let read = SpooledRequest::decode(&entry.payload).map_err(|error| error.to_string());
+        let read_back = SpooledRequest::decode(&entry.payload).map_err(|error| error.to_string());
         let recovered = self.recovered > 0;
         self.recovered = self.recovered.saturating_sub(1);
-        match read.and_then(|request| self.submission(request, entry, recovered)) {
+        let pending = match read_back {
+            Ok(request) => self.submission(request, entry, recovered).await,
+            Err(reason) => Err(reason),
+        };
+        match pending {
             Ok(pending) => Some(pending),
             Err(reason) => {
                 self.quarantine(entry, &reason).await;
@@ -155,20 +162,24 @@ impl Drainer {
         }
     }
 
-    fn submission(&self, request: SpooledRequest, entry: &Entry, recovered: bool) -> Result<Pending, String> {
-        let SpooledRequest { received, idempotency, items, attempt, .. } = request;
-        let decoded = self.intake.decode(&received).map_err(|error| error.to_string())?;
+    async fn submission(&self, request: SpooledRequest, entry: &Entry, recovered: bool) -> Result<Pending, String> {
+        let SpooledRequest { mut received, idempotency, items, attempt, .. } = request;
+        // Of what is in the spool, which may be masked further now.
+        let sha256 = received.sha256();
+        let Reading { decoded, warnings, .. } = read_spooled(&self.intake, &self.registry, &mut received).await;
+        let decoded = decoded.map_err(|error| error.to_string())?;
         if decoded.items != items {
             return Err(format!("it holds {} items and held {items} when it was taken", decoded.items));
         }
-        let own = || Idempotency { key: own_key(received.receipt), sha256: received.sha256() };
+        let own = || Idempotency { key: own_key(received.receipt), sha256 };
         let idempotency = Some(idempotency.unwrap_or_else(own));
         if recovered {
             self.conservation.recover_of(&received.tenant_id, items.into());
         }
         let held = self.conservation.in_spool(&received.tenant_id, items.into());
         let arrived = Instant::now();
-        let submission = Submission { received, idempotency, decoded, arrived, held, reservation: None, reply: None };
+        let submission =
+            Submission { received, idempotency, decoded, arrived, held, reservation: None, warnings, reply: None };
         Ok(Pending { submission, attempt, entry: entry.clone(), trials: Trials::default() })
     }
 

@@ -16,6 +16,7 @@ use super::lane::Lane;
 use super::lanes::{Lanes, Traffic, micros, traffic};
 use super::outcome::{Outcome, Refusal, Reply};
 use super::pressure::Pressure;
+use super::reading::{NotRead, Reading, read};
 use super::received::Received;
 use super::replay;
 use super::request::{Request, Unanswered};
@@ -28,7 +29,9 @@ use super::workers::{self, Workers};
 use crate::budget::{Budget, HeldFor, NoRoom, Shares};
 use crate::config::{Config, LimitsConfig};
 use crate::model::{Kind, PerKind};
+use crate::registry::Registry;
 use crate::storage::{Database, StorageError};
+use crate::wire::item::{BodyError, Decoded};
 
 pub struct Ingest {
     lanes: Arc<PerKind<Lanes>>,
@@ -43,6 +46,8 @@ pub struct Ingest {
     /// How many requests of the spool are of an earlier process.
     recovered: u64,
     pub conservation: Arc<Conservation>,
+    /// What streams ask of their events.
+    pub registry: Arc<Registry>,
     /// The byte budget of requests.
     pub budget: Arc<Budget>,
     /// When refused senders should come again.
@@ -66,6 +71,7 @@ impl Ingest {
         let quota = Quota::new(config.limits.dead_letter_bytes_per_day);
         let kept_s = config.retention.metrics.as_secs_f64();
         let series_quota = Arc::new(SeriesQuota::new(config.limits.series_per_tenant, kept_s));
+        let registry = Registry::open(&config.streams, config.data_dir.clone(), shelter.spool().is_some());
         Ok(Arc::new(Self {
             lanes,
             slices_us: OnceLock::new(),
@@ -76,6 +82,7 @@ impl Ingest {
             stream_quota: Arc::new(StreamQuota::new(config.limits.streams_per_tenant)),
             recovered: recovered.unwrap_or(0),
             conservation,
+            registry,
             budget,
             pressure,
         }))
@@ -96,6 +103,7 @@ impl Ingest {
             writer: Arc::clone(&writer),
             intake: Arc::clone(&self.intake),
             conservation: Arc::clone(&self.conservation),
+            registry: Arc::clone(&self.registry),
             recovered: self.recovered,
             together: TOGETHER_MAX,
             vain: 0,
@@ -167,7 +175,16 @@ impl Ingest {
         let ack_spooled = request.ack_spooled;
         // Asked before anything is encoded: rows are for a lane only if it was known what the database is.
         let slices_us = self.slices_us.get();
-        let (submission, answer) = self.submission(request)?;
+        let may_load = slices_us.is_some() && !self.shelter.takes_over();
+        let mut request = request;
+        let reading = read(&self.intake, &self.registry, &mut request.received, may_load).await;
+        let Reading { decoded, warnings, undecided } = reading.map_err(|error| self.unread(&error))?;
+        if let Some(error) = &undecided {
+            tracing::warn!(%error, "a schema that should judge events could not be had; they wait in the spool");
+        }
+        let slices_us = slices_us.filter(|_| undecided.is_none());
+        let (mut submission, answer) = self.submission(request, decoded)?;
+        submission.warnings = warnings;
         let api_key_id = submission.received.api_key_id;
         // Of a replay nothing more is kept.
         let is_replay = submission.received.replay.is_some();
@@ -224,10 +241,28 @@ impl Ingest {
         }
     }
 
-    fn submission(&self, request: Request) -> Result<(Submission, oneshot::Receiver<Reply>), Unanswered> {
+    /// Nothing of a request is kept whose masks are not known.
+    fn unread(&self, error: &NotRead) -> Unanswered {
+        let reason = match error {
+            NotRead::Unknown => {
+                "the database has not been there yet, and it is not known what of these events is to be masked"
+                    .to_owned()
+            }
+            NotRead::NoSecret(error) => {
+                tracing::error!(%error, "the secret of masks cannot be read or made: events of masked streams are refused");
+                "what is to be masked of these events cannot be masked".to_owned()
+            }
+        };
+        Unanswered::Refused(Refusal::Unavailable { retry_after_s: self.retry_after_s(), reason })
+    }
+
+    fn submission(
+        &self,
+        request: Request,
+        decoded: Result<Decoded, BodyError>,
+    ) -> Result<(Submission, oneshot::Receiver<Reply>), Unanswered> {
         let Request { received, idempotency_key, dedupe_body, ack_spooled: _, waited, mut reservation, admit } =
             request;
-        let decoded = self.intake.decode(&received);
         let decoded = match received.replay {
             None => decoded.map_err(Unanswered::Unreadable)?,
             Some(_) => replay::as_one_item(decoded, received.body.len(), self.intake.oldest_us(&received)),
@@ -257,6 +292,7 @@ impl Ingest {
             arrived: arrived(Instant::now(), waited),
             held,
             reservation: Some(reservation),
+            warnings: None,
             reply: Some(reply),
         };
         Ok((submission, answer))
@@ -318,6 +354,7 @@ mod tests {
                     form: BodyForm::Json,
                     defaults: Defaults::default(),
                     body: "[{}]".into(),
+                    sent_digest: None,
                     replay: None,
                 },
                 idempotency_key: None,
@@ -327,7 +364,8 @@ mod tests {
                 admit: Box::new(|_| Ok(())),
             };
             let before = Instant::now();
-            let (submission, _answer) = ingest.submission(request).unwrap_or_else(|_| panic!("it is taken"));
+            let decoded = ingest.intake.decode(&request.received, None);
+            let (submission, _answer) = ingest.submission(request, decoded).unwrap_or_else(|_| panic!("it is taken"));
             let began = submission.arrived + waited;
             assert!((before..=Instant::now()).contains(&began), "{waited:?}");
             submission.finish(Err(Refusal::KeyReused));

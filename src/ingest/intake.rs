@@ -10,6 +10,8 @@ use super::received::Received;
 use crate::limits::FUTURE_DAYS_MAX;
 use crate::model::{Kind, PerKind, StoredJson};
 use crate::projections::concerns;
+use crate::registry::TenantRules;
+use crate::wire::event::StreamRules;
 use crate::wire::item::{BodyError, Decoded, ItemContext, TimeBounds};
 use crate::wire::{event, metric};
 
@@ -57,8 +59,13 @@ impl Intake {
         received.judged_at_us() - self.age_us(received)
     }
 
-    /// The rows and rejections of a body.
-    pub fn decode(&self, received: &Received) -> Result<Decoded, BodyError> {
+    /// Most bytes of an item, numbers expanded.
+    pub fn item_bytes_max(&self) -> usize {
+        self.item_bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// The rows and rejections of a body, by what its tenant's streams ask.
+    pub fn decode(&self, received: &Received, rules: Option<&TenantRules>) -> Result<Decoded, BodyError> {
         let Received { received_at_us, form, body, .. } = received;
         let origin = ItemContext {
             tenant_id: &received.tenant_id,
@@ -69,13 +76,16 @@ impl Intake {
                 oldest_us: self.oldest_us(received),
                 newest_us: received.judged_at_us() + FUTURE_DAYS_MAX * DAY_US,
             },
-            item_bytes_max: self.item_bytes_max.load(Ordering::Relaxed),
+            item_bytes_max: self.item_bytes_max(),
             stored_json: self.stored_json.get().copied().unwrap_or_default(),
             projections: concerns,
         };
         let mut decoders = self.decoders.lock().expect("no code panics while holding it").pop().unwrap_or_default();
         let decoded = match received.kind {
-            Kind::Events => decoders.events.decode(body, *form, &received.defaults, &origin),
+            Kind::Events => {
+                let rules = rules.map(|rules| rules as &dyn StreamRules);
+                decoders.events.decode_by(body, *form, &received.defaults, &origin, rules)
+            }
             Kind::Metrics => decoders.metrics.decode(body, *form, &origin),
         };
         self.decoders.lock().expect("no code panics while holding it").push(decoders);

@@ -28,6 +28,7 @@ mod plan;
 mod poison;
 mod pressure;
 mod queues;
+mod reading;
 mod received;
 mod rejections;
 mod replay;

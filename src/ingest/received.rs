@@ -32,8 +32,10 @@ pub struct Received {
     pub form: BodyForm,
     /// What the query string says of absent fields; nothing for metrics.
     pub defaults: Defaults,
-    /// Decompressed; dead letters are cut out of it.
+    /// Decompressed; dead letters are cut out of it. What its streams mask is gone once it is read.
     pub body: Bytes,
+    /// Of a body that was masked: a keyed digest of what was sent.
+    pub sent_digest: Option<[u8; 32]>,
     /// It is a dead letter, sent again.
     pub replay: Option<Replay>,
 }
@@ -116,7 +118,7 @@ impl Received {
             .chain_update([0])
             .chain_update(self.parameters().to_string())
             .chain_update([0])
-            .chain_update(&self.body)
+            .chain_update(self.sent_digest.as_ref().map_or(&*self.body, |digest| digest))
             .finalize()
             .into()
     }
@@ -140,6 +142,7 @@ mod tests {
             form: BodyForm::Json,
             defaults,
             body: Bytes::from_static(b"[]"),
+            sent_digest: None,
             replay,
         }
     }

@@ -52,6 +52,7 @@ impl Letter {
             form: self.form,
             defaults: self.defaults,
             body: as_body(self.form, self.raw),
+            sent_digest: None,
             replay: Some(Replay { dead_letter: self.id, at_us }),
         };
         Request {

@@ -9,6 +9,7 @@ use super::outcome::{Outcome, Reply};
 use super::received::{Idempotency, Received};
 use super::rejections::Rejections;
 use crate::budget::Reservation;
+use crate::registry::RequestWarnings;
 use crate::wire::item::Decoded;
 
 /// A request, decoded and waiting to be written.
@@ -25,6 +26,8 @@ pub struct Submission {
     /// Its bytes in the budget; None for what was read back from the spool.
     #[expect(dead_code, reason = "held until the request is answered, for its Drop")]
     pub reservation: Option<Reservation>,
+    /// What schemas have warned of; it counts once the rows are stored.
+    pub warnings: Option<RequestWarnings>,
     /// Where its answer goes; nobody listens once the sender is gone, but it is written all the same.
     pub reply: Option<oneshot::Sender<Reply>>,
 }
@@ -63,6 +66,9 @@ impl Submission {
     /// Books its items and answers.
     pub fn finish(self, reply: Reply) {
         let (items, fails_again) = (self.held.items(), self.fails_again());
+        if let (Some(warnings), true) = (self.warnings, reply.as_ref().is_ok_and(|outcome| !outcome.replayed)) {
+            warnings.count();
+        }
         self.held.settle(match &reply {
             // Its letter was booked as such when it first came in.
             Ok(outcome) if !outcome.replayed && fails_again => Settled { refused: items, ..Settled::default() },

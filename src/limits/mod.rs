@@ -4,6 +4,7 @@
 //! may be set are here. Relations between limits are checked when the crate is compiled.
 
 mod batches;
+mod definitions;
 mod groups;
 mod metric_reads;
 mod projections;
@@ -12,6 +13,7 @@ mod streams;
 mod upkeep;
 
 pub use batches::*;
+pub use definitions::*;
 pub use groups::*;
 pub use metric_reads::*;
 pub use projections::*;

@@ -40,7 +40,7 @@ columns! {
         pub api_key_id: Uuid,
         /// When it came in; None: its version of Tidegate did not note that.
         pub received_at: Option<Timestamp>,
-        /// Whether API keys were cut out of what was sent; None: the same.
+        /// Whether API keys were cut out of what was sent, or it was withheld since it could not be masked; None: the same.
         pub redacted: Option<bool>,
         /// When it was last replayed.
         pub replayed_at: Option<Timestamp>,
@@ -49,6 +49,10 @@ columns! {
         /// Why it failed again.
         pub outcome_code: Option<String>,
         pub outcome_detail: Option<String>,
+        /// Of what a schema refused: a JSON pointer into the payload, one into the schema, and which version it was.
+        pub field_pointer: Option<String>,
+        pub rule_pointer: Option<String>,
+        pub schema_version: Option<i32>,
         pub raw_bytes: i32 = "octet_length(raw)",
         /// What was sent, when it is UTF-8 (and, in a listing, not larger than 64 KiB).
         pub raw: Option<String> = later,

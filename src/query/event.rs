@@ -32,6 +32,8 @@ columns! {
         pub payload: Option<Json<Box<RawValue>>>,
         pub metadata: Metadata = "ROW(metadata, api_key_id, receipt, created_at)",
         pub created_at: Timestamp,
+        /// The version of its stream's schema that judged it.
+        pub schema_version: Option<i32>,
     }
 }
 

@@ -106,7 +106,7 @@ pub(super) fn readings(value: &str) -> impl Iterator<Item = String> {
 pub fn is_number(text: &str) -> bool {
     text.len() <= NUMBER_CHARS_MAX
         && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
-        && serde_json::from_str::<serde_json::value::Number>(text).is_ok()
+        && serde_json::from_str::<f64>(text).is_ok()
 }
 
 #[cfg(test)]

@@ -230,7 +230,7 @@ const INDEPENDENT: &str = "\
 pub fn session_sql(role: Role, extra: &str) -> String {
     format!(
         "SET search_path = tidegate, public; SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; \
-         SET application_name = 'tidegate {}'; SET client_min_messages = 'warning'; {INDEPENDENT} {} {extra} \
+         SET application_name = 'tidegate {}'; SET client_min_messages = 'warning'; SET tidegate.masks = 'known'; {INDEPENDENT} {} {extra} \
          SELECT set_config('role', 'tidegate_owner', false) FROM pg_roles \
          WHERE rolname = session_user AND rolsuper AND EXISTS (SELECT FROM pg_roles WHERE rolname = 'tidegate_owner');",
         role.as_str(),

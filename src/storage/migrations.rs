@@ -83,6 +83,7 @@ pub const MIGRATIONS: &[Migration] = &[
     common!("0029_groups"),
     common!("0030_projections"),
     common!("0031_actions"),
+    common!("0032_definitions"),
 ];
 
 impl Migration {

@@ -95,6 +95,13 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
         Counter,
         "events refused because their stream is beyond limits.streams_per_tenant",
     ),
+    (
+        "tidegate_schema_violations_total",
+        Counter,
+        "events refused by the schemas of their streams; a request that is decoded again counts again",
+    ),
+    ("tidegate_schema_warnings_total", Counter, "events stored although they break a schema that warns"),
+    ("tidegate_schemas_compiled_bytes", Gauge, "compiled schemas that are kept, about"),
     ("tidegate_log_batches_total", Counter, "batches that this node has given their offsets"),
     ("tidegate_log_events_total", Counter, "events of them"),
     ("tidegate_log_tick_seconds", Histogram, "how long one look of the sequencer took that found something"),

@@ -25,7 +25,16 @@ const ELSEWHERE: [u16; 3] = [408, 429, 503];
 /// The path of an operation.
 fn at(operation: &str, group: &str) -> String {
     let path = operation.split_once(' ').unwrap().1;
-    path.replace("{name}", "s").replace("{group}", group).replace("{id}", "00000000-0000-0000-0000-000000000000")
+    path.replace("{name}", "s")
+        .replace("{group}", group)
+        .replace("{version}", "1")
+        .replace("{id}", "00000000-0000-0000-0000-000000000000")
+}
+
+/// Whether it takes a body of JSON.
+fn takes_body(operation: &str) -> bool {
+    let defines = ["POST /v1/streams", "PATCH /v1/streams/{name}", "DELETE /v1/streams/{name}"];
+    defines.contains(&operation) || operation.contains("/groups") && !operation.starts_with("GET")
 }
 
 /// A body that it takes, for a group whose member `m` holds this lease.
@@ -70,7 +79,7 @@ fn answers_are_what_is_described(env: &Env) -> TestResult {
             described.send(&sender, operation, &path, "").problem(403, "forbidden");
         }
         described.send(client, operation, &format!("{path}?nothing=1"), "").problem(400, "invalid_parameter");
-        if operation.contains("/groups") && !operation.starts_with("GET") {
+        if takes_body(operation) {
             described.send(client, operation, &path, "{").problem(400, "body_not_json");
             described.send(client, operation, &path, "[1]").problem(400, "invalid_body");
             described.send(client, operation, &path, &" ".repeat(300 << 10)).problem(413, "body_too_large");
@@ -168,6 +177,7 @@ fn answers_are_what_is_described(env: &Env) -> TestResult {
         ask("POST /v1/dead-letters/replay", &format!("{kept}/replay{query}")).expect(200);
     }
 
+    definitions(env, &described, client, &tidegate.with(&env.key("full", "ingest,read,consume,admin")));
     anothers(&described, &tidegate.with(&env.key("other", "operator")), client);
     busy(env, &described, client, &all);
     quota(env, &described, &tidegate.with(&env.key("many", "consume")));
@@ -206,7 +216,16 @@ fn anothers(described: &Described, other: &Client, client: &Client) {
             described.send(client, &operation, &path, &body_of(&operation, lease)).problem(404, "not_found");
         }
     }
-    for operation in ["GET /v1/streams/{name}", "GET /v1/streams/{name}/events", "POST /v1/streams/{name}/tickets"] {
+    let of_streams = [
+        "GET /v1/streams/{name}",
+        "PATCH /v1/streams/{name}",
+        "DELETE /v1/streams/{name}",
+        "GET /v1/streams/{name}/schemas",
+        "GET /v1/streams/{name}/schemas/{version}",
+        "GET /v1/streams/{name}/events",
+        "POST /v1/streams/{name}/tickets",
+    ];
+    for operation in of_streams {
         described.send(other, operation, &at(operation, ""), "").problem(404, "not_found");
     }
     filled(other, "a", 1);
@@ -218,6 +237,43 @@ fn anothers(described: &Described, other: &Client, client: &Client) {
         let cursor = page["next_cursor"].as_str().unwrap_or_else(|| panic!("{operation}: {page}"));
         described.send(client, operation, &format!("{path}&cursor={cursor}"), "").problem(404, "not_found");
     }
+}
+
+/// Streams are defined, altered and deleted; and what of that is refused.
+fn definitions(env: &Env, described: &Described, client: &Client, full: &Client) {
+    let [make, alter, delete] = ["POST /v1/streams", "PATCH /v1/streams/{name}", "DELETE /v1/streams/{name}"];
+    let defined = "/v1/streams/defined";
+    let send = |operation: &str, path: &str, body: Value| described.send(client, operation, path, &body.to_string());
+    let mask = json!([{ "path": "/a/*", "action": "remove" }]);
+    let schema = json!({ "properties": { "n": { "minimum": 3 } } });
+    let whole =
+        json!({ "name": "defined", "schema": schema, "mode": "warn", "compatibility": "backward", "mask": mask });
+    send(make, "/v1/streams", whole.clone()).expect(201);
+    send(make, "/v1/streams", whole).problem(409, "stream_exists");
+    send(make, "/v1/streams", json!({ "name": "x", "schema": { "type": "x" } })).problem(400, "invalid_schema");
+    described.send(client, "GET /v1/streams/{name}", defined, "").expect(200);
+    let narrower = json!({ "schema": { "properties": { "n": { "minimum": 4 } } } });
+    send(alter, defined, narrower).problem(409, "schema_incompatible");
+    send(alter, "/v1/streams/s", json!({ "schema": false })).problem(409, "schema_refuses_events");
+    send(alter, &format!("{defined}?force=true"), json!({ "description": null, "mode": "off" })).expect(200);
+    described.send(client, "GET /v1/streams/{name}/schemas", &format!("{defined}/schemas"), "").expect(200);
+    let version = "GET /v1/streams/{name}/schemas/{version}";
+    described.send(client, version, &format!("{defined}/schemas/1"), "").expect(200);
+
+    let sql = env.sql();
+    sql.run("BEGIN; SELECT FROM event_stream_revision FOR UPDATE");
+    send(make, "/v1/streams", json!({ "name": "held" })).problem(409, "stream_changed");
+    send(alter, defined, json!({ "mode": "off" })).problem(409, "stream_changed");
+    described.send(client, delete, defined, "").problem(409, "stream_changed");
+    sql.run("ROLLBACK");
+    assert_eq!(described.send(client, delete, defined, "").status, 204);
+
+    filled(full, "free", 1);
+    reaches(full, "free", 1);
+    sql.run("INSERT INTO event_streams (tenant_id, name, revision) SELECT 'full', 'd' || n, 0 FROM generate_series(1, 1000) n");
+    described.send(full, make, "/v1/streams", r#"{"name":"one more"}"#).problem(422, "definition_quota");
+    described.send(full, alter, "/v1/streams/free", "{}").problem(422, "definition_quota");
+    described.send(full, delete, "/v1/streams/free", "").problem(422, "definition_quota");
 }
 
 /// While somebody holds what groups are written to, a writer is told to come again, and a reader sees it.
@@ -282,13 +338,18 @@ fn what_is_described_is_what_is_taken(env: &Env) -> TestResult {
         }
         let known = match described.members_of_body(operation) {
             Some(known) => known,
-            None if operation.contains("/groups") && !operation.starts_with("GET") => Vec::new(),
+            None if takes_body(operation) => Vec::new(),
             None => continue,
         };
         for name in &members {
             let said = detail(operation, "", &json!({ (name): {} }).to_string());
             // It is said what to do instead of altering it.
-            let is_known = known.contains(name) || (operation.starts_with("PATCH") && name == "ordered_by");
+            let stays = match operation.as_str() {
+                "PATCH /v1/streams/{name}" => "name",
+                "PATCH /v1/streams/{name}/groups/{group}" => "ordered_by",
+                _ => "",
+            };
+            let is_known = known.contains(name) || name == stays;
             assert_eq!(said.contains("unknown field"), !is_known, "{operation} {name}: {said}");
         }
     }

@@ -26,6 +26,7 @@ mod counters;
 mod counts;
 mod database_tls;
 mod dead_letters;
+mod definitions;
 mod descriptions;
 mod dimensions;
 mod doctor;
@@ -60,6 +61,7 @@ mod json;
 mod keys;
 mod lifecycle;
 mod load;
+mod masks;
 mod metric_pages;
 mod metric_reads;
 mod metrics;
@@ -195,6 +197,9 @@ const GROUPS: &[Group] = &[
     group("streams", stream_lists::TESTS),
     group("streams", streams_abuse::TESTS),
     group("streams", reported::TESTS),
+    group("definitions", definitions::TESTS),
+    group("definitions", definitions::ON_ONE),
+    by_version("masks", masks::TESTS),
     by_version("offsets", offsets::TESTS),
     by_version("groups", groups::TESTS),
     group("groups", groups_managed::TESTS),

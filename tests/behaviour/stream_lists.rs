@@ -50,7 +50,8 @@ fn streams_are_listed_page_by_page(env: &Env) -> TestResult {
     assert_eq!(lines.text().lines().count(), STREAMS);
     let csv = client.get_as("/v1/streams?limit=2", &[("accept", "text/csv")]);
     assert!(
-        csv.text().starts_with("name,begin,end,oldest,newest\r\n") && csv.text().lines().count() == 3,
+        csv.text().starts_with("name,begin,end,oldest,newest,mode,compatibility,schema_version,description\r\n")
+            && csv.text().lines().count() == 3,
         "{}",
         csv.text()
     );
@@ -58,7 +59,9 @@ fn streams_are_listed_page_by_page(env: &Env) -> TestResult {
     let of_other = other.get("/v1/streams").expect(200);
     assert_eq!((texts(&of_other, "name"), &of_other["next_cursor"]), (vec!["s"], &Value::Null));
     let one = other.get("/v1/streams/s").expect(200);
-    assert_eq!((&one, &one["begin"], &one["end"]), (&of_other["data"][0], &json!(0), &json!(3)));
+    let listed = of_other["data"][0].as_object().unwrap();
+    assert!(listed.iter().all(|(name, value)| one[name] == *value) && listed.len() == 9, "{one} {listed:?}");
+    assert_eq!((&one["begin"], &one["end"], &one["schema"]), (&json!(0), &json!(3), &Value::Null));
     let newest: jiff::Timestamp = one["newest"].as_str().unwrap().parse()?;
     assert!(newest <= crate::samples::now());
     // What is another tenant's looks as what is not there.

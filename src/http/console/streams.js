@@ -3,7 +3,7 @@ const chosen = { stream: null, group: null };
 const streams = list("streams", {
   scope: ["read", "consume"],
   path: () => path("streams"),
-  cells: s => [s.get("name"), offset(s.get("begin")), offset(s.get("end")), s.get("oldest") ? when(s.get("oldest")) : "expired", when(s.get("newest"))],
+  cells: s => [s.get("name"), offset(s.get("begin")), offset(s.get("end")), s.get("oldest") ? when(s.get("oldest")) : "expired", s.get("newest") ? when(s.get("newest")) : ""],
   open: s => chooseStream(s.get("name")),
   none: () => "No stream yet: each is there once an event of it is stored.",
 });

@@ -1,6 +1,6 @@
 //! Consumer groups over HTTP: making and altering them, taking events and saying what became of them.
 
-mod body;
+pub mod body;
 mod manage;
 mod parked;
 mod settle;

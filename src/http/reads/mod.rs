@@ -20,7 +20,7 @@ pub use inferred::{actions, asset, assets, deployments, services};
 pub use list::{ListAnswer, gone_problem, problem};
 pub use metrics::{catalog, metrics};
 pub use receipts::receipt;
-pub use streams::{stream, streams};
+pub use streams::streams;
 
 #[cfg(test)]
 mod tests {

@@ -165,6 +165,7 @@ impl SpooledRequest {
             form,
             defaults,
             body,
+            sent_digest: None,
             replay: None,
         };
         let idempotency = key.zip(sha256).map(|(key, sha256)| Idempotency { key, sha256 });

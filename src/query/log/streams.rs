@@ -11,6 +11,8 @@ use crate::query::sql::Sql;
 
 const STREAMS: &str = include_str!("../../../sql/queries/streams.sql");
 const NAMES: &str = include_str!("../../../sql/queries/streams_names.sql");
+const ONE: &str = "SELECT $2 AS name WHERE NOT EXISTS ( \
+                   SELECT FROM event_streams WHERE tenant_id = $1 AND name = $2 AND deleted_at IS NOT NULL)";
 
 columns! {
     pub struct Stream {
@@ -21,8 +23,15 @@ columns! {
         pub end: i64,
         /// The oldest timestamp of what was stored first; None: all of it has expired.
         pub oldest: Option<Timestamp>,
-        /// The newest timestamp of what was stored last.
-        pub newest: Timestamp,
+        /// The newest timestamp of what was stored last; None: nothing was so far.
+        pub newest: Option<Timestamp>,
+        /// What is done about payloads that break its schema.
+        pub mode: String,
+        /// What a new version of its schema has to be to the one before.
+        pub compatibility: String,
+        /// The version that judges; None: none.
+        pub schema_version: Option<i32>,
+        pub description: Option<String>,
     }
 }
 
@@ -50,6 +59,10 @@ impl Stream {
             end: row.try_get(2)?,
             oldest: row.try_get(3)?,
             newest: row.try_get(4)?,
+            mode: row.try_get(5)?,
+            compatibility: row.try_get(6)?,
+            schema_version: row.try_get(7)?,
+            description: row.try_get(8)?,
         })
     }
 }
@@ -57,7 +70,7 @@ impl Stream {
 impl Reads {
     /// The stream of a tenant that is called so.
     pub async fn stream(&self, tenant_id: &str, name: &str) -> Result<Stream, ReadError> {
-        let mut sql = Sql::new(STREAMS.replace("{names}", "SELECT $2 AS name"));
+        let mut sql = Sql::new(STREAMS.replace("{names}", ONE));
         sql.value(tenant_id.to_owned()).value(name.to_owned());
         let rows = self.rows(&sql).await?.rows;
         rows.first().map_or(Err(ReadError::NotFound("stream")), Stream::read)

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::asked::{Asked, StreamRules};
 use super::defaults::Defaults;
 use super::encode::encode;
 use super::fields::{Field, Member, cloud_event_rank};
@@ -40,6 +41,18 @@ impl Decoder {
         defaults: &Defaults,
         origin: &ItemContext<'_>,
     ) -> Result<Decoded, BodyError> {
+        self.decode_by(body, form, defaults, origin, None)
+    }
+
+    /// The same, with what the tenant's streams ask; None: nothing, and nothing is looked up.
+    pub fn decode_by(
+        &mut self,
+        body: &[u8],
+        form: BodyForm,
+        defaults: &Defaults,
+        origin: &ItemContext<'_>,
+        rules: Option<&dyn StreamRules>,
+    ) -> Result<Decoded, BodyError> {
         self.streams.clear();
         let mut request = Body {
             rules: Rules {
@@ -51,6 +64,8 @@ impl Decoder {
             space: space(origin.tenant_id),
             scratch: &mut self.scratch,
             streams: &mut self.streams,
+            stream_rules: rules,
+            asked: Vec::new(),
         };
         let shape = if defaults.wrap { Shape::Wrapped } else { Shape::Envelope };
         decode(body, form, shape, origin, &mut self.scanner, &mut request)
@@ -65,6 +80,9 @@ struct Body<'b> {
     space: u32,
     scratch: &'b mut Scratch,
     streams: &'b mut StreamIndex,
+    stream_rules: Option<&'b dyn StreamRules>,
+    /// What streams ask, by their index.
+    asked: Vec<Asked>,
 }
 
 impl Items<Field> for Body<'_> {
@@ -87,8 +105,17 @@ impl Items<Field> for Body<'_> {
             let message = "the request names more than 65536 streams; split it into several requests";
             Rejection::new(Stage::Package, Code::InvalidField, message)
         })?;
+        let schema_version = match self.stream_rules {
+            None => None,
+            Some(rules) => {
+                if self.asked.len() < rows.streams.len() {
+                    self.asked.push(rules.asked_by(&event.stream));
+                }
+                self.asked[usize::from(stream)].judge(event.payload)?
+            }
+        };
         let start = rows.bytes.len();
-        encode(&event, rules.origin, &mut rows.bytes);
+        encode(&event, schema_version, rules.origin, &mut rows.bytes);
         rows.rows.push(RowRef {
             bytes: span(start, rows.bytes.len()),
             timestamp_us: event.timestamp_us,

@@ -6,7 +6,8 @@ use super::validate::{DATA_BASE64, Payload, ValidEvent};
 use crate::wire::item::ItemContext;
 use crate::wire::item::object::Object;
 use crate::wire::item::pgcopy::{
-    column_count, put_head, put_i32, put_json, put_json_or_null, put_text, put_text_or_null, put_uuid, put_uuid_or_null,
+    column_count, put_head, put_i32, put_i32_or_null, put_json, put_json_or_null, put_text, put_text_or_null, put_uuid,
+    put_uuid_or_null,
 };
 use crate::wire::item::scan::{Field as _, JsonType};
 
@@ -16,11 +17,11 @@ const EXTRA: &str = "extra";
 /// The columns of a tuple, in the order of [`encode`], for `COPY events (...) FROM STDIN (FORMAT binary)`.
 pub const COPY_COLUMNS: &str = "batch_id, batch_seq, timestamp, created_at, id, tenant_id, stream, source_module, \
 event_type, event_version, severity, environment, asset_id, correlation_id, parent_event_id, bare_id, trace_id, api_key_id, \
-receipt, payload, metadata";
+receipt, schema_version, payload, metadata";
 pub const COPY_COLUMN_COUNT: i16 = column_count(COPY_COLUMNS);
 
-/// Appends the event's tuple.
-pub(super) fn encode(event: &ValidEvent<'_>, origin: &ItemContext<'_>, out: &mut Vec<u8>) {
+/// Appends the event's tuple; `schema_version` has judged it.
+pub(super) fn encode(event: &ValidEvent<'_>, schema_version: Option<i32>, origin: &ItemContext<'_>, out: &mut Vec<u8>) {
     put_head(out, COPY_COLUMN_COUNT, event.timestamp_us, origin.received_at_us);
     put_uuid(out, event.id);
     put_text(out, origin.tenant_id);
@@ -37,6 +38,7 @@ pub(super) fn encode(event: &ValidEvent<'_>, origin: &ItemContext<'_>, out: &mut
     put_text_or_null(out, event.trace_id.as_deref());
     put_uuid(out, origin.api_key_id);
     put_uuid(out, origin.receipt);
+    put_i32_or_null(out, schema_version);
     put_json(out, origin.stored_json, |out| match event.payload {
         Payload::Object(text) => out.extend_from_slice(text.as_bytes()),
         Payload::Member(name, value) => {

@@ -5,21 +5,26 @@
 //! - `fields` has the names by which an event's fields are known.
 //! - `validate` applies the rules for events; it alone makes a `ValidEvent`. `fit` shortens what a CloudEvent may say
 //!   and no column takes.
+//! - `asked` is what an event's stream asks of it besides; `masked` takes what streams mask out of a body beforehand.
 //! - `encode` appends the event's tuple to one growing buffer.
 
+mod asked;
 mod decode;
 mod defaults;
 mod encode;
 mod fields;
 mod fit;
 mod ids;
+mod masked;
 mod validate;
 
 #[cfg(test)]
 mod tests;
 
+pub use asked::{Asked, Broken, Judge, StreamRules};
 pub use decode::Decoder;
 pub use defaults::Defaults;
 pub use encode::{COPY_COLUMN_COUNT, COPY_COLUMNS};
 pub use fit::fitted;
 pub use ids::bare_id;
+pub use masked::{MaskedBody, StreamMasks, WITHHELD, masked};

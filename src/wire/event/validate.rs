@@ -21,7 +21,7 @@ const RETENTION: &str =
 /// A payload of this name is no unknown field.
 pub(super) const DATA_BASE64: &str = "data_base64";
 
-const DEFAULT_STREAM: &str = "default";
+pub(super) const DEFAULT_STREAM: &str = "default";
 const DEFAULT_SEVERITY: &str = "info";
 const DEFAULT_ENVIRONMENT: &str = "production";
 

@@ -25,12 +25,12 @@ pub(crate) mod reject;
 mod rows;
 pub(crate) mod scan;
 pub mod space;
-mod split;
+pub(crate) mod split;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 pub(crate) mod tuple;
 
 pub use origin::{BodyForm, ItemContext, StoredJson, TimeBounds};
-pub use reject::{BodyError, Code, RejectedItem, Rejection, Stage, place_in};
+pub use reject::{BodyError, Code, Pointers, RejectedItem, Rejection, Stage, place_in};
 pub(crate) use rows::StreamIndex;
 pub use rows::{Decoded, RowRef, Rows};

@@ -64,6 +64,13 @@ pub(crate) fn put_i32(out: &mut Vec<u8>, value: i32) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 
+pub(crate) fn put_i32_or_null(out: &mut Vec<u8>, value: Option<i32>) {
+    match value {
+        Some(value) => put_i32(out, value),
+        None => put_null(out),
+    }
+}
+
 pub(crate) fn put_i64(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(&8i32.to_be_bytes());
     out.extend_from_slice(&value.to_be_bytes());

@@ -107,6 +107,12 @@ codes! {
     SeriesQuota = 23, "series_quota";
     /// An event of a new stream, past `limits.streams_per_tenant`; reported by the writer.
     StreamQuota = 24, "stream_quota";
+    /// The payload breaks its stream's schema, which is enforced.
+    SchemaViolation = 25, "schema_violation";
+    /// The stream is not defined, and streams are not made by their first event.
+    StreamUnknown = 26, "stream_unknown";
+    /// The stream was deleted, and not defined again.
+    StreamDeleted = 27, "stream_deleted";
 }
 
 impl Code {
@@ -128,12 +134,23 @@ pub struct Rejection {
     pub code: Code,
     /// At most `MESSAGE_CHARS_MAX` characters, free of control characters.
     pub message: String,
+    /// What of a payload breaks which rule of a schema.
+    pub pointers: Option<Box<Pointers>>,
+}
+
+/// A place in a payload, and the rule of a schema that it breaks: JSON pointers, free of NUL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pointers {
+    pub field: String,
+    pub rule: String,
+    /// The version of the schema.
+    pub version: i32,
 }
 
 impl Rejection {
     /// A rejection whose message is cut to the limit and made storable as PostgreSQL text.
     pub fn new(stage: Stage, code: Code, message: impl AsRef<str>) -> Self {
-        Self { stage, code, message: clean(message.as_ref(), MESSAGE_CHARS_MAX) }
+        Self { stage, code, message: clean(message.as_ref(), MESSAGE_CHARS_MAX), pointers: None }
     }
 
     pub(crate) fn validate(code: Code, message: impl AsRef<str>) -> Self {

@@ -27,6 +27,7 @@ fn received(tenant_id: &str, body: &'static str) -> Received {
         form: BodyForm::Json,
         defaults: Defaults::default(),
         body: Bytes::from_static(body.as_bytes()),
+        sent_digest: None,
         replay: None,
     }
 }
@@ -64,6 +65,7 @@ fn request() -> impl Strategy<Value = SpooledRequest> {
                     wrap: defaults.3,
                 },
                 body: body.into(),
+                sent_digest: None,
                 replay: None,
             },
             idempotency: names.3.map(|(key, sha256)| Idempotency { key, sha256 }),

@@ -6,6 +6,7 @@ mod codes;
 mod documents;
 mod fields;
 mod ids;
+mod masking;
 mod metadata;
 mod poison;
 mod properties;

@@ -1,0 +1,277 @@
+//! Definitions are made, looked at, changed and deleted.
+
+use hyper::{Response, StatusCode};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use super::problem;
+use super::trial::{Trial, trial};
+use crate::http::call::Call;
+use crate::http::groups::body::{self, invalid};
+use crate::http::reads::{self, ListAnswer};
+use crate::http::response::{full, json as json_answer};
+use crate::limits::{DESCRIPTION_CHARS_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, STREAM_CHARS_MAX};
+use crate::protocols::{Problem, params};
+use crate::query::{ReadError, Stream};
+use crate::registry::{Change, Compatibility, Definition, MaskSpec, Mode, Version, Wanted};
+
+/// Versions of one page, however many are asked for: with their texts they may be large.
+const VERSIONS_MAX: usize = 100;
+
+/// What is sent of a definition; null stands for none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    description: Option<Option<String>>,
+    #[serde(default, deserialize_with = "present")]
+    schema: Option<Box<RawValue>>,
+    #[serde(default)]
+    mode: Option<String>,
+    #[serde(default)]
+    compatibility: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    mask: Option<Option<Vec<MaskSpec>>>,
+    #[serde(default)]
+    force: Option<bool>,
+}
+
+/// What is there, be it null.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+/// A stream as it is answered: where its log is, and what it is defined to be.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    stream: Stream,
+    #[serde(flatten)]
+    defined: Defined,
+    /// What a change of the schema was tried on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trial: Option<Trial>,
+}
+
+#[derive(Serialize)]
+struct Defined {
+    schema: Option<Box<RawValue>>,
+    mask: Vec<MaskSpec>,
+    /// What the schema has warned of.
+    warnings: Option<crate::registry::Warned>,
+    created_at: Option<jiff::Timestamp>,
+    updated_at: Option<jiff::Timestamp>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    data: Vec<Version>,
+    next_cursor: Option<String>,
+}
+
+impl Sent {
+    fn change(&self) -> Result<Change, Problem> {
+        let one_of = |name: &str, names: String| invalid(format!("`{name}` must be one of {names}"));
+        let mode = self
+            .mode
+            .as_deref()
+            .map(|text| Mode::of(text).ok_or_else(|| one_of("mode", Mode::ALL.map(|(name, _)| name).join(", "))));
+        let compatibility = self.compatibility.as_deref().map(|text| {
+            Compatibility::of(text)
+                .ok_or_else(|| one_of("compatibility", Compatibility::ALL.map(|(name, _)| name).join(", ")))
+        });
+        let described = self.description.iter().flatten();
+        if described.clone().any(|text| text.chars().count() > DESCRIPTION_CHARS_MAX || text.contains('\0')) {
+            return Err(invalid(format!(
+                "`description` must have at most {DESCRIPTION_CHARS_MAX} characters, and no NUL"
+            )));
+        }
+        let schema =
+            self.schema.as_ref().map(|schema| Some(schema.get()).filter(|text| *text != "null").map(str::to_owned));
+        let mask = self.mask.as_ref().map(|mask| MaskSpec::parse_all(mask.as_deref().unwrap_or_default()));
+        Ok(Change {
+            description: self.description.clone(),
+            mode: mode.transpose()?,
+            compatibility: compatibility.transpose()?,
+            schema,
+            mask: mask.transpose().map_err(invalid)?,
+        })
+    }
+}
+
+/// POST /v1/streams
+pub async fn create(mut call: Call<'_>) -> ListAnswer {
+    let force = call.params.take_switch("force")?;
+    std::mem::take(&mut call.params).finish()?;
+    let sent: Sent = body::read(&call.body)?;
+    let name = sent.name.clone().ok_or_else(|| invalid("`name` is missing"))?;
+    if !(1..=STREAM_CHARS_MAX).contains(&name.chars().count()) || name.contains('\0') {
+        return Err(invalid(format!("`name` must have 1 to {STREAM_CHARS_MAX} characters, and no NUL")));
+    }
+    let change = sent.change()?;
+    let definitions = &call.api.attached()?.definitions;
+    let wanted = definitions.define(&call.principal.tenant_id, &name, change).await;
+    let wanted = wanted.map_err(|error| problem(call.api, error))?;
+    written(&call, &name, wanted, force.or(sent.force), StatusCode::CREATED).await
+}
+
+/// PATCH /v1/streams/{name}
+pub async fn alter(mut call: Call<'_>) -> ListAnswer {
+    let force = call.params.take_switch("force")?;
+    std::mem::take(&mut call.params).finish()?;
+    let sent: Sent = body::read(&call.body)?;
+    if sent.name.is_some() {
+        return Err(invalid("`name` stays: define another stream, and send to that"));
+    }
+    let change = sent.change()?;
+    let name = call.path.get("name").to_owned();
+    let definitions = &call.api.attached()?.definitions;
+    let tenant_id = &call.principal.tenant_id;
+    // A stream that has come to be with its first event is defined by being altered.
+    let wanted = match definitions.get(tenant_id, &name).await {
+        Ok(None) if is_logged(&call, &name).await? => definitions.define(tenant_id, &name, change).await,
+        Ok(_) => definitions.change(tenant_id, &name, change).await,
+        Err(error) => Err(error),
+    };
+    let wanted = wanted.map_err(|error| problem(call.api, error))?;
+    written(&call, &name, wanted, force.or(sent.force), StatusCode::OK).await
+}
+
+/// Writes a definition once its schema has been tried.
+async fn written(call: &Call<'_>, name: &str, wanted: Wanted, force: Option<bool>, status: StatusCode) -> ListAnswer {
+    let tried = match &wanted.trial {
+        Some(schema) => Some(trial(call, name, schema).await?),
+        None => None,
+    };
+    if let Some(tried) = tried.as_ref().filter(|tried| tried.refuses() && force != Some(true)) {
+        return Err(tried.problem());
+    }
+    let definitions = &call.api.attached()?.definitions;
+    let (tenant_id, key_id) = (&call.principal.tenant_id, call.principal.key_id);
+    let definition = definitions.write(tenant_id, wanted, key_id).await.map_err(|error| problem(call.api, error))?;
+    tracing::info!(tenant_id = &**tenant_id, stream = name, %key_id, mode = definition.mode, version = definition.schema_version, "a stream is defined");
+    let mut answer = shown(call, name, Some(definition)).await?;
+    answer.trial = tried;
+    Ok(json_answer(status, &answer))
+}
+
+/// GET /v1/streams/{name}
+pub async fn show(mut call: Call<'_>) -> ListAnswer {
+    std::mem::take(&mut call.params).finish()?;
+    let name = call.path.get("name").to_owned();
+    let definitions = &call.api.attached()?.definitions;
+    let definition =
+        definitions.get(&call.principal.tenant_id, &name).await.map_err(|error| problem(call.api, error))?;
+    Ok(json_answer(StatusCode::OK, &shown(&call, &name, definition).await?))
+}
+
+/// DELETE /v1/streams/{name}
+pub async fn delete(mut call: Call<'_>) -> ListAnswer {
+    std::mem::take(&mut call.params).finish()?;
+    body::none(&call.body)?;
+    let name = call.path.get("name").to_owned();
+    let definitions = &call.api.attached()?.definitions;
+    let tenant_id = &call.principal.tenant_id;
+    let deleted = match definitions.get(tenant_id, &name).await {
+        // Of one that was never defined it is noted that it takes nothing more.
+        Ok(None) if is_logged(&call, &name).await? => {
+            async {
+                let wanted = definitions.define(tenant_id, &name, Change::default()).await?;
+                definitions.write(tenant_id, wanted, call.principal.key_id).await?;
+                definitions.delete(tenant_id, &name).await
+            }
+            .await
+        }
+        Ok(_) => definitions.delete(tenant_id, &name).await,
+        Err(error) => Err(error),
+    };
+    deleted.map_err(|error| problem(call.api, error))?;
+    tracing::info!(tenant_id = &**tenant_id, stream = name, key_id = %call.principal.key_id, "a stream is deleted");
+    let mut response = Response::new(full(""));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+/// GET /v1/streams/{name}/schemas
+pub async fn versions(mut call: Call<'_>) -> ListAnswer {
+    let limit = call.params.take_count("limit", PAGE_ROWS_MAX)?.unwrap_or(PAGE_ROWS_DEFAULT).min(VERSIONS_MAX);
+    let before = match call.params.take("cursor") {
+        None => i32::MAX,
+        Some(text) => text.parse().map_err(|_| params::invalid("cursor", "is not a cursor of this list"))?,
+    };
+    std::mem::take(&mut call.params).finish()?;
+    let rows = i64::try_from(limit).unwrap_or(i64::MAX);
+    let definitions = &call.api.attached()?.definitions;
+    let found = definitions.versions(&call.principal.tenant_id, call.path.get("name"), before, rows).await;
+    let data = found.map_err(|error| problem(call.api, error))?;
+    let next_cursor =
+        data.last().filter(|last| data.len() == limit && last.version > 1).map(|last| last.version.to_string());
+    Ok(json_answer(StatusCode::OK, &Listed { data, next_cursor }))
+}
+
+/// GET /v1/streams/{name}/schemas/{version}
+pub async fn version(mut call: Call<'_>) -> ListAnswer {
+    std::mem::take(&mut call.params).finish()?;
+    let Ok(number) = call.path.get("version").parse() else { return Err(Problem::not_found("version")) };
+    let definitions = &call.api.attached()?.definitions;
+    let found = definitions.version(&call.principal.tenant_id, call.path.get("name"), number).await;
+    Ok(json_answer(StatusCode::OK, &found.map_err(|error| problem(call.api, error))?))
+}
+
+/// The stream's log, and its definition.
+async fn shown(call: &Call<'_>, name: &str, definition: Option<Definition>) -> Result<Shown, Problem> {
+    let stream = logged(call, name).await?;
+    let not_yet = |defined: &Definition| Stream {
+        name: defined.name.clone(),
+        begin: 0,
+        end: 0,
+        oldest: None,
+        newest: None,
+        mode: defined.mode.to_owned(),
+        compatibility: defined.compatibility.to_owned(),
+        schema_version: defined.schema_version,
+        description: defined.description.clone(),
+    };
+    // A copy of the database that lags may not have it.
+    let stream = match (stream, &definition) {
+        (Some(stream), None) => stream,
+        (Some(stream), Some(defined)) => Stream {
+            begin: stream.begin,
+            end: stream.end,
+            oldest: stream.oldest,
+            newest: stream.newest,
+            ..not_yet(defined)
+        },
+        (None, Some(defined)) => not_yet(defined),
+        (None, None) => return Err(Problem::not_found("stream")),
+    };
+    let defined = match definition {
+        Some(Definition { schema, mask, warnings, created_at, updated_at, .. }) => Defined {
+            schema,
+            mask,
+            warnings: Some(warnings),
+            created_at: Some(created_at),
+            updated_at: Some(updated_at),
+        },
+        None => Defined { schema: None, mask: Vec::new(), warnings: None, created_at: None, updated_at: None },
+    };
+    Ok(Shown { stream, defined, trial: None })
+}
+
+async fn logged(call: &Call<'_>, name: &str) -> Result<Option<Stream>, Problem> {
+    let tenant_id = &call.principal.tenant_id;
+    let read =
+        async { call.api.attached()?.reads.begin(tenant_id).await.map_err(|error| reads::problem(call.api, error)) };
+    match read.await?.stream(tenant_id, name).await {
+        Ok(stream) => Ok(Some(stream)),
+        Err(ReadError::NotFound(_)) => Ok(None),
+        Err(error) => Err(reads::problem(call.api, error)),
+    }
+}
+
+/// Whether a stream that is not defined has come to be with an event.
+async fn is_logged(call: &Call<'_>, name: &str) -> Result<bool, Problem> {
+    logged(call, name).await.map(|stream| stream.is_some())
+}

@@ -1,0 +1,140 @@
+//! A request read by what its streams ask: masked before anything of it is kept, decoded, and judged by schemas.
+
+use std::io;
+use std::ops::Range;
+use std::time::Duration;
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
+
+use super::intake::Intake;
+use super::received::Received;
+use crate::limits::KIB;
+use crate::model::Kind;
+use crate::payload::MaskKey;
+use crate::registry::{NotKnown, Registry, RequestWarnings, TenantRules};
+use crate::storage::StorageError;
+use crate::wire::event::{WITHHELD, masked};
+use crate::wire::item::{BodyError, Decoded};
+
+/// Between two tries to read a request of the spool.
+const PAUSE: Duration = Duration::from_secs(5);
+/// From this size on handing over what else the thread has to do costs little beside decoding.
+const MANY_BYTES: usize = 16 * KIB;
+
+/// What was read of a request.
+pub struct Reading {
+    pub decoded: Result<Decoded, BodyError>,
+    /// What schemas have warned of.
+    pub warnings: Option<RequestWarnings>,
+    /// Schemas that should have judged it could not be had, and why: it may be spooled, and is judged when it is drained.
+    pub undecided: Option<StorageError>,
+}
+
+/// Why nothing of a request may be kept.
+#[derive(Debug)]
+pub enum NotRead {
+    /// It is not known what its streams mask.
+    Unknown,
+    /// There is no secret to mask with.
+    NoSecret(io::Error),
+}
+
+impl From<NotKnown> for NotRead {
+    fn from(_: NotKnown) -> Self {
+        Self::Unknown
+    }
+}
+
+/// Reads a request; its body becomes the masked one. Schemas that are not at hand are loaded where `may_load`.
+pub async fn read(
+    intake: &Intake,
+    registry: &Registry,
+    received: &mut Received,
+    may_load: bool,
+) -> Result<Reading, NotRead> {
+    let rules = match received.kind {
+        Kind::Events => registry.rules(&received.tenant_id, received.body.len())?,
+        Kind::Metrics => None,
+    };
+    // Nearly all: their tenants have defined nothing.
+    let Some(mut rules) = rules else {
+        return Ok(Reading { decoded: intake.decode(received, None), warnings: None, undecided: None });
+    };
+    let unreadable = match rules.tenant().filter(|tenant| tenant.has_masks()) {
+        Some(_) => mask(intake, registry, received, &rules)?,
+        None => Vec::new(),
+    };
+    let mut decoded = decode(intake, received, &rules);
+    let mut undecided = None;
+    if rules.is_pending() {
+        let loaded = match may_load {
+            true => registry.load(&mut rules).await,
+            false => Err(StorageError::retryable("the database is away")),
+        };
+        match loaded {
+            Ok(()) => decoded = decode(intake, received, &rules),
+            Err(error) => undecided = Some(error),
+        }
+    }
+    if !unreadable.is_empty() {
+        withhold(received, &unreadable);
+        rules.again([]);
+        // What is withheld may be split otherwise; nearly always it is not, and then it was said better what is wrong.
+        let kept = decode(intake, received, &rules);
+        let items = |decoded: &Result<Decoded, BodyError>| {
+            decoded.as_ref().map(|decoded| (decoded.items, decoded.rows.rows.len())).ok()
+        };
+        if items(&kept) != items(&decoded) {
+            decoded = kept;
+        }
+        if rules.is_pending() {
+            undecided.get_or_insert_with(|| StorageError::retryable("a schema was put away meanwhile"));
+        }
+    }
+    Ok(Reading { decoded, warnings: rules.into_warnings(), undecided })
+}
+
+/// Reads a request of the spool by what its streams ask now; waits for schemas for as long as they cannot be had.
+pub async fn read_spooled(intake: &Intake, registry: &Registry, received: &mut Received) -> Reading {
+    loop {
+        match read(intake, registry, received, true).await {
+            Ok(reading) if reading.undecided.is_none() => return reading,
+            Ok(reading) => tracing::warn!(error = ?reading.undecided, "spooled events wait for a schema"),
+            Err(NotRead::Unknown) => tracing::warn!("spooled events wait until it is known what is masked"),
+            Err(NotRead::NoSecret(error)) => tracing::error!(%error, "spooled events wait for the secret of masks"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Decodes by what streams ask. Judging many events may take long: what else this thread has to do is done by others meanwhile.
+fn decode(intake: &Intake, received: &Received, rules: &TenantRules) -> Result<Decoded, BodyError> {
+    let decode = || intake.decode(received, Some(rules));
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) if rules.judges() && received.body.len() >= MANY_BYTES => block_in_place(decode),
+        _ => decode(),
+    }
+}
+
+/// Masks the body; says where it holds what cannot be masked.
+fn mask(
+    intake: &Intake,
+    registry: &Registry,
+    received: &mut Received,
+    rules: &TenantRules,
+) -> Result<Vec<Range<usize>>, NotRead> {
+    let Some(tenant) = rules.tenant() else { return Ok(Vec::new()) };
+    let key = MaskKey::of(registry.secret().map_err(NotRead::NoSecret)?, &received.tenant_id);
+    let masked = masked(&received.body, received.form, &received.defaults, intake.item_bytes_max(), &**tenant, &key);
+    // Equal bodies are known again by what was sent, of which no more is told than that they are equal.
+    received.sent_digest.get_or_insert_with(|| key.body_digest(&received.body));
+    received.body = masked.bytes.into();
+    Ok(masked.unreadable)
+}
+
+fn withhold(received: &mut Received, ranges: &[Range<usize>]) {
+    let mut body = Vec::from(std::mem::take(&mut received.body));
+    ranges.iter().for_each(|range| body[range.clone()].fill(WITHHELD));
+    received.body = body.into();
+}

@@ -1,0 +1,75 @@
+//! Limits of streams that are defined: their schemas and masks.
+
+use std::time::Duration;
+
+use super::{KIB, MIB};
+
+/// Largest schema, in bytes as it was sent. A body with one is a small body.
+pub const SCHEMA_BYTES_MAX: usize = 64 * KIB;
+/// How deep a schema is nested at most.
+pub const SCHEMA_DEPTH_MAX: usize = 32;
+/// Expressions of a schema (`pattern`, `patternProperties`), and bytes of each.
+pub const SCHEMA_PATTERNS_MAX: usize = 64;
+/// See [`SCHEMA_PATTERNS_MAX`].
+pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1024;
+/// What one expression may become: its program, and the table that it keeps while it runs, in bytes. It runs in time that
+/// grows with the text alone, whatever the expression is.
+pub const SCHEMA_PATTERN_COMPILED_BYTES: usize = 256 * KIB;
+/// Looks at a payload that judging one event may take: a schema may multiply them by referring to itself. About 100 ms.
+pub const SCHEMA_LOOKS_MAX: u64 = 2_000_000;
+/// Looks at the payloads of a request that judging all its events may take, for each byte of its body and besides those of one
+/// event: about 10,000 for an ordinary event, of which twenty rules take a hundred.
+pub const SCHEMA_LOOKS_PER_BYTE: u64 = 32;
+/// Looks that it counts for to go through 1 KiB of text with an expression whose program is small.
+pub const SCHEMA_PATTERN_LOOKS: u64 = 1024;
+/// The same of a large one: at worst each byte takes it through all of its program.
+pub const SCHEMA_LARGE_PATTERN_LOOKS: u64 = 32 * 1024;
+/// References of a schema: compiling it goes as deep as they lead.
+pub const SCHEMA_REFS_MAX: usize = 256;
+/// Stack for compiling one, in bytes: about 64 KiB for each of its references. Only what is used of it is memory.
+pub const SCHEMA_COMPILE_STACK_BYTES: usize = 32 * MIB;
+/// Stack that judging an event may take, in bytes: half of what threads have.
+pub const SCHEMA_JUDGE_STACK_BYTES: usize = MIB;
+/// How deep comparing two versions goes at most.
+pub const SCHEMA_COMPARE_DEPTH_MAX: usize = 128;
+/// Steps of comparing two versions of a schema. About 50 ms.
+pub const SCHEMA_COMPARE_STEPS: usize = 200_000;
+/// Reasons that are told for which a schema is not compatible.
+pub const SCHEMA_REASONS_MAX: usize = 20;
+
+/// Events that a schema is tried on, and of those that it refuses how many are listed.
+pub const TRIAL_EVENTS_MAX: usize = 10_000;
+/// See [`TRIAL_EVENTS_MAX`].
+pub const TRIAL_LISTED_MAX: usize = 100;
+/// Text of events that a trial holds at once.
+pub const TRIAL_TEXT_BYTES: usize = MIB;
+
+/// Streams that an organization may define.
+pub const DEFINITIONS_PER_TENANT_MAX: i64 = 1000;
+/// Streams that are defined in all: every process knows them. A few hundred bytes each.
+pub const DEFINITIONS_MAX: i64 = 200_000;
+/// Versions of one stream's schema.
+pub const SCHEMA_VERSIONS_MAX: i32 = 10_000;
+/// Longest description, in characters.
+pub const DESCRIPTION_CHARS_MAX: usize = 1000;
+/// Masks of a stream.
+pub const MASKS_MAX: usize = 64;
+/// Longest path of a mask, in segments and in bytes.
+pub const MASK_PATH_SEGMENTS_MAX: usize = 16;
+/// See [`MASK_PATH_SEGMENTS_MAX`].
+pub const MASK_PATH_BYTES_MAX: usize = 512;
+/// Shortest secret for masks, in bytes.
+pub const MASK_KEY_BYTES_MIN: usize = 16;
+
+/// Compiled schemas that a process keeps, in bytes, about.
+pub const SCHEMAS_COMPILED_BYTES: usize = 64 * MIB;
+/// How often a process looks whether definitions have changed: what one node changes, another knows so much later.
+pub const DEFINITIONS_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// For one look.
+pub const DEFINITIONS_LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often what was counted of violations is written down.
+pub const WARNINGS_NOTED_EVERY: Duration = Duration::from_secs(5);
+/// Longest pointer that is kept of what breaks a schema, in characters: names in payloads may be long.
+pub const SCHEMA_POINTER_CHARS_MAX: usize = 1000;
+/// How long a trial may take.
+pub const TRIAL_TIME_MAX: Duration = Duration::from_secs(60);

@@ -1,0 +1,255 @@
+//! What ingestion knows of streams that are defined.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use deadpool_postgres::{Object, Pool};
+use serde_json::Value;
+use tokio_postgres::Row;
+
+use super::compiled::Compiled;
+use super::definition::{MaskSpec, Mode};
+use super::kept::KeptFile;
+use super::key;
+use super::known::{Changed, Known, Stream};
+use super::rules::TenantRules;
+use super::warnings::Warnings;
+use crate::config::StreamsConfig;
+use crate::limits::{DEFINITIONS_LOOK_EVERY, DEFINITIONS_LOOK_TIMEOUT, SCHEMAS_COMPILED_BYTES, WARNINGS_NOTED_EVERY};
+use crate::schema::Schema;
+use crate::storage::{StorageError, give_back};
+
+const CHANGED: &str = include_str!("../../sql/queries/definitions_changed.sql");
+const REVISION: &str = "SELECT revision, mask_key_check FROM event_stream_revision";
+const SCHEMA: &str =
+    "SELECT schema::text FROM event_stream_schemas WHERE tenant_id = $1 AND stream = $2 AND version = $3";
+
+/// It has never been known what streams are defined, so that nothing may be kept of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotKnown;
+
+/// Connections of the database: to look, which nothing holds up, and to note what was found.
+#[derive(Clone)]
+pub struct Pools {
+    pub looks: Pool,
+    pub notes: Pool,
+}
+
+pub struct Registry {
+    known: RwLock<Option<Arc<Known>>>,
+    /// Empty until the database is there for the first time.
+    pools: RwLock<Option<Pools>>,
+    compiled: Arc<Compiled>,
+    warnings: Arc<Warnings>,
+    auto_create: bool,
+    configured_key: Option<String>,
+    data_dir: PathBuf,
+    secret: OnceLock<Vec<u8>>,
+    /// None: nothing is taken while the database is away.
+    file: Option<KeptFile>,
+    /// One look at a time, and one load of schemas.
+    looking: tokio::sync::Mutex<()>,
+    loading: tokio::sync::Mutex<()>,
+}
+
+impl Registry {
+    /// Knows what an earlier process left in the folder of data, if anything may be kept there. Blocks.
+    pub fn open(config: &StreamsConfig, data_dir: PathBuf, keeps: bool) -> Arc<Self> {
+        let file = keeps.then(|| KeptFile::in_folder(&data_dir));
+        let known = file.as_ref().and_then(KeptFile::load).map(Arc::new);
+        Arc::new(Self {
+            known: RwLock::new(known),
+            pools: RwLock::default(),
+            compiled: Arc::new(Compiled::new(SCHEMAS_COMPILED_BYTES)),
+            warnings: Arc::default(),
+            auto_create: config.auto_create,
+            configured_key: config.mask_key.clone(),
+            data_dir,
+            secret: OnceLock::new(),
+            file,
+            looking: tokio::sync::Mutex::default(),
+            loading: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// From now on the database of `pools` is asked. Called again where the first one could not be opened after all.
+    pub async fn attach(&self, pools: Pools) -> Result<(), StorageError> {
+        self.look_in(&pools.looks, true).await?;
+        *self.pools.write().unwrap_or_else(PoisonError::into_inner) = Some(pools);
+        Ok(())
+    }
+
+    fn pools(&self) -> Option<Pools> {
+        self.pools.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn known(&self) -> Option<Arc<Known>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the tenant's streams ask of a request whose body has so many bytes; None: nothing.
+    pub fn rules(&self, tenant_id: &Arc<str>, body_bytes: usize) -> Result<Option<TenantRules>, NotKnown> {
+        let known = self.known().ok_or(NotKnown)?;
+        let tenant = known.tenants.get(tenant_id);
+        let closed = !self.auto_create && !known.is_partial;
+        if tenant.is_none() && !closed {
+            return Ok(None);
+        }
+        let (compiled, warnings) = (Arc::clone(&self.compiled), Arc::clone(&self.warnings));
+        Ok(Some(TenantRules::new(Arc::clone(tenant_id), tenant.cloned(), closed, compiled, warnings, body_bytes)))
+    }
+
+    /// The secret of masks; made when it is needed first. Blocks then.
+    pub fn secret(&self) -> io::Result<&[u8]> {
+        if let Some(secret) = self.secret.get() {
+            return Ok(secret);
+        }
+        let secret = key::secret(self.configured_key.as_deref(), &self.data_dir)?;
+        Ok(self.secret.get_or_init(|| secret))
+    }
+
+    /// Loads the schemas that `rules` did not have at hand: what was decoded is to be decoded again.
+    pub async fn load(&self, rules: &mut TenantRules) -> Result<(), StorageError> {
+        let away = || StorageError::retryable("the database has not been there since the start");
+        let pool = &self.pools().ok_or_else(away)?.looks;
+        let _one = self.loading.lock().await;
+        let mut loaded = Vec::new();
+        for (stream, version) in rules.pending() {
+            let key = (Arc::clone(rules.tenant_id()), stream.clone(), version);
+            let schema = match self.compiled.get(&key) {
+                Some(schema) => schema,
+                None => {
+                    let text = text_of(pool, &key.0, &stream, version).await?;
+                    let compiled = tokio::task::spawn_blocking(move || Schema::compile(&text)).await;
+                    let broken = |why: String| {
+                        StorageError::not_ready(format!("version {version} of the schema of stream {stream}: {why}"))
+                    };
+                    let schema =
+                        compiled.map_err(|error| broken(error.to_string()))?.map_err(|error| broken(error.0))?;
+                    let schema = Arc::new(schema);
+                    self.compiled.keep(key, Arc::clone(&schema));
+                    schema
+                }
+            };
+            loaded.push((stream, schema));
+        }
+        rules.again(loaded);
+        Ok(())
+    }
+
+    /// Looks for changes at once: what was changed here is known here.
+    pub async fn look(&self) -> Result<(), StorageError> {
+        match self.pools() {
+            Some(pools) => self.look_in(&pools.looks, false).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn look_in(&self, pool: &Pool, whole: bool) -> Result<(), StorageError> {
+        let _one = self.looking.lock().await;
+        let known = self.known().filter(|known| !whole && !known.is_partial);
+        let found = within(pool, async |client| {
+            let statement = client.prepare_cached(REVISION).await?;
+            let row = client.query_one(&statement, &[]).await?;
+            let (revision, check): (i64, Option<String>) = (row.get(0), row.get(1));
+            // A database that was restored goes back.
+            let known = known.as_ref().filter(|known| known.revision <= revision);
+            if known.is_some_and(|known| known.revision == revision) {
+                return Ok(None);
+            }
+            let behind = known.map_or(0, |known| known.revision);
+            let statement = client.prepare_cached(CHANGED).await?;
+            let rows = client.query(&statement, &[&behind]).await?;
+            let mut next = known.map_or_else(Known::default, |known| Known::clone(known));
+            next.note(rows.iter().map(changed).collect::<Result<Vec<_>, _>>()?);
+            next.revision = next.revision.max(revision);
+            Ok(Some((next, check)))
+        })
+        .await?;
+        let Some((next, check)) = found else { return Ok(()) };
+        let masks = next.tenants.values().any(|tenant| tenant.has_masks());
+        if masks
+            && let Some(check) = check
+            && self.secret().is_ok_and(|secret| key::check(secret) != check)
+        {
+            tracing::error!(
+                "the secret of masks of this process is another than that of the one that masked first: equal values get different hashes; set streams.mask_key to the same on every node"
+            );
+        }
+        if let Some(file) = &self.file
+            && let Err(error) = file.save(&next)
+        {
+            tracing::error!(%error, "what is masked could not be kept for a start without the database");
+        }
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(next));
+        Ok(())
+    }
+
+    /// Looks for changes, and writes down what schemas have warned of, for as long as the process runs.
+    pub async fn keep(self: Arc<Self>) {
+        let mut looks: u64 = 0;
+        loop {
+            tokio::time::sleep(DEFINITIONS_LOOK_EVERY).await;
+            if let Err(error) = self.look().await {
+                tracing::debug!(%error, "it is not known whether definitions of streams have changed");
+            }
+            looks += 1;
+            if looks.is_multiple_of(WARNINGS_NOTED_EVERY.as_secs() / DEFINITIONS_LOOK_EVERY.as_secs()) {
+                self.note_warnings().await;
+            }
+        }
+    }
+
+    /// Writes down what schemas have warned of.
+    pub async fn note_warnings(&self) {
+        let Some(pools) = self.pools() else { return };
+        if let Err(error) = within(&pools.notes, async |client| Ok(self.warnings.write(client).await?)).await {
+            tracing::warn!(%error, "what schemas have warned of could not be written down; it is tried again");
+        }
+    }
+}
+
+/// Runs statements on a connection of a pool, in a bounded time.
+pub async fn within<T>(
+    pool: &Pool,
+    work: impl AsyncFnOnce(&mut Object) -> Result<T, StorageError>,
+) -> Result<T, StorageError> {
+    let deadline = tokio::time::Instant::now() + DEFINITIONS_LOOK_TIMEOUT;
+    let mut client =
+        tokio::time::timeout_at(deadline, pool.get()).await.map_err(|_elapsed| StorageError::silence())??;
+    match tokio::time::timeout_at(deadline, work(&mut client)).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => {
+            give_back(client, &error);
+            Err(error)
+        }
+        Err(_elapsed) => {
+            drop(Object::take(client));
+            Err(StorageError::silence())
+        }
+    }
+}
+
+async fn text_of(pool: &Pool, tenant_id: &str, stream: &str, version: i32) -> Result<String, StorageError> {
+    let row = within(pool, async |client| {
+        let statement = client.prepare_cached(SCHEMA).await?;
+        Ok(client.query_opt(&statement, &[&tenant_id, &stream, &version]).await?)
+    })
+    .await?;
+    row.map(|row| row.get(0))
+        .ok_or_else(|| StorageError::not_ready(format!("stream {stream} has no version {version} of its schema")))
+}
+
+fn changed(row: &Row) -> Result<Changed, StorageError> {
+    let (name, mode): (String, String) = (row.get(1), row.get(2));
+    let wrong = |what: &str| {
+        StorageError::not_ready(format!("the definition of stream {name} has {what} that this version does not know"))
+    };
+    let mask: Value = row.get(4);
+    let specs: Vec<MaskSpec> = serde_json::from_value(mask).map_err(|_| wrong("masks"))?;
+    let masks = MaskSpec::parse_all(&specs).map_err(|_| wrong("masks"))?;
+    let mode = Mode::of(&mode).ok_or_else(|| wrong("a mode"))?;
+    let stream = Stream { mode, version: row.get(3), masks, deleted: row.get(5) };
+    Ok(Changed { tenant_id: row.get(0), name, stream, revision: row.get(6) })
+}

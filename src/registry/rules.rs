@@ -1,0 +1,162 @@
+//! What the streams of a tenant ask of the events of one request.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::compiled::Compiled;
+use super::definition::Mode;
+use super::known::Tenant;
+use super::warnings::{RequestWarnings, Warnings};
+use crate::limits::{SCHEMA_LOOKS_MAX, SCHEMA_LOOKS_PER_BYTE, SCHEMA_POINTER_CHARS_MAX};
+use crate::schema::{Schema, Violation};
+use crate::wire::event::{Asked, Broken, Judge, StreamRules};
+use crate::wire::item::{Code, Pointers};
+
+const UNKNOWN: &str =
+    "the stream is not defined, and streams.auto_create is off: define it (POST /v1/streams), or name one that is";
+const DELETED: &str = "the stream was deleted: define it again (POST /v1/streams), or name another";
+
+/// What is asked, and what came of it.
+pub struct TenantRules {
+    tenant_id: Arc<str>,
+    /// None: the tenant has defined nothing.
+    tenant: Option<Arc<Tenant>>,
+    /// Streams that are not defined take nothing.
+    closed: bool,
+    compiled: Arc<Compiled>,
+    /// Those that were loaded for this request.
+    loaded: HashMap<Box<str>, Arc<Schema>>,
+    /// Streams whose schemas must be loaded before the request is decoded again.
+    pending: Mutex<Vec<(Box<str>, i32)>>,
+    found: Arc<Mutex<Found>>,
+    looks_max: u64,
+    all_warnings: Arc<Warnings>,
+}
+
+/// What judging the events of a request has come to.
+struct Found {
+    warnings: RequestWarnings,
+    /// Looks at payloads that are left for the rest of them.
+    looks_left: u64,
+}
+
+impl Found {
+    fn nothing(tenant_id: &Arc<str>, all_warnings: &Arc<Warnings>, looks_left: u64) -> Self {
+        Self { warnings: RequestWarnings::new(Arc::clone(tenant_id), Arc::clone(all_warnings)), looks_left }
+    }
+}
+
+impl TenantRules {
+    /// Of a request whose body has so many bytes.
+    pub(super) fn new(
+        tenant_id: Arc<str>,
+        tenant: Option<Arc<Tenant>>,
+        closed: bool,
+        compiled: Arc<Compiled>,
+        all_warnings: Arc<Warnings>,
+        body_bytes: usize,
+    ) -> Self {
+        let looks_max = SCHEMA_LOOKS_MAX + SCHEMA_LOOKS_PER_BYTE * body_bytes as u64;
+        let found = Found::nothing(&tenant_id, &all_warnings, looks_max);
+        Self {
+            tenant_id,
+            tenant,
+            closed,
+            compiled,
+            loaded: HashMap::new(),
+            pending: Mutex::default(),
+            found: Arc::new(Mutex::new(found)),
+            looks_max,
+            all_warnings,
+        }
+    }
+
+    /// Whether a schema judges events of any of the tenant's streams.
+    pub fn judges(&self) -> bool {
+        self.tenant.as_ref().is_some_and(|tenant| tenant.judges())
+    }
+
+    pub fn tenant(&self) -> Option<&Arc<Tenant>> {
+        self.tenant.as_ref()
+    }
+
+    pub(super) fn tenant_id(&self) -> &Arc<str> {
+        &self.tenant_id
+    }
+
+    /// Streams whose schemas were needed and not at hand.
+    pub(super) fn pending(&self) -> Vec<(Box<str>, i32)> {
+        std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether some were.
+    pub fn is_pending(&self) -> bool {
+        !self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// What came of the request so far does not count: it is decoded again.
+    pub fn again(&mut self, loaded: impl IntoIterator<Item = (Box<str>, Arc<Schema>)>) {
+        self.loaded.extend(loaded);
+        let found = Found::nothing(&self.tenant_id, &self.all_warnings, self.looks_max);
+        self.found = Arc::new(Mutex::new(found));
+    }
+
+    /// What schemas have warned of; None: of nothing.
+    pub fn into_warnings(self) -> Option<RequestWarnings> {
+        let found = Arc::into_inner(self.found)?.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Some(found.warnings).filter(|warnings| !warnings.is_empty())
+    }
+}
+
+impl StreamRules for TenantRules {
+    fn asked_by(&self, name: &str) -> Asked {
+        let Some(stream) = self.tenant.as_ref().and_then(|tenant| tenant.streams.get(name)) else {
+            return if self.closed { Asked::Closed(Code::StreamUnknown, UNKNOWN) } else { Asked::Nothing };
+        };
+        if stream.deleted {
+            return Asked::Closed(Code::StreamDeleted, DELETED);
+        }
+        let Some(version) = stream.judged_by() else { return Asked::Nothing };
+        let cached = || self.compiled.get(&(Arc::clone(&self.tenant_id), name.into(), version));
+        let Some(schema) = self.loaded.get(name).cloned().or_else(cached) else {
+            self.pending.lock().unwrap_or_else(PoisonError::into_inner).push((name.into(), version));
+            return Asked::Nothing;
+        };
+        let (warns, found) = (stream.mode == Mode::Warn, Arc::clone(&self.found));
+        Asked::Schema(Arc::new(StreamSchema { stream: name.into(), schema, version, warns, found }))
+    }
+}
+
+struct StreamSchema {
+    stream: Box<str>,
+    schema: Arc<Schema>,
+    version: i32,
+    /// It refuses nothing.
+    warns: bool,
+    found: Arc<Mutex<Found>>,
+}
+
+impl Judge for StreamSchema {
+    fn judge(&self, payload: &str) -> Result<i32, Broken> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let Err(violation) = self.schema.judge_within(payload, &mut found.looks_left) else { return Ok(self.version) };
+        let pointers = pointers(&violation, self.version);
+        if self.warns {
+            found.warnings.note(&self.stream, pointers);
+            return Ok(self.version);
+        }
+        metrics::counter!("tidegate_schema_violations_total").increment(1);
+        let message = format!("{violation}, version {} of the schema of stream {}", self.version, self.stream);
+        Err(Broken { message, pointers })
+    }
+}
+
+/// As they are kept: without NUL, which PostgreSQL cannot store, and not longer than they may be.
+fn pointers(violation: &Violation, version: i32) -> Pointers {
+    let kept = |text: &str| -> String {
+        let text = if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) };
+        text.chars().take(SCHEMA_POINTER_CHARS_MAX).collect()
+    };
+    Pointers { field: kept(&violation.field), rule: kept(&violation.rule), version }
+}

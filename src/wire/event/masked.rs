@@ -1,0 +1,135 @@
+//! A body with what its streams mask taken out, before anything of it is decoded or kept.
+//!
+//! Of an item that is an object the payload is masked, by whichever name it came. What cannot be read as an object has no
+//! payload in which a path could be followed: its bytes are withheld.
+
+use std::ops::Range;
+
+use super::defaults::Defaults;
+use super::fields::{Envelope, Field, Member, cloud_event_rank};
+use super::validate::{DATA_BASE64, DEFAULT_STREAM};
+use crate::payload::{Mask, MaskKey, rewritten};
+use crate::wire::item::envelope::Scratch;
+use crate::wire::item::scan::{JsonType, Poison, Scanner, Shape};
+use crate::wire::item::split::{Item, Splitter};
+use crate::wire::item::{BodyForm, Code};
+
+/// What withheld bytes become.
+pub const WITHHELD: u8 = b'*';
+
+/// What the streams of one tenant mask.
+pub trait StreamMasks {
+    fn of(&self, stream: &str) -> &[Mask];
+
+    /// Those of all its streams, for items that name none that could be read.
+    fn all(&self) -> &[Mask];
+}
+
+/// A body whose payloads are masked.
+pub struct MaskedBody {
+    pub bytes: Vec<u8>,
+    /// Where items are that cannot be masked.
+    pub unreadable: Vec<Range<usize>>,
+}
+
+/// Masks a body. `item_bytes_max` as for decoding it.
+pub fn masked(
+    body: &[u8],
+    form: BodyForm,
+    defaults: &Defaults,
+    item_bytes_max: usize,
+    masks: &dyn StreamMasks,
+    key: &MaskKey<'_>,
+) -> MaskedBody {
+    let shape = if defaults.wrap { Shape::Wrapped } else { Shape::Envelope };
+    let (mut scanner, mut scratch) = (Scanner::<Field>::new(), Scratch::new());
+    let mut splitter = Splitter::new(body, form, shape, item_bytes_max);
+    let mut masking = Masking {
+        masks,
+        key,
+        defaults,
+        cloud_event: matches!(form, BodyForm::CloudEvent | BodyForm::CloudEventBatch),
+        out: Vec::with_capacity(body.len()),
+    };
+    let (mut copied, mut unreadable) = (0, Vec::new());
+    while let Some(item) = splitter.next_item(&mut scanner) {
+        masking.out.extend_from_slice(&body[copied..item.start]);
+        copied = item.end;
+        let text = &body[item.start..item.end];
+        match readable(&item, text) {
+            Some(text) => masking.item(text, shape, &scanner, &mut scratch),
+            None => {
+                unreadable.push(masking.out.len()..masking.out.len() + text.len());
+                masking.out.extend_from_slice(text);
+            }
+        }
+    }
+    masking.out.extend_from_slice(&body[copied..]);
+    MaskedBody { bytes: masking.out, unreadable }
+}
+
+/// The item, if it is an object whose text can be followed.
+fn readable<'b>(item: &Item, text: &'b [u8]) -> Option<&'b str> {
+    let is_object = |poison: Option<Poison>| poison.is_none_or(|poison| poison.code != Code::NotAnObject);
+    let is_grammatical = item.scan.is_ok_and(is_object) && text.first() == Some(&b'{');
+    is_grammatical.then(|| std::str::from_utf8(text).ok()).flatten()
+}
+
+struct Masking<'m> {
+    masks: &'m dyn StreamMasks,
+    key: &'m MaskKey<'m>,
+    defaults: &'m Defaults,
+    cloud_event: bool,
+    out: Vec<u8>,
+}
+
+impl<'m> Masking<'m> {
+    fn item(&mut self, text: &str, shape: Shape, scanner: &Scanner<Field>, scratch: &mut Scratch) {
+        if shape == Shape::Wrapped {
+            let masks = self.masks.of(self.defaults.stream.as_deref().unwrap_or(DEFAULT_STREAM));
+            return rewritten(text.as_bytes(), masks, self.key, &mut self.out);
+        }
+        let masks = self.masks_of(text, scanner, scratch);
+        let is_payload = |member: &&Member| matches!(member.field, Field::Payload | Field::DataBase64);
+        let mut copied = 0;
+        if !masks.is_empty() {
+            for member in scanner.members.iter().filter(is_payload) {
+                self.out.extend_from_slice(&text.as_bytes()[copied..member.value.start]);
+                copied = member.value.end;
+                self.payload(text, member, masks);
+            }
+        }
+        self.out.extend_from_slice(&text.as_bytes()[copied..]);
+    }
+
+    /// The masks of the item's stream; of all streams where it cannot be read which one that is.
+    fn masks_of(&self, text: &str, scanner: &Scanner<Field>, scratch: &mut Scratch) -> &'m [Mask] {
+        let all: &'m dyn StreamMasks = self.masks;
+        let rank = |field, rank| if self.cloud_event { cloud_event_rank(field, rank) } else { rank };
+        let Ok(envelope) = Envelope::read(text, scanner, scratch, rank) else { return all.all() };
+        match (envelope.member(Field::Stream), envelope.text(Field::Stream)) {
+            (_, Some(stream)) => all.of(stream),
+            (None, None) => all.of(self.defaults.stream.as_deref().unwrap_or(DEFAULT_STREAM)),
+            (Some(_), None) => all.all(),
+        }
+    }
+
+    fn payload(&mut self, text: &str, member: &Member, masks: &[Mask]) {
+        let value = &text.as_bytes()[member.value.start..member.value.end];
+        if member.kind == JsonType::Object {
+            return rewritten(value, masks, self.key, &mut self.out);
+        }
+        // What is no object is stored under the name that it came by, or refused; then a path may have been meant for it as well.
+        let name = if member.field == Field::DataBase64 { DATA_BASE64 } else { "data" };
+        let mut inner = Vec::new();
+        rewritten(value, masks, self.key, &mut inner);
+        let before = format!("{{\"{name}\":");
+        let mut whole = Vec::new();
+        rewritten(&[before.as_bytes(), &inner, b"}"].concat(), masks, self.key, &mut whole);
+        match whole.strip_prefix(before.as_bytes()).and_then(|rest| rest.strip_suffix(b"}")) {
+            Some(value) => self.out.extend_from_slice(value),
+            // The member is removed, and a payload that is null is none.
+            None => self.out.extend_from_slice(b"null"),
+        }
+    }
+}
