@@ -270,6 +270,11 @@ impl Definitions {
 }
 
 impl Wanted {
+    /// Whether what breaks its schema is refused.
+    pub fn enforces(&self) -> bool {
+        self.mode == Mode::Enforce
+    }
+
     /// Makes it different, and checks what that means; `before` is the schema that is there.
     async fn take(&mut self, change: Change, before: Option<String>) -> Result<(), DefinitionError> {
         let Change { description, mode, compatibility, schema, mask } = change;

@@ -180,8 +180,13 @@ fn a_change_that_breaks_events_is_refused_with_them(env: &Env) -> TestResult {
     let id = events[1]["id"].as_str().unwrap();
     assert_eq!(client.get(&format!("/v1/events/{id}")).expect(200)["payload"]["amount"], "x");
     assert_eq!(client.get("/v1/streams/orders").expect(200)["schema_version"], Value::Null);
-    let forced = alter(client, "orders", &json!({ "schema": schema(), "force": true })).expect(200);
-    assert_eq!((&forced["schema_version"], &forced["trial"]["refused"]), (&json!(1), &json!(3)));
+    // One that only warns would refuse nothing; what breaks it is told all the same.
+    let warns = alter(client, "orders", &json!({ "schema": schema(), "mode": "warn" })).expect(200);
+    assert_eq!((&warns["schema_version"], &warns["trial"]["refused"]), (&json!(1), &json!(3)));
+    assert_eq!(warns["trial"]["events"], refused["events"]);
+    alter(client, "orders", &json!({ "mode": "enforce" })).problem(409, "schema_refuses_events");
+    let forced = alter(client, "orders", &json!({ "mode": "enforce", "force": true })).expect(200);
+    assert_eq!((&forced["mode"], &forced["trial"]["refused"]), (&json!("enforce"), &json!(3)));
     Ok(())
 }
 

@@ -145,7 +145,7 @@ async fn written(call: &Call<'_>, name: &str, wanted: Wanted, force: Option<bool
         Some(schema) => Some(trial(call, name, schema).await?),
         None => None,
     };
-    if let Some(tried) = tried.as_ref().filter(|tried| tried.refuses() && force != Some(true)) {
+    if let Some(tried) = tried.as_ref().filter(|tried| tried.refuses() && wanted.enforces() && force != Some(true)) {
         return Err(tried.problem());
     }
     let definitions = &call.api.attached()?.definitions;

@@ -13,16 +13,16 @@ use crate::http::reads;
 use crate::limits::{PAGE_ROWS_DEFAULT, TRIAL_EVENTS_MAX, TRIAL_LISTED_MAX, TRIAL_TEXT_BYTES, TRIAL_TIME_MAX};
 use crate::protocols::{Problem, ProblemCode};
 use crate::query::{LogPage, PageLimit, ReadError, Start};
-use crate::registry::Schema;
+use crate::registry::{Schema, Violation};
 
 /// What came of it.
 #[derive(Default, Serialize)]
 pub struct Trial {
     /// Events that it was tried on.
     tried: usize,
-    /// Of these those that it would refuse.
+    /// Of these those that break it, which it would refuse where it is enforced.
     refused: usize,
-    /// The first of them.
+    /// The newest of them.
     events: Vec<Refused>,
 }
 
@@ -65,17 +65,21 @@ impl Trial {
             let Ok(Tried { id, payload }) = serde_json::from_str(event.text()) else { continue };
             self.tried += 1;
             let Err(violation) = schema.judge(payload.map_or("{}", RawValue::get)) else { continue };
-            self.refused += 1;
-            if self.events.len() < TRIAL_LISTED_MAX {
-                let message = violation.to_string();
-                self.events.push(Refused {
-                    id,
-                    offset: event.offset,
-                    field: violation.field,
-                    rule: violation.rule,
-                    message,
-                });
-            }
+            let message = violation.to_string();
+            let Violation { field, rule, .. } = violation;
+            self.note(Refused { id, offset: event.offset, field, rule, message });
+        }
+    }
+
+    /// Of those that are refused the newest are listed, in whichever order they come.
+    fn note(&mut self, refused: Refused) {
+        self.refused += 1;
+        if self.events.len() < TRIAL_LISTED_MAX {
+            self.events.push(refused);
+        } else if let Some(oldest) = self.events.iter_mut().min_by_key(|listed| listed.offset)
+            && oldest.offset < refused.offset
+        {
+            *oldest = refused;
         }
     }
 }
@@ -136,4 +140,24 @@ pub async fn trial(call: &Call<'_>, stream: &str, schema: &Arc<Schema>) -> Resul
     }
     trial.events.sort_by_key(|event| std::cmp::Reverse(event.offset));
     Ok(trial)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_are_listed() {
+        let mut trial = Trial::default();
+        let count = i64::try_from(TRIAL_LISTED_MAX).expect("a small number");
+        // As they are read: the newest part first, each part from its beginning.
+        for offset in (count..3 * count).chain(0..count) {
+            let refused =
+                Refused { id: Uuid::nil(), offset, field: String::new(), rule: String::new(), message: String::new() };
+            trial.note(refused);
+        }
+        let mut listed: Vec<i64> = trial.events.iter().map(|event| event.offset).collect();
+        listed.sort_unstable();
+        assert_eq!((trial.refused, listed), (3 * TRIAL_LISTED_MAX, (2 * count..3 * count).collect()));
+    }
 }
