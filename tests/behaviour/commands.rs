@@ -6,7 +6,7 @@ use crate::env::{Env, Test, TestResult};
 use crate::groups::{filled, make, tell};
 use crate::process::{Finished, Running};
 use crate::samples::{array, event_with};
-use crate::streams::reaches;
+use crate::streams::{follow, reaches};
 use crate::tests;
 
 pub const TESTS: &[Test] =
@@ -104,9 +104,7 @@ fn what_is_wrong_is_said_with_what_to_do(env: &Env) -> TestResult {
     // It waits, and says at once for what.
     let arguments = ["tail", "later", "--url", &url, "--key", &key, "--limit", "1"];
     let tail = Running::start(env, &env.variables(), &arguments);
-    crate::env::until("it waits", || {
-        client.get("/metrics").text().contains("tidegate_stream_followers 1\n").then_some(())
-    });
+    follow(client, 1);
     client.events(array([event_with(0, r#""stream":"later""#)])).accepted(1, 0);
     let finished = tail.finish();
     assert!(

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::env::{Env, Test, TestResult};
-use crate::groups::{NOTHING, commit, filled, make, offsets, path, show, take, tell};
+use crate::groups::{NOTHING, commit, filled, make, next, offsets, path, show, take, tell};
 use crate::samples::{array, encode};
 use crate::streams::reaches;
 use crate::tests;
@@ -306,7 +306,7 @@ fn a_large_batch_is_handed_out_once(env: &Env) -> TestResult {
     make(client, "s", json!({ "name": "alone" }));
     let (mut shared, mut alone) = (Vec::new(), Vec::new());
     while shared.len() < COUNT {
-        let taken = take(client, "s", "g", &format!("member=m{}&limit=1000&wait=5s", shared.len() % 3));
+        let taken = take(client, "s", "g", &format!("member=m{}&limit=1000", shared.len() % 3));
         assert_ne!(offsets(&taken), NOTHING);
         shared.extend(offsets(&taken));
         tell(client, "s", "g", "ack", json!({ "lease": taken["lease"] })).expect(200);
@@ -339,7 +339,7 @@ fn what_may_be_handed_out_once_is_parked_by_itself(env: &Env) -> TestResult {
         assert_eq!(head.status, 405, "{name}");
         let mut given = Vec::new();
         while given.len() < 3 {
-            let taken = take(client, "s", name, &format!("{query}&wait=5s"));
+            let taken = next(client, "s", name, query);
             assert!(offsets(&taken).len() == 1 && taken["deliveries"] == 1, "{name}: {taken}");
             given.extend(offsets(&taken));
         }

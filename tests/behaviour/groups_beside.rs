@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::env::{Env, Test, TestResult, until};
-use crate::groups::{commit, filled, make, offsets, path, show, take, tell};
+use crate::env::{DEADLINE, Env, Test, TestResult, until};
+use crate::groups::{commit, filled, make, next, offsets, path, show, take, tell};
 use crate::samples::{array, event_with, hours_from_now};
 use crate::streams::{reaches, send};
 use crate::tests;
@@ -41,7 +41,7 @@ fn open_and_prepared_transactions_stop_no_group(env: &Env) -> TestResult {
     for n in 0..4 {
         send(client, "s", n, 1);
         for (group, query, _) in &kinds {
-            let taken = take(client, "s", group, &format!("{query}&wait=30s"));
+            let taken = next(client, "s", group, query);
             assert_eq!(offsets(&taken), [i64::try_from(n).unwrap()], "{group}");
             match taken["lease"].is_null() {
                 true => commit(client, "s", group, &taken).expect(200),
@@ -79,6 +79,12 @@ fn one_that_is_held_holds_up_no_other(env: &Env) -> TestResult {
     Ok(())
 }
 
+fn median(took: &[Duration]) -> Duration {
+    let mut took = took.to_vec();
+    took.sort_unstable();
+    took[took.len() / 2]
+}
+
 fn who_waits_for_a_transaction_holds_up_no_other_tenant(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let client = &tidegate.client;
@@ -92,7 +98,7 @@ fn who_waits_for_a_transaction_holds_up_no_other_tenant(env: &Env) -> TestResult
         "BEGIN; SELECT FROM consumer_offsets o JOIN consumer_groups g USING (group_id) WHERE g.tenant_id = 'default' FOR UPDATE OF o",
     );
     let done = AtomicBool::new(false);
-    let slowest = std::thread::scope(|scope| {
+    let took = std::thread::scope(|scope| {
         for _ in 0..40 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
@@ -104,18 +110,21 @@ fn who_waits_for_a_transaction_holds_up_no_other_tenant(env: &Env) -> TestResult
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
                        AND application_name = 'tidegate consumer'";
         until("they wait", || (sql.one::<i64>(waiting) >= 4).then_some(()));
-        let looks = (0..10).map(|_| {
-            let begun = Instant::now();
+        let begun = Instant::now();
+        let mut took = Vec::new();
+        // Behind all of them each look would wait for several times as long as one waits for the lock. Of so many a busy machine may
+        // delay some.
+        while took.len() < 10 || median(&took) >= Duration::from_millis(1500) {
+            assert!(begun.elapsed() < DEADLINE, "{took:?}");
+            let looked = Instant::now();
             let answer = other.get(&path("s", "g"));
             assert_eq!(answer.status, 200, "{}", answer.text());
-            begun.elapsed()
-        });
-        let slowest = looks.max().unwrap();
+            took.push(looked.elapsed());
+        }
         done.store(true, Ordering::Relaxed);
-        slowest
+        took
     });
-    // Behind all of them it would wait for several times as long as one waits for the lock.
-    assert!(slowest < Duration::from_millis(1500), "{slowest:?}");
+    println!("{}: another tenant's looks took {:?}, the middle one", env.engine.as_str(), median(&took));
     holder.run("COMMIT");
     Ok(())
 }
@@ -128,7 +137,7 @@ fn what_is_free_is_taken_one_by_one_whatever_the_plan(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let client = &tidegate.client;
     filled(client, "s", 6);
-    make(client, "s", json!({ "name": "g", "ack_timeout": "5m" }));
+    make(client, "s", json!({ "name": "g" }));
     make(client, "s", json!({ "name": "ordered", "ordered_by": "asset_id" }));
     for _ in 0..3 {
         take(client, "s", "g", "member=m&limit=2");
@@ -167,7 +176,7 @@ fn what_a_copy_does_not_have_is_passed_by_nobody(env: &Env) -> TestResult {
     let kinds =
         [("alone", "", json!(null)), ("g", "member=m", json!(null)), ("ordered", "member=m", json!("source_module"))];
     for (name, query, by) in &kinds {
-        make(client, "s", json!({ "name": name, "max_deliveries": 1, "ack_timeout": "1m", "ordered_by": by }));
+        make(client, "s", json!({ "name": name, "max_deliveries": 1, "ordered_by": by }));
         assert_eq!(offsets(&take(client, "s", name, query)), [0], "{name}");
         tell(client, "s", name, "park", json!({ "offset": 2 })).expect(200);
         tell(client, "s", name, "parked/replay", json!({ "all": true })).expect(200);
@@ -220,7 +229,7 @@ fn old_days_are_compacted_and_groups_stay_where_they_are(env: &Env) -> TestResul
         reaches(client, "s", i64::try_from(first + 3).unwrap());
     }
     for (name, by) in [("alone", json!(null)), ("g", json!(null)), ("ordered", json!("asset_id"))] {
-        make(client, "s", json!({ "name": name, "ordered_by": by, "ack_timeout": "5m" }));
+        make(client, "s", json!({ "name": name, "ordered_by": by }));
     }
     let read = take(client, "s", "alone", "limit=4");
     commit(client, "s", "alone", &read).expect(200);

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::env::{DEADLINE, Env, Test, TestResult, until};
-use crate::groups::{NOTHING, commit, filled, make, offsets, path, show, take, tell};
-use crate::streams::{node, reaches, send};
+use crate::groups::{NOTHING, at_last, commit, filled, make, next, offsets, path, show, take, tell};
+use crate::streams::{follow, node, reaches, send};
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(
@@ -26,7 +27,7 @@ pub const TESTS: &[Test] = tests!(
 );
 
 fn ack(client: &Client, taken: &Value) -> u16 {
-    tell(client, "s", "g", "ack", json!({ "lease": taken["lease"] })).status
+    at_last(|| tell(client, "s", "g", "ack", json!({ "lease": taken["lease"] }))).status
 }
 
 fn members_hold_different_events(env: &Env) -> TestResult {
@@ -60,7 +61,7 @@ fn members_hold_different_events(env: &Env) -> TestResult {
     tell(client, "s", "g", "extend", json!({ "lease": a["lease"] })).problem(409, "lease_over");
     // Nothing is left of the leases, and one alone may go on.
     send(client, "s", 9, 1);
-    assert_eq!(offsets(&take(client, "s", "g", "wait=5s")), [9]);
+    assert_eq!(offsets(&next(client, "s", "g", "")), [9]);
     assert_eq!(env.sql().count("consumer_leases"), 0);
     Ok(())
 }
@@ -69,10 +70,13 @@ fn what_is_not_acknowledged_in_time_is_anothers(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let client = &tidegate.client;
     filled(client, "s", 3);
-    make(client, "s", json!({ "name": "g", "ack_timeout": "400ms" }));
+    make(client, "s", json!({ "name": "g" }));
     let a = take(client, "s", "g", "member=a");
     assert_eq!(offsets(&take(client, "s", "g", "member=b")), NOTHING);
-    let b = take(client, "s", "g", "member=b&wait=10s");
+    // From now on for that long, and so is what it holds.
+    client.send("PATCH", &path("s", "g"), &[], br#"{"ack_timeout":"400ms"}"#)?.expect(200);
+    tell(client, "s", "g", "extend", json!({ "lease": a["lease"] })).expect(200);
+    let b = next(client, "s", "g", "member=b");
     assert_eq!((offsets(&b), &b["deliveries"]), (vec![0, 1, 2], &json!(2)));
     tell(client, "s", "g", "ack", json!({ "lease": a["lease"] })).problem(409, "lease_over");
     tell(client, "s", "g", "nack", json!({ "lease": a["lease"] })).problem(409, "lease_over");
@@ -101,14 +105,18 @@ fn what_is_given_back_comes_again(env: &Env) -> TestResult {
     let b = take(client, "s", "g", "member=b");
     assert_eq!((offsets(&b), &b["deliveries"]), (vec![0, 1, 2, 3, 4], &json!(2)), "at once");
     // One of them, after a while; the rest stays b's.
-    let given_back = Instant::now();
-    tell(client, "s", "g", "nack", json!({ "lease": b["lease"], "offset": 2, "delay": "700ms", "error": "later" }))
+    tell(client, "s", "g", "nack", json!({ "lease": b["lease"], "offset": 2, "delay": "10m", "error": "later" }))
         .expect(200);
     tell(client, "s", "g", "nack", json!({ "lease": b["lease"], "offset": 2 })).problem(409, "lease_over");
     tell(client, "s", "g", "nack", json!({ "lease": b["lease"], "offset": 9 })).problem(409, "lease_over");
     assert_eq!(offsets(&take(client, "s", "g", "member=a")), NOTHING);
     assert_eq!(ack(client, &b), 200);
-    let again = take(client, "s", "g", "member=a&wait=10s");
+    // As if most of it were over.
+    let (sql, given_back) = (env.sql(), Instant::now());
+    let left = "UPDATE consumer_leases SET until = now() + interval '700 ms' \
+                WHERE lease IS NULL AND until > now() + interval '2 minutes' AND until <= now() + interval '10 minutes' RETURNING lo";
+    assert_eq!(sql.column::<i64>(left), [2]);
+    let again = next(client, "s", "g", "member=a");
     assert!(offsets(&again) == [2] && given_back.elapsed() >= Duration::from_millis(700), "{again}");
     // The first and the last one of a lease are given back the same way.
     assert_eq!(ack(client, &again), 200);
@@ -176,14 +184,12 @@ fn who_hangs_up_holds_nothing(env: &Env) -> TestResult {
         client.key()
     );
     gone.write_all(ask.as_bytes())?;
-    let followers =
-        |number: usize| client.get("/metrics").text().contains(&format!("tidegate_stream_followers {number}\n"));
-    until("it waits", || followers(1).then_some(()));
+    follow(client, 1);
     drop(gone);
-    until("it is noticed", || followers(0).then_some(()));
+    follow(client, 0);
     send(client, "s", 1, 2);
     reaches(client, "s", 3);
-    assert_eq!(offsets(&take(client, "s", "g", "member=there&wait=5s")), [1, 2]);
+    assert_eq!(offsets(&take(client, "s", "g", "member=there")), [1, 2]);
     Ok(())
 }
 
@@ -223,9 +229,10 @@ fn one_member_may_commit_what_it_holds(env: &Env) -> TestResult {
 fn members_at_two_nodes_share_everything(env: &Env) -> TestResult {
     const EVENTS: usize = 600;
     let nodes = [1, 2].map(|number| node(env, number));
-    make(&nodes[0].client, "s", json!({ "name": "g", "ack_timeout": "5m" }));
+    make(&nodes[0].client, "s", json!({ "name": "g" }));
+    let begun = AtomicUsize::new(0);
     let handled: Vec<Vec<i64>> = std::thread::scope(|scope| {
-        let nodes = &nodes;
+        let (nodes, begun) = (&nodes, &begun);
         let senders = scope.spawn(move || {
             for first in (0..EVENTS).step_by(20) {
                 send(&nodes[first / 20 % 2].client, "s", first, 20);
@@ -234,11 +241,12 @@ fn members_at_two_nodes_share_everything(env: &Env) -> TestResult {
         let members: Vec<_> = (0..6)
             .map(|member| {
                 scope.spawn(move || {
-                    let (client, begun) = (&nodes[member % 2].client, Instant::now());
+                    let (client, started) = (&nodes[member % 2].client, Instant::now());
+                    let place = format!("{}/events?member=m{member}&limit=13&wait=500ms", path("s", "g"));
                     let mut handled = Vec::new();
                     loop {
-                        assert!(begun.elapsed() < DEADLINE, "member {member} has {}", handled.len());
-                        let taken = take(client, "s", "g", &format!("member=m{member}&limit=13&wait=500ms"));
+                        assert!(started.elapsed() < DEADLINE, "member {member} has {}", handled.len());
+                        let taken = at_last(|| client.get(&place)).expect(200);
                         let of = offsets(&taken);
                         if of.is_empty() {
                             if show(client, "s", "g")["committed"] == json!(EVENTS) {
@@ -247,6 +255,11 @@ fn members_at_two_nodes_share_everything(env: &Env) -> TestResult {
                             continue;
                         }
                         assert_eq!(ack(client, &taken), 200);
+                        if handled.is_empty() {
+                            // Whoever is first leaves something to another.
+                            begun.fetch_add(1, Ordering::Relaxed);
+                            until("another has something", || (begun.load(Ordering::Relaxed) > 1).then_some(()));
+                        }
                         handled.extend(of);
                     }
                 })

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
-use crate::env::{Env, Test, TestResult, until};
-use crate::groups::{NOTHING, filled, make, offsets, path, show, take, tell};
+use crate::env::{DEADLINE, Env, Test, TestResult};
+use crate::groups::{filled, make, next, offsets, path, show, take, tell};
 use crate::postgres::{SUPERUSER, Sql};
 use crate::process::Tidegate;
-use crate::streams::{node, send};
+use crate::streams::{follow, node, send};
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(
@@ -22,13 +22,8 @@ pub const TESTS: &[Test] = tests!(
 
 /// Who is not told looks again after two seconds. Far more than it takes to be told, also beside other tests.
 const TOLD_WITHIN: Duration = Duration::from_millis(1500);
-/// Of so many a busy machine may delay some.
+/// At least so many.
 const ROUNDS: usize = 5;
-
-fn waits(tidegate: &Tidegate, number: usize) {
-    let line = format!("tidegate_stream_followers {number}\n");
-    until("it waits", || tidegate.client.get("/metrics").text().contains(&line).then_some(()));
-}
 
 /// Waits with `query` at a node, meanwhile does something, and returns what was answered and how long after that.
 fn waiting(at: &Tidegate, group: &str, query: &str, meanwhile: impl FnOnce()) -> (Answer, Duration) {
@@ -37,18 +32,30 @@ fn waiting(at: &Tidegate, group: &str, query: &str, meanwhile: impl FnOnce()) ->
         let answer = client.get(&place);
         (answer, Instant::now())
     });
-    waits(at, 1);
+    follow(&at.client, 1);
     meanwhile();
     let done = Instant::now();
     let (answer, answered) = asked.join().unwrap();
     (answer, answered.saturating_duration_since(done))
 }
 
-/// Most of them were told, and did not just look again.
-fn assert_told(env: &Env, what: &str, mut took: Vec<Duration>) {
-    took.sort_unstable();
-    println!("{}: {what}: told after {took:?}", env.engine.as_str());
-    assert!(took[took.len() / 2] < TOLD_WITHIN, "{what}: {took:?}");
+/// Goes round until most of those that wait were told each time, and did not just look again: of what a round took a busy machine may
+/// delay some.
+fn until_told<const N: usize>(env: &Env, what: &str, mut round: impl FnMut() -> [Duration; N]) {
+    let begun = Instant::now();
+    let mut took: [Vec<Duration>; N] = std::array::from_fn(|_| Vec::new());
+    let middle = |took: &mut Vec<Duration>| {
+        took.sort_unstable();
+        took[took.len() / 2]
+    };
+    loop {
+        took.iter_mut().zip(round()).for_each(|(took, one)| took.push(one));
+        if took[0].len() >= ROUNDS && took.iter_mut().all(|took| middle(took) < TOLD_WITHIN) {
+            println!("{}: {what}: told after {took:?}", env.engine.as_str());
+            return;
+        }
+        assert!(begun.elapsed() < DEADLINE, "{what}: {took:?}");
+    }
 }
 
 fn ack(client: &Client, group: &str, taken: &Value) {
@@ -62,27 +69,23 @@ fn who_waits_is_told_what_others_give_back(env: &Env) -> TestResult {
     filled(client, "s", 3);
     for (group, by) in [("g", Value::Null), ("ordered", json!("source_module"))] {
         make(client, "s", json!({ "name": group, "ordered_by": by, "ack_timeout": "10m", "max_deliveries": 0 }));
-        let (mut given_back, mut left) = (Vec::new(), Vec::new());
-        for round in 0..ROUNDS {
-            let taken = take(client, "s", group, "member=a&wait=10s");
+        until_told(env, &format!("{group}: given back, left"), || {
+            let taken = next(client, "s", group, "member=a");
             assert_eq!(offsets(&taken), [0, 1, 2], "{group}");
             // The same member where the group is ordered, since its slot stays its own; at another node.
             let member = if group == "ordered" { "a" } else { "b" };
-            let (again, took) = waiting(&other, group, &format!("&member={member}"), || {
+            let (again, given_back) = waiting(&other, group, &format!("&member={member}"), || {
                 tell(client, "s", group, "nack", json!({ "lease": taken["lease"] })).expect(200);
             });
-            assert_eq!(offsets(&again.expect(200)), [0, 1, 2], "{group}, {round}");
-            given_back.push(took);
+            assert_eq!(offsets(&again.expect(200)), [0, 1, 2], "{group}");
             // Who goes leaves what it holds, and its slots, to who waits for them.
-            let (again, took) = waiting(&other, group, "&member=c", || {
+            let (again, left) = waiting(&other, group, "&member=c", || {
                 tell(client, "s", group, "leave", json!({ "member": member })).expect(200);
             });
-            assert_eq!(offsets(&again.expect(200)), [0, 1, 2], "{group}, {round}");
-            left.push(took);
+            assert_eq!(offsets(&again.expect(200)), [0, 1, 2], "{group}");
             tell(client, "s", group, "leave", json!({ "member": "c" })).expect(200);
-        }
-        assert_told(env, &format!("{group}: given back"), given_back);
-        assert_told(env, &format!("{group}: left"), left);
+            [given_back, left]
+        });
     }
     Ok(())
 }
@@ -96,8 +99,7 @@ fn who_waits_is_told_that_its_group_stands_elsewhere(env: &Env) -> TestResult {
         [("alone", Value::Null, ""), ("g", Value::Null, "&member=m"), ("ordered", json!("source_module"), "&member=m")]
     {
         make(client, "s", json!({ "name": group, "ordered_by": by, "start": "latest" }));
-        let mut took = Vec::new();
-        for _ in 0..ROUNDS {
+        until_told(env, &format!("{group}: reset, resumed, replayed"), || {
             let (again, reset) = waiting(&other, group, query, || {
                 tell(client, "s", group, "reset", json!({ "to": "earliest" })).expect(200);
             });
@@ -116,14 +118,13 @@ fn who_waits_is_told_that_its_group_stands_elsewhere(env: &Env) -> TestResult {
             let again = again.expect(200);
             assert_eq!(offsets(&again), [1], "{group}");
             ack(client, group, &again);
-            took.extend([reset, resumed, replayed]);
-        }
+            [reset, resumed, replayed]
+        });
         let (gone, deleted) = waiting(&other, group, query, || {
             client.send("DELETE", &path("s", group), &[], &[]).unwrap().expect(204);
         });
         gone.problem(404, "not_found");
-        took.push(deleted);
-        assert_told(env, group, took);
+        println!("{}: {group}: told of its end after {deleted:?}", env.engine.as_str());
     }
     Ok(())
 }
@@ -134,11 +135,10 @@ fn what_comes_by_its_time_comes_then(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let client = &tidegate.client;
     filled(client, "s", 3);
-    let mut late = Vec::new();
     for (group, by) in [("g", Value::Null), ("ordered", json!("source_module"))] {
-        make(client, "s", json!({ "name": group, "ordered_by": by, "ack_timeout": "3s", "max_deliveries": 0 }));
-        for _ in 0..ROUNDS {
-            let taken = take(client, "s", group, "member=a&wait=10s");
+        make(client, "s", json!({ "name": group, "ordered_by": by, "max_deliveries": 0 }));
+        until_told(env, &format!("{group}: after its delay"), || {
+            let taken = next(client, "s", group, "member=a");
             assert_eq!(offsets(&taken), [0, 1, 2], "{group}");
             // Asked for before it was given back: it is told of the delay, which ends before the lease would have.
             let given_back = Instant::now();
@@ -148,14 +148,15 @@ fn what_comes_by_its_time_comes_then(env: &Env) -> TestResult {
             let again = again.expect(200);
             assert_eq!(offsets(&again), [0, 1, 2], "{group}");
             assert!(given_back.elapsed() >= DELAY, "{:?}", given_back.elapsed());
-            late.push(took.saturating_sub(DELAY));
             tell(client, "s", group, "nack", json!({ "lease": again["lease"] })).expect(200);
-        }
+            [took.saturating_sub(DELAY)]
+        });
         // Not acknowledged at all.
+        client.send("PATCH", &path("s", group), &[], br#"{"ack_timeout":"3s"}"#)?.expect(200);
         let asked = Instant::now();
-        let taken = take(client, "s", group, "member=a&wait=10s");
+        let taken = next(client, "s", group, "member=a");
         assert_eq!(offsets(&taken), [0, 1, 2], "{group}");
-        let again = take(client, "s", group, "member=a&wait=30s");
+        let again = next(client, "s", group, "member=a");
         let passed = asked.elapsed();
         assert!(offsets(&again) == [0, 1, 2] && passed >= TIMEOUT, "{group}: {passed:?}");
         println!(
@@ -164,7 +165,6 @@ fn what_comes_by_its_time_comes_then(env: &Env) -> TestResult {
             passed.saturating_sub(TIMEOUT)
         );
     }
-    assert_told(env, "after its delay", late);
     Ok(())
 }
 
@@ -181,7 +181,7 @@ fn looks(env: &Env) -> Option<(Sql, i64)> {
 
 fn who_waits_for_nothing_looks_seldom(env: &Env) -> TestResult {
     const MEMBERS: usize = 10;
-    const WAIT: &str = "6s";
+    const WAIT: Duration = Duration::from_secs(6);
     let tidegate = env.serve();
     let client = &tidegate.client;
     filled(client, "s", 3);
@@ -189,10 +189,15 @@ fn who_waits_for_nothing_looks_seldom(env: &Env) -> TestResult {
     let counted = looks(env);
     std::thread::scope(|scope| {
         let asked: Vec<_> = (0..MEMBERS)
-            .map(|n| scope.spawn(move || take(client, "s", "g", &format!("member=m{n}&wait={WAIT}"))))
+            .map(|n| {
+                scope.spawn(move || {
+                    let begun = Instant::now();
+                    let taken = take(client, "s", "g", &format!("member=m{n}&wait={}s", WAIT.as_secs()));
+                    assert!(offsets(&taken).is_empty() && begun.elapsed() >= WAIT, "{taken}: {:?}", begun.elapsed());
+                })
+            })
             .collect();
-        waits(&tidegate, MEMBERS);
-        asked.into_iter().for_each(|asked| assert_eq!(offsets(&asked.join().unwrap()), NOTHING));
+        asked.into_iter().for_each(|asked| asked.join().unwrap());
     });
     if let Some((sql, forgotten)) = counted {
         let calls: i64 = sql.one(
@@ -200,7 +205,7 @@ fn who_waits_for_nothing_looks_seldom(env: &Env) -> TestResult {
              WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
              AND query LIKE '%UPDATE consumer_leases%RETURNING l.lo, l.hi, l.lease%'",
         );
-        println!("{}: {MEMBERS} members that waited {WAIT} looked {calls} times", env.engine.as_str());
+        println!("{}: {MEMBERS} members that waited {WAIT:?} looked {calls} times", env.engine.as_str());
         let is_whole = sql.one::<i64>("SELECT dealloc FROM public.pg_stat_statements_info") == forgotten;
         // At first, every two seconds, and at the end; twice a second it would be 130 times.
         let most = i64::try_from(MEMBERS * 6).unwrap();

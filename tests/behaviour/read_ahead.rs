@@ -306,7 +306,10 @@ fn a_long_way_is_gone_by_a_cursor_that_ends(env: &Env) -> TestResult {
         first += 50;
         assert_eq!(numbers(&read(first)), expected[first..first + 50]);
         first += 50;
-        (cursors() > 0.0).then_some(first)
+        let opened = (cursors() > 0.0).then_some(first);
+        // Near the end there is nothing that a cursor would be worth.
+        first = if first + 1000 > EVENTS { 0 } else { first };
+        opened
     });
     let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction' \
                 AND application_name LIKE 'tidegate export%'";

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::env::{Env, Test, TestResult, until};
-use crate::groups::{NOTHING, commit, filled, make, offsets, path, show, take, tell};
+use crate::groups::{self, NOTHING, commit, filled, make, offsets, path, show, take, tell};
 use crate::postgres::SUPERUSER;
 use crate::server_sent::Feed;
-use crate::streams::{node, numbers, page, reaches, send};
+use crate::streams::{follow, next, node, numbers, page, reaches, send};
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(
@@ -160,7 +160,7 @@ fn a_group_at_the_end_misses_nothing_before_its_first_commit(env: &Env) -> TestR
     // Who has no group goes on with the cursor that it was given, though nothing had come.
     let end = page(client, "s", "offset=latest&wait=200ms");
     send(client, "s", 5, 1);
-    let on = page(client, "s", &format!("cursor={}&wait=30s", end["cursor"].as_str().unwrap()));
+    let on = next(client, "s", &format!("cursor={}", end["cursor"].as_str().unwrap()));
     assert_eq!(numbers(&on), [(5, 5)]);
     Ok(())
 }
@@ -200,8 +200,7 @@ fn who_waits_is_reached_when_messages_were_lost(env: &Env) -> TestResult {
     std::thread::scope(|scope| {
         let member = scope.spawn(|| take(client, "s", "g", "member=m&wait=30s"));
         let reader = scope.spawn(|| page(client, "s", "offset=latest&wait=30s"));
-        let both = "tidegate_stream_followers 2\n";
-        until("both wait", || client.get("/metrics").text().contains(both).then_some(()));
+        follow(client, 2);
         until("nobody listens", || {
             // Again and again, so that it is not there when the event comes.
             (sql.rows(end, &[]).is_empty()).then_some(())
@@ -234,8 +233,8 @@ fn a_full_queue_of_messages_stops_nobody(env: &Env) -> TestResult {
          CREATE TRIGGER full_up AFTER INSERT ON batch_log FOR EACH STATEMENT EXECUTE FUNCTION full_up()",
     );
     send(client, "s", 2, 2);
-    assert_eq!(numbers(&page(client, "s", "offset=2&wait=30s")), [(2, 2), (3, 3)]);
-    assert_eq!(offsets(&take(client, "s", "g", "member=m&wait=30s")), [2, 3]);
+    assert_eq!(numbers(&next(client, "s", "offset=2")), [(2, 2), (3, 3)]);
+    assert_eq!(offsets(&groups::next(client, "s", "g", "member=m")), [2, 3]);
     assert!(tidegate.log().contains("the server's NOTIFY queue is full"), "{}", tidegate.log());
     sql.run("DROP TRIGGER full_up ON batch_log");
     send(client, "s", 4, 1);
