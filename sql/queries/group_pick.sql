@@ -2,9 +2,12 @@
 -- What a consumer is just acknowledging in a transaction of its own is left to it: nobody waits for it, so that neither can wait in a
 -- circle. What becomes of them is put in. Returns how many that are, how many are left, and how many of those that were meant are being
 -- acknowledged.
-WITH meant AS MATERIALIZED (
+WITH of_group AS MATERIALIZED (
+    -- What is handed out again is added to the group: it is not deleted meanwhile.
+    SELECT group_id FROM consumer_groups WHERE group_id = $1 AND deleted_at IS NULL FOR SHARE
+), meant AS MATERIALIZED (
     SELECT "offset" FROM consumer_parked
-    WHERE group_id = $1 AND state = ANY ($4::text[]) AND ($2::bigint[] IS NULL OR "offset" = ANY ($2))
+    WHERE group_id = (SELECT group_id FROM of_group) AND state = ANY ($4::text[]) AND ($2::bigint[] IS NULL OR "offset" = ANY ($2))
     ORDER BY "offset" LIMIT $3
 ), leases AS MATERIALIZED (
     SELECT l.lo FROM meant m JOIN consumer_leases l ON l.lo = m."offset"

@@ -1,4 +1,4 @@
--- Puts the group $1 at the offset $2, in another generation: what was handed out before is acknowledged in vain, and what was
+-- Puts the group $1, whose place is held and has nothing out, at the offset $2, in another generation: what was handed out before is acknowledged in vain, and what was
 -- given up behind that offset comes again. Parked events stay parked. Returns the generation. Each step waits for the one before it, so
 -- that rows are locked in the order in which settle_lease locks them.
 WITH moved AS MATERIALIZED (
@@ -6,10 +6,8 @@ WITH moved AS MATERIALIZED (
     SET committed = $2, claimed = $2, generation = generation + 1, deliveries = 0, alone = false, committed_at = now()
     WHERE group_id = $1
     RETURNING group_id, generation
-), leases AS (
-    DELETE FROM consumer_leases l USING moved m WHERE l.group_id = m.group_id AND NOT l.is_replay RETURNING 1
 ), again AS (
-    DELETE FROM consumer_parked p USING (SELECT count(*) FROM leases) before
+    DELETE FROM consumer_parked p USING (SELECT count(*) FROM moved) before
     WHERE p.group_id = $1 AND p."offset" >= $2 AND p.state IN ('consumed', 'dropped')
     RETURNING 1
 ), slots AS (

@@ -121,7 +121,23 @@ impl Groups {
 /// Holds a group until the end of a transaction: what it has is counted and added to by one at a time.
 pub(super) async fn hold(transaction: &Transaction<'_>, group: &Group) -> Result<(), GroupError> {
     let hold = transaction.prepare_cached(include_str!("../../sql/queries/group_hold.sql")).await?;
-    transaction.query(&hold, &[&group.id]).await?;
+    transaction.query_opt(&hold, &[&group.id]).await?.map(drop).ok_or(GroupError::NotFound("group"))
+}
+
+/// Holds where a group is until the end of a transaction: nothing more of it is given out. A statement of its own, since the next one's
+/// snapshot is to have what was given out before.
+pub(super) async fn hold_place(transaction: &Transaction<'_>, group: &Group) -> Result<(), GroupError> {
+    let hold = "SELECT FROM consumer_offsets WHERE group_id = $1 FOR UPDATE";
+    let hold = transaction.prepare_cached(hold).await?;
+    transaction.query_opt(&hold, &[&group.id]).await?.map(drop).ok_or(GroupError::NotFound("group"))
+}
+
+/// Deletes what a group, whose place is held, has given out. A range that is just cut in two, or given back in part, leaves another row,
+/// which a statement that waited for the first one does not see: so the last one finds none.
+pub(super) async fn delete_leases(transaction: &Transaction<'_>, group: &Group) -> Result<(), GroupError> {
+    let delete = "DELETE FROM consumer_leases WHERE group_id = $1 AND NOT is_replay";
+    let delete = transaction.prepare_cached(delete).await?;
+    while transaction.execute(&delete, &[&group.id]).await? > 0 {}
     Ok(())
 }
 

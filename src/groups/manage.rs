@@ -6,7 +6,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::error::GroupError;
-use super::group::{Group, GroupName, Groups, Settings};
+use super::group::{Group, GroupName, Groups, Settings, delete_leases, hold, hold_place};
 use super::reset::To;
 use crate::limits::{GROUP_CREATE_TRIES, GROUPS_PER_TENANT_MAX};
 
@@ -79,10 +79,25 @@ impl Groups {
     /// Its name is free at once, and who waits for its events is told that it is gone.
     pub async fn delete(&self, at: &GroupName) -> Result<(), GroupError> {
         let group = self.find(at).await?;
-        self.run(include_str!("../../sql/queries/group_delete.sql"), &[&group.id]).await?;
+        let mut lent = self.connection().await?;
+        let deleted = delete_of(&mut lent.client, &group).await;
+        lent.end(deleted)?;
         self.wake(at).await;
         Ok(())
     }
+}
+
+/// In one transaction. Who adds something to the group holds it, or its place, as this does: what was added before is deleted, and what
+/// comes later finds no group.
+async fn delete_of(client: &mut Object, group: &Group) -> Result<(), GroupError> {
+    let transaction = client.transaction().await?;
+    hold_place(&transaction, group).await?;
+    hold(&transaction, group).await?;
+    delete_leases(&transaction, group).await?;
+    let delete = transaction.prepare_cached(include_str!("../../sql/queries/group_delete.sql")).await?;
+    transaction.execute(&delete, &[&group.id]).await?;
+    transaction.commit().await?;
+    Ok(())
 }
 
 /// What came of making a group.

@@ -1,10 +1,11 @@
 //! Where a group is put, and how many events that is.
 
+use deadpool_postgres::Object;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::error::GroupError;
-use super::group::{Group, GroupName, Groups};
+use super::group::{Group, GroupName, Groups, delete_leases, hold_place};
 use crate::query::{LogState, Position, Start, stream_cursors};
 
 /// Where a group is to be.
@@ -41,8 +42,9 @@ impl Groups {
             (self.events_between(group, to, from).await?, self.events_between(group, from, to).await?);
         let mut generation = group.generation;
         if !dry_run {
-            let rows = self.run(include_str!("../../sql/queries/group_reset.sql"), &[&group.id, &to]).await?;
-            generation = rows.first().map_or(generation, |row| row.get(0));
+            let mut lent = self.connection().await?;
+            let begun = reset_of(&mut lent.client, group, to).await;
+            generation = lent.end(begun)?;
             self.wake(&group.at).await;
         }
         Ok(Reset { dry_run, from, to, again, skipped, generation, cursor: group.cursor(to, 0) })
@@ -79,4 +81,15 @@ impl Groups {
         let rows = self.run(sql, &[&&*group.at.tenant_id, &group.at.stream, &from, &to]).await?;
         Ok(rows.first().map_or(0, |row| row.get(0)))
     }
+}
+
+/// In one transaction; returns the generation that begins.
+async fn reset_of(client: &mut Object, group: &Group, to: i64) -> Result<i64, GroupError> {
+    let transaction = client.transaction().await?;
+    hold_place(&transaction, group).await?;
+    delete_leases(&transaction, group).await?;
+    let reset = transaction.prepare_cached(include_str!("../../sql/queries/group_reset.sql")).await?;
+    let generation = transaction.query_one(&reset, &[&group.id, &to]).await?.get(0);
+    transaction.commit().await?;
+    Ok(generation)
 }
