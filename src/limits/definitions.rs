@@ -26,6 +26,13 @@ pub const SCHEMA_PATTERN_LOOKS: u64 = 1024;
 pub const SCHEMA_LARGE_PATTERN_LOOKS: u64 = 32 * 1024;
 /// References of a schema: compiling it goes as deep as they lead.
 pub const SCHEMA_REFS_MAX: usize = 256;
+/// What compiling a schema may come to beside what is written, in subschemas: those that the compiler compiles again, because
+/// `unevaluatedProperties` or `unevaluatedItems` follow references, or documents with an `$id` lead to them in several ways. An
+/// ordinary schema has some hundreds.
+pub const SCHEMA_EXPANSION_MAX: usize = 10_000;
+/// How deep the compiler goes for `unevaluatedProperties` and `unevaluatedItems`, in subschemas that are in each other or refer to
+/// each other.
+pub const SCHEMA_EXPANSION_DEPTH_MAX: usize = 128;
 /// Stack for compiling one, in bytes: about 64 KiB for each of its references. Only what is used of it is memory.
 pub const SCHEMA_COMPILE_STACK_BYTES: usize = 32 * MIB;
 /// Stack that judging an event may take, in bytes: half of what threads have.

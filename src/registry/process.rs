@@ -125,8 +125,19 @@ impl Registry {
                     let broken = |why: String| {
                         StorageError::not_ready(format!("version {version} of the schema of stream {stream}: {why}"))
                     };
-                    let schema =
-                        compiled.map_err(|error| broken(error.to_string()))?.map_err(|error| broken(error.0))?;
+                    let schema = match compiled.map_err(|error| broken(error.to_string()))? {
+                        Ok(schema) => schema,
+                        Err(error) if error.is_passing() => return Err(broken(error.0)),
+                        // Of an earlier version, which took it. Events do not wait for what people have to mend.
+                        Err(error) => {
+                            tracing::error!(
+                                tenant = %key.0, %stream, version, %error,
+                                "a schema that is stored cannot be compiled: events of its stream are not judged until the stream \
+                                 gets another schema (PATCH /v1/streams/{{name}})"
+                            );
+                            Schema::stand_in().map_err(|error| broken(error.0))?
+                        }
+                    };
                     let schema = Arc::new(schema);
                     self.compiled.keep(key, Arc::clone(&schema));
                     schema

@@ -123,6 +123,9 @@ impl StreamRules for TenantRules {
             self.pending.lock().unwrap_or_else(PoisonError::into_inner).push((name.into(), version));
             return Asked::Nothing;
         };
+        if schema.is_stand_in() {
+            return Asked::Nothing;
+        }
         let (warns, found) = (stream.mode == Mode::Warn, Arc::clone(&self.found));
         Asked::Schema(Arc::new(StreamSchema { stream: name.into(), schema, version, warns, found }))
     }

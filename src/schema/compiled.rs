@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::bounds::{self, Patterns};
 use super::error::SchemaError;
+use super::expansion::expansion;
 use super::metered::{Looked, Metered, TextLooks, within};
 use crate::limits::{
     JSON_DEPTH_MAX, KIB, SCHEMA_COMPILE_STACK_BYTES, SCHEMA_LARGE_PATTERN_LOOKS, SCHEMA_LOOKS_MAX,
@@ -18,6 +19,8 @@ use crate::payload::value;
 
 /// What a byte of a schema's text becomes, about.
 const BYTES_PER_BYTE: usize = 40;
+/// What a subschema becomes that is compiled again, about.
+const BYTES_PER_EXPANSION: usize = 2 * KIB;
 /// The table that an expression keeps while it runs.
 const PATTERN_TABLE_BYTES: usize = 64 * KIB;
 /// The program of an ordinary expression.
@@ -46,6 +49,7 @@ pub struct Schema {
     validator: Validator<Metered>,
     text_looks: TextLooks,
     bytes: usize,
+    is_stand_in: bool,
 }
 
 impl Schema {
@@ -55,13 +59,14 @@ impl Schema {
         std::thread::scope(|scope| {
             let builder = std::thread::Builder::new().stack_size(SCHEMA_COMPILE_STACK_BYTES);
             let spawned = builder.spawn_scoped(scope, compile);
-            let thread = spawned.map_err(|error| SchemaError(format!("it cannot be compiled now: {error}")))?;
+            let thread = spawned.map_err(|error| SchemaError::not_now(&error))?;
             thread.join().unwrap_or_else(|_| Err(SchemaError("the compiler of schemas has failed on it".to_owned())))
         })
     }
 
     fn compile_here(text: &str) -> Result<Self, SchemaError> {
         let (schema, patterns) = bounds::read(text)?;
+        let expansion = expansion(&schema)?;
         let validator = build(&schema, None, SCHEMA_PATTERN_COMPILED_BYTES)?;
         let Patterns { of_strings, of_names } = patterns;
         let (of_strings, of_names) = (programs(&of_strings), programs(&of_names));
@@ -70,14 +75,25 @@ impl Schema {
             of_names: of_names.iter().map(|program| program.looks()).sum(),
         };
         let programs: usize = of_strings.iter().chain(&of_names).map(|program| program.bytes()).sum();
-        Ok(Self { validator, text_looks, bytes: text.len() * BYTES_PER_BYTE + programs })
+        let bytes = text.len() * BYTES_PER_BYTE + expansion * BYTES_PER_EXPANSION + programs;
+        Ok(Self { validator, text_looks, bytes, is_stand_in: false })
+    }
+
+    /// For one that an earlier version has stored and that is not compiled any more: it judges nothing.
+    pub fn stand_in() -> Result<Self, SchemaError> {
+        let validator = build(&Value::Bool(true), None, SCHEMA_PATTERN_COMPILED_BYTES)?;
+        Ok(Self { validator, text_looks: TextLooks::default(), bytes: KIB, is_stand_in: true })
+    }
+
+    pub fn is_stand_in(&self) -> bool {
+        self.is_stand_in
     }
 
     /// With schemas that others may be referred to by; for tests.
     #[cfg(test)]
     pub(super) fn compile_among(schema: &Value, registry: &Registry<'_>) -> Result<Self, SchemaError> {
         let validator = build(schema, Some(registry), SCHEMA_PATTERN_COMPILED_BYTES)?;
-        Ok(Self { validator, text_looks: TextLooks::default(), bytes: 0 })
+        Ok(Self { validator, text_looks: TextLooks::default(), bytes: 0, is_stand_in: false })
     }
 
     /// What it takes in memory, about, in bytes.
@@ -163,9 +179,7 @@ fn programs(patterns: &[String]) -> Vec<Program> {
 fn refusal(error: &ValidationError<'_>) -> String {
     let (at, what) = (error.instance_path().as_str(), error.masked_with("it").to_string());
     match error.kind() {
-        ValidationErrorKind::Referencing(error) => {
-            format!("it refers to what is not in it: {error}; put what it needs into its $defs, nothing is fetched")
-        }
+        ValidationErrorKind::Referencing(error) => SchemaError::refers_outside(error).0,
         ValidationErrorKind::Format { format } if format == "regex" => {
             let at = error.schema_path().as_str();
             format!(

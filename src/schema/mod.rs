@@ -7,6 +7,7 @@ mod bounds;
 mod compare;
 mod compiled;
 mod error;
+mod expansion;
 mod metered;
 mod rules;
 #[cfg(test)]

@@ -315,6 +315,17 @@ fn definitions_are_bounded(env: &Env) -> TestResult {
     ] {
         post(json!({ "name": "s", "schema": schema })).problem(400, code);
     }
+    // What compiling would multiply beyond any memory.
+    let mut multiplied = json!({ "$ref": "#/$defs/d24", "$defs": { "d0": { "properties": { "a": true } } } });
+    for n in 1..=24 {
+        let to = json!({ "$ref": format!("#/$defs/d{}", n - 1) });
+        multiplied["$defs"][format!("d{n}")] = json!({ "allOf": vec![to; 10] });
+    }
+    for keyword in ["unevaluatedProperties", "unevaluatedItems"] {
+        let mut schema = multiplied.clone();
+        schema[keyword] = json!(false);
+        post(json!({ "name": "s", "schema": schema })).problem(400, "invalid_schema");
+    }
     for body in [
         json!({}),
         json!({ "name": "" }),
