@@ -65,7 +65,7 @@ pub async fn read(
         Some(_) => mask(intake, registry, received, &rules)?,
         None => Vec::new(),
     };
-    let mut decoded = decode(intake, received, &rules);
+    let mut decoded = decode(intake, registry, received, &rules).await;
     let mut undecided = None;
     if rules.is_pending() {
         let loaded = match may_load {
@@ -73,7 +73,7 @@ pub async fn read(
             false => Err(StorageError::retryable("the database is away")),
         };
         match loaded {
-            Ok(()) => decoded = decode(intake, received, &rules),
+            Ok(()) => decoded = decode(intake, registry, received, &rules).await,
             Err(error) => undecided = Some(error),
         }
     }
@@ -81,7 +81,7 @@ pub async fn read(
         withhold(received, &unreadable);
         rules.again([]);
         // What is withheld may be split otherwise; nearly always it is not, and then it was said better what is wrong.
-        let kept = decode(intake, received, &rules);
+        let kept = decode(intake, registry, received, &rules).await;
         let items = |decoded: &Result<Decoded, BodyError>| {
             decoded.as_ref().map(|decoded| (decoded.items, decoded.rows.rows.len())).ok()
         };
@@ -108,12 +108,34 @@ pub async fn read_spooled(intake: &Intake, registry: &Registry, received: &mut R
     }
 }
 
-/// Decodes by what streams ask. Judging many events may take long: what else this thread has to do is done by others meanwhile.
-fn decode(intake: &Intake, received: &Received, rules: &TenantRules) -> Result<Decoded, BodyError> {
+/// Decodes by what streams ask. How long judging takes depends on schema and payload, and shows only when it is done: it is tried
+/// with few looks, and what needs more waits for its turn, so that workers stay free for others.
+async fn decode(
+    intake: &Intake,
+    registry: &Registry,
+    received: &Received,
+    rules: &TenantRules,
+) -> Result<Decoded, BodyError> {
     let decode = || intake.decode(received, Some(rules));
+    if !rules.judges() {
+        return decode();
+    }
+    rules.judge_lightly();
+    let decoded = if received.body.len() < MANY_BYTES { decode() } else { beside(decode) };
+    if !rules.ran_out() {
+        return decoded;
+    }
+    drop(decoded);
+    let _turn = registry.turn(&received.tenant_id).await;
+    rules.judge_fully();
+    beside(decode)
+}
+
+/// What else this thread has to do is done by others meanwhile.
+fn beside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) if rules.judges() && received.body.len() >= MANY_BYTES => block_in_place(decode),
-        _ => decode(),
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        _ => work(),
     }
 }
 

@@ -20,6 +20,11 @@ pub const SCHEMA_LOOKS_MAX: u64 = 2_000_000;
 /// Looks at the payloads of a request that judging all its events may take, for each byte of its body and besides those of one
 /// event: about 10,000 for an ordinary event, of which twenty rules take a hundred.
 pub const SCHEMA_LOOKS_PER_BYTE: u64 = 32;
+/// Looks of a request whose events are judged where they are read, about 1 ms, and those besides for each byte of its body. One
+/// that needs more waits for its turn, of which there are so many that workers stay free.
+pub const SCHEMA_LIGHT_LOOKS: u64 = 20_000;
+/// See [`SCHEMA_LIGHT_LOOKS`].
+pub const SCHEMA_LIGHT_LOOKS_PER_BYTE: u64 = 1;
 /// Looks that it counts for to go through 1 KiB of text with an expression whose program is small.
 pub const SCHEMA_PATTERN_LOOKS: u64 = 1024;
 /// The same of a large one: at worst each byte takes it through all of its program.

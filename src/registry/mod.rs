@@ -13,6 +13,7 @@ mod known;
 mod process;
 mod rules;
 mod stored;
+mod turns;
 mod warnings;
 
 pub use definition::{Change, Compatibility, Definition, MaskSpec, Mode, Version, Warned};

@@ -14,6 +14,7 @@ use super::kept::KeptFile;
 use super::key;
 use super::known::{Changed, Known, Stream};
 use super::rules::TenantRules;
+use super::turns::{Turn, Turns};
 use super::warnings::Warnings;
 use crate::config::StreamsConfig;
 use crate::limits::{DEFINITIONS_LOOK_EVERY, DEFINITIONS_LOOK_TIMEOUT, SCHEMAS_COMPILED_BYTES, WARNINGS_NOTED_EVERY};
@@ -51,6 +52,7 @@ pub struct Registry {
     /// One look at a time, and one load of schemas.
     looking: tokio::sync::Mutex<()>,
     loading: tokio::sync::Mutex<()>,
+    turns: Turns,
 }
 
 impl Registry {
@@ -70,6 +72,7 @@ impl Registry {
             file,
             looking: tokio::sync::Mutex::default(),
             loading: tokio::sync::Mutex::default(),
+            turns: Turns::default(),
         })
     }
 
@@ -107,6 +110,11 @@ impl Registry {
         }
         let secret = key::secret(self.configured_key.as_deref(), &self.data_dir)?;
         Ok(self.secret.get_or_init(|| secret))
+    }
+
+    /// Waits for the turn of a tenant to judge what takes long; it ends when it is dropped.
+    pub async fn turn(&self, tenant_id: &Arc<str>) -> Turn {
+        self.turns.take(tenant_id).await
     }
 
     /// Loads the schemas that `rules` did not have at hand: what was decoded is to be decoded again.

@@ -8,7 +8,9 @@ use super::compiled::Compiled;
 use super::definition::Mode;
 use super::known::Tenant;
 use super::warnings::{RequestWarnings, Warnings};
-use crate::limits::{SCHEMA_LOOKS_MAX, SCHEMA_LOOKS_PER_BYTE, SCHEMA_POINTER_CHARS_MAX};
+use crate::limits::{
+    SCHEMA_LIGHT_LOOKS, SCHEMA_LIGHT_LOOKS_PER_BYTE, SCHEMA_LOOKS_MAX, SCHEMA_LOOKS_PER_BYTE, SCHEMA_POINTER_CHARS_MAX,
+};
 use crate::schema::{Schema, Violation};
 use crate::wire::event::{Asked, Broken, Judge, StreamRules};
 use crate::wire::item::{Code, Pointers};
@@ -31,19 +33,22 @@ pub struct TenantRules {
     pending: Mutex<Vec<(Box<str>, i32)>>,
     found: Arc<Mutex<Found>>,
     looks_max: u64,
+    /// Those of judging where it is read.
+    light_looks: u64,
     all_warnings: Arc<Warnings>,
 }
 
 /// What judging the events of a request has come to.
 struct Found {
     warnings: RequestWarnings,
+    refused: u64,
     /// Looks at payloads that are left for the rest of them.
     looks_left: u64,
 }
 
 impl Found {
     fn nothing(tenant_id: &Arc<str>, all_warnings: &Arc<Warnings>, looks_left: u64) -> Self {
-        Self { warnings: RequestWarnings::new(Arc::clone(tenant_id), Arc::clone(all_warnings)), looks_left }
+        Self { warnings: RequestWarnings::new(Arc::clone(tenant_id), Arc::clone(all_warnings)), refused: 0, looks_left }
     }
 }
 
@@ -68,6 +73,7 @@ impl TenantRules {
             pending: Mutex::default(),
             found: Arc::new(Mutex::new(found)),
             looks_max,
+            light_looks: SCHEMA_LIGHT_LOOKS + SCHEMA_LIGHT_LOOKS_PER_BYTE * body_bytes as u64,
             all_warnings,
         }
     }
@@ -95,6 +101,27 @@ impl TenantRules {
         !self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
+    /// It is decoded with few looks, which nearly always are enough: see [`TenantRules::ran_out`].
+    pub fn judge_lightly(&self) {
+        self.judge_by(self.light_looks);
+    }
+
+    /// It is decoded with all looks that there are for it.
+    pub fn judge_fully(&self) {
+        self.judge_by(self.looks_max);
+    }
+
+    fn judge_by(&self, looks: u64) {
+        self.pending();
+        let found = Found::nothing(&self.tenant_id, &self.all_warnings, looks);
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
+    }
+
+    /// Whether events were judged as too much only because no look was left.
+    pub fn ran_out(&self) -> bool {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).looks_left == 0
+    }
+
     /// What came of the request so far does not count: it is decoded again.
     pub fn again(&mut self, loaded: impl IntoIterator<Item = (Box<str>, Arc<Schema>)>) {
         self.loaded.extend(loaded);
@@ -105,6 +132,7 @@ impl TenantRules {
     /// What schemas have warned of; None: of nothing.
     pub fn into_warnings(self) -> Option<RequestWarnings> {
         let found = Arc::into_inner(self.found)?.into_inner().unwrap_or_else(PoisonError::into_inner);
+        metrics::counter!("tidegate_schema_violations_total").increment(found.refused);
         Some(found.warnings).filter(|warnings| !warnings.is_empty())
     }
 }
@@ -149,7 +177,7 @@ impl Judge for StreamSchema {
             found.warnings.note(&self.stream, pointers);
             return Ok(self.version);
         }
-        metrics::counter!("tidegate_schema_violations_total").increment(1);
+        found.refused += 1;
         let message = format!("{violation}, version {} of the schema of stream {}", self.version, self.stream);
         Err(Broken { message, pointers })
     }

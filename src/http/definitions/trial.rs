@@ -60,8 +60,12 @@ impl Trial {
             .with("events", events)
     }
 
-    fn judge(&mut self, schema: &Schema, page: &LogPage) {
+    /// Stops where the time is over: a single page may take long.
+    fn judge(&mut self, schema: &Schema, page: &LogPage, begun: Instant) {
         for event in &page.data {
+            if begun.elapsed() > TRIAL_TIME_MAX {
+                return;
+            }
             let Ok(Tried { id, payload }) = serde_json::from_str(event.text()) else { continue };
             self.tried += 1;
             let Err(violation) = schema.judge(payload.map_or("{}", RawValue::get)) else { continue };
@@ -123,7 +127,7 @@ pub async fn trial(call: &Call<'_>, stream: &str, schema: &Arc<Schema>) -> Resul
             let (schema, mut judged) = (Arc::clone(schema), trial);
             // It takes its time, and may be large.
             let judging = tokio::task::spawn_blocking(move || {
-                judged.judge(&schema, &page);
+                judged.judge(&schema, &page, begun);
                 judged
             });
             trial = judging.await.map_err(|error| problem(ReadError::Value(error.to_string())))?;
