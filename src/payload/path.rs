@@ -24,6 +24,7 @@ pub enum PathError {
     NoSlash,
     TooLong,
     BadEscape,
+    Nul,
 }
 
 impl fmt::Display for PathError {
@@ -36,6 +37,7 @@ impl fmt::Display for PathError {
                 write!(f, "must have at most {MASK_PATH_SEGMENTS_MAX} segments and {MASK_PATH_BYTES_MAX} bytes")
             }
             Self::BadEscape => f.write_str("has a ~ that is neither ~0 (for ~) nor ~1 (for /)"),
+            Self::Nul => f.write_str("must not have U+0000 in it, which no stored payload has"),
         }
     }
 }
@@ -45,6 +47,9 @@ impl Path {
         let Some(rest) = text.strip_prefix('/') else { return Err(PathError::NoSlash) };
         if text.len() > MASK_PATH_BYTES_MAX {
             return Err(PathError::TooLong);
+        }
+        if text.contains('\0') {
+            return Err(PathError::Nul);
         }
         let segments: Vec<Segment> = rest.split('/').map(Segment::parse).collect::<Result<_, _>>()?;
         if segments.len() > MASK_PATH_SEGMENTS_MAX {
@@ -115,6 +120,7 @@ mod tests {
             ("a/b", PathError::NoSlash),
             ("/a~2", PathError::BadEscape),
             ("/a~", PathError::BadEscape),
+            ("/a\0", PathError::Nul),
             (&format!("{deep}/a"), PathError::TooLong),
             (&format!("/{}", "a".repeat(MASK_PATH_BYTES_MAX)), PathError::TooLong),
         ] {

@@ -8,8 +8,8 @@ use super::event::{Payload, Unfit};
 use crate::limits::EMBEDDING_DIMENSIONS;
 use crate::timestamp::{format_rfc3339, parse_epoch, parse_rfc3339};
 
-/// Years 1 to 9999, in unix microseconds: what is written with four digits.
-const TIMES_US: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
+/// Years 1 to 9999, in unix microseconds, without the last 26 hours, which [`format_rfc3339`] cannot write.
+const TIMES_US: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_207_200_999_999;
 
 /// What a field may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
