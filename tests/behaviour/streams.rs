@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::books::Books;
 use crate::client::Client;
 use crate::env::{Env, Test, TestResult, until};
 use crate::process::{Finished, Running, Tidegate};
@@ -26,10 +27,11 @@ pub fn node(env: &Env, number: usize) -> Tidegate {
     env.serve_with(&[&format!("data_dir=node{number}")])
 }
 
-/// Sends events of a stream, numbered from `first` on. The log has them a little later.
+/// Sends events of a stream, numbered from `first` on, and returns when they are in the database: what a busy machine does not write
+/// in time is in the spool first. The log has them a little later.
 pub fn send(client: &Client, stream: &str, first: usize, count: usize) {
     let items = (first..first + count).map(|n| event_with(n, &format!(r#""stream":"{stream}""#)));
-    client.events(array(items)).accepted(count as u64, 0);
+    Books::stored(client, &client.events(array(items)), count as u64);
 }
 
 /// One page, as it is now; with `wait`, once it has something, but no later than that.
