@@ -256,7 +256,7 @@ fn members_at_two_nodes_share_everything(env: &Env) -> TestResult {
                         }
                         assert_eq!(ack(client, &taken), 200);
                         if handled.is_empty() {
-                            // Whoever is first leaves something to another.
+                            // The first one leaves something to another.
                             begun.fetch_add(1, Ordering::Relaxed);
                             until("another has something", || (begun.load(Ordering::Relaxed) > 1).then_some(()));
                         }

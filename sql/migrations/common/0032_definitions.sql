@@ -65,7 +65,7 @@ ALTER TABLE dead_letter_events
     ADD COLUMN rule_pointer   text,
     ADD COLUMN schema_version integer;
 
--- A node of a version before this one knows no masks. Whoever does says so on each session; what others write of masked streams is
+-- A node of a version before this one knows no masks. One that does says so on each session; what others write of masked streams is
 -- refused as something that they cannot do, so that they keep it in their spools until they are upgraded.
 CREATE FUNCTION refuse_unmasked() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = tidegate, pg_temp
