@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::Object;
 
-use super::apply::{Target, apply};
+use super::apart::take;
+use super::apply::Target;
 use super::begin::{begin, begin_projection, hold};
 use super::letters;
-use super::look::{Following, Position, look, understand};
+use super::look::{Following, Position, Understood, look, understand};
 use super::statements::Place;
 use crate::jobs::{Job, RunCounts};
 use crate::limits::{
@@ -171,7 +172,7 @@ impl Processor {
                 return Ok(found.is_end);
             }
             done.events += found.events.len() as u64;
-            let understood = understand(of, found.events);
+            let Understood { sayings, fit, mut unfit } = understand(of, found.events);
             begin(client).await?;
             hold(client, of.projection.name).await?;
             if !advance(client, of, at, found.next).await? {
@@ -185,15 +186,19 @@ impl Processor {
                 tenant_id: of.tenant_id,
                 shared_rows_max: self.bounds.assets,
             };
-            let applied = apply(client, target, &understood.sayings).await?;
-            let kept = letters::keep(client, of, &understood.unfit, self.bounds.letter_bytes).await?;
+            let mut taken = take(client, target, &sayings).await?;
+            let applied = taken.applied;
+            unfit.extend(
+                fit.into_iter().filter_map(|event| taken.refused.remove(&event.offset).map(|why| (event, why))),
+            );
+            let kept = letters::keep(client, of, &unfit, self.bounds.letter_bytes).await?;
             if applied.refused > 0 {
                 let note = client.prepare_cached(include_str!("../../sql/queries/over_quota_note.sql")).await?;
                 client.query_one(&note, &[&of.tenant_id, &applied.refused, &"assets"]).await?;
             }
             client.batch_execute("COMMIT").await?;
             done.rows += applied.rows as u64;
-            self.count(of, understood.unfit.len() as u64, kept, done);
+            self.count(of, unfit.len() as u64, kept, done);
         }
         Ok(false)
     }

@@ -68,6 +68,8 @@ pub struct FoundEvent {
 #[derive(Default)]
 pub struct Understood {
     pub sayings: Vec<Saying>,
+    /// Events of which these are.
+    pub fit: Vec<FoundEvent>,
     pub unfit: Vec<(FoundEvent, Unfit)>,
 }
 
@@ -186,7 +188,10 @@ pub fn understand(of: Following<'_>, events: Vec<FoundEvent>) -> Understood {
     let stream: Arc<str> = of.stream.into();
     for event in events {
         match sayings(of, &stream, &event) {
-            Ok(sayings) => understood.sayings.extend(sayings),
+            Ok(sayings) => {
+                understood.sayings.extend(sayings);
+                understood.fit.push(event);
+            }
             Err(unfit) => understood.unfit.push((event, unfit)),
         }
     }

@@ -4,6 +4,7 @@
 //! transaction, so that a crash at any moment repeats nothing and leaves out nothing. The log says of each batch which projections
 //! it concerns; batches that concern none are never read. [`rebuild`] computes a projection's tables again beside it.
 
+mod apart;
 mod apply;
 mod begin;
 mod letters;

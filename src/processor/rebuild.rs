@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use deadpool_postgres::{Object, Pool};
 
-use super::apply::{Target, apply};
+use super::apart::take;
+use super::apply::Target;
 use super::begin::{begin, begin_projection, has_begun, hold};
 use super::look::{Following, Position, look, understand};
 use super::shadow;
@@ -158,7 +159,7 @@ impl Copy {
             }
             let tables = self.of.tables;
             let target = Target { tables, place: Place::Shadow, tenant_id, shared_rows_max: self.shared_rows_max };
-            apply(client, target, &understood.sayings).await?;
+            self.rebuilt.unfit += take(client, target, &understood.sayings).await?.refused.len() as u64;
             if is_apart {
                 client.batch_execute("COMMIT").await?;
             }

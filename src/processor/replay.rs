@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::apply::{Target, apply};
+use super::apart::take;
+use super::apply::Target;
 use super::begin::{begin, hold};
 use super::live::Bounds;
 use super::look::{Following, FoundEvent, understand};
@@ -79,13 +80,14 @@ impl Replays {
         let understood = understand(of, vec![kept.found(offset)]);
         let _turn = self.turns.acquire().await;
         let client = self.owner.get().await?;
-        let refused = understood.unfit.first().map(|(_, why)| (why.code, why.reason.clone()));
+        let mut refused = understood.unfit.first().map(|(_, why)| (why.code, why.reason.clone()));
         let done = async {
             begin(&client).await?;
             hold(&client, projection.name).await?;
             let tables = projection.tables;
             let target = Target { tables, place: Place::Live, tenant_id, shared_rows_max: self.assets_max };
-            apply(&client, target, &understood.sayings).await?;
+            let taken = take(&client, target, &understood.sayings).await?;
+            refused = refused.take().or_else(|| taken.refused.into_values().next().map(|why| (why.code, why.reason)));
             let (code, detail) = refused.as_ref().map(|(code, reason)| (*code, reason.as_str())).unzip();
             let outcome = if refused.is_some() { "failed" } else { "stored" };
             let note = "UPDATE dead_letter_events SET replayed_at = $3, outcome = $4, outcome_code = $5, outcome_detail = $6 \

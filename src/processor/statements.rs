@@ -89,10 +89,10 @@ fn differs(table: &Table, column: &Column) -> String {
     }
 }
 
-/// Makes the copy, empty, in the session.
+/// Makes the copy, empty, in the session; rules that an operator has added to the table hold for it as well.
 pub fn make_shadow(table: &Table) -> String {
     format!(
-        "CREATE TEMP TABLE {0} (LIKE tidegate.{0} INCLUDING DEFAULTS); \
+        "CREATE TEMP TABLE {0} (LIKE tidegate.{0} INCLUDING DEFAULTS INCLUDING CONSTRAINTS); \
          ALTER TABLE pg_temp.{0} ADD PRIMARY KEY (tenant_id, {1})",
         table.name,
         table.key.column().name

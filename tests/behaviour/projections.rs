@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = tests!(
     the_page_of_events_says_what_is_so,
     every_event_is_found_where_it_belongs,
     what_a_projection_could_not_take_can_be_replayed,
+    what_the_database_refuses_stops_nothing_behind_it,
     other_types_are_not_looked_at,
     what_is_said_of_assets_stands_beside_when_they_were_seen,
     letters_of_projections_have_a_bound,
@@ -188,6 +189,46 @@ fn what_a_projection_could_not_take_can_be_replayed(env: &Env) -> TestResult {
     let before = row();
     assert_eq!(client.post(&replay, &[], "").expect(200)["outcome"], "stored", "once");
     assert_eq!(row(), before);
+    Ok(())
+}
+
+fn what_the_database_refuses_stops_nothing_behind_it(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let (client, sql) = (&tidegate.client, env.sql());
+    // An operator's rule, say; a projection knows nothing of it.
+    let rule = "CHECK (service IS DISTINCT FROM 'forbidden')";
+    sql.run(&format!("ALTER TABLE deployments ADD CONSTRAINT of_operator {rule}"));
+    let deployment =
+        |id: &str, service: &str| told("deployment.started", 60, &json!({ "deployment_id": id, "service": service }));
+    let items = [("a", "x"), ("b", "forbidden"), ("c", "y"), ("d", "forbidden"), ("e", "z")];
+    client.events(array(items.map(|(id, service)| deployment(id, service)))).accepted(5, 0);
+    projected(&sql);
+    let ids = || -> Vec<String> { sql.column("SELECT deployment_id FROM deployments ORDER BY 1") };
+    assert_eq!(ids(), ["a", "c", "e"]);
+    let letters = list(client, "/v1/dead-letters?stage=project");
+    assert_eq!(letters.len(), 2);
+    for letter in &letters {
+        assert_eq!(
+            (&letter["code"], &letter["parameters"]["projection"]),
+            (&json!("row_refused"), &json!("deployments"))
+        );
+        assert!(letter["reason"].as_str().unwrap().contains("of_operator"), "{letter}");
+    }
+    // Tables computed again lack the same, and a rebuild says so.
+    let rebuilt = env.cli(&["rebuild", "deployments", "--json"]).json();
+    assert_eq!(
+        (&rebuilt["unfit"], &rebuilt["differing"], ids()),
+        (&json!(2), &json!(0), vec!["a".into(), "c".into(), "e".into()])
+    );
+    // Replayed: refused while the rule is there, and stored without it.
+    let replay = |letter: &Value| format!("/v1/dead-letters/{}/replay", letter["id"].as_str().unwrap());
+    let refused = client.post(&replay(&letters[0]), &[], "").problem(422, "replay_failed");
+    assert_eq!((&refused["outcome"], &refused["outcome_code"]), (&json!("failed"), &json!("row_refused")));
+    sql.run("ALTER TABLE deployments DROP CONSTRAINT of_operator");
+    for letter in &letters {
+        assert_eq!(client.post(&replay(letter), &[], "").expect(200)["outcome"], "stored");
+    }
+    assert_eq!(ids(), ["a", "b", "c", "d", "e"]);
     Ok(())
 }
 
