@@ -14,7 +14,7 @@ use super::submission::Submission;
 use crate::limits::DEAD_LETTER_KEYS_MAX;
 use crate::recent::Recent;
 use crate::secrets::redacted_bytes;
-use crate::wire::event::WITHHELD;
+use crate::wire::event::{WITHHELD, WITHHELD_PAYLOAD, is_structure};
 use crate::wire::item::RejectedItem;
 
 const INSERT: &str = include_str!("../../sql/queries/dead_letters_insert.sql");
@@ -100,10 +100,10 @@ async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -
     Ok(())
 }
 
-/// Whether nothing is left of what was sent but what stands between items.
+/// Whether nothing is left of what was sent but what stands between items, or its payload was withheld.
 fn is_withheld(raw: &[u8]) -> bool {
-    let is_between = |byte: u8| byte.is_ascii_whitespace() || b"[]{},:\x1e\xef\xbb\xbf".contains(&byte);
-    raw.contains(&WITHHELD) && raw.iter().all(|byte| *byte == WITHHELD || is_between(*byte))
+    let is_left = |byte: &u8| matches!(*byte, WITHHELD | b'"') || is_structure(&[*byte]);
+    (raw.contains(&WITHHELD) && raw.iter().all(is_left)) || memchr::memmem::find(raw, WITHHELD_PAYLOAD).is_some()
 }
 
 /// Dead-letter bytes of each key in the current UTC day, on this node: junk must not fill the disk. Memory is bounded

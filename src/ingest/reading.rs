@@ -14,7 +14,7 @@ use crate::model::Kind;
 use crate::payload::MaskKey;
 use crate::registry::{NotKnown, Registry, RequestWarnings, TenantRules};
 use crate::storage::StorageError;
-use crate::wire::event::{WITHHELD, masked};
+use crate::wire::event::{WITHHELD, is_structure, masked};
 use crate::wire::item::{BodyError, Decoded};
 
 /// Between two tries to read a request of the spool.
@@ -155,8 +155,21 @@ fn mask(
     Ok(masked.unreadable)
 }
 
+/// Puts a string of the same length in the place of each, so that what stands behind it is still found; not where nothing does.
 fn withhold(received: &mut Received, ranges: &[Range<usize>]) {
     let mut body = Vec::from(std::mem::take(&mut received.body));
-    ranges.iter().for_each(|range| body[range.clone()].fill(WITHHELD));
+    let length = body.len();
+    for range in ranges {
+        let item = &mut body[range.clone()];
+        if is_structure(item) {
+            continue;
+        }
+        item.fill(WITHHELD);
+        if let [first, .., last] = item
+            && range.end < length
+        {
+            (*first, *last) = (b'"', b'"');
+        }
+    }
     received.body = body.into();
 }

@@ -16,6 +16,8 @@ use crate::wire::item::{BodyForm, Code};
 
 /// What withheld bytes become.
 pub const WITHHELD: u8 = b'*';
+/// What a payload becomes that is refused because it is no object, so that no path can be followed in it.
+pub const WITHHELD_PAYLOAD: &[u8] = b"\"*withheld*\"";
 
 /// What the streams of one tenant mask.
 pub trait StreamMasks {
@@ -108,6 +110,9 @@ impl<'m> Masking<'m> {
         let rank = |field, rank| if self.cloud_event { cloud_event_rank(field, rank) } else { rank };
         let Ok(envelope) = Envelope::read(text, scanner, scratch, rank) else { return all.all() };
         match (envelope.member(Field::Stream), envelope.text(Field::Stream)) {
+            // It is refused, and no stream's: empty, or named twice.
+            (_, Some("")) => all.all(),
+            (Some(member), Some(_)) if is_twice(member, scanner) => all.all(),
             (_, Some(stream)) => all.of(stream),
             (None, None) => all.of(self.defaults.stream.as_deref().unwrap_or(DEFAULT_STREAM)),
             (Some(_), None) => all.all(),
@@ -119,7 +124,11 @@ impl<'m> Masking<'m> {
         if member.kind == JsonType::Object {
             return rewritten(value, masks, self.key, &mut self.out);
         }
-        // What is no object is stored under the name that it came by, or refused; then a path may have been meant for it as well.
+        if !self.cloud_event {
+            // Refused, or none at all.
+            return self.out.extend_from_slice(if member.kind == JsonType::Null { value } else { WITHHELD_PAYLOAD });
+        }
+        // Data that is no object is stored under the name that it came by; a path may be meant for it by that name.
         let name = if member.field == Field::DataBase64 { DATA_BASE64 } else { "data" };
         let mut inner = Vec::new();
         rewritten(value, masks, self.key, &mut inner);
@@ -132,4 +141,15 @@ impl<'m> Masking<'m> {
             None => self.out.extend_from_slice(b"null"),
         }
     }
+}
+
+/// Whether a member of this name is there twice.
+fn is_twice(member: &Member, scanner: &Scanner<Field>) -> bool {
+    let is_same = |other: &&Member| other.field == member.field && other.rank == member.rank;
+    scanner.members.iter().filter(is_same).count() > 1
+}
+
+/// Whether there is nothing but what stands between values.
+pub fn is_structure(text: &[u8]) -> bool {
+    text.iter().all(|byte| byte.is_ascii_whitespace() || b"[]{},:\x1e\xef\xbb\xbf".contains(byte))
 }
