@@ -1,6 +1,7 @@
 -- Appends batches to the logs of their streams, each where the one before it ends, in their turns. What finds them, and
--- what is done beside in the same snapshot, is put in. The processor finds in its queue what concerns a projection. Wakes who waits for these streams, all where they are too many to be named; the mark
--- of a stream is that of src/streams/arrivals.rs. Returns how many batches and events that was; no row where there was none.
+-- what is done beside in the same snapshot, is put in. What concerns a projection is put into the processor's queue. Wakes
+-- those who wait for these streams, or all of them where the streams are too many to be named; the mark of a stream is that
+-- of src/streams/arrivals.rs. Returns how many batches and events that was; no row where there was none.
 WITH batches AS MATERIALIZED (
     {batches}
 ), ends AS MATERIALIZED (
