@@ -28,7 +28,7 @@ const SETTLE: Duration = Duration::from_secs(120);
 const EMPTIED: &str = "SELECT relname::text, EXISTS (SELECT FROM pg_constraint WHERE confrelid = c.oid) FROM pg_class c WHERE relnamespace = 'tidegate'::regnamespace \
      AND (relkind IN ('r', 'p') AND NOT relispartition OR relkind = 'v' AND relname = ANY ($1)) \
      AND relname NOT IN ('organizations', 'api_keys', 'installation', 'schema_migrations', 'rollup_levels', 'birth_locks', \
-     'claim_salt', 'projections') AND relname NOT LIKE 'lock\\_%'";
+     'claim_salt', 'projections', 'event_stream_revision') AND relname NOT LIKE 'lock\\_%'";
 
 pub struct Target {
     engine: String,
