@@ -56,7 +56,9 @@ fn payloads_of_a_stream_are_masked_by_whichever_name() {
             r#"{"stream":"secret","payload":{"deep":[{"pin":1},{"b":2}]}}"#,
             r#"{"stream":"secret","payload":{"deep":[{},{"b":2}]}}"#,
         ),
-        (r#"{"stream":"secret","payload":"pin"}"#, r#"{"stream":"secret","payload":null}"#),
+        // What is refused because it is no object is withheld.
+        (r#"{"stream":"secret","payload":"pin"}"#, r#"{"stream":"secret","payload":"*withheld*"}"#),
+        (r#"{"stream":"secret","payload":null}"#, r#"{"stream":"secret","payload":null}"#),
     ] {
         assert_eq!(text(sent, BodyForm::Json), stored, "{sent}");
     }
