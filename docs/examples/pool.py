@@ -38,15 +38,16 @@ def work(place, member, until_idle):
             settle, body = "/nack", {"lease": taken["lease"], "delay": "100ms", "error": str(error)}
         else:
             settle, body = "/ack", {"lease": taken["lease"]}
-        try:
-            patiently("POST", place + settle, body)
-        except Problem as problem:
-            # It took too long, and another has it: what was done here is done again there.
-            if problem.code != "lease_over":
-                raise
-            continue
-        if settle == "/ack":
-            with print_lock:
+        # Printed before anybody works on what comes next of the same assets.
+        with print_lock:
+            try:
+                patiently("POST", place + settle, body)
+            except Problem as problem:
+                # It took too long, and another has it: what was done here is done again there.
+                if problem.code != "lease_over":
+                    raise
+                continue
+            if settle == "/ack":
                 for event in taken["events"]:
                     print(json.dumps({"member": member, **event}), flush=True)
     patiently("POST", place + "/leave", {"member": member})
