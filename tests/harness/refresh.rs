@@ -11,6 +11,8 @@ const DAYS: i64 = 120;
 const DAYS_FINE: i64 = 6;
 /// The same of counts by the minute, which are kept for 2 days.
 const DAYS_MINUTES: i64 = 2;
+/// Of so many days partitions are made by one statement: none runs for long, nor keeps the program from making its own.
+const DAYS_AT_ONCE: usize = 30;
 
 /// What reads are about.
 fn levels() -> impl Iterator<Item = &'static Level> {
@@ -33,22 +35,30 @@ pub fn make_room(env: &Env) {
     let tables = [("events", 1, DAYS), ("metrics", 1, DAYS), ("correlations", 1, DAYS)];
     let levels = levels().map(|level| (level.closed, level.partition.as_secs() / 86_400, back(level)));
     for (table, days, back) in tables.into_iter().chain(levels) {
-        env.sql().run(&format!(
-            "DO $room$ DECLARE day bigint; name text; BEGIN
-                LOCK TABLE tidegate.lock_partitions IN EXCLUSIVE MODE;
-                FOR day IN SELECT DISTINCT n / {days} * {days}
-                           FROM generate_series(extract(epoch FROM now())::bigint / 86400 - {back},
-                                                extract(epoch FROM now())::bigint / 86400 + 7) n LOOP
-                    name := 'tidegate.{table}_p' || to_char(to_timestamp(day * 86400) AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS');
-                    IF to_regclass(name) IS NULL THEN
-                        EXECUTE format('CREATE TABLE %s (LIKE tidegate.{table} INCLUDING ALL)', name);
-                        EXECUTE format('ALTER TABLE tidegate.{table} ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)',
-                            name, to_timestamp(day * 86400), to_timestamp((day + {days}) * 86400));
-                    END IF;
-                END LOOP;
-             END $room$"
-        ));
+        let ago: Vec<i64> = (-7..=back).collect();
+        for part in ago.chunks(DAYS_AT_ONCE) {
+            make_partitions(env, table, days, part[0], part[part.len() - 1]);
+        }
     }
+}
+
+/// Those from so many days ago on to so many, each so many days wide.
+fn make_partitions(env: &Env, table: &str, days: u64, last: i64, first: i64) {
+    env.sql().run(&format!(
+        "DO $room$ DECLARE day bigint; name text; BEGIN
+            LOCK TABLE tidegate.lock_partitions IN EXCLUSIVE MODE;
+            FOR day IN SELECT DISTINCT n / {days} * {days}
+                       FROM generate_series(extract(epoch FROM now())::bigint / 86400 - {first},
+                                            extract(epoch FROM now())::bigint / 86400 - ({last})) n LOOP
+                name := 'tidegate.{table}_p' || to_char(to_timestamp(day * 86400) AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS');
+                IF to_regclass(name) IS NULL THEN
+                    EXECUTE format('CREATE TABLE %s (LIKE tidegate.{table} INCLUDING ALL)', name);
+                    EXECUTE format('ALTER TABLE tidegate.{table} ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)',
+                        name, to_timestamp(day * 86400), to_timestamp((day + {days}) * 86400));
+                END IF;
+            END LOOP;
+         END $room$"
+    ));
 }
 
 /// Writes metrics as ingestion does: the rows of a query (timestamp, tenant_id, asset_id, metric_type, metric_name, value_count,
