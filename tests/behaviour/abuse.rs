@@ -223,7 +223,8 @@ fn idle_connections_are_closed_at_the_timeout(env: &Env) -> TestResult {
         next_answer(&stream).expect(200);
     }
     assert_eq!(until_closed(&stream), b"");
-    assert_eq!(Books::of(&tidegate.client).get("tidegate_http_timeouts_total{what=\"idle\"}"), 1.0);
+    let timeouts = || Books::of(&tidegate.client).get("tidegate_http_timeouts_total{what=\"idle\"}");
+    until("it is counted", || (timeouts() == 1.0).then_some(()));
     Ok(())
 }
 

@@ -6,6 +6,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::env::{Engine, Env, Test, TestResult, until};
+use crate::groups::{make, show, take, tell};
+use crate::lifecycle::ended;
 use crate::offsets::assert_whole;
 use crate::postgres::{SUPERUSER, Sql};
 use crate::process::Tidegate;
@@ -46,14 +48,14 @@ fn dumped(env: &Env, into: &str) -> Sql {
 }
 
 fn a_restored_dump_goes_on_where_it_was(env: &Env) -> TestResult {
-    let mut tidegate = env.serve();
+    let tidegate = env.serve();
     send(&tidegate.client, "s", 0, 3);
     send(&tidegate.client, "s", 3, 2);
     let before = all(&tidegate.client, "s", 5);
     let cursor = |page: &Value| page["cursor"].as_str().unwrap().to_owned();
     let read = cursor(&page(&tidegate.client, "s", "offset=1&limit=2"));
     // What is committed and not logged when the dump is made.
-    tidegate.kill();
+    ended(env, tidegate);
     let sql = env.sql();
     sql.run(
         "BEGIN; INSERT INTO ingest_batches (kind, tenant_id, batch_id, stream, event_count, min_timestamp, max_timestamp, touched_hours, \
@@ -125,17 +127,16 @@ fn a_failover_begins_an_epoch(env: &Env) -> TestResult {
 
 /// A group that has read two of three events, and a lease that is out.
 fn group_in_between(client: &crate::client::Client) -> (Value, Value) {
-    let group = json!({ "name": "g" });
-    client.post("/v1/streams/s/groups", &[], group.to_string()).expect(201);
-    let taken = client.get("/v1/streams/s/groups/g/events?member=m&limit=2").expect(200);
-    (taken["lease"].clone(), client.get("/v1/streams/s/groups/g").expect(200)["generation"].clone())
+    make(client, "s", json!({ "name": "g" }));
+    let taken = take(client, "s", "g", "member=m&limit=2");
+    assert!(taken["lease"].is_string(), "{taken}");
+    (taken["lease"].clone(), show(client, "s", "g")["generation"].clone())
 }
 
 fn assert_fenced(client: &crate::client::Client, (lease, generation): &(Value, Value)) {
-    let group = client.get("/v1/streams/s/groups/g").expect(200);
+    let group = show(client, "s", "g");
     assert!(group["generation"].as_i64() > generation.as_i64(), "{group}");
-    let body = json!({ "lease": lease }).to_string();
-    client.post("/v1/streams/s/groups/g/ack", &[], body).problem(409, "lease_over");
+    tell(client, "s", "g", "ack", json!({ "lease": lease })).problem(409, "lease_over");
 }
 
 /// As after a base backup that was started as it is: the database does not know, the operator does.

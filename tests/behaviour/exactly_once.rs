@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::books::Books;
-use crate::client::{Answer, Client};
+use crate::client::{Answer, Client, repeated};
 use crate::env::{Env, Test, TestResult, until};
 use crate::samples::{array, batch, event};
 use crate::tests;
@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = tests!(
     the_same_keys_in_opposite_order,
     a_contended_key_delays_no_other,
     receipts_can_be_asked_for,
+    what_was_spooled_is_told_by_its_receipt,
     without_a_key_every_request_counts,
     the_ledger_is_kept_as_long_as_configured,
 );
@@ -68,14 +69,14 @@ fn a_replay_gets_the_first_answer(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let first = tidegate.client.keyed("k", batch(20));
     first.accepted(20, 0);
-    assert_replayed(&first, &tidegate.client.keyed("k", batch(20)));
-    assert_replayed(&first, &tidegate.client.keyed("k", batch(20)));
+    assert_replayed(&first, &tidegate.client.repeated("k", batch(20)));
+    assert_replayed(&first, &tidegate.client.repeated("k", batch(20)));
     assert_eq!((env.sql().count("events"), env.sql().count("ingest_ledger")), (20, 1));
     Books::of(&tidegate.client).assert_items(&[("received", 60), ("committed", 20), ("deduplicated", 40)]);
     // Another process on the same database knows it as well.
     drop(tidegate);
     let other = env.serve();
-    assert_replayed(&first, &other.client.keyed("k", batch(20)));
+    assert_replayed(&first, &other.client.repeated("k", batch(20)));
     assert_eq!(env.sql().count("events"), 20);
     Ok(())
 }
@@ -96,7 +97,8 @@ fn another_route_parameter_is_another_request(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let headers = [("idempotency-key", "k")];
     tidegate.client.post("/v1/events?stream=a", &headers, event(1)).accepted(1, 0);
-    tidegate.client.post("/v1/events?stream=b", &headers, event(1)).problem(422, "idempotency_key_reused");
+    let other = repeated(|| tidegate.client.post("/v1/events?stream=b", &headers, event(1)));
+    other.problem(422, "idempotency_key_reused");
     assert_eq!(env.sql().count("events"), 1);
     Ok(())
 }
@@ -121,7 +123,7 @@ fn fifty_identical_requests_at_once(env: &Env) -> TestResult {
         Box::new(move || client.keyed("k", batch(10))) as Box<dyn Fn() -> Answer + Send>
     });
     let answers = at_once(requests.collect());
-    let mut executed = 0;
+    let (mut executed, mut spooled) = (0, 0);
     let mut receipts = Vec::new();
     for answer in &answers {
         if answer.status == 409 {
@@ -130,13 +132,19 @@ fn fifty_identical_requests_at_once(env: &Env) -> TestResult {
             continue;
         }
         let body = answer.accepted(10, 0);
+        if answer.status == 202 {
+            // Too slow a database: nobody is told whether it was the first, and it has a receipt of its own.
+            spooled += 1;
+            continue;
+        }
         executed += usize::from(body["duplicate"] == false);
         receipts.push(body["receipt"].as_str().unwrap().to_owned());
     }
     receipts.dedup();
-    assert_eq!((executed, receipts.len()), (1, 1));
+    assert!(executed == 1 || executed == 0 && spooled > 0, "{answers:?}");
+    assert!(receipts.len() <= 1, "{receipts:?}");
     assert_eq!(env.sql().count("events"), 10);
-    assert_eq!(patiently(&tidegate.client, "k", &batch(10)).accepted(10, 0)["duplicate"], true);
+    assert_eq!(tidegate.client.repeated("k", batch(10)).accepted(10, 0)["duplicate"], true);
     Books::of(&tidegate.client).assert_items(&[("received", 510), ("committed", 10)]);
     Ok(())
 }
@@ -187,7 +195,7 @@ fn a_failed_attempt_leaves_no_trace(env: &Env) -> TestResult {
     assert_eq!(left, [0, 0, 0, 0]);
     sql.alter("GRANT INSERT ON events TO tidegate_writer");
     assert_eq!(tidegate.client.keyed("k", &body).accepted(1, 1)["duplicate"], false);
-    assert_eq!(tidegate.client.keyed("k", &body).accepted(1, 1)["duplicate"], true);
+    assert_eq!(tidegate.client.repeated("k", &body).accepted(1, 1)["duplicate"], true);
     assert_eq!((sql.count("events"), sql.count("dead_letter_events")), (1, 1));
     let expected = [("received", 6), ("committed", 1), ("dead_lettered", 1), ("deduplicated", 2), ("refused", 2)];
     Books::of(&tidegate.client).assert_items(&expected);
@@ -267,6 +275,27 @@ fn receipts_can_be_asked_for(env: &Env) -> TestResult {
     // Of requests without a key nothing is remembered.
     let unkeyed = tidegate.client.events(event(1)).accepted(1, 0);
     tidegate.client.get(&format!("/v1/receipts/{}", unkeyed["receipt"].as_str().unwrap())).problem(404, "not_found");
+    Ok(())
+}
+
+/// As [`Answer::in_time`] puts them together, on which tests rely wherever a busy machine spools what they send.
+fn what_was_spooled_is_told_by_its_receipt(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let post = |query: &str, body: &[u8]| {
+        tidegate.client.post(&format!("/v1/events{query}"), &[("content-type", "application/json")], body)
+    };
+    let body = array([event(0), "{}".into(), event(1)]);
+    let mut told = post("", &body).accepted(2, 1);
+    let answer = post("?ack=spooled", &body);
+    assert_eq!(answer.expect(202)["status"], "spooled");
+    let waited = answer.accepted(2, 1);
+    told["receipt"] = waited["receipt"].clone();
+    assert_eq!(waited, told);
+    let sql = env.sql();
+    assert_eq!((sql.count("events"), sql.count("dead_letter_events")), (4, 2), "it is stored when it is told");
+    post("?ack=spooled", b"[{}]").in_time().problem(422, "nothing_accepted");
+    post("?ack=spooled", b"no JSON").in_time().problem(400, "body_not_json");
+    assert_eq!(sql.count("dead_letter_events"), 4, "and so is what was refused");
     Ok(())
 }
 

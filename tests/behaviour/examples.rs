@@ -180,7 +180,7 @@ fn a_page_follows(env: &Env) -> TestResult {
         assert_eq!(offsets(&events), (0..count).collect::<Vec<_>>(), "each once, in their order");
     };
     shows(&mut page, 3);
-    assert_eq!(page.text("[role=status]"), "connected");
+    page.until("document.querySelector('[role=status]').textContent === 'connected'");
     assert!(!page.value("location.href").to_string().contains("tg_"), "the key is not in the address any more");
     send(&tidegate.client, "s", 3, 2);
     shows(&mut page, 5);

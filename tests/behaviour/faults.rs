@@ -116,7 +116,7 @@ fn cut(env: &Env, at: Cut) -> TestResult {
     proxy.cut_next(at);
     let keyed = tidegate.client.keyed("k", &body).accepted(2, 1);
     assert_eq!((proxy.cuts(), &keyed["duplicate"]), (1, &false.into()));
-    assert_eq!(tidegate.client.keyed("k", &body).accepted(2, 1)["duplicate"], true);
+    assert_eq!(tidegate.client.repeated("k", &body).accepted(2, 1)["duplicate"], true);
     let sql = env.sql();
     assert_eq!((sql.count("events"), sql.count("dead_letter_events")), (2, 1));
     proxy.cut_next(at);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::client::{Answer, Client};
 use crate::env::{Env, Test, TestResult, until};
 use crate::samples::encode;
-use crate::streams::{follow, reaches, send};
+use crate::streams::{follow, reaches, send, waits};
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(
@@ -35,8 +35,14 @@ pub fn make(client: &Client, stream: &str, mut settings: Value) -> Value {
     client.post(&format!("/v1/streams/{}/groups", encode(stream)), &[], settings.to_string()).expect(201)
 }
 
+/// What is handed out now, once no job is at the group.
 pub fn take(client: &Client, stream: &str, group: &str, query: &str) -> Value {
-    client.get(&format!("{}/events?{query}", path(stream, group))).expect(200)
+    at_last(|| client.get(&format!("{}/events?{query}", path(stream, group)))).expect(200)
+}
+
+/// What is handed out to one that waits for it.
+pub fn wait(client: &Client, stream: &str, group: &str, query: &str) -> Value {
+    waits(client, &format!("{}/events?wait=30s&{query}", path(stream, group)), &[]).expect(200)
 }
 
 /// Whether it is to be asked again, since others were at the group just then: nothing was done.
@@ -57,13 +63,18 @@ pub fn next(client: &Client, stream: &str, group: &str, query: &str) -> Value {
     })
 }
 
-/// POST of what a group takes: `ack`, `offset` and so on.
+/// POST of what a group takes: `ack`, `offset` and so on; once no job is at the group.
 pub fn tell(client: &Client, stream: &str, group: &str, what: &str, body: Value) -> Answer {
+    at_last(|| tell_now(client, stream, group, what, &body))
+}
+
+/// The same, whoever is at the group.
+pub fn tell_now(client: &Client, stream: &str, group: &str, what: &str, body: &Value) -> Answer {
     client.post(&format!("{}/{what}", path(stream, group)), &[], body.to_string())
 }
 
 pub fn show(client: &Client, stream: &str, group: &str) -> Value {
-    client.get(&path(stream, group)).expect(200)
+    at_last(|| client.get(&path(stream, group))).expect(200)
 }
 
 /// The offsets of what was taken.
@@ -120,7 +131,7 @@ fn one_member_reads_and_commits(env: &Env) -> TestResult {
     // Who waits is told.
     let waiting = {
         let client = client.clone();
-        std::thread::spawn(move || take(&client, "s", "g", "wait=30s"))
+        std::thread::spawn(move || wait(&client, "s", "g", ""))
     };
     follow(client, 1);
     let sent = Instant::now();

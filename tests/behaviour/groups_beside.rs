@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::env::{DEADLINE, Env, Test, TestResult, until};
-use crate::groups::{commit, filled, make, next, offsets, path, show, take, tell};
+use crate::groups::{commit, filled, make, next, offsets, path, show, take, tell, tell_now};
 use crate::samples::{array, event_with, hours_from_now};
 use crate::streams::{reaches, send};
 use crate::tests;
@@ -102,7 +102,7 @@ fn who_waits_for_a_transaction_holds_up_no_other_tenant(env: &Env) -> TestResult
         for _ in 0..40 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    let answer = tell(client, "s", "g", "takeover", json!({}));
+                    let answer = tell_now(client, "s", "g", "takeover", &json!({}));
                     assert!([409, 429].contains(&answer.status), "{}", answer.text());
                 }
             });

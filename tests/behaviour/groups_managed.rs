@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::env::{Env, Test, TestResult, until};
-use crate::groups::{NOTHING, commit, filled, make, next, offsets, path, show, take, tell};
+use crate::groups::{NOTHING, commit, filled, make, next, offsets, path, show, take, tell, wait};
 use crate::samples::{array, event_with, seconds_from_now};
 use crate::streams::{follow, reaches};
 use crate::tests;
@@ -87,7 +87,7 @@ fn a_paused_group_hands_out_nothing(env: &Env) -> TestResult {
     assert_eq!(commit(client, "s", "g", &taken).expect(200)["committed"], 2, "what is out comes to its end");
     let waiting = {
         let client = client.clone();
-        std::thread::spawn(move || take(&client, "s", "g", "wait=30s&member=m"))
+        std::thread::spawn(move || wait(&client, "s", "g", "member=m"))
     };
     follow(client, 1);
     assert_eq!(tell(client, "s", "g", "resume", json!({})).expect(200)["paused"], false);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::env::{Env, Test, TestResult, until};
-use crate::groups::{filled, make, next, offsets, show, take, tell};
+use crate::groups::{filled, make, next, offsets, show, take, tell, tell_now};
 use crate::logins::as_superuser;
 use crate::postgres::{SUPERUSER, Sql};
 use crate::process::Finished;
@@ -127,8 +127,9 @@ fn who_took_over_waits_for_an_open_transaction_and_fences_the_next(env: &Env) ->
         commit_sql(&taken)
     ));
     assert_eq!(old.one::<String>("SHOW idle_in_transaction_session_timeout"), "1min", "it does not stay open for long");
+    old.run("SET idle_in_transaction_session_timeout = 0");
     for (what, body) in [("takeover", json!({})), ("reset", json!({ "to": "latest" })), ("pause", json!({}))] {
-        tell(client, "s", "g", what, body).problem(409, "group_busy");
+        tell_now(client, "s", "g", what, &body).problem(409, "group_busy");
     }
     // Others are not held up by it.
     make(client, "s", json!({ "name": "h" }));

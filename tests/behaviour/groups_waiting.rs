@@ -10,7 +10,7 @@ use crate::env::{DEADLINE, Env, Test, TestResult};
 use crate::groups::{filled, make, next, offsets, path, show, take, tell};
 use crate::postgres::{SUPERUSER, Sql};
 use crate::process::Tidegate;
-use crate::streams::{follow, node, send};
+use crate::streams::{follow, node, send, waits};
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(
@@ -29,7 +29,7 @@ const ROUNDS: usize = 5;
 fn waiting(at: &Tidegate, group: &str, query: &str, meanwhile: impl FnOnce()) -> (Answer, Duration) {
     let (client, place) = (at.client.clone(), format!("{}/events?wait=30s{query}", path("s", group)));
     let asked = std::thread::spawn(move || {
-        let answer = client.get(&place);
+        let answer = waits(&client, &place, &[]);
         (answer, Instant::now())
     });
     follow(&at.client, 1);

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use tidegate::wire::item::space::space;
 
-use crate::books::Books;
 use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::lifecycle::{ended, idle, run};
 use crate::metrics_columnstore::no_row_is_hidden;
@@ -50,9 +49,8 @@ fn at_day(n: usize, days_ago: i64) -> String {
 fn an_old_week_is_one_slice(env: &Env) -> TestResult {
     on_one_day();
     let tidegate = env.serve();
-    // Many chunks at once take a busy machine a while.
     let store = |tidegate: &Tidegate, items: &[u8], count: u64| {
-        Books::stored(&tidegate.client, &tidegate.client.events(items), count);
+        tidegate.client.events(items).accepted(count, 0);
     };
     store(&tidegate, &array((0..60).map(|day| at_day(0, day))), 60);
     for (age, width) in widths(env) {
@@ -109,8 +107,7 @@ fn a_week_that_has_a_day_stays_days(env: &Env) -> TestResult {
          '{{}}', 1, n, now() FROM generate_series(1, 3) n"
     ));
     let tidegate = env.serve();
-    let days = tidegate.client.events(array((0..50).map(|day| at_day(0, day))));
-    Books::stored(&tidegate.client, &days, 50);
+    tidegate.client.events(array((0..50).map(|day| at_day(0, day)))).accepted(50, 0);
     let days = widths(env).into_iter().filter(|(age, width)| *age >= 14 && *width == 1).count();
     assert_eq!(days, 7, "{:?}", widths(env));
     assert_eq!(sql.count("events"), 53);
@@ -119,8 +116,7 @@ fn a_week_that_has_a_day_stays_days(env: &Env) -> TestResult {
 
 fn weeks_expire_as_days_do(env: &Env) -> TestResult {
     let tidegate = env.serve();
-    let days = tidegate.client.events(array((0..100).map(|day| at_day(0, day))));
-    Books::stored(&tidegate.client, &days, 100);
+    tidegate.client.events(array((0..100).map(|day| at_day(0, day)))).accepted(100, 0);
     drop(tidegate);
     let settings = ["retention.events=40d"];
     let _tidegate = idle(env.serve_with(&settings));
@@ -150,8 +146,8 @@ fn a_shuffled_year(env: &Env) -> TestResult {
             let (client, body) = (&tidegate.client, &body);
             scope.spawn(move || {
                 for request in 0..REQUESTS {
-                    Books::stored(client, &client.events(body(sender * 97 + request)), 500);
-                    Books::stored(client, &client.events(array((0..20).map(|n| at_day(n, 0)))), 20);
+                    client.events(body(sender * 97 + request)).accepted(500, 0);
+                    client.events(array((0..20).map(|n| at_day(n, 0)))).accepted(20, 0);
                 }
             });
         }
@@ -201,7 +197,7 @@ fn more_partitions_for_new_slices(env: &Env) -> TestResult {
     let tidegate = env.serve_with(&["partitions.metrics=16", "partitions.events=6"]);
     for count in [30, 900] {
         for day in [&today, &yesterday] {
-            Books::stored(&tidegate.client, &tidegate.client.metrics(samples(0..8, count, day)), count as u64);
+            tidegate.client.metrics(samples(0..8, count, day)).accepted(count as u64, 0);
         }
     }
     assert_eq!(cut(env), [ranges(16), ranges(8)], "yesterday, today");
@@ -223,7 +219,7 @@ fn partitions_are_raised_under_a_running_process(env: &Env) -> TestResult {
     let running = env.serve();
     let days = [0, 1, 2, 3].map(|days| hours_from_now(-24 * days));
     let store = |items: Vec<u8>, count: u64| {
-        Books::stored(&running.client, &running.client.metrics(items), count);
+        running.client.metrics(items).accepted(count, 0);
     };
     store(samples(0..3, 300, &days[0]), 300);
     let other = env.cli(&["migrate", "--set", "partitions.metrics=16", "--json"]);

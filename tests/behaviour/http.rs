@@ -61,7 +61,7 @@ fn half_closed(env: &Env, role: &str, request: impl FnOnce(&Client) -> String) -
     stream.shutdown(Shutdown::Write).unwrap();
     until("it waits for the lock", || (observer.one::<i64>(&waiting) > 0).then_some(()));
     blocker.run("ROLLBACK");
-    answer(&stream, "")
+    answer(&stream, "").asked_by(&tidegate.client).in_time()
 }
 
 fn a_sender_that_closed_its_side_is_answered(env: &Env) -> TestResult {
@@ -132,7 +132,7 @@ fn a_sender_that_asks_first_is_refused_before_it_sends(env: &Env) -> TestResult 
     stream.read_exact(&mut line)?;
     assert_eq!(std::str::from_utf8(&line)?, "HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(event(1).as_bytes())?;
-    answer(&stream, "POST").accepted(1, 0);
+    answer(&stream, "POST").asked_by(&tidegate.client).accepted(1, 0);
     Ok(())
 }
 
@@ -147,7 +147,7 @@ fn idempotency_keys_sent_twice_or_with_blanks(env: &Env) -> TestResult {
     assert_eq!((env.sql().count("events"), env.sql().count("ingest_ledger")), (0, 0));
     // Blanks around a header's value are not part of it.
     tidegate.client.keyed("  k ", event(1)).accepted(1, 0);
-    assert_eq!(tidegate.client.keyed("k", event(1)).accepted(1, 0)["duplicate"], true);
+    assert_eq!(tidegate.client.repeated("k", event(1)).accepted(1, 0)["duplicate"], true);
     Ok(())
 }
 
@@ -159,7 +159,7 @@ fn zstd_of_whole_buffers(env: &Env) -> TestResult {
         let plain = format!("{event}{}", " ".repeat(size - event.len()));
         let body = zstd::encode_all(plain.as_bytes(), 3)?;
         let answer = tidegate.client.post("/v1/events", &[JSON, ("content-encoding", "zstd")], body);
-        assert_eq!(answer.status, 200, "{size}: {}", answer.text());
+        assert!(matches!(answer.status, 200 | 202), "{size}: {}", answer.text());
         answer.accepted(1, 0);
     }
     let stored: Vec<i32> = env.sql().column("SELECT (payload->>'n')::int FROM events ORDER BY 1");

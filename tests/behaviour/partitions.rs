@@ -2,7 +2,6 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::books::Books;
 use crate::derived::settled;
 use crate::env::{Env, Test, TestResult, until};
 use crate::lifecycle::run_once;
@@ -133,7 +132,7 @@ fn made_by_several_requests_at_once(env: &Env) -> TestResult {
                     )
                 });
                 // Those that come first make partitions, and the others wait for them.
-                Books::stored(client, &client.events(array(items)), 20);
+                client.events(array(items)).accepted(20, 0);
             });
         }
     });

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidegate::storage::embedded::{OWNER, READER, WRITER};
 
 use crate::books::Books;
 use crate::client::Client;
 use crate::env::{Engine, Env, Test, TestResult, until};
+use crate::groups::{next, tell};
 use crate::pgbouncer::{PgBouncer, missing};
 use crate::postgres::Sql;
 use crate::process::{Finished, Tidegate};
@@ -70,12 +71,11 @@ const GROUP: &str = "/v1/streams/default/groups/g";
 
 /// A group is made, if there is none, and what it is given is acknowledged.
 fn reads_on(client: &Client) {
-    let made = client.post(&format!("{STREAM}/groups"), &[], r#"{"name":"g","max_deliveries":0}"#).status;
-    assert!(made == 201 || made == 409, "{made}");
+    let made = client.post(&format!("{STREAM}/groups"), &[], r#"{"name":"g","max_deliveries":0,"ack_timeout":"1h"}"#);
+    assert!(made.status == 201 || made.json()["code"] == "group_exists", "{}", made.text());
     for n in 0..8 {
-        let taken = client.get(&format!("{GROUP}/events?limit=1&wait=10s&member=m{n}")).expect(200);
-        let lease = taken["lease"].as_str().unwrap();
-        client.post(&format!("{GROUP}/ack"), &[], format!(r#"{{"lease":"{lease}"}}"#)).expect(200);
+        let taken = next(client, "default", "g", &format!("limit=1&member=m{n}"));
+        tell(client, "default", "g", "ack", json!({ "lease": taken["lease"] })).expect(200);
     }
 }
 
@@ -138,7 +138,10 @@ fn a_mode_changed_meanwhile_loses_nothing(env: &Env) -> TestResult {
     let tidegate = Tidegate::serve(env, &variables(env, &pooler, &["WRITER"]), &[]);
     let traffic = Traffic::start(&tidegate.client, Patience::Retry);
     traffic.flows(20);
-    tidegate.client.post(&format!("{STREAM}/groups"), &[], r#"{"name":"g","max_deliveries":0}"#).expect(201);
+    tidegate
+        .client
+        .post(&format!("{STREAM}/groups"), &[], r#"{"name":"g","max_deliveries":0,"ack_timeout":"1h"}"#)
+        .expect(201);
     pooler.set_mode("transaction", 2);
     // Safe in the spool, if not in the database.
     traffic.flows(40);

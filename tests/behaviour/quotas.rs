@@ -110,7 +110,7 @@ fn who_waits_as_told_is_served(env: &Env) -> TestResult {
     let client = tidegate.with(&limited(env, "default", &["--events-per-second", "2", "--burst", "2s"]));
     let served = AtomicUsize::new(0);
     let send = || {
-        let answer = client.events(batch(20));
+        let answer = client.events(batch(20)).in_time();
         if answer.status == 200 {
             answer.accepted(20, 0);
             served.fetch_add(20, SeqCst);
@@ -218,7 +218,7 @@ fn one_at_many_times_its_limit_beside_others(env: &Env) -> TestResult {
         for _ in 0..4 {
             scope.spawn(|| {
                 while !stop.load(SeqCst) {
-                    let answer = greedy.events(batch(10));
+                    let answer = greedy.events(batch(10)).in_time();
                     match answer.status {
                         200 => accepted.fetch_add(1, SeqCst),
                         429 => refused.fetch_add(1, SeqCst),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tidegate::storage::embedded::READER;
 
 use crate::client::Answer;
-use crate::env::{Engine, Env, Test, TestResult};
+use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::exactly_once::claim;
 use crate::logins::{HARMLESS, Login, as_superuser, refused, try_refused};
 use crate::postgres::{SUPERUSER, Sql};
@@ -33,7 +33,7 @@ pub fn goes_on(env: &Env, tidegate: &Tidegate, days_ago: i64) {
     tidegate.client.metrics(metric).accepted(1, 0);
     let key = format!("key-{days_ago}");
     assert!(stored(&tidegate.client.keyed(&key, event(1))));
-    assert_eq!(tidegate.client.keyed(&key, event(1)).accepted(1, 0)["duplicate"], true);
+    assert_eq!(tidegate.client.repeated(&key, event(1)).accepted(1, 0)["duplicate"], true);
     let migrated = env.cli(&["migrate"]);
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
     let run = env.cli(&["lifecycle", "run", "--json"]).json();
@@ -185,7 +185,8 @@ fn advisory_locks_stop_nothing(env: &Env) -> TestResult {
     goes_on(env, &tidegate, 5);
     // Every number that is held now, or soon will be: a copy of each, taken as soon as it is free.
     let numbers = "SELECT count(pg_try_advisory_lock((classid::bigint << 32) | objid::bigint)) FROM pg_locks \
-                   WHERE locktype = 'advisory' AND pid <> pg_backend_pid()";
+                   WHERE locktype = 'advisory' AND pid <> pg_backend_pid() \
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     std::thread::scope(|scope| {
         let (done, stopped) = std::sync::mpsc::channel::<()>();
         scope.spawn(move || {
@@ -212,14 +213,17 @@ fn a_strangers_lock_of_a_key_is_passed_over(env: &Env) -> TestResult {
         let sending: Vec<_> = (0..20).map(|_| scope.spawn(send)).collect();
         sending.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
+    // Of one that went to the spool nobody is told whether it was the first.
+    let spooled = answers.iter().filter(|answer| answer.status == 202).count();
     for answer in &answers {
-        assert!(matches!(answer.status, 200 | 409), "{answer:?}");
+        assert!(matches!(answer.in_time().status, 200 | 409), "{answer:?}");
     }
     let first = answers.iter().filter(|answer| answer.status == 200 && answer.json()["duplicate"] == false).count();
-    assert_eq!((first, env.sql().count("events")), (1, 20), "written once");
-    assert_eq!(tidegate.client.keyed("k", batch(20)).accepted(20, 0)["duplicate"], true);
+    assert!(first == 1 || first == 0 && spooled > 0, "{answers:?}");
+    assert_eq!(env.sql().count("events"), 20, "written once");
+    assert_eq!(tidegate.client.repeated("k", batch(20)).accepted(20, 0)["duplicate"], true);
     tidegate.client.keyed("k", batch(19)).problem(422, "idempotency_key_reused");
-    assert!(tidegate.log().contains("not Tidegate's holds advisory locks"));
+    until("the log says so", || tidegate.log().contains("not Tidegate's holds advisory locks").then_some(()));
     assert_eq!(env.sql().count("dead_letter_events"), 0);
     Ok(())
 }

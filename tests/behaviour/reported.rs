@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::env::{Env, Test, TestResult, until};
-use crate::groups::{self, NOTHING, commit, filled, make, offsets, path, show, take, tell};
+use crate::groups::{self, NOTHING, commit, filled, make, offsets, path, show, take, tell, wait};
 use crate::postgres::SUPERUSER;
 use crate::server_sent::Feed;
-use crate::streams::{follow, next, node, numbers, page, reaches, send};
+use crate::streams::{follow, next, node, numbers, page, reaches, send, waits};
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(
@@ -198,8 +198,8 @@ fn who_waits_is_reached_when_messages_were_lost(env: &Env) -> TestResult {
                WHERE datname = current_database() AND application_name = 'tidegate listener'";
     let sql = env.sql_as(SUPERUSER);
     std::thread::scope(|scope| {
-        let member = scope.spawn(|| take(client, "s", "g", "member=m&wait=30s"));
-        let reader = scope.spawn(|| page(client, "s", "offset=latest&wait=30s"));
+        let member = scope.spawn(|| wait(client, "s", "g", "member=m"));
+        let reader = scope.spawn(|| waits(client, "/v1/streams/s/events?offset=3&wait=30s", &[]).expect(200));
         follow(client, 2);
         until("nobody listens", || {
             // Again and again, so that it is not there when the event comes.
@@ -235,7 +235,7 @@ fn a_full_queue_of_messages_stops_nobody(env: &Env) -> TestResult {
     send(client, "s", 2, 2);
     assert_eq!(numbers(&next(client, "s", "offset=2")), [(2, 2), (3, 3)]);
     assert_eq!(offsets(&groups::next(client, "s", "g", "member=m")), [2, 3]);
-    assert!(tidegate.log().contains("the server's NOTIFY queue is full"), "{}", tidegate.log());
+    until("it is said", || tidegate.log().contains("the server's NOTIFY queue is full").then_some(()));
     sql.run("DROP TRIGGER full_up ON batch_log");
     send(client, "s", 4, 1);
     reaches(client, "s", 5);

@@ -313,7 +313,10 @@ fn an_organization_has_so_many_series_and_no_more(env: &Env) -> TestResult {
     other.metrics(array([item(5)])).expect(422);
     let noted = || -> Vec<String> { sql.column("SELECT concat_ws(' ', what, tenant_id) FROM over_quota ORDER BY 1") };
     until("it is noted", || (noted() == ["series default", "series other"]).then_some(()));
-    assert_eq!(tidegate.log().matches("as many series as limits.series_per_tenant").count(), 2);
+    // Which is said right after that.
+    let said = || tidegate.log().matches("as many series as limits.series_per_tenant").count();
+    until("it is said of both", || (said() >= 2).then_some(()));
+    assert_eq!(said(), 2);
     let metrics = tidegate.client.get("/metrics");
     assert!(metrics.text().contains("tidegate_series_samples_refused_total 5"), "{}", metrics.text());
     let doctor = env.cli(&["doctor", "--json"]);

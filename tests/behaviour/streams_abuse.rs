@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::client::Client;
 use crate::env::{Env, Test, TestResult};
-use crate::groups::{filled, make, offsets, take};
+use crate::groups::{filled, make, offsets, take, wait};
 use crate::samples::encode;
 use crate::server_sent::Feed;
 use crate::streams::{follow, numbers, page, reaches, send};
@@ -202,7 +202,7 @@ fn one_tenants_crowd_keeps_no_other_out(env: &Env) -> TestResult {
     assert_eq!(numbers(&page(client, "s", "offset=0")).len(), 2);
     take(client, "s", "g", "member=m");
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| take(&other, "s", "g", "wait=30s&member=m"));
+        let waiting = scope.spawn(|| wait(&other, "s", "g", "member=m"));
         follow(client, 257);
         send(&other, "s", 2, 1);
         assert_eq!(offsets(&waiting.join().unwrap()), [2]);

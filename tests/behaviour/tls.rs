@@ -207,8 +207,8 @@ fn stalled_handshakes_end_and_delay_nobody(env: &Env) -> TestResult {
         stream.read_to_end(&mut rest)?;
         assert_eq!(rest, b"");
     }
-    let timeouts = metric(&mut files.open(&tidegate.client), "tidegate_http_timeouts_total{what=\"handshake\"}");
-    assert_eq!(timeouts, 40.0);
+    let timeouts = || metric(&mut files.open(&tidegate.client), "tidegate_http_timeouts_total{what=\"handshake\"}");
+    until("they are counted", || (timeouts() == 40.0).then_some(()));
     Ok(())
 }
 
@@ -220,7 +220,8 @@ fn plain_http_on_a_tls_port_is_refused(env: &Env) -> TestResult {
     let mut answer = Vec::new();
     let _ = plain.read_to_end(&mut answer);
     assert!(!answer.starts_with(b"HTTP/"), "{}", String::from_utf8_lossy(&answer));
-    assert_eq!(metric(&mut files.open(&tidegate.client), "tidegate_tls_handshake_failures_total"), 1.0);
+    let failures = || metric(&mut files.open(&tidegate.client), "tidegate_tls_handshake_failures_total");
+    until("it is counted", || (failures() == 1.0).then_some(()));
     Ok(())
 }
 

@@ -47,7 +47,8 @@ fn s38_whatever_a_guest_does(env: &Env) -> TestResult {
     }
     let numbers = Sql::bare(&env.url(READER));
     let copied = "SELECT count(pg_try_advisory_lock((classid::bigint << 32) | objid::bigint)) FROM pg_locks \
-                  WHERE locktype = 'advisory' AND pid <> pg_backend_pid()";
+                  WHERE locktype = 'advisory' AND pid <> pg_backend_pid() \
+                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (over, told, client) = (&over, &told, &tidegate.client);

@@ -109,8 +109,12 @@ fn invent(env: &Env, batches: usize, name: &str) -> TestResult {
          UPDATE group_edges SET minute = minute - 60 * 24 * 700; UPDATE orphans SET since = since - INTERVAL '2 years'; \
          UPDATE type_minutes SET minute = minute - 60 * 24 * 700; UPDATE asset_errors SET hour = hour - 24 * 700",
     );
+    let series: i64 = sql.one("SELECT count(*) FROM metric_series WHERE tenant_id = 'inventor'");
+    // A run of the process's own job may have deleted some of them first; what is left is what counts.
     let run = env.cli(&["lifecycle", "run", "--json"]).json();
-    assert_eq!((&run["assets_deleted"], &run["series_deleted"]), (&ASSETS_MAX.into(), &0.into()), "{run}");
+    assert!(run["assets_deleted"].as_i64() <= Some(ASSETS_MAX) && run["series_deleted"] == 0, "{run}");
+    until("the assets are deleted", || (count("asset_metadata", "inventor") == 0).then_some(()));
+    assert_eq!(sql.one::<i64>("SELECT count(*) FROM metric_series WHERE tenant_id = 'inventor'"), series);
     assert_eq!((count("asset_metadata", "other"), count("over_quota", "inventor")), (5, 0));
     until("what the jobs remembered is given up", || {
         let left = ["group_edges", "orphans", "type_minutes", "asset_errors"].map(|table| count(table, "inventor"));

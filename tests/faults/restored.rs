@@ -296,7 +296,7 @@ fn log_of(sql: &Sql) -> BTreeSet<(String, i64, i64)> {
 fn sent_once_more(env: &Env, told: &Told, client: &Client) {
     let (mut duplicates, mut again) = (0, 0);
     for request in told.keyed() {
-        let answer = told.send(client, &request).expect("an answer").expect(200);
+        let answer = told.send(client, &request).expect("an answer").in_time().expect(200);
         if answer["duplicate"] == true { duplicates += 1 } else { again += 1 }
     }
     println!("{}: sent once more: {duplicates} were there, {again} were not", env.engine.as_str());

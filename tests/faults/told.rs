@@ -227,11 +227,12 @@ impl Told {
         self.records.lock().unwrap()[request.index].attempts.push(attempt);
     }
 
-    /// One request with a key and one without, each of three events and a bad item, both answered with this status.
+    /// One request with a key and one without, each of three events and a bad item, both answered with this status; where that is
+    /// 200, what a busy machine puts into the spool first is waited for.
     pub fn both(&self, client: &Client, status: u16) {
         for keyed in [true, false] {
             let answer = self.send(client, &self.request(keyed, 3, 1)).expect("an answer");
-            let body = answer.expect(status);
+            let body = if status == 200 { answer.in_time() } else { answer }.expect(status);
             if matches!(status, 200 | 202) {
                 assert_eq!((&body["accepted"], &body["rejected"]), (&3.into(), &1.into()), "{body}");
             }

@@ -36,17 +36,6 @@ impl Books {
         until("the spool is drained", || (Self::of(client).items("spooled") == 0).then_some(()));
     }
 
-    /// Of a request whose rows cost much: returns when they are stored, from the spool if a busy machine took longer than
-    /// senders are let wait.
-    pub fn stored(client: &Client, answer: &Answer, accepted: u64) {
-        assert!(matches!(answer.status, 200 | 202), "{}: {}", answer.status, answer.text());
-        let told = answer.json();
-        assert_eq!((&told["accepted"], &told["rejected"]), (&accepted.into(), &0.into()), "{told}");
-        if answer.status == 202 {
-            Self::drained(client);
-        }
-    }
-
     /// A sample, 0 when it was never touched.
     pub fn get(&self, name: &str) -> f64 {
         self.0.get(name).copied().unwrap_or(0.0)
