@@ -3,7 +3,7 @@
 -- is left out.
 --
 -- Views and functions, and of the catalogue what has been the same since 2.28: releases rename columns of its chunk table.
-SELECT coalesce(a.view_name, i.hypertable_name)::text AS relation,
+SELECT coalesce(a.user_view_name, i.hypertable_name)::text AS relation,
        format('%I.%I', i.chunk_schema, i.chunk_name) AS chunk,
        (extract(epoch FROM i.range_start) * 1000000)::bigint AS from_us,
        (extract(epoch FROM i.range_end) * 1000000)::bigint AS to_us,
@@ -12,9 +12,9 @@ SELECT coalesce(a.view_name, i.hypertable_name)::text AS relation,
         WHERE k.oid = s.compress_relid) AS columnstore
 FROM timescaledb_information.chunks i
 CROSS JOIN LATERAL (SELECT to_regclass(format('%I.%I', i.chunk_schema, i.chunk_name)) AS relid) r
-LEFT JOIN timescaledb_information.continuous_aggregates a
-    ON a.materialization_hypertable_schema = i.hypertable_schema
-    AND a.materialization_hypertable_name = i.hypertable_name
+-- Not timescaledb_information.continuous_aggregates: it doubles the time that this takes to plan.
+LEFT JOIN (_timescaledb_catalog.continuous_agg a JOIN _timescaledb_catalog.hypertable h ON h.id = a.mat_hypertable_id)
+    ON h.schema_name = i.hypertable_schema AND h.table_name = i.hypertable_name
 LEFT JOIN _timescaledb_catalog.compression_settings s ON s.relid = r.relid
-WHERE coalesce(a.view_schema, i.hypertable_schema) = 'tidegate' AND r.relid IS NOT NULL
+WHERE coalesce(a.user_view_schema, i.hypertable_schema) = 'tidegate' AND r.relid IS NOT NULL
 ORDER BY i.range_end, 1, 2
