@@ -262,6 +262,7 @@ const GROUPS: &[Group] = &[
     group("correlations", correlations_kept::TESTS),
     group("inferred", inferred::TESTS),
     by_version("projections", projections::TESTS),
+    slow("projections", projections::SLOW),
     by_version("projections", rebuilds::TESTS),
     by_version("projections", similar::TESTS),
     group("http", http::TESTS),
