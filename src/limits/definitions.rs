@@ -83,5 +83,7 @@ pub const DEFINITIONS_LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 pub const WARNINGS_NOTED_EVERY: Duration = Duration::from_secs(5);
 /// Longest pointer that is kept of what breaks a schema, in characters: names in payloads may be long.
 pub const SCHEMA_POINTER_CHARS_MAX: usize = 1000;
+/// How long a trial judges before others have their turn.
+pub const TRIAL_SLICE: Duration = Duration::from_millis(250);
 /// How long a trial may take.
 pub const TRIAL_TIME_MAX: Duration = Duration::from_secs(60);

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use deadpool_postgres::{Pool, Transaction};
 use serde_json::value::RawValue;
 use tokio_postgres::IsolationLevel;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use super::definition::{Change, Compatibility, Definition, MaskSpec, Mode, Version};
+use super::error::DefinitionError;
 use super::key;
 use super::process::{Registry, within};
 use super::stored::{definition, version};
+use super::turns::Turn;
 use crate::limits::{DEFINITIONS_MAX, DEFINITIONS_PER_TENANT_MAX, SCHEMA_DEPTH_MAX, SCHEMA_VERSIONS_MAX};
 use crate::payload::{Mask, value};
 use crate::schema::{Schema, SchemaError, compare};
@@ -35,47 +36,6 @@ const VERSIONS: &str = "SELECT version, schema::text, created_at, api_key_id FRO
                         WHERE tenant_id = $1 AND stream = $2 AND version < $3 ORDER BY version DESC LIMIT $4";
 const NAMES: &str =
     "SELECT name FROM event_streams WHERE tenant_id = $1 AND deleted_at IS NULL AND name > $2 ORDER BY name LIMIT $3";
-
-/// Why a stream was not defined as wanted.
-#[derive(Debug)]
-pub enum DefinitionError {
-    /// The tenant has defined no such stream; or it has no such version.
-    NotFound(&'static str),
-    /// It is defined already.
-    Exists,
-    /// Another change came between.
-    Changed,
-    /// What is wrong with the schema.
-    Schema(SchemaError),
-    /// Where it is not compatible with the version before.
-    Incompatible {
-        with: i32,
-        wanted: &'static str,
-        reasons: Vec<String>,
-    },
-    /// There are as many as there may be; of what.
-    Full(&'static str),
-    /// Nobody would judge: `mode` without a schema.
-    NoSchema,
-    /// The secret of masks is not that of other nodes, or cannot be made.
-    MaskKey(String),
-    Storage(StorageError),
-}
-
-impl From<StorageError> for DefinitionError {
-    fn from(error: StorageError) -> Self {
-        Self::Storage(error)
-    }
-}
-
-impl From<tokio_postgres::Error> for DefinitionError {
-    fn from(error: tokio_postgres::Error) -> Self {
-        match error.code() {
-            Some(&SqlState::LOCK_NOT_AVAILABLE) => Self::Changed,
-            _ => Self::Storage(error.into()),
-        }
-    }
-}
 
 /// A definition as it is to be, put together from what is there and what is to be different.
 pub struct Wanted {
@@ -103,6 +63,11 @@ pub struct Definitions {
 impl Definitions {
     pub fn new(pool: Pool, registry: Arc<Registry>) -> Self {
         Self { pool, registry }
+    }
+
+    /// See [`Registry::turn`].
+    pub async fn turn(&self, tenant_id: &Arc<str>) -> Turn {
+        self.registry.turn(tenant_id).await
     }
 
     /// A stream's definition, of one that is deleted as well; None: it was never defined.

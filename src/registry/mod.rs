@@ -7,6 +7,7 @@
 mod compiled;
 mod definition;
 mod definitions;
+mod error;
 mod kept;
 mod key;
 mod known;
@@ -17,7 +18,8 @@ mod turns;
 mod warnings;
 
 pub use definition::{Change, Compatibility, Definition, MaskSpec, Mode, Version, Warned};
-pub use definitions::{DefinitionError, Definitions, Wanted};
+pub use definitions::{Definitions, Wanted};
+pub use error::DefinitionError;
 pub use known::Tenant;
 pub use process::{NotKnown, Pools, Registry};
 pub use rules::TenantRules;

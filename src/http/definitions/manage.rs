@@ -145,8 +145,12 @@ async fn written(call: &Call<'_>, name: &str, wanted: Wanted, force: Option<bool
         Some(schema) => Some(trial(call, name, schema).await?),
         None => None,
     };
-    if let Some(tried) = tried.as_ref().filter(|tried| tried.refuses() && wanted.enforces() && force != Some(true)) {
-        return Err(tried.problem());
+    // Of a schema that refuses nothing, or is wanted all the same, the trial only tells.
+    if wanted.enforces()
+        && force != Some(true)
+        && let Some(problem) = tried.as_ref().and_then(Trial::objection)
+    {
+        return Err(problem);
     }
     let definitions = &call.api.attached()?.definitions;
     let (tenant_id, key_id) = (&call.principal.tenant_id, call.principal.key_id);
