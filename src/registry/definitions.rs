@@ -125,6 +125,8 @@ impl Definitions {
         if before.as_ref().is_some_and(|before| !before.deleted) {
             return Err(DefinitionError::Exists);
         }
+        // Of one that was deleted the masks are in force, and stay so unless others are named.
+        let masks = masks_of(before.as_ref())?;
         let mut wanted = Wanted {
             name: name.to_owned(),
             from_revision: before.as_ref().map_or(0, |before| before.revision),
@@ -134,7 +136,7 @@ impl Definitions {
             compatibility: Compatibility::None,
             version: None,
             new_schema: None,
-            masks: Vec::new(),
+            masks,
             trial: None,
         };
         // A schema without a mode is meant to be kept.
@@ -146,7 +148,7 @@ impl Definitions {
     /// A definition that is there, changed.
     pub async fn change(&self, tenant_id: &str, name: &str, change: Change) -> Result<Wanted, DefinitionError> {
         let before = self.get(tenant_id, name).await?.ok_or(DefinitionError::NotFound("stream"))?;
-        let masks = MaskSpec::parse_all(&before.mask).map_err(StorageError::fatal)?;
+        let masks = masks_of(Some(&before))?;
         let mut wanted = Wanted {
             name: name.to_owned(),
             from_revision: before.revision,
@@ -279,6 +281,10 @@ impl Wanted {
         }
         Ok(())
     }
+}
+
+fn masks_of(before: Option<&Definition>) -> Result<Vec<Mask>, StorageError> {
+    MaskSpec::parse_all(before.map_or(&[][..], |before| &before.mask)).map_err(StorageError::fatal)
 }
 
 fn is_same(a: &str, b: &str) -> bool {

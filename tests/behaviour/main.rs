@@ -27,6 +27,7 @@ mod counts;
 mod database_tls;
 mod dead_letters;
 mod definitions;
+mod definitions_again;
 mod descriptions;
 mod dimensions;
 mod doctor;
@@ -199,6 +200,8 @@ const GROUPS: &[Group] = &[
     group("streams", reported::TESTS),
     group("definitions", definitions::TESTS),
     group("definitions", definitions::ON_ONE),
+    group("definitions", definitions_again::TESTS),
+    group("definitions", definitions_again::ON_ONE),
     by_version("masks", masks::TESTS),
     by_version("offsets", offsets::TESTS),
     by_version("groups", groups::TESTS),

@@ -105,7 +105,7 @@ impl Sent {
 pub async fn create(mut call: Call<'_>) -> ListAnswer {
     let force = call.params.take_switch("force")?;
     std::mem::take(&mut call.params).finish()?;
-    let sent: Sent = body::read(&call.body)?;
+    let sent: Sent = body::read_kept(&call.body)?;
     let name = sent.name.clone().ok_or_else(|| invalid("`name` is missing"))?;
     if !(1..=STREAM_CHARS_MAX).contains(&name.chars().count()) || name.contains('\0') {
         return Err(invalid(format!("`name` must have 1 to {STREAM_CHARS_MAX} characters, and no NUL")));
@@ -121,7 +121,7 @@ pub async fn create(mut call: Call<'_>) -> ListAnswer {
 pub async fn alter(mut call: Call<'_>) -> ListAnswer {
     let force = call.params.take_switch("force")?;
     std::mem::take(&mut call.params).finish()?;
-    let sent: Sent = body::read(&call.body)?;
+    let sent: Sent = body::read_kept(&call.body)?;
     if sent.name.is_some() {
         return Err(invalid("`name` stays: define another stream, and send to that"));
     }
@@ -203,7 +203,7 @@ pub async fn versions(mut call: Call<'_>) -> ListAnswer {
     let limit = call.params.take_count("limit", PAGE_ROWS_MAX)?.unwrap_or(PAGE_ROWS_DEFAULT).min(VERSIONS_MAX);
     let before = match call.params.take("cursor") {
         None => i32::MAX,
-        Some(text) => text.parse().map_err(|_| params::invalid("cursor", "is not a cursor of this list"))?,
+        Some(text) => numbered(&text).ok_or_else(|| params::invalid("cursor", "is not a cursor of this list"))?,
     };
     std::mem::take(&mut call.params).finish()?;
     let rows = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -218,10 +218,15 @@ pub async fn versions(mut call: Call<'_>) -> ListAnswer {
 /// GET /v1/streams/{name}/schemas/{version}
 pub async fn version(mut call: Call<'_>) -> ListAnswer {
     std::mem::take(&mut call.params).finish()?;
-    let Ok(number) = call.path.get("version").parse() else { return Err(Problem::not_found("version")) };
+    let number = numbered(call.path.get("version")).ok_or_else(|| Problem::not_found("version"))?;
     let definitions = &call.api.attached()?.definitions;
     let found = definitions.version(&call.principal.tenant_id, call.path.get("name"), number).await;
     Ok(json_answer(StatusCode::OK, &found.map_err(|error| problem(call.api, error))?))
+}
+
+/// A version's number in its one spelling.
+fn numbered(text: &str) -> Option<i32> {
+    text.parse().ok().filter(|number: &i32| *number > 0 && number.to_string() == text)
 }
 
 /// The stream's log, and its definition.
@@ -278,4 +283,44 @@ async fn logged(call: &Call<'_>, name: &str) -> Result<Option<Stream>, Problem> 
 /// Whether a stream that is not defined has come to be with an event.
 async fn is_logged(call: &Call<'_>, name: &str) -> Result<bool, Problem> {
     logged(call, name).await.map(|stream| stream.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::limits::{
+        GROUP_EVENT_TYPES_MAX, GROUP_NAME_CHARS_MAX, MASK_PATH_BYTES_MAX, MASKS_MAX, PARKED_PER_CALL_MAX,
+    };
+
+    #[test]
+    fn lengths_are_described_as_they_are() {
+        let described: Value = serde_json::from_str(include_str!("../openapi.json")).expect("JSON");
+        let sent = |route: &str, what: &str| {
+            format!("/paths/~1v1~1streams{route}/requestBody/content/application~1json/schema/properties/{what}")
+        };
+        for (pointer, most) in [
+            (sent("/post", "name/maxLength"), STREAM_CHARS_MAX),
+            (sent("/post", "description/maxLength"), DESCRIPTION_CHARS_MAX),
+            (sent("/post", "mask/maxItems"), MASKS_MAX),
+            (sent("~1{name}/patch", "description/maxLength"), DESCRIPTION_CHARS_MAX),
+            (sent("~1{name}/patch", "mask/maxItems"), MASKS_MAX),
+            (sent("~1{name}~1groups/post", "name/maxLength"), GROUP_NAME_CHARS_MAX),
+            (sent("~1{name}~1groups/post", "event_types/maxItems"), GROUP_EVENT_TYPES_MAX),
+            (sent("~1{name}~1groups~1{group}/patch", "event_types/maxItems"), GROUP_EVENT_TYPES_MAX),
+            ("/components/schemas/Mask/properties/path/maxLength".to_owned(), MASK_PATH_BYTES_MAX),
+            ("/components/schemas/WhichParked/properties/offsets/maxItems".to_owned(), PARKED_PER_CALL_MAX),
+            ("/components/schemas/Event/properties/stream/maxLength".to_owned(), STREAM_CHARS_MAX),
+        ] {
+            let said = described.pointer(&pointer).and_then(Value::as_u64);
+            assert_eq!(said, u64::try_from(most).ok(), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn a_version_has_one_spelling() {
+        assert_eq!(["1", "10", "2147483647"].map(numbered), [Some(1), Some(10), Some(i32::MAX)]);
+        assert_eq!(["01", "+1", "0", "-1", "1.0", "2147483648", ""].map(numbered), [None; 7]);
+    }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::error::Category;
 
 use crate::config::parse_duration;
@@ -14,6 +15,7 @@ use crate::limits::GROUP_REASON_CHARS_MAX;
 use crate::protocols::params::time;
 use crate::protocols::{Problem, ProblemCode};
 use crate::query::Start;
+use crate::secrets::{holds_key, redacted};
 
 /// The body; one that is empty is an empty object.
 pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
@@ -28,6 +30,20 @@ pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
             Problem::bad_request(ProblemCode::BodyNotJson, format!("the body is not JSON: {error}"))
         }
     })
+}
+
+/// The same of what is kept as it is sent, and shown to others: an API key does not belong there.
+pub fn read_kept<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
+    let read = read(body)?;
+    let as_sent = std::str::from_utf8(body).is_ok_and(holds_key);
+    // With escapes a key looks otherwise.
+    let unescaped = || serde_json::from_slice::<Value>(body).is_ok_and(|value| holds_key(&value.to_string()));
+    if as_sent || unescaped() {
+        return Err(invalid(
+            "the body holds an API key, and is shown to all who may read: leave the key out, and revoke it (tidegate keys revoke)",
+        ));
+    }
+    Ok(read)
 }
 
 /// There is nothing to say: what is said all the same is not passed over in silence.
@@ -52,12 +68,12 @@ pub fn duration(name: &str, text: &str, bounds: [Duration; 2]) -> Result<Duratio
     })
 }
 
-/// Words about why something is given back or parked.
+/// Words about why something is given back or parked. An API key in them is cut out.
 pub fn reason(name: &str, text: Option<String>) -> Result<Option<String>, Problem> {
     match text {
         Some(text) if text.contains('\0') => Err(invalid(format!("`{name}` holds a NUL"))),
         // It may be a whole stack of calls; its beginning says what happened.
-        Some(text) => Ok(Some(text.chars().take(GROUP_REASON_CHARS_MAX).collect())),
+        Some(text) => Ok(Some(redacted(&text).chars().take(GROUP_REASON_CHARS_MAX).collect())),
         None => Ok(None),
     }
 }
@@ -124,5 +140,19 @@ mod tests {
         assert!(matches!(place("2026-01-31T00:00:00Z"), To::Time(_)) && matches!(place("-24h"), To::Time(_)));
         assert!(matches!(place("A2x-_9"), To::Start(Start::Cursor(_))));
         assert!(super::place("").is_err() && super::place("99999999999999999999").is_err());
+    }
+
+    #[test]
+    fn an_api_key_is_not_kept() {
+        let key = crate::tenancy::ApiKey::generate().expect("randomness").reveal();
+        let escaped = key.replacen('g', "\\u0067", 1);
+        for name in [&key, &escaped] {
+            let body = Bytes::from(format!(r#"{{"n":7,"const":"x {name}"}}"#));
+            let problem = read_kept::<Value>(&body).expect_err("a key");
+            assert!(problem.detail().contains("API key") && !problem.detail().contains(&key), "{}", problem.detail());
+        }
+        assert_eq!(read_kept::<Example>(&Bytes::from_static(br#"{"n":7}"#)).expect("none").n, Some(7));
+        let told = reason("error", Some(format!("401 for {key}"))).expect("words").expect("some");
+        assert_eq!(told, "401 for tg_...");
     }
 }

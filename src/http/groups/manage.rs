@@ -93,7 +93,7 @@ struct Lag {
 /// POST /v1/streams/{name}/groups
 pub async fn create(mut call: Call<'_>) -> ListAnswer {
     std::mem::take(&mut call.params).finish()?;
-    let new: New = body::read(&call.body)?;
+    let new: New = body::read_kept(&call.body)?;
     let length = new.name.chars().count();
     if !(1..=GROUP_NAME_CHARS_MAX).contains(&length) || new.name.chars().any(char::is_control) {
         return Err(invalid(format!(
@@ -174,7 +174,7 @@ pub async fn lag(mut call: Call<'_>) -> ListAnswer {
 /// PATCH /v1/streams/{name}/groups/{group}
 pub async fn alter(mut call: Call<'_>) -> ListAnswer {
     std::mem::take(&mut call.params).finish()?;
-    let altered: Altered = body::read(&call.body)?;
+    let altered: Altered = body::read_kept(&call.body)?;
     if altered.ordered_by.is_some() {
         return Err(invalid(
             "`ordered_by` stays as the group was made; make another group, and reset it to where this one is",
