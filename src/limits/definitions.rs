@@ -73,6 +73,14 @@ pub const MASK_PATH_BYTES_MAX: usize = 512;
 /// Shortest secret for masks, in bytes.
 pub const MASK_KEY_BYTES_MIN: usize = 16;
 
+/// How long a request waits for a schema that is loaded and compiled: a look at the database, and milliseconds. Then it is safe in
+/// the spool.
+pub const SCHEMA_LOAD_MAX: Duration = Duration::from_secs(10);
+/// Schemas that are compiled at once, and of these of one organization: more than processors, so that a few that take long hold up
+/// no others.
+pub const SCHEMAS_COMPILED_AT_ONCE: usize = 8;
+/// See [`SCHEMAS_COMPILED_AT_ONCE`].
+pub const SCHEMAS_COMPILED_OF_TENANT: usize = 4;
 /// Compiled schemas that a process keeps, in bytes, about.
 pub const SCHEMAS_COMPILED_BYTES: usize = 64 * MIB;
 /// How often a process looks whether definitions have changed: what one node changes, another knows so much later.

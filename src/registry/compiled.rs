@@ -1,4 +1,4 @@
-//! Schemas that are compiled, by stream and version: those used last, bounded in bytes.
+//! Schemas that are compiled, by stream and version: those used last, bounded in bytes. Who has many puts away no others'.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,8 +40,14 @@ impl Compiled {
         Some(Arc::clone(schema))
     }
 
-    /// Keeps a schema, and forgets those that were not used for the longest time until there is room; one that is larger than
-    /// all room is not kept.
+    /// Forgets all: what versions there were may be others now.
+    pub fn forget(&self) {
+        let mut kept = self.kept();
+        kept.schemas.clear();
+        kept.bytes = 0;
+    }
+
+    /// Keeps a schema, and forgets others until there is room; one that is larger than all room is not kept.
     pub fn keep(&self, key: SchemaKey, schema: Arc<Schema>) {
         let bytes = schema.bytes();
         if bytes > self.bytes_max {
@@ -55,12 +61,24 @@ impl Compiled {
         }
         kept.bytes += bytes;
         while kept.bytes > self.bytes_max {
-            let oldest = kept.schemas.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone());
-            let Some((schema, _)) = oldest.and_then(|key| kept.schemas.remove(&key)) else { break };
+            let Some((schema, _)) = kept.next_to_go().and_then(|key| kept.schemas.remove(&key)) else { break };
             kept.bytes -= schema.bytes();
         }
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         metrics::gauge!("tidegate_schemas_compiled_bytes").set(kept.bytes as f64);
+    }
+}
+
+impl Kept {
+    /// Of the tenant whose schemas take most, the one that was not used for the longest time.
+    fn next_to_go(&self) -> Option<SchemaKey> {
+        let mut of_tenants: HashMap<&str, usize> = HashMap::new();
+        for (key, (schema, _)) in &self.schemas {
+            *of_tenants.entry(&*key.0).or_default() += schema.bytes();
+        }
+        let (largest, _) = of_tenants.into_iter().max_by_key(|(tenant_id, bytes)| (*bytes, *tenant_id))?;
+        let of_it = self.schemas.iter().filter(|(key, _)| *key.0 == *largest);
+        of_it.min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone())
     }
 }
 
@@ -80,6 +98,17 @@ mod tests {
         assert_eq!(there, [true, false, true, true]);
         compiled.keep(key(4), schema());
         assert_eq!(compiled.kept().bytes, schema().bytes() * 3);
+        compiled.forget();
+        assert!(compiled.get(&key(4)).is_none());
+        compiled.keep(key(4), schema());
+        assert_eq!(compiled.kept().bytes, schema().bytes());
+        // Another tenant's stays, however many this one has.
+        let other = || (Arc::from("other"), Box::from("s"), 1);
+        compiled.keep(other(), schema());
+        (5..20).for_each(|version| compiled.keep(key(version), schema()));
+        assert!(
+            compiled.get(&other()).is_some() && compiled.get(&key(19)).is_some() && compiled.get(&key(17)).is_none()
+        );
         let small = Compiled::new(1);
         small.keep(key(1), schema());
         assert!(small.get(&key(1)).is_none());

@@ -11,6 +11,7 @@ mod error;
 mod kept;
 mod key;
 mod known;
+mod loading;
 mod process;
 mod rules;
 mod stored;

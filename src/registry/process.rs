@@ -8,16 +8,19 @@ use deadpool_postgres::{Object, Pool};
 use serde_json::Value;
 use tokio_postgres::Row;
 
-use super::compiled::Compiled;
+use super::compiled::{Compiled, SchemaKey};
 use super::definition::{MaskSpec, Mode};
 use super::kept::KeptFile;
 use super::key;
 use super::known::{Changed, Known, Stream};
+use super::loading::Loading;
 use super::rules::TenantRules;
 use super::turns::{Turn, Turns};
 use super::warnings::Warnings;
 use crate::config::StreamsConfig;
-use crate::limits::{DEFINITIONS_LOOK_EVERY, DEFINITIONS_LOOK_TIMEOUT, SCHEMAS_COMPILED_BYTES, WARNINGS_NOTED_EVERY};
+use crate::limits::{
+    DEFINITIONS_LOOK_EVERY, DEFINITIONS_LOOK_TIMEOUT, SCHEMA_LOAD_MAX, SCHEMAS_COMPILED_BYTES, WARNINGS_NOTED_EVERY,
+};
 use crate::schema::Schema;
 use crate::storage::{StorageError, give_back};
 
@@ -49,9 +52,9 @@ pub struct Registry {
     secret: OnceLock<Vec<u8>>,
     /// None: nothing is taken while the database is away.
     file: Option<KeptFile>,
-    /// One look at a time, and one load of schemas.
+    /// One look at a time.
     looking: tokio::sync::Mutex<()>,
-    loading: tokio::sync::Mutex<()>,
+    loading: Loading,
     turns: Turns,
 }
 
@@ -60,10 +63,12 @@ impl Registry {
     pub fn open(config: &StreamsConfig, data_dir: PathBuf, keeps: bool) -> Arc<Self> {
         let file = keeps.then(|| KeptFile::in_folder(&data_dir));
         let known = file.as_ref().and_then(KeptFile::load).map(Arc::new);
+        let compiled = Arc::new(Compiled::new(SCHEMAS_COMPILED_BYTES));
         Arc::new(Self {
             known: RwLock::new(known),
             pools: RwLock::default(),
-            compiled: Arc::new(Compiled::new(SCHEMAS_COMPILED_BYTES)),
+            loading: Loading::new(Arc::clone(&compiled), SCHEMA_LOAD_MAX),
+            compiled,
             warnings: Arc::default(),
             auto_create: config.auto_create,
             configured_key: config.mask_key.clone(),
@@ -71,7 +76,6 @@ impl Registry {
             secret: OnceLock::new(),
             file,
             looking: tokio::sync::Mutex::default(),
-            loading: tokio::sync::Mutex::default(),
             turns: Turns::default(),
         })
     }
@@ -120,37 +124,14 @@ impl Registry {
     /// Loads the schemas that `rules` did not have at hand: what was decoded is to be decoded again.
     pub async fn load(&self, rules: &mut TenantRules) -> Result<(), StorageError> {
         let away = || StorageError::retryable("the database has not been there since the start");
-        let pool = &self.pools().ok_or_else(away)?.looks;
-        let _one = self.loading.lock().await;
+        let pool = self.pools().ok_or_else(away)?.looks;
         let mut loaded = Vec::new();
         for (stream, version) in rules.pending() {
             let key = (Arc::clone(rules.tenant_id()), stream.clone(), version);
-            let schema = match self.compiled.get(&key) {
-                Some(schema) => schema,
-                None => {
-                    let text = text_of(pool, &key.0, &stream, version).await?;
-                    let compiled = tokio::task::spawn_blocking(move || Schema::compile(&text)).await;
-                    let broken = |why: String| {
-                        StorageError::not_ready(format!("version {version} of the schema of stream {stream}: {why}"))
-                    };
-                    let schema = match compiled.map_err(|error| broken(error.to_string()))? {
-                        Ok(schema) => schema,
-                        Err(error) if error.is_passing() => return Err(broken(error.0)),
-                        // Of an earlier version, which took it. Events do not wait for what people have to mend.
-                        Err(error) => {
-                            tracing::error!(
-                                tenant = %key.0, %stream, version, %error,
-                                "a schema that is stored cannot be compiled: events of its stream are not judged until the stream \
-                                 gets another schema (PATCH /v1/streams/{{name}})"
-                            );
-                            Schema::stand_in().map_err(|error| broken(error.0))?
-                        }
-                    };
-                    let schema = Arc::new(schema);
-                    self.compiled.keep(key, Arc::clone(&schema));
-                    schema
-                }
-            };
+            let text = text_of(pool.clone(), key.clone());
+            let schema = self.loading.get(&key, text, Schema::compile).await.map_err(|why| {
+                StorageError::retryable(format!("version {version} of the schema of stream {stream}: {why}"))
+            })?;
             loaded.push((stream, schema));
         }
         rules.again(loaded);
@@ -187,6 +168,10 @@ impl Registry {
         })
         .await?;
         let Some((next, check)) = found else { return Ok(()) };
+        // Numbers of versions are given again then.
+        if self.known().is_some_and(|before| before.revision > next.revision) {
+            self.compiled.forget();
+        }
         let masks = next.tenants.values().any(|tenant| tenant.has_masks());
         if masks
             && let Some(check) = check
@@ -250,14 +235,13 @@ pub async fn within<T>(
     }
 }
 
-async fn text_of(pool: &Pool, tenant_id: &str, stream: &str, version: i32) -> Result<String, StorageError> {
-    let row = within(pool, async |client| {
+async fn text_of(pool: Pool, (tenant_id, stream, version): SchemaKey) -> Result<String, String> {
+    let found = within(&pool, async |client| {
         let statement = client.prepare_cached(SCHEMA).await?;
-        Ok(client.query_opt(&statement, &[&tenant_id, &stream, &version]).await?)
-    })
-    .await?;
-    row.map(|row| row.get(0))
-        .ok_or_else(|| StorageError::not_ready(format!("stream {stream} has no version {version} of its schema")))
+        Ok(client.query_opt(&statement, &[&&*tenant_id, &&*stream, &version]).await?)
+    });
+    let row = found.await.map_err(|error| error.to_string())?;
+    row.map(|row| row.get(0)).ok_or_else(|| "there is no such version".to_owned())
 }
 
 fn changed(row: &Row) -> Result<Changed, StorageError> {

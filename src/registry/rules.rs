@@ -191,3 +191,60 @@ fn pointers(violation: &Violation, version: i32) -> Pointers {
     };
     Pointers { field: kept(&violation.field), rule: kept(&violation.rule), version }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::MIB;
+    use crate::registry::known::{Changed, Known, Stream};
+
+    /// Of a tenant with a stream whose schema wants numbers in an array.
+    fn rules(mode: Mode, warnings: &Arc<Warnings>) -> TenantRules {
+        let compiled = Arc::new(Compiled::new(MIB));
+        let schema = Schema::compile(r#"{"properties":{"a":{"items":{"type":"integer"}}}}"#).expect("a schema");
+        compiled.keep((Arc::from("t"), Box::from("s"), 1), Arc::new(schema));
+        let stream = Stream { mode, version: Some(1), masks: Vec::new(), deleted: false };
+        let mut known = Known::default();
+        known.note([Changed { tenant_id: "t".into(), name: "s".into(), stream, revision: 1 }]);
+        let tenant = known.tenants.get("t").cloned();
+        TenantRules::new(Arc::from("t"), tenant, false, compiled, Arc::clone(warnings), 0)
+    }
+
+    fn judged(rules: &TenantRules, payload: &str) -> Result<i32, Broken> {
+        let Asked::Schema(judge) = rules.asked_by("s") else { panic!("it has a schema") };
+        judge.judge(payload)
+    }
+
+    /// With so many numbers, one of which may be none.
+    fn payload(numbers: u64, last: &str) -> String {
+        format!(r#"{{"a":[{}{last}]}}"#, "0,".repeat(usize::try_from(numbers).expect("a small number")))
+    }
+
+    #[test]
+    fn what_runs_out_of_few_looks_is_judged_with_all() {
+        let rules = rules(Mode::Enforce, &Arc::default());
+        rules.judge_lightly();
+        assert_eq!(judged(&rules, &payload(10, "0")).ok(), Some(1));
+        assert!(
+            judged(&rules, &payload(10, "\"x\"")).is_err() && !rules.ran_out(),
+            "it breaks the schema, which was seen"
+        );
+        let heavy = payload(SCHEMA_LIGHT_LOOKS + 1, "0");
+        assert!(judged(&rules, &heavy).is_err() && rules.ran_out());
+        rules.judge_fully();
+        assert!(!rules.ran_out() && judged(&rules, &heavy).is_ok() && !rules.ran_out());
+        let broken = judged(&rules, &payload(SCHEMA_LIGHT_LOOKS + 1, "\"x\"")).expect_err("it breaks the schema");
+        assert_eq!(broken.pointers.field, format!("/a/{}", SCHEMA_LIGHT_LOOKS + 1));
+    }
+
+    #[test]
+    fn what_is_judged_again_counts_once() {
+        let all = Arc::default();
+        let rules = rules(Mode::Warn, &all);
+        rules.judge_lightly();
+        assert!(judged(&rules, &payload(SCHEMA_LIGHT_LOOKS + 1, "\"x\"")).is_ok() && rules.ran_out());
+        rules.judge_fully();
+        assert!(judged(&rules, &payload(1, "0")).is_ok());
+        assert!(rules.into_warnings().is_none(), "what the first look warned of is none");
+    }
+}

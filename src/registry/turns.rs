@@ -1,14 +1,16 @@
-//! Whose turn it is to judge what takes long.
+//! Whose turn it is to judge what takes long, or to compile.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Half of the processors judge at once, and at least one. Turns come in the order in which they were asked for, but of each
-/// tenant only one waits beside those of others: the rest wait behind it.
+/// So many at once: by default as many as half of the processors, and at least one. Turns come in the order in which they were
+/// asked for, but of each tenant only one waits beside those of others: the rest wait behind it.
 pub struct Turns {
     all: Arc<Semaphore>,
+    /// Turns that a tenant has at once; None: as many as there are.
+    each: Option<usize>,
     /// Which request of a tenant waits beside others; of tenants that have some.
     first: Mutex<HashMap<Arc<str>, Arc<Semaphore>>>,
 }
@@ -16,6 +18,7 @@ pub struct Turns {
 /// Ends when it is dropped.
 pub struct Turn {
     _of_all: Option<OwnedSemaphorePermit>,
+    _of_tenant: Option<OwnedSemaphorePermit>,
 }
 
 impl Default for Turns {
@@ -27,18 +30,26 @@ impl Default for Turns {
 
 impl Turns {
     fn new(at_once: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(at_once)), first: Mutex::default() }
+        Self { all: Arc::new(Semaphore::new(at_once)), each: None, first: Mutex::default() }
+    }
+
+    /// Of which a tenant has so many at once: it holds up no other, however long it takes.
+    pub fn shared(at_once: usize, each: usize) -> Self {
+        Self { each: Some(each), ..Self::new(at_once) }
     }
 
     pub async fn take(&self, tenant_id: &Arc<str>) -> Turn {
         let first = {
             let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
             first.retain(|_, waiting| Arc::strong_count(waiting) > 1);
-            Arc::clone(first.entry(Arc::clone(tenant_id)).or_insert_with(|| Arc::new(Semaphore::new(1))))
+            Arc::clone(
+                first.entry(Arc::clone(tenant_id)).or_insert_with(|| Arc::new(Semaphore::new(self.each.unwrap_or(1)))),
+            )
         };
         // Neither is ever closed.
-        let _first = first.acquire_owned().await.ok();
-        Turn { _of_all: Arc::clone(&self.all).acquire_owned().await.ok() }
+        let first = first.acquire_owned().await.ok();
+        let of_all = Arc::clone(&self.all).acquire_owned().await.ok();
+        Turn { _of_all: of_all, _of_tenant: first.filter(|_| self.each.is_some()) }
     }
 }
 
@@ -48,6 +59,19 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use super::*;
+
+    #[test]
+    fn a_tenant_has_its_share_of_turns() {
+        let turns = Turns::shared(2, 1);
+        let (crowd, other): (Arc<str>, Arc<str>) = (Arc::from("crowd"), Arc::from("other"));
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(held) = pin!(turns.take(&crowd)).poll(&mut context) else { panic!("nobody is before it") };
+        let mut second = Box::pin(turns.take(&crowd));
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        assert!(pin!(turns.take(&other)).poll(&mut context).is_ready(), "another's turn is free");
+        drop(held);
+        assert!(second.as_mut().poll(&mut context).is_ready());
+    }
 
     #[test]
     fn of_each_tenant_one_waits_beside_others() {

@@ -28,6 +28,7 @@ mod database_tls;
 mod dead_letters;
 mod definitions;
 mod definitions_again;
+mod definitions_judged;
 mod descriptions;
 mod dimensions;
 mod doctor;
@@ -202,6 +203,7 @@ const GROUPS: &[Group] = &[
     group("definitions", definitions::ON_ONE),
     group("definitions", definitions_again::TESTS),
     group("definitions", definitions_again::ON_ONE),
+    group("definitions", definitions_judged::TESTS),
     by_version("masks", masks::TESTS),
     by_version("offsets", offsets::TESTS),
     by_version("groups", groups::TESTS),
