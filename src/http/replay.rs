@@ -1,6 +1,8 @@
 //! POST /v1/dead-letters/{id}/replay and POST /v1/dead-letters/replay: dead letters sent again, as they first came in, by
 //! the rules of now.
 
+use std::time::Instant;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::future::join_all;
@@ -12,7 +14,7 @@ use uuid::Uuid;
 use super::response::{Body, answer, full, json};
 use super::{Api, items, quota, reads};
 use crate::ingest::{Letter, Outcome, Received, Refusal, Unanswered};
-use crate::limits::{ERRORS_LISTED_MAX, REPLAYS_DEFAULT, REPLAYS_MAX, REPLAYS_TOGETHER};
+use crate::limits::{ERRORS_LISTED_MAX, REPLAYS_DEFAULT, REPLAYS_MAX, REPLAYS_TIME, REPLAYS_TOGETHER};
 use crate::model::Relation;
 use crate::processor::ReplayedLetter;
 use crate::protocols::params::{Params, invalid};
@@ -58,6 +60,15 @@ struct Replayed {
     next_cursor: Option<String>,
     /// The first of those that were not stored.
     errors: Vec<ReplayError>,
+    /// Why the call ended before its limit, where that was for an error: go on after a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped: Option<Stopped>,
+}
+
+#[derive(Serialize)]
+struct Stopped {
+    code: &'static str,
+    detail: String,
 }
 
 #[derive(Serialize)]
@@ -159,16 +170,28 @@ pub async fn by_filter(api: &Api, principal: &Principal, mut params: Params) -> 
         query.outcomes = vec!["none".to_owned(), FAILED.to_owned()];
     }
     let mut replayed = Replayed { dry_run: dry_run.unwrap_or(false), ..Replayed::default() };
-    let (mut taken, mut goes_on) = (0, true);
+    let (mut taken, mut goes_on, begun_at) = (0, true, Instant::now());
     let mut request = PageRequest { tenant_id: principal.tenant_id.to_string(), limit, cursor, streamed: false };
     while goes_on && taken < limit && !replayed.dry_run {
+        // What is heavy to judge is answered in parts: a sender does not wait for thousands of them.
+        if taken > 0 && begun_at.elapsed() > REPLAYS_TIME {
+            break;
+        }
         request.limit = (limit - taken).min(REPLAYS_TOGETHER);
         let begun = begin(api, principal).await?;
         let page = query.page(&begun, &request).await.map_err(|error| reads::problem(api, error))?;
         // Others may have the reader; the memory is held until these are written.
         let _room = begun.into_reservation();
-        taken += page.items.len();
-        together(api, principal, page.items, &mut replayed).await?;
+        let found = page.items.len();
+        match together(api, principal, page.items, &mut replayed).await {
+            // What was done before is told; these are found again from the same cursor.
+            Err(problem) if taken > 0 => {
+                replayed.stopped = Some(Stopped { code: problem.code().as_str(), detail: problem.detail().to_owned() });
+                break;
+            }
+            done => done?,
+        }
+        taken += found;
         goes_on = page.next_cursor.is_some();
         request.cursor = page.next_cursor;
     }
@@ -202,9 +225,9 @@ async fn together(
     }
     let ids: Vec<Uuid> = small.iter().map(|(letter, _)| letter.id).collect();
     let all = join_all(small.into_iter().map(|(letter, sent)| replay(api, principal, letter, sent))).await;
-    for (id, one) in ids.into_iter().zip(all) {
-        replayed.count(id, one)?;
-    }
+    // All are counted, also where one of them ends the call.
+    let counted: Vec<_> = ids.into_iter().zip(all).map(|(id, one)| replayed.count(id, one)).collect();
+    counted.into_iter().collect::<Result<(), Problem>>()?;
     for id in large {
         replayed.count(id, by_id(api, principal, id).await)?;
     }

@@ -100,5 +100,7 @@ pub const REPLAYS_DEFAULT: usize = 1000;
 pub const REPLAYS_MAX: usize = 10_000;
 /// Dead letters that are read, and replayed, at once: a few transactions.
 pub const REPLAYS_TOGETHER: usize = 100;
+/// How long one call begins to replay more: events that are heavy to judge take 0.1 s each.
+pub const REPLAYS_TIME: Duration = Duration::from_secs(20);
 
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX && STREAM_PAGE_ROWS <= PAGE_ROWS_MAX);

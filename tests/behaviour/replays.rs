@@ -41,6 +41,17 @@ pub fn replay(tidegate: &Tidegate, id: &str) -> Answer {
     tidegate.client.post(&format!("/v1/dead-letters/{id}/replay"), &[], "")
 }
 
+/// Replays all that can be, call after call; how many were stored.
+pub fn replay_all(tidegate: &Tidegate) -> u64 {
+    let (mut stored, mut path) = (0, "/v1/dead-letters/replay".to_owned());
+    loop {
+        let part = tidegate.client.post(&path, &[], "").expect(200);
+        stored += part["stored"].as_u64().unwrap();
+        let Some(next) = part["next_cursor"].as_str() else { return stored };
+        path = format!("/v1/dead-letters/replay?cursor={next}");
+    }
+}
+
 /// Refuses every row of events that is written while it is there. A process does not start beside it, since a trigger keeps rows
 /// out of the columnstore.
 fn refuse_all(env: &Env) {
@@ -324,7 +335,12 @@ fn thousands_by_a_filter(env: &Env) -> TestResult {
         let Some(next) = part["next_cursor"].as_str() else { break };
         cursor = format!("&cursor={next}");
     }
-    assert_eq!((stored, left), (2500, vec![1400, 300, 0]));
+    // As many as were asked for, unless a call took so long that it ended before.
+    let is_bounded = left.iter().zip([1400, 300, 0]).all(|(left, least)| *left >= least);
+    assert!(
+        stored == 2500 && is_bounded && left.is_sorted_by(|a, b| a > b) && left.last() == Some(&0),
+        "{stored} {left:?}"
+    );
     tidegate.client.post(&format!("/v1/dead-letters/replay?code=missing_field{cursor}"), &[], "").expect(400);
     // What is stored is passed over; what fails again is not.
     let rest = call("");

@@ -1,13 +1,16 @@
 //! Replays of dead letters through lost COMMITs, kill -9 and a database that is away: stored once all the same.
 
+use serde_json::json;
+
 use crate::env::{Env, Test, TestResult, until};
 use crate::process::Tidegate;
 use crate::proxy::{Cut, Point, Proxy};
-use crate::replays::{MENDED, ids, old, replay};
+use crate::replays::{MENDED, ids, old, replay, replay_all};
 use crate::samples::array;
 use crate::tests;
 
-pub const TESTS: &[Test] = tests!(a_commit_is_lost, killed_in_between, they_are_not_spooled);
+pub const TESTS: &[Test] =
+    tests!(a_commit_is_lost, killed_in_between, what_was_done_before_an_error_is_told, they_are_not_spooled);
 
 fn mended(env: &Env, proxy: &Proxy) -> Tidegate {
     Tidegate::serve(env, &env.variables_through(proxy), &["--set".into(), MENDED.into()])
@@ -67,11 +70,44 @@ fn killed_in_between(env: &Env) -> TestResult {
     tidegate = mended(env, &proxy);
     let (events, distinct, noted) = stored(env);
     assert!(events > 0 && events == distinct && events == noted, "{events} {distinct} {noted}");
-    let all = tidegate.client.post("/v1/dead-letters/replay", &[], "").expect(200);
-    let left = u64::try_from(LETTERS)? - u64::try_from(events)?;
-    assert_eq!((all["stored"].as_u64(), all["left"].as_u64()), (Some(left), Some(0)), "{all}");
+    assert_eq!(replay_all(&tidegate), u64::try_from(LETTERS)? - u64::try_from(events)?);
     let all = i64::try_from(LETTERS)?;
     assert_eq!(stored(env), (all, all, all));
+    Ok(())
+}
+
+fn what_was_done_before_an_error_is_told(env: &Env) -> TestResult {
+    // The newer ones are replayed first, a hundred at once.
+    letters(env, 30);
+    letters(env, 100);
+    let tidegate = env.serve_with(&[MENDED]);
+    let (client, sql) = (&tidegate.client, env.sql());
+    sql.run(
+        "CREATE FUNCTION crowded() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $crowded$ BEGIN
+             IF OLD.failed_at < (SELECT max(failed_at) FROM tidegate.dead_letter_events) THEN
+                 RAISE EXCEPTION 'there is no room now' USING ERRCODE = '53200';
+             END IF;
+             RETURN NEW;
+         END $crowded$;
+         CREATE TRIGGER crowded BEFORE UPDATE ON dead_letter_events FOR EACH ROW EXECUTE FUNCTION crowded()",
+    );
+    let path = "/v1/dead-letters/replay";
+    let part = client.post(path, &[], "").expect(200);
+    assert_eq!((&part["stored"], &part["left"]), (&json!(100), &json!(30)), "{part}");
+    assert!(part["stopped"]["code"].is_string() && part["stopped"]["detail"].is_string(), "{part}");
+    let next = format!("{path}?cursor={}", part["next_cursor"].as_str().unwrap());
+    client.post(&next, &[], "").expect(503);
+    sql.run("DROP TRIGGER crowded ON dead_letter_events");
+    let rest = until("there is room", || {
+        let answer = client.post(&next, &[], "");
+        (answer.status == 200).then(|| answer.json())
+    });
+    assert_eq!(
+        (&rest["left"], &rest["next_cursor"], &rest["stopped"]),
+        (&json!(0), &json!(null), &json!(null)),
+        "{rest}"
+    );
+    assert_eq!(stored(env), (130, 100, 130));
     Ok(())
 }
 
