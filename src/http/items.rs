@@ -98,6 +98,9 @@ pub fn problem(unanswered: Unanswered, kind: Kind, blank: bool) -> Problem {
                 Kind::Metrics => format!("a request holds at most {max} metrics or values; send smaller batches"),
             },
         ),
+        Unanswered::Unreadable(error @ BodyError::MaskedTooLarge) => {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, ProblemCode::BodyTooLarge, error.to_string())
+        }
         Unanswered::Refused(Refusal::KeyInFlight) => Problem::new(
             StatusCode::CONFLICT,
             ProblemCode::IdempotencyKeyInFlight,

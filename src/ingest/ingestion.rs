@@ -252,6 +252,7 @@ impl Ingest {
                 tracing::error!(%error, "the secret of masks cannot be read or made: events of masked streams are refused");
                 "what is to be masked of these events cannot be masked".to_owned()
             }
+            NotRead::Grown => return Unanswered::Unreadable(BodyError::MaskedTooLarge),
         };
         Unanswered::Refused(Refusal::Unavailable { retry_after_s: self.retry_after_s(), reason })
     }

@@ -66,6 +66,17 @@ pub const SCHEMA_VERSIONS_MAX: i32 = 10_000;
 pub const DESCRIPTION_CHARS_MAX: usize = 1000;
 /// Masks of a stream.
 pub const MASKS_MAX: usize = 64;
+/// Masks of all streams of an organization by which an item is masked whose stream cannot be told; where there are more it is withheld.
+pub const MASKS_OF_ALL_MAX: usize = 256;
+/// Steps of masking a body where it is read, about 2 ms, and those besides for each of its bytes: one value that is hashed in 80. One
+/// that needs more waits for its turn.
+pub const MASK_LIGHT_STEPS: u64 = 1_000_000;
+/// See [`MASK_LIGHT_STEPS`].
+pub const MASK_LIGHT_STEPS_PER_BYTE: u64 = 12;
+/// How many times as large as it was sent a body may become by being masked, and bytes besides: a hash has 49, whatever it stands for.
+pub const MASKED_TIMES_MAX: usize = 4;
+/// See [`MASKED_TIMES_MAX`].
+pub const MASKED_BESIDES_BYTES: usize = 64 * KIB;
 /// Longest path of a mask, in segments and in bytes.
 pub const MASK_PATH_SEGMENTS_MAX: usize = 16;
 /// See [`MASK_PATH_SEGMENTS_MAX`].

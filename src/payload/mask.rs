@@ -116,7 +116,7 @@ mod tests {
 
     fn masked(text: &str, of: &[(&str, Action)]) -> String {
         let mut out = Vec::new();
-        rewritten(text.as_bytes(), &masks(of), &MaskKey::of(b"secret", "acme"), &mut out);
+        rewritten(text.as_bytes(), &masks(of), &MaskKey::of(b"secret", "acme"), &mut out, &mut { u64::MAX });
         String::from_utf8(out).expect("UTF-8")
     }
 

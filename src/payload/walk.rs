@@ -26,21 +26,39 @@ struct Left<'m> {
     action: Action,
 }
 
+/// Steps that a hash counts for; one is a look at what a mask names, some nanoseconds.
+const HASH_STEPS: usize = 1000;
+/// Bytes that are hashed, or passed, in a step.
+const BYTES_PER_STEP: usize = 16;
+
 /// Appends a value's text with the masks applied; `text` is one value, and known to be JSON. What no mask names stays as it
-/// was written.
-pub fn rewritten<'m>(text: &[u8], masks: impl IntoIterator<Item = &'m Mask>, key: &MaskKey<'_>, out: &mut Vec<u8>) {
+/// was written. It counts down how many steps are left; when none is, it stops, and what it has written is of no use.
+pub fn rewritten<'m>(
+    text: &[u8],
+    masks: impl IntoIterator<Item = &'m Mask>,
+    key: &MaskKey<'_>,
+    out: &mut Vec<u8>,
+    steps_left: &mut u64,
+) {
     let left: Vec<Left<'m>> =
         masks.into_iter().map(|mask| Left { segments: mask.path.segments(), action: mask.action }).collect();
-    Writer { text, key, out }.value(0, text.len(), &left);
+    Writer { text, key, out, steps_left }.value(0, text.len(), &left);
 }
 
 struct Writer<'w> {
     text: &'w [u8],
     key: &'w MaskKey<'w>,
     out: &'w mut Vec<u8>,
+    steps_left: &'w mut u64,
 }
 
 impl Writer<'_> {
+    /// Whether some are left behind these.
+    fn takes(&mut self, steps: usize) -> bool {
+        *self.steps_left = self.steps_left.saturating_sub(steps as u64);
+        *self.steps_left > 0
+    }
+
     /// Copies the value between two places. It goes as deep as paths are long.
     fn value(&mut self, start: usize, end: usize, masks: &[Left<'_>]) {
         match self.text.get(start) {
@@ -53,7 +71,7 @@ impl Writer<'_> {
     fn object(&mut self, start: usize, masks: &[Left<'_>]) {
         self.out.push(b'{');
         let (mut at, mut is_first) = (self.space(start + 1), true);
-        while self.text.get(at) == Some(&b'"') {
+        while self.text.get(at) == Some(&b'"') && self.takes(1 + masks.len()) {
             let key = at..self.end_of(at);
             let name = unescaped(&self.text[key.start + 1..key.end - 1]);
             let value_start = self.space(self.space(key.end) + 1);
@@ -76,7 +94,7 @@ impl Writer<'_> {
     fn array(&mut self, start: usize, masks: &[Left<'_>]) {
         self.out.push(b'[');
         let (mut at, mut index) = (self.space(start + 1), 0);
-        while at < self.text.len() && self.text[at] != b']' {
+        while at < self.text.len() && self.text[at] != b']' && self.takes(1 + masks.len()) {
             let end = self.end_of(at);
             if index > 0 {
                 self.out.push(b',');
@@ -95,9 +113,12 @@ impl Writer<'_> {
 
     /// A value, hashed if a mask ends here.
     fn masked(&mut self, start: usize, end: usize, below: &[Left<'_>]) {
+        let bytes = (end - start) / BYTES_PER_STEP;
         if below.iter().any(|left| left.segments.is_empty()) {
+            self.takes(HASH_STEPS + bytes);
             self.key.put_hashed(&self.text[start..end], self.out);
         } else {
+            self.takes(bytes);
             self.value(start, end, below);
         }
     }

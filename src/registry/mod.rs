@@ -24,6 +24,7 @@ pub use error::DefinitionError;
 pub use known::Tenant;
 pub use process::{NotKnown, Pools, Registry};
 pub use rules::TenantRules;
+pub use turns::Turn;
 pub use warnings::RequestWarnings;
 
 pub use crate::schema::{Schema, Violation};

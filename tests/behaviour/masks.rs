@@ -17,6 +17,7 @@ use crate::tests;
 pub const TESTS: &[Test] = tests!(
     what_is_masked_is_kept_nowhere,
     what_is_broken_costs_nothing_beside_it,
+    what_takes_long_to_mask_is_masked_and_what_grows_too_much_refused,
     what_is_masked_is_not_in_the_spool,
     a_node_that_knows_no_masks_writes_nothing_of_masked_streams,
 );
@@ -85,8 +86,10 @@ fn what_is_masked_is_kept_nowhere(env: &Env) -> TestResult {
         item(&format!(r#"{{{secret},"n":"x"}}"#)),
         format!(r#"{{"source_module":"tests","stream":"people","payload":{{{secret}}}}}"#),
         format!(r#""{SECRET}""#),
+        // A payload that nobody has wrapped.
+        format!(r#"{{"stream":"people",{secret},"n":1}}"#),
     ]);
-    client.keyed("k", &body).accepted(2, 3);
+    client.keyed("k", &body).accepted(2, 4);
     assert_eq!(client.repeated("k", &body).expect(200)["duplicate"], true, "equal bodies are known again");
     client.keyed("k", String::from_utf8(body.clone())?.replace("jane", "june")).problem(422, "idempotency_key_reused");
     client.events(format!(r#"[{{"payload": {{{secret}, ]"#)).expect(400);
@@ -167,6 +170,23 @@ fn what_is_broken_costs_nothing_beside_it(env: &Env) -> TestResult {
         "{letters} AND redacted <> (convert_from(raw, 'UTF8') LIKE '%**%' OR convert_from(raw, 'UTF8') LIKE '%*withheld*%')"
     );
     assert_eq!(sql.one::<i64>(&said), 0);
+    Ok(())
+}
+
+fn what_takes_long_to_mask_is_masked_and_what_grows_too_much_refused(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let (client, sql) = (&tidegate.client, env.sql());
+    define(client, json!({ "name": "people", "mask": [{ "path": "/mails/*", "action": "hash" }] }));
+    let payload = |value: &str, count: usize| format!(r#"{{"mails":[{}]}}"#, vec![value; count].join(","));
+    // More than is masked where it is read.
+    client.events(item(&payload(&format!(r#""{SECRET}-{SECRET}""#), 10_000))).accepted(1, 0);
+    let masked = "SELECT count(*) FROM events e, jsonb_array_elements_text((e.payload->'mails')::jsonb) m WHERE m LIKE 'masked:%'";
+    assert_eq!((sql.one::<i64>(masked), rows_with_secret(env)), (10_000, vec![]));
+    // A hash is many times as large as a digit.
+    let refused = client.events(item(&payload("1", 10_000))).problem(413, "body_too_large");
+    assert!(refused["detail"].as_str().unwrap().contains("four times as large"), "{refused}");
+    client.events(item(&payload("1", 1000))).accepted(1, 0);
+    assert_eq!((sql.one::<i64>(masked), sql.count("dead_letter_events")), (11_000, 0));
     Ok(())
 }
 

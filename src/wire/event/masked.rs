@@ -1,7 +1,7 @@
 //! A body with what its streams mask taken out, before anything of it is decoded or kept.
 //!
 //! Of an item that is an object the payload is masked, by whichever name it came. What cannot be read as an object has no
-//! payload in which a path could be followed: its bytes are withheld.
+//! payload in which a path could be followed: its bytes are withheld. How long it takes depends on body and masks: it is bounded.
 
 use std::ops::Range;
 
@@ -23,8 +23,8 @@ pub const WITHHELD_PAYLOAD: &[u8] = b"\"*withheld*\"";
 pub trait StreamMasks {
     fn of(&self, stream: &str) -> &[Mask];
 
-    /// Those of all its streams, for items that name none that could be read.
-    fn all(&self) -> &[Mask];
+    /// Those of all its streams, for items that name none that could be read; None: they are too many.
+    fn all(&self) -> Option<&[Mask]>;
 }
 
 /// A body whose payloads are masked.
@@ -32,6 +32,24 @@ pub struct MaskedBody {
     pub bytes: Vec<u8>,
     /// Where items are that cannot be masked.
     pub unreadable: Vec<Range<usize>>,
+}
+
+/// How much masking a body may be.
+#[derive(Debug, Clone, Copy)]
+pub struct MaskBounds {
+    /// See [`rewritten`].
+    pub steps: u64,
+    /// Of the masked body: hashes may be larger than what they stand for.
+    pub bytes: usize,
+}
+
+/// Why a body is not masked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmasked {
+    /// It would take more steps.
+    TooLong,
+    /// It would become larger.
+    TooLarge,
 }
 
 /// Masks a body. `item_bytes_max` as for decoding it.
@@ -42,7 +60,8 @@ pub fn masked(
     item_bytes_max: usize,
     masks: &dyn StreamMasks,
     key: &MaskKey<'_>,
-) -> MaskedBody {
+    bounds: MaskBounds,
+) -> Result<MaskedBody, Unmasked> {
     let shape = if defaults.wrap { Shape::Wrapped } else { Shape::Envelope };
     let (mut scanner, mut scratch) = (Scanner::<Field>::new(), Scratch::new());
     let mut splitter = Splitter::new(body, form, shape, item_bytes_max);
@@ -52,22 +71,27 @@ pub fn masked(
         defaults,
         cloud_event: matches!(form, BodyForm::CloudEvent | BodyForm::CloudEventBatch),
         out: Vec::with_capacity(body.len()),
+        steps_left: bounds.steps,
     };
     let (mut copied, mut unreadable) = (0, Vec::new());
     while let Some(item) = splitter.next_item(&mut scanner) {
         masking.out.extend_from_slice(&body[copied..item.start]);
         copied = item.end;
         let text = &body[item.start..item.end];
-        match readable(&item, text) {
-            Some(text) => masking.item(text, shape, &scanner, &mut scratch),
-            None => {
-                unreadable.push(masking.out.len()..masking.out.len() + text.len());
-                masking.out.extend_from_slice(text);
-            }
+        let is_masked = readable(&item, text).is_some_and(|text| masking.item(text, shape, &scanner, &mut scratch));
+        if !is_masked {
+            unreadable.push(masking.out.len()..masking.out.len() + text.len());
+            masking.out.extend_from_slice(text);
+        }
+        if masking.steps_left == 0 {
+            return Err(Unmasked::TooLong);
+        }
+        if masking.out.len() > bounds.bytes {
+            return Err(Unmasked::TooLarge);
         }
     }
     masking.out.extend_from_slice(&body[copied..]);
-    MaskedBody { bytes: masking.out, unreadable }
+    Ok(MaskedBody { bytes: masking.out, unreadable })
 }
 
 /// The item, if it is an object whose text can be followed.
@@ -83,16 +107,24 @@ struct Masking<'m> {
     defaults: &'m Defaults,
     cloud_event: bool,
     out: Vec<u8>,
+    steps_left: u64,
 }
 
 impl<'m> Masking<'m> {
-    fn item(&mut self, text: &str, shape: Shape, scanner: &Scanner<Field>, scratch: &mut Scratch) {
+    /// Whether it could be: nothing of it is written else.
+    fn item(&mut self, text: &str, shape: Shape, scanner: &Scanner<Field>, scratch: &mut Scratch) -> bool {
         if shape == Shape::Wrapped {
             let masks = self.masks.of(self.defaults.stream.as_deref().unwrap_or(DEFAULT_STREAM));
-            return rewritten(text.as_bytes(), masks, self.key, &mut self.out);
+            self.rewritten(text.as_bytes(), masks);
+            return true;
         }
-        let masks = self.masks_of(text, scanner, scratch);
+        let Some(masks) = self.masks_of(text, scanner, scratch) else { return false };
         let is_payload = |member: &&Member| matches!(member.field, Field::Payload | Field::DataBase64);
+        if !self.cloud_event && !scanner.members.iter().any(|member| is_payload(&member)) {
+            // It is refused. What was meant to be its payload may be the item itself.
+            self.rewritten(text.as_bytes(), masks);
+            return true;
+        }
         let mut copied = 0;
         if !masks.is_empty() {
             for member in scanner.members.iter().filter(is_payload) {
@@ -102,10 +134,15 @@ impl<'m> Masking<'m> {
             }
         }
         self.out.extend_from_slice(&text.as_bytes()[copied..]);
+        true
     }
 
-    /// The masks of the item's stream; of all streams where it cannot be read which one that is.
-    fn masks_of(&self, text: &str, scanner: &Scanner<Field>, scratch: &mut Scratch) -> &'m [Mask] {
+    fn rewritten(&mut self, text: &[u8], masks: &[Mask]) {
+        rewritten(text, masks, self.key, &mut self.out, &mut self.steps_left);
+    }
+
+    /// The masks of the item's stream; of all streams where it cannot be read which one that is. None: they are too many.
+    fn masks_of(&self, text: &str, scanner: &Scanner<Field>, scratch: &mut Scratch) -> Option<&'m [Mask]> {
         let all: &'m dyn StreamMasks = self.masks;
         let rank = |field, rank| if self.cloud_event { cloud_event_rank(field, rank) } else { rank };
         let Ok(envelope) = Envelope::read(text, scanner, scratch, rank) else { return all.all() };
@@ -113,8 +150,8 @@ impl<'m> Masking<'m> {
             // It is refused, and no stream's: empty, or named twice.
             (_, Some("")) => all.all(),
             (Some(member), Some(_)) if is_twice(member, scanner) => all.all(),
-            (_, Some(stream)) => all.of(stream),
-            (None, None) => all.of(self.defaults.stream.as_deref().unwrap_or(DEFAULT_STREAM)),
+            (_, Some(stream)) => Some(all.of(stream)),
+            (None, None) => Some(all.of(self.defaults.stream.as_deref().unwrap_or(DEFAULT_STREAM))),
             (Some(_), None) => all.all(),
         }
     }
@@ -122,7 +159,7 @@ impl<'m> Masking<'m> {
     fn payload(&mut self, text: &str, member: &Member, masks: &[Mask]) {
         let value = &text.as_bytes()[member.value.start..member.value.end];
         if member.kind == JsonType::Object {
-            return rewritten(value, masks, self.key, &mut self.out);
+            return self.rewritten(value, masks);
         }
         if !self.cloud_event {
             // Refused, or none at all.
@@ -131,10 +168,10 @@ impl<'m> Masking<'m> {
         // Data that is no object is stored under the name that it came by; a path may be meant for it by that name.
         let name = if member.field == Field::DataBase64 { DATA_BASE64 } else { "data" };
         let mut inner = Vec::new();
-        rewritten(value, masks, self.key, &mut inner);
+        rewritten(value, masks, self.key, &mut inner, &mut self.steps_left);
         let before = format!("{{\"{name}\":");
         let mut whole = Vec::new();
-        rewritten(&[before.as_bytes(), &inner, b"}"].concat(), masks, self.key, &mut whole);
+        rewritten(&[before.as_bytes(), &inner, b"}"].concat(), masks, self.key, &mut whole, &mut self.steps_left);
         match whole.strip_prefix(before.as_bytes()).and_then(|rest| rest.strip_suffix(b"}")) {
             Some(value) => self.out.extend_from_slice(value),
             // The member is removed, and a payload that is null is none.

@@ -27,4 +27,4 @@ pub use defaults::Defaults;
 pub use encode::{COPY_COLUMN_COUNT, COPY_COLUMNS};
 pub use fit::fitted;
 pub use ids::bare_id;
-pub use masked::{MaskedBody, StreamMasks, WITHHELD, WITHHELD_PAYLOAD, is_structure, masked};
+pub use masked::{MaskBounds, MaskedBody, StreamMasks, Unmasked, WITHHELD, WITHHELD_PAYLOAD, is_structure, masked};

@@ -177,12 +177,17 @@ pub enum BodyError {
     Empty,
     /// More items, or rows that its items make, than a request may hold.
     TooManyItems { max: usize },
+    /// Hashes in the place of what is masked make it many times as large.
+    MaskedTooLarge,
 }
 
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("the body holds no item"),
+            Self::MaskedTooLarge => f.write_str(
+                "what is hashed of the body makes it up to four times as large, or more: send fewer events at once, or mask what holds the values",
+            ),
             Self::TooManyItems { max } => {
                 write!(f, "the body holds more than {max} items or values; split it into several requests")
             }

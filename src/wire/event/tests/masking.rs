@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::payload::{Action, Mask, MaskKey, Path};
-use crate::wire::event::{StreamMasks, WITHHELD, masked};
+use crate::wire::event::{MaskBounds, StreamMasks, Unmasked, WITHHELD, masked};
 
 const ITEM_BYTES: usize = 1 << 20;
 
@@ -16,8 +16,8 @@ impl StreamMasks for Masks {
         if stream == "secret" { &self.0 } else { &[] }
     }
 
-    fn all(&self) -> &[Mask] {
-        &self.0
+    fn all(&self) -> Option<&[Mask]> {
+        Some(&self.0)
     }
 }
 
@@ -26,7 +26,8 @@ fn kept(body: &[u8], form: BodyForm, defaults: &Defaults) -> Vec<u8> {
     let paths = ["/pin", "/data", "/data_base64", "/deep/*/pin"];
     let mask = |path| Mask { path: Path::parse(path).unwrap(), action: Action::Remove };
     let masks = Masks(paths.map(mask).to_vec());
-    let mut kept = masked(body, form, defaults, ITEM_BYTES, &masks, &MaskKey::of(b"key", "t"));
+    let bounds = MaskBounds { steps: u64::MAX, bytes: usize::MAX };
+    let mut kept = masked(body, form, defaults, ITEM_BYTES, &masks, &MaskKey::of(b"key", "t"), bounds).unwrap();
     kept.unreadable.iter().for_each(|range| kept.bytes[range.clone()].fill(WITHHELD));
     kept.bytes
 }
@@ -42,6 +43,9 @@ fn payloads_of_a_stream_are_masked_by_whichever_name() {
         (r#" {"data":{"pin":1},"stream_name":"secret"} "#, r#" {"data":{},"stream_name":"secret"} "#),
         (r#"{"stream":"other","payload":{"pin":1}}"#, r#"{"stream":"other","payload":{"pin":1}}"#),
         (r#"{"payload":{"pin":1}}"#, r#"{"payload":{"pin":1}}"#),
+        // Without a payload, which may be what it is itself.
+        (r#"{"stream":"secret","pin":1,"a":2}"#, r#"{"stream":"secret","a":2}"#),
+        (r#"{"stream":"other","pin":1}"#, r#"{"stream":"other","pin":1}"#),
         (r#"{"stream":"\u0073ecret","payload":{"pin":1}}"#, r#"{"stream":"\u0073ecret","payload":{}}"#),
         // Both are kept, one of them in metadata.
         (
@@ -85,6 +89,37 @@ fn what_cannot_be_read_is_withheld() {
     }
     let invalid = b"{\"stream\":\"secret\",\"payload\":{\"a\":\"\xff\",\"pin\":1}}";
     assert!(kept(invalid, BodyForm::Json, &Defaults::default()).iter().all(|byte| *byte == WITHHELD));
+}
+
+/// Masks by which every number is hashed; they are too many for items whose stream cannot be told.
+struct Hashing([Mask; 1]);
+
+impl StreamMasks for Hashing {
+    fn of(&self, _stream: &str) -> &[Mask] {
+        &self.0
+    }
+
+    fn all(&self) -> Option<&[Mask]> {
+        None
+    }
+}
+
+#[test]
+fn masking_is_bounded() {
+    let masks = Hashing([Mask { path: Path::parse("/n/*").unwrap(), action: Action::Hash }]);
+    let masked = |body: &str, steps, bytes| {
+        let bounds = MaskBounds { steps, bytes };
+        let key = MaskKey::of(b"key", "t");
+        masked(body.as_bytes(), BodyForm::Json, &Defaults::default(), ITEM_BYTES, &masks, &key, bounds)
+    };
+    let body = format!(r#"[{{"payload":{{"n":[{}1]}}}},{{"payload":{{}}}}]"#, "1,".repeat(99));
+    let whole = masked(&body, u64::MAX, usize::MAX).unwrap();
+    assert!(whole.bytes.len() > 100 * 49 && whole.unreadable.is_empty(), "{}", whole.bytes.len());
+    assert_eq!(masked(&body, 200_000, usize::MAX).unwrap().bytes, whole.bytes, "about a thousand for each");
+    assert_eq!(masked(&body, 50_000, usize::MAX).err(), Some(Unmasked::TooLong));
+    assert_eq!(masked(&body, u64::MAX, 49 * 90).err(), Some(Unmasked::TooLarge));
+    let untold = masked(r#"[{"stream":7,"payload":{"n":[1]}},{"payload":{}}]"#, u64::MAX, usize::MAX).unwrap();
+    assert_eq!((untold.unreadable.len(), &untold.unreadable[0]), (1, &(1..33)), "it is withheld whole");
 }
 
 proptest! {
