@@ -3,16 +3,24 @@
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::definitions::define;
 use crate::env::{Engine, Env, Test, TestResult};
+use crate::replays::{MENDED, old as too_old, replay};
+use crate::samples::{array, event_with};
 use crate::{old, tests};
 
-pub const TESTS: &[Test] =
-    tests!(events_of_migration_4_keep_their_rows_as_text, events_of_migration_18_are_answered_as_those_of_today,);
+pub const TESTS: &[Test] = tests!(
+    events_of_migration_4_keep_their_rows_as_text,
+    events_of_migration_18_are_answered_as_those_of_today,
+    dead_letters_of_migration_31_are_answered_and_replayed,
+);
 
 /// The version whose columns of events were varchar.
 const VARCHAR: i32 = 4;
 /// The last one whose events had key and receipt in their metadata.
 const IN_METADATA: i32 = 18;
+/// The last one that knew no definitions of streams.
+const UNDEFINED: i32 = 31;
 
 fn events_of_migration_4_keep_their_rows_as_text(env: &Env) -> TestResult {
     env.begin_empty();
@@ -106,5 +114,40 @@ fn events_of_migration_18_are_answered_as_those_of_today(env: &Env) -> TestResul
         }
     }
     assert_eq!(csv.text().matches(&receipt.to_string()).count(), 6, "{}", csv.text());
+    Ok(())
+}
+
+fn dead_letters_of_migration_31_are_answered_and_replayed(env: &Env) -> TestResult {
+    // Letters as they are kept, without what that version did not note of them.
+    let before = env.serve();
+    before.client.events(array([too_old(1), too_old(2)])).problem(422, "nothing_accepted");
+    drop(before);
+    let kept = ["organizations", "api_keys", "dead_letter_events"].map(|table| {
+        let later = "- 'field_pointer' - 'rule_pointer' - 'schema_version'";
+        (table, env.sql().column::<String>(&format!("SELECT (to_jsonb(t) {later})::text FROM {table} t")))
+    });
+    env.begin_again();
+    assert_eq!(env.cli(&["accept-database"]).code, Some(0));
+    let sql = env.sql();
+    old::install(&sql, env.engine, UNDEFINED);
+    for (table, rows) in &kept {
+        let insert = format!("INSERT INTO {table} SELECT (jsonb_populate_record(NULL::{table}, $1::text::jsonb)).*");
+        rows.iter().for_each(|row| drop(sql.rows(&insert, &[row])));
+    }
+    let tidegate = env.serve_with(&[MENDED]);
+    let client = &tidegate.client;
+    let letters = client.get("/v1/dead-letters").expect(200)["data"].as_array().unwrap().clone();
+    assert_eq!(letters.len(), 2);
+    for letter in &letters {
+        let noted = ["field_pointer", "rule_pointer", "schema_version"].map(|name| letter[name].is_null());
+        assert_eq!((noted, &letter["code"]), ([true; 3], &json!("out_of_window")), "{letter}");
+    }
+    assert_eq!(replay(&tidegate, letters[0]["id"].as_str().unwrap()).expect(200)["outcome"], "stored");
+    // Its streams are defined now, and what is replayed is masked and judged by that.
+    let mask = json!([{ "path": "/n", "action": "remove" }]);
+    define(client, json!({ "name": "default", "schema": { "required": ["mail"] }, "mask": mask, "force": true }));
+    replay(&tidegate, letters[1]["id"].as_str().unwrap()).problem(422, "replay_failed");
+    client.events(event_with(3, r#""stream":"other""#)).accepted(1, 0);
+    assert_eq!(sql.column::<Option<i32>>("SELECT schema_version FROM events"), [None, None]);
     Ok(())
 }
