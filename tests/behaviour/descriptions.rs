@@ -285,13 +285,8 @@ fn busy(env: &Env, described: &Described, client: &Client, all: &[String]) {
     let tables =
         "consumer_groups, consumer_offsets, consumer_leases, consumer_members, consumer_slots, consumer_parked";
     // A job that is at them takes them in an order of its own, and one of two that wait for each other is refused.
-    until("nobody else holds them", || {
-        let locked = sql.try_run(&format!("BEGIN; LOCK TABLE {tables} IN EXCLUSIVE MODE"));
-        if locked.is_err() {
-            sql.run("ROLLBACK");
-        }
-        locked.ok()
-    });
+    let locked = format!("ROLLBACK; BEGIN; LOCK TABLE {tables} IN EXCLUSIVE MODE");
+    until("nobody else holds them", || sql.try_run(&locked).ok());
     for operation in all.iter().filter(|operation| operation.contains("/groups")) {
         let looks = operation.starts_with("GET") && !operation.ends_with("/events");
         let answer = described.send(client, operation, &at(operation, "g"), &body_of(operation, &lease));

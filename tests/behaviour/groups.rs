@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use crate::client::{Answer, Client};
 use crate::env::{Env, Test, TestResult, until};
 use crate::samples::encode;
-use crate::streams::{follow, reaches, send, waits};
+use crate::streams::{follow, reaches, send};
 use crate::tests;
+use crate::waits::waits;
 
 pub const TESTS: &[Test] = tests!(
     one_member_reads_and_commits,

@@ -10,8 +10,9 @@ use crate::env::{DEADLINE, Env, Test, TestResult};
 use crate::groups::{filled, make, next, offsets, path, show, take, tell};
 use crate::postgres::{SUPERUSER, Sql};
 use crate::process::Tidegate;
-use crate::streams::{follow, node, send, waits};
+use crate::streams::{follow, node, send};
 use crate::tests;
+use crate::waits::waits;
 
 pub const TESTS: &[Test] = tests!(
     who_waits_is_told_what_others_give_back,

@@ -106,7 +106,7 @@ fn other_rows_that_are_large(env: &Env) -> TestResult {
     let client = &tidegate.client;
     // A dead letter of many times the size of what is listed, which is all escapes as text.
     let junk = format!("[{{\"event_type\":\"{}\"}}]", "\u{7f}\"\\\"".repeat(MIB));
-    client.events(&junk).problem(422, "nothing_accepted");
+    client.events(&junk).problem(400, "body_not_json");
     let letter = client.get("/v1/dead-letters").expect(200)["data"][0].clone();
     assert!(letter["raw"].is_null() && letter["raw_bytes"].as_u64() > Some(3 * MIB as u64), "{letter}");
     let whole = client.get(&format!("/v1/dead-letters/{}", letter["id"].as_str().unwrap())).expect(200);

@@ -128,6 +128,7 @@ use env::{Env, Test};
 use harness::{
     authority, books, chromium, client, copied, derived, described, env, frames, held, installations, logins,
     memory_disk, old, origin, pgbouncer, postgres, private, process, proxy, refresh, samples, secure, times, traffic,
+    waits,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;

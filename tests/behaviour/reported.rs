@@ -9,8 +9,9 @@ use crate::env::{Env, Test, TestResult, until};
 use crate::groups::{self, NOTHING, commit, filled, make, offsets, path, show, take, tell, wait};
 use crate::postgres::SUPERUSER;
 use crate::server_sent::Feed;
-use crate::streams::{follow, next, node, numbers, page, reaches, send, waits};
+use crate::streams::{follow, next, node, numbers, page, reaches, send};
 use crate::tests;
+use crate::waits::waits;
 
 pub const TESTS: &[Test] = tests!(
     a_replayed_event_is_parked_again_when_it_is_said_so,

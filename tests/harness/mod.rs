@@ -29,3 +29,4 @@ pub mod secure;
 pub mod shape;
 pub mod times;
 pub mod traffic;
+pub mod waits;
