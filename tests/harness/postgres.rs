@@ -70,15 +70,17 @@ impl Servers {
     fn get(&self, place: usize) -> &Server {
         self.servers[place].get_or_init(|| {
             let dir = memory_disk::folder();
-            let settings = [
+            let mut settings = vec![
                 ("max_connections", "400"),
                 ("max_prepared_transactions", "20"),
-                // Statements of all tests' databases, of which tests count some.
-                ("pg_stat_statements.max", "50000"),
                 ("shared_buffers", "256MB"),
                 ("max_worker_processes", "64"),
             ];
             let Place { engine, installation, .. } = &self.places()[place];
+            if installation.stat_statements {
+                // Statements of all tests' databases, of which tests count some.
+                settings.push(("pg_stat_statements.max", "50000"));
+            }
             let mut config = private::config(dir.path(), *engine, &settings);
             config.bin_dir = Some(installation.bin_dir.clone());
             if let (Engine::Timescale, Some(version)) = (engine, &installation.timescaledb) {
