@@ -69,7 +69,7 @@ pub fn tell(client: &Client, stream: &str, group: &str, what: &str, body: Value)
     at_last(|| tell_now(client, stream, group, what, &body))
 }
 
-/// The same, whoever is at the group.
+/// The same, also while another is at the group.
 pub fn tell_now(client: &Client, stream: &str, group: &str, what: &str, body: &Value) -> Answer {
     client.post(&format!("{}/{what}", path(stream, group)), &[], body.to_string())
 }
