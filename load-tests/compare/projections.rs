@@ -77,7 +77,7 @@ async fn other_types(target: &mut Target, options: &Options, figures: &mut Figur
     if looked > 0 {
         figures.fail(format!("{looked} streams were looked at"));
     }
-    let rate = as_f64(run.sent.accepted()) / length.as_secs_f64();
+    let rate = run.rate();
     figures.add("the processor beside them", "events/s", rate);
     figures.add("the processor beside them", "% of a core, its session", session_share * 100.0);
     figures.add("the processor beside them", "% of a core, asking", asking_ns * rate / 1e7);

@@ -93,18 +93,23 @@ impl Member {
         };
         let path = format!("{}/events?limit={}&wait={wait}{which}", self.group.0, self.limit);
         let commit = commit(&mut self.settler, &self.group, self.uncommitted.take());
-        let (body, committed) = tokio::join!(self.reader.get(&path), commit);
+        let take = async {
+            let body: Bytes = self.reader.get(&path).await?;
+            let Given { events, cursor, generation, lease } = serde_json::from_slice(&body)?;
+            // They have come, whether or not the commit of those before them has been answered.
+            see(&events);
+            Result::Ok((events.len() as u64, cursor, generation, lease))
+        };
+        let (taken, committed) = tokio::join!(take, commit);
         committed?;
-        let body: Bytes = body?;
-        let Given { events, cursor, generation, lease } = serde_json::from_slice(&body)?;
-        see(&events);
+        let (count, cursor, generation, lease) = taken?;
         if let Some(lease) = lease {
             self.settler.post(&format!("{}/ack", self.group.0), &json!({ "lease": lease })).await?;
-        } else if !events.is_empty() {
+        } else if count > 0 {
             self.uncommitted = Some(json!({ "cursor": cursor, "generation": generation }));
             self.cursor = Some(cursor);
         }
-        Ok(events.len() as u64)
+        Ok(count)
     }
 
     /// Commits what was taken last.
