@@ -8,8 +8,9 @@ use tokio::task::JoinHandle;
 use super::StorageError;
 use super::embedded::{DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer};
 
-/// Between a failed restart and the next try.
+/// Between a failed restart and the next try; it doubles with each that fails.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
+const RESTART_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// The embedded server in the care of a task.
 pub struct Supervisor {
@@ -51,8 +52,9 @@ async fn watch(
             }
             _ = &mut stop => return server.stop().await,
         }
+        let mut pause = RESTART_PAUSE;
         server = loop {
-            let start = EmbeddedServer::start_locked(config.clone(), lock.clone());
+            let start = EmbeddedServer::start_again(config.clone(), lock.clone());
             tokio::select! {
                 started = start => match started {
                     Ok(server) => break server,
@@ -61,7 +63,10 @@ async fn watch(
                 // What was begun is left as a crash leaves it; the next start clears it up.
                 _ = &mut stop => return Ok(()),
             }
-            tokio::time::sleep(RESTART_PAUSE).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(RESTART_PAUSE_MAX),
+                _ = &mut stop => return Ok(()),
+            }
         };
     }
 }

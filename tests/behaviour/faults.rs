@@ -21,6 +21,7 @@ use crate::traffic::{Patience, Traffic, assert_stored};
 
 pub const TESTS: &[Test] = tests!(
     postgres_killed_under_load,
+    a_cluster_that_is_removed_is_not_replaced,
     tidegate_killed_under_load,
     a_commit_whose_answer_is_lost,
     a_commit_that_never_arrives,
@@ -79,6 +80,28 @@ fn postgres_killed_under_load(env: &Env) -> TestResult {
     assert!(tidegate.log().contains("embedded PostgreSQL ended by itself"));
     assert!(Books::of(&tidegate.client).get("tidegate_embedded_restarts_total") > 1.5);
     Books::of(&tidegate.client).assert_balanced();
+    drop(sql);
+    assert_eq!(tidegate.stop(), Some(0));
+    Ok(())
+}
+
+/// An empty one in its place would look like a database without rows, and another each time that it ended.
+fn a_cluster_that_is_removed_is_not_replaced(env: &Env) -> TestResult {
+    let mut tidegate = serve_embedded(env);
+    assert_eq!(tidegate.client.post("/v1/events", &[], array([event(1)])).json()["accepted"], 1);
+    Books::drained(&tidegate.client);
+    let (place, aside) = (data_dir(env).join("postgres"), data_dir(env).join("aside"));
+    let pid = pid_in(&place.join("postmaster.pid")).expect("a postmaster");
+    std::fs::rename(&place, &aside)?;
+    kill(pid, Signal::SIGKILL)?;
+    until("it was told twice", || (tidegate.log().matches("was removed while Tidegate ran").count() > 1).then_some(()));
+    assert!(std::fs::symlink_metadata(&place).is_err(), "nothing was made in its place");
+    std::fs::rename(&aside, &place)?;
+    until("the database takes batches again", || {
+        (tidegate.client.get("/readyz").json()["status"] == "ready").then_some(())
+    });
+    let sql = embedded_sql(env);
+    assert_eq!(sql.count("events"), 1);
     drop(sql);
     assert_eq!(tidegate.stop(), Some(0));
     Ok(())

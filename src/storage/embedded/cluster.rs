@@ -42,6 +42,18 @@ pub(super) async fn open_or_create(data_dir: &Path, config: &EmbeddedConfig) -> 
     if std::fs::symlink_metadata(&place).is_ok() { open(&place, config).await } else { create(&place, config).await }
 }
 
+/// Finds the cluster of `data_dir` for a process that ran it before: what is gone since then is not replaced by an empty one.
+pub(super) async fn open_again(data_dir: &Path, config: &EmbeddedConfig) -> Result<Cluster, EmbeddedError> {
+    let place = data_dir.join(NAME);
+    if std::fs::symlink_metadata(&place).is_ok() {
+        return open(&place, config).await;
+    }
+    Err(EmbeddedError::new(format!(
+        "{} was removed while Tidegate ran: put it back, or stop Tidegate and restore a backup before it starts again",
+        place.display()
+    )))
+}
+
 async fn open(place: &Path, config: &EmbeddedConfig) -> Result<Cluster, EmbeddedError> {
     let dir = place.canonicalize().map_err(|e| {
         let what = "find the PostgreSQL cluster (restore it, or remove this name to begin with an empty one)";

@@ -41,6 +41,16 @@ impl EmbeddedServer {
     /// server to the next. The lock's directory counts, not `config.data_dir`.
     pub async fn start_locked(config: EmbeddedConfig, lock: DataDirLock) -> Result<Self, EmbeddedError> {
         let cluster = cluster::open_or_create(lock.data_dir(), &config).await?;
+        Self::run(cluster, config, lock).await
+    }
+
+    /// [`EmbeddedServer::start_locked`] for a server that ran before under this lock: never makes a cluster.
+    pub async fn start_again(config: EmbeddedConfig, lock: DataDirLock) -> Result<Self, EmbeddedError> {
+        let cluster = cluster::open_again(lock.data_dir(), &config).await?;
+        Self::run(cluster, config, lock).await
+    }
+
+    async fn run(cluster: Cluster, config: EmbeddedConfig, lock: DataDirLock) -> Result<Self, EmbeddedError> {
         leftover::stop(&cluster.dir).await?;
         let socket_dir = cluster::socket_dir(&cluster.dir, &cluster.account, PORT)?;
         let running = Running { socket_dir, port: PORT };
