@@ -9,12 +9,16 @@
 const url = process.env.TIDEGATE_URL ?? "http://127.0.0.1:8080";
 const key = process.env.TIDEGATE_KEY;
 const [stream, group] = process.argv.slice(2);
+if (!group) {
+  console.error("TIDEGATE_KEY=tg_... node consumer.mjs STREAM GROUP [--until-idle]");
+  process.exit(1);
+}
 const untilIdle = process.argv.includes("--until-idle");
 const groups = `/v1/streams/${encodeURIComponent(stream)}/groups`;
 const place = `${groups}/${encodeURIComponent(group)}`;
 const passing = ["database_unavailable", "reads_busy", "tenant_reads", "group_busy"];
 
-/** One request, again while the server is away or busy; a problem's code is the error's message. */
+/** One request, again while the server is away or busy; a problem's code is the error's `code`. */
 async function ask(method, path, body) {
   for (;;) {
     const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
@@ -22,13 +26,13 @@ async function ask(method, path, body) {
     const answer = await fetch(url + path, request).catch(() => undefined);
     const said = answer && (await answer.json());
     if (answer?.ok) return said;
-    if (answer && !passing.includes(said.code)) throw new Error(said.code, { cause: said.detail });
+    if (answer && !passing.includes(said.code)) throw Object.assign(new Error(`${said.code}: ${said.detail}`), { code: said.code });
     await new Promise((again) => setTimeout(again, 1000));
   }
 }
 
 await ask("POST", groups, { name: group }).catch((error) => {
-  if (error.message !== "group_exists") throw error;
+  if (error.code !== "group_exists") throw error;
 });
 // A consumer that read before commits in vain from now on.
 await ask("POST", `${place}/takeover`, {});

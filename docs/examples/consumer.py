@@ -14,7 +14,7 @@ import urllib.parse
 import urllib.request
 
 URL = os.environ.get("TIDEGATE_URL", "http://127.0.0.1:8080")
-KEY = os.environ["TIDEGATE_KEY"]
+KEY = os.environ.get("TIDEGATE_KEY", "")
 
 
 def ask(method, path, body=None):
@@ -63,6 +63,8 @@ def make(stream, group, **settings):
 
 
 def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     stream, group = sys.argv[1:3]
     place = path_of(stream, group)
     make(stream, group)

@@ -54,6 +54,8 @@ def work(place, member, until_idle):
 
 
 def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     stream, group = sys.argv[1:3]
     make(stream, group, ordered_by="asset_id", max_deliveries=3)
     members = [f"{os.uname().nodename}-{os.getpid()}-{number}" for number in range(WORKERS)]

@@ -3,8 +3,15 @@
 
     TIDEGATE_KEY=tg_... SINK_URL=postgres://billing:...@host/tidegate python3 sink.py STREAM GROUP ORGANIZATION [--until-idle]
 
-SINK_URL is of a login of `tidegate sinks create`, which owns, or may write to, the table `billing.totals (asset_id text PRIMARY KEY,
-events bigint, last_offset bigint)`. The SQL is run by psql, to need nothing that is not there; a driver does the same.
+SINK_URL is of a login of `tidegate sinks create`, the organization is its `tenant_id`, such as `default`. Where it writes to is
+made and granted before, by a superuser (of the embedded server `user=postgres` in the psql line of `serve`):
+
+    CREATE SCHEMA billing;
+    CREATE TABLE billing.totals (asset_id text PRIMARY KEY, events bigint, last_offset bigint);
+    GRANT USAGE ON SCHEMA billing TO billing;  -- the login
+    GRANT SELECT, INSERT, UPDATE ON billing.totals TO billing;
+
+The SQL is run by psql, to need nothing that is not there; a driver does the same.
 """
 import os
 import subprocess
@@ -39,6 +46,8 @@ def transaction(taken, tenant, stream, group):
 
 
 def main():
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
     stream, group, tenant = sys.argv[1:4]
     place = path_of(stream, group)
     make(stream, group)
