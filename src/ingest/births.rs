@@ -71,7 +71,8 @@ pub async fn lock(client: &Client, kind: Kind, chunks: &BTreeSet<Chunk>) -> Resu
         return Ok(());
     }
     Err(StorageError::not_ready(format!(
-        "the table tidegate.birth_locks has lost rows: it needs slots 0 to {} of each kind, as its migration made them",
+        "the table tidegate.birth_locks has lost rows: it needs slots 0 to {} of each kind; `tidegate migrate`, or a start of \
+         `tidegate serve`, puts them back",
         SLOTS - 1
     )))
 }

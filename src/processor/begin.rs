@@ -3,7 +3,7 @@
 use deadpool_postgres::Object;
 
 use crate::limits::PROJECTION_LOCK_WAIT;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, only_row};
 
 /// Rows of assets are written by another job, too: a transaction that waits long for one gives way, and tries again.
 pub async fn begin(client: &Object) -> Result<(), StorageError> {
@@ -19,14 +19,13 @@ pub async fn begin(client: &Object) -> Result<(), StorageError> {
 /// Holds the projection until the transaction ends: its tables are written only under this lock.
 pub async fn hold(client: &Object, projection: &str) -> Result<(), StorageError> {
     let hold = client.prepare_cached("SELECT FROM projections WHERE name = $1 FOR UPDATE").await?;
-    client.query_one(&hold, &[&projection]).await?;
-    Ok(())
+    only_row(client.query_opt(&hold, &[&projection]).await?, "projections").map(drop)
 }
 
 /// Whether [`begin_projection`] was done. Before that the log is not to be believed where it says that a batch does not concern it.
 pub async fn has_begun(client: &Object, projection: &str) -> Result<bool, StorageError> {
     let sql = "SELECT begun_at IS NOT NULL FROM projections WHERE name = $1";
-    Ok(client.query_one(sql, &[&projection]).await?.get(0))
+    Ok(only_row(client.query_opt(sql, &[&projection]).await?, "projections")?.get(0))
 }
 
 /// Notes where each stream ended when a projection was new: before that the log says nothing of it. Once for a projection.

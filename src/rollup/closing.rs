@@ -45,11 +45,17 @@ async fn close_some(
 ) -> Result<bool, StorageError> {
     let keep = retention.rollups.of(level).map(seconds);
     let row = client
-        .query_one(
+        .query_opt(
             include_str!("../../sql/queries/rollup_step.sql"),
             &[&level.name, &seconds(level.settle), &keep, &seconds(level.close_step)],
         )
         .await?;
+    let row = row.ok_or_else(|| {
+        StorageError::not_ready(format!(
+            "the table tidegate.rollup_levels has lost its row of {}: put it back from a backup of that table",
+            level.name
+        ))
+    })?;
     let (was, from, to): (Timestamp, Timestamp, Timestamp) = (row.get(0), row.get(1), row.get(2));
     if to <= from {
         return Ok(false);

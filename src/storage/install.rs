@@ -8,6 +8,7 @@ use tokio_postgres::error::SqlState;
 
 use super::connect::{Role, Warnings, connect_to, session_sql};
 use super::detect::{Detected, MADE_WITH_IT, detect, detect_on};
+use super::relied_on::{put_back, recorded_layout};
 use super::stored_json::{agreed_json, make};
 use super::{Layout, StorageError, migrations, needs, payload_index, standing_layout};
 use crate::config::{Config, ConnectionUrl, EngineChoice};
@@ -127,7 +128,7 @@ async fn install_locked(
         .batch_execute(include_str!("../../sql/queries/bootstrap.sql"))
         .await
         .map_err(|error| StorageError::from(error).doing("creating the schema tidegate"))?;
-    let standing = standing_layout(client).await?;
+    let standing = recorded_layout(client).await?;
     let layout = standing.map_or(Ok(detected.layout), |standing| agree(standing, detected.layout, config))?;
     // Data stays as it was stored, whatever the server could do for a new database.
     let reason = if layout == detected.layout { detected.reason } else { MADE_WITH_IT.into() };
@@ -136,6 +137,7 @@ async fn install_locked(
         None => None,
     };
     let applied = migrations::apply(client, layout).await?;
+    put_back(client).await?;
     let stored_json = match standing_json {
         Some(standing) => standing,
         // Until its layout is recorded nothing is written to it.

@@ -171,6 +171,13 @@ pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageE
             "the database has migration {version}, which this older version of Tidegate does not know; run the newer one"
         )));
     }
+    let made = "SELECT to_regclass('tidegate.organizations') IS NOT NULL";
+    if standing.pending.len() == MIGRATIONS.len() && client.query_one(made, &[]).await?.get(0) {
+        return Err(StorageError::not_ready(
+            "the table tidegate.schema_migrations is empty, and its tables are there: put it back from a backup of that table, \
+             or use a new database",
+        ));
+    }
     let mut applied = Vec::new();
     for migration in MIGRATIONS.iter().filter(|m| standing.pending.contains(&m.version)) {
         let what = format!("migration {} ({})", migration.version, migration.name);

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::Principal;
 use crate::limits::TICKET_LIFE;
-use crate::storage::{StorageError, on_connection};
+use crate::storage::{StorageError, on_connection, only_row};
 
 const VERSION: u8 = 1;
 const MAC_BYTES: usize = 32;
@@ -65,7 +65,8 @@ impl Tickets {
     async fn secret(&self) -> Result<&str, StorageError> {
         let read = async || {
             let secret = "SELECT secret FROM ticket_secret";
-            on_connection(&self.pool, async |client| Ok(client.query_one(secret, &[]).await?.get(0))).await
+            let row = on_connection(&self.pool, async |client| Ok(client.query_opt(secret, &[]).await?)).await?;
+            Ok(only_row(row, "ticket_secret")?.get(0))
         };
         self.secret.get_or_try_init(read).await.map(String::as_str)
     }

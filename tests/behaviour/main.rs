@@ -88,6 +88,7 @@ mod reads;
 mod rebuilds;
 mod recovery;
 mod related;
+mod relied_on;
 mod replays;
 mod replays_broken;
 mod reported;
@@ -236,6 +237,7 @@ const GROUPS: &[Group] = &[
     group("schema", schema::TESTS),
     group("seed_patterns", seed_patterns::TESTS),
     group("needs", needs::TESTS),
+    group("needs", relied_on::TESTS),
     group("poolers", poolers::TESTS),
     group("engines", engines::TESTS),
     by_version("engines", timescale::TESTS),
