@@ -5,6 +5,12 @@
 
 use std::ops::Range;
 
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::prelude::BASE64_STANDARD;
+use base64::{Engine, alphabet};
+use serde_json::value::RawValue;
+
 use super::defaults::Defaults;
 use super::fields::{Envelope, Field, Member, cloud_event_rank};
 use super::validate::{DATA_BASE64, DEFAULT_STREAM};
@@ -13,6 +19,14 @@ use crate::wire::item::envelope::Scratch;
 use crate::wire::item::scan::{JsonType, Poison, Scanner, Shape};
 use crate::wire::item::split::{Item, Splitter};
 use crate::wire::item::{BodyForm, Code};
+
+/// Base64 as it is sent, with its padding or without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+/// Bytes of JSON in base64 that are decoded, looked at and encoded again in a step of masking.
+const BASE64_BYTES_PER_STEP: usize = 4;
 
 /// What withheld bytes become.
 pub const WITHHELD: u8 = b'*';
@@ -168,7 +182,15 @@ impl<'m> Masking<'m> {
         // Data that is no object is stored under the name that it came by; a path may be meant for it by that name.
         let name = if member.field == Field::DataBase64 { DATA_BASE64 } else { "data" };
         let mut inner = Vec::new();
-        rewritten(value, masks, self.key, &mut inner, &mut self.steps_left);
+        match decoded(member, value) {
+            Some(json) => {
+                let mut masked = Vec::new();
+                self.steps_left = self.steps_left.saturating_sub((json.len() / BASE64_BYTES_PER_STEP) as u64);
+                rewritten(json.as_bytes(), masks, self.key, &mut masked, &mut self.steps_left);
+                inner = format!("\"{}\"", BASE64_STANDARD.encode(masked)).into_bytes();
+            }
+            None => rewritten(value, masks, self.key, &mut inner, &mut self.steps_left),
+        }
         let before = format!("{{\"{name}\":");
         let mut whole = Vec::new();
         rewritten(&[before.as_bytes(), &inner, b"}"].concat(), masks, self.key, &mut whole, &mut self.steps_left);
@@ -178,6 +200,20 @@ impl<'m> Masking<'m> {
             None => self.out.extend_from_slice(b"null"),
         }
     }
+}
+
+/// The JSON that base64 stands for, if it is an object or an array: a `CloudEvent` may bring its data so, and they are the same data.
+fn decoded(member: &Member, value: &[u8]) -> Option<String> {
+    let is_text = member.field == Field::DataBase64 && member.kind == JsonType::String;
+    let text: String = is_text.then(|| serde_json::from_slice(value).ok()).flatten()?;
+    let bytes = BASE64.decode(text).ok()?;
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if !matches!(first, Some(b'{' | b'[')) {
+        return None;
+    }
+    let json = String::from_utf8(bytes).ok()?;
+    let trimmed = json.trim_ascii();
+    serde_json::from_str::<&RawValue>(trimmed).is_ok().then(|| trimmed.to_owned())
 }
 
 /// Whether a member of this name is there twice.

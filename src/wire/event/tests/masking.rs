@@ -1,5 +1,7 @@
 //! What is masked of a body, whatever is wrong with it.
 
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use proptest::prelude::*;
 
 use super::*;
@@ -89,6 +91,39 @@ fn what_cannot_be_read_is_withheld() {
     }
     let invalid = b"{\"stream\":\"secret\",\"payload\":{\"a\":\"\xff\",\"pin\":1}}";
     assert!(kept(invalid, BodyForm::Json, &Defaults::default()).iter().all(|byte| *byte == WITHHELD));
+}
+
+#[test]
+fn data_in_base64_is_the_data_that_it_stands_for() {
+    let mask = |path, action| Mask { path: Path::parse(path).unwrap(), action };
+    let masks = Masks(vec![mask("/pin", Action::Remove), mask("/*/pin", Action::Hash)]);
+    let bounds = MaskBounds { steps: u64::MAX, bytes: usize::MAX };
+    let kept = |body: &str| {
+        let key = MaskKey::of(b"key", "t");
+        let form = BodyForm::CloudEvent;
+        masked(body.as_bytes(), form, &Defaults::default(), ITEM_BYTES, &masks, &key, bounds).unwrap().bytes
+    };
+    let event = |data: &str| format!(r#"{{"stream":"secret","data_base64":"{data}"}}"#);
+    for (sent, stored) in [
+        (BASE64_STANDARD.encode(r#" {"pin":1,"a":2}"#), BASE64_STANDARD.encode(r#"{"a":2}"#)),
+        (BASE64_STANDARD_NO_PAD.encode(r#"{"pin":1}"#), BASE64_STANDARD.encode("{}")),
+        // As JSON may write it.
+        (
+            BASE64_STANDARD.encode(r#"{"pin":"???"}"#).replace('/', r"\/").replace('e', r"\u0065"),
+            BASE64_STANDARD.encode("{}"),
+        ),
+        // No JSON, or not all of it.
+        (BASE64_STANDARD.encode("pin"), BASE64_STANDARD.encode("pin")),
+        (BASE64_STANDARD.encode(r#"{"pin":1} x"#), BASE64_STANDARD.encode(r#"{"pin":1} x"#)),
+        ("{no base64".into(), "{no base64".into()),
+    ] {
+        assert_eq!(String::from_utf8(kept(&event(&sent))).unwrap(), event(&stored), "{sent}");
+    }
+    let once = kept(&event(&BASE64_STANDARD.encode(r#"[{"pin":1}]"#)));
+    assert!(once.len() > 80);
+    assert_eq!(kept(std::str::from_utf8(&once).unwrap()), once, "what is masked is masked once");
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(kept(&event(&BASE64_STANDARD.encode(&deep))), event(&BASE64_STANDARD.encode(&deep)).into_bytes());
 }
 
 /// Masks by which every number is hashed; they are too many for items whose stream cannot be told.
