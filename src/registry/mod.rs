@@ -27,4 +27,5 @@ pub use rules::TenantRules;
 pub use turns::Turn;
 pub use warnings::RequestWarnings;
 
+pub use crate::payload::{Mask, MaskKey};
 pub use crate::schema::{Schema, Violation};
