@@ -18,18 +18,16 @@ use super::intake::Intake;
 use super::lanes::Traffic;
 use super::ledger::{self, Claim};
 use super::outcome::Outcome;
-use super::reading::{Reading, read_spooled};
-use super::received::Idempotency;
+use super::pending::{Pending, Read, own_key};
 use super::settle::{committed, settle};
 use super::shelter::possibly_committed;
-use super::spool::{Entry, KeepError, PossiblyCommitted, Spool, SpooledRequest};
+use super::spool::{Entry, KeepError, Spool, SpooledRequest};
 use super::submission::Submission;
 use super::trials::{Next, Trials};
 use super::writer::Writer;
 use crate::limits::{DRAIN_BYTES, WRITE_DEADLINE};
 use crate::registry::Registry;
 use crate::storage::StorageError;
-use crate::wire::item::{Code, Rejection, Stage};
 
 /// Between two tries of what did not go in, at first; it doubles while nothing does.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -56,17 +54,8 @@ pub struct Drainer {
     pub vain: u32,
 }
 
-/// A request on its way from the spool to the database.
-struct Pending {
-    submission: Submission,
-    attempt: Option<PossiblyCommitted>,
-    /// As it was read.
-    entry: Entry,
-    trials: Trials,
-}
-
 /// What is kept of a pending request beside its submission.
-type Ticket = (Entry, Trials);
+type Ticket = (Entry, Trials, Read);
 
 impl Drainer {
     /// Drains until told to stop.
@@ -95,13 +84,34 @@ impl Drainer {
                     if health.wait_for(|health| *health == Health::Available).await.is_err() {
                         return;
                     }
-                    pending = self.write_some(pending).await;
+                    pending = self.read_again(pending).await;
+                    if !pending.is_empty() {
+                        pending = self.write_some(pending).await;
+                    }
                 }
                 if let Some(last) = group.last() {
                     self.acknowledge(last).await;
                 }
             }
         }
+    }
+
+    /// What streams mask may have changed while requests waited, and while the database was away.
+    async fn read_again(&self, mut pending: Vec<Pending>) -> Vec<Pending> {
+        while !self.registry.freshen().await {
+            tracing::debug!("spooled requests wait until it is known how streams are defined now");
+        }
+        let mut unreadable = Vec::new();
+        for (index, one) in pending.iter_mut().enumerate() {
+            if let Err(reason) = one.read_again(&self.intake, &self.registry).await {
+                self.quarantine(&one.entry, &reason).await;
+                unreadable.push(index);
+            }
+        }
+        for index in unreadable.into_iter().rev() {
+            pending.remove(index);
+        }
+        pending
     }
 
     /// Tries as many requests together as went in before, all of the kind of the first; what does not go in waits
@@ -150,7 +160,10 @@ impl Drainer {
         let recovered = self.recovered > 0;
         self.recovered = self.recovered.saturating_sub(1);
         let pending = match read_back {
-            Ok(request) => self.submission(request, entry, recovered).await,
+            Ok(request) => {
+                let means = (&*self.intake, &*self.registry, &self.conservation);
+                Pending::read(request, entry, recovered, means).await
+            }
             Err(reason) => Err(reason),
         };
         match pending {
@@ -160,27 +173,6 @@ impl Drainer {
                 None
             }
         }
-    }
-
-    async fn submission(&self, request: SpooledRequest, entry: &Entry, recovered: bool) -> Result<Pending, String> {
-        let SpooledRequest { mut received, idempotency, items, attempt, .. } = request;
-        // Of what is in the spool, which may be masked further now.
-        let sha256 = received.sha256();
-        let Reading { decoded, warnings, .. } = read_spooled(&self.intake, &self.registry, &mut received).await;
-        let decoded = decoded.map_err(|error| error.to_string())?;
-        if decoded.items != items {
-            return Err(format!("it holds {} items and held {items} when it was taken", decoded.items));
-        }
-        let own = || Idempotency { key: own_key(received.receipt), sha256 };
-        let idempotency = Some(idempotency.unwrap_or_else(own));
-        if recovered {
-            self.conservation.recover_of(&received.tenant_id, items.into());
-        }
-        let held = self.conservation.in_spool(&received.tenant_id, items.into());
-        let arrived = Instant::now();
-        let submission =
-            Submission { received, idempotency, decoded, arrived, held, reservation: None, warnings, reply: None };
-        Ok(Pending { submission, attempt, entry: entry.clone(), trials: Trials::default() })
     }
 
     /// Writes what can be written; gives back what is to be tried again, in order.
@@ -196,7 +188,7 @@ impl Drainer {
             return pending;
         }
         let (mut batch, tickets): (Vec<Submission>, Vec<Ticket>) =
-            pending.into_iter().map(|one| (one.submission, (one.entry, one.trials))).unzip();
+            pending.into_iter().map(|one| (one.submission, (one.entry, one.trials, one.read))).unzip();
         // One alone cannot be made smaller: it gets more time.
         let deadline = Instant::now() + if batch.len() > 1 { WRITE_DEADLINE } else { ALONE_DEADLINE };
         match self.writer.write_joined(&mut batch, Traffic::Late, deadline).await {
@@ -252,7 +244,7 @@ impl Drainer {
     /// Settles a batch that committed; gives back what was not written in it.
     async fn settle(&self, batch: Vec<Submission>, tickets: Vec<Ticket>, verdicts: Vec<Verdict>) -> Vec<Pending> {
         let mut again = Vec::new();
-        for ((submission, (entry, trials)), verdict) in batch.into_iter().zip(tickets).zip(verdicts) {
+        for ((submission, (entry, trials, read)), verdict) in batch.into_iter().zip(tickets).zip(verdicts) {
             match verdict {
                 Verdict::Written(outcome) => submission.finish(Ok(outcome)),
                 Verdict::Claimed(Claim::Replay(outcome)) => {
@@ -264,7 +256,7 @@ impl Drainer {
                         }
                         Err(error) => {
                             tracing::debug!(%error, "a receipt could not be noted");
-                            again.push(Pending { submission, attempt: None, entry, trials });
+                            again.push(Pending { submission, attempt: None, entry, trials, read });
                         }
                     }
                 }
@@ -272,10 +264,12 @@ impl Drainer {
                     self.quarantine(&entry, "the ledger holds another request under its receipt").await;
                 }
                 Verdict::Claimed(Claim::Reused) => {
-                    again.push(Pending { submission: refuse_reused(submission), attempt: None, entry, trials });
+                    let mut one = Pending { submission, attempt: None, entry, trials, read };
+                    one.refuse_reused();
+                    again.push(one);
                 }
                 Verdict::Claimed(Claim::InFlight | Claim::New) => {
-                    again.push(Pending { submission, attempt: None, entry, trials });
+                    again.push(Pending { submission, attempt: None, entry, trials, read });
                 }
             }
         }
@@ -302,9 +296,9 @@ impl Drainer {
         // What was found to be claimed was not written, whatever became of the others.
         let verdicts = attempts.unconfirmed.unwrap_or_default();
         let attempted = |index: usize| !matches!(verdicts.get(index), Some(Verdict::Claimed(_)));
-        let pending = |(index, (submission, (entry, trials))): (usize, (Submission, Ticket))| {
+        let pending = |(index, (submission, (entry, trials, read))): (usize, (Submission, Ticket))| {
             let attempt = attempt.clone().filter(|_| attempted(index));
-            Pending { submission, attempt, entry, trials }
+            Pending { submission, attempt, entry, trials, read }
         };
         let mut pending: Vec<Pending> = batch.into_iter().zip(tickets).enumerate().map(pending).collect();
         // Also where the server refuses a request: before others pass beside it, that may be the server's own state.
@@ -357,11 +351,6 @@ impl Drainer {
     }
 }
 
-/// The ledger key of a spooled request that was sent without one. No sender's key has a blank.
-fn own_key(receipt: uuid::Uuid) -> String {
-    format!("spool {receipt}")
-}
-
 /// Whether a request goes under the key of its receipt.
 fn own(submission: &Submission) -> bool {
     submission.idempotency.as_ref().is_some_and(|idempotency| idempotency.key == own_key(submission.received.receipt))
@@ -380,16 +369,6 @@ fn groups(entries: &[Entry]) -> Vec<&[Entry]> {
     }
     groups.push(&entries[start..]);
     groups
-}
-
-/// A request that was acknowledged, and whose key then went to another one: its items are kept as dead letters.
-fn refuse_reused(mut submission: Submission) -> Submission {
-    let message = "another request with the same Idempotency-Key was written while this one was in the spool";
-    submission.decoded.reject_all(&Rejection::new(Stage::Write, Code::IdempotencyKeyReused, message));
-    if let Some(idempotency) = &mut submission.idempotency {
-        idempotency.key = own_key(submission.received.receipt);
-    }
-    submission
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::lane::Lane;
 use super::lanes::{Lanes, Traffic, micros, traffic};
 use super::outcome::{Outcome, Refusal, Reply};
 use super::pressure::Pressure;
-use super::reading::{NotRead, Reading, read};
+use super::reading::{NotRead, Reading, digest_before, read};
 use super::received::Received;
 use super::replay;
 use super::request::{Request, Unanswered};
@@ -176,7 +176,11 @@ impl Ingest {
         // Asked before anything is encoded: rows are for a lane only if it was known what the database is.
         let slices_us = self.slices_us.get();
         let may_load = slices_us.is_some() && !self.shelter.takes_over();
+        if may_load && request.received.kind == Kind::Events {
+            let _ = self.registry.freshen().await;
+        }
         let mut request = request;
+        let before = request.idempotency_key.as_ref().and_then(|_| digest_before(&self.registry, &request.received));
         let reading = read(&self.intake, &self.registry, &mut request.received, may_load).await;
         let Reading { decoded, warnings, undecided } = reading.map_err(|error| self.unread(&error))?;
         if let Some(error) = &undecided {
@@ -185,6 +189,9 @@ impl Ingest {
         let slices_us = slices_us.filter(|_| undecided.is_none());
         let (mut submission, answer) = self.submission(request, decoded)?;
         submission.warnings = warnings;
+        if let Some(idempotency) = &mut submission.idempotency {
+            idempotency.before = before;
+        }
         let api_key_id = submission.received.api_key_id;
         // Of a replay nothing more is kept.
         let is_replay = submission.received.replay.is_some();

@@ -15,6 +15,7 @@ use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::outcome::{Outcome, Refusal, Reply};
+use super::received::Idempotency;
 use super::rejections::{RejectionMessage, Rejections};
 use super::submission::Submission;
 
@@ -135,7 +136,8 @@ async fn held_by_strangers(client: &Object, names: &[i64]) -> Result<HashSet<i64
 
 fn known(row: &Row, submission: &Submission) -> Claim {
     let stored: &[u8] = row.get(1);
-    let same = submission.idempotency.as_ref().is_some_and(|idempotency| idempotency.sha256 == *stored);
+    let is_same = |of: &Idempotency| of.sha256 == *stored || of.before.is_some_and(|before| before == *stored);
+    let same = submission.idempotency.as_ref().is_some_and(is_same);
     if !same {
         return Claim::Reused;
     }

@@ -24,6 +24,7 @@ mod lanes;
 mod ledger;
 mod manifests;
 mod outcome;
+mod pending;
 mod plan;
 mod poison;
 mod pressure;

@@ -54,6 +54,8 @@ pub struct Idempotency {
     pub key: String,
     /// SHA-256 of route, parameters and body: what the key stands for.
     pub sha256: [u8; 32],
+    /// What it would have stood for before masks were set, or taken back: who sends a request again does not know of them. Not kept.
+    pub before: Option<[u8; 32]>,
 }
 
 impl Received {
@@ -95,7 +97,7 @@ impl Received {
     pub fn idempotency(&self, key: Option<String>, dedupe_body: bool) -> Option<Idempotency> {
         if let Some(Replay { dead_letter, .. }) = self.replay {
             let sha256 = Sha256::digest(dead_letter).into();
-            return Some(Idempotency { key: format!("dead letter {dead_letter}"), sha256 });
+            return Some(Idempotency { key: format!("dead letter {dead_letter}"), sha256, before: None });
         }
         if key.is_none() && !dedupe_body {
             return None;
@@ -105,7 +107,7 @@ impl Received {
             let hex: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
             format!("body-sha256:{hex}")
         });
-        Some(Idempotency { key, sha256 })
+        Some(Idempotency { key, sha256, before: None })
     }
 
     /// SHA-256 of route, parameters and body, and of the form of the body: the same bytes are other events as

@@ -96,6 +96,12 @@ pub const SCHEMAS_COMPILED_OF_TENANT: usize = 4;
 pub const SCHEMAS_COMPILED_BYTES: usize = 64 * MIB;
 /// How often a process looks whether definitions have changed: what one node changes, another knows so much later.
 pub const DEFINITIONS_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How old what is known of definitions may be when events are read. Where it is older, as on a node that could not reach the database for
+/// a while, they wait for a look.
+pub const DEFINITIONS_AGE_MAX: Duration = Duration::from_secs(2);
+/// How long they do, at most: then the database is hardly there, and they are read by what is known. What goes to the spool for that is
+/// read again before it is written.
+pub const DEFINITIONS_WAIT_MAX: Duration = Duration::from_secs(1);
 /// For one look.
 pub const DEFINITIONS_LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often what was counted of violations is written down.

@@ -14,13 +14,14 @@ use uuid::Uuid;
 use super::definition::{Change, Compatibility, Definition, MaskSpec, Mode, Version};
 use super::error::DefinitionError;
 use super::key;
+use super::known::Stream;
 use super::process::{Registry, within};
 use super::stored::{definition, version};
 use super::turns::Turn;
 use crate::limits::{DEFINITIONS_MAX, DEFINITIONS_PER_TENANT_MAX, SCHEMA_DEPTH_MAX, SCHEMA_VERSIONS_MAX};
 use crate::payload::{Mask, value};
 use crate::schema::{Schema, SchemaError, compare};
-use crate::storage::StorageError;
+use crate::storage::{StorageError, only_row};
 
 const ONE: &str = include_str!("../../sql/queries/definition.sql");
 const WRITE: &str = include_str!("../../sql/queries/definition_write.sql");
@@ -187,27 +188,32 @@ impl Definitions {
         };
         let work =
             async |transaction: &Transaction<'_>| write(transaction, tenant_id, &wanted, check, api_key_id).await;
-        self.transaction(work).await?;
+        self.transaction(work, tenant_id, &wanted.name, wanted.as_known()).await?;
         self.get(tenant_id, &wanted.name).await?.ok_or(DefinitionError::Changed)
     }
 
     /// It takes nothing more, and its definition is not shown any more.
     pub async fn delete(&self, tenant_id: &str, name: &str) -> Result<(), DefinitionError> {
         let before = self.get(tenant_id, name).await?.ok_or(DefinitionError::NotFound("stream"))?;
-        self.transaction(async |transaction: &Transaction<'_>| {
-            let revision: i64 = transaction.query_one(NEXT, &[]).await?.get(0);
+        let work = async |transaction: &Transaction<'_>| {
+            let revision = next_revision(transaction).await?;
             match transaction.execute(DELETE, &[&tenant_id, &name, &before.revision, &revision]).await? {
                 1 => Ok(()),
                 _ => Err(DefinitionError::Changed),
             }
-        })
-        .await
+        };
+        let known = Stream { mode: Mode::Off, version: None, masks: masks_of(Some(&before))?, deleted: true };
+        self.transaction(work, tenant_id, name, known).await
     }
 
-    /// One that is given up on the way, as when its sender has gone, is rolled back.
+    /// Changes a stream to what ingestion is to know of it `then`. One that is given up on the way, as when its sender has gone, is
+    /// rolled back.
     async fn transaction(
         &self,
         work: impl AsyncFnOnce(&Transaction<'_>) -> Result<(), DefinitionError>,
+        tenant_id: &str,
+        name: &str,
+        then: Stream,
     ) -> Result<(), DefinitionError> {
         let mut refused = None;
         within(&self.pool, async |client| {
@@ -226,9 +232,10 @@ impl Definitions {
         match refused {
             Some(error) => Err(error),
             None => {
-                // It is committed: that this process does not know it yet is no failure.
+                // It is committed, and holds here once it is answered.
                 if let Err(error) = self.registry.look().await {
-                    tracing::debug!(%error, "a change is not known here yet");
+                    tracing::debug!(%error, "a change could not be looked up");
+                    self.registry.note(tenant_id, name, then).await;
                 }
                 Ok(())
             }
@@ -237,6 +244,11 @@ impl Definitions {
 }
 
 impl Wanted {
+    /// What ingestion is to know of it.
+    fn as_known(&self) -> Stream {
+        Stream { mode: self.mode, version: self.version, masks: self.masks.clone(), deleted: false }
+    }
+
     /// Whether what breaks its schema is refused.
     pub fn enforces(&self) -> bool {
         self.mode == Mode::Enforce
@@ -313,6 +325,11 @@ async fn compatible(before: &str, text: &str, with: i32, compatibility: Compatib
     }
 }
 
+/// Holds all other changes until COMMIT.
+async fn next_revision(transaction: &Transaction<'_>) -> Result<i64, DefinitionError> {
+    Ok(only_row(transaction.query_opt(NEXT, &[]).await?, "event_stream_revision")?.get(0))
+}
+
 async fn write(
     transaction: &Transaction<'_>,
     tenant_id: &str,
@@ -320,7 +337,7 @@ async fn write(
     check: Option<String>,
     api_key_id: Uuid,
 ) -> Result<(), DefinitionError> {
-    let revision: i64 = transaction.query_one(NEXT, &[]).await?.get(0);
+    let revision = next_revision(transaction).await?;
     if let Some(check) = check {
         let noted: String = transaction.query_one(NOTE_KEY, &[&check]).await?.get(0);
         if noted != check {

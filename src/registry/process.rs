@@ -3,26 +3,29 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Instant;
 
 use deadpool_postgres::{Object, Pool};
 use serde_json::Value;
+use tokio::sync::{Notify, watch};
 use tokio_postgres::Row;
 
 use super::compiled::{Compiled, SchemaKey};
 use super::definition::{MaskSpec, Mode};
 use super::kept::KeptFile;
 use super::key;
-use super::known::{Changed, Known, Stream};
+use super::known::{Changed, Known, Stream, Tenant};
 use super::loading::Loading;
 use super::rules::TenantRules;
 use super::turns::{Turn, Turns};
 use super::warnings::Warnings;
 use crate::config::StreamsConfig;
 use crate::limits::{
-    DEFINITIONS_LOOK_EVERY, DEFINITIONS_LOOK_TIMEOUT, SCHEMA_LOAD_MAX, SCHEMAS_COMPILED_BYTES, WARNINGS_NOTED_EVERY,
+    DEFINITIONS_AGE_MAX, DEFINITIONS_LOOK_EVERY, DEFINITIONS_LOOK_TIMEOUT, DEFINITIONS_WAIT_MAX, SCHEMA_LOAD_MAX,
+    SCHEMAS_COMPILED_BYTES, WARNINGS_NOTED_EVERY,
 };
 use crate::schema::Schema;
-use crate::storage::{StorageError, give_back};
+use crate::storage::{StorageError, give_back, only_row};
 
 const CHANGED: &str = include_str!("../../sql/queries/definitions_changed.sql");
 const REVISION: &str = "SELECT revision, mask_key_check FROM event_stream_revision";
@@ -54,6 +57,10 @@ pub struct Registry {
     file: Option<KeptFile>,
     /// One look at a time.
     looking: tokio::sync::Mutex<()>,
+    /// When the last look began that came to an end; None: none did.
+    looked: watch::Sender<Option<Instant>>,
+    /// Somebody waits for one.
+    wanted: Notify,
     loading: Loading,
     turns: Turns,
 }
@@ -76,6 +83,8 @@ impl Registry {
             secret: OnceLock::new(),
             file,
             looking: tokio::sync::Mutex::default(),
+            looked: watch::Sender::default(),
+            wanted: Notify::new(),
             turns: Turns::default(),
         })
     }
@@ -105,6 +114,16 @@ impl Registry {
         }
         let (compiled, warnings) = (Arc::clone(&self.compiled), Arc::clone(&self.warnings));
         Ok(Some(TenantRules::new(Arc::clone(tenant_id), tenant.cloned(), closed, compiled, warnings, body_bytes)))
+    }
+
+    /// What is known of a tenant's streams now; None: it has defined none. Another `Arc` once that has changed.
+    pub fn tenant(&self, tenant_id: &str) -> Option<Arc<Tenant>> {
+        self.known()?.tenants.get(tenant_id).cloned()
+    }
+
+    /// The secret of masks, if this process has needed it before.
+    pub fn known_secret(&self) -> Option<&[u8]> {
+        self.secret.get().map(Vec::as_slice)
     }
 
     /// The secret of masks; made when it is needed first. Blocks then.
@@ -146,12 +165,29 @@ impl Registry {
         }
     }
 
+    /// Waits until what is known is no older than it may be, for a bounded time; asked before events are read. Whether it is.
+    pub async fn freshen(&self) -> bool {
+        if self.is_fresh() {
+            return true;
+        }
+        let mut looked = self.looked.subscribe();
+        self.wanted.notify_one();
+        // Nobody to look any more is as good as a look that fails.
+        let _ = tokio::time::timeout(DEFINITIONS_WAIT_MAX, looked.changed()).await;
+        self.is_fresh()
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.looked.borrow().is_some_and(|at| at.elapsed() < DEFINITIONS_AGE_MAX)
+    }
+
     async fn look_in(&self, pool: &Pool, whole: bool) -> Result<(), StorageError> {
         let _one = self.looking.lock().await;
+        let begun = Instant::now();
         let known = self.known().filter(|known| !whole && !known.is_partial);
         let found = within(pool, async |client| {
             let statement = client.prepare_cached(REVISION).await?;
-            let row = client.query_one(&statement, &[]).await?;
+            let row = only_row(client.query_opt(&statement, &[]).await?, "event_stream_revision")?;
             let (revision, check): (i64, Option<String>) = (row.get(0), row.get(1));
             // A database that was restored goes back.
             let known = known.as_ref().filter(|known| known.revision <= revision);
@@ -167,7 +203,25 @@ impl Registry {
             Ok(Some((next, check)))
         })
         .await?;
-        let Some((next, check)) = found else { return Ok(()) };
+        if let Some((next, check)) = found {
+            self.take_over(next, check);
+        }
+        self.looked.send_replace(Some(begun));
+        Ok(())
+    }
+
+    /// What was changed here, and could not be looked up, is known here all the same. The next look finds it again.
+    pub async fn note(&self, tenant_id: &str, name: &str, stream: Stream) {
+        let _one = self.looking.lock().await;
+        let Some(known) = self.known() else { return };
+        let mut next = Known::clone(&known);
+        let (tenant_id, name, revision) = (tenant_id.to_owned(), name.to_owned(), next.revision);
+        next.note([Changed { tenant_id, name, stream, revision }]);
+        self.take_over(next, None);
+    }
+
+    /// From now on this is known; `check` is of the secret that the database's hashes were made with. Keeps it in the file, which blocks.
+    fn take_over(&self, next: Known, check: Option<String>) {
         // Numbers of versions are given again then.
         if self.known().is_some_and(|before| before.revision > next.revision) {
             self.compiled.forget();
@@ -187,16 +241,20 @@ impl Registry {
             tracing::error!(%error, "what is masked could not be kept for a start without the database");
         }
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(next));
-        Ok(())
     }
 
     /// Looks for changes, and writes down what schemas have warned of, for as long as the process runs.
     pub async fn keep(self: Arc<Self>) {
         let mut looks: u64 = 0;
         loop {
-            tokio::time::sleep(DEFINITIONS_LOOK_EVERY).await;
+            tokio::select! {
+                () = tokio::time::sleep(DEFINITIONS_LOOK_EVERY) => {}
+                () = self.wanted.notified() => {}
+            }
             if let Err(error) = self.look().await {
                 tracing::debug!(%error, "it is not known whether definitions of streams have changed");
+                // Who waits goes on without it.
+                self.looked.send_modify(|_| ());
             }
             looks += 1;
             if looks.is_multiple_of(WARNINGS_NOTED_EVERY.as_secs() / DEFINITIONS_LOOK_EVERY.as_secs()) {

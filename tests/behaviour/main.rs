@@ -64,6 +64,7 @@ mod keys;
 mod lifecycle;
 mod load;
 mod masks;
+mod masks_changed;
 mod metric_pages;
 mod metric_reads;
 mod metrics;
@@ -207,6 +208,9 @@ const GROUPS: &[Group] = &[
     group("definitions", definitions_again::ON_ONE),
     group("definitions", definitions_judged::TESTS),
     by_version("masks", masks::TESTS),
+    group("masks", masks_changed::TESTS),
+    group("masks", masks_changed::ON_HYPERTABLES),
+    slow("masks", masks_changed::SLOW),
     by_version("offsets", offsets::TESTS),
     by_version("groups", groups::TESTS),
     group("groups", groups_managed::TESTS),

@@ -22,9 +22,9 @@ pub const TESTS: &[Test] = tests!(
     a_node_that_knows_no_masks_writes_nothing_of_masked_streams,
 );
 
-const SECRET: &str = "jane.doe@example.com";
+pub const SECRET: &str = "jane.doe@example.com";
 
-fn item(payload: &str) -> String {
+pub fn item(payload: &str) -> String {
     format!(r#"{{"event_type":"a","source_module":"tests","stream":"people","payload":{payload}}}"#)
 }
 
@@ -37,7 +37,7 @@ fn people(client: &Client) {
 }
 
 /// Rows of all relations that hold the secret.
-fn rows_with_secret(env: &Env) -> Vec<String> {
+pub fn rows_with_secret(env: &Env) -> Vec<String> {
     let sql = env.sql();
     let tables = "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'tidegate'::regnamespace AND c.relkind IN ('r', 'p') \
                   AND NOT c.relispartition";

@@ -168,7 +168,7 @@ impl SpooledRequest {
             sent_digest: None,
             replay: None,
         };
-        let idempotency = key.zip(sha256).map(|(key, sha256)| Idempotency { key, sha256 });
+        let idempotency = key.zip(sha256).map(|(key, sha256)| Idempotency { key, sha256, before: None });
         Ok(Self { received, idempotency, items, accepted, rejected, attempt })
     }
 }

@@ -68,7 +68,7 @@ fn request() -> impl Strategy<Value = SpooledRequest> {
                 sent_digest: None,
                 replay: None,
             },
-            idempotency: names.3.map(|(key, sha256)| Idempotency { key, sha256 }),
+            idempotency: names.3.map(|(key, sha256)| Idempotency { key, sha256, before: None }),
             items: counts.1,
             accepted: counts.2,
             rejected: counts.3,
