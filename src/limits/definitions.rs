@@ -29,6 +29,13 @@ pub const SCHEMA_LIGHT_LOOKS_PER_BYTE: u64 = 1;
 pub const SCHEMA_PATTERN_LOOKS: u64 = 1024;
 /// The same of a large one: at worst each byte takes it through all of its program.
 pub const SCHEMA_LARGE_PATTERN_LOOKS: u64 = 32 * 1024;
+/// Text that is gone through in a look: counted, compared or hashed.
+pub const SCHEMA_TEXT_BYTES_PER_LOOK: u64 = KIB as u64;
+/// Exact arithmetic takes the square of a number's digits, so many of them in a look: 0.1 ms for 3,000 digits. With more digits than
+/// `SCHEMA_LONG_NUMBER_DIGITS` numbers are compared digit by digit.
+pub const SCHEMA_DIGITS_SQUARED_PER_LOOK: u64 = 5_000;
+/// See [`SCHEMA_DIGITS_SQUARED_PER_LOOK`].
+pub const SCHEMA_LONG_NUMBER_DIGITS: u64 = 10_000;
 /// References of a schema: compiling it goes as deep as they lead.
 pub const SCHEMA_REFS_MAX: usize = 256;
 /// What compiling a schema may come to beside what is written, in subschemas: those that the compiler compiles again, because
@@ -46,6 +53,8 @@ pub const SCHEMA_JUDGE_STACK_BYTES: usize = MIB;
 pub const SCHEMA_COMPARE_DEPTH_MAX: usize = 128;
 /// Steps of comparing two versions of a schema. About 50 ms.
 pub const SCHEMA_COMPARE_STEPS: usize = 200_000;
+/// Listed values (`enum`) that are looked up in a step.
+pub const SCHEMA_VALUES_PER_STEP: usize = 4;
 /// Reasons that are told for which a schema is not compatible.
 pub const SCHEMA_REASONS_MAX: usize = 20;
 

@@ -1,14 +1,18 @@
 //! Whether one version of a schema takes all that another one takes.
 //!
 //! Schemas are compared rule by rule: a rule of the wider one holds if a rule of the narrower one says as much. That proves
-//! what people change in practice (types, members, bounds, lists of values), and is bounded in steps. What cannot be shown
+//! what people change in practice (types, members, bounds, lists of values, choices), and is bounded in steps. What cannot be shown
 //! counts as a difference: a promise of compatibility is kept or not made.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::rules::{Bound, Rules, is_annotation, is_at_least, is_multiple, types_of};
+use super::apart::{Of, are_apart};
+use super::bare::bare;
+use super::equality::are_unique;
+use super::rules::{Bound, Rules, is_at_least, is_multiple, is_rule, types_of};
+use super::taken::{dependents_hold, is_among, listed, of_type, takes_nothing, typed};
 use crate::limits::{SCHEMA_COMPARE_DEPTH_MAX, SCHEMA_COMPARE_STEPS, SCHEMA_REASONS_MAX};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,17 +25,23 @@ pub enum Direction {
 
 /// Why they are not compatible, rule by rule; empty: they are.
 pub fn compare(old: &Value, new: &Value, direction: Direction) -> Vec<String> {
+    let (old, new) = (bare(old), bare(new));
+    if old == new {
+        return Vec::new();
+    }
     let (narrow, wide) = match direction {
-        Direction::Backward => (old, new),
-        Direction::Forward => (new, old),
+        Direction::Backward => (&old, &new),
+        Direction::Forward => (&new, &old),
     };
     let whose = match direction {
         Direction::Backward => "the version before takes payloads that it refuses",
         Direction::Forward => "it takes payloads that the version before refuses",
     };
+    let of = (Rules::of(narrow), Rules::of(wide));
     let mut comparison = Comparison {
-        narrow: Rules::of(narrow),
-        wide: Rules::of(wide),
+        defines_the_same: of.0.defines_the_same(&of.1),
+        narrow: of.0,
+        wide: of.1,
         steps_left: SCHEMA_COMPARE_STEPS,
         assumed: HashSet::new(),
         reasons: Vec::new(),
@@ -49,6 +59,8 @@ pub fn compare(old: &Value, new: &Value, direction: Direction) -> Vec<String> {
 struct Comparison<'s> {
     narrow: Rules<'s>,
     wide: Rules<'s>,
+    /// Both have the same definitions.
+    defines_the_same: bool,
     steps_left: usize,
     /// Pairs that are being compared: a schema that refers to itself comes to them again.
     assumed: HashSet<(Vec<usize>, usize)>,
@@ -69,7 +81,7 @@ impl<'s> Comparison<'s> {
         }
         match wide {
             Value::Bool(true) => return true,
-            Value::Object(rules) if rules.keys().all(|name| is_annotation(name)) => return true,
+            Value::Object(rules) if !rules.keys().any(|name| is_rule(name)) => return true,
             _ => {}
         }
         if self.assumed.len() >= SCHEMA_COMPARE_DEPTH_MAX {
@@ -80,7 +92,7 @@ impl<'s> Comparison<'s> {
             return true;
         }
         let covered = match (self.narrow.conjuncts(narrow, &mut self.steps_left), wide) {
-            (Some(all), _) if all.iter().any(|schema| **schema == Value::Bool(false)) => true,
+            (Some(all), _) if takes_nothing(&all) => true,
             (Some(all), Value::Object(rules)) => self.covers_rules(&all, rules, at),
             _ => self.differs(at),
         };
@@ -107,11 +119,12 @@ impl<'s> Comparison<'s> {
         let mut covered = true;
         for (name, rule) in wide {
             let here = format!("{at}/{name}");
-            if is_annotation(name) || self.tried(|it| it.holds(all, name, rule, wide, &here)) {
+            if !is_rule(name) || self.tried(|it| it.holds(all, name, rule, wide, &here)) {
                 continue;
             }
-            // The choices of the narrower one, each by itself.
-            let choices = self.narrow.choices(all);
+            // The choices of the narrower one, each by itself; and its types, where it names several.
+            let mut choices = self.narrow.choices(all);
+            choices.extend(typed(all));
             let each = !choices.is_empty()
                 && choices.iter().any(|choices| {
                     choices.iter().all(|choice| {
@@ -146,7 +159,7 @@ impl<'s> Comparison<'s> {
         at: &str,
     ) -> bool {
         let Some(all) = self.narrow.conjuncts(narrow, &mut self.steps_left) else { return false };
-        all.iter().any(|schema| **schema == Value::Bool(false)) || self.holds(&all, name, rule, wide, at)
+        takes_nothing(&all) || self.holds(&all, name, rule, wide, at)
     }
 
     /// Whether all that `all` take keeps a rule of the wider one.
@@ -163,7 +176,7 @@ impl<'s> Comparison<'s> {
         let never = |of: &[&str]| !types.iter().any(|kind| of.contains(kind));
         let said = |keyword: &str| all.iter().filter_map(|schema| schema.get(keyword)).collect::<Vec<&'s Value>>();
         match name {
-            "$ref" => match rule.as_str().and_then(|to| self.wide.named(to)) {
+            "$ref" | "$dynamicRef" => match rule.as_str().and_then(|to| self.wide.named(to)) {
                 Some(named) => self.covers(all, named, at),
                 None => self.differs(at),
             },
@@ -176,21 +189,26 @@ impl<'s> Comparison<'s> {
             }
             "anyOf" => {
                 let parts = rule.as_array().map(Vec::as_slice).unwrap_or_default();
-                parts.iter().any(|part| self.tried(|it| it.covers(all, part, at))) || self.is_said(all, name, rule)
+                listed(parts).is_some_and(|taken| is_among(all, &types, &taken, &mut self.steps_left))
+                    || parts.iter().any(|part| self.tried(|it| it.covers(all, part, at)))
+                    || self.is_said(all, name, rule)
+            }
+            "oneOf" => {
+                let parts = rule.as_array().map(Vec::as_slice).unwrap_or_default();
+                listed(parts)
+                    .filter(|taken| are_unique(taken))
+                    .is_some_and(|taken| is_among(all, &types, &taken, &mut self.steps_left))
+                    || self.one_holds(all, parts, at)
+                    || self.is_said(all, name, rule)
             }
             "type" => {
                 let wanted = types_of(&[&Value::Object([("type".to_owned(), rule.clone())].into_iter().collect())]);
                 types.iter().all(|kind| wanted.contains(kind))
             }
-            "const" | "enum" => {
-                let taken: Vec<&Value> =
-                    if name == "const" { vec![rule] } else { rule.as_array().into_iter().flatten().collect() };
-                let is_taken = |value: &&Value| taken.iter().any(|other| jsonschema::json::cmp::equal(value, other));
-                said("const").iter().any(is_taken)
-                    || said("enum")
-                        .iter()
-                        .filter_map(|values| values.as_array())
-                        .any(|values| values.iter().all(|value| is_taken(&value)))
+            "const" => is_among(all, &types, &[rule], &mut self.steps_left),
+            "enum" => {
+                let taken: Vec<&Value> = rule.as_array().into_iter().flatten().collect();
+                is_among(all, &types, &taken, &mut self.steps_left)
             }
             "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum" => {
                 never(&["integer", "number"]) || Bound::of(name, rule).is_some_and(|bound| bound.is_kept_by(all))
@@ -229,17 +247,82 @@ impl<'s> Comparison<'s> {
                     })
             }
             "items" => never(&["array"]) || self.elements_hold(all, rule, wide, at),
+            "contains" => never(&["array"]) || self.enough_are_in(all, rule, wide, at),
+            "maxContains" => never(&["array"]) || self.not_too_many_are_in(all, rule, wide),
+            // By what stands beside them.
+            "minContains" | "if" => true,
+            "then" | "else" => self.consequence_holds(all, name, rule, wide, at),
+            "propertyNames" => {
+                let names: Vec<&Value> = said(name).into_iter().chain(of_type("string")).collect();
+                never(&["object"]) || self.covers(&names, rule, at)
+            }
+            "dependentRequired" => never(&["object"]) || dependents_hold(all, rule),
+            "unevaluatedProperties" | "unevaluatedItems" => {
+                // What was evaluated depends on all that stands beside it.
+                let same = |schema: &&Value| schema.as_object() == Some(wide);
+                let refers = wide.contains_key("$ref") || wide.contains_key("$dynamicRef");
+                !refers && all.iter().any(same) && wide.values().all(|rule| self.means_the_same(rule))
+            }
             _ => self.is_said(all, name, rule),
         }
     }
 
-    /// Whether a rule is among those of the narrower one, and means the same there: it refers to nothing.
+    /// Whether a rule is among those of the narrower one, and means the same there.
     fn is_said(&self, all: &[&Value], name: &str, rule: &Value) -> bool {
-        let same_root = self.narrow.root == self.wide.root;
-        (same_root || !Rules::refers(rule))
-            && all.iter().any(|schema| schema.get(name) == Some(rule))
-            && !name.starts_with("unevaluated")
-            || same_root && all.iter().any(|schema| schema.get(name) == Some(rule))
+        self.means_the_same(rule) && all.iter().any(|schema| schema.get(name) == Some(rule))
+    }
+
+    /// Whether what is written the same in both documents says the same: it refers to nothing, or to definitions that are the same.
+    fn means_the_same(&self, rule: &Value) -> bool {
+        let mut refers = false;
+        Rules::each_reference(rule, &mut |_| refers = true);
+        !refers || self.defines_the_same && Rules::names_definitions(rule)
+    }
+
+    /// Whether one of several schemas takes all, and no other any of it.
+    fn one_holds(&mut self, all: &[&'s Value], parts: &'s [Value], at: &str) -> bool {
+        parts.iter().enumerate().any(|(n, part)| {
+            self.tried(|it| it.covers(all, part, at))
+                && parts.iter().enumerate().all(|(m, other)| {
+                    let narrow = all.iter().map(|schema| Of { schema, rules: &self.narrow });
+                    let wide = [part, other].map(|schema| Of { schema, rules: &self.wide });
+                    m == n || are_apart(&narrow.chain(wide).collect::<Vec<_>>(), &mut self.steps_left)
+                })
+        })
+    }
+
+    /// Whether as many elements are as `contains` wants them, as there must be.
+    fn enough_are_in(&mut self, all: &[&'s Value], rule: &'s Value, wide: &'s Map<String, Value>, at: &str) -> bool {
+        let one = Value::from(1);
+        let least = wide.get("minContains").unwrap_or(&one);
+        is_at_least(&Value::from(0), least)
+            || all.iter().any(|schema| {
+                let has = is_at_least(schema.get("minContains").unwrap_or(&one), least);
+                schema.get("contains").is_some_and(|of_it| has && self.tried(|it| it.covers(&[of_it], rule, at)))
+            })
+    }
+
+    fn not_too_many_are_in(&self, all: &[&Value], most: &Value, wide: &Map<String, Value>) -> bool {
+        let Some(wanted) = wide.get("contains") else { return true };
+        let within = |schema: &Value, name: &str| schema.get(name).is_some_and(|own| is_at_least(most, own));
+        let same = |schema: &Value| schema.get("contains") == Some(wanted) && self.means_the_same(wanted);
+        all.iter().any(|schema| within(schema, "maxItems") || within(schema, "maxContains") && same(schema))
+    }
+
+    /// `then` or `else`: what the narrower one says where its own `if` is the same holds there as well.
+    fn consequence_holds(
+        &mut self,
+        all: &[&'s Value],
+        name: &str,
+        rule: &'s Value,
+        wide: &'s Map<String, Value>,
+        at: &str,
+    ) -> bool {
+        let Some(asked) = wide.get("if") else { return true };
+        let own = all.iter().copied().filter(|schema| schema.get("if") == Some(asked) && self.means_the_same(asked));
+        let told = own.flat_map(|schema| [schema.get(name), schema.get("if").filter(|_| name == "then")]).flatten();
+        let narrow: Vec<&Value> = all.iter().copied().chain(told).collect();
+        self.covers(&narrow, rule, at)
     }
 
     fn members_hold(&mut self, all: &[&'s Value], rule: &'s Value, at: &str) -> bool {

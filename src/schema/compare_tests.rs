@@ -19,6 +19,11 @@ fn compatible(old: &str, new: &str) -> [bool; 2] {
 const OBJECT: &str =
     r#"{"type":"object","required":["a"],"properties":{"a":{"type":"integer","minimum":0},"b":{"type":"string"}}}"#;
 
+/// A union whose kinds are told apart by a member.
+const UNION: &str = r##"{"oneOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"}],"$defs":{
+    "a":{"type":"object","required":["kind","n"],"properties":{"kind":{"const":"a"},"n":{"type":"integer"}}},
+    "b":{"type":"object","required":["kind"],"properties":{"kind":{"const":"b"}},"additionalProperties":false}}}"##;
+
 #[test]
 fn what_is_wider_takes_what_is_narrower() {
     for (narrow, wide) in [
@@ -54,6 +59,37 @@ fn what_is_wider_takes_what_is_narrower() {
             r##"{"type":"object","properties":{"next":{"$ref":"#"},"n":{"minimum":1}}}"##,
         ),
         (r#"{"patternProperties":{"^x":{"type":"integer"}}}"#, r#"{"patternProperties":{"^x":{"type":"number"}}}"#),
+        // One more choice, of which no other takes anything: by type, by a member that tells them apart, by what is listed.
+        (r#"{"type":"string"}"#, r#"{"oneOf":[{"type":"string"},{"type":"null"}]}"#),
+        (
+            r#"{"oneOf":[{"type":"string"},{"type":"null"}]}"#,
+            r#"{"oneOf":[{"type":"boolean"},{"type":"null"},{"type":"string"}]}"#,
+        ),
+        (
+            UNION,
+            &UNION.replace(
+                r##""oneOf":["##,
+                r##""oneOf":[{"type":"object","required":["kind"],"properties":{"kind":{"const":"c"}}},"##,
+            ),
+        ),
+        (r#"{"enum":["a","b"]}"#, r#"{"oneOf":[{"const":"a"},{"const":"b","title":"b"},{"enum":["c"]}]}"#),
+        (r#"{"const":"a"}"#, r#"{"anyOf":[{"const":"a"},{"const":"b"}]}"#),
+        (r#"{"type":["string","null"]}"#, r#"{"anyOf":[{"type":"string"},{"type":"null"},{"type":"integer"}]}"#),
+        (
+            r#"{"type":["string","null"],"maxLength":3}"#,
+            r#"{"oneOf":[{"type":"null"},{"type":"string","maxLength":4}]}"#,
+        ),
+        (r#"{"type":"null"}"#, r#"{"enum":[null,1]}"#),
+        (r#"{"contains":{"const":1},"minContains":2}"#, r#"{"contains":{"enum":[1,2]}}"#),
+        (r#"{"contains":{"const":1}}"#, r#"{"contains":{"const":1},"minContains":0}"#),
+        (r#"{"contains":{"const":1},"maxContains":2}"#, r#"{"contains":{"const":1},"maxContains":3}"#),
+        (
+            r#"{"if":{"type":"string"},"then":{"maxLength":3},"else":false}"#,
+            r#"{"if":{"type":"string"},"then":{"maxLength":4}}"#,
+        ),
+        (r#"{"propertyNames":{"maxLength":3}}"#, r#"{"propertyNames":{"maxLength":4}}"#),
+        (r#"{"dependentRequired":{"a":["b","c"]}}"#, r#"{"dependentRequired":{"a":["b"],"d":[]}}"#),
+        (r#"{"required":["b"]}"#, r#"{"dependentRequired":{"a":["b"]}}"#),
     ] {
         // From narrow to wide readers of the new one can read what is there; back, readers of the old one what comes.
         assert_eq!(compatible(narrow, wide), [true, narrow == wide], "{narrow} -> {wide}");
@@ -72,6 +108,26 @@ fn what_says_the_same_is_compatible_both_ways() {
             r#"{"oneOf":[{"type":"string"},{"minimum":3}],"title":"new"}"#,
         ),
         (r#"{"allOf":[{"minLength":1},{"maxLength":3}]}"#, r#"{"maxLength":3,"minLength":1}"#),
+        // What annotates, also where it says more than is looked into; and what only seems to.
+        (
+            r#"{"properties":{"a":true},"unevaluatedProperties":false}"#,
+            r#"{"properties":{"a":{"description":"a"}},"unevaluatedProperties":false}"#,
+        ),
+        (
+            r#"{"oneOf":[{"type":"string","description":"x"},{"minimum":3}]}"#,
+            r#"{"oneOf":[{"type":"string"},{"minimum":3,"default":4}]}"#,
+        ),
+        (
+            r##"{"not":{"$ref":"#/$defs/a"},"$defs":{"a":{"minimum":1}}}"##,
+            r##"{"not":{"$ref":"#/$defs/a"},"$defs":{"a":{"minimum":1,"title":"a"}},"x-owner":"team"}"##,
+        ),
+        (
+            r##"{"not":{"$ref":"#/$defs/a"},"$defs":{"a":{"minimum":1}}}"##,
+            r##"{"not":{"$ref":"#/$defs/a"},"$defs":{"a":{"minimum":1}},"properties":{"b":true}}"##,
+        ),
+        (r##"{"$ref":"#a","$defs":{"one":{"$anchor":"a","type":"string"}}}"##, r#"{"type":"string"}"#),
+        (r##"{"$dynamicRef":"#a","$defs":{"one":{"$dynamicAnchor":"a","type":"string"}}}"##, r#"{"type":"string"}"#),
+        (r#"{"oneOf":[{"const":"a"},{"const":"b"}]}"#, r#"{"enum":["a","b"]}"#),
     ] {
         assert_eq!(compatible(one, other), [true, true], "{one} {other}");
     }
@@ -104,6 +160,38 @@ fn what_cannot_be_shown_is_refused() {
             r##"{"items":{"$id":"x","$ref":"#/$defs/a","$defs":{"a":{"minimum":2}}},"$defs":{"a":true}}"##,
         ),
         ("true", "false"),
+        // What stands beside a rule counts.
+        (r#"{"contains":{"const":1},"minContains":0}"#, r#"{"contains":{"const":1}}"#),
+        (r#"{"contains":{"const":1}}"#, r#"{"contains":{"const":1},"minContains":2}"#),
+        (
+            r#"{"allOf":[{"contains":{"const":1}},{"contains":{"const":2},"minContains":2}]}"#,
+            r#"{"contains":{"const":1},"minContains":2}"#,
+        ),
+        (
+            r#"{"allOf":[{"contains":{"const":1}},{"contains":{"const":2},"maxContains":1}]}"#,
+            r#"{"contains":{"const":1},"maxContains":1}"#,
+        ),
+        (
+            r#"{"allOf":[{"if":{"type":"string"},"then":{"minLength":1}},{"if":{"const":1},"then":false}]}"#,
+            r#"{"if":{"type":"string"},"then":false}"#,
+        ),
+        (
+            r##"{"$dynamicRef":"#a","$defs":{"one":{"$dynamicAnchor":"a","minimum":1}}}"##,
+            r##"{"$dynamicRef":"#a","$defs":{"one":{"$dynamicAnchor":"a","minimum":2}}}"##,
+        ),
+        // Choices that others take a part of, and members that are only called like remarks.
+        (r#"{"type":"string"}"#, r#"{"oneOf":[{"type":"string"},{"maxLength":3}]}"#),
+        (r#"{"enum":["a","b"]}"#, r#"{"oneOf":[{"const":"a"},{"enum":["a","b"]}]}"#),
+        (UNION, &UNION.replace(r##""oneOf":["##, r##""oneOf":[{"type":"object","required":["other"]},"##)),
+        (
+            r#"{"properties":{"title":{"type":"string"}}}"#,
+            r#"{"properties":{"title":{"type":"string","maxLength":3}}}"#,
+        ),
+        (
+            r#"{"properties":{"a":true},"unevaluatedProperties":false}"#,
+            r#"{"properties":{"b":true},"unevaluatedProperties":false}"#,
+        ),
+        (r##"{"$ref":"#/default","default":{"minimum":1}}"##, r##"{"$ref":"#/default","default":{"minimum":2}}"##),
     ] {
         assert!(!compatible(old, new)[0], "{old} -> {new}");
     }

@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::bounds::{self, Patterns};
 use super::error::SchemaError;
 use super::expansion::expansion;
-use super::metered::{Looked, Metered, TextLooks, within};
+use super::looks::{TextLooks, within};
+use super::metered::{Looked, Metered};
 use crate::limits::{
     JSON_DEPTH_MAX, KIB, SCHEMA_COMPILE_STACK_BYTES, SCHEMA_LARGE_PATTERN_LOOKS, SCHEMA_LOOKS_MAX,
     SCHEMA_PATTERN_COMPILED_BYTES, SCHEMA_PATTERN_LOOKS,

@@ -1,88 +1,13 @@
-//! A payload as the validator sees it: values, and a count of how often they are looked at.
-//!
-//! A schema that refers to itself several times at one place can take exponentially long, and one whose references lead far can
-//! go deeper than a thread's stack, whatever bounds its text has. The validator has no way to stop; its looks at the payload are
-//! counted here, and past a number of them, or beyond a depth of the stack, it is unwound. A look at text counts for as many as
-//! the schema's expressions may need to go through it.
+//! A payload as the validator sees it: values whose looks are counted (`looks`).
 
 use std::borrow::Cow;
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use jsonschema::JsonType;
 use jsonschema::json::{Array, Json, Node, NodeIdentity, Object};
 use serde_json::{Map, Number, Value};
 
-use crate::limits::SCHEMA_JUDGE_STACK_BYTES;
-
-/// How many looks it is to go through 1 KiB of text.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct TextLooks {
-    /// Of a string.
-    pub of_strings: u64,
-    /// Of names of members.
-    pub of_names: u64,
-}
-
-thread_local! {
-    static LOOKS_LEFT: Cell<u64> = const { Cell::new(u64::MAX) };
-    static TEXT_LOOKS: Cell<TextLooks> = const { Cell::new(TextLooks { of_strings: 0, of_names: 0 }) };
-    /// Where the stack was when judging began; 0: it did not.
-    static BEGAN_AT: Cell<usize> = const { Cell::new(0) };
-}
-
-/// About where the stack is.
-#[inline]
-fn stack_at() -> usize {
-    let here = 0u8;
-    std::ptr::from_ref(std::hint::black_box(&here)) as usize
-}
-
-/// What unwinds the validator.
-struct TooManyLooks;
-
-/// What `judge` finds, if it takes `looks_max` looks at most; and how many it took.
-pub fn within<T>(looks_max: u64, text_looks: TextLooks, judge: impl FnOnce() -> T) -> (Option<T>, u64) {
-    LOOKS_LEFT.set(looks_max);
-    TEXT_LOOKS.set(text_looks);
-    BEGAN_AT.set(stack_at());
-    let judged = catch_unwind(AssertUnwindSafe(judge));
-    let taken = looks_max - LOOKS_LEFT.replace(u64::MAX);
-    TEXT_LOOKS.set(TextLooks::default());
-    BEGAN_AT.set(0);
-    match judged {
-        Ok(found) => (Some(found), taken),
-        Err(panic) if panic.is::<TooManyLooks>() => (None, taken),
-        Err(panic) => resume_unwind(panic),
-    }
-}
-
-#[inline]
-fn look() {
-    looks(1);
-}
-
-#[inline]
-fn looks(count: u64) {
-    let began_at = BEGAN_AT.get();
-    let is_deep = began_at != 0 && began_at.abs_diff(stack_at()) > SCHEMA_JUDGE_STACK_BYTES;
-    match LOOKS_LEFT.get().checked_sub(count) {
-        Some(left) if !is_deep => LOOKS_LEFT.set(left),
-        // Without the panic hook: nothing is wrong with the program.
-        _ => {
-            if !is_deep {
-                LOOKS_LEFT.set(0);
-            }
-            resume_unwind(Box::new(TooManyLooks))
-        }
-    }
-}
-
-/// A look at text that an expression may go through.
-#[inline]
-fn look_through(text: &str, of: impl FnOnce(TextLooks) -> u64) {
-    looks(1 + (text.len() as u64).saturating_mul(of(TEXT_LOOKS.get())) / 1024);
-}
+use super::equality::{are_unique, equal};
+use super::looks::{look, look_at_number, look_at_text, look_through};
 
 /// Values as serde_json has them, whose looks are counted.
 pub struct Metered;
@@ -108,6 +33,7 @@ impl Json for Metered {
     }
 
     fn with_string_node<T>(buffer: &mut Value, string: &str, f: impl FnOnce(Looked<'_>) -> T) -> T {
+        look_at_text(string);
         *buffer = Value::String(string.to_owned());
         f(Looked(buffer))
     }
@@ -135,16 +61,32 @@ impl<'a> Node<'a, Metered> for Looked<'a> {
     }
 
     fn string_length(&self) -> Option<u64> {
-        look();
-        self.0.as_str().map(|text| text.chars().count() as u64)
+        let text = self.0.as_str();
+        look_at_text(text.unwrap_or_default());
+        text.map(|text| text.chars().count() as u64)
     }
 
     fn as_number(&self) -> Option<&'a Number> {
-        look();
         match self.0 {
-            Value::Number(number) => Some(number),
-            _ => None,
+            Value::Number(number) => {
+                look_at_number(number.as_str());
+                Some(number)
+            }
+            _ => {
+                look();
+                None
+            }
         }
+    }
+
+    fn is_number(&self) -> bool {
+        look();
+        self.0.is_number()
+    }
+
+    fn is_string(&self) -> bool {
+        look();
+        self.0.is_string()
     }
 
     fn as_boolean(&self) -> Option<bool> {
@@ -163,8 +105,7 @@ impl<'a> Node<'a, Metered> for Looked<'a> {
     }
 
     fn equals_value(&self, expected: &Value) -> bool {
-        look();
-        Node::equals_value(&self.0, expected)
+        equal(self.0, expected)
     }
 
     fn to_value(&self) -> Cow<'a, Value> {
@@ -207,6 +148,10 @@ impl<'a> Array<'a, Metered> for Elements<'a> {
 
     fn elements(&self) -> ElementsIter<'a> {
         ElementsIter(self.0.iter())
+    }
+
+    fn is_unique(&self) -> bool {
+        are_unique(self.0)
     }
 }
 

@@ -6,37 +6,62 @@ use serde_json::{Map, Number, Value};
 
 const TYPES: [&str; 7] = ["null", "boolean", "integer", "number", "string", "array", "object"];
 
-/// Keywords that say nothing about what is taken.
-pub fn is_annotation(name: &str) -> bool {
+/// Keywords that say something about what is taken; all others annotate, whoever has thought of them.
+pub fn is_rule(name: &str) -> bool {
     matches!(
         name,
-        "$schema"
-            | "$id"
-            | "$anchor"
-            | "$comment"
-            | "$defs"
-            | "$vocabulary"
-            | "definitions"
-            | "title"
-            | "description"
-            | "default"
-            | "examples"
-            | "deprecated"
-            | "readOnly"
-            | "writeOnly"
-            | "format"
-            | "contentEncoding"
-            | "contentMediaType"
-            | "contentSchema"
+        "$ref"
+            | "$dynamicRef"
+            | "$recursiveRef"
+            | "allOf"
+            | "anyOf"
+            | "oneOf"
+            | "not"
+            | "if"
+            | "then"
+            | "else"
+            | "type"
+            | "const"
+            | "enum"
+            | "minimum"
+            | "exclusiveMinimum"
+            | "maximum"
+            | "exclusiveMaximum"
+            | "multipleOf"
+            | "minLength"
+            | "maxLength"
+            | "pattern"
+            | "minItems"
+            | "maxItems"
+            | "uniqueItems"
+            | "items"
+            | "prefixItems"
+            | "additionalItems"
+            | "unevaluatedItems"
+            | "contains"
+            | "minContains"
+            | "maxContains"
+            | "required"
+            | "minProperties"
+            | "maxProperties"
+            | "properties"
+            | "patternProperties"
+            | "additionalProperties"
+            | "propertyNames"
+            | "unevaluatedProperties"
+            | "dependentRequired"
+            | "dependentSchemas"
+            | "dependencies"
     )
 }
 
 /// A schema's document.
-#[derive(Clone, Copy)]
 pub struct Rules<'s> {
-    pub root: &'s Value,
+    root: &'s Value,
     /// There are documents in it, in which references mean their own parts.
     has_documents: bool,
+    /// What has a name, or looks as if it had.
+    anchors: Vec<(&'s str, &'s Value)>,
 }
 
 impl<'s> Rules<'s> {
@@ -51,14 +76,26 @@ impl<'s> Rules<'s> {
                 _ => false,
             }
         }
-        Self { root, has_documents: has_documents(root) }
+        let mut anchors = Vec::new();
+        find_anchors(root, &mut anchors);
+        Self { root, has_documents: has_documents(root), anchors }
     }
 
-    /// What a reference within the document names; None: it is named otherwise than by a pointer.
+    pub fn has_documents(&self) -> bool {
+        self.has_documents
+    }
+
+    /// What a reference within the document names, by a pointer or an anchor; None: it is named otherwise. In one document a dynamic
+    /// reference names what another would.
     pub fn named(&self, reference: &str) -> Option<&'s Value> {
-        let pointer = reference.strip_prefix('#').filter(|_| !self.has_documents)?;
-        let decoded = percent_encoding::percent_decode_str(pointer).decode_utf8().ok()?;
-        self.root.pointer(&decoded)
+        let fragment = reference.strip_prefix('#').filter(|_| !self.has_documents)?;
+        let decoded = percent_encoding::percent_decode_str(fragment).decode_utf8().ok()?;
+        if decoded.is_empty() || decoded.starts_with('/') {
+            return self.root.pointer(&decoded);
+        }
+        let mut found = self.anchors.iter().filter(|(name, _)| *name == decoded);
+        // A value that only looks like it would be one more.
+        found.next().filter(|_| found.next().is_none()).map(|(_, schema)| *schema)
     }
 
     /// All schemas that a payload must keep which keeps these: with those that are put together by `allOf` and `$ref`. None: there
@@ -75,7 +112,7 @@ impl<'s> Rules<'s> {
                 continue;
             }
             all.push(schema);
-            if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+            for reference in ["$ref", "$dynamicRef"].into_iter().filter_map(|name| schema.get(name)?.as_str()) {
                 waiting.push(self.named(reference)?);
             }
             waiting.extend(schema.get("allOf").and_then(Value::as_array).into_iter().flatten());
@@ -92,7 +129,7 @@ impl<'s> Rules<'s> {
     /// Whether a list of choices is this schema's only rule.
     pub fn has_choice(&self, schema: &Value, choices: &[&Value]) -> bool {
         let Value::Object(rules) = schema else { return false };
-        let mut others = rules.keys().filter(|name| !is_annotation(name));
+        let mut others = rules.keys().filter(|name| is_rule(name));
         let (first, more) = (others.next(), others.next());
         let list =
             first.filter(|name| matches!(name.as_str(), "anyOf" | "oneOf")).and_then(|name| schema[name].as_array());
@@ -102,15 +139,37 @@ impl<'s> Rules<'s> {
             })
     }
 
-    /// Whether a rule has references in it, which another document may mean otherwise.
-    pub fn refers(rule: &Value) -> bool {
-        match rule {
-            Value::Object(members) => members
-                .iter()
-                .any(|(name, member)| matches!(name.as_str(), "$ref" | "$dynamicRef") || Self::refers(member)),
-            Value::Array(elements) => elements.iter().any(Self::refers),
-            _ => false,
+    /// Says the references in a schema, or in a rule.
+    pub fn each_reference(of: &Value, say: &mut impl FnMut(&str)) {
+        match of {
+            Value::Object(members) => {
+                for (name, member) in members {
+                    if let ("$ref" | "$dynamicRef", Value::String(to)) = (name.as_str(), member) {
+                        say(to);
+                    }
+                    Self::each_reference(member, say);
+                }
+            }
+            Value::Array(elements) => elements.iter().for_each(|element| Self::each_reference(element, say)),
+            _ => {}
         }
+    }
+
+    /// Whether all references in a schema name definitions by pointers.
+    pub fn names_definitions(of: &Value) -> bool {
+        let mut all = true;
+        Self::each_reference(of, &mut |to| all &= to.starts_with("#/$defs/") || to.starts_with("#/definitions/"));
+        all
+    }
+
+    /// Whether what names definitions means the same in both documents.
+    pub fn defines_the_same(&self, other: &Self) -> bool {
+        !self.has_documents
+            && !other.has_documents
+            && ["$defs", "definitions"].into_iter().all(|name| {
+                let defined = self.root.get(name);
+                defined == other.root.get(name) && defined.is_none_or(Self::names_definitions)
+            })
     }
 
     /// What the member of this name must keep, as far as it is known without trying expressions.
@@ -155,6 +214,19 @@ impl<'s> Rules<'s> {
             None => schema.get("items"),
         };
         all.iter().filter_map(of_it).collect()
+    }
+}
+
+/// What says that it has a name, wherever that is.
+fn find_anchors<'s>(schema: &'s Value, found: &mut Vec<(&'s str, &'s Value)>) {
+    match schema {
+        Value::Object(members) => {
+            let names = ["$anchor", "$dynamicAnchor"].into_iter().filter_map(|anchor| members.get(anchor)?.as_str());
+            found.extend(names.map(|name| (name, schema)));
+            members.values().for_each(|member| find_anchors(member, found));
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| find_anchors(element, found)),
+        _ => {}
     }
 }
 
