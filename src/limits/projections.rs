@@ -35,3 +35,6 @@ pub const PROJECTION_REBUILD_REST: u64 = 500;
 pub const PROJECTION_REPLAYS_AT_ONCE: usize = 2;
 /// Numbers of an embedding (DD-SCHEMA-001: vector(768)).
 pub const EMBEDDING_DIMENSIONS: usize = 768;
+/// The sum of the squares of an embedding's numbers: pgvector adds them up in single precision, where more is infinite, and far less
+/// has few digits left.
+pub const EMBEDDING_SQUARES: std::ops::RangeInclusive<f64> = 1e-30..=1e38;

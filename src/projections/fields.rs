@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::event::{Payload, Unfit};
-use crate::limits::EMBEDDING_DIMENSIONS;
+use crate::limits::{EMBEDDING_DIMENSIONS, EMBEDDING_SQUARES};
 use crate::timestamp::{format_rfc3339, parse_epoch, parse_rfc3339};
 
 /// Years 1 to 9999, in unix microseconds, without the last 26 hours, which [`format_rfc3339`] cannot write.
@@ -97,10 +97,12 @@ impl Field {
     }
 
     fn embedding(&self, raw: &str) -> Result<Box<RawValue>, Unfit> {
-        let what = format!("an array of {EMBEDDING_DIMENSIONS} numbers, not all of them 0");
+        let what = format!(
+            "an array of {EMBEDDING_DIMENSIONS} numbers, not all of them 0, that are a vector between 1e-15 and 1e19 long"
+        );
         let numbers: Vec<f32> = serde_json::from_str(raw).map_err(|_| self.wrong(&what))?;
-        let norm: f64 = numbers.iter().map(|number| f64::from(*number).powi(2)).sum();
-        if numbers.len() != EMBEDDING_DIMENSIONS || !norm.is_finite() || norm < f64::from(f32::MIN_POSITIVE) {
+        let squares: f64 = numbers.iter().map(|number| f64::from(*number).powi(2)).sum();
+        if numbers.len() != EMBEDDING_DIMENSIONS || !EMBEDDING_SQUARES.contains(&squares) {
             return Err(self.wrong(&what));
         }
         Ok(serde_json::value::to_raw_value(&numbers).expect("finite numbers are JSON"))
@@ -176,9 +178,15 @@ mod tests {
         numbers[7] = "-0.5";
         assert!(of(&numbers).unwrap().unwrap().contains("-0.5"));
         assert_eq!(of(&numbers[1..]), Err("wrong_type"));
-        for wrong in ["1e39", "\"1\"", "1e400"] {
+        // So long, or so short, that single precision does not tell where it points.
+        for wrong in ["1e39", "\"1\"", "1e400", "2e19", "-3e38"] {
             numbers[3] = wrong;
             assert_eq!(of(&numbers), Err("wrong_type"), "{wrong}");
+        }
+        numbers[3] = "0";
+        for (number, is_one) in [("9.9e18", true), ("1e-14", true), ("1e-16", false)] {
+            numbers[7] = number;
+            assert_eq!(of(&numbers).is_ok(), is_one, "{number}");
         }
     }
 }

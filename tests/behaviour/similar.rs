@@ -173,6 +173,34 @@ fn nearest(env: &Env) -> TestResult {
     let text = serde_json::to_string(&embedding(1000))?.replace('[', "%5B").replace(']', "%5D");
     same(found(client, &format!("/v1/actions?similar_to={text}&limit=5")), &directly(&embedding(1000), &|_| true)[..5]);
     assert_eq!(list(&other, "/v1/actions?similar_to=a-7"), Vec::<Value>::new(), "only among one's own");
+    // How long a direction is says nothing, however long.
+    for far in [1e30, 1e-30] {
+        let numbers: Vec<f32> = embedding(1000).iter().map(|number| number * far).collect();
+        let text = serde_json::to_string(&numbers)?.replace('[', "%5B").replace(']', "%5D").replace('+', "%2B");
+        let nearest = found(client, &format!("/v1/actions?similar_to={text}&limit=5"));
+        same(nearest, &directly(&embedding(1000), &|_| true)[..5]);
+    }
+    // Nor does it of what is compared, within what single precision can tell; beyond it is a dead letter.
+    let lengthened = |id: &str, by: f32| {
+        let mut action = action(id, "long");
+        action["embedding"] = json!(embedding(2000).iter().map(|number| number * by).collect::<Vec<f32>>());
+        told("action.started", 1, &action)
+    };
+    let sent = [("long", 1e16), ("short", 1e-14), ("too-long", 1e20), ("too-short", 1e-20)];
+    client.events(array(sent.map(|(id, by)| lengthened(id, by)))).accepted(4, 0);
+    projected(&sql);
+    let text = serde_json::to_string(&embedding(2000))?.replace('[', "%5B").replace(']', "%5D");
+    let nearest = found(client, &format!("/v1/actions?similar_to={text}&name=long"));
+    assert!(nearest.iter().all(|(_, distance)| distance.abs() < 1e-5), "{nearest:?}");
+    let mut ids: Vec<&str> = nearest.iter().map(|(id, _)| id.as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["long", "short"]);
+    let letters = list(client, "/v1/dead-letters?stage=project");
+    assert_eq!(letters.len(), 2, "{letters:?}");
+    assert!(
+        letters.iter().all(|letter| letter["reason"].as_str().unwrap().contains("between 1e-15 and 1e19")),
+        "{letters:?}"
+    );
     for (path, code) in [
         ("similar_to=a-0", "not_found"),
         ("similar_to=nothing", "not_found"),

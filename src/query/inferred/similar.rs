@@ -63,6 +63,7 @@ impl Listing for SimilarQuery {
                 (direction, Some(id))
             }
         };
+        let direction = unit(&direction);
         let near = if reads.has_vectors().await? {
             self.by_database(reads, request, &direction, itself).await?
         } else {
@@ -153,6 +154,13 @@ fn norm(vector: &[f32]) -> f64 {
     dot(vector, vector).sqrt()
 }
 
+/// The same direction, 1 long: in single precision, in which pgvector computes, a sum of squares may be too large or too small.
+#[expect(clippy::cast_possible_truncation, reason = "no number is over 1")]
+fn unit(direction: &[f32]) -> Vec<f32> {
+    let norm = norm(direction);
+    direction.iter().map(|number| (f64::from(*number) / norm) as f32).collect()
+}
+
 /// One less the cosine of the angle between two vectors.
 fn distance(direction: &[f32], norm_of_it: f64, other: &[f32]) -> f64 {
     1.0 - (dot(direction, other) / (norm_of_it * norm(other))).clamp(-1.0, 1.0)
@@ -183,5 +191,9 @@ mod tests {
         assert!((to(&along(0.0, 3.0)) - 1.0).abs() < 1e-12);
         assert!((to(&along(-2.0, 0.0)) - 2.0).abs() < 1e-12);
         assert!((to(&along(1.0, 1.0)) - (1.0 - 0.5f64.sqrt())).abs() < 1e-7);
+        for far in [1e30, 1e-30] {
+            let unit = unit(&along(far, far));
+            assert!((norm(&unit) - 1.0).abs() < 1e-6 && (unit[0] - unit[1]).abs() < 1e-6, "{unit:?}");
+        }
     }
 }
