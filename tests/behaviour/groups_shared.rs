@@ -19,6 +19,7 @@ pub const TESTS: &[Test] = tests!(
     what_is_not_acknowledged_in_time_is_anothers,
     what_is_given_back_comes_again,
     what_comes_too_often_is_parked_and_its_neighbours_go_on,
+    what_came_for_the_last_time_is_parked_at_once,
     who_hangs_up_holds_nothing,
     who_leaves_holds_nothing,
     one_member_may_commit_what_it_holds,
@@ -169,6 +170,42 @@ fn what_comes_too_often_is_parked_and_its_neighbours_go_on(env: &Env) -> TestRes
     assert_eq!((offsets(&again), &again["deliveries"]), (vec![2], &json!(1)));
     assert_eq!(ack(client, &again), 200);
     assert_eq!(client.get(&format!("{}/parked", path("s", "g"))).expect(200)["data"], json!([]));
+    Ok(())
+}
+
+fn what_came_for_the_last_time_is_parked_at_once(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    filled(client, "s", 2);
+    for ordered_by in [Value::Null, json!("source_module")] {
+        make(client, "s", json!({ "name": "g", "max_deliveries": 2, "ordered_by": ordered_by }));
+        // A delay is for what comes again.
+        for (deliveries, delay) in [(1, "0s"), (2, "24h")] {
+            let taken = take(client, "s", "g", "member=m&limit=1");
+            assert_eq!((offsets(&taken), &taken["deliveries"]), (vec![0], &json!(deliveries)), "{ordered_by}");
+            tell(client, "s", "g", "nack", json!({ "lease": taken["lease"], "delay": delay, "error": "broken" }))
+                .expect(200);
+        }
+        let behind = take(client, "s", "g", "member=m");
+        assert_eq!((offsets(&behind), ack(client, &behind)), (vec![1], 200), "{ordered_by}");
+        until("the group has passed both", || {
+            take(client, "s", "g", "member=m");
+            (show(client, "s", "g")["lag"] == 0).then_some(())
+        });
+        let parked = client.get(&format!("{}/parked", path("s", "g"))).expect(200)["data"].clone();
+        assert_eq!((parked.as_array().unwrap().len(), &parked[0]["offset"]), (1, &json!(0)), "{parked}");
+        // So is what comes by a replay.
+        tell(client, "s", "g", "parked/replay", json!({ "all": true })).expect(200);
+        for delay in ["0s", "24h"] {
+            let taken = take(client, "s", "g", "member=m");
+            assert_eq!(offsets(&taken), [0], "{ordered_by}");
+            tell(client, "s", "g", "nack", json!({ "lease": taken["lease"], "delay": delay })).expect(200);
+        }
+        assert_eq!(offsets(&take(client, "s", "g", "member=m")), NOTHING);
+        let parked = client.get(&format!("{}/parked", path("s", "g"))).expect(200)["data"].clone();
+        assert_eq!((&parked[0]["state"], &parked[0]["outcome"]), (&json!("parked"), &json!("failed")), "{parked}");
+        client.send("DELETE", &path("s", "g"), &[], b"")?.expect(204);
+    }
     Ok(())
 }
 
