@@ -11,6 +11,7 @@ mod call;
 mod compress;
 mod console;
 mod cors;
+mod dead_letter_filter;
 mod deadline;
 mod decompress;
 mod definitions;

@@ -11,13 +11,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::call::Call;
 use super::response::{Body, answer, full, json};
-use super::{Api, items, quota, reads};
+use super::{Api, dead_letter_filter, groups, items, quota, reads};
 use crate::ingest::{Letter, Outcome, Received, Refusal, Unanswered};
 use crate::limits::{ERRORS_LISTED_MAX, REPLAYS_DEFAULT, REPLAYS_MAX, REPLAYS_TIME, REPLAYS_TOGETHER};
 use crate::model::Relation;
 use crate::processor::ReplayedLetter;
-use crate::protocols::params::{Params, invalid};
+use crate::protocols::params::invalid;
 use crate::protocols::problem::Details;
 use crate::protocols::{self, Problem, ProblemCode};
 use crate::query::{DeadLetter, Listing, PARKED_STAGE, PROJECTED_STAGE, PageRequest, Reads, STAGES};
@@ -146,17 +147,21 @@ impl Replayed {
 }
 
 /// POST /v1/dead-letters/{id}/replay
-pub async fn one(api: &Api, principal: &Principal, id: &str, params: Params) -> Result<Response<Body>, Problem> {
+pub async fn one(call: Call<'_>) -> Result<Response<Body>, Problem> {
+    let Call { api, principal, path, params, body, .. } = call;
     params.finish()?;
-    let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("dead letter")) };
+    groups::body::none(&body)?;
+    let Ok(id) = Uuid::try_parse(path.get("id")) else { return Err(Problem::not_found("dead letter")) };
     Ok(by_id(api, principal, id).await?.answer())
 }
 
 /// POST /v1/dead-letters/replay
-pub async fn by_filter(api: &Api, principal: &Principal, mut params: Params) -> Result<Response<Body>, Problem> {
+pub async fn by_filter(call: Call<'_>) -> Result<Response<Body>, Problem> {
+    let Call { api, principal, mut params, body, .. } = call;
+    dead_letter_filter::join(&mut params, &body)?;
     let limit = params.take_count("limit", REPLAYS_MAX)?.unwrap_or(REPLAYS_DEFAULT);
     let cursor = params.take("cursor");
-    let dry_run = params.take_one_of("dry_run", &[("1", true), ("true", true), ("0", false), ("false", false)])?;
+    let dry_run = params.take_switch("dry_run")?;
     let mut query = reads::dead_letters_query(&mut params)?;
     params.finish()?;
     if query.outcomes.iter().any(|outcome| outcome == STORED) {

@@ -42,10 +42,8 @@ pub const ROUTES: &[Endpoint] = &[
     get("/v1/dead-letters/{id}", READ, |c| {
         Box::pin(reads::dead_letter(c.api, c.principal, c.path.get("id"), c.params))
     }),
-    post("/v1/dead-letters/{id}/replay", ADMIN, |c| {
-        Box::pin(replay::one(c.api, c.principal, c.path.get("id"), c.params))
-    }),
-    post("/v1/dead-letters/replay", ADMIN, |c| Box::pin(replay::by_filter(c.api, c.principal, c.params))),
+    sent(Method::POST, "/v1/dead-letters/{id}/replay", ADMIN, |c| Box::pin(replay::one(c))),
+    sent(Method::POST, "/v1/dead-letters/replay", ADMIN, |c| Box::pin(replay::by_filter(c))),
     get("/v1/streams", READ_OR_CONSUME, |c| Box::pin(reads::streams(c.api, c.principal, c.parts, c.params))),
     sent(Method::POST, "/v1/streams", ADMIN, |c| Box::pin(definitions::create(c))),
     get("/v1/streams/{name}", SEE_GROUPS, |c| Box::pin(definitions::show(c))),
@@ -58,11 +56,7 @@ pub const ROUTES: &[Endpoint] = &[
         path: "/v1/streams/{name}/events",
         handler: Handler::Ticketed(READ_OR_CONSUME, |c| Box::pin(streams::events(c))),
     },
-    Endpoint {
-        method: Method::POST,
-        path: "/v1/streams/{name}/tickets",
-        handler: Handler::Keyed(READ_OR_CONSUME, |c| Box::pin(streams::ticket(c))),
-    },
+    sent(Method::POST, "/v1/streams/{name}/tickets", READ_OR_CONSUME, |c| Box::pin(streams::ticket(c))),
     get("/v1/streams/{name}/groups", SEE_GROUPS, |c| Box::pin(groups::list(c))),
     sent(Method::POST, "/v1/streams/{name}/groups", CONSUME_OR_ADMIN, |c| Box::pin(groups::create(c))),
     get("/v1/streams/{name}/groups/{group}", SEE_GROUPS, |c| Box::pin(groups::show(c))),
@@ -102,14 +96,6 @@ pub const ROUTES: &[Endpoint] = &[
 
 const fn get(path: &'static str, scopes: &'static [Scope], handler: for<'a> fn(Call<'a>) -> Answering<'a>) -> Endpoint {
     Endpoint { method: Method::GET, path, handler: Handler::Keyed(scopes, handler) }
-}
-
-const fn post(
-    path: &'static str,
-    scopes: &'static [Scope],
-    handler: for<'a> fn(Call<'a>) -> Answering<'a>,
-) -> Endpoint {
-    Endpoint { method: Method::POST, path, handler: Handler::Keyed(scopes, handler) }
 }
 
 /// With a small body, which may be empty.

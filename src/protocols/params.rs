@@ -40,6 +40,15 @@ impl Params {
         Ok(Self { values })
     }
 
+    /// Adds a parameter that was sent otherwise than in the query; false if the query has it as well.
+    pub fn give(&mut self, name: &str, pieces: Vec<String>) -> bool {
+        let is_new = !self.values.contains_key(name);
+        if is_new {
+            self.values.insert(name.to_owned(), pieces);
+        }
+        is_new
+    }
+
     /// Takes one value, in which a comma is a comma.
     pub fn take(&mut self, name: &str) -> Option<String> {
         self.values.remove(name).map(|pieces| pieces.join(","))

@@ -9,8 +9,13 @@ use crate::replays::{MENDED, ids, old, replay, replay_all};
 use crate::samples::array;
 use crate::tests;
 
-pub const TESTS: &[Test] =
-    tests!(a_commit_is_lost, killed_in_between, what_was_done_before_an_error_is_told, they_are_not_spooled);
+pub const TESTS: &[Test] = tests!(
+    a_commit_is_lost,
+    killed_in_between,
+    what_was_done_before_an_error_is_told,
+    they_are_not_spooled,
+    a_filter_that_is_sent_as_a_body_is_kept_to,
+);
 
 fn mended(env: &Env, proxy: &Proxy) -> Tidegate {
     Tidegate::serve(env, &env.variables_through(proxy), &["--set".into(), MENDED.into()])
@@ -137,5 +142,44 @@ fn they_are_not_spooled(env: &Env) -> TestResult {
     });
     assert_eq!(replay(&tidegate, id).expect(200), first);
     assert_eq!(stored(env), (1, 1, 1));
+    Ok(())
+}
+
+fn a_filter_that_is_sent_as_a_body_is_kept_to(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    tidegate.client.events(array([old(0), old(1), "{}".to_owned()])).problem(422, "nothing_accepted");
+    drop(tidegate);
+    let tidegate = env.serve_with(&[MENDED]);
+    let client = &tidegate.client;
+    let call = |query: &str, body: &str| client.post(&format!("/v1/dead-letters/replay{query}"), &[], body);
+    for (query, body, left) in [
+        ("", r#"{"dry_run":true}"#, 3),
+        ("", r#"{"dry_run":true,"code":"out_of_window"}"#, 2),
+        ("?code=out_of_window", r#"{"dry_run":true,"outcome":["none"],"limit":1}"#, 2),
+        ("?dry_run", r#"{"code":["missing_field","nothing_like_it"],"from":"-1h"}"#, 1),
+        ("?dry_run=1", r#"{"to":"-1h"}"#, 0),
+        ("?dry_run=1", " ", 3),
+    ] {
+        let dry = call(query, body).expect(200);
+        assert_eq!((&dry["left"], &dry["dry_run"]), (&json!(left), &json!(true)), "{query} {body}: {dry}");
+    }
+    for (query, body, code) in [
+        ("", r#"{"cod":"nothing_like_it"}"#, "invalid_body"),
+        ("?code=out_of_window", r#"{"code":"missing_field"}"#, "invalid_body"),
+        ("", r#"{"code":{"is":"out_of_window"}}"#, "invalid_body"),
+        ("", r#"{"code":[]}"#, "invalid_parameter"),
+        ("", r#"{"stage":"nowhere"}"#, "invalid_parameter"),
+        ("", "code=nothing_like_it", "body_not_json"),
+    ] {
+        call(query, body).problem(400, code);
+    }
+    // Of one there is nothing to say.
+    let one = format!("/v1/dead-letters/{}/replay", ids(env)[0]);
+    client.post(&one, &[], r#"{"dry_run":true}"#).problem(400, "invalid_body");
+    client.post("/v1/streams/s/tickets", &[], r#"{"valid_for":"1h"}"#).problem(400, "invalid_body");
+    assert_eq!(stored(env), (0, 0, 0), "nothing was replayed so far");
+    let done = call("", r#"{"code":"out_of_window","limit":1}"#).expect(200);
+    assert_eq!((&done["stored"], &done["left"]), (&json!(1), &json!(1)), "{done}");
+    client.post(&one, &[], "{}").expect(200);
     Ok(())
 }

@@ -6,14 +6,16 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
 use crate::http::call::Call;
+use crate::http::groups::body::none;
 use crate::http::reads::{ListAnswer, problem};
 use crate::http::response::json as json_answer;
 use crate::query::ReadError;
 use crate::tenancy::Ticket;
 
 pub async fn ticket(call: Call<'_>) -> ListAnswer {
-    let Call { api, principal, path, params, .. } = call;
+    let Call { api, principal, path, params, body, .. } = call;
     params.finish()?;
+    none(&body)?;
     let attached = api.attached()?;
     let stream = path.get("name");
     let made = async {
