@@ -65,6 +65,19 @@ fn a_group_is_put_somewhere_else(env: &Env) -> TestResult {
     }
     assert_eq!(offsets(&take(client, "s", "g", "")), [5, 6, 7, 8]);
     tell(client, "s", "g", "reset", json!({ "offset": 10 })).problem(400, "offset_past_end");
+    // What a field is called is what is meant: an epoch is no offset, and no word is a cursor.
+    for (epoch, to) in [(json!("5"), 0), (json!(5), 0), (json!("4102444800"), 9), (json!(4_102_444_800_000_i64), 9)] {
+        let dry = reset("?dry_run", json!({ "timestamp": epoch }));
+        assert_eq!(dry["to"], to, "{epoch}: {dry}");
+    }
+    for wrong in [json!({ "timestamp": "latest" }), json!({ "timestamp": true }), json!({ "timestamp": -5 })] {
+        tell(client, "s", "g", "reset", wrong).problem(400, "invalid_body");
+    }
+    for wrong in ["latest", "5"] {
+        tell(client, "s", "g", "reset", json!({ "cursor": wrong })).problem(400, "invalid_parameter");
+    }
+    tell(client, "s", "g", "reset", json!({ "to": "cursor", "timestamp": 5 })).problem(400, "invalid_body");
+    tell(client, "s", "g", "reset", json!({ "offset": u64::MAX })).problem(400, "invalid_body");
     for wrong in [json!({}), json!({ "to": "cursor" }), json!({ "to": "latest", "offset": 1 }), json!({ "to": "" })] {
         tell(client, "s", "g", "reset", wrong).problem(400, "invalid_body");
     }

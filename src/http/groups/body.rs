@@ -86,15 +86,35 @@ pub fn place(text: &str) -> Result<To, Problem> {
         )),
         "earliest" => Ok(To::Start(Start::Earliest)),
         "latest" => Ok(To::Start(Start::Latest)),
-        digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            let offset = digits.parse().map_err(|_| invalid("there is no such offset"))?;
-            Ok(To::Start(Start::Offset(offset)))
-        }
+        digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => at(digits.parse().map_err(|_| no_offset())?),
         text => Ok(match time(text, Timestamp::now()) {
             Some(since) => To::Time(since),
             None => To::Start(Start::Cursor(text.to_owned())),
         }),
     }
+}
+
+/// An offset.
+pub fn at(offset: u64) -> Result<To, Problem> {
+    i64::try_from(offset).map(|offset| To::Start(Start::Offset(offset))).map_err(|_| no_offset())
+}
+
+fn no_offset() -> Problem {
+    invalid("there is no such offset")
+}
+
+/// A time, as text or as an epoch number.
+pub fn since(name: &str, given: &Value) -> Result<Timestamp, Problem> {
+    let since = match given {
+        Value::String(text) => time(text, Timestamp::now()),
+        Value::Number(epoch) => time(&epoch.to_string(), Timestamp::now()),
+        _ => None,
+    };
+    since.ok_or_else(|| {
+        invalid(format!(
+            "`{name}` must be a time such as 2026-01-31T00:00:00Z or -24h, or an epoch number (in s or ms, by its size)"
+        ))
+    })
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::body::{self, invalid};
 use super::{at, groups, problem};
-use crate::groups::{Change, GroupError, GroupName, Settings, Status};
+use crate::groups::{Change, GroupError, GroupName, Settings, Status, To};
 use crate::http::Api;
 use crate::http::call::Call;
 use crate::http::reads::{self, ListAnswer};
@@ -19,7 +19,7 @@ use crate::limits::{
     PAGE_ROWS_DEFAULT, STREAM_CHARS_MAX,
 };
 use crate::protocols::{Problem, ProblemCode};
-use crate::query::{CursorError, OrderedBy, ReadError};
+use crate::query::{CursorError, OrderedBy, ReadError, Start};
 
 /// Groups of one page.
 const LIST_MAX: usize = 1000;
@@ -59,14 +59,40 @@ struct Altered {
 struct ResetTo {
     #[serde(default)]
     to: Option<String>,
+    /// An epoch may be a number.
     #[serde(default)]
-    timestamp: Option<String>,
+    timestamp: Option<Value>,
     #[serde(default)]
     cursor: Option<String>,
     #[serde(default)]
     offset: Option<u64>,
     #[serde(default)]
     dry_run: Option<bool>,
+}
+
+impl ResetTo {
+    /// Where: `to` says it, or which of the other fields does. What stands in one of those is what the field is called: digits in
+    /// `timestamp` are no offset.
+    fn place(self) -> Result<To, Problem> {
+        let Self { to, timestamp, cursor, offset, .. } = self;
+        let which = match to.as_deref() {
+            Some(field @ ("timestamp" | "cursor" | "offset")) => Some(field),
+            _ => None,
+        };
+        let fits = |field: &str| which.is_none_or(|which| which == field);
+        match (to.as_deref().filter(|_| which.is_none()), timestamp, cursor, offset) {
+            (Some(to), None, None, None) => body::place(to),
+            (None, Some(timestamp), None, None) if fits("timestamp") => {
+                body::since("timestamp", &timestamp).map(To::Time)
+            }
+            (None, None, Some(cursor), None) if fits("cursor") => Ok(To::Start(Start::Cursor(cursor))),
+            (None, None, None, Some(offset)) if fits("offset") => body::at(offset),
+            (None, None, None, None) if which.is_some() => {
+                Err(invalid(format!("`{}` must say which, in a field of this name", which.unwrap_or_default())))
+            }
+            _ => Err(invalid("one of `to`, `timestamp`, `cursor` and `offset` must say where")),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -221,19 +247,8 @@ pub async fn reset(mut call: Call<'_>) -> ListAnswer {
     let dry_run = call.params.take_switch("dry_run")?;
     std::mem::take(&mut call.params).finish()?;
     let wanted: ResetTo = body::read(&call.body)?;
-    let named = [&wanted.timestamp, &wanted.cursor, &wanted.offset.map(|offset| offset.to_string())]
-        .into_iter()
-        .flatten()
-        .cloned()
-        .collect::<Vec<_>>();
-    let to = match (wanted.to.as_deref(), named.as_slice()) {
-        (Some("timestamp" | "cursor" | "offset") | None, [value]) => value.clone(),
-        (Some(to), []) if !["timestamp", "cursor", "offset"].contains(&to) => to.to_owned(),
-        (Some(to), []) => return Err(invalid(format!("`{to}` must say which, in a field of this name"))),
-        _ => return Err(invalid("one of `to`, `timestamp`, `cursor` and `offset` must say where")),
-    };
-    let to = body::place(&to)?;
     let dry_run = dry_run.or(wanted.dry_run).unwrap_or(false);
+    let to = wanted.place()?;
     let groups = groups(&call)?;
     let done = async { groups.reset(&groups.find(&at(&call)).await?, &to, dry_run).await };
     let reset = done.await.map_err(|error| misplaced(call.api, error))?;
