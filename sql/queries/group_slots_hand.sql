@@ -13,5 +13,5 @@ UPDATE consumer_slots s SET
 FROM unnest($4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::boolean[], $9::boolean[])
     AS d (slot, term, committed, hi, alone, has)
 WHERE s.group_id = $1 AND s.slot = d.slot AND s.term = d.term AND s.committed = d.committed
-  AND (s.lease IS NULL OR s.lease_until <= now())
+  AND s.lease IS NULL
 RETURNING s.slot, d.has

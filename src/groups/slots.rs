@@ -16,6 +16,8 @@ pub struct Slot {
     pub term: i64,
     /// What was handed out of it is not acknowledged.
     is_out: bool,
+    /// Nor was it in time.
+    is_late: bool,
     /// It was not given back for a while.
     is_due: bool,
     pub lease_hi: Option<i64>,
@@ -43,11 +45,12 @@ impl Slot {
             committed: row.try_get(1)?,
             term: row.try_get(2)?,
             is_out: row.try_get(3)?,
-            is_due: row.try_get(4)?,
-            lease_hi: row.try_get(5)?,
-            deliveries: row.try_get(6)?,
-            alone: row.try_get(7)?,
-            error: row.try_get(8)?,
+            is_late: row.try_get(4)?,
+            is_due: row.try_get(5)?,
+            lease_hi: row.try_get(6)?,
+            deliveries: row.try_get(7)?,
+            alone: row.try_get(8)?,
+            error: row.try_get(9)?,
         })
     }
 
@@ -152,10 +155,14 @@ struct Own {
 async fn own_slots_of(client: &mut Object, group: &Group, member: &str) -> Result<Own, GroupError> {
     let transaction = client.transaction().await?;
     let members = members_with(&transaction, group, member).await?;
-    let own = transaction.prepare_cached(include_str!("../../sql/queries/group_slots_own.sql")).await?;
-    let own = transaction.query(&own, &[&group.id, &member]).await?;
-    let mut own: Vec<Slot> = own.iter().map(Slot::read).collect::<Result<_, _>>()?;
+    let mut own = owned(&transaction, group, member).await?;
     let share = share(members);
+    if own.len() < share || own.iter().any(|slot| slot.is_late) {
+        let late = transaction.prepare_cached(include_str!("../../sql/queries/group_slots_late.sql")).await?;
+        if transaction.execute(&late, &[&group.id, &member]).await? > 0 {
+            own = owned(&transaction, group, member).await?;
+        }
+    }
     let mut gave_up = false;
     if own.len() > share {
         // Not what is out: its events are still being worked on.
@@ -179,6 +186,13 @@ async fn own_slots_of(client: &mut Object, group: &Group, member: &str) -> Resul
     let number = transaction.query_one(&number, &[]).await?.get(0);
     transaction.commit().await?;
     Ok(Own { slots: own, number, gave_up })
+}
+
+/// The slots that a member has, held until the end of the transaction.
+async fn owned(transaction: &Transaction<'_>, group: &Group, member: &str) -> Result<Vec<Slot>, GroupError> {
+    let own = transaction.prepare_cached(include_str!("../../sql/queries/group_slots_own.sql")).await?;
+    let own = transaction.query(&own, &[&group.id, &member]).await?;
+    Ok(own.iter().map(Slot::read).collect::<Result<_, _>>()?)
 }
 
 /// Says that a member is there; returns how many there are.

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::env::{Env, Test, TestResult, until};
-use crate::groups::{filled, make, next, offsets, show, take, tell, tell_now};
+use crate::groups::{NOTHING, filled, make, next, offsets, path, show, take, tell, tell_now};
 use crate::logins::as_superuser;
 use crate::postgres::{SUPERUSER, Sql};
 use crate::process::Finished;
+use crate::samples::{array, event_with};
 use crate::streams::{node, reaches, send};
 use crate::tests;
 
@@ -14,6 +15,7 @@ pub const TESTS: &[Test] = tests!(
     effects_and_offset_are_one_transaction,
     who_took_over_waits_for_an_open_transaction_and_fences_the_next,
     a_lease_is_acknowledged_in_the_transaction_of_its_effects,
+    a_lease_that_is_over_in_part_is_over,
     a_sink_may_commit_and_no_more,
     groups_on_the_command_line,
     a_restored_database_acknowledges_nothing_of_before,
@@ -172,6 +174,66 @@ fn a_lease_is_acknowledged_in_the_transaction_of_its_effects(env: &Env) -> TestR
     handle(&a, "o", &ordered, &ack(&ordered, "ordered")).unwrap();
     assert_eq!(handle(&a, "o", &ordered, &ack(&ordered, "ordered")), Err("TG409".to_owned()));
     assert_eq!(sink.effects().len(), 18);
+    Ok(())
+}
+
+fn a_lease_that_is_over_in_part_is_over(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    let sink = Sink::make(env, "default");
+    let (sql, admin) = (sink.sql(), env.sql());
+    let ack = |taken: &Value| {
+        format!("SELECT tidegate.ack_lease('default', 's', 'g', '{}')", taken["lease"].as_str().unwrap())
+    };
+    let keys = (0..40).map(|n| event_with(n, &format!(r#""stream":"s","asset_id":"asset-{n}""#)));
+    client.events(array(keys)).accepted(40, 0);
+    reaches(client, "s", 40);
+    // In no order: one event is given back by itself, and the lease goes on before and behind it.
+    make(client, "s", json!({ "name": "g" }));
+    let late = take(client, "s", "g", "member=a");
+    assert_eq!(offsets(&late).len(), 40);
+    tell(client, "s", "g", "nack", json!({ "lease": late["lease"], "offset": 10, "delay": "1h" })).expect(200);
+    admin.run("UPDATE consumer_leases SET until = now() WHERE lease IS NOT NULL");
+    let other = next(client, "s", "g", "member=b");
+    assert_eq!(offsets(&other), (0..10).collect::<Vec<_>>());
+    for what in ["extend", "ack"] {
+        tell(client, "s", "g", what, json!({ "lease": late["lease"] })).problem(409, "lease_over");
+    }
+    assert_eq!(handle(&sql, "a", &late, &ack(&late)), Err("TG409".to_owned()));
+    handle(&sql, "b", &other, &ack(&other)).unwrap();
+    let rest = next(client, "s", "g", "member=b");
+    assert_eq!(offsets(&rest), (11..40).collect::<Vec<_>>());
+    handle(&sql, "b", &rest, &ack(&rest)).unwrap();
+    assert_eq!(sink.effects(), (0..40).filter(|offset| *offset != 10).collect::<Vec<_>>(), "each once");
+    client.send("DELETE", &path("s", "g"), &[], &[])?.expect(204);
+    Sql::bare(&env.url(SUPERUSER)).run("DELETE FROM effects.done");
+    // In order: of the slots of one that is silent another has its share.
+    make(client, "s", json!({ "name": "g", "ordered_by": "asset_id" }));
+    let late = take(client, "s", "g", "member=a");
+    assert_eq!(offsets(&late).len(), 40);
+    for member in ["b", "c"] {
+        assert_eq!(offsets(&take(client, "s", "g", &format!("member={member}"))), NOTHING);
+    }
+    admin.run("UPDATE consumer_slots SET lease_until = now() WHERE lease IS NOT NULL");
+    admin.run("UPDATE consumer_members SET until = now() WHERE member = 'a'");
+    let b = next(client, "s", "g", "member=b");
+    assert!(!offsets(&b).is_empty() && offsets(&b).len() < 40, "{b}");
+    for what in ["extend", "ack"] {
+        tell(client, "s", "g", what, json!({ "lease": late["lease"] })).problem(409, "lease_over");
+    }
+    assert_eq!(handle(&sql, "a", &late, &ack(&late)), Err("TG409".to_owned()));
+    handle(&sql, "b", &b, &ack(&b)).unwrap();
+    let c = next(client, "s", "g", "member=c");
+    handle(&sql, "c", &c, &ack(&c)).unwrap();
+    assert_eq!(sink.effects(), (0..40).collect::<Vec<_>>(), "each once");
+    // Late, and nobody has anything of it: all of it is done.
+    let keys = (0..40).map(|n| event_with(n, &format!(r#""stream":"s","asset_id":"asset-{n}""#)));
+    client.events(array(keys)).accepted(40, 0);
+    reaches(client, "s", 80);
+    let own = next(client, "s", "g", "member=b");
+    admin.run("UPDATE consumer_slots SET lease_until = now() WHERE lease IS NOT NULL");
+    assert_eq!(offsets(&take(client, "s", "g", "member=c&limit=1")).len(), 1, "its own");
+    handle(&sql, "b", &own, &ack(&own)).unwrap();
     Ok(())
 }
 
