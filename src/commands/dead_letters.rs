@@ -57,7 +57,7 @@ enum Action {
 
 #[derive(Debug, clap::Args)]
 struct Filter {
-    /// Of these stages, comma separated: decode, validate, package, write; or consume, which consumer groups have parked
+    /// Of these stages, comma separated: decode, validate, package, write; consume: parked by a consumer group; project: stored, but no projection takes it
     #[arg(long)]
     stage: Option<String>,
     /// Of these codes, comma separated

@@ -11,7 +11,7 @@ pub use print::print_report;
 
 use super::instance::interrupted;
 use super::output::{Exit, failed, print_json};
-use super::server::{keys_of_environment, trust};
+use super::server::{keys_of_environment, trust, usual_url};
 use super::values::time;
 use crate::app::owner_client;
 use crate::config::Config;
@@ -25,8 +25,8 @@ use crate::tenancy::ApiKey;
 /// Send generated events, or a file, and report
 #[derive(clap::Args, Clone)]
 pub struct Args {
-    /// Base URL of the server, http or https
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    /// Base URL of the server, http or https [env: TIDEGATE_URL]
+    #[arg(long, default_value_t = usual_url())]
     pub url: String,
     /// PEM file of the authority that signed an https server's certificate [default: the system's authorities]
     #[arg(long, value_name = "FILE")]

@@ -28,6 +28,12 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 /// Of one answer: a dead letter of the largest body, as text and in base64.
 const ANSWER_BYTES_MAX: usize = 1024 * MIB;
 
+/// Where the server is when no flag says so: `TIDEGATE_URL`, as the examples of docs/examples have it, else this machine.
+pub fn usual_url() -> String {
+    let named = std::env::var("TIDEGATE_URL").ok().filter(|url| !url.is_empty());
+    named.unwrap_or_else(|| "http://127.0.0.1:8080".into())
+}
+
 /// Keys of the environment, with commas or each on its line; not looked for where a flag gives one.
 pub fn keys_of_environment(given: bool) -> Result<Option<String>, Exit> {
     match secret_of_environment(|name| std::env::var(name).ok(), KEY_VARIABLE, KEY_CREDENTIAL) {
@@ -54,7 +60,9 @@ pub fn key_of(given: Option<String>) -> Result<String, Exit> {
 
 /// Why there is no answer, and what to look at.
 pub fn unanswered(url: &str, lost: &impl fmt::Display) -> String {
-    format!("{url} does not answer ({lost}): is `tidegate serve` running there? --url names another server")
+    format!(
+        "{url} does not answer ({lost}): is `tidegate serve` running there? --url or TIDEGATE_URL names another server"
+    )
 }
 
 /// Whose certificates are taken.
@@ -71,8 +79,8 @@ pub fn trust(cacert: Option<PathBuf>, insecure: bool) -> Trust {
 
 #[derive(clap::Args)]
 pub struct ServerArgs {
-    /// Base URL of the server, http or https
-    #[arg(long, global = true, default_value = "http://127.0.0.1:8080")]
+    /// Base URL of the server, http or https [env: TIDEGATE_URL]
+    #[arg(long, global = true, default_value_t = usual_url())]
     url: String,
     /// PEM file of the authority that signed an https server's certificate [default: the system's authorities]
     #[arg(long, global = true, value_name = "FILE")]

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::instance::interrupted;
 use super::output::{Exit, failed, print, say, visible};
-use super::server::{key_of, segment, told, trust, unanswered};
+use super::server::{key_of, segment, told, trust, unanswered, usual_url};
 use crate::config::Config;
 use crate::limits::{MIB, STREAM_WAIT_MAX};
 use crate::load::{Connection, Endpoint, HttpReply};
@@ -42,8 +42,8 @@ pub struct Args {
     /// Print each event as a line of JSON
     #[arg(long)]
     json: bool,
-    /// Base URL of the server, http or https
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    /// Base URL of the server, http or https [env: TIDEGATE_URL]
+    #[arg(long, default_value_t = usual_url())]
     url: String,
     /// API key with the scope read or consume [env: TIDEGATE_KEY, or TIDEGATE_KEY_FILE]
     #[arg(long, value_name = "KEY")]

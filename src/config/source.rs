@@ -95,7 +95,7 @@ impl Layers {
         let get = |name: &str| variables.get(name).cloned();
         // Read by the command line itself, not configuration keys.
         let mut known: BTreeSet<String> =
-            ["TIDEGATE_CONFIG", "TIDEGATE_KEY", "TIDEGATE_KEY_FILE"].map(Into::into).into();
+            ["TIDEGATE_CONFIG", "TIDEGATE_KEY", "TIDEGATE_KEY_FILE", "TIDEGATE_URL"].map(Into::into).into();
         for key in keys::KEYS.iter() {
             let name = key.variable();
             if key.secret {

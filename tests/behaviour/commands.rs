@@ -12,8 +12,36 @@ use crate::tests;
 pub const TESTS: &[Test] =
     tests!(postgres: groups_are_managed, what_is_wrong_is_said_with_what_to_do, nothing_steers_a_terminal);
 
+pub const WHICH_SERVER: &[Test] = tests!(the_environment_names_the_server);
+
 fn run(env: &Env, url: &str, key: &str, arguments: &[&str]) -> Finished {
     env.cli(&[arguments, &["--url", url, "--key", key]].concat())
+}
+
+/// With the variables of docs/examples every command that asks a server finds it; a flag says otherwise.
+fn the_environment_names_the_server(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    filled(client, "s", 2);
+    make(client, "s", json!({ "name": "g" }));
+    let variables = [("TIDEGATE_URL".to_owned(), client.url()), ("TIDEGATE_KEY".to_owned(), client.key().to_owned())];
+    let commands: [&[&str]; 4] = [
+        &["streams", "list"],
+        &["groups", "list", "s"],
+        &["dead-letters", "list"],
+        &["tail", "s", "--from", "earliest", "--limit", "2"],
+    ];
+    for command in commands {
+        let finished = Finished::run(env, &variables, command);
+        assert_eq!(finished.code, Some(0), "{command:?}: {finished:?}");
+        assert!(!finished.stderr.contains("TIDEGATE_URL"), "{command:?}: {finished:?}");
+    }
+    let elsewhere = Finished::run(env, &variables, &["streams", "list", "--url", "http://127.0.0.1:1"]);
+    assert!(
+        elsewhere.code == Some(1) && elsewhere.stderr.contains("http://127.0.0.1:1 does not answer"),
+        "{elsewhere:?}"
+    );
+    Ok(())
 }
 
 fn groups_are_managed(env: &Env) -> TestResult {
@@ -59,7 +87,7 @@ fn what_is_wrong_is_said_with_what_to_do(env: &Env) -> TestResult {
     let (url, key) = (client.url(), client.key().to_owned());
     let sender = env.key("default", "ingest").text;
     let closed = "http://127.0.0.1:1";
-    let start = "is `tidegate serve` running there? --url names another server";
+    let start = "is `tidegate serve` running there? --url or TIDEGATE_URL names another server";
     let commands: [&[&str]; 5] = [
         &["streams", "list"],
         &["streams", "describe", "s"],

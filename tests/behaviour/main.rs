@@ -227,6 +227,7 @@ const GROUPS: &[Group] = &[
     group("examples", examples::NODE),
     group("examples", examples::PAGE),
     group("commands", commands::TESTS),
+    group("commands", commands::WHICH_SERVER),
     group("console", console::TESTS),
     group("descriptions", descriptions::TESTS),
     group("descriptions", descriptions::ON_ONE),

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::described::Described;
 use crate::env::{Env, Test, TestResult, until};
 use crate::postgres::Sql;
 use crate::samples::{array, event_with};
@@ -186,7 +187,12 @@ fn what_a_projection_could_not_take_can_be_replayed(env: &Env) -> TestResult {
     let (client, sql) = (&tidegate.client, env.sql());
     client.events(told("deployment.failed", 60, &json!({ "deployment_id": {}, "error": "e" }))).accepted(1, 0);
     projected(&sql);
-    let letter = list(client, "/v1/dead-letters?stage=project").remove(0);
+    let described = Described::by(client);
+    let found = described
+        .send(client, "GET /v1/dead-letters", "/v1/dead-letters?stage=project&code=wrong_type", "")
+        .expect(200);
+    described.assert_right();
+    let letter = found["data"][0].clone();
     let replay = format!("/v1/dead-letters/{}/replay", letter["id"].as_str().unwrap());
     let refused = client.post(&replay, &[], "").problem(422, "replay_failed");
     assert_eq!((&refused["outcome"], &refused["outcome_code"]), (&json!("failed"), &json!("wrong_type")));
