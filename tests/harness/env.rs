@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tidegate::storage::embedded::{Installation, OWNER};
 
 use crate::client::Key;
-use crate::postgres::{SUPERUSER, Servers, Sql, temp_dir};
+use crate::postgres::{Servers, Sql, Template, temp_dir};
 use crate::private::variables;
 use crate::process::{Finished, Tidegate};
 use crate::proxy::Proxy;
@@ -24,9 +24,13 @@ pub type TestResult = Result<(), Box<dyn std::error::Error>>;
 /// often does so once a minute, and once more when it found its lock taken by a process that was killed.
 pub const DEADLINE: Duration = Duration::from_secs(180);
 
-/// Between two looks of [`until`]: at least, and at most after one that took long.
+/// Between two looks of [`until`]: at least, at most after one that took long, and at most while it is waited.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 const LOOK_PAUSE_MAX: Duration = Duration::from_millis(500);
+const LOOK_PAUSE_WAITING: Duration = Duration::from_millis(200);
+
+/// Settings on which it depends what partitions there are.
+const SHAPES: [&str; 4] = ["chunk_interval", "indexes.", "retention.", "rollups."];
 
 /// The storage engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,13 +138,17 @@ impl Env {
 
     /// The test's database, made when first asked for: as `tidegate migrate` leaves it, unless the test began empty.
     pub fn database(&self) -> &str {
+        self.made_of(Template::Migrated)
+    }
+
+    fn made_of(&self, template: Template) -> &str {
         if self.made.replace(true) {
             return &self.database;
         }
         if self.as_json.get() {
             self.servers.create_empty(self.place, &self.database, "");
         } else {
-            self.servers.create_migrated(self.place, &self.database);
+            self.servers.create(self.place, template, &self.database);
         }
         &self.database
     }
@@ -168,9 +176,7 @@ impl Env {
     }
 
     fn drop_database(&self) -> Result<(), String> {
-        let server = Sql::try_connect(&self.servers.url(self.place, SUPERUSER, "postgres"));
-        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database);
-        server.map_err(|error| error.to_string()).and_then(|server| server.try_run(&sql))
+        self.servers.administer(self.place, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database))
     }
 
     /// A connection string for the test's database.
@@ -219,6 +225,12 @@ impl Env {
 
     /// The same, with settings: `key=value`.
     pub fn serve_with(&self, settings: &[&str]) -> Tidegate {
+        // What it would do first takes most of its start, and is done: unless the test has looked at the database before.
+        if self.engine == Engine::Postgres
+            && !settings.iter().any(|setting| SHAPES.iter().any(|key| setting.starts_with(key)))
+        {
+            self.made_of(Template::Partitioned);
+        }
         Tidegate::serve(self, &self.variables(), &flags(settings))
     }
 
@@ -268,14 +280,17 @@ fn message(panic: &(dyn Any + Send)) -> String {
 
 /// Polls until `ready` gives a value; for what has no signal.
 pub fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
+    let began = Instant::now();
     loop {
         let looked = Instant::now();
         if let Some(value) = ready() {
             return value;
         }
-        assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {what}");
-        // A look that is dear is not taken again at once: what is waited for, and all other tests, need the processors too.
-        std::thread::sleep(looked.elapsed().clamp(LOOK_EVERY, LOOK_PAUSE_MAX));
+        let waited = began.elapsed();
+        assert!(waited < DEADLINE, "not within {DEADLINE:?}: {what}");
+        // A look that is dear is not taken again at once, and what took long may take a tenth longer: what is waited for, and all
+        // other tests, need the processors too.
+        let waiting = (waited / 10).min(LOOK_PAUSE_WAITING);
+        std::thread::sleep((looked.elapsed() * 2).max(waiting).clamp(LOOK_EVERY, LOOK_PAUSE_MAX));
     }
 }

@@ -8,14 +8,15 @@ use std::sync::{Mutex, OnceLock};
 
 use futures_util::TryStreamExt;
 use tempfile::TempDir;
-use tidegate::storage::embedded::{EmbeddedServer, OWNER, READER, Running, WRITER};
+use tidegate::storage::embedded::{EmbeddedServer, OWNER, Running};
 use tokio::runtime::Runtime;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, NoTls, Row};
 
 use crate::env::{DEADLINE, Engine};
 use crate::installations::{self, Found, Place};
-use crate::{memory_disk, private};
+use crate::memory_disk;
+use crate::private::{self, variables};
 
 /// The role that `initdb` makes.
 pub const SUPERUSER: &str = "postgres";
@@ -25,13 +26,36 @@ pub fn temp_dir() -> TempDir {
     tempfile::Builder::new().prefix("tidegate-").permissions(Permissions::from_mode(0o755)).tempdir().unwrap()
 }
 
-/// The database that `tidegate migrate` was run on once; tests get copies of it.
-const TEMPLATE: &str = "migrated";
+/// What a test's database is a copy of: made once, because the extension and the migrations take seconds, and partitions most of
+/// a first start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Template {
+    /// With the extension, on the timescale engine, and nothing else.
+    Empty,
+    /// As `tidegate migrate` leaves it.
+    Migrated,
+    /// With the partitions that `serve` makes as soon as it runs, and nothing else of it.
+    Partitioned,
+}
+
+impl Template {
+    const ALL: [Self; 3] = [Self::Empty, Self::Migrated, Self::Partitioned];
+
+    fn database(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Migrated => "migrated",
+            Self::Partitioned => "partitioned",
+        }
+    }
+}
 
 struct Server {
     running: Running,
-    /// Set when the template is there; the error is why it is not.
-    template: OnceLock<Result<(), String>>,
+    /// Set when a template is there; the error is why it is not.
+    templates: [OnceLock<Result<(), String>>; Template::ALL.len()],
+    /// The superuser's connections that no test is making or dropping its database on: a new one costs 10 ms of CPU.
+    spare: Mutex<Vec<Sql>>,
     /// Taken at the end: the process exits without dropping what is shared.
     server: Mutex<Option<(EmbeddedServer, TempDir)>>,
 }
@@ -91,39 +115,83 @@ impl Servers {
             }
             let server = self.runtime.block_on(EmbeddedServer::start(config)).unwrap_or_else(|error| panic!("{error}"));
             let running = Running { socket_dir: server.socket_dir().to_owned(), port: server.port() };
-            Server { running, template: OnceLock::new(), server: Mutex::new(Some((server, dir))) }
+            let server = Mutex::new(Some((server, dir)));
+            Server { running, templates: Default::default(), spare: Mutex::default(), server }
         })
+    }
+
+    /// Statements on the server itself, in none of the tests' databases.
+    pub fn administer(&self, place: usize, sql: &str) -> Result<(), String> {
+        let spare = &self.get(place).spare;
+        let kept = spare.lock().unwrap().pop().filter(|kept| kept.try_run("").is_ok());
+        let server = match kept {
+            Some(kept) => kept,
+            None => Sql::try_connect(&self.url(place, SUPERUSER, "postgres")).map_err(|error| error.to_string())?,
+        };
+        let done = server.try_run(sql);
+        spare.lock().unwrap().push(server);
+        done
     }
 
     /// Makes a database with nothing in it but, on the timescale engine, the extension.
     pub fn create_empty(&self, place: usize, database: &str, options: &str) {
-        let server = Sql::bare(&self.url(place, SUPERUSER, "postgres"));
-        server.run(&format!("CREATE DATABASE {database} OWNER {OWNER} {options}"));
-        if self.places()[place].engine == Engine::Timescale {
-            let sql = "SET client_min_messages = error; CREATE EXTENSION timescaledb SCHEMA public";
-            Sql::bare(&self.url(place, SUPERUSER, database)).run(sql);
+        if options.is_empty() {
+            return self.create(place, Template::Empty, database);
         }
+        self.make(place, &format!("CREATE DATABASE {database} OWNER {OWNER} {options}"));
+        self.extend(place, database).unwrap_or_else(|error| panic!("{database}: {error}"));
     }
 
-    /// Makes a database as `tidegate migrate` leaves it, by copying one: the extension and the migrations take seconds, a
-    /// copy a fraction of one.
-    pub fn create_migrated(&self, place: usize, database: &str) {
-        let made = self.get(place).template.get_or_init(|| self.make_template(place));
-        if let Err(error) = made {
-            panic!("the template of all test databases could not be made: {error}");
+    fn extend(&self, place: usize, database: &str) -> Result<(), String> {
+        if self.places()[place].engine == Engine::Postgres {
+            return Ok(());
         }
-        let server = Sql::bare(&self.url(place, SUPERUSER, "postgres"));
-        server.run(&format!("CREATE DATABASE {database} TEMPLATE {TEMPLATE} OWNER {OWNER}"));
+        let sql = "SET client_min_messages = error; CREATE EXTENSION timescaledb SCHEMA public";
+        Sql::try_connect(&self.url(place, SUPERUSER, database)).map_err(|error| error.to_string())?.try_run(sql)
     }
 
-    fn make_template(&self, place: usize) -> Result<(), String> {
-        self.create_empty(place, TEMPLATE, "");
-        let url = |role| self.url(place, role, TEMPLATE);
+    /// Makes a database by copying one.
+    pub fn create(&self, place: usize, template: Template, database: &str) {
+        self.ready(place, template)
+            .unwrap_or_else(|error| panic!("the template of all test databases could not be made: {error}"));
+        let template = template.database();
+        self.make(place, &format!("CREATE DATABASE {database} TEMPLATE {template} OWNER {OWNER}"));
+    }
+
+    /// Makes a template if it is not there yet.
+    fn ready(&self, place: usize, template: Template) -> Result<(), String> {
+        let made = &self.get(place).templates[template as usize];
+        made.get_or_init(|| match template {
+            Template::Empty => {
+                self.administer(place, &format!("CREATE DATABASE {} OWNER {OWNER}", template.database()))?;
+                self.extend(place, template.database())
+            }
+            Template::Migrated => {
+                self.create(place, Template::Empty, template.database());
+                self.tidegate(place, template, &["migrate"])
+            }
+            Template::Partitioned => {
+                self.create(place, Template::Migrated, template.database());
+                self.tidegate(place, template, &["lifecycle", "run"])?;
+                // Of this run nobody is to know.
+                let sql = Sql::try_connect(&self.url(place, OWNER, template.database()));
+                sql.map_err(|error| error.to_string())?.try_run("TRUNCATE tidegate.job_runs, tidegate.storage_samples")
+            }
+        })
+        .clone()
+    }
+
+    fn make(&self, place: usize, sql: &str) {
+        self.administer(place, sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// Runs a command on a template.
+    fn tidegate(&self, place: usize, template: Template, arguments: &[&str]) -> Result<(), String> {
+        let url = |role| self.url(place, role, template.database());
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .arg("migrate")
+            .args(arguments)
             .env_clear()
-            .envs([("TIDEGATE_DATABASE_URL", url(OWNER)), ("TIDEGATE_WRITER_URL", url(WRITER))])
-            .env("TIDEGATE_READER_URL", url(READER))
+            .envs(variables(url))
             .output()
             .map_err(|error| error.to_string())?;
         if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
