@@ -182,7 +182,7 @@ fn what_rollups_do_not_tell(env: &Env) -> TestResult {
 }
 
 fn aggregates_mistakes_are_refused(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     for query in [
         "aggregate=",
         "aggregate=mean",

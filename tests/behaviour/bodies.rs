@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::books::Books;
 use crate::client::Answer;
 use crate::env::{Env, Test, TestResult};
-use crate::process::Tidegate;
+use crate::process::Service;
 use crate::samples::{array, event, event_with, gzip, metric, texts};
 use crate::tests;
 
@@ -51,7 +51,7 @@ fn documents_behind_each_other(env: &Env) -> TestResult {
 }
 
 fn documents_of_metrics(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let body = format!("{}\n[{},{}] {}{{\"asset_id\":\n{}", metric(1), metric(2), metric(3), metric(4), metric(5));
     tidegate.client.metrics(body).accepted(5, 1);
     assert_eq!(env.sql().count("metrics"), 5);
@@ -59,7 +59,7 @@ fn documents_of_metrics(env: &Env) -> TestResult {
 }
 
 fn documents_of_cloud_events(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let event = |id: u32| json!({ "specversion": "1.0", "id": id.to_string(), "source": "s", "type": "t" }).to_string();
     for (content_type, body) in [
         ("application/cloudevents+json", format!("{}\n{}{}", event(1), event(2), event(3))),
@@ -81,13 +81,13 @@ const ATTRIBUTES: [(&str, &str); 6] = [
     ("ce-traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
 ];
 
-fn binary(tidegate: &Tidegate, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Answer {
+fn binary(tidegate: &Service, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Answer {
     tidegate.client.post("/v1/events", headers, body)
 }
 
 /// The same event as in structured mode, whatever its data is.
 fn cloud_events_in_binary_mode(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let forms = [
         ("application/json", &b"{\"n\": 1.50}"[..], ("data", serde_json::from_str(r#"{"n":1.50}"#)?)),
         ("Application/JSON; charset=UTF-8", b"[1,2]", ("data", json!([1, 2]))),
@@ -124,7 +124,7 @@ fn cloud_events_in_binary_mode(env: &Env) -> TestResult {
 }
 
 fn binary_mode_is_refused_by_name(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     for (absent, name) in [(0, "specversion"), (1, "type"), (2, "source"), (3, "id")] {
         let mut headers = ATTRIBUTES.to_vec();
         headers.remove(absent);
@@ -170,7 +170,7 @@ fn binary_mode_is_refused_by_name(env: &Env) -> TestResult {
 }
 
 fn binary_mode_where_it_is_not_meant(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     tidegate.client.post("/v1/metrics", &[JSON, ATTRIBUTES[0]], metric(1)).problem(415, "unsupported_media_type");
     for content_type in ["application/cloudevents+xml", "application/cloudevents", "multipart/form-data; boundary=x"] {
         let headers = if content_type.contains("cloudevents") { &ATTRIBUTES[..] } else { &[] };
@@ -184,7 +184,7 @@ fn binary_mode_where_it_is_not_meant(env: &Env) -> TestResult {
 }
 
 fn padded_and_joined_compression(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let (one, two) = (event(1), event(2));
     let zstd = |text: &str| zstd::encode_all(text.as_bytes(), 1).unwrap();
     let skipped = [0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, b'{', b'}'];
@@ -203,7 +203,7 @@ fn padded_and_joined_compression(env: &Env) -> TestResult {
 }
 
 fn what_is_wrong_with_compression_is_named(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let (gzipped, zstd) = (gzip(event(1).as_bytes()), zstd::encode_all(event(1).as_bytes(), 1)?);
     let cut = |body: &[u8]| body[..body.len() - 3].to_vec();
     for (encoding, body, cause) in [
@@ -237,7 +237,7 @@ fn what_is_wrong_with_compression_is_named(env: &Env) -> TestResult {
 }
 
 fn seconds_that_there_are_not(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
     let month_end = now.first_of_month()?.yesterday()?.strftime("%Y-%m-%d").to_string();
     let middle = now.first_of_month()?.yesterday()?.strftime("%Y-%m-15").to_string();

@@ -192,7 +192,7 @@ fn forms(env: &Env) -> TestResult {
 }
 
 fn mistakes_are_refused(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     for query in [
         "type=odd",
         "type=",

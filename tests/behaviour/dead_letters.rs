@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::env::{Env, Test, TestResult, until};
-use crate::process::Tidegate;
+use crate::process::Service;
 use crate::samples::{array, event_with, hours_from_now, texts};
 use crate::tests;
 
@@ -19,14 +19,14 @@ pub const TESTS: &[Test] = tests!(
 );
 
 /// Three dead letters of two stages and three codes; the receipt of their request.
-fn three(tidegate: &Tidegate) -> String {
+fn three(tidegate: &Service) -> String {
     let old = event_with(0, &format!(r#""timestamp":"{}""#, hours_from_now(-24 * 400)));
     let items = ["{}".to_owned(), old, r#"{"a":"\u0000"}"#.to_owned()];
     let refused = tidegate.client.events(array(items)).problem(422, "nothing_accepted");
     refused["receipt"].as_str().unwrap().to_owned()
 }
 
-fn codes(tidegate: &Tidegate, query: &str) -> Vec<String> {
+fn codes(tidegate: &Service, query: &str) -> Vec<String> {
     let list = tidegate.client.get(&format!("/v1/dead-letters?{query}")).expect(200);
     let mut codes: Vec<String> = texts(&list, "code").into_iter().map(str::to_owned).collect();
     codes.sort();
@@ -34,7 +34,7 @@ fn codes(tidegate: &Tidegate, query: &str) -> Vec<String> {
 }
 
 fn listed_and_filtered(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let receipt = three(&tidegate);
     assert_eq!(codes(&tidegate, ""), ["metadata_nul", "missing_field", "out_of_window"]);
     assert_eq!(codes(&tidegate, "stage=decode"), ["metadata_nul"]);
@@ -54,7 +54,7 @@ fn listed_and_filtered(env: &Env) -> TestResult {
 }
 
 fn paged(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     for _ in 0..4 {
         tidegate.client.events(array(vec!["{}"; 25])).expect(422);
     }
@@ -67,7 +67,7 @@ fn paged(env: &Env) -> TestResult {
 }
 
 /// The ids of all dead letters, page by page, and the cursor of the last page.
-fn pages(tidegate: &Tidegate, limit: usize) -> (Vec<String>, String) {
+fn pages(tidegate: &Service, limit: usize) -> (Vec<String>, String) {
     let (mut ids, mut cursor) = (Vec::new(), String::new());
     loop {
         let list: Value = tidegate.client.get(&format!("/v1/dead-letters?limit={limit}{cursor}")).expect(200);
@@ -79,7 +79,7 @@ fn pages(tidegate: &Tidegate, limit: usize) -> (Vec<String>, String) {
 
 fn all_in_every_form(env: &Env) -> TestResult {
     const LETTERS: usize = 250;
-    let tidegate = env.serve();
+    let tidegate = env.share();
     for _ in 0..5 {
         tidegate.client.events(array(vec!["{}"; LETTERS / 5])).expect(422);
     }
@@ -102,7 +102,7 @@ fn all_in_every_form(env: &Env) -> TestResult {
 }
 
 fn one_whole(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     // Too large for a listing, and no UTF-8.
     let mut raw = vec![b' '; 100_000];
     raw[..2].copy_from_slice(b"\"\xff");
@@ -123,7 +123,7 @@ fn one_whole(env: &Env) -> TestResult {
 }
 
 fn anothers_are_not_there(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     three(&tidegate);
     let list = tidegate.client.get("/v1/dead-letters?limit=2").expect(200);
     let other = tidegate.with(&env.key("other", "ingest,read"));

@@ -48,7 +48,7 @@ fn schema() -> Value {
 }
 
 fn a_schema_judges_and_what_it_refused_is_replayed_once_it_is_mended(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let (client, sql) = (&tidegate.client, env.sql());
     let made = define(client, json!({ "name": "orders", "schema": schema(), "description": "What was ordered" }));
     assert_eq!(
@@ -191,7 +191,7 @@ fn a_change_that_breaks_events_is_refused_with_them(env: &Env) -> TestResult {
 }
 
 fn versions_are_compatible_or_refused(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     define(client, json!({ "name": "orders", "schema": schema(), "compatibility": "backward" }));
     let mut narrower = schema();
@@ -212,7 +212,7 @@ fn versions_are_compatible_or_refused(env: &Env) -> TestResult {
 }
 
 fn a_deleted_stream_takes_nothing_until_it_is_defined_again(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let (client, sql) = (&tidegate.client, env.sql());
     define(client, json!({ "name": "orders", "schema": schema() }));
     client.events(order(r#"{"amount":1}"#)).accepted(1, 0);
@@ -270,7 +270,7 @@ fn what_one_node_defines_another_knows(env: &Env) -> TestResult {
 }
 
 fn definitions_by_command(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let (url, key) = (tidegate.client.url(), tidegate.client.key().to_owned());
     let run = |arguments: &[&str]| env.cli(&[&["streams"], arguments, &["--url", &url, "--key", &key]].concat());
     let file = env.path().join("schema.json");

@@ -19,7 +19,7 @@ fn item(stream: &str) -> String {
 }
 
 fn what_a_deleted_stream_masked_stays_masked(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let (client, sql) = (&tidegate.client, env.sql());
     let delete = |stream: &str| client.send("DELETE", &format!("/v1/streams/{stream}"), &[], b"").unwrap();
     let masks = json!([{ "path": "/mail", "action": "hash" }]);
@@ -56,7 +56,7 @@ fn what_a_deleted_stream_masked_stays_masked(env: &Env) -> TestResult {
 }
 
 fn a_version_has_one_number(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     define(client, json!({ "name": "orders", "schema": { "type": "object" } }));
     client.get("/v1/streams/orders/schemas/1").expect(200);
@@ -76,7 +76,7 @@ fn a_version_has_one_number(env: &Env) -> TestResult {
 }
 
 fn no_api_key_is_kept_in_a_definition(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     let key = client.key();
     let escaped = key.replacen('g', "\\u0067", 1);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::env::{Env, Test, TestResult};
-use crate::process::Tidegate;
+use crate::process::Service;
 use crate::samples::{array, encode, texts};
 use crate::tests;
 
@@ -25,7 +25,7 @@ pub const TESTS: &[Test] = tests!(
 const AGES_S: [i64; 7] = [0, 1, 2, 60, 3_700, 90_000, 3_000_000];
 
 /// 100 events of each age, of four types, two assets and payloads that tell them apart.
-fn sent(tidegate: &Tidegate) {
+fn sent(tidegate: &Service) {
     let now = Timestamp::now();
     for (batch, age) in AGES_S.iter().enumerate() {
         let items = (0..100).map(|n| {
@@ -64,7 +64,7 @@ const PLACE_DOWN: &str = "timestamp DESC, batch_id DESC, batch_seq DESC";
 const PLACE_UP: &str = "timestamp, batch_id, batch_seq";
 
 /// Checks a filter against SQL's, in both directions and by pages of several lengths.
-fn check(env: &Env, tidegate: &Tidegate, query: &str, condition: &str) -> usize {
+fn check(env: &Env, tidegate: &Service, query: &str, condition: &str) -> usize {
     let sql = env.sql();
     let mut count = 0;
     for (order, place) in [("", PLACE_DOWN), ("&order=desc", PLACE_DOWN), ("&order=asc", PLACE_UP)] {
@@ -277,7 +277,7 @@ fn a_tail_sees_what_comes(env: &Env) -> TestResult {
 }
 
 fn mistakes_are_told(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     tidegate.client.events(r#"{"event_type":"t","source_module":"s","payload":{"n":1}}"#).accepted(1, 0);
     let page = tidegate.client.get("/v1/events?event_type=t").expect(200);
     let since = page["since"].as_str().unwrap();

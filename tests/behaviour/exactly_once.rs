@@ -94,7 +94,7 @@ fn another_body_under_the_same_key_is_refused(env: &Env) -> TestResult {
 }
 
 fn another_route_parameter_is_another_request(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let headers = [("idempotency-key", "k")];
     tidegate.client.post("/v1/events?stream=a", &headers, event(1)).accepted(1, 0);
     let other = repeated(|| tidegate.client.post("/v1/events?stream=b", &headers, event(1)));
@@ -162,7 +162,7 @@ fn refusals_are_replayed_too(env: &Env) -> TestResult {
 }
 
 fn a_partly_rejected_request_is_replayed_whole(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let body = array([event(0), "{}".into(), event(2)]);
     let first = tidegate.client.keyed("k", &body);
     first.accepted(2, 1);
@@ -172,7 +172,7 @@ fn a_partly_rejected_request_is_replayed_whole(env: &Env) -> TestResult {
 }
 
 fn the_bodys_hash_as_key(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let post = |query: &str, body: String| tidegate.client.post(&format!("/v1/events?dedupe=body{query}"), &[], body);
     let first = post("", event(1));
     first.accepted(1, 0);
@@ -260,7 +260,7 @@ fn a_contended_key_delays_no_other(env: &Env) -> TestResult {
 }
 
 fn receipts_can_be_asked_for(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let body = array([event(0), "{}".into()]);
     let answer = tidegate.client.keyed("k", body).accepted(1, 1);
     let path = format!("/v1/receipts/{}", answer["receipt"].as_str().unwrap());
@@ -280,7 +280,7 @@ fn receipts_can_be_asked_for(env: &Env) -> TestResult {
 
 /// As [`Answer::in_time`] puts them together, on which tests rely wherever a busy machine spools what they send.
 fn what_was_spooled_is_told_by_its_receipt(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let post = |query: &str, body: &[u8]| {
         tidegate.client.post(&format!("/v1/events{query}"), &[("content-type", "application/json")], body)
     };
@@ -300,7 +300,7 @@ fn what_was_spooled_is_told_by_its_receipt(env: &Env) -> TestResult {
 }
 
 fn without_a_key_every_request_counts(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let receipts: Vec<String> =
         (0..3).map(|_| tidegate.client.events(event(1)).accepted(1, 0)["receipt"].to_string()).collect();
     assert!(receipts[0] != receipts[1] && receipts[1] != receipts[2]);

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::client::Client;
 use crate::copied::{parsed, unpacked};
 use crate::env::{Env, Test, TestResult, until};
-use crate::process::Tidegate;
+use crate::process::Service;
 use crate::samples::{array, batch, event};
 use crate::tests;
 
@@ -22,7 +22,7 @@ const LINES: (&str, &str) = ("accept", "application/x-ndjson");
 const CSV: (&str, &str) = ("accept", "text/csv");
 
 /// 4,500 events: of the open day, of closed days, of one microsecond, and ahead.
-fn sent(tidegate: &Tidegate) {
+fn sent(tidegate: &Service) {
     let now = Timestamp::now();
     for (n, age_s) in [0, 5, 5, 90_000, 90_000, 400_000, 3_000_000, -86_400, 20].into_iter().enumerate() {
         let start = now.checked_sub(SignedDuration::from_secs(age_s)).unwrap();
@@ -161,7 +161,7 @@ fn rows_in_no_order_are_all_there_once(env: &Env) -> TestResult {
 }
 
 fn answers_are_compressed_as_they_are_wanted(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     tidegate.client.events(batch(2500)).accepted(2500, 0);
     let client = &tidegate.client;
     for form in [("accept", "application/json"), LINES, CSV] {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::client::Answer;
 use crate::env::{Env, Test, TestResult};
-use crate::process::Tidegate;
+use crate::process::Service;
 use crate::samples::{array, batch, event, event_with, gzip, now};
 use crate::tests;
 
@@ -29,23 +29,23 @@ pub const TESTS: &[Test] = tests!(
     anothers_tenant_is_refused,
 );
 
-fn post(tidegate: &Tidegate, content_type: &str, body: impl AsRef<[u8]>) -> Answer {
+fn post(tidegate: &Service, content_type: &str, body: impl AsRef<[u8]>) -> Answer {
     tidegate.client.post("/v1/events", &[("content-type", content_type)], body)
 }
 
 /// The only event, as SQL has it and as the API gives it.
-fn only_event(env: &Env, tidegate: &Tidegate) -> (Value, Value) {
+fn only_event(env: &Env, tidegate: &Service) -> (Value, Value) {
     views(tidegate, env.sql().one("SELECT to_jsonb(e) FROM events e"))
 }
 
 /// A row, and what the API gives of it.
-fn views(tidegate: &Tidegate, row: Value) -> (Value, Value) {
+fn views(tidegate: &Service, row: Value) -> (Value, Value) {
     let read = tidegate.client.get(&format!("/v1/events/{}", row["id"].as_str().unwrap())).expect(200);
     (row, read)
 }
 
 /// Asserts columns of the only event in both views.
-fn assert_columns(env: &Env, tidegate: &Tidegate, expected: &Value) {
+fn assert_columns(env: &Env, tidegate: &Service, expected: &Value) {
     assert_views(&only_event(env, tidegate), expected);
 }
 
@@ -63,7 +63,7 @@ fn assert_views((row, read): &(Value, Value), expected: &Value) {
 }
 
 fn an_object_an_array_and_lines(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     post(&tidegate, "application/json", event(1)).accepted(1, 0);
     post(&tidegate, "application/json; charset=utf-8", batch(3)).accepted(3, 0);
     post(&tidegate, "application/x-ndjson", format!("{}\n\r\n{}\r\n  {}", event(1), event(2), event(3))).accepted(3, 0);
@@ -74,7 +74,7 @@ fn an_object_an_array_and_lines(env: &Env) -> TestResult {
 }
 
 fn cloud_events_structured(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let id = Uuid::now_v7().to_string();
     let at = now().to_string();
     let body = json!({ "specversion": "1.0", "id": id, "source": "probe", "type": "reading", "time": at,
@@ -93,7 +93,7 @@ fn cloud_events_structured(env: &Env) -> TestResult {
 }
 
 fn cloud_events_in_a_batch(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let event = |data: Value| json!({ "specversion": "1.0", "id": "x", "source": "s", "type": "t", "data": data });
     let body = json!([event(json!({ "n": 1 })), event(json!("text")), event(json!([1, 2]))]);
     post(&tidegate, "application/cloudevents-batch+json", body.to_string()).accepted(3, 0);
@@ -103,7 +103,7 @@ fn cloud_events_in_a_batch(env: &Env) -> TestResult {
 }
 
 fn gzip_and_zstd(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let zipped = [("gzip", gzip(&batch(100))), ("zstd", zstd::encode_all(&batch(50)[..], 3)?)];
     for ((encoding, body), count) in zipped.iter().zip([100, 50]) {
         let headers = [("content-type", "application/json"), ("content-encoding", encoding)];
@@ -114,18 +114,18 @@ fn gzip_and_zstd(env: &Env) -> TestResult {
 }
 
 fn canonical_names(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let expected = json!({ "id": Uuid::now_v7(), "timestamp": now().to_string(), "event_type": "deployed",
         "source_module": "ci", "payload": { "a": { "b": [1, "x", null, true] } }, "event_version": 3,
         "severity": "warning", "environment": "staging", "stream": "builds", "asset_id": "api",
         "correlation_id": Uuid::now_v7(), "parent_event_id": Uuid::now_v7(), "trace_id": "4bf92f35" });
     let mut sent = expected.clone();
     sent["metadata"] = json!({ "team": "core" });
-    sent["tenant_id"] = "default".into();
+    sent["tenant_id"] = env.organization().into();
     post(&tidegate, "application/json", sent.to_string()).accepted(1, 0);
     assert_columns(env, &tidegate, &expected);
     let (row, read) = only_event(env, &tidegate);
-    assert_eq!((&row["tenant_id"], &row["metadata"]["team"]), (&json!("default"), &json!("core")));
+    assert_eq!((&row["tenant_id"], &row["metadata"]["team"]), (&json!(env.organization()), &json!("core")));
     // What the server knows of the request: columns, and answered with what the sender said.
     let received_at: String =
         env.sql().one("SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM events");
@@ -137,7 +137,7 @@ fn canonical_names(env: &Env) -> TestResult {
 }
 
 fn aliases(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let now = now().to_string();
     for time in ["occurred_at", "time"] {
         let id = Uuid::now_v7().to_string();
@@ -153,7 +153,7 @@ fn aliases(env: &Env) -> TestResult {
 }
 
 fn names_inside_context(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let context = json!({ "asset_id": "pump", "correlation_id": Uuid::now_v7(), "parent_event_id": Uuid::now_v7(),
         "trace_id": "abc" });
     let mut sent = json!({ "event_type": "t", "source_module": "s", "payload": {}, "context": context });
@@ -166,7 +166,7 @@ fn names_inside_context(env: &Env) -> TestResult {
 }
 
 fn a_canonical_name_wins_over_its_alias(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let sent = r#"{"type":"alias","event_type":"canonical","source_module":"s","payload":{"a":1},"data":{"b":2}}"#;
     post(&tidegate, "application/json", sent).accepted(1, 0);
     assert_columns(env, &tidegate, &json!({ "event_type": "canonical", "payload": { "a": 1 } }));
@@ -176,7 +176,7 @@ fn a_canonical_name_wins_over_its_alias(env: &Env) -> TestResult {
 }
 
 fn unknown_fields_are_kept(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let sent = event_with(1, r#""host":"h1","labels":{"a":[1,2]},"ratio":0.10"#);
     post(&tidegate, "application/json", sent).accepted(1, 0);
     let (row, read) = only_event(env, &tidegate);
@@ -189,7 +189,7 @@ fn unknown_fields_are_kept(env: &Env) -> TestResult {
 }
 
 fn ids_that_are_no_uuids(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let sent = event_with(1, r#""id":"order/1","correlation_id":"flow-7","parent_event_id":"order/0""#);
     post(&tidegate, "application/json", sent).accepted(1, 0);
     let (row, _) = only_event(env, &tidegate);
@@ -204,7 +204,7 @@ fn ids_that_are_no_uuids(env: &Env) -> TestResult {
 }
 
 fn defaults_of_absent_fields(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let before = Timestamp::now();
     post(&tidegate, "application/json", event(1)).accepted(1, 0);
     let expected = json!({ "event_version": 1, "severity": "info", "environment": "production", "stream": "default",
@@ -218,7 +218,7 @@ fn defaults_of_absent_fields(env: &Env) -> TestResult {
 }
 
 fn defaults_from_the_query(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let path = "/v1/events?event_type=log&source_module=vector&stream=logs";
     let body =
         array([r#"{"payload":{"n":1}}"#, r#"{"payload":{"n":2},"event_type":"own","source":"own","stream":"own"}"#]);
@@ -230,7 +230,7 @@ fn defaults_from_the_query(env: &Env) -> TestResult {
 }
 
 fn a_whole_object_as_payload(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let path = "/v1/events?event_type=log&source_module=fluent-bit&wrap=payload";
     let object = r#"{"timestamp":"yesterday","message":"hello","payload":1,"n":0.1000}"#;
     tidegate.client.post(path, &[], object).accepted(1, 0);
@@ -242,7 +242,7 @@ fn a_whole_object_as_payload(env: &Env) -> TestResult {
 }
 
 fn epochs_in_every_unit(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let us = Timestamp::now().as_microsecond() - 3_600_000_000;
     let s = us / 1_000_000;
     let numbers = [format!("{s}"), format!("{s}.25"), format!("{s}123"), format!("{s}123456"), format!("{s}123456789")];
@@ -259,7 +259,7 @@ fn epochs_in_every_unit(env: &Env) -> TestResult {
 }
 
 fn timestamps_with_offsets(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let day = Timestamp::now().strftime("%Y-%m-%d").to_string();
     let forms = ["T00:30:00Z", "T02:30:00+02:00", "t00:30:00.000z", " 00:30:00-00:00"];
     let body = array(forms.map(|form| event_with(0, &format!(r#""timestamp":"{day}{form}""#))));
@@ -271,7 +271,7 @@ fn timestamps_with_offsets(env: &Env) -> TestResult {
 }
 
 fn anothers_tenant_is_refused(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let body = array([event(1), event_with(2, r#""tenant_id":"other""#)]);
     let answer = post(&tidegate, "application/json", body).accepted(1, 1);
     assert_eq!((&answer["errors"][0]["index"], &answer["errors"][0]["code"]), (&json!(1), &json!("tenant_mismatch")));

@@ -152,7 +152,7 @@ fn one_member_reads_and_commits(env: &Env) -> TestResult {
 }
 
 fn two_groups_are_two_places(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     filled(client, "s", 5);
     make(client, "s", json!({ "name": "a" }));
@@ -182,7 +182,7 @@ fn two_groups_are_two_places(env: &Env) -> TestResult {
 }
 
 fn who_took_over_is_the_one_that_commits(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     filled(client, "s", 6);
     make(client, "s", json!({ "name": "g" }));
@@ -208,7 +208,7 @@ fn who_took_over_is_the_one_that_commits(env: &Env) -> TestResult {
 }
 
 fn what_is_anothers_is_not_there(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     filled(client, "s", 3);
     make(client, "s", json!({ "name": "g" }));
@@ -312,7 +312,7 @@ fn below_retention_it_is_said_where_to_go_on(env: &Env) -> TestResult {
 }
 
 fn what_is_wrong_with_a_request_is_said(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     let create = |body: &str| client.post("/v1/streams/s/groups", &[], body);
     create("{").problem(400, "body_not_json");

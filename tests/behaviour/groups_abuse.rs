@@ -24,7 +24,7 @@ pub const TESTS: &[Test] = tests!(
 const LARGEST: i64 = i64::MAX;
 
 fn numbers_at_their_bounds_are_refused(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     filled(client, "s", 3);
     make(client, "s", json!({ "name": "alone" }));
@@ -83,7 +83,7 @@ fn numbers_at_their_bounds_are_refused(env: &Env) -> TestResult {
 }
 
 fn whatever_is_no_object_is_refused(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     filled(client, "s", 1);
     make(client, "s", json!({ "name": "g" }));
@@ -119,7 +119,7 @@ fn whatever_is_no_object_is_refused(env: &Env) -> TestResult {
 }
 
 fn forged_cursors_are_refused(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     let other = tidegate.with(&env.key("other", "ingest,read,consume"));
     for (client, stream) in [(client, "s"), (client, "t"), (&other, "s")] {
@@ -156,7 +156,7 @@ fn forged_cursors_are_refused(env: &Env) -> TestResult {
 }
 
 fn names_are_whatever_a_stream_or_a_group_may_be_called(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     let long = "𝔊".repeat(100);
     let names =
@@ -328,7 +328,7 @@ fn a_large_batch_is_handed_out_once(env: &Env) -> TestResult {
 }
 
 fn what_may_be_handed_out_once_is_parked_by_itself(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     filled(client, "s", 3);
     for (name, query) in [("alone", ""), ("g", "member=m"), ("ordered", "member=m")] {

@@ -18,7 +18,7 @@ pub const TESTS: &[Test] = tests!(
 );
 
 fn a_group_is_put_somewhere_else(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     for (first, ago_s) in [(0, 3000), (3, 2000), (6, 1000)] {
         let at = seconds_from_now(-ago_s);
@@ -135,7 +135,7 @@ fn a_deleted_group_is_gone_and_its_name_free(env: &Env) -> TestResult {
 }
 
 fn only_what_is_wanted_is_handed_out(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     // Every fiftieth of many.
     for first in (0..3000).step_by(1000) {
@@ -176,7 +176,7 @@ fn only_what_is_wanted_is_handed_out(env: &Env) -> TestResult {
 }
 
 fn an_event_that_is_never_committed_is_parked(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     filled(client, "s", 4);
     make(client, "s", json!({ "name": "g", "max_deliveries": 3 }));

@@ -44,7 +44,7 @@ fn ack(client: &Client, taken: &Value) -> u16 {
 }
 
 fn a_key_is_one_members_and_in_order(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     let keys: Vec<String> = (0..20).map(|n| format!("asset-{n}")).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
@@ -163,7 +163,7 @@ fn members_come_and_go_at_two_nodes(env: &Env) -> TestResult {
 }
 
 fn the_slots_of_who_is_silent_are_others(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     send_keys(client, &["x", "y"], 0..2);
     reaches(client, "s", 4);
@@ -215,7 +215,7 @@ fn what_is_given_back_comes_before_what_follows(env: &Env) -> TestResult {
 }
 
 fn what_comes_too_often_is_parked_and_its_key_goes_on(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     send_keys(client, &["x", "y"], 0..3);
     reaches(client, "s", 6);
@@ -250,7 +250,7 @@ fn what_comes_too_often_is_parked_and_its_key_goes_on(env: &Env) -> TestResult {
 }
 
 fn keys_are_of_the_columns_that_may_be_named(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     let ids = [(); 4].map(|()| uuid::Uuid::now_v7());
     let items = (0..40).map(|n| {
@@ -290,7 +290,7 @@ fn keys_are_of_the_columns_that_may_be_named(env: &Env) -> TestResult {
 }
 
 fn a_reset_puts_every_slot_there(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     send_keys(client, &["x", "y", "z"], 0..3);
     reaches(client, "s", 9);

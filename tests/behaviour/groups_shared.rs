@@ -68,7 +68,7 @@ fn members_hold_different_events(env: &Env) -> TestResult {
 }
 
 fn what_is_not_acknowledged_in_time_is_anothers(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     filled(client, "s", 3);
     make(client, "s", json!({ "name": "g" }));
@@ -137,7 +137,7 @@ fn what_is_given_back_comes_again(env: &Env) -> TestResult {
 }
 
 fn what_comes_too_often_is_parked_and_its_neighbours_go_on(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     filled(client, "s", 6);
     make(client, "s", json!({ "name": "g", "max_deliveries": 3 }));
@@ -231,7 +231,7 @@ fn who_hangs_up_holds_nothing(env: &Env) -> TestResult {
 }
 
 fn who_leaves_holds_nothing(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     filled(client, "s", 4);
     make(client, "s", json!({ "name": "g", "ack_timeout": "10m" }));
@@ -246,7 +246,7 @@ fn who_leaves_holds_nothing(env: &Env) -> TestResult {
 }
 
 fn one_member_may_commit_what_it_holds(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     filled(client, "s", 6);
     make(client, "s", json!({ "name": "g" }));

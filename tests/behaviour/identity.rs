@@ -101,7 +101,7 @@ fn two_sources_give_one_id(env: &Env) -> TestResult {
 }
 
 fn an_id_that_is_stored_stands_before_one_that_was_sent(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let id = Uuid::now_v7().to_string();
     let old = seconds_from_now(-600);
     tidegate.client.events(event_with(1, &format!(r#""id":"{id}","timestamp":"{old}""#))).accepted(1, 0);
@@ -261,7 +261,7 @@ fn attributes_longer_than_their_columns(env: &Env) -> TestResult {
 }
 
 fn limits_of_native_events(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let long = "x".repeat(101);
     for (field, max) in
         [("source_module", 50), ("event_type", 50), ("severity", 20), ("environment", 50), ("asset_id", 100)]
@@ -277,7 +277,7 @@ fn limits_of_native_events(env: &Env) -> TestResult {
 }
 
 fn the_form_of_a_body_is_a_part_of_the_request(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let body = json!([cloud("/a", "1", 1, &json!({}))]).to_string();
     let post = |form: &str, query: &str, key: Option<&str>| {
         let mut headers = vec![("content-type", form)];

@@ -49,15 +49,15 @@ fn organizations_on_the_command_line(env: &Env) -> TestResult {
 }
 
 fn keys_on_the_command_line(env: &Env) -> TestResult {
-    let tidegate = env.serve();
-    let made =
-        env.cli(&["keys", "create", "--org", "default", "--scopes", "read", "--label", "board", "--json"]).json();
+    let tidegate = env.share();
+    let own = env.organization();
+    let made = env.cli(&["keys", "create", "--org", own, "--scopes", "read", "--label", "board", "--json"]).json();
     let names: Vec<&String> = made.as_object().unwrap().keys().collect();
     assert_eq!(names, ["id", "key"]);
     assert!(made["key"].as_str().unwrap().starts_with("tg_"));
     // At once, without a restart.
     tidegate.with(&Key::parse(&made)).get("/v1/events").expect(200);
-    let listed = env.cli(&["keys", "list", "--org", "default", "--json"]).json();
+    let listed = env.cli(&["keys", "list", "--org", own, "--json"]).json();
     assert_eq!(listed.as_array().unwrap().len(), 2);
     let board = listed.as_array().unwrap().iter().find(|key| key["id"] == made["id"]).unwrap();
     assert_eq!(
@@ -109,7 +109,7 @@ const READS: [&str; 9] = [
 ];
 
 fn scopes(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     tidegate.client.events(event(1)).accepted(1, 0);
     for scopes in ["ingest", "read", "consume", "admin", "ingest,read", "operator"] {
         let client = tidegate.with(&env.key("default", scopes));
@@ -139,7 +139,7 @@ fn scopes(env: &Env) -> TestResult {
 }
 
 fn a_key_is_sent_in_either_header(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let (stranger, key) = (tidegate.anonymous(), tidegate.client.key());
     stranger.get_as("/v1/events", &[("x-api-key", key)]).expect(200);
     stranger.get_as("/v1/events", &[("authorization", &format!("bearer {key}"))]).expect(200);
@@ -156,7 +156,7 @@ fn refused_soon(client: &Client) {
 }
 
 fn revoked_keys(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let key = env.key("default", "ingest,read");
     let client = tidegate.with(&key);
     client.events(event(1)).accepted(1, 0);
@@ -191,9 +191,10 @@ fn deactivated_organizations(env: &Env) -> TestResult {
 }
 
 fn keys_that_expire(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let create = |at: &str| {
-        env.cli(&["keys", "create", "--org", "default", "--scopes", "read,ingest", "--expires-at", at, "--json"])
+        let own = env.organization();
+        env.cli(&["keys", "create", "--org", own, "--scopes", "read,ingest", "--expires-at", at, "--json"])
     };
     let make = |at: &str| tidegate.with(&Key::parse(&create(at).json()));
     let past = create(&seconds_from_now(-1));
@@ -214,7 +215,7 @@ fn keys_that_expire(env: &Env) -> TestResult {
 }
 
 fn rotated_keys(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let old = env.key("default", "ingest,read");
     let new = Key::parse(&env.cli(&["keys", "rotate", old.id(), "--grace", "1h", "--json"]).json());
     assert_ne!((&new.text, &new.id), (&old.text, &old.id));

@@ -103,8 +103,11 @@ fn expired_rows_go_with_their_chunks(env: &Env) -> TestResult {
 /// A rollup's rows expire by its own retention, not by that of what it is made of.
 fn expired_rollups_go_with_their_chunks(env: &Env) -> TestResult {
     const LEVELS: [&str; 3] = ["metrics_1m", "metrics_hourly", "metrics_daily"];
-    // One rollup is refreshed by one session at a time.
-    ended(env, env.serve());
+    if env.engine == Engine::Timescale {
+        // One rollup is refreshed by one session at a time.
+        ended(env, env.serve());
+    }
+    // On the postgres engine the database is as `tidegate migrate` leaves it: partitions that `serve` makes would be in the way of these.
     let sql = env.sql();
     let stored: Vec<String> = match env.engine {
         Engine::Timescale => {

@@ -2,8 +2,9 @@
 //! change on each installation that the machine has.
 //!
 //! Each test becomes a trial for each place, `pg15.20-ts2.28.3::timescale::group::name` and `pg15.20::postgres::group::name`,
-//! and gets a database of its own on a private server that all tests of the place share. Tests wait for signals, never for time: a child process is
-//! ready when it says so, and what has no signal is polled until a generous deadline.
+//! and gets a database of its own on a private server that all tests of the place share, or an organization of its own in a program
+//! that many of them share. Tests wait for signals, never for time: a child process is ready when it says so, and what has no signal is
+//! polled until a generous deadline.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
@@ -129,8 +130,8 @@ use std::sync::Arc;
 use env::{Env, Test};
 use harness::{
     authority, books, chromium, client, copied, derived, described, env, frames, held, installations, logins,
-    memory_disk, old, origin, pgbouncer, postgres, private, process, proxy, refresh, samples, secure, times, traffic,
-    waits,
+    memory_disk, old, origin, pgbouncer, postgres, private, process, proxy, refresh, samples, secure, shared, times,
+    traffic, waits,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
@@ -336,8 +337,12 @@ fn main() {
         }
     }
     let conclusion = libtest_mimic::run(&arguments, in_turn(waiting, others));
-    servers.stop();
+    let is_well = servers.stop();
     times.print();
+    if !is_well && !conclusion.has_failed() {
+        // Every trial passed, and what they had in common did not.
+        std::process::exit(101);
+    }
     conclusion.exit();
 }
 

@@ -134,7 +134,7 @@ fn what_is_masked_is_kept_nowhere(env: &Env) -> TestResult {
 }
 
 fn what_is_broken_costs_nothing_beside_it(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let other = tidegate.with(&env.key("other", "ingest,read"));
     let client = &tidegate.client;
     people(client);
@@ -161,8 +161,8 @@ fn what_is_broken_costs_nothing_beside_it(env: &Env) -> TestResult {
         assert_eq!(masked, plain, "{body}");
     }
     let sql = env.sql();
-    let letters = "SELECT count(*) FROM dead_letter_events WHERE tenant_id = 'default'";
-    assert!(sql.one::<i64>(letters) >= 8);
+    let letters = format!("SELECT count(*) FROM dead_letter_events WHERE tenant_id = '{}'", env.organization());
+    assert!(sql.one::<i64>(&letters) >= 8);
     let readable = format!("{letters} AND convert_from(raw, 'UTF8') LIKE '%{SECRET}%'");
     assert_eq!(sql.one::<i64>(&readable), 0);
     // Those of which bytes were withheld say so.

@@ -33,7 +33,7 @@ fn numbers(env: &Env) -> Vec<Numbers> {
 }
 
 fn each_form_is_stored(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let body = array([
         metric_with("gpt-4", r#""value":-2.5,"dimensions":{"region":"eu","big":12345678901234567890.10}"#),
         metric_with("gpt-4", r#""values":[0,1e140,-3]"#),
@@ -56,7 +56,7 @@ fn each_form_is_stored(env: &Env) -> TestResult {
 }
 
 fn lines_gzip_and_defaults(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let lines = "{\"asset_id\":\"a\",\"name\":\"n\",\"value\":1,\"unit\":\"ms\"}\n\n{\"asset_id\":\"b\",\"metric_name\":\"m\",\"type\":\"counter\",\"value\":2,\"time\":1}\nNaN\n";
     let headers = [("content-type", "application/x-ndjson"), ("content-encoding", "gzip")];
     let answer = tidegate.client.post("/v1/metrics", &headers, gzip(lines.as_bytes())).accepted(1, 2);
@@ -67,7 +67,7 @@ fn lines_gzip_and_defaults(env: &Env) -> TestResult {
     let rows = env.sql().rows(sql, &[]);
     assert_eq!(rows.len(), 1);
     let texts: Vec<String> = (0..5).map(|column| rows[0].get(column)).collect();
-    assert_eq!(texts, ["default", "a", "gauge", "n", r#"{"extra": {"unit": "ms"}}"#]);
+    assert_eq!(texts, [env.organization(), "a", "gauge", "n", r#"{"extra": {"unit": "ms"}}"#]);
     assert!(rows[0].get::<_, bool>(5), "without a time it is that of the request");
     let manifest = env.sql().rows("SELECT kind, stream, event_count FROM ingest_batches", &[]);
     assert_eq!((manifest[0].get(0), manifest[0].get(1), manifest[0].get(2)), ("metrics", "metrics", 1));
@@ -116,7 +116,7 @@ fn each_refusal_has_its_code(env: &Env) -> TestResult {
 }
 
 fn one_of_a_thousand_costs_itself(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let poison = metric_with("asset-3", r#""value":1e200"#);
     let body = array((0..1000).map(|n| if n == 411 { poison.clone() } else { metric(n) }));
     let answer = tidegate.client.metrics(body).accepted(999, 1);
@@ -175,7 +175,7 @@ fn items_are_counted_and_not_rows(env: &Env) -> TestResult {
 }
 
 fn a_key_is_answered_once(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let keyed = |body: &str| {
         tidegate.client.post("/v1/metrics", &[("content-type", "application/json"), ("idempotency-key", "one")], body)
     };
@@ -198,7 +198,7 @@ fn a_key_is_answered_once(env: &Env) -> TestResult {
 
 /// A body that is both an event and a metric: the route is part of what a key stands for.
 fn the_same_key_on_both_routes(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let body = r#"{"event_type":"t","source_module":"s","payload":{},"asset_id":"a","metric_name":"m","value":1}"#;
     let headers = [("content-type", "application/json"), ("idempotency-key", "both")];
     tidegate.client.post("/v1/events", &headers, body).accepted(1, 0);
@@ -211,7 +211,7 @@ fn the_same_key_on_both_routes(env: &Env) -> TestResult {
 }
 
 fn media_types_and_parameters(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     for media_type in ["application/cloudevents+json", "application/cloudevents-batch+json", "text/plain"] {
         let answer = tidegate.client.post("/v1/metrics", &[("content-type", media_type)], metric(1));
         answer.problem(415, "unsupported_media_type");

@@ -43,7 +43,7 @@ fn text_is_kept_as_one_dead_letter(env: &Env) -> TestResult {
 }
 
 fn a_truncated_array_keeps_what_was_whole(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let whole = batch(3);
     let cut = &whole[..whole.len() - 10];
     let answer = tidegate.client.events(cut).accepted(2, 1);
@@ -58,7 +58,7 @@ fn a_truncated_array_keeps_what_was_whole(env: &Env) -> TestResult {
 }
 
 fn lines_that_are_no_json(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let body = format!("{}\nnot json\n{}\n{{\"event_type\":\n", event(0), event(1));
     let answer = tidegate.client.post("/v1/events", &[("content-type", "application/x-ndjson")], body).accepted(2, 2);
     let indexes: Vec<u64> =
@@ -81,7 +81,7 @@ fn bodies_without_an_item(env: &Env) -> TestResult {
 }
 
 fn unknown_content_types(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     for content_type in ["text/plain", "application/xml", "application/x-www-form-urlencoded", "jsonish"] {
         let headers = [("content-type", content_type)];
         tidegate.client.post("/v1/events", &headers, event(1)).problem(415, "unsupported_media_type");
@@ -91,7 +91,7 @@ fn unknown_content_types(env: &Env) -> TestResult {
 }
 
 fn unknown_encodings(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     for encoding in ["br", "deflate", "gzip, zstd"] {
         let headers = [JSON, ("content-encoding", encoding)];
         tidegate.client.post("/v1/events", &headers, event(1)).problem(415, "unsupported_encoding");
@@ -101,7 +101,7 @@ fn unknown_encodings(env: &Env) -> TestResult {
 }
 
 fn corrupt_compression(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let mut flipped = gzip(&batch(100));
     let middle = flipped.len() / 2;
     flipped[middle] ^= 0xff;
@@ -171,7 +171,7 @@ fn bombs(env: &Env) -> TestResult {
 }
 
 fn too_many_items(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let body = format!("[{}1]", "1,".repeat(100_000));
     tidegate.client.events(body).problem(413, "too_many_items");
     assert_eq!(letters(env).len(), 0);
@@ -179,7 +179,7 @@ fn too_many_items(env: &Env) -> TestResult {
 }
 
 fn mistyped_parameters(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     for query in ["sream=x", "dedupe=yes", "ack=later", "stream=", "stream=a&stream=b", "event_type=%ff"] {
         tidegate.client.post(&format!("/v1/events?{query}"), &[JSON], event(1)).problem(400, "invalid_parameter");
     }
@@ -189,7 +189,7 @@ fn mistyped_parameters(env: &Env) -> TestResult {
 }
 
 fn malformed_idempotency_keys(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let long = "k".repeat(256);
     for key in ["", "  ", "ä", &long] {
         tidegate.client.keyed(key, event(1)).problem(400, "invalid_idempotency_key");

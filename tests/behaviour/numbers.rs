@@ -19,7 +19,7 @@ const NUMBERS: [&str; 8] = [
 ];
 
 fn numbers_are_exact(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let sql = env.sql();
     for number in NUMBERS {
         let body = format!(r#"{{"event_type":"t","source_module":"s","payload":{{"n":{number},"sent":"{number}"}}}}"#);
@@ -37,7 +37,7 @@ fn numbers_are_exact(env: &Env) -> TestResult {
 }
 
 fn numbers_are_exact_when_read_back(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let body = r#"{"event_type":"t","source_module":"s","payload":{"a":0.1000,"b":12345678901234567890.123456789}}"#;
     tidegate.client.events(body).accepted(1, 0);
     for accept in ["application/json", "application/x-ndjson"] {
@@ -48,7 +48,7 @@ fn numbers_are_exact_when_read_back(env: &Env) -> TestResult {
 }
 
 fn numbers_that_explode_are_refused(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     // 76 KB on the wire, over a gigabyte once expanded: it would make its row unreadable for everybody.
     let numbers = vec!["1e131071"; 8500].join(",");
     let body = format!(r#"{{"event_type":"t","source_module":"s","payload":{{"n":[{numbers}]}}}}"#);

@@ -26,7 +26,7 @@ fn stored(env: &Env) -> Vec<String> {
 }
 
 fn pages_of_a_relative_time(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     tidegate.client.events(batch(3)).accepted(3, 0);
     for query in ["from=-1h&limit=1", "from=-1h&to=-0s&limit=1"] {
         let pages = pages(&tidegate.client, query);

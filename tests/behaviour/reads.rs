@@ -9,7 +9,7 @@ use tidegate::model::Level;
 
 use crate::client::Client;
 use crate::env::{Env, Test, TestResult};
-use crate::process::Tidegate;
+use crate::process::Service;
 use crate::samples::{array, batch, encode, event_with, hours_from_now, seconds_from_now, texts};
 use crate::tests;
 
@@ -29,7 +29,7 @@ pub const TESTS: &[Test] = tests!(
 );
 
 /// Twelve events, `n` seconds apart, the newest last.
-fn twelve(tidegate: &Tidegate) -> Uuid {
+fn twelve(tidegate: &Service) -> Uuid {
     let flow = Uuid::now_v7();
     let items = (0..12).map(|n| {
         let (asset, severity) = (["a", "b", "c"][n % 3], ["info", "error"][n % 2]);
@@ -61,7 +61,7 @@ fn numbers(list: &Value) -> Vec<u64> {
 }
 
 fn filters_by_field(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let flow = twelve(&tidegate);
     let client = &tidegate.client;
     assert_eq!(found(client, ""), (0..12).rev().collect::<Vec<u64>>(), "newest first");
@@ -82,7 +82,7 @@ fn filters_by_field(env: &Env) -> TestResult {
 }
 
 fn filters_by_payload(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     twelve(&tidegate);
     let nested = r#"{"event_type":"t","source_module":"s","payload":{"n":99,"a":{"b":[1,2]}}}"#;
     tidegate.client.events(nested).accepted(1, 0);
@@ -98,7 +98,7 @@ fn filters_by_payload(env: &Env) -> TestResult {
 }
 
 fn filters_by_time(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let hours = [0, -2, -25, -49, 24];
     let items = hours
         .iter()
@@ -122,7 +122,7 @@ fn filters_by_time(env: &Env) -> TestResult {
 }
 
 fn limits(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     tidegate.client.events(batch(150)).accepted(150, 0);
     let page = tidegate.client.get("/v1/events").expect(200);
     assert_eq!(numbers(&page).len(), 100);
@@ -151,7 +151,7 @@ fn follow(client: &Client, query: &str, mut between: impl FnMut()) -> (Vec<Strin
 }
 
 fn cursors_through_everything(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     // Many of them at the very same microsecond, so that the timestamp alone tells no order.
     let at = hours_from_now(-1);
     for _ in 0..2 {
@@ -169,7 +169,7 @@ fn cursors_through_everything(env: &Env) -> TestResult {
 }
 
 fn cursors_while_events_arrive(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let at = hours_from_now(-1);
     let items = (0..500).map(|n| event_with(n, &format!(r#""timestamp":"{at}""#)));
     tidegate.client.events(array(items)).accepted(500, 0);
@@ -183,7 +183,7 @@ fn cursors_while_events_arrive(env: &Env) -> TestResult {
 }
 
 fn cursors_of_others(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     tidegate.client.events(batch(10)).accepted(10, 0);
     let cursor = tidegate.client.get("/v1/events?limit=3&severity=info").expect(200)["next_cursor"].clone();
     let cursor = cursor.as_str().unwrap();
@@ -203,7 +203,7 @@ fn cursors_of_others(env: &Env) -> TestResult {
 }
 
 fn lines_and_csv(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     for _ in 0..3 {
         tidegate.client.events(batch(800)).accepted(800, 0);
     }
@@ -230,7 +230,7 @@ fn lines_and_csv(env: &Env) -> TestResult {
 }
 
 fn one_event(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     twelve(&tidegate);
     let id = Uuid::from_u128(5);
     let path = format!("/v1/events/{id}");
@@ -276,7 +276,7 @@ fn counts(env: &Env) -> TestResult {
 }
 
 fn mistakes_are_refused(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let bad =
         ["sevrity=info", "asset_id=a&asset_id=b", "from=yesterday", "to=2026-13-01T00:00:00Z", "asset_id=%00", "%ff=1"];
     for query in bad {
@@ -289,7 +289,7 @@ fn mistakes_are_refused(env: &Env) -> TestResult {
 }
 
 fn tenants_see_only_their_own(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     twelve(&tidegate);
     let other = tidegate.with(&env.key("other", "ingest,read"));
     other.events(event_with(77, &format!(r#""id":"{}""#, Uuid::from_u128(1)))).accepted(1, 0);

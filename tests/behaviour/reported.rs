@@ -49,7 +49,7 @@ fn kinds(client: &Client, settings: &Value) -> [(&'static str, &'static str); 3]
 /// KurrentDB 3692: an event whose lease ran out is parked by both that had it, and was listed twice. 3696: replayed together with
 /// others and given up again on purpose, it was handed out as often as it may be all the same.
 fn a_replayed_event_is_parked_again_when_it_is_said_so(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     filled(client, "s", 6);
     for (group, query) in kinds(client, &json!({ "ack_timeout": "10m" })) {
@@ -99,7 +99,7 @@ fn a_replayed_event_is_parked_again_when_it_is_said_so(env: &Env) -> TestResult 
 /// KurrentDB 500, 3449: replays of parked events moved the subscription's checkpoint, and events were lost or it stood still. 3844,
 /// 1438: replaying where nothing is parked replayed what had been, or blocked the next replay.
 fn a_replay_moves_no_group_and_comes_once(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     filled(client, "s", 6);
     for (group, query) in kinds(client, &json!({})) {
@@ -146,7 +146,7 @@ fn a_replay_moves_no_group_and_comes_once(env: &Env) -> TestResult {
 /// ruby-kafka 215: a group that begins at the latest and has committed nothing yet asks for the latest with each fetch, and so misses what
 /// comes between two of them.
 fn a_group_at_the_end_misses_nothing_before_its_first_commit(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     filled(client, "s", 3);
     let kinds = kinds(client, &json!({ "start": "latest" }));

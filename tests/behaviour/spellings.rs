@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::env::{Env, Test, TestResult};
-use crate::process::Tidegate;
+use crate::process::Service;
 use crate::samples::{array, encode, event_with, texts};
 use crate::tests;
 
@@ -82,7 +82,7 @@ fn events_by_every_filter(env: &Env) -> TestResult {
 }
 
 fn series_by_every_filter(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     let items = VALUES
         .iter()
@@ -111,7 +111,7 @@ fn series_by_every_filter(env: &Env) -> TestResult {
 }
 
 fn ids_in_paths(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     for id in VALUES.into_iter().chain(["a/b", "counts", "..", "a?b", "%2F", "{id}"]) {
         let sent = event_with(1, &format!(r#""id":{},"asset_id":{0}"#, json!(id)));
         tidegate.client.events(sent).accepted(1, 0);
@@ -168,7 +168,7 @@ fn ends_of_time(env: &Env) -> TestResult {
 }
 
 fn forms_in_any_case(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     tidegate.client.events(event_with(1, r#""asset_id":"a""#)).accepted(1, 0);
     for (accept, form) in [
         ("Application/JSON", "application/json"),
@@ -191,14 +191,14 @@ fn forms_in_any_case(env: &Env) -> TestResult {
     Ok(())
 }
 
-fn cells(tidegate: &Tidegate, query: &str) -> Vec<String> {
+fn cells(tidegate: &Service, query: &str) -> Vec<String> {
     let answer = tidegate.client.get_as(&format!("/v1/events?{query}"), &[("accept", "text/csv")]);
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.text().lines().map(str::to_owned).collect()
 }
 
 fn safe_csv(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let formula = "=HYPERLINK(\"http://x\")";
     let sent = json!({ "event_type": "-1", "source_module": "@cmd", "asset_id": formula, "payload": { "n": -1 } });
     tidegate.client.events(sent.to_string()).accepted(1, 0);

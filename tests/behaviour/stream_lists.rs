@@ -22,14 +22,16 @@ fn streams(env: &Env, client: &Client, count: usize) -> Vec<String> {
         .accepted(count as u64, 0);
     reaches(client, "s%200000%2F%C3%A9", 1);
     let sql = env.sql();
-    let names: Vec<String> = sql.column("SELECT stream FROM batch_log WHERE tenant_id = 'default' ORDER BY stream");
+    let organization = env.organization();
+    let names: Vec<String> =
+        sql.column(&format!("SELECT stream FROM batch_log WHERE tenant_id = '{organization}' ORDER BY stream"));
     assert_eq!(names.len(), count);
     names
 }
 
 fn streams_are_listed_page_by_page(env: &Env) -> TestResult {
     const STREAMS: usize = 2_350;
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     assert_eq!(client.get("/v1/streams").expect(200), json!({ "data": [], "next_cursor": null }));
     let names = streams(env, client, STREAMS);
@@ -75,7 +77,7 @@ fn streams_are_listed_page_by_page(env: &Env) -> TestResult {
 }
 
 fn streams_on_the_command_line(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let names = streams(env, &tidegate.client, 30);
     let (url, key) = (tidegate.client.url(), tidegate.client.key().to_owned());
     let run = |arguments: &[&str]| env.cli(&[&["streams"], arguments, &["--url", &url, "--key", &key]].concat());

@@ -92,7 +92,7 @@ pub fn pairs(offsets: std::ops::Range<i64>) -> Vec<(i64, i64)> {
 }
 
 fn a_stream_is_read_page_by_page(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     for (first, count) in [(0, 2), (2, 3), (5, 1)] {
         send(client, "orders", first, count);
@@ -241,7 +241,7 @@ fn lines_go_to_the_end_and_on_while_events_come(env: &Env) -> TestResult {
 }
 
 fn what_is_not_there_and_what_is_anothers_look_the_same(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let client = &tidegate.client;
     send(client, "s", 0, 2);
     let cursor = next(client, "s", "offset=0&limit=1")["cursor"].as_str().unwrap().to_owned();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::client::Client;
 use crate::env::{Env, Test, TestResult};
-use crate::process::Tidegate;
+use crate::process::Service;
 use crate::samples::{array, texts};
 use crate::tests;
 
@@ -29,7 +29,7 @@ impl Random {
 const AGES_S: [u64; 9] = [0, 599, 601, 3_601, 21_601, 86_399, 86_401, 7 * 86_400 + 5, 31 * 86_400];
 
 /// 400 events of all ages, many at the same microsecond, few of which have an asset or a correlation id.
-fn sent(tidegate: &Tidegate) -> Uuid {
+fn sent(tidegate: &Service) -> Uuid {
     let mut random = Random(7);
     let flow = Uuid::from_u128(77);
     let now = Timestamp::now();
@@ -62,7 +62,7 @@ fn pages(client: &Client, query: &str) -> Vec<String> {
 }
 
 fn any_page_of_any_filter(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let flow = sent(&tidegate);
     let sql = env.sql();
     let to = Timestamp::now().checked_sub(SignedDuration::from_hours(2)).unwrap();
@@ -93,7 +93,7 @@ fn any_page_of_any_filter(env: &Env) -> TestResult {
 }
 
 fn one_event_of_any_age(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    let tidegate = env.share();
     let now = Timestamp::now();
     let days = |count: i64| now.checked_sub(SignedDuration::from_hours(24 * count)).unwrap();
     let v7 = |at: Timestamp, n: u128| {

@@ -54,7 +54,7 @@ use std::time::Instant;
 use env::{Engine, Env};
 use harness::{
     authority, books, client, derived, env, frames, installations, logins, memory_disk, old, postgres, private,
-    process, proxy, samples, secure, shape, traffic,
+    process, proxy, samples, secure, shape, shared, traffic,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
@@ -117,9 +117,13 @@ fn main() {
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
-    servers.stop();
+    let is_well = servers.stop();
     cluster::remove_templates();
     shim::remove();
+    if !is_well && !conclusion.has_failed() {
+        // Every trial passed, and what they had in common did not.
+        std::process::exit(101);
+    }
     conclusion.exit();
 }
 

@@ -1,7 +1,7 @@
 //! What a test is given: its engine, its database, a folder, and ways to start the program.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,8 +14,9 @@ use tidegate::storage::embedded::{Installation, OWNER};
 use crate::client::Key;
 use crate::postgres::{Servers, Sql, Template, temp_dir};
 use crate::private::variables;
-use crate::process::{Finished, Tidegate};
+use crate::process::{Finished, Service, Tidegate};
 use crate::proxy::Proxy;
+use crate::shared::{Shared, make_key};
 
 /// What a test returns; assertions panic.
 pub type TestResult = Result<(), Box<dyn std::error::Error>>;
@@ -79,18 +80,19 @@ pub struct Env {
     database: String,
     made: Cell<bool>,
     as_json: Cell<bool>,
+    /// The program that the test shares, and its organization there, where it has none of its own.
+    joined: OnceCell<(Arc<Shared>, String)>,
     /// The key that was printed at first start.
     pub first_key: RefCell<Option<String>>,
     logs: RefCell<Vec<PathBuf>>,
 }
 
 impl Env {
-    /// Runs a test; what it started is ended, and on failure what it logged is shown.
-    pub fn run(place: usize, name: &str, test: fn(&Self) -> TestResult, servers: Arc<Servers>) -> Result<(), String> {
+    pub fn new(place: usize, name: &str, servers: Arc<Servers>) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let short: String = name.rsplit("::").next().unwrap_or_default().chars().take(40).collect();
-        let env = Self {
+        Self {
             engine: servers.places()[place].engine,
             dir: temp_dir(),
             servers,
@@ -98,25 +100,25 @@ impl Env {
             database: format!("t{number}_{short}"),
             made: Cell::new(false),
             as_json: Cell::new(false),
+            joined: OnceCell::new(),
             first_key: RefCell::default(),
             logs: RefCell::default(),
-        };
-        let result = match catch_unwind(AssertUnwindSafe(|| test(&env))) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(panic) => Err(message(&*panic)),
-        };
-        result.map_err(|error| format!("{error}\n{}", env.log_tails()))
+        }
     }
 
-    fn log_tails(&self) -> String {
-        let tail = |path: &PathBuf| {
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            let tail = lines[lines.len().saturating_sub(40)..].join("\n");
-            format!("---- {}\n{tail}\n", path.file_name().unwrap_or_default().to_string_lossy())
-        };
-        self.logs.borrow().iter().map(tail).collect()
+    /// Runs a test; what it started is ended, and on failure what it logged is shown.
+    pub fn run(place: usize, name: &str, test: fn(&Self) -> TestResult, servers: Arc<Servers>) -> Result<(), String> {
+        let env = Self::new(place, name, Arc::clone(&servers));
+        let result = caught(|| test(&env)).map_err(|error| format!("{error}\n{}", env.log_tails()));
+        drop(env);
+        servers.end_idle();
+        result
+    }
+
+    /// The last lines of everything that the test started, or that it shares.
+    pub fn log_tails(&self) -> String {
+        let shared = self.joined.get().map(|(shared, _)| shared.told());
+        self.logs.borrow().iter().map(|path| tail(path)).chain(shared).collect()
     }
 
     /// A new file in the test's folder, whose end is shown when the test fails.
@@ -142,6 +144,9 @@ impl Env {
     }
 
     fn made_of(&self, template: Template) -> &str {
+        if let Some((shared, _)) = self.joined.get() {
+            return &shared.database;
+        }
         if self.made.replace(true) {
             return &self.database;
         }
@@ -189,9 +194,12 @@ impl Env {
         self.servers.socket(self.place)
     }
 
-    /// SQL as the owner.
+    /// SQL as the owner; of a program that is shared it sees the rows of the test's organization alone.
     pub fn sql(&self) -> Sql {
-        self.sql_as(OWNER)
+        match self.joined.get() {
+            Some((shared, organization)) => shared.sql(&self.url(OWNER), organization),
+            None => self.sql_as(OWNER),
+        }
     }
 
     /// SQL as a role.
@@ -216,6 +224,21 @@ impl Env {
     /// The same, with every role led through it.
     pub fn variables_all_through(&self, proxy: &Proxy) -> Vec<(String, String)> {
         variables(|role| proxy.url(role, self.database()))
+    }
+
+    /// A `tidegate serve` that other tests use at the same time, with an organization that is this test's own: for all that neither
+    /// changes nor counts what others have part in. To be said before anything else.
+    pub fn share(&self) -> Service {
+        assert!(!self.made.get() && !self.as_json.get(), "the test has a database of its own");
+        let shared = self.servers.sharing(self.place).join(&self.servers, self.place);
+        let shared = shared.unwrap_or_else(|error| panic!("{error}"));
+        let (shared, organization) = self.joined.get_or_init(|| (shared, self.database.clone()));
+        Service { client: shared.client(organization) }
+    }
+
+    /// The organization of the key that the test began with: its tenant.
+    pub fn organization(&self) -> &str {
+        self.joined.get().map_or("default", |(_, organization)| organization)
     }
 
     /// `tidegate serve` on the test's database, ready.
@@ -247,14 +270,14 @@ impl Env {
         Finished::run(self, &self.variables(), arguments)
     }
 
-    /// A key of an organization, which is made if need be.
+    /// A key of an organization, which is made if need be. Of a program that is shared `default` is the test's own, and others are
+    /// those of no other test.
     pub fn key(&self, organization: &str, scopes: &str) -> Key {
-        let listed = self.cli(&["orgs", "list", "--json"]).json();
-        if !listed.as_array().unwrap().iter().any(|org| org["tenant_id"] == organization) {
-            self.cli(&["orgs", "create", organization, "--json"]).json();
+        match self.joined.get() {
+            Some((shared, own)) if organization == "default" => shared.key(own, scopes),
+            Some((shared, own)) => shared.key(&format!("{own}-{organization}"), scopes),
+            None => make_key(&self.sql(), organization, scopes),
         }
-        let made = self.cli(&["keys", "create", "--org", organization, "--scopes", scopes, "--json"]).json();
-        Key::parse(&made)
     }
 }
 
@@ -264,6 +287,9 @@ fn flags(settings: &[&str]) -> Vec<String> {
 
 impl Drop for Env {
     fn drop(&mut self) {
+        if self.joined.get().is_some() {
+            self.servers.sharing(self.place).leave();
+        }
         if !self.made.get() {
             return;
         }
@@ -273,9 +299,25 @@ impl Drop for Env {
     }
 }
 
+/// Runs what may panic; the error says why.
+pub fn caught<T>(run: impl FnOnce() -> Result<T, Box<dyn std::error::Error>>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(panic) => Err(message(&*panic)),
+    }
+}
+
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked".into())
+}
+
+/// The last lines of a log.
+pub fn tail(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let tail = lines[lines.len().saturating_sub(40)..].join("\n");
+    format!("---- {}\n{tail}\n", path.file_name().unwrap_or_default().to_string_lossy())
 }
 
 /// Polls until `ready` gives a value; for what has no signal.

@@ -27,6 +27,7 @@ pub mod refresh;
 pub mod samples;
 pub mod secure;
 pub mod shape;
+pub mod shared;
 pub mod times;
 pub mod traffic;
 pub mod waits;

@@ -17,6 +17,7 @@ use crate::env::{DEADLINE, Engine};
 use crate::installations::{self, Found, Place};
 use crate::memory_disk;
 use crate::private::{self, variables};
+use crate::shared::Sharing;
 
 /// The role that `initdb` makes.
 pub const SUPERUSER: &str = "postgres";
@@ -66,6 +67,8 @@ pub struct Servers {
     found: Found,
     /// One for each place that was found.
     servers: Vec<OnceLock<Server>>,
+    /// Likewise.
+    sharing: Vec<Sharing>,
 }
 
 impl Servers {
@@ -73,7 +76,8 @@ impl Servers {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let found = runtime.block_on(installations::find());
         let servers = found.places.iter().map(|_| OnceLock::new()).collect();
-        Self { runtime, found, servers }
+        let sharing = found.places.iter().map(|_| Sharing::default()).collect();
+        Self { runtime, found, servers, sharing }
     }
 
     /// Where tests run: numbers of places are those of this list.
@@ -208,14 +212,29 @@ impl Servers {
         self.get(place).running.url(role, database)
     }
 
-    pub fn stop(&self) {
+    /// The program of a place that trials share.
+    pub fn sharing(&self, place: usize) -> &Sharing {
+        &self.sharing[place]
+    }
+
+    /// Ends the programs that no trial has shared for a while.
+    pub fn end_idle(&self) {
+        self.sharing.iter().for_each(Sharing::end_idle);
+    }
+
+    /// Ends all of them; whether that went well, and the programs that trials shared were well until then.
+    #[must_use]
+    pub fn stop(&self) -> bool {
+        let mut is_well = self.sharing.iter().fold(true, |is_well, sharing| sharing.stop() && is_well);
         for server in self.servers.iter().filter_map(OnceLock::get) {
             if let Some((server, _dir)) = server.server.lock().unwrap().take()
                 && let Err(error) = self.runtime.block_on(server.stop())
             {
                 eprintln!("a test server did not stop: {error}");
+                is_well = false;
             }
         }
+        is_well
     }
 }
 
@@ -249,6 +268,11 @@ impl Sql {
             Ok(client)
         })?;
         Ok(Self { runtime, client })
+    }
+
+    /// What the program's own functions do with a connection.
+    pub fn with<T>(&self, run: impl AsyncFnOnce(&Client) -> T) -> T {
+        self.runtime.block_on(run(&self.client))
     }
 
     /// Statements without an answer.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Lines, Read};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -94,15 +95,40 @@ impl Drop for Running {
     }
 }
 
+/// Where a program answers.
+pub struct Service {
+    /// Requests with the key of the first start, or of the test's organization where the program is shared.
+    pub client: Client,
+}
+
+impl Service {
+    /// A client with a key.
+    pub fn with(&self, key: &Key) -> Client {
+        Client::new(&self.client.address, Some(&key.text))
+    }
+
+    /// A client without a key.
+    pub fn anonymous(&self) -> Client {
+        Client::new(&self.client.address, None)
+    }
+}
+
 /// A `tidegate serve` that is ready.
 pub struct Tidegate {
     child: Child,
-    /// Requests with the key of the first start.
-    pub client: Client,
+    service: Service,
     /// What it printed when it was ready.
     pub welcome: String,
     log: PathBuf,
     printed: Lines<BufReader<ChildStdout>>,
+}
+
+impl Deref for Tidegate {
+    type Target = Service;
+
+    fn deref(&self) -> &Service {
+        &self.service
+    }
 }
 
 impl Tidegate {
@@ -124,7 +150,7 @@ impl Tidegate {
             let line = log.lines().find(|line| line.contains("listening; the database cannot be used yet"))?;
             word_after(line, "address=")
         });
-        tidegate.client = Client::new(&address, env.first_key.borrow().as_deref());
+        tidegate.service.client = Client::new(&address, env.first_key.borrow().as_deref());
         tidegate
     }
 
@@ -138,7 +164,7 @@ impl Tidegate {
         let stderr = File::create(&log).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let printed = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, client: Client::new("", None), welcome: String::new(), log, printed }
+        Self { child, service: Service { client: Client::new("", None) }, welcome: String::new(), log, printed }
     }
 
     /// Waits until it says that it is ready.
@@ -158,17 +184,7 @@ impl Tidegate {
         if let Some(text) = word_after(&self.welcome, "\n  API key ") {
             env.first_key.replace(Some(text));
         }
-        self.client = Client::new(&address, env.first_key.borrow().as_deref());
-    }
-
-    /// A client with a key.
-    pub fn with(&self, key: &Key) -> Client {
-        Client::new(&self.client.address, Some(&key.text))
-    }
-
-    /// A client without a key.
-    pub fn anonymous(&self) -> Client {
-        Client::new(&self.client.address, None)
+        self.service.client = Client::new(&address, env.first_key.borrow().as_deref());
     }
 
     pub fn pid(&self) -> Pid {
@@ -200,9 +216,18 @@ impl Tidegate {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
+    /// How it ended, where it has by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Its exit status, once it has ended.
     pub fn wait(&mut self) -> ExitStatus {
         wait(&mut self.child)
+    }
+
+    pub fn log_path(&self) -> &Path {
+        &self.log
     }
 
     /// What it logged so far, in whole lines: it may be writing one.
