@@ -25,7 +25,7 @@ use super::spool::{Entry, KeepError, Spool, SpooledRequest};
 use super::submission::Submission;
 use super::trials::{Next, Trials};
 use super::writer::Writer;
-use crate::limits::{DRAIN_BYTES, WRITE_DEADLINE};
+use crate::limits::{DRAIN_ALONE_DEADLINE, DRAIN_BYTES, WRITE_DEADLINE};
 use crate::registry::Registry;
 use crate::storage::StorageError;
 
@@ -33,8 +33,6 @@ use crate::storage::StorageError;
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// For a request that is written alone.
-const ALONE_DEADLINE: Duration = Duration::from_secs(60);
 /// Requests of a transaction at most.
 pub const TOGETHER_MAX: usize = 1000;
 /// Items that are decoded at once; a single request may have more.
@@ -190,7 +188,7 @@ impl Drainer {
         let (mut batch, tickets): (Vec<Submission>, Vec<Ticket>) =
             pending.into_iter().map(|one| (one.submission, (one.entry, one.trials, one.read))).unzip();
         // One alone cannot be made smaller: it gets more time.
-        let deadline = Instant::now() + if batch.len() > 1 { WRITE_DEADLINE } else { ALONE_DEADLINE };
+        let deadline = Instant::now() + if batch.len() > 1 { WRITE_DEADLINE } else { DRAIN_ALONE_DEADLINE };
         match self.writer.write_joined(&mut batch, Traffic::Late, deadline).await {
             Ok(verdicts) => {
                 self.writer.shelter.wrote();

@@ -123,6 +123,8 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 pub const HEAD_BYTES_MAX: usize = 64 * KIB;
 /// From a decoded request to its COMMIT; then it is answered 503 and the sender keeps its data.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(15);
+/// How long a try of a request of the spool takes at most that is written alone.
+pub const DRAIN_ALONE_DEADLINE: Duration = Duration::from_secs(60);
 /// The same where there is a spool: then it is made safe on disk and answered 202.
 pub const SPOOL_AFTER: Duration = Duration::from_secs(10);
 /// The same where there is a spool and the database not only is slow but answers with errors, counted from the first.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use serde_json::json;
-use tidegate::limits::{DEFINITIONS_AGE_MAX, DEFINITIONS_WAIT_MAX, WRITE_DEADLINE};
+use tidegate::limits::{DEFINITIONS_AGE_MAX, DEFINITIONS_WAIT_MAX, DRAIN_ALONE_DEADLINE};
 use tidegate::storage::embedded::WRITER;
 
 use crate::client::Client;
@@ -92,7 +92,7 @@ fn what_waits_to_be_drained_is_masked_as_it_is_defined_then(env: &Env) -> TestRe
     let elsewhere = Client::new(&other.client.address, Some(behind.client.key()));
     behind.client.events(item(r#"{"n":0}"#)).accepted(1, 0);
     proxy.away();
-    // Of two that are drained together, each try ends after a while.
+    // Whether they are tried together or one by one, each try ends after a while.
     (1..=2).for_each(|n| drop(behind.client.events(secret(n)).expect(202)));
     holder.run("BEGIN; LOCK TABLE ingest_ledger IN SHARE MODE");
     proxy.back();
@@ -100,7 +100,7 @@ fn what_waits_to_be_drained_is_masked_as_it_is_defined_then(env: &Env) -> TestRe
     define(&elsewhere, json!({ "name": "people", "mask": mask() }));
     let defined: Timestamp = sql.one("SELECT clock_timestamp()");
     until("what was read before has been given up", || {
-        waits(&sql, &holder).filter(|now| *now > defined + WRITE_DEADLINE)
+        waits(&sql, &holder).filter(|now| *now > defined + DRAIN_ALONE_DEADLINE)
     });
     holder.run("ROLLBACK");
     until("they are written", || (sql.count("events") == 3).then_some(()));
