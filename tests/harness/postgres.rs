@@ -225,7 +225,7 @@ impl Servers {
     /// Ends all of them; whether that went well, and the programs that trials shared were well until then.
     #[must_use]
     pub fn stop(&self) -> bool {
-        let mut is_well = self.sharing.iter().fold(true, |is_well, sharing| sharing.stop() && is_well);
+        let mut is_well = self.sharing.iter().filter(|sharing| !sharing.stop()).count() == 0;
         for server in self.servers.iter().filter_map(OnceLock::get) {
             if let Some((server, _dir)) = server.server.lock().unwrap().take()
                 && let Err(error) = self.runtime.block_on(server.stop())
