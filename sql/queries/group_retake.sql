@@ -9,8 +9,10 @@ WITH free AS MATERIALIZED (
     ORDER BY is_replay DESC, lo LIMIT 1
     FOR UPDATE SKIP LOCKED
 ), parts AS MATERIALIZED (
-    SELECT l.is_replay, l.lo FROM free f
-    JOIN consumer_leases l ON l.group_id = $1 AND l.lease = f.lease AND NOT l.done AND (l.is_replay, l.lo) <> (f.is_replay, f.lo)
+    -- Not by a join, which may look through all that the group has out.
+    SELECT l.is_replay, l.lo FROM consumer_leases l
+    WHERE l.group_id = $1 AND l.lease = (SELECT f.lease FROM free f) AND NOT l.done
+      AND (l.is_replay, l.lo) <> (SELECT f.is_replay, f.lo FROM free f)
     FOR UPDATE OF l SKIP LOCKED
 ), whole AS MATERIALIZED (
     SELECT f.group_id, f.is_replay, f.lo FROM free f
