@@ -33,11 +33,7 @@ fn at(operation: &str, group: &str) -> String {
 
 /// Whether it takes a body of JSON.
 fn takes_body(operation: &str) -> bool {
-    let defines = ["POST /v1/streams", "PATCH /v1/streams/{name}", "DELETE /v1/streams/{name}"];
-    let says_nothing_or_a_filter = operation.ends_with("/replay") || operation.ends_with("/tickets");
-    defines.contains(&operation)
-        || says_nothing_or_a_filter
-        || operation.contains("/groups") && !operation.starts_with("GET")
+    !operation.starts_with("GET") && !operation.contains("/v1/keys")
 }
 
 /// A body that it takes, for a group whose member `m` holds this lease.
@@ -49,7 +45,6 @@ fn body_of(operation: &str, lease: &str) -> String {
         "ack" | "nack" | "extend" => json!({ "lease": lease }),
         "leave" => json!({ "member": "m" }),
         "park" => json!({ "offset": 5 }),
-        // One dead letter says all itself.
         "replay" if operation.contains("/dead-letters/{id}/") => return String::new(),
         "replay" | "drop" => json!({ "all": true }),
         "reset" => json!({ "to": "latest" }),
