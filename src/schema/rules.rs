@@ -6,7 +6,7 @@ use serde_json::{Map, Number, Value};
 
 const TYPES: [&str; 7] = ["null", "boolean", "integer", "number", "string", "array", "object"];
 
-/// Keywords that say something about what is taken; all others annotate, whoever has thought of them.
+/// Keywords that say something about what is taken; all others annotate, also those that JSON Schema does not know.
 pub fn is_rule(name: &str) -> bool {
     matches!(
         name,
