@@ -84,6 +84,7 @@ pub const MIGRATIONS: &[Migration] = &[
     common!("0030_projections"),
     common!("0031_actions"),
     common!("0032_definitions"),
+    common!("0033_administration"),
 ];
 
 impl Migration {

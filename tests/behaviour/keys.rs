@@ -236,7 +236,7 @@ fn malformed_keys_cost_no_query(env: &Env) -> TestResult {
     let tidegate = env.serve();
     let good = env.key("default", "read").text;
     // A request that needs the database now cannot be answered.
-    env.sql().run("REVOKE SELECT ON api_keys FROM tidegate_writer");
+    env.sql().run("REVOKE EXECUTE ON FUNCTION look_up_keys FROM tidegate_writer");
     let with = |text: &str| Client::new(&tidegate.client.address, Some(text));
     with(&good).get("/v1/events").problem(503, "database_unavailable");
     let last = good.len() - 1;
@@ -250,7 +250,7 @@ fn malformed_keys_cost_no_query(env: &Env) -> TestResult {
 fn known_keys_outlive_the_database(env: &Env) -> TestResult {
     let tidegate = env.serve();
     tidegate.client.events(event(1)).accepted(1, 0);
-    env.sql().run("REVOKE SELECT ON api_keys FROM tidegate_writer");
+    env.sql().run("REVOKE EXECUTE ON FUNCTION look_up_keys FROM tidegate_writer");
     until("the key's entry had to be refreshed, and could not be", || {
         tidegate.client.get("/v1/events").expect(200);
         tidegate.log().contains("a key could not be looked up").then_some(())
