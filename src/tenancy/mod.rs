@@ -1,5 +1,6 @@
 //! Tenants: organizations, their API keys, and who a request speaks for.
 
+pub mod acts;
 pub mod admin;
 mod bucket;
 mod keeps;

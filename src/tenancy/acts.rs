@@ -1,0 +1,76 @@
+//! Administrative acts: in a transaction that is confined to one tenant, and with a row of `audit_log` that says who did what.
+//!
+//! Control tables have row-level security (migration 33): what is done for an organization sees and changes there only what is of it,
+//! whatever a statement forgets to ask. The note is part of the act's transaction, so that there is not one without the other.
+
+use std::net::IpAddr;
+
+use serde_json::Value;
+use tokio_postgres::{Client, GenericClient, Transaction};
+use uuid::Uuid;
+
+use crate::storage::StorageError;
+
+const NOTE: &str = include_str!("../../sql/queries/audit_note.sql");
+
+/// Who acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// The holder of a key, over HTTP.
+    Key { id: Uuid, from: Source },
+    /// Somebody who has signed in.
+    User { id: Uuid, email: String, from: Source },
+    /// A command, on a machine that may connect as the owner: `account@host`.
+    Command(String),
+}
+
+/// Where a request comes from, and which one it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    pub address: IpAddr,
+    pub request_id: String,
+}
+
+/// What is done.
+#[derive(Debug, Clone)]
+pub struct Act<'a> {
+    /// Whose organization it concerns; None: the installation.
+    pub tenant_id: Option<&'a str>,
+    /// A word for what is done to what: `keys.create`.
+    pub action: &'static str,
+    /// What it is done to: an id or a name.
+    pub target: Option<String>,
+    /// What was asked for; never a secret.
+    pub details: Value,
+}
+
+/// Begins a transaction that sees of control tables what is of this tenant, or with None, for operators, everything.
+pub async fn begin<'a>(client: &'a mut Client, tenant_id: Option<&str>) -> Result<Transaction<'a>, StorageError> {
+    let transaction = client.transaction().await?;
+    confine(&transaction, tenant_id).await?;
+    Ok(transaction)
+}
+
+/// Confines the rest of a transaction to a tenant, or with None to nobody.
+pub async fn confine(transaction: &Transaction<'_>, tenant_id: Option<&str>) -> Result<(), StorageError> {
+    let tenant = tenant_id.unwrap_or("*");
+    transaction.execute("SELECT set_config('tidegate.tenant', $1, true)", &[&tenant]).await?;
+    Ok(())
+}
+
+/// Notes an act, in the transaction that does it.
+pub async fn note(client: &impl GenericClient, actor: &Actor, act: &Act<'_>) -> Result<(), StorageError> {
+    let (kind, id, name, from) = match actor {
+        Actor::Key { id, from } => ("key", Some(*id), None, Some(from)),
+        Actor::User { id, email, from } => ("user", Some(*id), Some(email.as_str()), Some(from)),
+        Actor::Command(name) => ("command", None, Some(name.as_str()), None),
+    };
+    let (address, request_id) = (from.map(|from| from.address), from.map(|from| from.request_id.as_str()));
+    client
+        .execute(
+            NOTE,
+            &[&act.tenant_id, &kind, &id, &name, &act.action, &act.target, &act.details, &address, &request_id],
+        )
+        .await?;
+    Ok(())
+}
