@@ -40,8 +40,7 @@ pub async fn read(
     // More than the largest body is refused without being read.
     let announced = incoming.size_hint().exact().unwrap_or(0).min(api.limits.now().body_bytes as u64);
     let now = std::time::Instant::now;
-    let charge =
-        api.limiter.begin(principal.key_id, principal.limits, announced, now()).map_err(quota::rate_limited)?;
+    let charge = api.limiter.begin(principal.id(), principal.limits, announced, now()).map_err(quota::rate_limited)?;
     let memory = Memory { ingest: &api.ingest, tenant_id: &principal.tenant_id };
     let mut raw_bytes = 0;
     let bytes_max = api.limits.now().body_bytes;

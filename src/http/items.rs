@@ -34,7 +34,7 @@ pub async fn post(
     let request = ingest::Request {
         received: ingest::Received {
             tenant_id: principal.tenant_id.clone(),
-            api_key_id: principal.key_id,
+            api_key_id: principal.id(),
             keep_days: principal.keeps.days(Relation::Raw(kind)),
             receipt: Uuid::now_v7(),
             received_at_us: Timestamp::now().as_microsecond(),

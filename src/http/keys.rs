@@ -9,6 +9,9 @@ use crate::tenancy::Principal;
 
 pub fn own(principal: &Principal, params: Params) -> Result<Response<Body>, Problem> {
     params.finish()?;
-    let Principal { key_id, tenant_id, scopes, .. } = principal;
-    Ok(json_answer(StatusCode::OK, &json!({ "id": key_id, "tenant_id": &**tenant_id, "scopes": scopes.names() })))
+    let Principal { tenant_id, scopes, .. } = principal;
+    Ok(json_answer(
+        StatusCode::OK,
+        &json!({ "id": principal.id(), "tenant_id": &**tenant_id, "scopes": scopes.names() }),
+    ))
 }

@@ -18,7 +18,7 @@ pub use keeps::OrgRetention;
 pub use key::{ApiKey, MalformedKey};
 pub use limiter::{Charge, Limit, Limited, Limiter, RateLimits};
 pub use lookups::source_of;
-pub use principal::Principal;
+pub use principal::{Holder, Person, Principal, Role};
 pub use scope::{Scope, Scopes};
 pub use tickets::{Ticket, TicketError, Tickets};
 pub use verifier::{KeyError, Verifier};

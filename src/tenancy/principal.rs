@@ -1,4 +1,4 @@
-//! The holder of a key, and what the database says of the key.
+//! Who a request speaks for, and what the database says of a key.
 
 use std::sync::Arc;
 
@@ -8,22 +8,86 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{ApiKey, OrgRetention, RateLimits, Scope, Scopes};
+use crate::model::listed;
 use crate::storage::StorageError;
 
-/// The holder of a verified key.
+/// Who may do what, in whose name.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Principal {
     /// The organization's slug: the tenant of everything that the request does.
     pub tenant_id: Arc<str>,
-    pub key_id: Uuid,
+    pub holder: Holder,
     pub scopes: Scopes,
     pub limits: RateLimits,
     /// How long the organization's rows are kept.
     pub keeps: OrgRetention,
 }
 
+/// Who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// Whatever has this key.
+    Key(Uuid),
+    /// Somebody who has signed in.
+    Person(Person),
+}
+
+/// Somebody who has signed in, and the session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    pub user_id: Uuid,
+    pub session_id: Uuid,
+    pub email: String,
+    pub role: Role,
+    /// When the session ends, however much it is used.
+    pub expires_at: Timestamp,
+}
+
+listed! {
+    /// What somebody is in an organization.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Role {
+        /// Reads, consumes, and manages the organization.
+        Admin,
+        /// Reads.
+        Viewer,
+    }
+}
+
+impl Role {
+    /// Its name in commands, answers and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Viewer => "viewer",
+        }
+    }
+
+    /// The role of this name; an error lists those that there are.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        let role = Self::ALL.into_iter().find(|role| role.as_str() == name);
+        role.ok_or_else(|| "must be `admin` or `viewer`".to_owned())
+    }
+
+    pub fn scopes(self) -> Scopes {
+        let read = Scopes::default().with(Scope::Read);
+        match self {
+            Self::Admin => read.with(Scope::Consume).with(Scope::Admin),
+            Self::Viewer => read,
+        }
+    }
+}
+
 impl Principal {
-    /// Whether the key may do what needs `scope`.
+    /// The id of the key, or of the user: what is noted where it is noted who did something.
+    pub fn id(&self) -> Uuid {
+        match &self.holder {
+            Holder::Key(id) => *id,
+            Holder::Person(person) => person.user_id,
+        }
+    }
+
+    /// Whether it may do what needs `scope`.
     pub fn may(&self, scope: Scope) -> bool {
         self.scopes.allow(scope)
     }
@@ -49,7 +113,7 @@ impl Record {
             hash: hash.try_into().map_err(|_| StorageError::fatal("a key's hash is not 32 bytes"))?,
             principal: Arc::new(Principal {
                 tenant_id: row.get::<_, &str>(4).into(),
-                key_id: row.get(0),
+                holder: Holder::Key(row.get(0)),
                 scopes: Scopes::parse(&names.join(",")).map_err(StorageError::fatal)?,
                 limits: RateLimits::of(row, 5),
                 keeps: OrgRetention::of(row, 8),

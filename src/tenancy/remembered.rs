@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::principal::{Principal, Record};
+use super::principal::{Holder, Principal, Record};
 use super::{OrgRetention, RateLimits, Scopes};
 use crate::durable::DurableFile;
 use crate::limits::{KEY_STALE_MAX, KEYS_REMEMBERED_MAX};
@@ -197,9 +197,9 @@ fn read(file: &DurableFile) -> HashMap<Uuid, RememberedKey> {
 impl KeptKey {
     fn of(key: &RememberedKey) -> Self {
         let RememberedKey { record: Record { hash, principal, expires_at }, verified_at } = key;
-        let Principal { tenant_id, key_id, scopes, limits, keeps } = &**principal;
+        let Principal { tenant_id, holder: _, scopes, limits, keeps } = &**principal;
         Self {
-            id: *key_id,
+            id: principal.id(),
             hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
             tenant_id: tenant_id.to_string(),
             scopes: scopes.to_string(),
@@ -214,8 +214,8 @@ impl KeptKey {
         let Self { id, hash, tenant_id, scopes, limits, keeps, expires_us, verified_us } = self;
         let byte = |at: usize| u8::from_str_radix(hash.get(2 * at..2 * at + 2)?, 16).ok();
         let bytes: Vec<u8> = (0..32).map(byte).collect::<Option<_>>()?;
-        let principal =
-            Principal { tenant_id: tenant_id.into(), key_id: id, scopes: Scopes::parse(&scopes).ok()?, limits, keeps };
+        let scopes = Scopes::parse(&scopes).ok()?;
+        let principal = Principal { tenant_id: tenant_id.into(), holder: Holder::Key(id), scopes, limits, keeps };
         let expires_at = match expires_us {
             Some(us) => Some(Timestamp::from_microsecond(us).ok()?),
             None => None,

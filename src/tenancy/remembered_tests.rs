@@ -14,7 +14,7 @@ fn now() -> Timestamp {
 fn record(tenant_id: &str) -> Record {
     let principal = Principal {
         tenant_id: tenant_id.into(),
-        key_id: Uuid::now_v7(),
+        holder: Holder::Key(Uuid::now_v7()),
         scopes: Scopes::parse("ingest,read").unwrap(),
         limits: RateLimits { events_per_second: Some(7), bytes_per_second: None, burst_seconds: Some(3) },
         keeps: OrgRetention { events_retention_days: Some(30), ..OrgRetention::default() },
@@ -27,14 +27,14 @@ fn record(tenant_id: &str) -> Record {
 fn saved(dir: &TempDir, records: &[&Record], at: Timestamp) -> Remembered {
     let remembered = Remembered::open(Some(dir.path()));
     for record in records {
-        remembered.verified(record.principal.key_id, Some(record), at);
+        remembered.verified(record.principal.id(), Some(record), at);
     }
     remembered.save_now(at);
     remembered
 }
 
 fn after_a_start(dir: &TempDir, record: &Record, now: Timestamp) -> Option<Record> {
-    Remembered::open(Some(dir.path())).get(record.principal.key_id, now).map(|(record, _)| record)
+    Remembered::open(Some(dir.path())).get(record.principal.id(), now).map(|(record, _)| record)
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_key_is_remembered_as_it_was_for_a_day() {
     // A clock that was a little ahead and was set back, and one that was days ahead.
     assert_eq!(after_a_start(&dir, &record, now() - HOUR), Some(record.clone()));
     assert_eq!(after_a_start(&dir, &record, now() - HOUR * 48), None);
-    let (_, left) = Remembered::open(Some(dir.path())).get(record.principal.key_id, now() + HOUR).unwrap();
+    let (_, left) = Remembered::open(Some(dir.path())).get(record.principal.id(), now() + HOUR).unwrap();
     assert_eq!(left, KEY_STALE_MAX - Duration::from_secs(3600));
 }
 
@@ -57,8 +57,8 @@ fn a_key_that_is_no_longer_good_leaves_the_file() {
     let dir = TempDir::new().unwrap();
     let (good, used, idle) = (record("good"), record("used"), record("idle"));
     let remembered = saved(&dir, &[&good, &used, &idle], now());
-    remembered.verified(used.principal.key_id, None, now());
-    remembered.looked_at(idle.principal.key_id, None);
+    remembered.verified(used.principal.id(), None, now());
+    remembered.looked_at(idle.principal.id(), None);
     remembered.save_now(now());
     assert_eq!(after_a_start(&dir, &good, now()), Some(good));
     assert_eq!((after_a_start(&dir, &used, now()), after_a_start(&dir, &idle, now())), (None, None));
@@ -71,12 +71,12 @@ fn a_look_at_all_changes_what_is_known_and_not_for_how_long() {
     let remembered = saved(&dir, &[&old], now());
     let mut changed = old.clone();
     changed.expires_at = Some(now() + HOUR);
-    remembered.looked_at(old.principal.key_id, Some(&changed));
+    remembered.looked_at(old.principal.id(), Some(&changed));
     remembered.save_now(now() + HOUR);
     assert_eq!(after_a_start(&dir, &old, now() + HOUR * 23), Some(changed));
     assert_eq!(after_a_start(&dir, &old, now() + HOUR * 24), None);
     // Use does.
-    remembered.verified(old.principal.key_id, Some(&old), now() + HOUR * 2);
+    remembered.verified(old.principal.id(), Some(&old), now() + HOUR * 2);
     remembered.save_now(now() + HOUR * 2);
     assert_eq!(after_a_start(&dir, &old, now() + HOUR * 25), Some(old));
 }
@@ -113,7 +113,7 @@ fn memory_and_file_are_bounded_and_those_used_lately_stay() {
     for n in 0..KEYS_REMEMBERED_MAX + 1 {
         let at = now() + SignedDuration::from_millis(i64::try_from(n).unwrap());
         let id = Uuid::from_u128(n as u128);
-        let principal = Principal { key_id: id, ..copy(&one.principal) };
+        let principal = Principal { holder: Holder::Key(id), ..copy(&one.principal) };
         remembered.verified(id, Some(&Record { principal: Arc::new(principal), ..one.clone() }), at);
         assert!(remembered.keys().len() <= KEYS_REMEMBERED_MAX);
     }
@@ -124,15 +124,21 @@ fn memory_and_file_are_bounded_and_those_used_lately_stay() {
 }
 
 fn copy(principal: &Principal) -> Principal {
-    let Principal { tenant_id, key_id, scopes, limits, keeps } = principal;
-    Principal { tenant_id: Arc::clone(tenant_id), key_id: *key_id, scopes: *scopes, limits: *limits, keeps: *keeps }
+    let Principal { tenant_id, holder, scopes, limits, keeps } = principal;
+    Principal {
+        tenant_id: Arc::clone(tenant_id),
+        holder: holder.clone(),
+        scopes: *scopes,
+        limits: *limits,
+        keeps: *keeps,
+    }
 }
 
 #[test]
 fn without_a_folder_nothing_is_kept() {
     let remembered = Remembered::open(None);
     let record = record("tenant");
-    remembered.verified(record.principal.key_id, Some(&record), now());
+    remembered.verified(record.principal.id(), Some(&record), now());
     remembered.save_now(now());
     assert!(remembered.ids().is_empty());
 }

@@ -51,7 +51,7 @@ impl Tickets {
     /// A ticket for a stream of the principal's tenant.
     pub async fn make(&self, principal: &Principal, stream: &str, now: Timestamp) -> Result<Ticket, StorageError> {
         let expires_at = now.checked_add(TICKET_LIFE).map_err(|error| StorageError::fatal(error.to_string()))?;
-        let text = sealed(self.secret().await?, principal.key_id, stream, expires_at);
+        let text = sealed(self.secret().await?, principal.id(), stream, expires_at);
         Ok(Ticket { text, expires_at })
     }
 

@@ -120,7 +120,7 @@ impl Verifier {
                 match self.ask(ids).await {
                     Ok(records) => {
                         for id in ids {
-                            let record = records.iter().find(|record| record.principal.key_id == *id);
+                            let record = records.iter().find(|record| record.principal.id() == *id);
                             self.remembered.looked_at(*id, record);
                         }
                     }
@@ -300,7 +300,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::tenancy::{OrgRetention, RateLimits, Scopes};
+    use crate::tenancy::{Holder, OrgRetention, RateLimits, Scopes};
 
     const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
@@ -312,7 +312,7 @@ mod tests {
         let scopes = Scopes::parse("ingest").expect("a scope");
         let principal = Principal {
             tenant_id: "t".into(),
-            key_id: id,
+            holder: Holder::Key(id),
             scopes,
             limits: RateLimits::default(),
             keeps: OrgRetention::default(),

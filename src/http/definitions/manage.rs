@@ -153,7 +153,7 @@ async fn written(call: &Call<'_>, name: &str, wanted: Wanted, force: Option<bool
         return Err(problem);
     }
     let definitions = &call.api.attached()?.definitions;
-    let (tenant_id, key_id) = (&call.principal.tenant_id, call.principal.key_id);
+    let (tenant_id, key_id) = (&call.principal.tenant_id, call.principal.id());
     let definition = definitions.write(tenant_id, wanted, key_id).await.map_err(|error| problem(call.api, error))?;
     tracing::info!(tenant_id = &**tenant_id, stream = name, %key_id, mode = definition.mode, version = definition.schema_version, "a stream is defined");
     let mut answer = shown(call, name, Some(definition)).await?;
@@ -183,7 +183,7 @@ pub async fn delete(mut call: Call<'_>) -> ListAnswer {
         Ok(None) if is_logged(&call, &name).await? => {
             async {
                 let wanted = definitions.define(tenant_id, &name, Change::default()).await?;
-                definitions.write(tenant_id, wanted, call.principal.key_id).await?;
+                definitions.write(tenant_id, wanted, call.principal.id()).await?;
                 definitions.delete(tenant_id, &name).await
             }
             .await
@@ -192,7 +192,7 @@ pub async fn delete(mut call: Call<'_>) -> ListAnswer {
         Err(error) => Err(error),
     };
     deleted.map_err(|error| problem(call.api, error))?;
-    tracing::info!(tenant_id = &**tenant_id, stream = name, key_id = %call.principal.key_id, "a stream is deleted");
+    tracing::info!(tenant_id = &**tenant_id, stream = name, key_id = %call.principal.id(), "a stream is deleted");
     let mut response = Response::new(full(""));
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)

@@ -40,7 +40,7 @@ struct Listed {
 pub async fn park(mut call: Call<'_>) -> ListAnswer {
     std::mem::take(&mut call.params).finish()?;
     let Park { offset, reason } = body::read(&call.body)?;
-    let parking = Parking::on_purpose(body::reason("reason", reason)?, call.principal.key_id);
+    let parking = Parking::on_purpose(body::reason("reason", reason)?, call.principal.id());
     let groups = groups(&call)?;
     let done = async { groups.park(&groups.find(&at(&call)).await?, offset, &parking).await };
     let parked = done.await.map_err(|error| problem(call.api, error))?;

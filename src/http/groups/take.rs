@@ -47,7 +47,7 @@ pub async fn take(mut call: Call<'_>) -> ListAnswer {
         return Err(invalid("member", &format!("must have 1 to {GROUP_NAME_CHARS_MAX} characters")));
     }
     let (at, groups) = (at(&call), groups(&call)?);
-    let (member, cursor, key_id) = (member.as_deref(), cursor.as_deref(), call.principal.key_id);
+    let (member, cursor, key_id) = (member.as_deref(), cursor.as_deref(), call.principal.id());
     let ask = Ask { at: &at, member, limit, cursor, key_id };
     let begun = Instant::now();
     let mut waiting = if wait.is_zero() { None } else { Some(Waiting::begin(&call, &at.stream)?) };

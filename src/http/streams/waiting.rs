@@ -68,7 +68,7 @@ impl Waiting {
             .retry_after(1)
         })?;
         let (stopping, verifier) = (api.readiness.clone(), Arc::clone(&api.verifier));
-        Ok(Self { follower, stopping, verifier, key_id: principal.key_id, peer: peer_of(parts) })
+        Ok(Self { follower, stopping, verifier, key_id: principal.id(), peer: peer_of(parts) })
     }
 
     /// To be said before a look at the stream; returns what is to be held meanwhile.
