@@ -8,8 +8,10 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response};
 
 use super::Api;
+use super::peer::actor_of;
 use super::response::Body;
 use crate::protocols::{Params, Problem, Segments};
+use crate::tenancy::acts::Actor;
 use crate::tenancy::{Principal, Scope};
 
 /// A request with a key that may make it.
@@ -21,6 +23,14 @@ pub struct Call<'a> {
     pub params: Params,
     /// Empty where the handler takes none.
     pub body: Bytes,
+}
+
+impl Call<'_> {
+    /// Who acts, as the audit log notes it.
+    #[allow(dead_code, reason = "the routes of administration follow")]
+    pub fn actor(&self) -> Actor {
+        actor_of(self.principal, self.parts)
+    }
 }
 
 pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Response<Body>, Problem>> + Send + 'a>>;

@@ -14,8 +14,9 @@ use uuid::Uuid;
 use super::Api;
 use super::cors;
 use super::head::{self, Fault};
+use super::peer::{Peer, RequestId};
 use super::response::{Body, full};
-use super::router::{self, Answered, Peer};
+use super::router::{self, Answered};
 use crate::protocols::ProblemCode;
 use crate::secrets::holds_key;
 
@@ -34,6 +35,7 @@ pub async fn answer(api: &Api, peer: Peer, mut request: Request<Incoming>) -> Re
     let started = Instant::now();
     let method = request.method().clone();
     let request_id = request_id(&request);
+    request.extensions_mut().insert(RequestId(request_id.clone()));
     let of_origins = cors::of_answer(&api.cors_origins, request.headers());
     let preflight = cors::preflight(&api.cors_origins, &method, request.headers());
     let answered = match preflight.filter(|_| router::is_path(request.uri().path())) {

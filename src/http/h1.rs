@@ -16,8 +16,8 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 
 use super::gate::Gate;
+use super::peer::Peer;
 use super::response::Body;
-use super::router::Peer;
 use super::socket::Socket;
 use super::{Api, exchange};
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};

@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::activity::Activity;
 use super::deadline::timed_out;
 use super::gate::Gate;
-use super::router::Peer;
+use super::peer::Peer;
 use super::{Api, exchange};
 use crate::config::HttpConfig;
 use crate::limits::{

@@ -29,6 +29,7 @@ mod keys;
 mod lifecycle;
 mod metrics;
 mod operation;
+mod peer;
 mod quota;
 mod reads;
 mod replay;

@@ -2,7 +2,6 @@
 //! are sent, in the words of the protocol.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
@@ -14,22 +13,14 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 
 use super::call::{Call, Handler, Visit};
+use super::peer::{Peer, peer_of};
 use super::response::{Body, full};
 use super::routes::ROUTES;
-use super::slots::Crowd;
 use super::spelling::plain;
 use super::{Api, body, items, quota};
 use crate::limits::TICKET_LIFE;
 use crate::protocols::{self, Answer, Door, Head, Params, Problem, ProblemCode, Segments, credential};
 use crate::tenancy::{KeyError, Principal, Scope, TicketError};
-
-/// Who a connection is from; put into each of its requests by the accept loop.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer {
-    pub address: IpAddr,
-    /// Set: its connection is one of the reserve, and asks about health only.
-    pub crowd: Option<Crowd>,
-}
 
 /// What connections of the reserve may ask.
 const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
@@ -191,10 +182,6 @@ fn find(method: &Method, path: &str, headers: &HeaderMap) -> Result<(&'static Ta
         return Err(Problem::method_not_allowed(allow.join(", ")));
     };
     Ok((target, Segments::decode(found.params.iter())?))
-}
-
-pub fn peer_of(parts: &Parts) -> IpAddr {
-    parts.extensions.get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.address)
 }
 
 async fn authorize(api: &Api, parts: &Parts, key: &str, scopes: &[Scope]) -> Result<Arc<Principal>, Problem> {

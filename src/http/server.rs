@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::deadline::timed_out;
 use super::gate::{Gate, Patience};
-use super::router::Peer;
+use super::peer::Peer;
 use super::slots::Slots;
 use super::socket::Socket;
 use super::wire::Wire;

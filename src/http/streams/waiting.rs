@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use uuid::Uuid;
 
 use crate::http::call::Call;
-use crate::http::router::peer_of;
+use crate::http::peer::peer_of;
 use crate::http::{Api, Readiness};
 use crate::limits::{
     CATCH_UP_EVENTS, CATCH_UP_GIVES_WAY, STREAM_FOLLOWERS_PER_TENANT, STREAM_KEY_LOOK, STREAM_LOOK_EVERY,
