@@ -9,14 +9,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-/// First byte, so that the format can change; behind it both tags, and the position as JSON.
-const VERSION: u8 = 3;
+/// First byte, so that the format can change; behind it both tags, the position as JSON, and a checksum of all that, so that one
+/// that is damaged is never another position, nor another tenant's.
+const VERSION: u8 = 4;
 const TAG_BYTES: usize = 8;
+const CHECKSUM_BYTES: usize = 4;
 
 /// Why a cursor is not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub enum CursorError {
-    /// Not one of ours.
+    /// Not one of ours, or damaged.
     Malformed,
     /// Of another tenant: looks the same as one that does not exist.
     NotFound,
@@ -41,13 +43,15 @@ impl CursorScope {
         bytes.extend(self.tenant);
         bytes.extend(self.query);
         serde_json::to_writer(&mut bytes, position).expect("positions are made of plain values");
+        bytes.extend(checksum(&bytes));
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
     pub fn decode<P: DeserializeOwned>(&self, text: &str) -> Result<P, CursorError> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
-        let (head, position) = bytes.split_at_checked(1 + 2 * TAG_BYTES).ok_or(CursorError::Malformed)?;
-        if head[0] != VERSION {
+        let (whole, sum) = bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or(CursorError::Malformed)?;
+        let (head, position) = whole.split_at_checked(1 + 2 * TAG_BYTES).ok_or(CursorError::Malformed)?;
+        if head[0] != VERSION || checksum(whole) != *sum {
             return Err(CursorError::Malformed);
         }
         if head[1..=TAG_BYTES] != self.tenant {
@@ -58,6 +62,11 @@ impl CursorScope {
         }
         serde_json::from_slice(position).map_err(|_| CursorError::Malformed)
     }
+}
+
+fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let digest = Sha256::digest(bytes);
+    std::array::from_fn(|index| digest[index])
 }
 
 fn tag(parts: &[&str]) -> [u8; TAG_BYTES] {
@@ -85,5 +94,28 @@ mod tests {
         assert_eq!(decode("a", "events", ""), Err(CursorError::Malformed));
         assert_eq!(decode("a", "events", &text[..text.len() - 3]), Err(CursorError::Malformed));
         assert_eq!(CursorScope::new("a", "events").decode::<(i64, i64)>(&text), Err(CursorError::Malformed));
+    }
+
+    #[test]
+    fn a_damaged_cursor_is_none() {
+        let scope = CursorScope::new("a", "events");
+        let text = scope.encode(&(1, 22, 333));
+        let decoded = |bytes: &[u8]| scope.decode::<(i64, i64, i64)>(&URL_SAFE_NO_PAD.encode(bytes));
+        let bytes = URL_SAFE_NO_PAD.decode(&text).expect("base64");
+        assert_eq!(decoded(&bytes), Ok((1, 22, 333)));
+        for at in 0..bytes.len() {
+            // Digits of the position among them: without the checksum it would be another one.
+            for bit in 0..8 {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 1 << bit;
+                assert_eq!(decoded(&damaged), Err(CursorError::Malformed), "byte {at}, bit {bit}");
+            }
+            assert_eq!(decoded(&bytes[..at]), Err(CursorError::Malformed), "cut at {at}");
+            assert_eq!(decoded(&bytes[at + 1..]), Err(CursorError::Malformed), "without its first {at}");
+        }
+        assert_eq!(decoded(&[bytes.as_slice(), b" "].concat()), Err(CursorError::Malformed));
+        for text in [format!("{text}="), format!(" {text}"), format!("{text}{text}"), text.to_lowercase()] {
+            assert_eq!(scope.decode::<(i64, i64, i64)>(&text), Err(CursorError::Malformed), "{text}");
+        }
     }
 }

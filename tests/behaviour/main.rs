@@ -60,6 +60,9 @@ mod history;
 mod http;
 mod identity;
 mod inferred;
+mod isolation;
+mod isolation_cursors;
+mod isolation_things;
 mod json;
 mod keys;
 mod lifecycle;
@@ -234,6 +237,8 @@ const GROUPS: &[Group] = &[
     group("descriptions", descriptions::ON_ONE),
     group("offsets", offsets::ROWSTORE),
     by_version("offsets", epochs::TESTS),
+    group("isolation", isolation::TESTS),
+    group("isolation", isolation_cursors::TESTS),
     group("keys", keys::TESTS),
     group("connections", connections::TESTS),
     group("quotas", quotas::TESTS),

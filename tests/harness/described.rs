@@ -55,6 +55,12 @@ impl Described {
         Some(members.keys().cloned().collect())
     }
 
+    /// What is said of a member of its body.
+    pub fn member_says(&self, operation: &str, name: &str) -> String {
+        let schema = &self.operation(operation)["requestBody"]["content"]["application/json"]["schema"];
+        self.resolved(schema)["properties"][name]["description"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// What is described of `POST /v1/streams/{name}/groups`.
     pub fn operation(&self, operation: &str) -> &Value {
         let (method, path) = operation.split_once(' ').expect("a method and a path");
