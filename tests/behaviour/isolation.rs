@@ -218,7 +218,7 @@ fn what_is_anothers_is_not_there(env: &Env) -> TestResult {
         let path = operation.split_once(' ').unwrap().1;
         let filters = described.parameters(&operation, "query");
         let by = |name: &str, value: &String| format!("?{name}={}", encode(value));
-        let queries = others.iter().flat_map(|(_, value)| {
+        let queries = others.values().flat_map(|value| {
             let ids = ["asset_id", "event_id", "deployment_id", "service", "name", "stream", "action_id", "similar_to"];
             ids.iter()
                 .filter(|id| filters.iter().any(|filter| filter == *id))
