@@ -23,7 +23,8 @@ use crate::registry::{Definitions, Pools, Registry};
 use crate::rollup::{Late, Refresh, Rollups, SeriesIds};
 use crate::storage::{Database, Installed, KnownDatabase, Location, StorageError};
 use crate::streams::{Arrivals, Sequencer};
-use crate::tenancy::Tickets;
+use crate::tenancy::administration::Administration;
+use crate::tenancy::{Tickets, Verifier};
 
 /// After which it is said who is still at work.
 const LATE_AFTER: Duration = Duration::from_secs(2);
@@ -35,6 +36,7 @@ pub struct Backend {
     jobs: Vec<RunningJob>,
     registry: Arc<Registry>,
     keeping: [JoinHandle<()>; 3],
+    verifier: Arc<Verifier>,
 }
 
 impl Backend {
@@ -80,8 +82,19 @@ impl Backend {
         let limits = &config.limits;
         let bounds = Bounds::new(limits.assets_per_tenant, limits.dead_letter_bytes_per_day);
         let letters = Replays::new(database.owner.clone(), bounds);
-        let attached = Attached { reads, lifecycle, arrivals, tickets, groups, group_counts, definitions, letters };
-        front.attach(attached, database.verifier.clone());
+        let administration = Administration::new(database.owner.clone(), &config.retention);
+        let attached = Attached {
+            reads,
+            lifecycle,
+            arrivals,
+            tickets,
+            groups,
+            group_counts,
+            definitions,
+            letters,
+            administration,
+        };
+        let verifier = front.attach(attached, database.verifier.clone(), database.consumers.clone());
         let ingest = Arc::clone(&front.ingest);
         let behind = move || [Traffic::Live, Traffic::Late].iter().any(|traffic| ingest.is_behind(*traffic));
         let counts = (series, counted);
@@ -89,7 +102,7 @@ impl Backend {
         let registry = tokio::spawn(Arc::clone(&front.ingest.registry).keep());
         let keeping = [tokio::spawn(known.keep(database.verifier.clone())), hearing, registry];
         let registry = Arc::clone(&front.ingest.registry);
-        Self { registry, database, workers, jobs, keeping }
+        Self { registry, database, workers, jobs, keeping, verifier }
     }
 
     /// The engine, and why it is this one.
@@ -99,7 +112,7 @@ impl Backend {
 
     /// Lets what waits be written, and stops; no request is under way any more.
     pub async fn stop(self) -> bool {
-        let Self { database, mut workers, jobs, registry, keeping } = self;
+        let Self { database, mut workers, jobs, registry, keeping, verifier } = self;
         keeping.iter().for_each(JoinHandle::abort);
         let mut in_order = true;
         for writer in workers.writers.drain(..) {
@@ -110,6 +123,7 @@ impl Backend {
             job.stop().await;
         }
         registry.note_warnings().await;
+        verifier.note_uses().await;
         database.close();
         in_order
     }

@@ -81,10 +81,11 @@ impl Front {
         folder(&self.ingest, config)
     }
 
-    /// Gives it what needs the database; once.
-    pub fn attach(&self, attached: Attached, verifier: Pool) {
-        self.verifier.attach(verifier);
+    /// Gives it what needs the database; once. Returns what notes when keys were used.
+    pub fn attach(&self, attached: Attached, verifier: Pool, notes: Pool) -> Arc<Verifier> {
+        self.verifier.attach(verifier, notes);
         assert!(self.api.attached.set(attached).is_ok(), "the second phase is begun once");
+        Arc::clone(&self.verifier)
     }
 
     /// Accepts no more, and lets requests finish; false if some had to be cut.

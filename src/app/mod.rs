@@ -22,7 +22,8 @@ use crate::limits::{AWAY_PAUSE_MAX, SHUTDOWN_DEADLINE, UNMET_PAUSE_MAX, WAIT_PAU
 use crate::shutdown::Signals;
 use crate::storage::{Database, KnownDatabase, Location, StorageError, needs};
 use crate::telemetry;
-use crate::tenancy::admin;
+use crate::tenancy::acts::Actor;
+use crate::tenancy::control;
 
 use backend::Backend;
 use front::Front;
@@ -177,7 +178,7 @@ impl App {
 /// On a database without any organization, makes one and a key.
 async fn first_key(database: &Database) -> Result<Option<FirstKey>, StorageError> {
     let mut client = database.owner.get().await?;
-    let made = admin::first_start(&mut client).await?;
+    let made = control::first_start(&mut client, &Actor::of_this_process()).await?;
     Ok(made.map(|(organization, key)| FirstKey { tenant_id: organization.tenant_id, text: key.key }))
 }
 

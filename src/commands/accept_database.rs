@@ -4,8 +4,10 @@ use serde_json::json;
 
 use super::database::with_location;
 use super::output::{Exit, failed, print_json, say};
+use crate::app::owner_client;
 use crate::config::Config;
 use crate::storage::{Location, accept};
+use crate::tenancy::acts;
 
 /// Say that the database is the right one from now on, though another was written to before
 ///
@@ -19,7 +21,18 @@ pub struct Args {
 }
 
 pub async fn run(config: &Config, Args { json }: Args) -> Exit {
-    let work = async |location: &Location| accept(&config.data_dir, location.owner()).await;
+    let work = async |location: &Location| {
+        let accepted = accept(&config.data_dir, location.owner()).await?;
+        // An empty database has no audit log yet, and one that is to be migrated may have none.
+        if accepted.is_some() {
+            let client = owner_client(location).await?;
+            let noted = acts::note_command(&client, "database.accept", None, json!({ "installation": accepted })).await;
+            if let Err(error) = noted {
+                eprintln!("it is not noted in the audit log: {error}");
+            }
+        }
+        Ok(accepted)
+    };
     match with_location(Location::find(config), work).await {
         Ok(installation) if json => {
             print_json(&json!({ "installation": installation }));

@@ -14,7 +14,9 @@ use crate::limits::{RATE_BURST_S_DEFAULT, RATE_BURST_S_MAX, RATE_PER_SECOND_MAX}
 use crate::load::parse_duration;
 use crate::secrets::holds_key;
 use crate::storage::StorageError;
-use crate::tenancy::admin::{self, KeyInfo, LimitsChange, NewKey};
+use crate::tenancy::acts::Actor;
+use crate::tenancy::admin::{self, KeyChange, KeyInfo, LimitsChange, NewKey};
+use crate::tenancy::control::{self, By, KeyWanted};
 use crate::tenancy::{RateLimits, Scopes};
 
 /// Manage API keys
@@ -130,6 +132,8 @@ fn burst(text: &str) -> Result<u32, String> {
 }
 
 pub async fn run(config: &Config, Args { action }: Args) -> Exit {
+    let actor = Actor::of_this_process();
+    let by = By::command(&actor);
     match action {
         Action::Create {
             org,
@@ -148,25 +152,27 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
                         "--label holds an API key, and labels are listed: say what the key is for",
                     ));
                 }
-                admin::create_limited_key(client, &org, scopes, &label, expires_at, limits).await
+                let wanted = KeyWanted { organization: org, scopes, label, expires_at, limits };
+                Ok(control::create_key(client, &by, &wanted).await?.1)
             };
             with_owner(config, json, work, show_new).await
         }
         Action::List { org, json } => {
-            let work = async |client: &mut _| admin::list_keys(client, org.as_deref()).await;
+            let work = async |client: &mut _| Ok(admin::list_keys(client, org.as_deref()).await?);
             with_owner(config, json, work, |keys| show(keys)).await
         }
         Action::Revoke { id, json } => {
-            let work = async |client: &mut _| admin::revoke_key(client, id).await;
+            let work = async |client: &mut _| Ok(control::revoke_key(client, &by, id).await?);
             with_owner(config, json, work, |key| say!("revoked {}; it is refused everywhere within 5 s", key.id)).await
         }
         Action::Limit { id, events_per_second, bytes_per_second, burst, json } => {
-            let change = LimitsChange {
+            let limits_change = LimitsChange {
                 events_per_second: events_per_second.map(|rate| rate.0),
                 bytes_per_second: bytes_per_second.map(|rate| rate.0),
                 burst_seconds: burst.map(|seconds| seconds.0),
             };
-            let work = async |client: &mut _| admin::limit_key(client, id, change).await;
+            let change = KeyChange { limits: limits_change, ..KeyChange::default() };
+            let work = async |client: &mut _| Ok(control::alter_key(client, &by, id, &change).await?);
             let show = |key: &KeyInfo| say!("{}: {}; known everywhere within 5 s", key.id, limits(&key.limits));
             with_owner(config, json, work, show).await
         }
@@ -174,7 +180,7 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
             let work = async |client: &mut _| {
                 let old_ends_at =
                     Timestamp::now().checked_add(grace).map_err(|_| StorageError::fatal("--grace is too long"))?;
-                admin::rotate_key(client, id, old_ends_at).await
+                Ok(control::rotate_key(client, &by, id, old_ends_at).await?.1)
             };
             with_owner(config, json, work, show_new).await
         }
@@ -193,13 +199,14 @@ fn show(keys: &[KeyInfo]) {
         (None, None) => "active".to_owned(),
     };
     print_table(
-        ["ID", "TENANT", "SCOPES", "STATE", "LIMITS", "LABEL"],
+        ["ID", "TENANT", "SCOPES", "STATE", "LAST USED", "LIMITS", "LABEL"],
         keys.iter().map(|key| {
             [
                 key.id.to_string(),
                 key.tenant_id.clone(),
                 key.scopes.join(","),
                 state(key),
+                key.last_used_at.map_or("-".to_owned(), |at| format!("{at:.0}")),
                 limits(&key.limits),
                 key.label.clone(),
             ]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 use super::database::{up_to_date, with_location, with_owner};
 use super::output::{Exit, failed, print_json, print_table, say};
@@ -12,6 +13,7 @@ use crate::jobs::run_now;
 use crate::lifecycle::{Lifecycle, LifecycleStatus};
 use crate::rollup::Rollups;
 use crate::storage::{Layout, Location, StorageError, Store, standing_layout};
+use crate::tenancy::acts;
 
 /// Compression, retention and the jobs: how they stand, or run what is due now
 #[derive(Debug, clap::Args)]
@@ -90,6 +92,7 @@ async fn run_due(config: &Config) -> Result<BTreeMap<&'static str, u64>, Storage
             }
             if left == 0 {
                 owner.close();
+                acts::note_command(&client, "lifecycle.run", None, json!(sum)).await?;
                 return Ok(sum);
             }
         }

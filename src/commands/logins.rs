@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 use serde::Serialize;
+use serde_json::json;
 use tokio_postgres::Client;
 
 use super::database::{up_to_date, with_location};
@@ -12,6 +13,7 @@ use super::output::{Exit, finish, say};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::storage::{Location, StorageError, connect_to};
+use crate::tenancy::acts;
 
 #[derive(Debug, Subcommand)]
 pub enum Standing {
@@ -37,6 +39,13 @@ pub struct Connected<'a> {
     /// May make roles.
     pub admin: &'a Client,
     pub owner: &'a Client,
+}
+
+impl Connected<'_> {
+    /// Notes what was done with a login: roles are made on the other connection, so right after it.
+    pub async fn note(&self, action: &'static str, name: &str) -> Result<(), StorageError> {
+        acts::note_command(self.owner, action, Some(name.to_owned()), json!({})).await
+    }
 }
 
 /// As `with_owner`, with a second connection that may make roles.

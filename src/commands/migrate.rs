@@ -7,6 +7,7 @@ use super::output::{Exit, failed, print_json, say};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::storage::{Location, StorageError, agreed_layout, install, migrations};
+use crate::tenancy::acts;
 
 /// Bring the database's schema up to date
 #[derive(Debug, clap::Args)]
@@ -32,6 +33,10 @@ pub async fn run(config: &Config, Args { check, json }: Args) -> Exit {
 async fn apply(location: &Location, config: &Config, json: bool) -> Result<Exit, StorageError> {
     let installed = install(&location.place(config), config).await?;
     let engine = installed.layout.engine();
+    if !installed.applied.is_empty() {
+        let client = owner_client(location).await?;
+        acts::note_command(&client, "schema.migrate", None, json!({ "applied": installed.applied })).await?;
+    }
     if json {
         print_json(&json!({ "engine": engine, "reason": installed.reason, "applied": installed.applied }));
     } else if installed.applied.is_empty() {

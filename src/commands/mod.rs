@@ -1,6 +1,7 @@
 //! The commands, one file each: its arguments, what it prints, how it exits. The work is done by the modules that they call.
 
 mod accept_database;
+mod audit;
 mod completions;
 mod database;
 mod dead_letters;
@@ -74,4 +75,5 @@ commands! {
     Tail => tail,
     Rebuild => rebuild,
     AcceptDatabase => accept_database,
+    Audit => audit,
 }

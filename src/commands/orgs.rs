@@ -7,8 +7,10 @@ use super::output::{Exit, print_table};
 use super::values::OrNone;
 use crate::config::{Config, parse_duration};
 use crate::limits::ORG_RETENTION_DAYS_MAX;
+use crate::tenancy::acts::Actor;
 use crate::tenancy::admin::{self, Organization};
-use crate::tenancy::retention::{self, RetentionChange};
+use crate::tenancy::control::{self, By, OrganizationChange};
+use crate::tenancy::retention::RetentionChange;
 
 /// Manage organizations
 #[derive(Debug, clap::Args)]
@@ -85,29 +87,38 @@ fn days(text: &str) -> Result<OrNone<u32>, String> {
 pub async fn run(config: &Config, Args { action }: Args) -> Exit {
     match action {
         Action::Create { name, slug, json } => {
-            let work = async |client: &mut _| admin::create_organization(client, &name, slug.as_deref()).await;
+            let actor = Actor::of_this_process();
+            let work = async |client: &mut _| {
+                Ok(control::create_organization(client, &By::command(&actor), &name, slug.as_deref()).await?)
+            };
             with_owner(config, json, work, |org| show(std::slice::from_ref(org))).await
         }
         Action::List { json } => {
             with_owner(config, json, async |client| admin::list_organizations(client).await, |orgs| show(orgs)).await
         }
         Action::Retention { name, events, metrics, correlations, json } => {
-            let change = RetentionChange {
+            let retention = RetentionChange {
                 events_days: events.map(|days| days.0),
                 metrics_days: metrics.map(|days| days.0),
                 correlations_days: correlations.map(|days| days.0),
             };
-            let table = config.retention.clone();
-            let work = async |client: &mut _| retention::change(client, &name, change, &table).await;
-            with_owner(config, json, work, |org| show(std::slice::from_ref(org))).await
+            alter(config, &name, OrganizationChange { retention, ..Default::default() }, json).await
         }
-        Action::Deactivate { name, json } => activate(config, &name, false, json).await,
-        Action::Activate { name, json } => activate(config, &name, true, json).await,
+        Action::Deactivate { name, json } => {
+            alter(config, &name, OrganizationChange { is_active: Some(false), ..Default::default() }, json).await
+        }
+        Action::Activate { name, json } => {
+            alter(config, &name, OrganizationChange { is_active: Some(true), ..Default::default() }, json).await
+        }
     }
 }
 
-async fn activate(config: &Config, name: &str, active: bool, json: bool) -> Exit {
-    let work = async |client: &mut _| admin::activate_organization(client, name, active).await;
+/// Without a change it is shown.
+async fn alter(config: &Config, name: &str, change: OrganizationChange<'_>, json: bool) -> Exit {
+    let (actor, table) = (Actor::of_this_process(), config.retention.clone());
+    let work = async |client: &mut _| {
+        Ok(control::alter_organization(client, &By::command(&actor), name, change, &table).await?)
+    };
     with_owner(config, json, work, |org| show(std::slice::from_ref(org))).await
 }
 

@@ -31,14 +31,22 @@ enum Action {
 pub async fn run(config: &Config, Args { action }: Args) -> Exit {
     match action {
         Action::Create { name, json } => {
-            let work = async |to: Connected<'_>| readers::create(to.admin, to.location.owner(), &name).await;
+            let work = async |to: Connected<'_>| {
+                let made = readers::create(to.admin, to.location.owner(), &name).await?;
+                to.note("readers.create", &made.name).await?;
+                Ok(made)
+            };
             with_admin(config, json, work, show_new).await
         }
         Action::Standing(Standing::List { json }) => {
             with_admin(config, json, async |to| readers::list(to.admin).await, |list| show(list)).await
         }
         Action::Standing(Standing::Revoke { name, json }) => {
-            let work = async |to: Connected<'_>| readers::revoke(to.admin, &name).await;
+            let work = async |to: Connected<'_>| {
+                let revoked = readers::revoke(to.admin, &name).await?;
+                to.note("readers.revoke", &revoked.name).await?;
+                Ok(revoked)
+            };
             with_admin(config, json, work, |reader| show_revoked(&reader.name)).await
         }
     }

@@ -9,6 +9,7 @@ use super::output::{Exit, failed, print, print_json};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::storage::{Location, StorageError, Store, standing_layout};
+use crate::tenancy::acts;
 use crate::{inferred, processor, projections};
 
 /// Compute an inferred table, or the tables of a projection, again from what is stored, beside a running `serve` too
@@ -60,6 +61,9 @@ async fn rebuild(config: &Config, args: &Args) -> Result<(Value, String), Storag
             table(&store, &owner, config, args).await
         };
         owner.close();
+        if let Ok((said, _)) = &rebuilt {
+            acts::note_command(&client, "tables.rebuild", Some(args.table.clone()), said.clone()).await?;
+        }
         rebuilt
     };
     with_location(Location::find(config), run).await

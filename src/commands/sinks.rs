@@ -34,15 +34,22 @@ enum Action {
 pub async fn run(config: &Config, Args { action }: Args) -> Exit {
     match action {
         Action::Create { name, org, json } => {
-            let work =
-                async |to: Connected<'_>| sinks::create(to.admin, to.owner, to.location.owner(), &name, &org).await;
+            let work = async |to: Connected<'_>| {
+                let made = sinks::create(to.admin, to.owner, to.location.owner(), &name, &org).await?;
+                to.note("sinks.create", &made.name).await?;
+                Ok(made)
+            };
             with_admin(config, json, work, show_new).await
         }
         Action::Standing(Standing::List { json }) => {
             with_admin(config, json, async |to| sinks::list(to.admin).await, |list| show(list)).await
         }
         Action::Standing(Standing::Revoke { name, json }) => {
-            let work = async |to: Connected<'_>| sinks::revoke(to.admin, to.owner, &name).await;
+            let work = async |to: Connected<'_>| {
+                let revoked = sinks::revoke(to.admin, to.owner, &name).await?;
+                to.note("sinks.revoke", &revoked.name).await?;
+                Ok(revoked)
+            };
             with_admin(config, json, work, |sink| show_revoked(&sink.name)).await
         }
     }

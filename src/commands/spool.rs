@@ -4,15 +4,21 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::output::{Exit, failed, print, print_json, print_table};
+use crate::app::owner_client;
 use crate::config::Config;
 use crate::ingest::spool::kept::{self, Action, Kept, KeptWhat};
 use crate::ingest::spool::{Disk, SpoolPlace};
+use crate::storage::{Location, StorageError};
+use crate::tenancy::acts::{self, Act, Actor};
 
 /// How long a running `serve` is given to do what it is asked.
 const SERVE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the database is waited for, so that it is noted what was done.
+const NOTE_TIMEOUT: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const A_FOLDER: &str = "a folder, which Tidegate did not put there and does not touch; move it away by hand";
 
@@ -132,13 +138,13 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
             }
             Exit::Ok
         }
-        Command::Resend(which) => act(&place, quarantined, &which, Action::Resend).await,
+        Command::Resend(which) => act(config, &place, quarantined, &which, Action::Resend).await,
         Command::Drop { which, yes } if which.all && !yes => {
             let files = quarantined.len();
             failed(&format!("{files} files would be removed for good: say --all --yes, or name receipts"));
             Exit::Usage
         }
-        Command::Drop { which, .. } => act(&place, quarantined, &which, Action::Drop).await,
+        Command::Drop { which, .. } => act(config, &place, quarantined, &which, Action::Drop).await,
     }
 }
 
@@ -193,7 +199,38 @@ fn chosen(quarantined: Vec<Kept>, which: &Which, action: Action) -> Result<Vec<K
     Ok(chosen)
 }
 
-async fn act(place: &SpoolPlace, quarantined: Vec<Kept>, which: &Which, action: Action) -> Exit {
+/// Notes what was asked for in the audit log, if the database is there: this works without it as well.
+async fn note(config: &Config, chosen: &[Kept], action: Action) {
+    let word = match action {
+        Action::Resend => "spool.resend",
+        Action::Drop => "spool.drop",
+    };
+    let noting = async {
+        let Some(location) = Location::beside(config)? else {
+            return Err(StorageError::not_ready("no database is configured, and no serve runs here"));
+        };
+        let client = owner_client(&location).await?;
+        let actor = Actor::of_this_process();
+        for kept in chosen {
+            let row = Row::from(kept);
+            let target = row.receipt.map_or(row.file, |receipt| receipt.to_string());
+            let act = Act {
+                tenant_id: row.tenant_id.as_deref(),
+                action: word,
+                target: Some(target),
+                details: json!({ "items": row.items, "bytes": row.bytes }),
+            };
+            acts::note(&client, &actor, &act).await?;
+        }
+        Ok(())
+    };
+    let noted = tokio::time::timeout(NOTE_TIMEOUT, noting).await.unwrap_or_else(|_| Err(StorageError::silence()));
+    if let Err(error) = noted {
+        eprintln!("it is not in the audit log: {error}");
+    }
+}
+
+async fn act(config: &Config, place: &SpoolPlace, quarantined: Vec<Kept>, which: &Which, action: Action) -> Exit {
     let chosen = match chosen(quarantined, which, action) {
         Ok(chosen) => chosen,
         Err(error) => return failed(&error),
@@ -203,6 +240,7 @@ async fn act(place: &SpoolPlace, quarantined: Vec<Kept>, which: &Which, action: 
             return failed(&format!("{}: {error}", kept.file));
         }
     }
+    note(config, &chosen, action).await;
     let (word, later) = match action {
         Action::Resend => ("sent again", "they are sent again when serve starts"),
         Action::Drop => ("dropped", "they are removed when serve starts"),

@@ -116,6 +116,7 @@ const FIXED: &[ConfigKey] = &[
     key("retention.correlations", Some("90d"), "correlations"),
     key("retention.ledger", Some("72h"), "idempotency keys and receipts"),
     key("retention.dead_letters", Some("30d"), "dead letters"),
+    key("retention.audit", Some("400d"), "who did what: administrative acts"),
     key("compress_after.events", Some("7d"), "age from which chunks are compressed (timescale engine)"),
     key("compress_after.metrics", Some("30d"), "the same of metrics"),
     key("rollups.levels", None, "levels of metrics that are kept, such as 5m,1h,1d; 1h and 1d always are; unset: all"),

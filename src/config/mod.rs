@@ -128,6 +128,8 @@ pub struct RetentionConfig {
     /// Idempotency keys and receipts.
     pub ledger: Duration,
     pub dead_letters: Duration,
+    /// Administrative acts.
+    pub audit: Duration,
 }
 
 /// From which age on chunks are compressed.
@@ -259,6 +261,7 @@ impl Config {
                 correlations: read.duration("retention.correlations")?,
                 ledger: read.duration("retention.ledger")?,
                 dead_letters: read.duration("retention.dead_letters")?,
+                audit: read.duration("retention.audit")?,
             },
             streams: StreamsConfig::read(&read)?,
             compress_after: CompressAfterConfig {

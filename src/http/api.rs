@@ -16,6 +16,7 @@ use crate::protocols::{Problem, ProblemCode};
 use crate::query::Readers;
 use crate::registry::Definitions;
 use crate::streams::Arrivals;
+use crate::tenancy::administration::Administration;
 use crate::tenancy::{Limiter, Tickets, Verifier};
 
 /// What the process can do at the moment.
@@ -40,6 +41,7 @@ pub struct Attached {
     pub letters: Replays,
     /// Defines streams.
     pub definitions: Definitions,
+    pub administration: Administration,
 }
 
 /// Everything that handlers need.

@@ -8,6 +8,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response};
 
 use super::Api;
+use super::noting::Noted;
 use super::peer::actor_of;
 use super::response::Body;
 use crate::protocols::{Params, Problem, Segments};
@@ -27,7 +28,6 @@ pub struct Call<'a> {
 
 impl Call<'_> {
     /// Who acts, as the audit log notes it.
-    #[allow(dead_code, reason = "the routes of administration follow")]
     pub fn actor(&self) -> Actor {
         actor_of(self.principal, self.parts)
     }
@@ -52,8 +52,8 @@ pub enum Handler {
     Told(for<'a> fn(Visit<'a>) -> Answering<'a>),
     /// Keys with any of these scopes.
     Keyed(&'static [Scope], for<'a> fn(Call<'a>) -> Answering<'a>),
-    /// The same, with a small body of JSON.
-    Bodied(&'static [Scope], for<'a> fn(Call<'a>) -> Answering<'a>),
+    /// The same, with a small body of JSON, and what the audit log has of it.
+    Bodied(&'static [Scope], Noted, for<'a> fn(Call<'a>) -> Answering<'a>),
     /// Keyed, or who has a ticket for the stream that the path names.
     Ticketed(&'static [Scope], for<'a> fn(Call<'a>) -> Answering<'a>),
 }

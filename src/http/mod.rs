@@ -5,6 +5,7 @@
 //! and any decision about an event.
 
 mod activity;
+mod admin;
 mod api;
 mod body;
 mod call;
@@ -28,6 +29,7 @@ mod items;
 mod keys;
 mod lifecycle;
 mod metrics;
+mod noting;
 mod operation;
 mod peer;
 mod quota;
@@ -45,5 +47,6 @@ mod tls;
 mod wire;
 
 pub use api::{Api, Attached, Readiness};
+pub use routes::noted;
 pub use server::{Served, serve};
 pub use tls::Tls;

@@ -1,5 +1,4 @@
 //! Who a connection is from, which request it is, and who acts by it.
-#![allow(dead_code, reason = "what the audit log is told is asked for by the routes of administration, which follow")]
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -13,6 +13,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 
 use super::call::{Call, Handler, Visit};
+use super::noting::{Noted, Noting};
 use super::peer::{Peer, peer_of};
 use super::response::{Body, full};
 use super::routes::ROUTES;
@@ -118,14 +119,28 @@ async fn handle(
             };
             handler(Visit { api, principal: principal.as_deref(), peer: peer_of(parts) }).await
         }
-        Handler::Keyed(scopes, answer) | Handler::Bodied(scopes, answer) => {
+        Handler::Keyed(scopes, answer) => {
             let principal = authorize(api, parts, credential::own(&parts.headers)?, scopes).await?;
             let params = Params::parse(parts.uri.query())?;
-            let body = match handler {
-                Handler::Bodied(..) => body::small(api, &principal, &parts.headers, incoming).await?,
-                _ => Bytes::new(),
+            answer(Call { api, principal: &principal, parts, path, params, body: Bytes::new() }).await
+        }
+        Handler::Bodied(scopes, noted, answer) => {
+            let principal = authorize(api, parts, credential::own(&parts.headers)?, scopes).await?;
+            let params = Params::parse(parts.uri.query())?;
+            let body = body::small(api, &principal, &parts.headers, incoming).await?;
+            let noting = match noted {
+                Noted::After(action) => {
+                    let administration = &api.attached()?.administration;
+                    Noting::begin(administration, action, &principal, parts, path, &body)
+                }
+                Noted::Nothing | Noted::Within(_) => None,
             };
-            answer(Call { api, principal: &principal, parts, path, params, body }).await
+            let answered = answer(Call { api, principal: &principal, parts, path, params, body }).await;
+            if let Some(noting) = noting {
+                let status = answered.as_ref().map_or_else(Problem::status, Response::status);
+                noting.end(status).await;
+            }
+            answered
         }
         Handler::Ticketed(scopes, handler) => {
             let mut params = Params::parse(parts.uri.query())?;
@@ -306,7 +321,7 @@ mod tests {
         let items = Native.routes().iter().map(|route| (&route.method, route.path, &[Scope::Ingest][..]));
         let others = ROUTES.iter().map(|route| match route.handler {
             Handler::Open(_) | Handler::Either(_) | Handler::Told(_) => (&route.method, route.path, &[][..]),
-            Handler::Keyed(scopes, _) | Handler::Bodied(scopes, _) | Handler::Ticketed(scopes, _) => {
+            Handler::Keyed(scopes, _) | Handler::Bodied(scopes, ..) | Handler::Ticketed(scopes, _) => {
                 (&route.method, route.path, scopes)
             }
         });

@@ -90,6 +90,7 @@ fn expiring(retention: &RetentionConfig) -> Vec<Expiring> {
     vec![
         aged("ledger_rows_deleted", "ingest_ledger", &format!("created_at < {before}"), retention.ledger),
         aged("dead_letters_deleted", "dead_letter_events", &format!("failed_at < {before}"), retention.dead_letters),
+        aged("acts_deleted", "audit_log", &format!("at < {before}"), retention.audit),
         aged("over_quota_deleted", "over_quota", &format!("at < {before}"), OVER_QUOTA_KEPT),
         aged("storage_samples_deleted", "storage_samples", &format!("at < {before}"), STORAGE_SAMPLES_KEPT),
     ]

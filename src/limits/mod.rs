@@ -4,6 +4,7 @@
 //! may be set are here. Relations between limits are checked when the crate is compiled.
 
 mod batches;
+mod control;
 mod definitions;
 mod groups;
 mod metric_reads;
@@ -13,6 +14,7 @@ mod streams;
 mod upkeep;
 
 pub use batches::*;
+pub use control::*;
 pub use definitions::*;
 pub use groups::*;
 pub use metric_reads::*;

@@ -128,6 +128,11 @@ impl Segments {
         decoded.collect::<Result<_, _>>().map(Self)
     }
 
+    /// All of them, with slashes between.
+    pub fn joined(&self) -> String {
+        self.0.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join("/")
+    }
+
     /// One by its name; empty if the pattern has no such.
     pub fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(found, _)| *found == name).map_or("", |(_, value)| value)

@@ -5,12 +5,18 @@
 
 use std::net::IpAddr;
 
+use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::Value;
-use tokio_postgres::{Client, GenericClient, Transaction};
+use tokio_postgres::{Client, GenericClient, Row, Transaction};
 use uuid::Uuid;
 
 use crate::storage::StorageError;
 
+/// An act takes milliseconds: one that waits for longer is stuck, and holds a connection of the owner's.
+const CONFINE: &str = "SELECT set_config('tidegate.tenant', $1, true), set_config('statement_timeout', '20s', true), \
+     set_config('lock_timeout', '10s', true)";
+const LIST: &str = include_str!("../../sql/queries/audit_list.sql");
 const NOTE: &str = include_str!("../../sql/queries/audit_note.sql");
 
 /// Who acts.
@@ -22,6 +28,17 @@ pub enum Actor {
     User { id: Uuid, email: String, from: Source },
     /// A command, on a machine that may connect as the owner: `account@host`.
     Command(String),
+}
+
+impl Actor {
+    /// This process: its account, and the machine.
+    pub fn of_this_process() -> Self {
+        let uid = nix::unistd::Uid::effective();
+        let account = nix::unistd::User::from_uid(uid).ok().flatten();
+        let account = account.map_or_else(|| format!("uid {uid}"), |user| user.name);
+        let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        Self::Command(format!("{account}@{}", host.unwrap_or_default()))
+    }
 }
 
 /// Where a request comes from, and which one it is.
@@ -44,6 +61,62 @@ pub struct Act<'a> {
     pub details: Value,
 }
 
+/// An act as it is noted.
+#[derive(Debug, Serialize)]
+pub struct Recorded {
+    pub id: i64,
+    pub at: Timestamp,
+    pub tenant_id: Option<String>,
+    pub actor_kind: String,
+    pub actor_id: Option<Uuid>,
+    pub actor: String,
+    pub action: String,
+    pub target: Option<String>,
+    pub details: Value,
+    pub address: Option<String>,
+    pub request_id: Option<String>,
+}
+
+/// Which acts are looked for.
+#[derive(Debug, Default)]
+pub struct Which {
+    pub tenant_id: Option<String>,
+    pub action: Option<String>,
+    pub from: Option<Timestamp>,
+    pub to: Option<Timestamp>,
+    pub limit: i64,
+}
+
+/// Acts, the newest first.
+pub async fn list(client: &Client, which: &Which) -> Result<Vec<Recorded>, StorageError> {
+    let Which { tenant_id, action, from, to, limit } = which;
+    let recorded = |row: &Row| Recorded {
+        id: row.get(0),
+        at: row.get(1),
+        tenant_id: row.get(2),
+        actor_kind: row.get(3),
+        actor_id: row.get(4),
+        actor: row.get(5),
+        action: row.get(6),
+        target: row.get(7),
+        details: row.get(8),
+        address: row.get(9),
+        request_id: row.get(10),
+    };
+    let rows = client.query(LIST, &[tenant_id, action, from, to, limit]).await?;
+    Ok(rows.iter().map(recorded).collect())
+}
+
+/// Notes what a command has done beside the audit log, right after it.
+pub async fn note_command(
+    client: &Client,
+    action: &'static str,
+    target: Option<String>,
+    details: Value,
+) -> Result<(), StorageError> {
+    note(client, &Actor::of_this_process(), &Act { tenant_id: None, action, target, details }).await
+}
+
 /// Begins a transaction that sees of control tables what is of this tenant, or with None, for operators, everything.
 pub async fn begin<'a>(client: &'a mut Client, tenant_id: Option<&str>) -> Result<Transaction<'a>, StorageError> {
     let transaction = client.transaction().await?;
@@ -54,7 +127,7 @@ pub async fn begin<'a>(client: &'a mut Client, tenant_id: Option<&str>) -> Resul
 /// Confines the rest of a transaction to a tenant, or with None to nobody.
 pub async fn confine(transaction: &Transaction<'_>, tenant_id: Option<&str>) -> Result<(), StorageError> {
     let tenant = tenant_id.unwrap_or("*");
-    transaction.execute("SELECT set_config('tidegate.tenant', $1, true)", &[&tenant]).await?;
+    transaction.execute(CONFINE, &[&tenant]).await?;
     Ok(())
 }
 

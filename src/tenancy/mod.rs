@@ -2,7 +2,9 @@
 
 pub mod acts;
 pub mod admin;
+pub mod administration;
 mod bucket;
+pub mod control;
 mod keeps;
 mod key;
 mod limiter;
@@ -12,6 +14,7 @@ mod remembered;
 pub mod retention;
 mod scope;
 mod tickets;
+mod uses;
 mod verifier;
 
 pub use keeps::OrgRetention;

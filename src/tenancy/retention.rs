@@ -1,18 +1,25 @@
 //! How long an organization's rows are kept, where that is shorter than the tables' own retention.
 
 use tokio_postgres::Client;
+use uuid::Uuid;
 
-use super::admin::{ORGANIZATION, Organization, find_organization, organization};
+use super::admin::{AdminError, ORGANIZATION, Organization, organization};
 use crate::config::RetentionConfig;
 use crate::model::{Kind, Relation};
-use crate::storage::StorageError;
 
 /// What to change: None leaves it as it is, `Some(None)` is the table's own again.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct RetentionChange {
     pub events_days: Option<Option<u32>>,
     pub metrics_days: Option<Option<u32>>,
     pub correlations_days: Option<Option<u32>>,
+}
+
+impl RetentionChange {
+    /// Whether it changes anything.
+    pub fn is_any(&self) -> bool {
+        [self.events_days, self.metrics_days, self.correlations_days].iter().any(Option::is_some)
+    }
 }
 
 const DAY_S: u64 = 86_400;
@@ -23,10 +30,10 @@ const METRICS_DAYS_MIN: u32 = 2;
 /// lifecycle job.
 pub async fn change(
     client: &Client,
-    name: &str,
+    id: Uuid,
     change: RetentionChange,
     table: &RetentionConfig,
-) -> Result<Organization, StorageError> {
+) -> Result<Organization, AdminError> {
     for relation in Relation::all() {
         let key = relation.name();
         let wanted = match relation {
@@ -37,19 +44,18 @@ pub async fn change(
         };
         let (Some(days), Some(keep)) = (wanted.flatten(), table.of(relation)) else { continue };
         if u64::from(days) * DAY_S > keep.as_secs() {
-            return Err(StorageError::fatal(format!(
-                "--{key} {days}d is longer than retention.{key}, which is {}d for everybody; make that longer first, or name \
+            return Err(AdminError::Invalid(format!(
+                "{key} {days}d is longer than retention.{key}, which is {}d for everybody; make that longer first, or name \
                  fewer days",
                 keep.as_secs() / DAY_S
             )));
         }
         if relation == Relation::Raw(Kind::Metrics) && days < METRICS_DAYS_MIN {
-            return Err(StorageError::fatal(format!(
-                "--metrics must be at least {METRICS_DAYS_MIN}d: samples are taken until a day before they expire"
+            return Err(AdminError::Invalid(format!(
+                "metrics must be at least {METRICS_DAYS_MIN}d: samples are taken until a day before they expire"
             )));
         }
     }
-    let id = find_organization(client, name, false).await?;
     let sql = format!(
         "UPDATE organizations SET \
              events_retention_days = CASE WHEN $2 THEN $3 ELSE events_retention_days END, \

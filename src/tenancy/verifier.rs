@@ -21,7 +21,10 @@ use super::ApiKey;
 use super::lookups::Lookups;
 use super::principal::{Principal, Record};
 use super::remembered::Remembered;
-use crate::limits::{KEY_CACHE_ENTRIES_MAX, KEY_CACHE_TTL, KEY_LOOKUP_TIMEOUT, KEY_STALE_MAX, KEYS_REMEMBERED_LOOK};
+use super::uses::KeyUses;
+use crate::limits::{
+    KEY_CACHE_ENTRIES_MAX, KEY_CACHE_TTL, KEY_LOOKUP_TIMEOUT, KEY_STALE_MAX, KEY_USES_NOTED_EVERY, KEYS_REMEMBERED_LOOK,
+};
 use crate::rng::Rng;
 use crate::storage::{StorageError, give_back};
 
@@ -64,6 +67,9 @@ pub struct Verifier {
     pool: watch::Sender<Option<Pool>>,
     cache: Mutex<Cache>,
     remembered: Arc<Remembered>,
+    uses: KeyUses,
+    /// For what may write; None until the database is there.
+    notes: watch::Sender<Option<Pool>>,
 }
 
 struct Cache {
@@ -91,17 +97,36 @@ impl Verifier {
                 cache.seed(id, record, now + left);
             }
         }
-        Arc::new(Self { pool: watch::Sender::new(None), cache: Mutex::new(cache), remembered })
+        let (pool, notes) = (watch::Sender::new(None), watch::Sender::new(None));
+        Arc::new(Self { pool, cache: Mutex::new(cache), remembered, uses: KeyUses::default(), notes })
     }
 
-    /// From now on it asks the database of `pool`.
-    pub fn attach(&self, pool: Pool) {
+    /// From now on it asks the database of `pool`, and notes by `notes` when keys were used.
+    pub fn attach(&self, pool: Pool, notes: Pool) {
         self.pool.send_replace(Some(pool));
+        self.notes.send_replace(Some(notes));
     }
 
     /// Keeps what is to be remembered on disk, and looks whether it is still true, for as long as the process runs.
     pub async fn keep(self: Arc<Self>) {
-        tokio::join!(self.remembered.keep(), self.look_at_remembered());
+        tokio::join!(self.remembered.keep(), self.look_at_remembered(), self.keep_noting_uses());
+    }
+
+    async fn keep_noting_uses(&self) {
+        loop {
+            tokio::time::sleep(KEY_USES_NOTED_EVERY).await;
+            self.note_uses().await;
+        }
+    }
+
+    /// Tells the database when keys were last used.
+    pub async fn note_uses(&self) {
+        let notes = self.notes.borrow().clone();
+        if let Some(pool) = notes
+            && let Err(error) = self.uses.tell(&pool).await
+        {
+            tracing::debug!(%error, "it could not be noted when keys were used");
+        }
     }
 
     /// Keeps it for the last time.
@@ -137,7 +162,10 @@ impl Verifier {
     /// Who holds the key with this text, which came from the address `peer`.
     pub async fn verify(&self, text: &str, peer: IpAddr) -> Result<Arc<Principal>, KeyError> {
         let key = ApiKey::parse(text).map_err(|_| KeyError::Invalid)?;
-        self.record(key.id, peer).await?.and_then(|record| record.accept(&key)).ok_or(KeyError::Invalid)
+        let holder =
+            self.record(key.id, peer).await?.and_then(|record| record.accept(&key)).ok_or(KeyError::Invalid)?;
+        self.uses.note(key.id, Timestamp::now());
+        Ok(holder)
     }
 
     /// Who holds a key that was shown before, if it is still good; as fresh as [`Self::verify`].

@@ -18,7 +18,7 @@ pub const ON_ONE: &[Test] =
     tests!(postgres: what_is_described_is_what_is_taken, what_does_not_fit_a_description_is_told);
 
 /// What of the API this is about.
-const ABOUT: [&str; 3] = ["/v1/streams", "/v1/dead-letters", "/v1/keys"];
+const ABOUT: [&str; 3] = ["/v1/streams", "/v1/dead-letters", "/v1/keys/self"];
 /// Shown elsewhere: slow bodies, too many at once, the database away.
 const ELSEWHERE: [u16; 3] = [408, 429, 503];
 

@@ -9,15 +9,18 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod abuse;
+mod admin_http;
 mod aggregate_lines;
 mod aggregates;
 mod aggregates_real;
+mod audit;
 mod bodies;
 mod columnstore;
 mod commands;
 mod conflicts;
 mod connections;
 mod console;
+mod control_rows;
 mod correlation_reads;
 mod correlations;
 mod correlations_kept;
@@ -240,6 +243,9 @@ const GROUPS: &[Group] = &[
     group("isolation", isolation::TESTS),
     group("isolation", isolation_cursors::TESTS),
     group("keys", keys::TESTS),
+    group("administration", admin_http::TESTS),
+    group("administration", audit::TESTS),
+    by_version("administration", control_rows::TESTS),
     group("connections", connections::TESTS),
     group("quotas", quotas::TESTS),
     group("roles", roles::TESTS),

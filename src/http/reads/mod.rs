@@ -17,7 +17,7 @@ pub use counts::counts;
 pub use dead_letters::{dead_letter, dead_letters, dead_letters_query};
 pub use events::{event, events, related};
 pub use inferred::{actions, asset, assets, deployments, services};
-pub use list::{ListAnswer, gone_problem, problem};
+pub use list::{ListAnswer, ListRequest, gone_problem, problem, window};
 pub use metrics::{catalog, metrics};
 pub use receipts::receipt;
 pub use streams::streams;
@@ -30,8 +30,8 @@ mod tests {
 
     use crate::http::operation::OPENAPI;
     use crate::query::{
-        Action, Aggregated, Asset, Columns, Correlation, Count, DeadLetter, Deployment, Event, Point, Related, Sample,
-        Series, Service, Stream,
+        Action, Aggregated, Asset, AuditRow, Columns, Correlation, Count, DeadLetter, Deployment, Event, KeyRow,
+        OrganizationRow, Point, Related, Sample, Series, Service, Stream,
     };
 
     #[test]
@@ -52,6 +52,9 @@ mod tests {
             ("Deployment", Deployment::names()),
             ("Asset", Asset::names()),
             ("Action", Action::names()),
+            ("Organization", OrganizationRow::names()),
+            ("ApiKey", KeyRow::names()),
+            ("Act", AuditRow::names()),
         ] {
             let schema = &document["components"]["schemas"][name];
             let described: BTreeSet<&str> =

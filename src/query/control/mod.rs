@@ -1,0 +1,61 @@
+//! Lists of control tables: organizations, keys, and what was done. They are read on the owner's connections, in transactions that
+//! are confined to a tenant, so that row-level security stands behind what a statement asks.
+
+mod audit;
+mod keys;
+mod organizations;
+
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+
+use super::error::ReadError;
+use super::reads::{FoundRows, HANG_GRACE, Lease, Reads};
+use super::sql::Sql;
+use crate::limits::READ_TIMEOUT;
+use crate::storage::StorageError;
+
+pub use audit::{AuditQuery, AuditRow};
+pub use keys::{KeyRow, KeysQuery};
+pub use organizations::{OrganizationRow, OrganizationsQuery};
+
+/// Whose rows of control tables are read, and by which connections.
+#[derive(Clone)]
+pub struct Confined {
+    /// The owner's.
+    pub pool: Pool,
+    /// None: everybody's, for operators.
+    pub tenant_id: Option<String>,
+}
+
+impl Confined {
+    /// What its cursors belong to: an operator's are not a tenant's.
+    fn what(&self) -> &str {
+        self.tenant_id.as_deref().unwrap_or("*")
+    }
+}
+
+/// Begins a transaction that sees one tenant's rows, or everybody's.
+const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '30s'";
+const CONFINE: &str = "SELECT set_config('tidegate.tenant', $1, true)";
+
+impl Reads {
+    /// The rows of a query on control tables, of which it sees no more than it may.
+    async fn confined(&self, confined: &Confined, sql: &Sql) -> Result<FoundRows, ReadError> {
+        let client = confined.pool.get().await.map_err(StorageError::from)?;
+        // Dropped before it is given back, the connection is closed, and the transaction with it.
+        let mut lease = Lease::new(client, self.canceller());
+        let read = async {
+            let client = lease.client();
+            client.batch_execute(BEGIN).await?;
+            client.execute(CONFINE, &[&confined.what()]).await?;
+            let found = self.take_rows(client, sql, Some(self.page_bytes)).await?;
+            client.batch_execute("COMMIT").await?;
+            Ok::<_, ReadError>(found)
+        };
+        let within: Duration = READ_TIMEOUT + HANG_GRACE;
+        let found = tokio::time::timeout(within, read).await.map_err(|_elapsed| StorageError::silence())??;
+        lease.give_back();
+        Ok(found)
+    }
+}
