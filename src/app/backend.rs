@@ -24,6 +24,7 @@ use crate::rollup::{Late, Refresh, Rollups, SeriesIds};
 use crate::storage::{Database, Installed, KnownDatabase, Location, StorageError};
 use crate::streams::{Arrivals, Sequencer};
 use crate::tenancy::Tickets;
+use crate::tenancy::people::People;
 
 /// After which it is said who is still at work.
 const LATE_AFTER: Duration = Duration::from_secs(2);
@@ -80,7 +81,9 @@ impl Backend {
         let limits = &config.limits;
         let bounds = Bounds::new(limits.assets_per_tenant, limits.dead_letter_bytes_per_day);
         let letters = Replays::new(database.owner.clone(), bounds);
-        let attached = Attached { reads, lifecycle, arrivals, tickets, groups, group_counts, definitions, letters };
+        let people = People::new(database.owner.clone());
+        let attached =
+            Attached { reads, lifecycle, arrivals, tickets, groups, group_counts, people, definitions, letters };
         front.attach(attached, database.verifier.clone());
         let ingest = Arc::clone(&front.ingest);
         let behind = move || [Traffic::Live, Traffic::Late].iter().any(|traffic| ingest.is_behind(*traffic));

@@ -16,6 +16,7 @@ use crate::protocols::{Problem, ProblemCode};
 use crate::query::Readers;
 use crate::registry::Definitions;
 use crate::streams::Arrivals;
+use crate::tenancy::people::People;
 use crate::tenancy::{Limiter, Tickets, Verifier};
 
 /// What the process can do at the moment.
@@ -38,6 +39,8 @@ pub struct Attached {
     pub group_counts: GroupCounts,
     /// Of events that projections could not take.
     pub letters: Replays,
+    /// Users, and how they sign in.
+    pub people: People,
     /// Defines streams.
     pub definitions: Definitions,
 }

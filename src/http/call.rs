@@ -27,7 +27,6 @@ pub struct Call<'a> {
 
 impl Call<'_> {
     /// Who acts, as the audit log notes it.
-    #[allow(dead_code, reason = "the routes of administration follow")]
     pub fn actor(&self) -> Actor {
         actor_of(self.principal, self.parts)
     }
@@ -42,6 +41,13 @@ pub struct Visit<'a> {
     pub peer: IpAddr,
 }
 
+/// A request of somebody who is not known yet.
+pub struct Unkeyed<'a> {
+    pub api: &'a Api,
+    pub parts: &'a Parts,
+    pub body: Bytes,
+}
+
 /// A handler, and who may ask it.
 pub enum Handler {
     /// Anybody, without a key.
@@ -50,7 +56,9 @@ pub enum Handler {
     Either(fn(&Visit<'_>) -> Response<Body>),
     /// The same; a key that is not a good one is passed over.
     Told(for<'a> fn(Visit<'a>) -> Answering<'a>),
-    /// Keys with any of these scopes.
+    /// Anybody, without a key, with a small body of JSON.
+    Unkeyed(for<'a> fn(Unkeyed<'a>) -> Answering<'a>),
+    /// Keys, and those who have signed in, with any of these scopes.
     Keyed(&'static [Scope], for<'a> fn(Call<'a>) -> Answering<'a>),
     /// The same, with a small body of JSON.
     Bodied(&'static [Scope], for<'a> fn(Call<'a>) -> Answering<'a>),

@@ -30,6 +30,7 @@ mod lifecycle;
 mod metrics;
 mod operation;
 mod peer;
+mod people;
 mod quota;
 mod reads;
 mod replay;
@@ -42,6 +43,8 @@ mod socket;
 mod spelling;
 mod streams;
 mod tls;
+mod way;
+mod who;
 mod wire;
 
 pub use api::{Api, Attached, Readiness};

@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::call::{Answering, Call, Endpoint, Handler};
-use super::{Api, console, definitions, groups, keys, lifecycle, metrics, operation, reads, replay, streams};
+use super::{Api, console, definitions, groups, keys, lifecycle, metrics, operation, people, reads, replay, streams};
 use crate::tenancy::Scope;
 
 const READ: &[Scope] = &[Scope::Read];
@@ -13,6 +13,8 @@ const READ_OR_INGEST: &[Scope] = &[Scope::Read, Scope::Ingest];
 const READ_OR_CONSUME: &[Scope] = &[Scope::Read, Scope::Consume];
 const ADMIN: &[Scope] = &[Scope::Admin];
 const CONSUME: &[Scope] = &[Scope::Consume];
+/// Of sessions: a viewer sees its own.
+const READ_OR_ADMIN: &[Scope] = &[Scope::Read, Scope::Admin];
 /// Groups are made by who reads with them, or for them.
 const CONSUME_OR_ADMIN: &[Scope] = &[Scope::Consume, Scope::Admin];
 const ANY: &[Scope] = &[Scope::Ingest, Scope::Read, Scope::Consume, Scope::Admin];
@@ -81,6 +83,20 @@ pub const ROUTES: &[Endpoint] = &[
     sent(Method::POST, "/v1/streams/{name}/groups/{group}/reset", CONSUME_OR_ADMIN, |c| Box::pin(groups::reset(c))),
     sent(Method::POST, "/v1/streams/{name}/groups/{group}/pause", CONSUME_OR_ADMIN, |c| Box::pin(groups::pause(c))),
     sent(Method::POST, "/v1/streams/{name}/groups/{group}/resume", CONSUME_OR_ADMIN, |c| Box::pin(groups::resume(c))),
+    Endpoint {
+        method: Method::POST,
+        path: "/v1/sessions",
+        handler: Handler::Unkeyed(|u| Box::pin(people::sign_in(u))),
+    },
+    get("/v1/sessions", READ_OR_ADMIN, |c| Box::pin(people::sessions(c))),
+    get("/v1/sessions/self", READ_OR_ADMIN, |c| Box::pin(people::own(c))),
+    sent(Method::DELETE, "/v1/sessions/self", READ_OR_ADMIN, |c| Box::pin(people::end_own(c))),
+    sent(Method::DELETE, "/v1/sessions/{id}", READ_OR_ADMIN, |c| Box::pin(people::end(c))),
+    sent(Method::POST, "/v1/users", ADMIN, |c| Box::pin(people::create(c))),
+    get("/v1/users", ADMIN, |c| Box::pin(people::users(c))),
+    get("/v1/users/{id}", ADMIN, |c| Box::pin(people::show(c))),
+    sent(Method::PATCH, "/v1/users/{id}", ADMIN, |c| Box::pin(people::alter(c))),
+    sent(Method::DELETE, "/v1/users/{id}", ADMIN, |c| Box::pin(people::delete(c))),
     get("/v1/keys/self", ANY, |c| Box::pin(async move { keys::own(c.principal, c.params) })),
     get("/v1/lifecycle", ADMIN, |c| Box::pin(lifecycle::status(c.api, c.principal, c.params))),
     open("/healthz", |_| Box::pin(async { Ok(operation::healthz()) })),

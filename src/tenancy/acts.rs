@@ -11,6 +11,9 @@ use uuid::Uuid;
 
 use crate::storage::StorageError;
 
+/// An act takes milliseconds: one that waits for longer is stuck, and holds a connection of the owner's.
+const CONFINE: &str = "SELECT set_config('tidegate.tenant', $1, true), set_config('statement_timeout', '20s', true), \
+     set_config('lock_timeout', '10s', true)";
 const NOTE: &str = include_str!("../../sql/queries/audit_note.sql");
 
 /// Who acts.
@@ -22,6 +25,17 @@ pub enum Actor {
     User { id: Uuid, email: String, from: Source },
     /// A command, on a machine that may connect as the owner: `account@host`.
     Command(String),
+}
+
+impl Actor {
+    /// This process: its account, and the machine.
+    pub fn of_this_process() -> Self {
+        let uid = nix::unistd::Uid::effective();
+        let account = nix::unistd::User::from_uid(uid).ok().flatten();
+        let account = account.map_or_else(|| format!("uid {uid}"), |user| user.name);
+        let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        Self::Command(format!("{account}@{}", host.unwrap_or_default()))
+    }
 }
 
 /// Where a request comes from, and which one it is.
@@ -54,7 +68,7 @@ pub async fn begin<'a>(client: &'a mut Client, tenant_id: Option<&str>) -> Resul
 /// Confines the rest of a transaction to a tenant, or with None to nobody.
 pub async fn confine(transaction: &Transaction<'_>, tenant_id: Option<&str>) -> Result<(), StorageError> {
     let tenant = tenant_id.unwrap_or("*");
-    transaction.execute("SELECT set_config('tidegate.tenant', $1, true)", &[&tenant]).await?;
+    transaction.execute(CONFINE, &[&tenant]).await?;
     Ok(())
 }
 
