@@ -16,7 +16,7 @@ use crate::tenancy::{KeyError, Principal, Scope, SessionError, TicketError};
 /// Who it is, if it may do what needs any of these scopes.
 pub async fn authorize(api: &Api, parts: &Parts, scopes: &[Scope]) -> Result<Arc<Principal>, Problem> {
     let principal = match credential::session(&parts.headers) {
-        Some(token) if !credential::given(&parts.headers) => signed_in(api, parts, token?).await?,
+        Some(token) if !credential::given(&parts.headers) => signed_in(api, parts, token?, true).await?,
         _ => verify(api, parts, credential::own(&parts.headers)?).await?,
     };
     permit(principal, scopes)
@@ -34,7 +34,7 @@ pub async fn visitor(api: &Api, parts: &Parts) -> Result<Option<Arc<Principal>>,
         return Ok(Some(verify(api, parts, credential::own(&parts.headers)?).await?));
     }
     match credential::session(&parts.headers) {
-        Some(Ok(token)) => Ok(signed_in(api, parts, token).await.ok()),
+        Some(Ok(token)) => Ok(signed_in(api, parts, token, false).await.ok()),
         _ => Ok(None),
     }
 }
@@ -59,11 +59,11 @@ pub async fn holder(
     permit(principal, scopes)
 }
 
-/// Who has the session with this token.
-async fn signed_in(api: &Api, parts: &Parts, token: &str) -> Result<Arc<Principal>, Problem> {
+/// Who has the session with this token; with `is_use` it lives on.
+async fn signed_in(api: &Api, parts: &Parts, token: &str, is_use: bool) -> Result<Arc<Principal>, Problem> {
     way::check(api, parts)?;
     way::check_origin(api, parts, true)?;
-    api.verifier.session(token, peer_of(parts)).await.map_err(|error| match error {
+    api.verifier.session(token, peer_of(parts), is_use).await.map_err(|error| match error {
         SessionError::Over => Problem::unauthorized(
             "the session is over: it has ended, was revoked, or its user or organization is deactivated; sign in again \
              (POST /v1/sessions), or send an API key",

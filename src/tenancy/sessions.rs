@@ -58,8 +58,14 @@ impl Sessions {
         }
     }
 
-    /// Who has the session with this token, which came from the address `peer`.
-    pub async fn verify(&self, pool: Option<Pool>, text: &str, peer: IpAddr) -> Result<Arc<Principal>, SessionError> {
+    /// Who has the session with this token, which came from the address `peer`. With `is_use` it lives on: what a page asks by itself is none.
+    pub async fn verify(
+        &self,
+        pool: Option<Pool>,
+        text: &str,
+        peer: IpAddr,
+        is_use: bool,
+    ) -> Result<Arc<Principal>, SessionError> {
         let token = SessionToken::parse(text).map_err(|_| SessionError::Over)?;
         self.begin(peer)?;
         let answer = look_up(pool.clone(), token.id).await;
@@ -73,7 +79,7 @@ impl Sessions {
         let found = found.filter(|good| bool::from(good.token_hash.ct_eq(&token.hash())));
         let good = found.ok_or(SessionError::Over)?;
         self.lookups().give_back(peer);
-        if let (true, Some(pool)) = (good.is_unnoted, pool) {
+        if let (true, Some(pool)) = (good.is_unnoted && is_use, pool) {
             tokio::spawn(async move {
                 if let Err(error) = note_use(&pool, token.id).await {
                     tracing::debug!(%error, "the use of a session was not noted");

@@ -144,10 +144,10 @@ impl Verifier {
         self.record(key.id, peer).await?.and_then(|record| record.accept(&key)).ok_or(KeyError::Invalid)
     }
 
-    /// Who has the session with this token, which came from the address `peer`.
-    pub async fn session(&self, token: &str, peer: IpAddr) -> Result<Arc<Principal>, SessionError> {
+    /// Who has the session with this token, which came from the address `peer`; with `is_use` it lives on.
+    pub async fn session(&self, token: &str, peer: IpAddr, is_use: bool) -> Result<Arc<Principal>, SessionError> {
         let pool = self.pool.borrow().clone();
-        self.sessions.verify(pool, token, peer).await
+        self.sessions.verify(pool, token, peer, is_use).await
     }
 
     /// Who holds a key that was shown before, if it is still good, as fresh as [`Self::verify`]; or who has a session.

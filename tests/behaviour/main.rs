@@ -107,6 +107,8 @@ mod secrets;
 mod seed_patterns;
 mod series;
 mod server_sent;
+mod sessions;
+mod sign_ins;
 mod similar;
 mod spellings;
 mod start;
@@ -121,6 +123,7 @@ mod triggers;
 mod upgrade;
 mod upgrade_series;
 mod upkeep;
+mod users;
 mod versions;
 mod windows;
 mod without_database;
@@ -240,6 +243,9 @@ const GROUPS: &[Group] = &[
     group("isolation", isolation::TESTS),
     group("isolation", isolation_cursors::TESTS),
     group("keys", keys::TESTS),
+    group("users", users::TESTS),
+    group("sessions", sessions::TESTS),
+    group("sessions", sign_ins::TESTS),
     group("connections", connections::TESTS),
     group("quotas", quotas::TESTS),
     group("roles", roles::TESTS),
