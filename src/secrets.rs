@@ -1,9 +1,10 @@
-//! What an API key looks like wherever it turns up: where it does not belong it is not to be kept, logged or answered.
+//! What an API key, or the token of a session, looks like wherever it turns up: where it does not belong it is not to be kept, logged or answered.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-const PREFIX: &str = "tg_";
+/// Of keys, and of the tokens of sessions.
+const PREFIXES: [&str; 2] = ["tg_", "tgs_"];
 /// Hex digits of a key's id.
 const ID_DIGITS: usize = 32;
 /// Hex digits of the secret from which on it is one: also a key that lost its end is nobody's business.
@@ -41,14 +42,17 @@ pub fn redacted_bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
 /// The first key; its bytes are ASCII.
 fn find(text: &[u8]) -> Option<Range<usize>> {
     memchr::memchr_iter(b'_', text).find_map(|at| {
-        let start = (at + 1).checked_sub(PREFIX.len())?;
+        let before = &text[..=at];
+        let is_at_its_end = |prefix: &&&str| {
+            let start = before.len().checked_sub(prefix.len());
+            start.is_some_and(|start| before[start..].eq_ignore_ascii_case(prefix.as_bytes()))
+        };
+        let start = at + 1 - PREFIXES.iter().find(is_at_its_end)?.len();
         let after = &text[at + 1..];
         let (id, secret) = after.split_at_checked(ID_DIGITS)?;
         let secret = secret.strip_prefix(b"_")?;
         let digits = secret.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-        let is_key = text[start..=at].eq_ignore_ascii_case(PREFIX.as_bytes())
-            && id.iter().all(u8::is_ascii_hexdigit)
-            && digits >= SECRET_DIGITS_MIN;
+        let is_key = id.iter().all(u8::is_ascii_hexdigit) && digits >= SECRET_DIGITS_MIN;
         is_key.then(|| start..at + 1 + ID_DIGITS + 1 + digits)
     })
 }
@@ -56,7 +60,7 @@ fn find(text: &[u8]) -> Option<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tenancy::ApiKey;
+    use crate::tenancy::{ApiKey, SessionToken};
 
     #[test]
     fn a_key_is_seen_wherever_it_stands() {
@@ -73,6 +77,13 @@ mod tests {
             assert!(!redacted(&text).to_lowercase().contains(&key[36..52]), "{text}");
         }
         assert_eq!(redacted(&format!("a {key} b {key}.")), "a tg_... b tg_....");
+        let token = SessionToken::generate().expect("randomness").reveal();
+        for text in
+            [token.clone(), token.to_uppercase(), format!("tidegate_session={token}; a=b"), token[..60].to_owned()]
+        {
+            assert!(holds_key(&text), "{text}");
+            assert!(!redacted(&text).to_lowercase().contains(&token[37..53]), "{text}");
+        }
         let bytes = [b"\xff", key.as_bytes(), b"\0", key.as_bytes()].concat();
         assert_eq!(redacted_bytes(&bytes), &b"\xfftg_...\0tg_..."[..]);
     }

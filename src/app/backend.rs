@@ -24,6 +24,7 @@ use crate::rollup::{Late, Refresh, Rollups, SeriesIds};
 use crate::storage::{Database, Installed, KnownDatabase, Location, StorageError};
 use crate::streams::{Arrivals, Sequencer};
 use crate::tenancy::administration::Administration;
+use crate::tenancy::people::People;
 use crate::tenancy::{Tickets, Verifier};
 
 /// After which it is said who is still at work.
@@ -93,6 +94,7 @@ impl Backend {
             definitions,
             letters,
             administration,
+            people: People::new(database.owner.clone()),
         };
         let verifier = front.attach(attached, database.verifier.clone(), database.consumers.clone());
         let ingest = Arc::clone(&front.ingest);

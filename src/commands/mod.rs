@@ -20,10 +20,12 @@ mod readers;
 mod rebuild;
 mod serve;
 mod server;
+mod sessions;
 mod sinks;
 mod spool;
 mod streams;
 mod tail;
+mod users;
 mod values;
 
 pub use output::Exit;
@@ -65,6 +67,8 @@ commands! {
     Demo => demo,
     Keys => keys,
     Orgs => orgs,
+    Users => users,
+    Sessions => sessions,
     Readers => readers,
     Lifecycle => lifecycle,
     DeadLetters => dead_letters,

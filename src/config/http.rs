@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::ConfigError;
 use super::value::ConfigReader;
 
-/// How long peers may take for what.
+/// How long peers may take for what, and what stands between.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
     pub handshake: Duration,
@@ -26,6 +26,8 @@ pub struct HttpConfig {
     pub body_rate: usize,
     /// Without the peer taking anything of its answer.
     pub write: Duration,
+    /// Whether a proxy that is trusted speaks TLS with clients, and says who they are.
+    pub tls_in_front: bool,
 }
 
 /// Where to listen: an address or a name, and a port. A name is looked up when the port is bound.
@@ -120,6 +122,7 @@ impl HttpConfig {
             body_stall: bounded("http.body_stall_timeout")?,
             body_rate: read.count("http.body_bytes_per_second", 1, 1 << 30)?,
             write: bounded("http.write_timeout")?,
+            tls_in_front: read.one_of("http.tls_in_front", &[("false", false), ("true", true)])?,
         })
     }
 }

@@ -105,6 +105,11 @@ const FIXED: &[ConfigKey] = &[
     key("http.body_stall_timeout", Some("5s"), "span over which a body must keep its rate"),
     key("http.body_bytes_per_second", Some("1024"), "rate that a body must keep"),
     key("http.write_timeout", Some("30s"), "for a peer to take its answer"),
+    key(
+        "http.tls_in_front",
+        Some("false"),
+        "true | false: all requests come through a proxy that speaks TLS and ends X-Forwarded-For with the client's address",
+    ),
     key("tls.cert", None, "PEM file of the certificate chain; unset: plain HTTP"),
     key("tls.key", None, "PEM file of its private key"),
     key("cors.origins", None, "origins whose pages may read answers, comma separated, or *; unset: none"),

@@ -17,6 +17,7 @@ use crate::query::Readers;
 use crate::registry::Definitions;
 use crate::streams::Arrivals;
 use crate::tenancy::administration::Administration;
+use crate::tenancy::people::People;
 use crate::tenancy::{Limiter, Tickets, Verifier};
 
 /// What the process can do at the moment.
@@ -39,6 +40,8 @@ pub struct Attached {
     pub group_counts: GroupCounts,
     /// Of events that projections could not take.
     pub letters: Replays,
+    /// Users, and how they sign in.
+    pub people: People,
     /// Defines streams.
     pub definitions: Definitions,
     pub administration: Administration,

@@ -63,11 +63,11 @@ pub async fn read(
 /// Reads a small body, such as administrators and consumers send; no quota of a key counts it.
 pub async fn small(
     api: &Api,
-    principal: &Principal,
+    tenant_id: &Arc<str>,
     headers: &HeaderMap,
     incoming: &mut Incoming,
 ) -> Result<Bytes, Problem> {
-    let memory = Memory { ingest: &api.ingest, tenant_id: &principal.tenant_id };
+    let memory = Memory { ingest: &api.ingest, tenant_id };
     let encoding = Encoding::of(headers, &[Encoding::Identity, Encoding::Gzip, Encoding::Zstd])?;
     let received = receive(encoding, incoming, SMALL_BODY_BYTES_MAX, &memory, &api.timeouts, &mut 0).await?;
     Ok(Bytes::from_owner(Small(received)))

@@ -42,6 +42,13 @@ pub struct Visit<'a> {
     pub peer: IpAddr,
 }
 
+/// A request of somebody who is not known yet.
+pub struct Unkeyed<'a> {
+    pub api: &'a Api,
+    pub parts: &'a Parts,
+    pub body: Bytes,
+}
+
 /// A handler, and who may ask it.
 pub enum Handler {
     /// Anybody, without a key.
@@ -50,7 +57,9 @@ pub enum Handler {
     Either(fn(&Visit<'_>) -> Response<Body>),
     /// The same; a key that is not a good one is passed over.
     Told(for<'a> fn(Visit<'a>) -> Answering<'a>),
-    /// Keys with any of these scopes.
+    /// Anybody, without a key, with a small body of JSON.
+    Unkeyed(for<'a> fn(Unkeyed<'a>) -> Answering<'a>),
+    /// Keys, and those who have signed in, with any of these scopes.
     Keyed(&'static [Scope], for<'a> fn(Call<'a>) -> Answering<'a>),
     /// The same, with a small body of JSON, and what the audit log has of it.
     Bodied(&'static [Scope], Noted, for<'a> fn(Call<'a>) -> Answering<'a>),

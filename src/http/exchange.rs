@@ -17,6 +17,7 @@ use super::head::{self, Fault};
 use super::peer::{Peer, RequestId};
 use super::response::{Body, full};
 use super::router::{self, Answered};
+use super::way;
 use crate::protocols::ProblemCode;
 use crate::secrets::holds_key;
 
@@ -31,7 +32,11 @@ pub async fn answer(api: &Api, peer: Peer, mut request: Request<Incoming>) -> Re
     {
         return refuse(fault);
     }
-    request.extensions_mut().insert(peer);
+    let address = match api.timeouts.tls_in_front {
+        true => way::client_of(request.headers(), peer.address),
+        false => peer.address,
+    };
+    request.extensions_mut().insert(Peer { address, ..peer });
     let started = Instant::now();
     let method = request.method().clone();
     let request_id = request_id(&request);

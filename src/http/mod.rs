@@ -32,6 +32,7 @@ mod metrics;
 mod noting;
 mod operation;
 mod peer;
+mod people;
 mod quota;
 mod reads;
 mod replay;
@@ -44,6 +45,8 @@ mod socket;
 mod spelling;
 mod streams;
 mod tls;
+mod way;
+mod who;
 mod wire;
 
 pub use api::{Api, Attached, Readiness};

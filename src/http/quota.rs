@@ -139,6 +139,15 @@ pub fn key_lookups(retry_after_s: u32) -> Problem {
     refused("key_lookups", ProblemCode::KeyLookups, detail, retry_after_s)
 }
 
+/// 429: too many attempts to sign in have failed within `window`.
+pub fn sign_ins(retry_after_s: u32, window: Duration) -> Problem {
+    let detail = format!(
+        "too many attempts to sign in have failed, for this account or from this address; each counts for {} minutes",
+        window.as_secs() / 60
+    );
+    refused("sign_in_attempts", ProblemCode::SignInAttempts, detail, retry_after_s)
+}
+
 fn refused(reason: &'static str, code: ProblemCode, detail: impl Into<String>, retry_after_s: u32) -> Problem {
     metrics::counter!("tidegate_quota_refusals_total", "reason" => reason).increment(1);
     Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail).retry_after(retry_after_s)

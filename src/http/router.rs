@@ -10,18 +10,19 @@ use hyper::body::Incoming;
 use hyper::header::EXPECT;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use jiff::Timestamp;
 
-use super::call::{Call, Handler, Visit};
+use super::call::{Call, Handler, Unkeyed, Visit};
 use super::noting::{Noted, Noting};
 use super::peer::{Peer, peer_of};
 use super::response::{Body, full};
 use super::routes::ROUTES;
 use super::spelling::plain;
-use super::{Api, body, items, quota};
-use crate::limits::TICKET_LIFE;
+use super::{Api, body, items, quota, who};
 use crate::protocols::{self, Answer, Door, Head, Params, Problem, ProblemCode, Segments, credential};
-use crate::tenancy::{KeyError, Principal, Scope, TicketError};
+use crate::tenancy::Scope;
+
+/// On whose account the bodies are read of those who are not known yet: no tenant has this name.
+static NOBODY: LazyLock<Arc<str>> = LazyLock::new(|| "*".into());
 
 /// What connections of the reserve may ask.
 const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
@@ -106,28 +107,25 @@ async fn handle(
     match handler {
         Handler::Open(handler) => handler(api).await,
         Handler::Either(handler) => {
-            let principal = match credential::given(&parts.headers) {
-                true => Some(verify(api, parts, credential::own(&parts.headers)?).await?),
-                false => None,
-            };
+            let principal = who::visitor(api, parts).await?;
             Ok(handler(&Visit { api, principal: principal.as_deref(), peer: peer_of(parts) }))
         }
         Handler::Told(handler) => {
             let principal = match credential::own(&parts.headers) {
-                Ok(key) => verify(api, parts, key).await.ok(),
+                Ok(key) => who::verify(api, parts, key).await.ok(),
                 Err(_) => None,
             };
             handler(Visit { api, principal: principal.as_deref(), peer: peer_of(parts) }).await
         }
         Handler::Keyed(scopes, answer) => {
-            let principal = authorize(api, parts, credential::own(&parts.headers)?, scopes).await?;
+            let principal = who::authorize(api, parts, scopes).await?;
             let params = Params::parse(parts.uri.query())?;
             answer(Call { api, principal: &principal, parts, path, params, body: Bytes::new() }).await
         }
         Handler::Bodied(scopes, noted, answer) => {
-            let principal = authorize(api, parts, credential::own(&parts.headers)?, scopes).await?;
+            let principal = who::authorize(api, parts, scopes).await?;
             let params = Params::parse(parts.uri.query())?;
-            let body = body::small(api, &principal, &parts.headers, incoming).await?;
+            let body = body::small(api, &principal.tenant_id, &parts.headers, incoming).await?;
             let noting = match noted {
                 Noted::After(action) => {
                     let administration = &api.attached()?.administration;
@@ -146,10 +144,15 @@ async fn handle(
             let mut params = Params::parse(parts.uri.query())?;
             let ticket = if credential::given(&parts.headers) { None } else { params.take("ticket") };
             let principal = match ticket {
-                Some(ticket) => holder(api, parts, path.get("name"), &ticket, scopes).await?,
-                None => authorize(api, parts, credential::own(&parts.headers)?, scopes).await?,
+                Some(ticket) => who::holder(api, parts, path.get("name"), &ticket, scopes).await?,
+                None => who::authorize(api, parts, scopes).await?,
             };
             handler(Call { api, principal: &principal, parts, path, params, body: Bytes::new() }).await
+        }
+        Handler::Unkeyed(handler) => {
+            Params::parse(parts.uri.query())?.finish()?;
+            let body = body::small(api, &NOBODY, &parts.headers, incoming).await?;
+            handler(Unkeyed { api, parts, body }).await
         }
     }
 }
@@ -164,9 +167,15 @@ async fn take(
 ) -> Result<Response<Body>, (ProblemCode, Answer)> {
     let head = Head { route: door.route, path, query: parts.uri.query(), headers: &parts.headers };
     let taken = async {
-        let key = door.protocol.credential(&head)?;
+        let key = match door.protocol.credential(&head) {
+            Err(_) if credential::session(&parts.headers).is_some() && !credential::given(&parts.headers) => {
+                let detail = "whoever has signed in does not send items: send an API key with the scope `ingest`";
+                return Err(Problem::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail));
+            }
+            key => key?,
+        };
         let asked_at = Instant::now();
-        let principal = authorize(api, parts, &key, &[Scope::Ingest]).await?;
+        let principal = who::authorize_key(api, parts, &key, &[Scope::Ingest]).await?;
         items::post(api, &principal, asked_at.elapsed(), door.protocol, &head, incoming).await
     };
     match taken.await {
@@ -199,60 +208,6 @@ fn find(method: &Method, path: &str, headers: &HeaderMap) -> Result<(&'static Ta
     Ok((target, Segments::decode(found.params.iter())?))
 }
 
-async fn authorize(api: &Api, parts: &Parts, key: &str, scopes: &[Scope]) -> Result<Arc<Principal>, Problem> {
-    permit(verify(api, parts, key).await?, scopes)
-}
-
-/// Who has a ticket for a stream speaks for the key that it was made with.
-async fn holder(
-    api: &Api,
-    parts: &Parts,
-    stream: &str,
-    ticket: &str,
-    scopes: &[Scope],
-) -> Result<Arc<Principal>, Problem> {
-    let key_id = api.attached()?.tickets.key_of(ticket, stream, Timestamp::now()).await;
-    let key_id = key_id.map_err(|error| match error {
-        TicketError::Invalid => Problem::unauthorized(format!(
-            "the ticket is not one for this stream, or over: one is good for {} s, and had by POST /v1/streams/{{name}}/tickets",
-            TICKET_LIFE.as_secs()
-        )),
-        TicketError::Storage(error) => key_problem(api, KeyError::Unavailable(error)),
-    })?;
-    let principal = api.verifier.holder(key_id, peer_of(parts)).await.map_err(|error| key_problem(api, error))?;
-    permit(principal, scopes)
-}
-
-fn permit(principal: Arc<Principal>, scopes: &[Scope]) -> Result<Arc<Principal>, Problem> {
-    if scopes.iter().any(|scope| principal.may(*scope)) {
-        return Ok(principal);
-    }
-    let detail = format!("this needs the scope {}; the key has `{}`", listed(scopes), principal.scopes);
-    Err(Problem::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail))
-}
-
-async fn verify(api: &Api, parts: &Parts, key: &str) -> Result<Arc<Principal>, Problem> {
-    api.verifier.verify(key, peer_of(parts)).await.map_err(|error| key_problem(api, error))
-}
-
-fn key_problem(api: &Api, error: KeyError) -> Problem {
-    match error {
-        KeyError::Invalid => Problem::unauthorized(
-            "the API key is not valid: unknown, revoked, expired, or its organization is inactive",
-        ),
-        KeyError::TooMany { retry_after_s } => quota::key_lookups(retry_after_s),
-        KeyError::Unavailable(_) => Problem::unavailable(
-            ProblemCode::DatabaseUnavailable,
-            "the key cannot be verified at the moment",
-            api.ingest.retry_after_s(),
-        ),
-    }
-}
-
-fn listed(scopes: &[Scope]) -> String {
-    scopes.iter().map(|scope| format!("`{}`", scope.as_str())).collect::<Vec<_>>().join(" or ")
-}
-
 #[cfg(test)]
 mod tests {
     use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -260,6 +215,7 @@ mod tests {
 
     use super::*;
     use crate::http::operation::OPENAPI;
+    use crate::http::who::listed;
     use crate::protocols::{Native, Protocol};
 
     fn found(method: &Method, path: &str) -> Option<(&'static str, String)> {
@@ -320,7 +276,9 @@ mod tests {
         // What agents' protocols take is described where they are.
         let items = Native.routes().iter().map(|route| (&route.method, route.path, &[Scope::Ingest][..]));
         let others = ROUTES.iter().map(|route| match route.handler {
-            Handler::Open(_) | Handler::Either(_) | Handler::Told(_) => (&route.method, route.path, &[][..]),
+            Handler::Open(_) | Handler::Either(_) | Handler::Told(_) | Handler::Unkeyed(_) => {
+                (&route.method, route.path, &[][..])
+            }
             Handler::Keyed(scopes, _) | Handler::Bodied(scopes, ..) | Handler::Ticketed(scopes, _) => {
                 (&route.method, route.path, scopes)
             }

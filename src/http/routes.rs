@@ -4,7 +4,9 @@ use hyper::Method;
 
 use super::call::{Answering, Call, Endpoint, Handler};
 use super::noting::Noted;
-use super::{Api, admin, console, definitions, groups, keys, lifecycle, metrics, operation, reads, replay, streams};
+use super::{
+    Api, admin, console, definitions, groups, keys, lifecycle, metrics, operation, people, reads, replay, streams,
+};
 use crate::tenancy::Scope;
 
 const READ: &[Scope] = &[Scope::Read];
@@ -14,6 +16,8 @@ const READ_OR_INGEST: &[Scope] = &[Scope::Read, Scope::Ingest];
 const READ_OR_CONSUME: &[Scope] = &[Scope::Read, Scope::Consume];
 const ADMIN: &[Scope] = &[Scope::Admin];
 const CONSUME: &[Scope] = &[Scope::Consume];
+/// Of sessions: a viewer sees its own.
+const READ_OR_ADMIN: &[Scope] = &[Scope::Read, Scope::Admin];
 /// Groups are made by who reads with them, or for them.
 const CONSUME_OR_ADMIN: &[Scope] = &[Scope::Consume, Scope::Admin];
 const ANY: &[Scope] = &[Scope::Ingest, Scope::Read, Scope::Consume, Scope::Admin];
@@ -23,6 +27,8 @@ const SEE_GROUPS: &[Scope] = &[Scope::Read, Scope::Consume, Scope::Admin];
 /// What may be changed of an organization.
 const ALTERED: &[&str] =
     &["organizations.rename", "organizations.retention", "organizations.activate", "organizations.deactivate"];
+
+const USER_ALTERED: &[&str] = &["users.alter", "users.set_password", "users.activate", "users.deactivate"];
 
 /// Every other route. Literal segments of a pattern count before parameters, in whatever order they stand here.
 pub const ROUTES: &[Endpoint] = &[
@@ -138,6 +144,30 @@ pub const ROUTES: &[Endpoint] = &[
         Noted::After("groups.resume"),
         |c| Box::pin(groups::resume(c)),
     ),
+    Endpoint {
+        method: Method::POST,
+        path: "/v1/sessions",
+        handler: Handler::Unkeyed(|u| Box::pin(people::sign_in(u))),
+    },
+    get("/v1/sessions", READ_OR_ADMIN, |c| Box::pin(people::sessions(c))),
+    get("/v1/sessions/self", READ_OR_ADMIN, |c| Box::pin(people::own(c))),
+    sent(Method::DELETE, "/v1/sessions/self", READ_OR_ADMIN, Noted::Within(&["sessions.end"]), |c| {
+        Box::pin(people::end_own(c))
+    }),
+    sent(
+        Method::DELETE,
+        "/v1/sessions/{id}",
+        READ_OR_ADMIN,
+        Noted::Within(&["sessions.end", "sessions.revoke"]),
+        |c| Box::pin(people::end(c)),
+    ),
+    sent(Method::POST, "/v1/users", ADMIN, Noted::Within(&["users.create"]), |c| Box::pin(people::create(c))),
+    get("/v1/users", ADMIN, |c| Box::pin(people::users(c))),
+    get("/v1/users/{id}", ADMIN, |c| Box::pin(people::show(c))),
+    sent(Method::PATCH, "/v1/users/{id}", ADMIN, Noted::Within(USER_ALTERED), |c| Box::pin(people::alter(c))),
+    sent(Method::DELETE, "/v1/users/{id}", ADMIN, Noted::Within(&["users.deactivate"]), |c| {
+        Box::pin(people::delete(c))
+    }),
     get("/v1/keys/self", ANY, |c| Box::pin(async move { keys::own(c.principal, c.params) })),
     get("/v1/keys", ADMIN, |c| Box::pin(admin::keys(c))),
     sent(Method::POST, "/v1/keys", ADMIN, Noted::Within(&["keys.create"]), |c| Box::pin(admin::create_key(c))),

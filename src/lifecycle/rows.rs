@@ -7,7 +7,7 @@ use deadpool_postgres::Object;
 use tokio_postgres::types::ToSql;
 
 use crate::config::RetentionConfig;
-use crate::limits::{OVER_QUOTA_KEPT, STORAGE_SAMPLES_KEPT};
+use crate::limits::{OVER_QUOTA_KEPT, SESSIONS_KEPT, SIGN_IN_WINDOW, STORAGE_SAMPLES_KEPT};
 use crate::model::{Kind, Level};
 use crate::storage::{Layout, StorageError};
 
@@ -92,6 +92,8 @@ fn expiring(retention: &RetentionConfig) -> Vec<Expiring> {
         aged("dead_letters_deleted", "dead_letter_events", &format!("failed_at < {before}"), retention.dead_letters),
         aged("acts_deleted", "audit_log", &format!("at < {before}"), retention.audit),
         aged("over_quota_deleted", "over_quota", &format!("at < {before}"), OVER_QUOTA_KEPT),
+        aged("sessions_deleted", "sessions", &format!("expires_at < {before}"), SESSIONS_KEPT),
+        aged("sign_in_attempts_deleted", "sign_in_attempts", &format!("at < {before}"), SIGN_IN_WINDOW),
         aged("storage_samples_deleted", "storage_samples", &format!("at < {before}"), STORAGE_SAMPLES_KEPT),
     ]
 }

@@ -40,6 +40,7 @@ codes! {
     BodyNotJson = "body_not_json",
     BodyTimeout = "body_timeout",
     BodyTooLarge = "body_too_large",
+    CrossSite = "cross_site",
     DatabaseUnavailable = "database_unavailable",
     DefinitionQuota = "definition_quota",
     DeadLetterQuota = "dead_letter_quota",
@@ -83,10 +84,12 @@ codes! {
     ReplayInFlight = "replay_in_flight",
     SchemaIncompatible = "schema_incompatible",
     SchemaRefusesEvents = "schema_refuses_events",
+    SignInAttempts = "sign_in_attempts",
     StreamChanged = "stream_changed",
     StreamExists = "stream_exists",
     TenantMemory = "tenant_memory",
     TenantReads = "tenant_reads",
+    TlsRequired = "tls_required",
     TooManyConnections = "too_many_connections",
     TooManyFollowers = "too_many_followers",
     TooManyGroups = "too_many_groups",
@@ -98,6 +101,8 @@ codes! {
     UndecodableBody = "undecodable_body",
     UnsupportedEncoding = "unsupported_encoding",
     UnsupportedMediaType = "unsupported_media_type",
+    UserExists = "user_exists",
+    UserQuota = "user_quota",
 }
 
 #[derive(Debug)]

@@ -46,6 +46,8 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ("tidegate_drain_rows_per_second", Gauge, "rows that the writers write in a second of work"),
     ("tidegate_drain_bytes_per_second", Gauge, "bytes that the writers write in a second of work"),
     ("tidegate_quota_refusals_total", Counter, "requests answered 429, by reason"),
+    ("tidegate_sign_ins_total", Counter, "attempts to sign in, by outcome"),
+    ("tidegate_password_hashes_total", Counter, "hashes of passwords that were computed"),
     ("tidegate_database_available", Gauge, "0 while the database does not take batches"),
     ("tidegate_database_outages_total", Counter, "how often the database stopped taking batches"),
     ("tidegate_spool_records", Gauge, "requests that wait in the spool"),

@@ -78,12 +78,37 @@ impl Role {
     }
 }
 
+/// By what a principal is found again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    Key(Uuid),
+    Session(Uuid),
+}
+
 impl Principal {
+    pub fn named(&self) -> Named {
+        match &self.holder {
+            Holder::Key(id) => Named::Key(*id),
+            Holder::Person(person) => Named::Session(person.session_id),
+        }
+    }
+
     /// The id of the key, or of the user: what is noted where it is noted who did something.
     pub fn id(&self) -> Uuid {
         match &self.holder {
             Holder::Key(id) => *id,
             Holder::Person(person) => person.user_id,
+        }
+    }
+
+    /// What it is called where it is told what it may not do.
+    pub fn who(&self) -> &'static str {
+        match &self.holder {
+            Holder::Key(_) => "the key",
+            Holder::Person(person) => match person.role {
+                Role::Admin => "an admin",
+                Role::Viewer => "a viewer",
+            },
         }
     }
 

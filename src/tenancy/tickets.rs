@@ -1,8 +1,8 @@
 //! Tickets: what opens one stream for a minute, for those who cannot send a key. Browsers' EventSource sends no
 //! Authorization, and a key does not belong into a URL.
 //!
-//! A ticket names the key that it was made with, and is signed with a secret that all nodes have from the database. So it
-//! is good at every node, nothing is kept of it, and it is no longer good when the key is not.
+//! A ticket names the key or the session that it was made with, and is signed with a secret that all nodes have from the database. So it
+//! is good at every node, nothing is kept of it, and it is no longer good when these are not.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,13 +13,15 @@ use subtle::ConstantTimeEq;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::Principal;
+use super::principal::{Named, Principal};
 use crate::limits::TICKET_LIFE;
 use crate::storage::{StorageError, on_connection, only_row};
 
-const VERSION: u8 = 1;
+/// What a ticket begins with: it names a key, or a session.
+const OF_KEY: u8 = 1;
+const OF_SESSION: u8 = 2;
 const MAC_BYTES: usize = 32;
-/// Version, the key's id, when it ends; then the signature.
+/// What it names, its id, when it ends; then the signature.
 const SIGNED_BYTES: usize = 1 + 16 + 8;
 /// Of SHA-256, which a secret is padded to (RFC 2104).
 const BLOCK_BYTES: usize = 64;
@@ -51,13 +53,12 @@ impl Tickets {
     /// A ticket for a stream of the principal's tenant.
     pub async fn make(&self, principal: &Principal, stream: &str, now: Timestamp) -> Result<Ticket, StorageError> {
         let expires_at = now.checked_add(TICKET_LIFE).map_err(|error| StorageError::fatal(error.to_string()))?;
-        let text = sealed(self.secret().await?, principal.id(), stream, expires_at);
+        let text = sealed(self.secret().await?, principal.named(), stream, expires_at);
         Ok(Ticket { text, expires_at })
     }
 
-    /// The id of the key with which this ticket for `stream` was made. Whether it may read the stream is to be asked of its
-    /// holder.
-    pub async fn key_of(&self, ticket: &str, stream: &str, now: Timestamp) -> Result<Uuid, TicketError> {
+    /// With what this ticket for `stream` was made. Whether it may read the stream is to be asked of its holder.
+    pub async fn named_by(&self, ticket: &str, stream: &str, now: Timestamp) -> Result<Named, TicketError> {
         let secret = self.secret().await.map_err(TicketError::Storage)?;
         open(secret, ticket, stream, now).ok_or(TicketError::Invalid)
     }
@@ -72,24 +73,34 @@ impl Tickets {
     }
 }
 
-fn sealed(secret: &str, key_id: Uuid, stream: &str, expires_at: Timestamp) -> String {
-    let mut bytes = vec![VERSION];
-    bytes.extend(key_id.as_bytes());
+fn sealed(secret: &str, named: Named, stream: &str, expires_at: Timestamp) -> String {
+    let (what, id) = match named {
+        Named::Key(id) => (OF_KEY, id),
+        Named::Session(id) => (OF_SESSION, id),
+    };
+    let mut bytes = vec![what];
+    bytes.extend(id.as_bytes());
     bytes.extend(expires_at.as_microsecond().to_be_bytes());
     let mac = mac(secret, &bytes, stream);
     bytes.extend(mac);
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn open(secret: &str, ticket: &str, stream: &str, now: Timestamp) -> Option<Uuid> {
+fn open(secret: &str, ticket: &str, stream: &str, now: Timestamp) -> Option<Named> {
     let bytes = URL_SAFE_NO_PAD.decode(ticket).ok().filter(|bytes| bytes.len() == SIGNED_BYTES + MAC_BYTES)?;
     let (signed, given) = bytes.split_at(SIGNED_BYTES);
-    if signed[0] != VERSION || !bool::from(mac(secret, signed, stream).ct_eq(given)) {
+    if !bool::from(mac(secret, signed, stream).ct_eq(given)) {
         return None;
     }
-    let (key_id, expires) = signed[1..].split_at(16);
+    let (id, expires) = signed[1..].split_at(16);
+    let id = Uuid::from_slice(id).ok()?;
+    let named = match signed[0] {
+        OF_KEY => Named::Key(id),
+        OF_SESSION => Named::Session(id),
+        _ => return None,
+    };
     let expires_us = i64::from_be_bytes(expires.try_into().ok()?);
-    (now.as_microsecond() < expires_us).then(|| Uuid::from_slice(key_id).ok())?
+    (now.as_microsecond() < expires_us).then_some(named)
 }
 
 /// HMAC-SHA256 of a ticket for a stream.
@@ -109,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_ticket_opens_its_stream_for_a_while() {
-        let (key, now) = (Uuid::from_u128(7), Timestamp::from_second(1_800_000_000).expect("a time"));
+        let (key, now) = (Named::Key(Uuid::from_u128(7)), Timestamp::from_second(1_800_000_000).expect("a time"));
         let end = now + SignedDuration::from_secs(60);
         let ticket = sealed("secret", key, "orders", end);
         let open = |ticket: &str, stream: &str, at: Timestamp| open("secret", ticket, stream, at);
@@ -123,6 +134,8 @@ mod tests {
             let changed = String::from_utf8(changed).expect("ASCII");
             assert_eq!(open(&changed, "orders", now), None, "{at}");
         }
+        let session = Named::Session(Uuid::from_u128(7));
+        assert_eq!(open(&sealed("secret", session, "orders", end), "orders", now), Some(session));
         assert_eq!(open("", "orders", now), None);
         assert_eq!(open(&ticket[..40], "orders", now), None);
     }

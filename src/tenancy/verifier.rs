@@ -1,4 +1,5 @@
-//! Who a request speaks for: verifies keys against the database through a small cache.
+//! Who a request speaks for: verifies keys against the database through a small cache, and sessions without one
+//! ([`super::sessions`]).
 //!
 //! A malformed key costs no query. A known key is believed for [`KEY_CACHE_TTL`], so that a revocation takes effect
 //! within 5 s; while the database cannot be asked, a key that was good stays good for a day, over a start of the process as
@@ -19,8 +20,9 @@ use uuid::Uuid;
 
 use super::ApiKey;
 use super::lookups::Lookups;
-use super::principal::{Principal, Record};
+use super::principal::{Named, Principal, Record};
 use super::remembered::Remembered;
+use super::sessions::{SessionError, Sessions};
 use super::uses::KeyUses;
 use crate::limits::{
     KEY_CACHE_ENTRIES_MAX, KEY_CACHE_TTL, KEY_LOOKUP_TIMEOUT, KEY_STALE_MAX, KEY_USES_NOTED_EVERY, KEYS_REMEMBERED_LOOK,
@@ -70,6 +72,7 @@ pub struct Verifier {
     uses: KeyUses,
     /// For what may write; None until the database is there.
     notes: watch::Sender<Option<Pool>>,
+    sessions: Sessions,
 }
 
 struct Cache {
@@ -97,8 +100,8 @@ impl Verifier {
                 cache.seed(id, record, now + left);
             }
         }
-        let (pool, notes) = (watch::Sender::new(None), watch::Sender::new(None));
-        Arc::new(Self { pool, cache: Mutex::new(cache), remembered, uses: KeyUses::default(), notes })
+        let (pool, notes, sessions) = (watch::Sender::new(None), watch::Sender::new(None), Sessions::new());
+        Arc::new(Self { pool, cache: Mutex::new(cache), remembered, uses: KeyUses::default(), notes, sessions })
     }
 
     /// From now on it asks the database of `pool`, and notes by `notes` when keys were used.
@@ -168,9 +171,25 @@ impl Verifier {
         Ok(holder)
     }
 
-    /// Who holds a key that was shown before, if it is still good; as fresh as [`Self::verify`].
-    pub async fn holder(&self, id: Uuid, peer: IpAddr) -> Result<Arc<Principal>, KeyError> {
-        self.record(id, peer).await?.and_then(Record::holder).ok_or(KeyError::Invalid)
+    /// Who has the session with this token, which came from the address `peer`; with `is_use` it lives on.
+    pub async fn session(&self, token: &str, peer: IpAddr, is_use: bool) -> Result<Arc<Principal>, SessionError> {
+        let pool = self.pool.borrow().clone();
+        self.sessions.verify(pool, token, peer, is_use).await
+    }
+
+    /// Who holds a key that was shown before, if it is still good, as fresh as [`Self::verify`]; or who has a session.
+    pub async fn holder(&self, named: Named, peer: IpAddr) -> Result<Arc<Principal>, KeyError> {
+        match named {
+            Named::Key(id) => self.record(id, peer).await?.and_then(Record::holder).ok_or(KeyError::Invalid),
+            Named::Session(id) => {
+                let pool = self.pool.borrow().clone();
+                self.sessions.holder(pool, id, peer).await.map_err(|error| match error {
+                    SessionError::Over => KeyError::Invalid,
+                    SessionError::TooMany { retry_after_s } => KeyError::TooMany { retry_after_s },
+                    SessionError::Unavailable(error) => KeyError::Unavailable(error),
+                })
+            }
+        }
     }
 
     /// What is known of a key; None: it is not a good one.
@@ -324,97 +343,5 @@ impl CachedKey {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-    use crate::tenancy::{Holder, OrgRetention, RateLimits, Scopes};
-
-    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-
-    fn cache() -> Cache {
-        Cache::new(Rng::new(1))
-    }
-
-    fn record(id: Uuid) -> Record {
-        let scopes = Scopes::parse("ingest").expect("a scope");
-        let principal = Principal {
-            tenant_id: "t".into(),
-            holder: Holder::Key(id),
-            scopes,
-            limits: RateLimits::default(),
-            keeps: OrgRetention::default(),
-        };
-        Record { hash: [0; 32], principal: Arc::new(principal), expires_at: None }
-    }
-
-    #[test]
-    fn a_flood_of_unknown_keys_is_stopped_and_known_ones_pass() {
-        let mut cache = cache();
-        let now = Instant::now();
-        let [good, bad] = [(); 2].map(|()| Uuid::now_v7());
-        cache.store(good, Some(record(good)), now);
-        cache.store(bad, None, now);
-        let flood: Vec<Uuid> = (0..1000).map(|_| Uuid::now_v7()).collect();
-        let stopped = flood.iter().find(|id| !matches!(cache.find(**id, PEER, now), FoundKey::LookUp));
-        assert!(stopped.is_some_and(|id| matches!(cache.find(*id, PEER, now), FoundKey::TooMany(1..=2))));
-        assert!(matches!(cache.find(good, PEER, now), FoundKey::Fresh(Some(_))));
-        assert!(matches!(cache.find(bad, PEER, now), FoundKey::Fresh(None)));
-        let later = now + KEY_CACHE_TTL;
-        assert!(matches!(cache.find(good, PEER, later), FoundKey::Refresh(Some(_))), "a good key is not limited");
-        while matches!(cache.find(Uuid::now_v7(), PEER, later), FoundKey::LookUp) {}
-        assert!(matches!(cache.find(bad, PEER, later), FoundKey::TooMany(_)), "a bad one is, each time");
-        let other = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        assert!(matches!(cache.find(Uuid::now_v7(), other, later), FoundKey::LookUp), "others look up new keys");
-    }
-
-    #[test]
-    fn an_expired_entry_is_asked_again_by_one_request() {
-        let mut cache = cache();
-        let [good, bad] = [(); 2].map(|()| Uuid::now_v7());
-        let now = Instant::now();
-        cache.store(good, Some(record(good)), now);
-        cache.store(bad, None, now);
-        let later = now + KEY_CACHE_TTL;
-        for id in [good, bad] {
-            assert!(matches!(cache.find(id, PEER, later), FoundKey::Refresh(_) | FoundKey::LookUp));
-            assert!(matches!(cache.find(id, PEER, later + Duration::from_millis(10)), FoundKey::Fresh(_)));
-            assert!(matches!(cache.find(id, PEER, later + REFRESH_GRACE), FoundKey::Refresh(_) | FoundKey::LookUp));
-        }
-    }
-
-    #[test]
-    fn while_the_database_does_not_answer_one_request_asks_and_no_other_waits() {
-        let mut cache = cache();
-        let (good, now) = (Uuid::now_v7(), Instant::now());
-        cache.store(good, Some(record(good)), now);
-        let asked = now + KEY_CACHE_TTL;
-        assert!(matches!(cache.find(good, PEER, asked), FoundKey::Refresh(Some(_))));
-        let failed = asked + KEY_LOOKUP_TIMEOUT;
-        cache.unanswered(good, failed);
-        assert!(matches!(cache.find(good, PEER, failed), FoundKey::Fresh(Some(_))));
-        let again = failed + RETRY_PAUSE;
-        assert!(matches!(cache.find(good, PEER, again), FoundKey::Refresh(Some(_))));
-        assert!(matches!(cache.find(good, PEER, again + RETRY_PAUSE), FoundKey::Fresh(Some(_))), "one asks");
-        assert!(matches!(cache.find(good, PEER, again + RETRY_MAX), FoundKey::Refresh(Some(_))), "it was given up");
-        // An answer ends it: the next one is asked for as usual.
-        cache.store(good, Some(record(good)), again);
-        assert!(matches!(cache.find(good, PEER, again + KEY_CACHE_TTL), FoundKey::Refresh(Some(_))));
-        cache.unanswered(good, again + KEY_CACHE_TTL);
-        assert!(matches!(cache.find(good, PEER, again + KEY_STALE_MAX), FoundKey::Refresh(None)));
-    }
-
-    #[test]
-    fn a_key_of_an_earlier_process_is_asked_for_and_serves_while_nobody_answers() {
-        let mut cache = cache();
-        let (good, now) = (Uuid::now_v7(), Instant::now());
-        let until = now + Duration::from_secs(60);
-        cache.seed(good, record(good), until);
-        assert!(matches!(cache.find(good, PEER, now), FoundKey::Refresh(Some(_))), "revoked meanwhile, perhaps");
-        cache.unanswered(good, now);
-        assert!(matches!(cache.find(good, PEER, now), FoundKey::Fresh(Some(_))));
-        assert!(matches!(cache.find(good, PEER, until), FoundKey::Refresh(None)), "not for longer than a day");
-        cache.store(good, None, until);
-        assert!(matches!(cache.find(good, PEER, until), FoundKey::Fresh(None)));
-    }
-}
+#[path = "verifier_tests.rs"]
+mod tests;

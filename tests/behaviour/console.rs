@@ -263,7 +263,7 @@ fn a_key_sees_what_it_may(env: &Env) -> TestResult {
     assert_eq!(take(client, "s", "g", "")["events"][0]["offset"], 1);
 
     enter(&mut page, "#forget");
-    says(&mut page, "streams-note", "Enter an API key with the scope read or consume.");
+    says(&mut page, "streams-note", "Sign in, or enter an API key with the scope read or consume.");
     page.value("document.querySelector('#key').value = 'tg_nonsense'");
     enter(&mut page, "#key-form button");
     says(&mut page, "who", "401 unauthorized");

@@ -110,6 +110,8 @@ mod secrets;
 mod seed_patterns;
 mod series;
 mod server_sent;
+mod sessions;
+mod sign_ins;
 mod similar;
 mod spellings;
 mod start;
@@ -124,6 +126,7 @@ mod triggers;
 mod upgrade;
 mod upgrade_series;
 mod upkeep;
+mod users;
 mod versions;
 mod windows;
 mod without_database;
@@ -246,6 +249,9 @@ const GROUPS: &[Group] = &[
     group("administration", admin_http::TESTS),
     group("administration", audit::TESTS),
     by_version("administration", control_rows::TESTS),
+    group("users", users::TESTS),
+    group("sessions", sessions::TESTS),
+    group("sessions", sign_ins::TESTS),
     group("connections", connections::TESTS),
     group("quotas", quotas::TESTS),
     group("roles", roles::TESTS),

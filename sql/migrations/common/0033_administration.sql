@@ -26,7 +26,7 @@ CREATE INDEX users_org_id ON users (org_id);
 CREATE TABLE sessions (
     id           uuid        PRIMARY KEY,
     user_id      uuid        NOT NULL REFERENCES users (id),
-    token_hash   bytea       NOT NULL UNIQUE CHECK (octet_length(token_hash) = 32),
+    token_hash   bytea       NOT NULL CHECK (octet_length(token_hash) = 32),
     created_at   timestamptz NOT NULL DEFAULT now(),
     expires_at   timestamptz NOT NULL,
     last_used_at timestamptz NOT NULL DEFAULT now(),
@@ -38,7 +38,8 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_user_id ON sessions (user_id, created_at);
 CREATE INDEX sessions_expires_at ON sessions (expires_at);
 
--- Attempts to sign in that failed, or are under way: they count for every node. `account` is the SHA-256 of the e-mail address, known or not.
+-- Attempts to sign in that failed, or are under way: they count for every node. `account` is the SHA-256 of the e-mail address, known or
+-- not; `address` that of the client, of IPv6 its /64.
 CREATE TABLE sign_in_attempts (
     id      bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account bytea       NOT NULL CHECK (octet_length(account) = 32),
@@ -96,20 +97,29 @@ AS $note$
     WHERE k.id = u.id AND k.last_used_at IS DISTINCT FROM greatest(k.last_used_at, u.used)
 $note$;
 
--- The holder of a session. No row: it has ended, or its user or organization is deactivated.
-CREATE FUNCTION look_up_session(of_token_hash bytea)
-RETURNS TABLE (session_id uuid, user_id uuid, email text, role text, tenant_id text, expires_at timestamptz, last_used_at timestamptz,
+-- A session and its holder, whosever it is: it is not known before. No row: it has ended, nothing was asked with it for so many seconds, or
+-- its user or organization is deactivated. `is_unnoted`: its last use was noted more than a minute ago.
+CREATE FUNCTION look_up_session(of_id uuid, idle_s double precision)
+RETURNS TABLE (token_hash bytea, user_id uuid, email text, role text, tenant_id text, expires_at timestamptz, is_unnoted boolean,
                events_retention_days integer, metrics_retention_days integer, correlations_retention_days integer)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tidegate, pg_temp
 AS $look$
-    SELECT s.id, u.id, u.email, u.role, o.tenant_id, s.expires_at, s.last_used_at,
+    SELECT s.token_hash, u.id, u.email, u.role, o.tenant_id, s.expires_at, s.last_used_at < now() - interval '1 minute',
            o.events_retention_days, o.metrics_retention_days, o.correlations_retention_days
     FROM sessions s JOIN users u ON u.id = s.user_id JOIN organizations o ON o.id = u.org_id
-    WHERE s.token_hash = of_token_hash AND s.revoked_at IS NULL AND s.expires_at > now() AND u.is_active AND o.is_active
+    WHERE s.id = of_id AND s.revoked_at IS NULL AND s.expires_at > now() AND s.last_used_at > now() - make_interval(secs => idle_s)
+      AND u.is_active AND o.is_active
 $look$;
 
-REVOKE ALL ON FUNCTION look_up_keys, note_key_uses, look_up_session FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION look_up_keys, note_key_uses, look_up_session TO tidegate_writer;
+-- Notes that a session is used; not more than once a minute.
+CREATE FUNCTION note_session_use(of_id uuid) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = tidegate, pg_temp
+AS $note$
+    UPDATE sessions SET last_used_at = now() WHERE id = of_id AND last_used_at < now() - interval '1 minute'
+$note$;
+
+REVOKE ALL ON FUNCTION look_up_keys, note_key_uses, look_up_session, note_session_use FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION look_up_keys, note_key_uses, look_up_session, note_session_use TO tidegate_writer;
 
 -- Whether a transaction acts for this tenant. One that names a tenant (SET LOCAL tidegate.tenant) sees and changes in control tables
 -- only what is of it, whichever role it has: what is done over HTTP for an organization is done so. One that names none, or '*', which is

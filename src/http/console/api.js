@@ -1,5 +1,5 @@
-// The key, and what it may do.
-let scopes = [];
+// The key, or who has signed in, and what may be done. Where there is a key it counts.
+let scopes = [], person = null;
 function takeKeyFromAddress() {
   const given = new URLSearchParams(location.hash.slice(1)).get("key");
   if (given) { sessionStorage.setItem("key", given); history.replaceState(null, "", location.pathname + location.search); }
@@ -11,29 +11,48 @@ function showKey() { $("key").value = ""; $("key").placeholder = key() ? key().s
 
 // Why a part of the page shows nothing to this key; null: it may.
 function barred(...wanted) {
-  if (!key()) return `Enter an API key with the scope ${wanted.join(" or ")}.`;
-  return may(...wanted) ? null : `This key lacks the scope ${wanted.join(" or ")}.`;
+  if (!key() && !person) return `Sign in, or enter an API key with the scope ${wanted.join(" or ")}.`;
+  return may(...wanted) ? null : `${key() ? "This key" : `The role ${person.get("role")}`} lacks the scope ${wanted.join(" or ")}.`;
 }
 async function loadScopes() {
-  scopes = [];
-  if (!key()) return note("who", "");
+  scopes = []; person = null;
   try {
-    const own = await api("/v1/keys/self");
-    scopes = own.get("scopes");
-    note("who", `${own.get("tenant_id")} · ${scopes.join(", ")}`);
-  } catch (error) { note("who", error.message, "bad"); }
+    if (key()) {
+      const own = await api("/v1/keys/self");
+      scopes = own.get("scopes");
+      note("who", `${own.get("tenant_id")} · ${scopes.join(", ")}`);
+    } else {
+      person = await api("/v1/sessions/self");
+      scopes = person.get("scopes");
+      note("who", `${person.get("user").get("email")} · ${person.get("organization")} · ${person.get("role")}`);
+    }
+  } catch (error) {
+    // Nobody has signed in.
+    if (key() || error.status !== 401) note("who", error.message, "bad"); else if ($("who").className !== "bad") note("who", "");
+  }
+  $("sign-in").hidden = Boolean(key() || person); $("sign-out").hidden = Boolean(key() || !person);
+}
+async function signIn(form) {
+  const given = JSON.stringify(Object.fromEntries(new FormData(form)));
+  form.reset();
+  try { await post("/v1/sessions", given); } catch (error) { return note("who", error.message, "bad"); }
+  note("who", ""); loadAnew();
+}
+async function signOut() {
+  try { await api("/v1/sessions/self", { method: "DELETE" }); } catch (error) { if (error.status !== 401) return note("who", error.message, "bad"); }
+  note("who", ""); loadAnew();
 }
 
 const path = (...names) => `/v1/${names.map(encodeURIComponent).join("/")}`;
 async function api(path, options = {}) {
   let answer;
   try {
-    answer = await fetch(path, { ...options, cache: "no-store", headers: { Accept: "application/json", Authorization: `Bearer ${key()}`, ...options.headers } });
+    answer = await fetch(path, { ...options, cache: "no-store", headers: { Accept: "application/json", ...(key() && { Authorization: `Bearer ${key()}` }), ...options.headers } });
   } catch { throw new Error("The server does not answer."); }
   const text = await answer.text();
   let body = null;
   try { body = parse(text); } catch { /* shown below as its status */ }
-  if (!answer.ok) throw new Error(body instanceof Map && body.get("code") ? `${answer.status} ${body.get("code")}: ${body.get("detail")}` : `The server answered ${answer.status}.`);
+  if (!answer.ok) throw Object.assign(new Error(body instanceof Map && body.get("code") ? `${answer.status} ${body.get("code")}: ${body.get("detail")}` : `The server answered ${answer.status}.`), { status: answer.status });
   return body;
 }
 // The body as text: numbers go as they came.

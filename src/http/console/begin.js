@@ -12,6 +12,8 @@ function loadAnew() {
   $("detail").replaceChildren(); chooseStream(null); loadAll();
 }
 $("key-form").onsubmit = e => { e.preventDefault(); const given = $("key").value.trim(); if (given) sessionStorage.setItem("key", given); loadAnew(); };
+$("sign-in").onsubmit = e => { e.preventDefault(); signIn(e.target); };
+$("sign-out").onclick = signOut;
 $("forget").onclick = () => { sessionStorage.removeItem("key"); loadAnew(); };
 $("series").onsubmit = e => { e.preventDefault(); loadCatalog(); };
 $("series").elements.series.onchange = $("series").elements.range.onchange = () => loadPoints();

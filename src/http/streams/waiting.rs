@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use uuid::Uuid;
 
 use crate::http::call::Call;
 use crate::http::peer::peer_of;
@@ -16,7 +15,7 @@ use crate::limits::{
 use crate::precedence::Precedence;
 use crate::protocols::{Problem, ProblemCode};
 use crate::streams::Follower;
-use crate::tenancy::{KeyError, Scope, Verifier};
+use crate::tenancy::{KeyError, Named, Scope, Verifier};
 
 /// A consumer that has many events to catch up on gives way to ingestion. One that follows does not: at the rate at which
 /// events come it would fall back further with each wait.
@@ -40,7 +39,7 @@ pub struct Waiting {
     follower: Follower,
     stopping: watch::Receiver<Readiness>,
     verifier: Arc<Verifier>,
-    key_id: Uuid,
+    named: Named,
     peer: IpAddr,
 }
 
@@ -51,7 +50,7 @@ pub enum Waited {
     Look,
     /// The time is over, and nothing came.
     Enough,
-    /// The process stops, or the key is no longer good.
+    /// The process stops, or the key or the session is no longer good.
     Over,
 }
 
@@ -68,7 +67,7 @@ impl Waiting {
             .retry_after(1)
         })?;
         let (stopping, verifier) = (api.readiness.clone(), Arc::clone(&api.verifier));
-        Ok(Self { follower, stopping, verifier, key_id: principal.id(), peer: peer_of(parts) })
+        Ok(Self { follower, stopping, verifier, named: principal.named(), peer: peer_of(parts) })
     }
 
     /// To be said before a look at the stream; returns what is to be held meanwhile.
@@ -97,9 +96,9 @@ impl Waiting {
         }
     }
 
-    /// Whether the key is still good. While nobody can say, it is.
+    /// Whether the key or the session is still good. While nobody can say, it is.
     pub async fn is_permitted(&self) -> bool {
-        match self.verifier.holder(self.key_id, self.peer).await {
+        match self.verifier.holder(self.named, self.peer).await {
             Ok(principal) => principal.may(Scope::Read) || principal.may(Scope::Consume),
             Err(KeyError::Invalid) => false,
             Err(KeyError::TooMany { .. } | KeyError::Unavailable(_)) => true,

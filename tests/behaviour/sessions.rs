@@ -1,0 +1,428 @@
+//! Sessions of people: their cookie, what it opens, from which pages, and how they end.
+
+use serde_json::{Value, json};
+use tidegate::tenancy::SessionToken;
+
+use crate::client::{Answer, Client};
+use crate::env::{Env, Test, TestResult, until};
+use crate::samples::event;
+use crate::server_sent::Feed;
+use crate::streams::{follow, node, reaches};
+use crate::tests;
+use crate::users::{PASSWORD, email, send, user};
+
+pub const TESTS: &[Test] = tests!(
+    signing_in_and_out,
+    what_a_viewer_and_an_admin_may_do,
+    pages_of_other_sites_ask_in_vain,
+    odd_cookies,
+    a_session_ends_everywhere_at_once,
+    who_waits_with_a_session_is_let_go,
+    sessions_end_by_time_and_by_number,
+    sessions_of_others,
+    passwords_and_tokens_are_kept_nowhere,
+);
+
+/// Somebody in a browser: no key, a cookie, and the page's own origin.
+pub struct Browser {
+    pub client: Client,
+    pub cookie: String,
+}
+
+/// What is answered to who signs in.
+pub fn sign_in(client: &Client, email: &str, password: &str) -> Answer {
+    let body = json!({ "email": email, "password": password }).to_string();
+    Client::new(&client.address, None).post("/v1/sessions", &[], body)
+}
+
+impl Browser {
+    pub fn signed_in(client: &Client, email: &str) -> Self {
+        let answer = sign_in(client, email, PASSWORD);
+        answer.expect(201);
+        Self::with(client, answer.header("set-cookie").split(';').next().unwrap())
+    }
+
+    pub fn with(client: &Client, cookie: &str) -> Self {
+        Self { client: Client::new(&client.address, None), cookie: cookie.to_owned() }
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.client.get_as(path, &[("cookie", &self.cookie)])
+    }
+
+    pub fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let headers = [("cookie", self.cookie.as_str()), ("origin", "http://tidegate")];
+        self.client.send(method, path, &headers, body.as_bytes()).unwrap()
+    }
+
+    /// The id of the session.
+    fn id(&self) -> String {
+        self.get("/v1/sessions/self").expect(200)["id"].as_str().unwrap().to_owned()
+    }
+}
+
+fn signing_in_and_out(env: &Env) -> TestResult {
+    let tidegate = env.share();
+    let address = email(env, "ann");
+    let made = user(&tidegate.client, &address, "viewer");
+    let answer = sign_in(&tidegate.client, &format!(" {} ", address.to_uppercase()), PASSWORD);
+    let session = answer.expect(201);
+    assert_eq!(session["user"], json!({ "id": made["id"], "email": made["email"] }));
+    assert_eq!(
+        (&session["organization"], &session["role"], &session["scopes"]),
+        (&json!(env.organization()), &json!("viewer"), &json!(["read"]))
+    );
+    let cookie = answer.header("set-cookie").to_owned();
+    let (token, attributes) = cookie.split_once("; ").unwrap();
+    assert!(token.starts_with("tidegate_session=tgs_"), "{cookie}");
+    assert_eq!(attributes, "HttpOnly; Secure; SameSite=Strict; Path=/; Max-Age=43200");
+    assert!(!answer.text().contains(&token[50..]), "the token is in the cookie alone");
+    let browser = Browser::with(&tidegate.client, token);
+    assert_eq!(browser.get("/v1/sessions/self").expect(200), session);
+    browser.get("/v1/events").expect(200);
+    assert!(
+        tidegate.client.get(&format!("/v1/users/{}", made["id"].as_str().unwrap())).expect(200)["last_login_at"]
+            .is_string()
+    );
+    // A key tells of itself elsewhere.
+    tidegate.client.get("/v1/sessions/self").problem(404, "not_found");
+    let out = browser.send("DELETE", "/v1/sessions/self", &Value::Null);
+    assert_eq!(out.status, 204);
+    assert_eq!(out.header("set-cookie"), "tidegate_session=; HttpOnly; Secure; SameSite=Strict; Path=/; Max-Age=0");
+    browser.get("/v1/events").problem(401, "unauthorized");
+    browser.send("DELETE", "/v1/sessions/self", &Value::Null).problem(401, "unauthorized");
+    let acts: Vec<String> = env.sql().column(
+        "SELECT action || ' ' || actor FROM audit_log WHERE actor_kind = 'user' AND address = '127.0.0.1' ORDER BY id",
+    );
+    let address = address.to_lowercase();
+    assert_eq!(acts, [format!("sessions.create {address}"), format!("sessions.end {address}")]);
+    Ok(())
+}
+
+fn what_a_viewer_and_an_admin_may_do(env: &Env) -> TestResult {
+    let tidegate = env.share();
+    let [viewer, admin] = ["viewer", "admin"].map(|role| {
+        let made = user(&tidegate.client, &email(env, role), role);
+        (Browser::signed_in(&tidegate.client, &email(env, role)), made["id"].as_str().unwrap().to_owned())
+    });
+    for (browser, _) in [&viewer, &admin] {
+        for path in ["/v1/events", "/v1/streams", "/v1/metrics/catalog", "/v1/dead-letters", "/v1/sessions"] {
+            browser.get(path).expect(200);
+        }
+        // Items are sent by programs.
+        for path in ["/v1/events", "/v1/metrics"] {
+            browser.send("POST", path, &json!([])).problem(403, "forbidden");
+        }
+    }
+    let stream = json!({ "name": "s", "schema": { "type": "object" } });
+    let refused = viewer.0.send("POST", "/v1/streams", &stream).problem(403, "forbidden");
+    assert!(refused["detail"].as_str().unwrap().contains("a viewer has `read`"), "{refused}");
+    for (method, path) in
+        [("GET", "/v1/users"), ("POST", "/v1/users"), ("POST", "/v1/streams/s/groups"), ("GET", "/v1/lifecycle")]
+    {
+        viewer.0.send(method, path, &Value::Null).problem(403, "forbidden");
+    }
+    admin.0.send("POST", "/v1/streams", &stream).expect(201);
+    // Where a key is noted, the user's id is.
+    let versions = viewer.0.get("/v1/streams/s/schemas").expect(200);
+    assert_eq!(versions["data"][0]["api_key_id"], admin.1);
+    admin.0.get("/v1/users").expect(200);
+    admin.0.send("POST", "/v1/streams/s/groups", &json!({ "name": "g" })).expect(201);
+    admin.0.get("/v1/streams/s/groups/g/events").expect(200);
+    let by_user: String = env.sql().one(&format!(
+        "SELECT DISTINCT actor_kind || ' ' || actor FROM audit_log WHERE actor_id = '{}' AND action = 'sessions.create'",
+        admin.1
+    ));
+    assert_eq!(by_user, format!("user {}", email(env, "admin")));
+    // Where both are sent the key counts, good or not.
+    let both = [("cookie", admin.0.cookie.as_str()), ("authorization", "Bearer tg_nonsense")];
+    admin.0.client.get_as("/v1/events", &both).problem(401, "unauthorized");
+    let key = format!("Bearer {}", tidegate.client.key());
+    let both = [("cookie", admin.0.cookie.as_str()), ("authorization", key.as_str())];
+    admin.0.client.post("/v1/events", &both, event(0)).accepted(1, 0);
+    // Another role counts with the next request.
+    let path = format!("/v1/users/{}", viewer.1);
+    admin.0.send("PATCH", &path, &json!({ "role": "admin" })).expect(200);
+    viewer.0.get("/v1/users").expect(200);
+    Ok(())
+}
+
+fn pages_of_other_sites_ask_in_vain(env: &Env) -> TestResult {
+    let tidegate = env.share();
+    let address = email(env, "ann");
+    user(&tidegate.client, &address, "admin");
+    let browser = Browser::signed_in(&tidegate.client, &address);
+    let ask = |method: &str, headers: &[(&str, &str)]| {
+        let headers = [&[("cookie", browser.cookie.as_str())], headers].concat();
+        browser.client.send(method, "/v1/streams/s/tickets", &headers, b"").unwrap()
+    };
+    for headers in [
+        &[][..],
+        &[("origin", "http://evil.example")],
+        &[("origin", "http://tidegate.evil")],
+        &[("origin", "http://tidegate:81")],
+        &[("origin", "null")],
+        &[("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "same-site"), ("origin", "http://tidegate")],
+    ] {
+        ask("POST", headers).problem(403, "cross_site");
+    }
+    for headers in
+        [&[("origin", "http://tidegate")][..], &[("sec-fetch-site", "same-origin")], &[("sec-fetch-site", "none")]]
+    {
+        ask("POST", headers).problem(404, "not_found");
+    }
+    // A read may have effects too: another port of the host is the same site to a browser.
+    let read = |headers: &[(&str, &str)]| {
+        browser.client.get_as("/v1/events", &[&[("cookie", browser.cookie.as_str())], headers].concat())
+    };
+    read(&[]).expect(200);
+    read(&[("sec-fetch-site", "same-site")]).problem(403, "cross_site");
+    read(&[("sec-fetch-site", "cross-site")]).problem(403, "cross_site");
+    read(&[("origin", "http://localhost:3000")]).problem(403, "cross_site");
+    // Nor does another site sign anybody in.
+    let body = json!({ "email": address, "password": PASSWORD }).to_string();
+    for headers in [[("origin", "http://evil.example")], [("sec-fetch-site", "cross-site")]] {
+        browser.client.post("/v1/sessions", &headers, &body).problem(403, "cross_site");
+    }
+    // A program with a key is from nowhere.
+    let key = format!("Bearer {}", tidegate.client.key());
+    let headers = [("authorization", key.as_str()), ("origin", "http://evil.example")];
+    browser.client.get_as("/v1/events", &headers).expect(200);
+    Ok(())
+}
+
+fn odd_cookies(env: &Env) -> TestResult {
+    let tidegate = env.share();
+    let address = email(env, "ann");
+    user(&tidegate.client, &address, "viewer");
+    let browser = Browser::signed_in(&tidegate.client, &address);
+    let own = &browser.cookie;
+    let token = own.strip_prefix("tidegate_session=").unwrap();
+    let unknown = SessionToken::generate().unwrap().reveal();
+    // With the id of a session that is there, and a secret of another.
+    let forged = format!("{}{}", &token[..37], &unknown[37..]);
+    let get = |cookie: &str| browser.client.get_as("/v1/events", &[("cookie", cookie)]);
+    for good in [format!("a=b; {own}"), format!("{own};{own}"), format!("{own}; b=\"c\""), format!("x{own}x; {own}")] {
+        get(&good).expect(200);
+    }
+    for bad in [
+        format!("{own}; tidegate_session={unknown}"),
+        format!("tidegate_session={unknown}"),
+        format!("tidegate_session={forged}"),
+        format!("tidegate_session=\"{token}\""),
+        format!("tidegate_session={}", token.to_uppercase()),
+        format!("tidegate_session={}", "x".repeat(4000)),
+        format!("tidegate_session={}", tidegate.client.key()),
+        format!("tidegate_session=; Tidegate_Session={token}"),
+        "tidegate_session=".to_owned(),
+    ] {
+        get(&bad).problem(401, "unauthorized");
+    }
+    // A token is no key.
+    browser.client.get_as("/v1/events", &[("x-api-key", token)]).problem(401, "unauthorized");
+    // Open pages are open, whatever a browser sends along.
+    for path in ["/healthz", "/metrics", "/"] {
+        assert_eq!(browser.client.get_as(path, &[("cookie", "tidegate_session=x")]).status, 200, "{path}");
+    }
+    Ok(())
+}
+
+fn a_session_ends_everywhere_at_once(env: &Env) -> TestResult {
+    let nodes = [node(env, 1), node(env, 2)];
+    let [one, two] = [&nodes[0].client, &nodes[1].client];
+    let made = user(one, "ann@example.org", "admin");
+    let path = format!("/v1/users/{}", made["id"].as_str().unwrap());
+    let at_both = |cookie: &str| [one, two].map(|client| Browser::with(client, cookie).get("/v1/events").status);
+    let begin = || Browser::signed_in(one, "ann@example.org").cookie;
+    for end in ["revoke", "out", "password", "email", "deactivate", "organization"] {
+        let cookie = begin();
+        assert_eq!(at_both(&cookie), [200, 200], "{end}");
+        let session = Browser::with(two, &cookie);
+        match end {
+            "revoke" => {
+                let id = session.id();
+                assert_eq!(send(two, "DELETE", &format!("/v1/sessions/{id}"), &Value::Null).status, 204);
+            }
+            "out" => assert_eq!(session.send("DELETE", "/v1/sessions/self", &Value::Null).status, 204),
+            "password" => {
+                send(two, "PATCH", &path, &json!({ "password": "another long sentence" })).expect(200);
+            }
+            "email" => {
+                send(two, "PATCH", &path, &json!({ "email": "ann.new@example.org" })).expect(200);
+            }
+            "deactivate" => {
+                send(two, "DELETE", &path, &Value::Null).expect(200);
+            }
+            _ => {
+                env.cli(&["orgs", "deactivate", "default", "--json"]).json();
+            }
+        }
+        assert_eq!(at_both(&cookie), [401, 401], "{end}");
+        if end == "organization" {
+            env.cli(&["orgs", "activate", "default", "--json"]).json();
+            // It was the organization's and not the session's fault.
+            assert_eq!(at_both(&cookie), [200, 200]);
+            continue;
+        }
+        until("the key is good", || (one.get("/v1/users").status == 200).then_some(()));
+        let restored = json!({ "password": PASSWORD, "email": "ann@example.org", "is_active": true });
+        send(one, "PATCH", &path, &restored).expect(200);
+        assert_eq!(at_both(&cookie), [401, 401], "{end}: it does not come back");
+    }
+    Ok(())
+}
+
+fn who_waits_with_a_session_is_let_go(env: &Env) -> TestResult {
+    let nodes = [node(env, 1), node(env, 2)];
+    let [one, two] = [&nodes[0].client, &nodes[1].client];
+    user(one, "ann@example.org", "viewer");
+    one.events(crate::samples::event_with(0, r#""stream":"s""#)).accepted(1, 0);
+    reaches(one, "s", 1);
+    let browser = Browser::signed_in(two, "ann@example.org");
+    let ticket = browser.send("POST", "/v1/streams/s/tickets", &Value::Null).expect(200);
+    let ticket = ticket["ticket"].as_str().unwrap();
+    let headers = format!("cookie: {}\r\n", browser.cookie);
+    let mut feeds = [
+        Feed::open(one, "/v1/streams/s/events?offset=latest", &headers),
+        Feed::open(one, &format!("/v1/streams/s/events?offset=latest&ticket={ticket}"), ""),
+    ];
+    for feed in &feeds {
+        assert!(feed.head.starts_with("HTTP/1.1 200"), "{}", feed.head);
+    }
+    follow(one, 2);
+    let id = browser.id();
+    assert_eq!(send(two, "DELETE", &format!("/v1/sessions/{id}"), &Value::Null).status, 204);
+    for feed in &mut feeds {
+        while feed.next().is_some() {}
+    }
+    let again = Feed::open(one, &format!("/v1/streams/s/events?ticket={ticket}"), "");
+    assert!(again.head.starts_with("HTTP/1.1 401"), "{}", again.head);
+    Ok(())
+}
+
+fn sessions_end_by_time_and_by_number(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    user(client, "ann@example.org", "viewer");
+    let sql = env.sql();
+    let browser = Browser::signed_in(client, "ann@example.org");
+    let id = browser.id();
+    let set = |what: &str| sql.run(&format!("UPDATE sessions SET {what} WHERE id = '{id}'"));
+    set("last_used_at = now() - interval '119 minutes'");
+    browser.get("/v1/events").expect(200);
+    until("its use is noted", || {
+        let noted: bool = sql.one("SELECT last_used_at > now() - interval '1 minute' FROM sessions");
+        noted.then_some(())
+    });
+    // Not again within the minute.
+    let noted: String = sql.one("SELECT last_used_at::text FROM sessions");
+    browser.get("/v1/events").expect(200);
+    browser.get("/v1/events").expect(200);
+    assert_eq!(sql.one::<String>("SELECT last_used_at::text FROM sessions"), noted);
+    set("last_used_at = now() - interval '121 minutes'");
+    browser.get("/v1/events").problem(401, "unauthorized");
+    set("last_used_at = now(), expires_at = now()");
+    browser.get("/v1/events").problem(401, "unauthorized");
+    let life: f64 = {
+        Browser::signed_in(client, "ann@example.org");
+        sql.one("SELECT max(extract(epoch FROM expires_at - created_at))::double precision FROM sessions")
+    };
+    assert!((life - 43_200.0).abs() < 1.0, "{life}");
+    // Of one user so many are good at once, and the oldest goes first.
+    let oldest = Browser::signed_in(client, "ann@example.org");
+    let all: Vec<Browser> = (0..19).map(|_| Browser::signed_in(client, "ann@example.org")).collect();
+    oldest.get("/v1/events").expect(200);
+    let newest = Browser::signed_in(client, "ann@example.org");
+    oldest.get("/v1/events").problem(401, "unauthorized");
+    for good in all.iter().chain([&newest]) {
+        good.get("/v1/events").expect(200);
+    }
+    sql.run(
+        "INSERT INTO sessions (id, user_id, token_hash, created_at, expires_at, address) \
+         SELECT gen_random_uuid(), u.id, sha256('x'), now() - interval '1 day', now(), '::1' FROM users u, generate_series(1, 200)",
+    );
+    Browser::signed_in(client, "ann@example.org");
+    assert_eq!(sql.count("sessions"), 100);
+    Ok(())
+}
+
+fn sessions_of_others(env: &Env) -> TestResult {
+    let tidegate = env.share();
+    let client = &tidegate.client;
+    let [ann, bob, eve] = ["ann", "bob", "eve"].map(|name| email(env, name));
+    user(client, &ann, "viewer");
+    user(client, &bob, "admin");
+    let other = tidegate.with(&env.key("other", "ingest,read,consume,admin"));
+    user(&other, &eve, "admin");
+    let [ann, bob, eve] = [ann, bob, eve].map(|address| Browser::signed_in(client, &address));
+    let listed = |browser: &Browser| {
+        let listed = browser.get("/v1/sessions").expect(200);
+        let ids = listed["data"].as_array().unwrap().iter().map(|session| session["id"].as_str().unwrap().to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    let ids = [&ann, &bob, &eve].map(Browser::id);
+    assert_eq!(listed(&ann), [ids[0].clone()]);
+    assert_eq!(listed(&bob), [ids[1].clone(), ids[0].clone()], "an admin's are the organization's, newest first");
+    assert_eq!(listed(&eve), [ids[2].clone()]);
+    let shown = &bob.get("/v1/sessions?limit=1").expect(200)["data"][0];
+    assert!(
+        shown["address"] == "127.0.0.1" && shown["is_active"] == true && shown.get("token_hash").is_none(),
+        "{shown}"
+    );
+    let end = |browser: &Browser, id: &str| browser.send("DELETE", &format!("/v1/sessions/{id}"), &Value::Null);
+    let nobodys = end(&ann, "0192f0c1-0000-7000-8000-000000000000").problem(404, "not_found");
+    assert_eq!(end(&ann, &ids[1]).problem(404, "not_found"), nobodys, "another user's");
+    assert_eq!(end(&eve, &ids[1]).problem(404, "not_found"), nobodys, "another organization's");
+    bob.get("/v1/events").expect(200);
+    assert_eq!(end(&bob, &ids[0]).status, 204);
+    ann.get("/v1/events").problem(401, "unauthorized");
+    Ok(())
+}
+
+fn passwords_and_tokens_are_kept_nowhere(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["log.level=trace"]);
+    let client = &tidegate.client;
+    let made = env.cli(&["users", "create", "ann@example.org", "--org", "default", "--role", "admin", "--json"]).json();
+    let generated = made["password"].as_str().unwrap();
+    let chosen = "a chosen secret sentence";
+    let wrong = "a wrong secret sentence";
+    let id = made["id"].as_str().unwrap();
+    send(client, "PATCH", &format!("/v1/users/{id}"), &json!({ "password": chosen })).expect(200);
+    sign_in(client, "ann@example.org", wrong).problem(401, "unauthorized");
+    sign_in(client, wrong, wrong).problem(401, "unauthorized");
+    let answer = sign_in(client, "ann@example.org", chosen);
+    answer.expect(201);
+    let cookie = answer.header("set-cookie").split(';').next().unwrap();
+    let browser = Browser::with(client, cookie);
+    let token = cookie.strip_prefix("tidegate_session=").unwrap();
+    for headers in [[("x-request-id", token)], [("user-agent", token)], [("referer", token)]] {
+        let body = json!({ "email": "ann@example.org", "password": chosen }).to_string();
+        browser.client.post("/v1/sessions", &headers, body).expect(201);
+    }
+    browser.get(&format!("/v1/events?token={token}")).problem(400, "invalid_parameter");
+    browser.get(&format!("/v1/users/{token}")).problem(404, "not_found");
+    browser.send("PATCH", &format!("/v1/users/{id}"), &json!({ "email": token })).problem(400, "invalid_body");
+    browser.send("POST", "/v1/streams", &json!({ "name": "s", "description": token })).problem(400, "invalid_body");
+    let sql = env.sql();
+    until("the failure is noted", || {
+        let noted: i64 = sql.one("SELECT count(*) FROM audit_log WHERE action = 'sessions.refuse'");
+        (noted == 1).then_some(())
+    });
+    let mut places =
+        vec![("the log".to_owned(), tidegate.log()), ("/metrics".into(), client.get("/metrics").text().into())];
+    for table in ["users", "sessions", "sign_in_attempts", "audit_log", "api_keys", "event_streams"] {
+        places.push((table.into(), sql.column::<String>(&format!("SELECT t::text FROM {table} t")).join("\n")));
+    }
+    assert!(places[0].1.contains("TRACE") || places[0].1.contains("DEBUG"), "the log says little");
+    for secret in [generated, chosen, wrong, &token[37..101]] {
+        for (place, text) in &places {
+            assert!(!text.contains(secret), "a secret is in {place}");
+        }
+    }
+    for table in ["users", "sessions"] {
+        assert!(!sql.column::<String>(&format!("SELECT t::text FROM {table} t")).is_empty());
+    }
+    Ok(())
+}
