@@ -15,7 +15,7 @@ use crate::load::parse_duration;
 use crate::secrets::holds_key;
 use crate::storage::StorageError;
 use crate::tenancy::acts::Actor;
-use crate::tenancy::admin::{self, KeyChange, KeyInfo, LimitsChange, NewKey};
+use crate::tenancy::admin::{self, AdminError, KeyChange, KeyInfo, LimitsChange, NewKey};
 use crate::tenancy::control::{self, By, KeyWanted};
 use crate::tenancy::{RateLimits, Scopes};
 
@@ -180,7 +180,11 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
             let work = async |client: &mut _| {
                 let old_ends_at =
                     Timestamp::now().checked_add(grace).map_err(|_| StorageError::fatal("--grace is too long"))?;
-                Ok(control::rotate_key(client, &by, id, old_ends_at).await?.1)
+                match control::rotate_key(client, &by, id, old_ends_at).await {
+                    // The same is said of one that is unknown as of one that is over.
+                    Err(AdminError::NoKey(id)) => Err(AdminError::KeyOver(id).into()),
+                    rotated => Ok(rotated?.1),
+                }
             };
             with_owner(config, json, work, show_new).await
         }

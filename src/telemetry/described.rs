@@ -83,6 +83,11 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ),
     ("tidegate_tls_handshake_failures_total", Counter, "TLS handshakes that failed"),
     ("tidegate_tls_reloads_total", Counter, "changed certificates, by result"),
+    (
+        "tidegate_audit_lost_total",
+        Counter,
+        "administrative acts that were done and could not be noted in the audit log",
+    ),
     ("tidegate_direct_compress_disabled_total", Counter, "COPYs that fell back from the columnstore to rows"),
     ("tidegate_embedded_restarts_total", Counter, "restarts of the embedded server"),
     ("tidegate_correlation_lag_seconds", Gauge, "age of the oldest minute that correlations have not gone through"),

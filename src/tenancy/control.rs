@@ -191,11 +191,7 @@ pub async fn rotate_key(
     old_ends_at: Timestamp,
 ) -> Result<(KeyInfo, NewKey), AdminError> {
     let transaction = acts::begin(client, by.tenant_id).await?;
-    let before = match admin::find_key(transaction.client(), id).await {
-        // A command says the same of one that is unknown as of one that is over.
-        Err(AdminError::NoKey(id)) if by.tenant_id.is_none() => return Err(AdminError::KeyOver(id)),
-        found => found?,
-    };
+    let before = admin::find_key(transaction.client(), id).await?;
     by.may_have(&before.scopes, "the key has the scope")?;
     has_room(&transaction, by, &before.tenant_id).await?;
     let made = admin::rotate_key(transaction.client(), id, old_ends_at).await?;

@@ -84,6 +84,9 @@ const CURSORS: &[Place] = &[
     place("GET /v1/streams/{name}/schemas", CURSOR, "", "versions"),
     place("GET /v1/streams/{name}/groups", CURSOR, "", "groups"),
     place("GET /v1/streams/{name}/groups/{group}/parked", CURSOR, "", "parked"),
+    place("GET /v1/organizations", CURSOR, "", "organizations"),
+    place("GET /v1/keys", CURSOR, "", "keys"),
+    place("GET /v1/audit", CURSOR, "", "acts"),
 ];
 
 /// Where cursors come from: their kind, a path with things in it, and where in the answer. What is empty at first is asked again.
@@ -119,11 +122,13 @@ const LISTS: &[(&str, &str, &str)] = &[
     ("another log", "/v1/streams/{another}/events?limit=1", "cursor"),
     ("versions", "/v1/streams/{stream}/schemas?limit=1", "next_cursor"),
     ("groups", "/v1/streams/{stream}/groups?limit=1", "next_cursor"),
+    ("keys", "/v1/keys?limit=1", "next_cursor"),
+    ("acts", "/v1/audit?limit=1", "next_cursor"),
     ("parked", "/v1/streams/{stream}/groups/{group}/parked?limit=1", "next_cursor"),
 ];
 
-/// Numbers and names, of what a path names already.
-const PLAIN: [&str; 3] = ["versions", "groups", "parked"];
+/// Numbers and names, of what a path names already; and where an admin sees one row, which no cursor follows.
+const PLAIN: [&str; 4] = ["versions", "groups", "parked", "organizations"];
 
 impl Place {
     /// As `CURSORS` has it.

@@ -67,6 +67,8 @@ fn things(env: &Env, client: &Client, tenant: &str, tag: &str) -> Things {
         let park = format!("/v1/streams/{stream}/groups/{group}/park");
         at_last(|| client.post(&park, &[], json!({ "offset": offset }).to_string())).expect(200);
     }
+    // Its last use is its own; that of the client's key goes on.
+    let key = client.post("/v1/keys", &[], json!({ "scopes": ["read"], "label": tag }).to_string()).expect(201);
     let first = |path: &str, member: &str| {
         until(path, || {
             let list = client.get(path).expect(200);
@@ -83,6 +85,8 @@ fn things(env: &Env, client: &Client, tenant: &str, tag: &str) -> Things {
         ("another", another),
         ("version", "1".to_owned()),
         ("group", group),
+        ("key", key["id"].as_str().unwrap().to_owned()),
+        ("organization", tenant.to_owned()),
     ])
 }
 
