@@ -12,6 +12,8 @@ use crate::process::Tidegate;
 use crate::projections::told;
 use crate::refresh::make_room;
 use crate::samples::{array, seconds_from_now};
+use crate::sessions::sign_in;
+use crate::users::{PASSWORD, user};
 
 /// What paths name, by what it is.
 pub type Things = BTreeMap<&'static str, String>;
@@ -67,6 +69,11 @@ fn things(env: &Env, client: &Client, tenant: &str, tag: &str) -> Things {
         let park = format!("/v1/streams/{stream}/groups/{group}/park");
         at_last(|| client.post(&park, &[], json!({ "offset": offset }).to_string())).expect(200);
     }
+    for name in ["ann", "bob"] {
+        let address = format!("{tag}-{name}@example.org");
+        user(client, &address, "viewer");
+        sign_in(client, &address, PASSWORD).expect(201);
+    }
     let first = |path: &str, member: &str| {
         until(path, || {
             let list = client.get(path).expect(200);
@@ -79,6 +86,8 @@ fn things(env: &Env, client: &Client, tenant: &str, tag: &str) -> Things {
         ("asset", first("/v1/assets", "asset_id")),
         ("receipt", sent["receipt"].as_str().unwrap().to_owned()),
         ("letter", first("/v1/dead-letters?stage=validate", "id")),
+        ("user", first("/v1/users", "id")),
+        ("session", first("/v1/sessions", "id")),
         ("stream", stream),
         ("another", another),
         ("version", "1".to_owned()),
