@@ -9,4 +9,4 @@ SELECT
     (SELECT wait FROM counted WHERE account = $2 AND address = $3 ORDER BY wait DESC OFFSET $5::bigint - 1 LIMIT 1),
     (SELECT wait FROM counted WHERE address = $3 ORDER BY wait DESC OFFSET $6::bigint - 1 LIMIT 1),
     (SELECT wait FROM counted WHERE account = $2 ORDER BY wait DESC OFFSET $7::bigint - 1 LIMIT 1),
-    (SELECT count(*) FROM (SELECT FROM counted WHERE account = $2 LIMIT $7::bigint) some)
+    (SELECT count(*) FROM (SELECT FROM counted WHERE account = $2 LIMIT $7::bigint) counted_of_account)

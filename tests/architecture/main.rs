@@ -42,7 +42,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("protocols", &["config", "limits", "model", "secrets", "timestamp", "wire"]),
     ("tls", &[]),
     ("storage", &["config", "durable", "files", "limits", "model", "tls"]),
-    ("tenancy", &["config", "durable", "fold", "jobs", "limits", "model", "recent", "rng", "storage"]),
+    ("tenancy", &["config", "durable", "fold", "jobs", "limits", "model", "recent", "rng", "secrets", "storage"]),
     ("projections", &["limits", "timestamp"]),
     ("processor", &["jobs", "limits", "precedence", "projections", "storage"]),
     ("query", &["budget", "config", "fold", "limits", "model", "storage"]),

@@ -10,11 +10,13 @@ use crate::groups::{commit, filled, make, show, take, tell};
 use crate::replays;
 use crate::samples::{array, event_with};
 use crate::streams::reaches;
+use crate::users::{PASSWORD, user};
 
 pub const TESTS: &[Test] = &[
     test("streams_and_groups_by_keyboard", streams_and_groups_by_keyboard),
     test("dead_letters_are_replayed", dead_letters_are_replayed),
     test("a_key_sees_what_it_may", a_key_sees_what_it_may),
+    test("people_sign_in_and_out", people_sign_in_and_out),
 ];
 
 const fn test(name: &'static str, run: fn(&Env) -> TestResult) -> Test {
@@ -267,6 +269,45 @@ fn a_key_sees_what_it_may(env: &Env) -> TestResult {
     page.value("document.querySelector('#key').value = 'tg_nonsense'");
     enter(&mut page, "#key-form button");
     says(&mut page, "who", "401 unauthorized");
+    page.assert_clean();
+    Ok(())
+}
+
+fn people_sign_in_and_out(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let client = &tidegate.client;
+    filled(client, "s", 3);
+    user(client, "ann@example.org", "viewer");
+    let mut page = Page::new(1280, 900);
+    page.open(&format!("{}/", client.url().replace("127.0.0.1", "localhost")));
+    page.until("document.querySelector('#ready').textContent === '● ready'");
+    says(&mut page, "streams-note", "Sign in, or enter an API key with the scope read or consume.");
+    let sign_in = |page: &mut Page, password: &str| {
+        let fill = "Object.assign(document.querySelector('#sign-in').elements";
+        page.value(&format!("{fill}.email, {{ value: 'Ann@example.org' }}).value"));
+        page.value(&format!("{fill}.password, {{ value: {} }}).value", json!(password)));
+        enter(page, "#sign-in button");
+    };
+    sign_in(&mut page, "a sentence that is wrong");
+    says(&mut page, "who", "401 unauthorized");
+    assert_eq!(page.value("document.querySelector('#sign-in').elements.password.value"), "");
+    fits(&mut page, "sign-in");
+    page.resize(1280, 900);
+    sign_in(&mut page, PASSWORD);
+    says(&mut page, "who", "ann@example.org · default · viewer");
+    rows(&mut page, "streams", 1);
+    assert_eq!(page.value("document.cookie"), "", "scripts do not see it");
+    assert_eq!(page.value("document.querySelector('#sign-in').checkVisibility()"), false);
+    fits(&mut page, "signed-in");
+    page.resize(1280, 900);
+    // Another visit, with the same cookie.
+    page.open(&format!("{}/", client.url().replace("127.0.0.1", "localhost")));
+    says(&mut page, "who", "ann@example.org · default · viewer");
+    enter(&mut page, "#sign-out");
+    says(&mut page, "streams-note", "Sign in, or enter an API key with the scope read or consume.");
+    page.until("document.querySelector('#sign-in').checkVisibility()");
+    assert_eq!(page.text("#who"), "");
+    assert_eq!(env.sql().one::<i64>("SELECT count(*) FROM sessions WHERE revoked_at IS NULL"), 0);
     page.assert_clean();
     Ok(())
 }

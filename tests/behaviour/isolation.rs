@@ -89,6 +89,10 @@ pub const NAMED: &[Named] = &[
     named("PATCH /v1/streams/{name}", STREAM, r#"{"description":"another"}"#),
     named("DELETE /v1/streams/{name}/groups/{group}", GROUP, ""),
     named("DELETE /v1/streams/{name}", STREAM, ""),
+    named("GET /v1/users/{id}", &["user"], ""),
+    named("PATCH /v1/users/{id}", &["user"], r#"{"role":"admin"}"#),
+    named("DELETE /v1/users/{id}", &["user"], ""),
+    named("DELETE /v1/sessions/{id}", &["session"], ""),
 ];
 
 /// What changes by itself in answers to one's own questions.

@@ -12,6 +12,8 @@ use crate::process::Tidegate;
 use crate::projections::told;
 use crate::refresh::make_room;
 use crate::samples::{array, seconds_from_now};
+use crate::sessions::sign_in;
+use crate::users::{PASSWORD, user};
 
 /// What paths name, by what it is.
 pub type Things = BTreeMap<&'static str, String>;
@@ -69,6 +71,11 @@ fn things(env: &Env, client: &Client, tenant: &str, tag: &str) -> Things {
     }
     // Its last use is its own; that of the client's key goes on.
     let key = client.post("/v1/keys", &[], json!({ "scopes": ["read"], "label": tag }).to_string()).expect(201);
+    for name in ["ann", "bob"] {
+        let address = format!("{tag}-{name}@example.org");
+        user(client, &address, "viewer");
+        sign_in(client, &address, PASSWORD).expect(201);
+    }
     let first = |path: &str, member: &str| {
         until(path, || {
             let list = client.get(path).expect(200);
@@ -81,6 +88,8 @@ fn things(env: &Env, client: &Client, tenant: &str, tag: &str) -> Things {
         ("asset", first("/v1/assets", "asset_id")),
         ("receipt", sent["receipt"].as_str().unwrap().to_owned()),
         ("letter", first("/v1/dead-letters?stage=validate", "id")),
+        ("user", first("/v1/users", "id")),
+        ("session", first("/v1/sessions", "id")),
         ("stream", stream),
         ("another", another),
         ("version", "1".to_owned()),

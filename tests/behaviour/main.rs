@@ -111,6 +111,7 @@ mod seed_patterns;
 mod series;
 mod server_sent;
 mod sessions;
+mod sessions_end;
 mod sign_ins;
 mod similar;
 mod spellings;
@@ -251,6 +252,7 @@ const GROUPS: &[Group] = &[
     by_version("administration", control_rows::TESTS),
     group("users", users::TESTS),
     group("sessions", sessions::TESTS),
+    group("sessions", sessions_end::TESTS),
     group("sessions", sign_ins::TESTS),
     group("connections", connections::TESTS),
     group("quotas", quotas::TESTS),

@@ -15,6 +15,9 @@ pub const TESTS: &[Test] = tests!(
     control_tables_show_a_tenant_its_own,
 );
 
+/// insufficient_privilege
+const DENIED: &str = "42501";
+
 /// A password that is taken.
 pub const PASSWORD: &str = "a sentence that is long";
 
@@ -51,7 +54,7 @@ fn users_over_http(env: &Env) -> TestResult {
     assert_eq!(listed, json!({ "data": [other, made], "next_cursor": null }));
     let first = client.get("/v1/users?limit=1").expect(200);
     let cursor = first["next_cursor"].as_str().unwrap();
-    assert_eq!(client.get(&format!("/v1/users?limit=5&cursor={cursor}")).expect(200)["data"], json!([made]));
+    assert_eq!(client.get(&format!("/v1/users?cursor={cursor}")).expect(200)["data"], json!([made]));
     client.get("/v1/users?cursor=x").problem(400, "invalid_parameter");
     let path = format!("/v1/users/{id}");
     assert_eq!(send(client, "PATCH", &path, &json!({ "role": "admin" })).expect(200)["role"], "admin");
@@ -251,13 +254,13 @@ fn control_tables_show_a_tenant_its_own(env: &Env) -> TestResult {
     let added = sql.try_run(
         "INSERT INTO users (org_id, email, password_hash, role) VALUES (gen_random_uuid(), 'eve@example.org', '$argon2id$', 'admin')",
     );
-    assert!(added.unwrap_err().contains("row-level security"));
+    assert_eq!(added, Err(DENIED.to_owned()), "row-level security");
     sql.run("ROLLBACK");
     // The ingest path and readers see none of it.
     for role in ["tidegate_writer", "tidegate_reader"] {
         for table in ["users", "sessions", "sign_in_attempts", "audit_log"] {
             let seen = env.sql_as(role).try_run(&format!("SELECT FROM {table}"));
-            assert!(seen.is_err_and(|error| error.contains("permission denied")), "{role} {table}");
+            assert_eq!(seen, Err(DENIED.to_owned()), "{role} {table}");
         }
     }
     // Nobody is left behind by what was tried.

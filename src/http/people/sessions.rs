@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::body::{Hidden, read};
-use super::users::{Page, id, place};
+use super::users::{Place, id};
 use super::{confined, problem};
 use crate::http::call::{Call, Unkeyed};
 use crate::http::groups::body;
@@ -71,23 +71,20 @@ pub async fn end_own(mut call: Call<'_>) -> ListAnswer {
 /// GET /v1/sessions: one's own; for admins those of the organization, for operators all.
 pub async fn list(mut call: Call<'_>) -> ListAnswer {
     let mut params = std::mem::take(&mut call.params);
-    let (limit, before) = place(&mut params)?;
     let user = params.take("user").map(|text| text.parse::<Uuid>()).transpose();
     let user = user.map_err(|_| params::invalid("user", "must be the id of a user"))?;
+    let place = Place::take(&call, &mut params, &format!("sessions {user:?}"))?;
     params.finish()?;
     let shown = match (visible(&call)?, user) {
         (Shown::Of(own), Some(named)) if named != own => return Err(Problem::not_found("user")),
         (Shown::All, Some(named)) => Shown::Of(named),
         (visible, _) => visible,
     };
-    let rows = i64::try_from(limit).unwrap_or(i64::MAX);
-    let listed = call
-        .api
-        .attached()?
-        .people
-        .act(confined(call.principal), async |transaction| list_sessions(transaction, shown, before, rows).await);
+    let listed = call.api.attached()?.people.act(confined(call.principal), async |transaction| {
+        list_sessions(transaction, shown, place.before, place.rows()).await
+    });
     let data = listed.await.map_err(|error| problem(call.api, error))?;
-    Ok(json_answer(StatusCode::OK, &Page::of(data, limit, |session| session.id)))
+    Ok(json_answer(StatusCode::OK, &place.page(data, |session| session.id)))
 }
 
 /// DELETE /v1/sessions/{id}

@@ -8,10 +8,11 @@ use super::body::{Hidden, read};
 use super::{confined, problem};
 use crate::http::call::Call;
 use crate::http::groups::body::{self, invalid};
-use crate::http::reads::ListAnswer;
+use crate::http::reads::{self, ListAnswer};
 use crate::http::response::json;
 use crate::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
-use crate::protocols::{Params, Problem, ProblemCode, params};
+use crate::protocols::{Params, Problem, ProblemCode};
+use crate::query::{CursorScope, ReadError};
 use crate::tenancy::people::{Change, Email, Password, PeopleError, User, users};
 use crate::tenancy::{Role, Scope};
 
@@ -40,18 +41,37 @@ pub struct Page<T> {
     next_cursor: Option<String>,
 }
 
-impl<T> Page<T> {
-    pub fn of(data: Vec<T>, limit: usize, id: impl Fn(&T) -> Uuid) -> Self {
-        let next_cursor = data.last().filter(|_| data.len() == limit).map(|last| id(last).to_string());
-        Self { data, next_cursor }
-    }
+/// Which page is asked for: how many, and behind which one.
+pub struct Place {
+    scope: CursorScope,
+    limit: usize,
+    pub before: Option<Uuid>,
 }
 
-/// How many, and behind which one.
-pub fn place(params: &mut Params) -> Result<(usize, Option<Uuid>), Problem> {
-    let limit = params.take_count("limit", PAGE_ROWS_MAX)?.unwrap_or(PAGE_ROWS_DEFAULT);
-    let before = params.take("cursor").map(|text| text.parse::<Uuid>());
-    Ok((limit, before.transpose().map_err(|_| params::invalid("cursor", "is not a cursor of this list"))?))
+impl Place {
+    /// Of a list that is `what`, with its filters.
+    pub fn take(call: &Call<'_>, params: &mut Params, what: &str) -> Result<Self, Problem> {
+        let limit = params.take_count("limit", PAGE_ROWS_MAX)?.unwrap_or(PAGE_ROWS_DEFAULT);
+        let scope = CursorScope::new(&call.principal.tenant_id, what);
+        let before = params.take("cursor").map(|text| scope.decode(&text)).transpose();
+        let before = before.map_err(|error| {
+            let parameter = "cursor";
+            reads::problem(call.api, ReadError::Cursor { parameter, error })
+        })?;
+        Ok(Self { scope, limit, before })
+    }
+
+    /// One more than the page has: whether there is another.
+    pub fn rows(&self) -> i64 {
+        i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1)
+    }
+
+    pub fn page<T>(&self, mut data: Vec<T>, id: impl Fn(&T) -> Uuid) -> Page<T> {
+        let is_more = data.len() > self.limit;
+        data.truncate(self.limit);
+        let next_cursor = data.last().filter(|_| is_more).map(|last| self.scope.encode(&id(last)));
+        Page { data, next_cursor }
+    }
 }
 
 fn email(text: &str) -> Result<Email, Problem> {
@@ -113,15 +133,14 @@ pub async fn create(mut call: Call<'_>) -> ListAnswer {
 /// GET /v1/users
 pub async fn list(mut call: Call<'_>) -> ListAnswer {
     let mut params = std::mem::take(&mut call.params);
-    let (limit, before) = place(&mut params)?;
     let organization = params.take("organization");
+    let place = Place::take(&call, &mut params, &format!("users {organization:?}"))?;
     params.finish()?;
-    let rows = i64::try_from(limit).unwrap_or(i64::MAX);
     let listed = call.api.attached()?.people.act(confined(call.principal), async |transaction| {
-        users::list(transaction, organization.as_deref(), before, rows).await
+        users::list(transaction, organization.as_deref(), place.before, place.rows()).await
     });
     let data = listed.await.map_err(|error| problem(call.api, error))?;
-    Ok(json(StatusCode::OK, &Page::of(data, limit, |user| user.id)))
+    Ok(json(StatusCode::OK, &place.page(data, |user| user.id)))
 }
 
 /// GET /v1/users/{id}
