@@ -17,7 +17,7 @@ pub use counts::counts;
 pub use dead_letters::{dead_letter, dead_letters, dead_letters_query};
 pub use events::{event, events, related};
 pub use inferred::{actions, asset, assets, deployments, services};
-pub use list::{ListAnswer, gone_problem, problem};
+pub use list::{ListAnswer, ListRequest, gone_problem, problem};
 pub use metrics::{catalog, metrics};
 pub use receipts::receipt;
 pub use streams::streams;
@@ -28,6 +28,7 @@ mod tests {
 
     use serde_json::Value;
 
+    use crate::groups::{Parked, Status};
     use crate::http::operation::OPENAPI;
     use crate::query::{
         Action, Aggregated, Asset, Columns, Correlation, Count, DeadLetter, Deployment, Event, Point, Related, Sample,
@@ -48,6 +49,8 @@ mod tests {
             ("DeadLetter", DeadLetter::names()),
             ("Count", Count::names()),
             ("Stream", Stream::names()),
+            ("Group", Status::names()),
+            ("Parked", Parked::names()),
             ("Service", Service::names()),
             ("Deployment", Deployment::names()),
             ("Asset", Asset::names()),
