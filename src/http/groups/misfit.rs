@@ -9,7 +9,10 @@ use serde_json::value::RawValue;
 pub fn told(body: &[u8], error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.rsplit_once(" at line ").map_or(&*text, |(what, _)| what);
-    let path = path_to(body, offset_of(body, error.line(), error.column()));
+    let offset = offset_of(body, error.line(), error.column());
+    // What says itself what it must be is told where the object ends that it is in.
+    let is_own = what.starts_with("must ");
+    let path = if is_own { member_before(body, offset) } else { path_to(body, offset) };
     let (place, at) = match &*path {
         "" => ("the body".to_owned(), String::new()),
         path => (format!("`{path}`"), format!("`{path}`: ")),
@@ -18,7 +21,7 @@ pub fn told(body: &[u8], error: &serde_json::Error) -> String {
     let wrong = kinds.iter().find_map(|kind| what.strip_prefix(kind)?.rsplit_once(", expected "));
     match wrong {
         Some((given, wanted)) => format!("{place} must be {}, and is {}", form(wanted), value(given)),
-        None if what.starts_with("must ") => format!("{place} {what}"),
+        None if is_own => format!("{place} {what}"),
         None => format!("{at}{what}"),
     }
 }
@@ -76,6 +79,14 @@ fn path_to(body: &[u8], offset: usize) -> String {
     path
 }
 
+/// The last member of a body that begins before a byte.
+fn member_before(body: &[u8], offset: usize) -> String {
+    let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body).unwrap_or_default();
+    let start = |inner: &RawValue| inner.get().as_ptr().addr() - body.as_ptr().addr();
+    let before = members.into_iter().filter(|(_, inner)| start(inner) < offset);
+    before.max_by_key(|(_, inner)| start(inner)).map(|(name, _)| name.into_owned()).unwrap_or_default()
+}
+
 /// The member or item of a value in which a byte of the body is.
 fn step_to<'a>(value: &'a [u8], body: &[u8], offset: usize) -> Option<(String, &'a [u8])> {
     let holds = |inner: &RawValue| {
@@ -122,6 +133,15 @@ mod tests {
         on: Option<bool>,
         inner: Option<Vec<Inner>>,
         names: Option<Vec<String>>,
+        place: Option<Place>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(untagged, expecting = "must be a word or an offset")]
+    #[expect(dead_code, reason = "read, and looked at by nobody")]
+    enum Place {
+        Offset(u64),
+        Word(String),
     }
 
     #[test]
@@ -146,6 +166,9 @@ mod tests {
             (r#"{"inner":[{}]}"#, "`inner[0]`: missing field `kind`"),
             (r#"{"names":["a", 5]}"#, "`names[1]` must be text, and is the number 5"),
             (r#"{"names":["a", null]}"#, "`names[1]` must be text, and is null"),
+            (r#"{"place":-1}"#, "`place` must be a word or an offset"),
+            (r#"{"place":{"name":1}}"#, "`place` must be a word or an offset"),
+            (r#"{"count":1, "place":[1], "name":"x"}"#, "`place` must be a word or an offset"),
             (r#"{"nam":5}"#, "unknown field `nam`, expected one of"),
         ] {
             let error = serde_json::from_slice::<Outer>(body.as_bytes()).expect_err(body);
