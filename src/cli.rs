@@ -20,8 +20,12 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// Where help has them: behind the options of the command itself.
+const OF_EVERY_COMMAND: &str = "Configuration, of every command";
+
 /// Flags that every command takes; they win over the environment and the file.
 #[derive(Debug, Args)]
+#[command(next_help_heading = OF_EVERY_COMMAND)]
 pub struct Settings {
     /// Configuration file [default: tidegate.toml, if there]
     #[arg(long, global = true, value_name = "FILE")]
@@ -92,5 +96,17 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_has_a_command_s_own_options_first() {
+        let mut command = super::Cli::command();
+        command.build();
+        let streams = command.find_subcommand_mut("streams").expect("a command");
+        let help = streams.find_subcommand_mut("list").expect("a command").render_help().to_string();
+        let at = |text: &str| help.find(text).unwrap_or_else(|| panic!("{text}: {help}"));
+        assert!(at("--limit") < at(super::OF_EVERY_COMMAND), "{help}");
+        assert!(at("--json") < at(super::OF_EVERY_COMMAND), "{help}");
+        assert!(at(super::OF_EVERY_COMMAND) < at("--config"), "{help}");
     }
 }

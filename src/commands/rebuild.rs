@@ -81,8 +81,14 @@ async fn table(store: &Store, owner: &Pool, config: &Config, args: &Args) -> Res
 }
 
 async fn projection(owner: &Pool, config: &Config, args: &Args) -> Result<(Value, String), StorageError> {
-    let progress =
-        |at: processor::Rebuilt| eprintln!("{} of {} streams, {} events", at.streams_done, at.streams, at.events);
+    let mut said = (0, 0);
+    // Streams are gone through again for what has come meanwhile, which is mostly nothing.
+    let progress = |at: processor::Rebuilt| {
+        if at.events > said.1 || at.streams_done > said.0 {
+            eprintln!("{} of {} streams, {} events", at.streams_done, at.streams, at.events);
+            said = (at.streams_done.max(said.0), at.events);
+        }
+    };
     let name = &args.table;
     let rebuilt = processor::rebuild(owner, name, args.all, config.limits.assets_per_tenant, progress).await?;
     let processor::Rebuilt { streams, events, unfit, kept, differing, .. } = rebuilt;

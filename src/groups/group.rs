@@ -10,7 +10,6 @@ use tokio_postgres::types::ToSql;
 
 use super::error::GroupError;
 use super::turns::{Lent, Turns};
-use crate::budget::Reservation;
 use crate::limits::MEMBER_SILENCE_MIN;
 use crate::query::{LogState, OrderedBy, Position, ReadError, Readers, Start, Wanted, stream_cursors};
 use crate::storage::StorageError;
@@ -110,11 +109,6 @@ impl Groups {
 
     pub(super) async fn connection(&self) -> Result<Lent, GroupError> {
         self.turns.lend(&self.tenant_id, &self.pool).await
-    }
-
-    /// Memory for a page of rows that is read without a reader, and how many of them it may have.
-    pub fn room(&self, rows: usize, row_bytes: usize) -> Result<(usize, Reservation), GroupError> {
-        Ok(self.readers.hold(&self.tenant_id, rows, row_bytes)?)
     }
 }
 

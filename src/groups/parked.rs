@@ -14,11 +14,15 @@ use uuid::Uuid;
 
 use super::error::GroupError;
 use super::group::{Group, Groups, hold};
-use crate::limits::{GROUP_PARKED_MAX, PARKED_EVENT_BYTES_MAX, PARKED_PER_CALL_MAX};
-use crate::query::LoggedEvent;
+use crate::limits::{GROUP_PARKED_MAX, PARKED_PER_CALL_MAX};
+use crate::query::{LoggedEvent, columns};
 
 /// The code of what somebody has parked.
 const ON_PURPOSE: &str = "parked";
+/// That of what was handed out too often.
+const TOO_OFTEN: &str = "max_deliveries";
+/// Of dead letters of parked events.
+pub const PARKED_CODES: [&str; 2] = [TOO_OFTEN, ON_PURPOSE];
 
 /// Hands parked events out again.
 static REPLAY: LazyLock<String> = LazyLock::new(|| pick(include_str!("../../sql/queries/group_replay.sql")));
@@ -39,24 +43,25 @@ pub struct Parking {
     pub key_id: Uuid,
 }
 
-/// A parked event as it is listed.
-#[derive(Debug, Serialize)]
-pub struct Parked {
-    pub offset: i64,
-    /// Of its dead letter.
-    pub id: Uuid,
-    pub parked_at: Timestamp,
-    /// `parked`, or `replaying` while it is to be handed out again.
-    pub state: String,
-    pub deliveries: i32,
-    pub code: Option<String>,
-    pub reason: Option<String>,
-    pub event_id: Option<Uuid>,
-    /// Of its last replay.
-    pub outcome: Option<String>,
-    pub outcome_detail: Option<String>,
-    /// As it was when it was parked; null where it is too large to be listed.
-    pub event: Option<Box<RawValue>>,
+columns! {
+    /// A parked event as it is listed.
+    pub struct Parked {
+        pub offset: i64,
+        /// Of its dead letter.
+        pub id: Uuid,
+        pub parked_at: Timestamp,
+        /// `parked`, or `replaying` while it is to be handed out again.
+        pub state: String,
+        pub deliveries: i32,
+        pub code: Option<String>,
+        pub reason: Option<String>,
+        pub event_id: Option<Uuid>,
+        /// Of its last replay.
+        pub outcome: Option<String>,
+        pub outcome_detail: Option<String>,
+        /// As it was when it was parked; null where it is too large to be listed.
+        pub event: Option<Box<RawValue>>,
+    }
 }
 
 /// Which parked events.
@@ -81,7 +86,7 @@ impl Parking {
             || format!("handed out {deliveries} times to the group {} and never acknowledged", group.at.name),
             |error| format!("handed out {deliveries} times to the group {}; at last: {error}", group.at.name),
         );
-        Self { code: "max_deliveries", reason, deliveries, key_id }
+        Self { code: TOO_OFTEN, reason, deliveries, key_id }
     }
 
     /// Those that are parked by themselves are, however many there are; the group is paused then.
@@ -97,7 +102,7 @@ impl Parking {
 }
 
 impl Parked {
-    fn read(row: &Row) -> Result<Self, GroupError> {
+    pub(super) fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
         let event: Option<String> = row.try_get(10)?;
         Ok(Self {
             offset: row.try_get(0)?,
@@ -161,15 +166,6 @@ impl Groups {
         let parked = lent.end(parked)?;
         metrics::counter!("tidegate_group_parked_total", "code" => *code).increment(parked.unsigned_abs());
         Ok(parked)
-    }
-
-    /// Those behind an offset.
-    pub async fn parked(&self, group: &Group, behind: i64, limit: usize) -> Result<Vec<Parked>, GroupError> {
-        let sql = include_str!("../../sql/queries/group_parked.sql");
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let bytes_max = i32::try_from(PARKED_EVENT_BYTES_MAX).unwrap_or(i32::MAX);
-        let rows = self.run(sql, &[&group.id, &&*group.at.tenant_id, &behind, &limit, &bytes_max]).await?;
-        rows.iter().map(Parked::read).collect()
     }
 
     /// Hands parked events out again, to this group alone.

@@ -1,54 +1,52 @@
 //! How groups stand.
 
 use jiff::Timestamp;
-use serde::Serialize;
 use tokio_postgres::Row;
 
 use super::error::GroupError;
 use super::group::{GroupName, Groups};
 use crate::limits::GROUP_LABELS_MAX;
+use crate::query::columns;
 use crate::storage::StorageError;
 
-const LIST: &str = include_str!("../../sql/queries/group_list.sql");
+pub(super) const LIST: &str = include_str!("../../sql/queries/group_list.sql");
 
-/// A group as it is listed.
-#[derive(Debug, Clone, Serialize)]
-pub struct Status {
-    #[serde(skip)]
-    pub tenant_id: String,
-    pub stream: String,
-    pub name: String,
-    pub max_deliveries: i32,
-    /// With its unit, as it is given.
-    pub ack_timeout: String,
-    pub event_types: Vec<String>,
-    pub ordered_by: Option<String>,
-    pub paused: bool,
-    pub paused_at: Option<Timestamp>,
-    pub paused_reason: Option<String>,
-    pub created_at: Timestamp,
-    pub generation: i64,
-    pub committed: i64,
-    pub begin: i64,
-    pub end: i64,
-    /// Offsets that are neither done with nor expired.
-    pub lag: i64,
-    /// How long the first of them has been stored.
-    pub oldest_unread_s: Option<f64>,
-    /// That hold something, or were heard of lately.
-    pub members: i64,
-    pub leases: i64,
-    /// How often what is out or given back was handed out before.
-    pub redeliveries: i64,
-    pub parked: i64,
+columns! {
+    /// A group as it is listed.
+    pub struct Status {
+        pub stream: String,
+        pub name: String,
+        pub max_deliveries: i32,
+        /// With its unit, as it is given.
+        pub ack_timeout: String,
+        pub event_types: Vec<String>,
+        pub ordered_by: Option<String>,
+        pub paused: bool,
+        pub paused_at: Option<Timestamp>,
+        pub paused_reason: Option<String>,
+        pub created_at: Timestamp,
+        pub generation: i64,
+        pub committed: i64,
+        pub begin: i64,
+        pub end: i64,
+        /// Offsets that are neither done with nor expired.
+        pub lag: i64,
+        /// How long the first of them has been stored.
+        pub oldest_unread_s: Option<f64>,
+        /// That hold something, or were heard of lately.
+        pub members: i64,
+        pub leases: i64,
+        /// How often what is out or given back was handed out before.
+        pub redeliveries: i64,
+        pub parked: i64,
+    }
 }
 
 impl Status {
-    pub(super) fn read(row: &Row) -> Result<Self, GroupError> {
+    pub(super) fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
         let paused_at: Option<Timestamp> = row.try_get(7)?;
         let timeout_ms: i64 = row.try_get(4)?;
         Ok(Self {
-            tenant_id: row.try_get(0)?,
             stream: row.try_get(1)?,
             name: row.try_get(2)?,
             max_deliveries: row.try_get(3)?,
@@ -78,33 +76,19 @@ fn written(ms: i64) -> String {
     if ms % 1000 == 0 { format!("{}s", ms / 1000) } else { format!("{ms}ms") }
 }
 
-/// The first groups of all tenants.
-pub async fn of_all(client: &tokio_postgres::Client) -> Result<Vec<Status>, StorageError> {
+/// The first groups of all tenants, each with its tenant.
+pub async fn of_all(client: &tokio_postgres::Client) -> Result<Vec<(String, Status)>, StorageError> {
     let nothing = None::<&str>;
     let rows = client.query(LIST, &[&nothing, &nothing, &nothing, &nothing, &nothing, &GROUP_LABELS_MAX]).await?;
-    let read = rows.iter().map(Status::read).collect::<Result<Vec<_>, _>>();
-    read.map_err(|error| StorageError::fatal(format!("a group cannot be read: {error:?}")))
+    let read = rows.iter().map(|row| Ok((row.try_get(0)?, Status::read(row)?)));
+    read.collect::<Result<_, tokio_postgres::Error>>().map_err(StorageError::from)
 }
 
 impl Groups {
     pub async fn status(&self, at: &GroupName) -> Result<Status, GroupError> {
         let nothing = None::<&str>;
         let rows = self.run(LIST, &[&&*at.tenant_id, &at.stream, &at.name, &nothing, &nothing, &1_i64]).await?;
-        rows.first().map_or(Err(GroupError::NotFound("group")), Status::read)
-    }
-
-    /// Groups of a tenant in the order of their streams and names, behind one; of one stream, or of all.
-    pub async fn list(
-        &self,
-        tenant_id: &str,
-        stream: Option<&str>,
-        behind: Option<(&str, &str)>,
-        limit: usize,
-    ) -> Result<Vec<Status>, GroupError> {
-        let (after_stream, after_name) = behind.unzip();
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = self.run(LIST, &[&tenant_id, &stream, &None::<&str>, &after_stream, &after_name, &limit]).await?;
-        rows.iter().map(Status::read).collect()
+        Ok(Status::read(rows.first().ok_or(GroupError::NotFound("group"))?)?)
     }
 }
 

@@ -29,16 +29,16 @@ const COUNTS_KEPT: Duration = Duration::from_secs(60);
 pub struct GroupCounts(Arc<Mutex<Option<Counted>>>);
 
 /// When, and what.
-type Counted = (Instant, Arc<[Status]>);
+type Counted = (Instant, Arc<[(String, Status)]>);
 
 impl GroupCounts {
-    /// None where another node counts.
-    pub fn now(&self) -> Option<Arc<[Status]>> {
+    /// Each with its tenant; None where another node counts.
+    pub fn now(&self) -> Option<Arc<[(String, Status)]>> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.as_ref().filter(|(at, _)| at.elapsed() < COUNTS_KEPT).map(|(_, counts)| Arc::clone(counts))
     }
 
-    fn set(&self, counts: Vec<Status>) {
+    fn set(&self, counts: Vec<(String, Status)>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), counts.into()));
     }
 }
@@ -108,7 +108,7 @@ impl Upkeep {
     async fn count(&self, client: &Object) -> Result<(), StorageError> {
         let mut counts = status::of_all(client).await?;
         // Nobody asks what they want.
-        counts.iter_mut().for_each(|group| group.event_types = Vec::new());
+        counts.iter_mut().for_each(|(_, group)| group.event_types = Vec::new());
         self.counts.set(counts);
         Ok(())
     }

@@ -22,7 +22,7 @@ struct Filter {
 
 /// A value, in whichever form of JSON it is natural.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "each must be a text, a number, true or false, or a list of texts")]
+#[serde(untagged, expecting = "must be a text, a number, true or false, or a list of texts")]
 enum Given {
     Text(String),
     Number(Number),

@@ -54,8 +54,9 @@ pub fn metrics(visit: &Visit<'_>) -> Response<Body> {
     if let Some(attached) = api.attached.get() {
         append_series(&mut text, &tenants, &attached.lifecycle.series);
         if let Some(counts) = attached.group_counts.now() {
-            let own =
-                |group: &&Status| all || principal.is_some_and(|principal| *principal.tenant_id == *group.tenant_id);
+            let own = |(tenant_id, _): &&(String, Status)| {
+                all || principal.is_some_and(|principal| *principal.tenant_id == **tenant_id)
+            };
             append_groups(&mut text, &counts.iter().filter(own).collect::<Vec<_>>());
         }
     }
@@ -102,11 +103,11 @@ fn append_series(into: &mut String, tenants: &[(Arc<str>, Counts)], series: &Ser
 }
 
 /// How far groups are.
-fn append_groups(into: &mut String, groups: &[&Status]) {
+fn append_groups(into: &mut String, groups: &[&(String, Status)]) {
     let mut append = |name: &str, help: &str, of: fn(&Status) -> f64| {
         let _ = writeln!(into, "# HELP {name} {help}\n# TYPE {name} gauge");
-        for group in groups {
-            let [tenant, stream, group_name] = [&group.tenant_id, &group.stream, &group.name].map(|text| label(text));
+        for (tenant_id, group) in groups {
+            let [tenant, stream, group_name] = [tenant_id, &group.stream, &group.name].map(|text| label(text));
             let labels = format!("tenant=\"{tenant}\",stream=\"{stream}\",group=\"{group_name}\"");
             let _ = writeln!(into, "{name}{{{labels}}} {}", of(group));
         }

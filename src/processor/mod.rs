@@ -15,6 +15,7 @@ mod replay;
 mod shadow;
 mod statements;
 
+pub use crate::projections::UNFIT_CODES;
 pub use live::{Bounds, Processor};
 pub use rebuild::{Rebuilt, rebuild};
 pub use replay::{ReplayedLetter, Replays};

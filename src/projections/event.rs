@@ -37,6 +37,9 @@ impl PartialOrd for Origin {
     }
 }
 
+/// The codes of [`Unfit`].
+pub const UNFIT_CODES: [&str; 5] = ["missing_field", "wrong_type", "too_long", "unreadable", "row_refused"];
+
 /// Why a projection cannot take an event: a stable code, and what is wrong with it and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfit {
@@ -46,6 +49,7 @@ pub struct Unfit {
 
 impl Unfit {
     pub fn new(code: &'static str, reason: impl Into<String>) -> Self {
+        debug_assert!(UNFIT_CODES.contains(&code), "{code} is to be among them");
         Self { code, reason: reason.into() }
     }
 }

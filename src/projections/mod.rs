@@ -18,7 +18,7 @@ mod table;
 mod values;
 
 pub use change::Change;
-pub use event::{Origin, Told, Unfit};
+pub use event::{Origin, Told, UNFIT_CODES, Unfit};
 pub use projection::{EventType, Projection};
 pub use row::Row;
 pub use table::{Column, Key, Table};

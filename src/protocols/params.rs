@@ -62,6 +62,15 @@ impl Params {
         listed(name, values)
     }
 
+    /// Takes the same, each of which is one of these: what is mistyped would find nothing.
+    pub fn take_list_of(&mut self, name: &str, known: &[&str]) -> Result<Vec<String>, Problem> {
+        let values = self.take_list(name)?;
+        match values.iter().find(|value| !known.contains(&value.as_str())) {
+            Some(_) => Err(invalid(name, &format!("must be one or several of {}", known.join(", ")))),
+            None => Ok(values),
+        }
+    }
+
     /// Takes all whose names begin so, with their values.
     pub fn take_prefixed(&mut self, prefix: &str) -> BTreeMap<String, Vec<String>> {
         let (taken, left) =

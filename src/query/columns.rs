@@ -100,19 +100,19 @@ pub(super) fn is_small(value: &str) -> String {
 
 /// `struct Row from "relation" { name: Type = "expression", ... }`; without an expression the column has the field's
 /// name, and with `= later` the field is at its default until it is filled in. Without `from` the row is put together
-/// by hand.
+/// by hand, also in other rooms.
 macro_rules! columns {
     ($(#[$meta:meta])* pub struct $row:ident { $($(#[$doc:meta])* pub $name:ident: $type:ty,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, serde::Serialize)]
         pub struct $row { $($(#[$doc])* pub $name: $type,)+ }
 
-        impl $crate::query::columns::Columns for $row {
+        impl $crate::query::Columns for $row {
             fn names() -> Vec<&'static str> {
                 vec![$(stringify!($name)),+]
             }
 
-            fn write(&self, cells: &mut $crate::query::columns::Cells) {
+            fn write(&self, cells: &mut $crate::query::Cells) {
                 $(cells.push(&self.$name);)+
             }
         }
@@ -121,7 +121,7 @@ macro_rules! columns {
         $(#[$meta:meta])*
         pub struct $row:ident from $relation:literal { $($(#[$doc:meta])* pub $name:ident: $type:ty $(= $sql:tt)?,)+ }
     ) => {
-        $crate::query::columns::columns! { $(#[$meta])* pub struct $row { $($(#[$doc])* pub $name: $type,)+ } }
+        $crate::query::columns! { $(#[$meta])* pub struct $row { $($(#[$doc])* pub $name: $type,)+ } }
 
         impl $crate::query::columns::StoredRow for $row {
             const RELATION: &'static str = $relation;
@@ -140,7 +140,7 @@ macro_rules! columns {
     (@read $row:ident $columns:ident later) => { Default::default() };
     (@read $row:ident $columns:ident $($sql:literal)?) => { $row.try_get($columns.next().unwrap_or_default())? };
 }
-pub(super) use columns;
+pub(crate) use columns;
 
 #[cfg(test)]
 mod tests {

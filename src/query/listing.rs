@@ -37,7 +37,7 @@ impl PageRequest {
     /// What the list's cursors belong to, and the position behind which the page starts. `what` says all that is
     /// asked for but bounds of time: `-1h` means another time on every page, and the position bounds the page from
     /// above.
-    pub(super) fn start<P: DeserializeOwned>(&self, what: &str) -> Result<(CursorScope, Option<P>), CursorError> {
+    pub fn start<P: DeserializeOwned>(&self, what: &str) -> Result<(CursorScope, Option<P>), CursorError> {
         let scope = CursorScope::new(&self.tenant_id, what);
         let after = self.cursor.as_ref().map(|cursor| scope.decode(cursor)).transpose()?;
         Ok((scope, after))
@@ -74,12 +74,12 @@ pub struct SeriesTotals {
 }
 
 impl<T> Page<T> {
-    pub(super) fn new(items: Vec<T>, next_cursor: Option<String>) -> Self {
+    pub fn new(items: Vec<T>, next_cursor: Option<String>) -> Self {
         Self { resolution: None, items, next_cursor, since: None, searched_to: None, totals: None }
     }
 
     /// The page of up to `limit` of these rows, in their order, and of as many as fit; `cursor` tells where a row is.
-    pub(super) fn of(
+    pub fn of(
         found: FoundRows,
         limit: usize,
         mut read: impl FnMut(&Row) -> Result<T, ReadError>,

@@ -48,6 +48,7 @@ mod windows;
 
 pub use aggregate::{Aggregate, AggregateQuery, Aggregated, Fill, GroupBy, Rank};
 pub use catalog::{CatalogQuery, Series};
+pub(crate) use columns::columns;
 pub use columns::{Cells, Columns};
 pub use control::{AuditQuery, AuditRow, Confined, KeyRow, KeysQuery, OrganizationRow, OrganizationsQuery};
 pub use correlations::{Correlation, CorrelationsQuery};
@@ -72,7 +73,7 @@ pub use metrics::{Point, PointsQuery};
 pub use payload::{Comparison, PathFilter, PathTest, is_number};
 pub use place::Direction;
 pub use readers::Readers;
-pub use reads::{Explained, Reads};
+pub use reads::{Explained, FoundRows, Reads};
 pub use receipts::Receipt;
 pub use related::{Related, RelatedBy, RelatedQuery};
 pub use samples::{Sample, SamplesQuery};

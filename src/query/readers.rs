@@ -95,12 +95,6 @@ impl Readers {
         }
     }
 
-    /// Memory for so many rows of a tenant that no reader reads, or for as many of them as a page may hold; and how many that are.
-    pub fn hold(&self, tenant_id: &Arc<str>, rows: usize, row_bytes: usize) -> Result<(usize, Reservation), ReadError> {
-        let rows = rows.min(self.page.bytes / row_bytes).max(1);
-        Ok((rows, self.budget.reserve(tenant_id, HeldFor::Answer, rows * row_bytes)?))
-    }
-
     /// Memory that an answer of a tenant takes beside what is read for it; None: there is none.
     pub fn room(&self, tenant_id: &Arc<str>, bytes: usize) -> Option<Reservation> {
         self.budget.reserve(tenant_id, HeldFor::Answer, bytes).ok()

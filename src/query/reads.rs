@@ -266,6 +266,13 @@ impl Reads {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).row_bytes = 0;
     }
 
+    /// Takes memory for a page of rows that come by another way, and returns how many of them it may have.
+    pub fn room(&self, rows: usize, row_bytes: usize) -> Result<usize, ReadError> {
+        let rows = rows.min(self.page_bytes / row_bytes).max(1);
+        self.hold(rows * row_bytes)?;
+        Ok(rows)
+    }
+
     /// Takes memory for what will be `bytes` in all.
     pub(super) fn hold(&self, bytes: usize) -> Result<(), ReadError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);

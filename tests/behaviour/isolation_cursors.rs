@@ -131,9 +131,6 @@ const LISTS: &[(&str, &str, &str)] = &[
     ("parked", "/v1/streams/{stream}/groups/{group}/parked?limit=1", "next_cursor"),
 ];
 
-/// Numbers and names, of what a path names already; and where an admin sees one row, which no cursor follows.
-const PLAIN: [&str; 4] = ["versions", "groups", "parked", "organizations"];
-
 impl Place {
     /// As `CURSORS` has it.
     fn ask(&self, client: &Client, things: &Things, cursor: &str) -> Answer {
@@ -161,8 +158,7 @@ fn cursors(client: &Client, things: &Things) -> BTreeMap<&'static str, String> {
             things.iter().fold(path.to_owned(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
         until(&format!("{path} goes on"), || client.get(&path).expect(200)[member].as_str().map(str::to_owned))
     };
-    let tagged = LISTS.iter().filter(|(kind, ..)| !PLAIN.contains(kind));
-    tagged.map(|(kind, path, member)| (*kind, of(path, member))).collect()
+    LISTS.iter().map(|(kind, path, member)| (*kind, of(path, member))).collect()
 }
 
 /// What is no cursor, though most of it is one.
@@ -198,7 +194,7 @@ fn anothers_cursors_are_none_and_damaged_ones_are_refused(env: &Env) -> TestResu
     assert_eq!(missing, Vec::<String>::new(), "each has a line in CURSORS");
 
     let (of_mine, of_theirs) = (cursors(&mine, &own), cursors(&theirs, &others));
-    for place in CURSORS.iter().filter(|place| !PLAIN.contains(&place.kind)) {
+    for place in CURSORS {
         let shown = format!("{} {}", place.operation, place.at);
         // Where a body says `earliest`, a time or a cursor, what is none of them is wrong with the body.
         let refused = |cursor: &str, what: &str| {

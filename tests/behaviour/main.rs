@@ -69,6 +69,7 @@ mod isolation_things;
 mod json;
 mod keys;
 mod lifecycle;
+mod lists;
 mod load;
 mod masks;
 mod masks_changed;
@@ -280,6 +281,8 @@ const GROUPS: &[Group] = &[
     group("rowstore", timescale::ROWSTORE),
     group("rowstore", conflicts::TESTS),
     group("faults", faults::TESTS),
+    group("lists", lists::TESTS),
+    group("lists", lists::ON_ONE),
     group("load", load::TESTS),
     group("rollups", rollups::TESTS),
     slow("rollups", rollups_kept::TESTS),

@@ -31,8 +31,8 @@ pub async fn finding(client: &Client) -> Result<Finding, StorageError> {
 }
 
 /// What keeps a group, if something does. One that somebody has paused is left alone.
-fn stuck(group: &Status) -> Option<String> {
-    let of = format!("{} of {} ({})", group.name, group.stream, group.tenant_id);
+fn stuck((tenant_id, group): &(String, Status)) -> Option<String> {
+    let of = format!("{} of {} ({tenant_id})", group.name, group.stream);
     if let Some(reason) = &group.paused_reason {
         return Some(format!("{of} is paused: {reason}"));
     }

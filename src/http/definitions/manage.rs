@@ -10,13 +10,10 @@ use crate::http::call::Call;
 use crate::http::groups::body::{self, invalid};
 use crate::http::reads::{self, ListAnswer};
 use crate::http::response::{full, json as json_answer};
-use crate::limits::{DESCRIPTION_CHARS_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, STREAM_CHARS_MAX};
-use crate::protocols::{Problem, params};
+use crate::limits::{DESCRIPTION_CHARS_MAX, STREAM_CHARS_MAX};
+use crate::protocols::Problem;
 use crate::query::{ReadError, Stream};
-use crate::registry::{Change, Compatibility, Definition, MaskSpec, Mode, Version, Wanted};
-
-/// Versions of one page, however many are asked for: with their texts they may be large.
-const VERSIONS_MAX: usize = 100;
+use crate::registry::{Change, Compatibility, Definition, MaskSpec, Mode, Wanted};
 
 /// What is sent of a definition; null stands for none.
 #[derive(Deserialize)]
@@ -63,12 +60,6 @@ struct Defined {
     warnings: Option<crate::registry::Warned>,
     created_at: Option<jiff::Timestamp>,
     updated_at: Option<jiff::Timestamp>,
-}
-
-#[derive(Serialize)]
-struct Listed {
-    data: Vec<Version>,
-    next_cursor: Option<String>,
 }
 
 impl Sent {
@@ -198,37 +189,6 @@ pub async fn delete(mut call: Call<'_>) -> ListAnswer {
     Ok(response)
 }
 
-/// GET /v1/streams/{name}/schemas
-pub async fn versions(mut call: Call<'_>) -> ListAnswer {
-    let limit = call.params.take_count("limit", PAGE_ROWS_MAX)?.unwrap_or(PAGE_ROWS_DEFAULT).min(VERSIONS_MAX);
-    let before = match call.params.take("cursor") {
-        None => i32::MAX,
-        Some(text) => numbered(&text).ok_or_else(|| params::invalid("cursor", "is not a cursor of this list"))?,
-    };
-    std::mem::take(&mut call.params).finish()?;
-    let rows = i64::try_from(limit).unwrap_or(i64::MAX);
-    let definitions = &call.api.attached()?.definitions;
-    let found = definitions.versions(&call.principal.tenant_id, call.path.get("name"), before, rows).await;
-    let data = found.map_err(|error| problem(call.api, error))?;
-    let next_cursor =
-        data.last().filter(|last| data.len() == limit && last.version > 1).map(|last| last.version.to_string());
-    Ok(json_answer(StatusCode::OK, &Listed { data, next_cursor }))
-}
-
-/// GET /v1/streams/{name}/schemas/{version}
-pub async fn version(mut call: Call<'_>) -> ListAnswer {
-    std::mem::take(&mut call.params).finish()?;
-    let number = numbered(call.path.get("version")).ok_or_else(|| Problem::not_found("version"))?;
-    let definitions = &call.api.attached()?.definitions;
-    let found = definitions.version(&call.principal.tenant_id, call.path.get("name"), number).await;
-    Ok(json_answer(StatusCode::OK, &found.map_err(|error| problem(call.api, error))?))
-}
-
-/// A version's number in its one spelling.
-fn numbered(text: &str) -> Option<i32> {
-    text.parse().ok().filter(|number: &i32| *number > 0 && number.to_string() == text)
-}
-
 /// The stream's log, and its definition.
 async fn shown(call: &Call<'_>, name: &str, definition: Option<Definition>) -> Result<Shown, Problem> {
     let stream = logged(call, name).await?;
@@ -316,11 +276,5 @@ mod tests {
             let said = described.pointer(&pointer).and_then(Value::as_u64);
             assert_eq!(said, u64::try_from(most).ok(), "{pointer}");
         }
-    }
-
-    #[test]
-    fn a_version_has_one_spelling() {
-        assert_eq!(["1", "10", "2147483647"].map(numbered), [Some(1), Some(10), Some(i32::MAX)]);
-        assert_eq!(["01", "+1", "0", "-1", "1.0", "2147483648", ""].map(numbered), [None; 7]);
     }
 }

@@ -2,8 +2,10 @@
 
 mod manage;
 mod trial;
+mod versions;
 
-pub use manage::{alter, create, delete, show, version, versions};
+pub use manage::{alter, create, delete, show};
+pub use versions::{version, versions};
 
 use hyper::StatusCode;
 

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::error::Category;
 
+use super::misfit;
 use crate::config::parse_duration;
 use crate::groups::To;
 use crate::limits::GROUP_REASON_CHARS_MAX;
@@ -25,7 +26,7 @@ pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
         return Err(invalid("the body must be a JSON object"));
     }
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
-        Category::Data => invalid(error.to_string()),
+        Category::Data => invalid(misfit::told(bytes, &error)),
         Category::Io | Category::Syntax | Category::Eof => {
             Problem::bad_request(ProblemCode::BodyNotJson, format!("the body is not JSON: {error}"))
         }
@@ -59,9 +60,16 @@ pub fn invalid(what: impl Into<String>) -> Problem {
     Problem::bad_request(ProblemCode::InvalidBody, what)
 }
 
+/// A time span as it is sent.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "must be a time with its unit, as text, such as \"500ms\", \"30s\" or \"5m\"")]
+pub enum Span {
+    Text(String),
+}
+
 /// A time span of a body, within bounds.
-pub fn duration(name: &str, text: &str, bounds: [Duration; 2]) -> Result<Duration, Problem> {
-    let [least, most] = bounds;
+pub fn duration(name: &str, span: &Span, bounds: [Duration; 2]) -> Result<Duration, Problem> {
+    let ([least, most], Span::Text(text)) = (bounds, span);
     let parsed = if text == "0" { Ok(Duration::ZERO) } else { parse_duration(text) };
     parsed.ok().filter(|span| (least..=most).contains(span)).ok_or_else(|| {
         invalid(format!("`{name}` must be a time with its unit such as 500ms, 30s or 5m, from {least:?} to {most:?}"))
@@ -78,12 +86,32 @@ pub fn reason(name: &str, text: Option<String>) -> Result<Option<String>, Proble
     }
 }
 
-/// Where a group is to be: `earliest`, `latest`, an offset, a time, or a cursor.
-pub fn place(text: &str) -> Result<To, Problem> {
+/// Where a group is to be, as it is sent; a number is an offset.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "must be `earliest`, `latest`, a time such as 2026-01-31T00:00:00Z or -24h, an offset, or a cursor"
+)]
+pub enum Place {
+    Offset(u64),
+    Text(String),
+}
+
+impl Place {
+    /// What it says; `name` is the member in which it stands.
+    pub fn to(&self, name: &str) -> Result<To, Problem> {
+        match self {
+            Self::Offset(offset) => at(*offset),
+            Self::Text(text) => place(name, text),
+        }
+    }
+}
+
+fn place(name: &str, text: &str) -> Result<To, Problem> {
     match text {
-        "" => Err(invalid(
-            "`to` must be `earliest`, `latest`, a time such as 2026-01-31T00:00:00Z or -24h, an offset, or a cursor",
-        )),
+        "" => Err(invalid(format!(
+            "`{name}` must be `earliest`, `latest`, a time such as 2026-01-31T00:00:00Z or -24h, an offset, or a cursor"
+        ))),
         "earliest" => Ok(To::Start(Start::Earliest)),
         "latest" => Ok(To::Start(Start::Latest)),
         digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => at(digits.parse().map_err(|_| no_offset())?),
@@ -137,9 +165,9 @@ mod tests {
             ("{", ProblemCode::BodyNotJson, "EOF"),
             ("nonsense", ProblemCode::BodyNotJson, "line 1"),
             ("[1]", ProblemCode::InvalidBody, "must be a JSON object"),
-            ("7", ProblemCode::InvalidBody, "invalid type"),
+            ("7", ProblemCode::InvalidBody, "must be a JSON object"),
             (r#"{"m":7}"#, ProblemCode::InvalidBody, "unknown field `m`"),
-            (r#"{"n":"x"}"#, ProblemCode::InvalidBody, "string"),
+            (r#"{"n":"x"}"#, ProblemCode::InvalidBody, "`n` must be a whole number"),
             (r#"{"n":1,"n":2}"#, ProblemCode::InvalidBody, "duplicate field `n`"),
         ] {
             let problem = read(text).expect_err(text);
@@ -153,13 +181,16 @@ mod tests {
 
     #[test]
     fn a_place_is_told_by_its_form() {
-        let place = |text: &str| place(text).expect(text);
+        let read = |text: &str| serde_json::from_str::<Place>(text);
+        assert!(matches!(read("42").expect("an offset").to("to"), Ok(To::Start(Start::Offset(42)))));
+        assert!(read("-1").is_err() && read("1.5").is_err() && read("true").is_err());
+        let place = |text: &str| super::place("to", text).expect(text);
         assert!(matches!(place("earliest"), To::Start(Start::Earliest)));
         assert!(matches!(place("latest"), To::Start(Start::Latest)));
         assert!(matches!(place("42"), To::Start(Start::Offset(42))));
         assert!(matches!(place("2026-01-31T00:00:00Z"), To::Time(_)) && matches!(place("-24h"), To::Time(_)));
         assert!(matches!(place("A2x-_9"), To::Start(Start::Cursor(_))));
-        assert!(super::place("").is_err() && super::place("99999999999999999999").is_err());
+        assert!(super::place("to", "").is_err() && super::place("to", "99999999999999999999").is_err());
     }
 
     #[test]

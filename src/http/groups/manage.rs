@@ -6,34 +6,30 @@ use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::body::{self, invalid};
+use super::body::{self, Place, Span, invalid};
 use super::{at, groups, problem};
-use crate::groups::{Change, GroupError, GroupName, Settings, Status, To};
+use crate::groups::{Change, GroupError, GroupName, GroupsQuery, Settings, Status, To};
 use crate::http::Api;
 use crate::http::call::Call;
-use crate::http::reads::{self, ListAnswer};
-use crate::http::response::{full, held_json, json as json_answer};
+use crate::http::reads::{ListAnswer, ListRequest};
+use crate::http::response::{full, json as json_answer};
 use crate::limits::{
     ACK_TIMEOUT_DEFAULT, ACK_TIMEOUT_MAX, ACK_TIMEOUT_MIN, EVENT_TYPE_CHARS_MAX, GROUP_EVENT_TYPES_BYTES_MAX,
-    GROUP_EVENT_TYPES_MAX, GROUP_LISTED_BYTES, GROUP_NAME_CHARS_MAX, MAX_DELIVERIES_DEFAULT, MAX_DELIVERIES_MAX,
-    PAGE_ROWS_DEFAULT, STREAM_CHARS_MAX,
+    GROUP_EVENT_TYPES_MAX, GROUP_NAME_CHARS_MAX, MAX_DELIVERIES_DEFAULT, MAX_DELIVERIES_MAX, STREAM_CHARS_MAX,
 };
 use crate::protocols::{Problem, ProblemCode};
 use crate::query::{CursorError, OrderedBy, ReadError, Start};
-
-/// Groups of one page.
-const LIST_MAX: usize = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct New {
     name: String,
     #[serde(default)]
-    start: Option<String>,
+    start: Option<Place>,
     #[serde(default)]
     max_deliveries: Option<i32>,
     #[serde(default)]
-    ack_timeout: Option<String>,
+    ack_timeout: Option<Span>,
     #[serde(default)]
     event_types: Option<Vec<String>>,
     #[serde(default)]
@@ -46,7 +42,7 @@ struct Altered {
     #[serde(default)]
     max_deliveries: Option<i32>,
     #[serde(default)]
-    ack_timeout: Option<String>,
+    ack_timeout: Option<Span>,
     #[serde(default)]
     event_types: Option<Vec<String>>,
     /// Told what to do instead.
@@ -58,7 +54,7 @@ struct Altered {
 #[serde(deny_unknown_fields)]
 struct ResetTo {
     #[serde(default)]
-    to: Option<String>,
+    to: Option<Place>,
     /// An epoch may be a number.
     #[serde(default)]
     timestamp: Option<Value>,
@@ -75,13 +71,13 @@ impl ResetTo {
     /// `timestamp` are no offset.
     fn place(self) -> Result<To, Problem> {
         let Self { to, timestamp, cursor, offset, .. } = self;
-        let which = match to.as_deref() {
-            Some(field @ ("timestamp" | "cursor" | "offset")) => Some(field),
-            _ => None,
+        let which = match &to {
+            Some(Place::Text(field)) => ["timestamp", "cursor", "offset"].into_iter().find(|name| name == field),
+            Some(Place::Offset(_)) | None => None,
         };
         let fits = |field: &str| which.is_none_or(|which| which == field);
-        match (to.as_deref().filter(|_| which.is_none()), timestamp, cursor, offset) {
-            (Some(to), None, None, None) => body::place(to),
+        match (to.filter(|_| which.is_none()), timestamp, cursor, offset) {
+            (Some(to), None, None, None) => to.to("to"),
             (None, Some(timestamp), None, None) if fits("timestamp") => {
                 body::since("timestamp", &timestamp).map(To::Time)
             }
@@ -93,12 +89,6 @@ impl ResetTo {
             _ => Err(invalid("one of `to`, `timestamp`, `cursor` and `offset` must say where")),
         }
     }
-}
-
-#[derive(Serialize)]
-struct Listed {
-    data: Vec<Status>,
-    next_cursor: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -139,11 +129,11 @@ pub async fn create(mut call: Call<'_>) -> ListAnswer {
     };
     let settings = Settings {
         max_deliveries: max_deliveries(new.max_deliveries)?.unwrap_or(MAX_DELIVERIES_DEFAULT),
-        ack_timeout: ack_timeout(new.ack_timeout.as_deref())?.unwrap_or(ACK_TIMEOUT_DEFAULT),
+        ack_timeout: ack_timeout(new.ack_timeout.as_ref())?.unwrap_or(ACK_TIMEOUT_DEFAULT),
         event_types: event_types(new.event_types)?.unwrap_or_default(),
         ordered_by,
     };
-    let start = body::place(new.start.as_deref().unwrap_or("earliest"))?;
+    let start = new.start.map_or(Ok(To::Start(Start::Earliest)), |place| place.to("start"))?;
     let at = GroupName { name: new.name, ..at(&call) };
     let groups = groups(&call)?;
     let made = async {
@@ -155,20 +145,9 @@ pub async fn create(mut call: Call<'_>) -> ListAnswer {
 
 /// GET /v1/streams/{name}/groups
 pub async fn list(mut call: Call<'_>) -> ListAnswer {
-    let limit = call.params.take_count("limit", LIST_MAX)?.unwrap_or(PAGE_ROWS_DEFAULT);
-    // A name: every one is one that the reader may see.
-    let behind = call.params.take("cursor");
-    std::mem::take(&mut call.params).finish()?;
-    let (stream, tenant_id) = (call.path.get("name"), &call.principal.tenant_id);
-    let behind = behind.as_deref().map(|name| (stream, name));
-    let groups = groups(&call)?;
-    let listed = async {
-        let (limit, room) = groups.room(limit, GROUP_LISTED_BYTES)?;
-        Ok((groups.list(tenant_id, Some(stream), behind, limit).await?, limit, room))
-    };
-    let (data, limit, room) = listed.await.map_err(|error| problem(call.api, error))?;
-    let next_cursor = data.last().filter(|_| data.len() == limit).map(|last| last.name.clone());
-    held_json(&Listed { data, next_cursor }, room).map_err(|no_room| reads::problem(call.api, no_room.into()))
+    let request = ListRequest::take_plain(call.principal, call.parts, &mut call.params)?;
+    let query = GroupsQuery { groups: groups(&call)?, stream: call.path.get("name").to_owned() };
+    request.answer(call.api, call.params, query).await
 }
 
 /// GET /v1/streams/{name}/groups/{group}
@@ -206,7 +185,7 @@ pub async fn alter(mut call: Call<'_>) -> ListAnswer {
             "`ordered_by` stays as the group was made; make another group, and reset it to where this one is",
         ));
     }
-    let timeout = ack_timeout(altered.ack_timeout.as_deref())?;
+    let timeout = ack_timeout(altered.ack_timeout.as_ref())?;
     let change = Change {
         max_deliveries: max_deliveries(altered.max_deliveries)?,
         ack_timeout_ms: timeout.map(|timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)),
@@ -285,8 +264,8 @@ fn max_deliveries(wanted: Option<i32>) -> Result<Option<i32>, Problem> {
     }
 }
 
-fn ack_timeout(wanted: Option<&str>) -> Result<Option<Duration>, Problem> {
-    wanted.map(|text| body::duration("ack_timeout", text, [ACK_TIMEOUT_MIN, ACK_TIMEOUT_MAX])).transpose()
+fn ack_timeout(wanted: Option<&Span>) -> Result<Option<Duration>, Problem> {
+    wanted.map(|span| body::duration("ack_timeout", span, [ACK_TIMEOUT_MIN, ACK_TIMEOUT_MAX])).transpose()
 }
 
 fn event_types(wanted: Option<Vec<String>>) -> Result<Option<Vec<String>>, Problem> {

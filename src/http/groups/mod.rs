@@ -2,6 +2,7 @@
 
 pub mod body;
 mod manage;
+mod misfit;
 mod parked;
 mod settle;
 mod take;

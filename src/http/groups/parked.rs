@@ -1,17 +1,17 @@
 //! Parked events of a group: parked on purpose, listed, replayed to the group alone, dropped.
 
 use hyper::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::body::{self, invalid};
 use super::{at, groups, problem};
-use crate::groups::{GroupError, Parked, Parking, Picked, Which};
+use crate::groups::{GroupError, ParkedQuery, Parking, Picked, Which};
 use crate::http::call::Call;
-use crate::http::reads::{self, ListAnswer};
-use crate::http::response::{held_json, json as json_answer};
-use crate::limits::{PAGE_ROWS_DEFAULT, PARKED_LISTED_BYTES, PARKED_PER_CALL_MAX};
-use crate::protocols::{Problem, params};
+use crate::http::reads::{ListAnswer, ListRequest};
+use crate::http::response::json as json_answer;
+use crate::limits::PARKED_PER_CALL_MAX;
+use crate::protocols::Problem;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,12 +30,6 @@ struct Picking {
     all: Option<bool>,
 }
 
-#[derive(Serialize)]
-struct Listed {
-    data: Vec<Parked>,
-    next_cursor: Option<String>,
-}
-
 /// POST .../park
 pub async fn park(mut call: Call<'_>) -> ListAnswer {
     std::mem::take(&mut call.params).finish()?;
@@ -49,21 +43,9 @@ pub async fn park(mut call: Call<'_>) -> ListAnswer {
 
 /// GET .../parked
 pub async fn list(mut call: Call<'_>) -> ListAnswer {
-    let limit = call.params.take_count("limit", PARKED_PER_CALL_MAX)?.unwrap_or(PAGE_ROWS_DEFAULT);
-    let behind = match call.params.take("cursor") {
-        None => -1,
-        Some(text) => text.parse().map_err(|_| params::invalid("cursor", "is not a cursor of this list"))?,
-    };
-    std::mem::take(&mut call.params).finish()?;
-    let groups = groups(&call)?;
-    let listed = async {
-        let group = groups.find(&at(&call)).await?;
-        let (limit, room) = groups.room(limit, PARKED_LISTED_BYTES)?;
-        Ok((groups.parked(&group, behind, limit).await?, limit, room))
-    };
-    let (data, limit, room) = listed.await.map_err(|error| problem(call.api, error))?;
-    let next_cursor = data.last().filter(|_| data.len() == limit).map(|last| last.offset.to_string());
-    held_json(&Listed { data, next_cursor }, room).map_err(|no_room| reads::problem(call.api, no_room.into()))
+    let request = ListRequest::take_plain(call.principal, call.parts, &mut call.params)?;
+    let query = ParkedQuery { groups: groups(&call)?, at: at(&call) };
+    request.answer(call.api, call.params, query).await
 }
 
 /// POST .../parked/replay

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::body::{self, invalid};
+use super::body::{self, Span, invalid};
 use super::{at, groups, is_member, problem};
 use crate::groups::{Lease, Return};
 use crate::http::call::Call;
@@ -40,7 +40,7 @@ struct Back {
     #[serde(default)]
     offset: Option<i64>,
     #[serde(default)]
-    delay: Option<String>,
+    delay: Option<Span>,
     #[serde(default)]
     error: Option<String>,
 }
@@ -115,7 +115,7 @@ pub async fn nack(mut call: Call<'_>) -> ListAnswer {
     let Back { lease: text, offset, delay, error } = body::read(&call.body)?;
     let lease = lease(&text)?;
     let delay = match delay {
-        Some(text) => body::duration("delay", &text, [Duration::ZERO, NACK_DELAY_MAX])?,
+        Some(span) => body::duration("delay", &span, [Duration::ZERO, NACK_DELAY_MAX])?,
         None => Duration::ZERO,
     };
     let back = Return { offset, delay, error: body::reason("error", error)? };

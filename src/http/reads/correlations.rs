@@ -17,10 +17,7 @@ const TYPES: [&str; 3] = ["causal", "temporal", "anomaly"];
 pub async fn correlations(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> ListAnswer {
     let request = ListRequest::take(principal, parts, &mut params)?;
     let now = Timestamp::now();
-    let types = params.take_list("type")?;
-    if types.iter().any(|found| !TYPES.contains(&found.as_str())) {
-        return Err(invalid("type", "takes causal, temporal and anomaly"));
-    }
+    let types = params.take_list_of("type", &TYPES)?;
     let event = match params.take("event_id") {
         Some(id) if id.is_empty() => return Err(invalid("event_id", "is given without a value")),
         Some(id) => Some(event_name(&mut params, &principal.tenant_id, &id)?),

@@ -11,13 +11,16 @@ use uuid::Uuid;
 
 use super::list::{ListAnswer, ListRequest, problem, window};
 use crate::budget::Reservation;
+use crate::groups::PARKED_CODES;
 use crate::http::Api;
 use crate::http::response::{Body, answer, held_json, streamed};
 use crate::limits::KIB;
-use crate::protocols::params::{Params, invalid};
+use crate::processor::UNFIT_CODES;
+use crate::protocols::params::Params;
 use crate::protocols::problem::Problem;
 use crate::query::{DeadLetter, DeadLettersQuery, OUTCOMES, ReadError, STAGES};
 use crate::tenancy::Principal;
+use crate::wire::item::Code;
 
 /// Of what was sent, in bytes, that one piece of the answer holds; a multiple of three, so that base64 has no padding
 /// within.
@@ -29,20 +32,21 @@ pub async fn dead_letters(api: &Api, principal: &Principal, parts: &Parts, mut p
     request.answer(api, params, query).await
 }
 
+/// Why there are dead letters: what refused an item, why an event is parked, why a projection cannot take one.
+fn codes() -> Vec<&'static str> {
+    let mut codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    codes.extend(PARKED_CODES.iter().chain(&UNFIT_CODES));
+    codes.sort_unstable();
+    codes.dedup();
+    codes
+}
+
 /// Which dead letters are meant.
 pub fn dead_letters_query(params: &mut Params) -> Result<DeadLettersQuery, Problem> {
-    let outcomes = params.take_list("outcome")?;
-    if outcomes.iter().any(|outcome| !OUTCOMES.contains(&outcome.as_str())) {
-        return Err(invalid("outcome", &format!("must be one or several of {}", OUTCOMES.join(", "))));
-    }
-    let stages = params.take_list("stage")?;
-    if stages.iter().any(|stage| !STAGES.contains(&stage.as_str())) {
-        return Err(invalid("stage", &format!("must be one or several of {}", STAGES.join(", "))));
-    }
     Ok(DeadLettersQuery {
-        stages,
-        codes: params.take_list("code")?,
-        outcomes,
+        outcomes: params.take_list_of("outcome", &OUTCOMES)?,
+        stages: params.take_list_of("stage", &STAGES)?,
+        codes: params.take_list_of("code", &codes())?,
         window: window(params, Timestamp::now())?,
     })
 }
@@ -134,9 +138,22 @@ impl Iterator for Written {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::http::operation::OPENAPI;
+
+    #[test]
+    fn the_codes_are_those_that_are_described() {
+        let document: Value = serde_json::from_str(OPENAPI).expect("JSON");
+        let listed = |pointer: &str| document.pointer(pointer).and_then(Value::as_array).expect(pointer).iter();
+        let described = listed("/components/schemas/RejectionCode/enum")
+            .chain(listed("/components/schemas/DeadLetterCode/anyOf/1/enum"))
+            .map(|code| code.as_str().expect("text"));
+        assert_eq!(described.collect::<BTreeSet<_>>(), codes().into_iter().collect());
+    }
 
     #[test]
     fn a_letter_is_written_as_one_would_write_it_at_once() {

@@ -13,7 +13,10 @@ use crate::tenancy::Principal;
 
 fn query<T: InferredRow>(params: &mut Params) -> Result<InferredQuery<T>, Problem> {
     let window = window(params, Timestamp::now())?;
-    InferredQuery::new(window, |name| params.take_list(name))
+    InferredQuery::new(window, |name, known| match known {
+        Some(known) => params.take_list_of(name, known),
+        None => params.take_list(name),
+    })
 }
 
 pub async fn services(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> ListAnswer {

@@ -42,6 +42,13 @@ struct WithPlans<T> {
 
 impl ListRequest {
     pub fn take(principal: &Principal, parts: &Parts, params: &mut Params) -> Result<Self, Problem> {
+        let mut request = Self::take_plain(principal, parts, params)?;
+        request.explain = explain(principal, params, request.wanted)?;
+        Ok(request)
+    }
+
+    /// The same of a list that the readers do not read: there are no plans to be shown.
+    pub fn take_plain(principal: &Principal, parts: &Parts, params: &mut Params) -> Result<Self, Problem> {
         let safe = match params.take("csv").as_deref() {
             None | Some("plain") => false,
             Some("safe") => true,
@@ -57,7 +64,7 @@ impl ListRequest {
             limit: params.take_count("limit", PAGE_ROWS_MAX)?,
             cursor: params.take("cursor"),
             coding: Coding::wanted(&parts.headers),
-            explain: explain(principal, params, wanted)?,
+            explain: false,
         })
     }
 

@@ -28,6 +28,7 @@ mod tests {
 
     use serde_json::Value;
 
+    use crate::groups::{Parked, Status};
     use crate::http::operation::OPENAPI;
     use crate::query::{
         Action, Aggregated, Asset, AuditRow, Columns, Correlation, Count, DeadLetter, Deployment, Event, KeyRow,
@@ -48,6 +49,8 @@ mod tests {
             ("DeadLetter", DeadLetter::names()),
             ("Count", Count::names()),
             ("Stream", Stream::names()),
+            ("Group", Status::names()),
+            ("Parked", Parked::names()),
             ("Service", Service::names()),
             ("Deployment", Deployment::names()),
             ("Asset", Asset::names()),

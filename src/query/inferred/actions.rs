@@ -59,4 +59,5 @@ impl InferredRow for Action {
         ("cluster_name", "cluster_name"),
         ("environment", "environment"),
     ];
+    const STATUSES: &'static [&'static str] = &["started", "succeeded", "failed"];
 }

@@ -50,4 +50,5 @@ impl InferredRow for Deployment {
         ("version", "version"),
         ("status", "status"),
     ];
+    const STATUSES: &'static [&'static str] = &["started", "succeeded", "failed", "rolled_back"];
 }

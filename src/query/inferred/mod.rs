@@ -30,6 +30,8 @@ pub trait InferredRow: StoredRow + Serialize + Send + 'static {
     const ORDER: Order;
     /// Names of parameters, which take several values, and their columns.
     const FILTERS: &'static [(&'static str, &'static str)];
+    /// What `status` can be.
+    const STATUSES: &'static [&'static str];
 }
 
 /// Rows that have one of the values of each filter.
@@ -42,11 +44,15 @@ pub struct InferredQuery<T> {
 }
 
 impl<T: InferredRow> InferredQuery<T> {
-    /// `values` gives those of a filter by the name of its parameter.
-    pub fn new<E>(window: Window, mut values: impl FnMut(&'static str) -> Result<Vec<String>, E>) -> Result<Self, E> {
+    /// `values` gives those of a filter by the name of its parameter, and by what they can be; None: anything.
+    pub fn new<E>(
+        window: Window,
+        mut values: impl FnMut(&'static str, Option<&'static [&'static str]>) -> Result<Vec<String>, E>,
+    ) -> Result<Self, E> {
         let mut filters = Vec::new();
         for (parameter, column) in T::FILTERS {
-            filters.push((*column, values(parameter)?));
+            let known = (*parameter == "status").then_some(T::STATUSES);
+            filters.push((*column, values(parameter, known)?));
         }
         Ok(Self { filters, window, of: std::marker::PhantomData })
     }

@@ -39,4 +39,5 @@ impl InferredRow for Service {
     const ORDER: Order = Order::Id("updated_at");
     const FILTERS: &'static [(&'static str, &'static str)] =
         &[("name", "name"), ("status", "status"), ("owner", "owner"), ("team", "team")];
+    const STATUSES: &'static [&'static str] = &["active", "retired"];
 }
