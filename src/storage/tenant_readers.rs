@@ -29,7 +29,7 @@ pub async fn create(
     }
     admin.batch_execute(include_str!("../../sql/queries/public_rights.sql")).await?;
     let (name, tenant_id, psql) = (name.to_owned(), Some(tenant_id.to_owned()), psql_of(database, name));
-    let beyond = beyond(admin, &[&name]).await?;
+    let beyond = beyond(admin, &[name.as_str()]).await?;
     Ok(NewReader { name, tenant_id, password, psql, beyond })
 }
 
@@ -85,7 +85,12 @@ async fn end(admin: &Client, owner: &Client, name: &str) -> Result<(), StorageEr
         readers::end(admin, name).await
     };
     if let Err(error) = ended.await {
-        owner.execute("INSERT INTO tidegate.reader_logins (login, org_id) VALUES ($1::text::name, $2)", &[&name, &org_id]).await?;
+        owner
+            .execute(
+                "INSERT INTO tidegate.reader_logins (login, org_id) VALUES ($1::text::name, $2)",
+                &[&name, &org_id],
+            )
+            .await?;
         owner.execute("SELECT tidegate.set_reader_rights($1)", &[&org_id]).await?;
         return Err(error);
     }

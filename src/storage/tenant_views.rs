@@ -41,7 +41,8 @@ pub async fn make(owner: &Client) -> Result<Vec<Unmade>, StorageError> {
             unmade.push(Unmade { view, error: StorageError::from(error).to_string() });
         }
     }
-    let rights = "SELECT tidegate.set_reader_rights(org_id) FROM (SELECT DISTINCT org_id FROM tidegate.reader_logins) o";
+    let rights =
+        "SELECT tidegate.set_reader_rights(org_id) FROM (SELECT DISTINCT org_id FROM tidegate.reader_logins) o";
     owner.execute(rights, &[]).await?;
     Ok(unmade)
 }
@@ -68,7 +69,8 @@ async fn make_one(owner: &Client, view: &str, statement: &str) -> Result<(), tok
 }
 
 async fn in_transaction(owner: &Client, statements: &str) -> Result<(), tokio_postgres::Error> {
-    let done = owner.batch_execute(&format!("BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; {statements}; COMMIT")).await;
+    let done =
+        owner.batch_execute(&format!("BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; {statements}; COMMIT")).await;
     if done.is_err() {
         let _ = owner.batch_execute("ROLLBACK").await;
     }

@@ -18,7 +18,8 @@ pub async fn finding(client: &Client, location: &Location) -> Result<Finding, St
     let mut found = beyond(client, &roles).await?;
     found.extend(beyond_their_tenant(client).await?);
     if found.is_empty() {
-        let differing = if are_noted(client).await? { tenant_views::names_of_differing(client).await? } else { Vec::new() };
+        let differing =
+            if are_noted(client).await? { tenant_views::names_of_differing(client).await? } else { Vec::new() };
         if !differing.is_empty() {
             return Ok(bad(
                 "readers",
