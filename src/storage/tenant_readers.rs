@@ -41,14 +41,16 @@ async fn schema_of(owner: &Client, org_id: Uuid) -> Result<String, StorageError>
 async fn allow(owner: &Client, org_id: Uuid, name: &str) -> Result<(), StorageError> {
     // Which relations have views is asked of what the group of operators reads, which was made with the role at the latest.
     owner.batch_execute(include_str!("../../sql/queries/people_grants.sql")).await?;
-    let note = "INSERT INTO tidegate.reader_logins (login, org_id) VALUES ($1::text::name, $2)";
+    // A database that was restored elsewhere may have a note of a login that is not there.
+    let note = "INSERT INTO tidegate.reader_logins (login, org_id) VALUES ($1::text::name, $2) \
+                ON CONFLICT (login) DO UPDATE SET org_id = excluded.org_id";
     owner.execute(note, &[&name, &org_id]).await?;
     let unmade = tenant_views::make(owner).await?;
     let schema = schema_of(owner, org_id).await?;
-    match unmade.iter().find(|unmade| unmade.view.starts_with(&format!("{schema}."))) {
+    match unmade.iter().find(|unmade| unmade.view.starts_with(&schema)) {
         None => Ok(()),
         Some(unmade) => Err(StorageError::fatal(format!(
-            "`{name}` is not made: the view {} could not be: {}; drop what was built on it, and try again",
+            "`{name}` is not made: {} could not be: {}; drop what was built on it, and try again",
             unmade.view, unmade.error
         ))),
     }

@@ -13,7 +13,7 @@ use super::StorageError;
 /// For a view that somebody reads.
 const LOCK_TIMEOUT: &str = "2s";
 
-/// A view that is not as it should be.
+/// A view, or a schema of views, that is not as it should be.
 #[derive(Debug)]
 pub struct Unmade {
     /// With its schema.
@@ -25,26 +25,34 @@ pub struct Unmade {
 /// made stays as it is: it shows no other tenant's rows.
 pub async fn make(owner: &Client) -> Result<Vec<Unmade>, StorageError> {
     owner.batch_execute(include_str!("../../sql/queries/tenant_grants.sql")).await?;
-    let missing = "SELECT s FROM (SELECT DISTINCT tidegate.reader_schema(org_id) AS s FROM tidegate.reader_logins) l \
-                   WHERE to_regnamespace(s) IS NULL";
-    for row in owner.query(missing, &[]).await? {
-        let schema: String = row.get(0);
-        owner.batch_execute(&format!("CREATE SCHEMA {schema}")).await?;
-    }
+    let with_logins = "SELECT org_id::text, s, to_regnamespace(s) IS NULL \
+                       FROM (SELECT DISTINCT org_id, tidegate.reader_schema(org_id) AS s FROM tidegate.reader_logins) l";
+    let organizations: Vec<(String, String, bool)> =
+        owner.query(with_logins, &[]).await?.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
     let mut unmade = Vec::new();
-    for (view, statement) in differing(owner).await? {
-        if let Err(error) = make_one(owner, &view, &statement).await {
-            // Not of this view alone.
-            if error.is_closed() {
-                return Err(error.into());
-            }
-            unmade.push(Unmade { view, error: StorageError::from(error).to_string() });
-        }
+    for (_, schema, _) in organizations.iter().filter(|(_, _, missing)| *missing) {
+        let made = in_transaction(owner, &format!("CREATE SCHEMA {schema}")).await;
+        note(made, schema, &mut unmade)?;
     }
-    let rights =
-        "SELECT tidegate.set_reader_rights(org_id) FROM (SELECT DISTINCT org_id FROM tidegate.reader_logins) o";
-    owner.execute(rights, &[]).await?;
+    for (view, statement) in differing(owner).await? {
+        let made = make_one(owner, &view, &statement).await;
+        note(made, &view, &mut unmade)?;
+    }
+    for (org_id, schema, _) in &organizations {
+        let given = in_transaction(owner, &format!("SELECT tidegate.set_reader_rights('{org_id}')")).await;
+        note(given, schema, &mut unmade)?;
+    }
     Ok(unmade)
+}
+
+/// What fails for one of them stops none of the others.
+fn note(done: Result<(), tokio_postgres::Error>, view: &str, unmade: &mut Vec<Unmade>) -> Result<(), StorageError> {
+    match done {
+        Err(error) if error.is_closed() => return Err(error.into()),
+        Err(error) => unmade.push(Unmade { view: view.to_owned(), error: StorageError::from(error).to_string() }),
+        Ok(()) => {}
+    }
+    Ok(())
 }
 
 /// The views that are not as they should be.

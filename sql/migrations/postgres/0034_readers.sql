@@ -39,12 +39,17 @@ BEGIN
         RETURN;
     END IF;
     FOR change IN
+        -- A role that has its name alone, on a server where a dump was restored, is not meant.
+        WITH members AS (
+            SELECT r.oid, r.rolname FROM pg_roles g JOIN pg_auth_members m ON m.roleid = g.oid JOIN pg_roles r ON r.oid = m.member
+            WHERE g.rolname = 'tidegate_tenants'
+        )
         SELECT format(CASE WHEN active THEN 'GRANT USAGE ON SCHEMA %I TO %I' ELSE 'REVOKE USAGE ON SCHEMA %I FROM %I' END, schema, r.rolname)
-        FROM reader_logins l JOIN pg_roles r ON r.rolname = l.login
+        FROM reader_logins l JOIN members r ON r.rolname = l.login
         WHERE l.org_id = of_org AND has_schema_privilege(r.oid, schema, 'USAGE') <> active
         UNION ALL
         SELECT format(CASE WHEN active THEN 'GRANT SELECT ON %I.%I TO %I' ELSE 'REVOKE SELECT ON %I.%I FROM %I' END, schema, c.relname, r.rolname)
-        FROM reader_logins l JOIN pg_roles r ON r.rolname = l.login
+        FROM reader_logins l JOIN members r ON r.rolname = l.login
         JOIN pg_class c ON c.relnamespace = to_regnamespace(schema) AND c.relkind = 'v'
         WHERE l.org_id = of_org AND has_table_privilege(r.oid, c.oid, 'SELECT') <> active
     LOOP
