@@ -8,7 +8,7 @@ use crate::env::{Engine, Env, Test, TestResult};
 use crate::logins::{as_superuser, refused, try_refused};
 use crate::postgres::{SUPERUSER, Sql};
 use crate::seed_patterns::{AGGREGATED_METRICS, CROSS_MODULE, RECENT_EVENTS};
-use crate::tenant_rows::rows;
+use crate::tenant_rows::{OTHER, SOUGHT, Tenant};
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(
@@ -23,52 +23,6 @@ pub const TESTS: &[Test] = tests!(
 );
 
 pub const MIGRATING: &[Test] = tests!(postgres: a_migration_passes_by_the_views);
-
-/// The organization whose rows are looked for, and part of what each of its rows says. Two texts, so that no statement has it.
-const OTHER: &str = "rival.co-1";
-const SOUGHT: &str = "'%riv' || 'al.co%'";
-
-/// Two organizations, the login of one, and what it may do.
-struct Tenant<'a> {
-    env: &'a Env,
-    name: String,
-    schema: String,
-    session: Sql,
-}
-
-impl<'a> Tenant<'a> {
-    /// On a database with the partitions of a first start, and nobody at work.
-    fn make(env: &'a Env) -> Self {
-        drop(env.serve());
-        let made = env.cli(&["orgs", "create", "Rival", "--slug", OTHER]);
-        assert_eq!(made.code, Some(0), "{made:?}");
-        let superuser = Sql::bare(&env.url(SUPERUSER));
-        // Numbers that only the own ones are.
-        for (tenant, number) in [("default", "7"), (OTHER, "( no number")] {
-            superuser.alter(&format!("SET search_path = tidegate, public; {}", rows(tenant, number)));
-        }
-        let name = env.database().to_owned();
-        let made = as_superuser(env, &["readers", "create", &name, "--org", "default", "--json"]).json();
-        assert_eq!((&made["tenant_id"], &made["beyond"]), (&"default".into(), &serde_json::json!([])), "{made}");
-        let session = Sql::bare(&env.url(&name));
-        let schema = session.one("SELECT current_schema()::text");
-        Self { env, name, schema, session }
-    }
-
-    /// Names and columns of what it reads.
-    fn views(&self) -> Vec<(String, String)> {
-        let sql = "SELECT c.relname::text, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) \
-                   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 \
-                   WHERE c.relnamespace = current_schema()::regnamespace GROUP BY 1 ORDER BY 1";
-        self.session.rows(sql, &[]).iter().map(|row| (row.get(0), row.get(1))).collect()
-    }
-}
-
-impl Drop for Tenant<'_> {
-    fn drop(&mut self) {
-        let _ = as_superuser(self.env, &["readers", "revoke", &self.name]);
-    }
-}
 
 /// One text for all rows, whatever their order.
 fn digest(sql: &Sql, query: &str) -> (i64, String) {

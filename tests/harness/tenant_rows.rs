@@ -1,7 +1,58 @@
-//! Rows in everything that people read.
+//! Rows in everything that people read, of two organizations, and a login that reads one of them.
+
+use crate::env::Env;
+use crate::logins::as_superuser;
+use crate::postgres::{SUPERUSER, Sql};
+
+/// The organization whose rows are looked for, and part of what each of its rows says. Two texts, so that no statement has it.
+pub const OTHER: &str = "rival.co-1";
+pub const SOUGHT: &str = "'%riv' || 'al.co%'";
+
+/// Two organizations, the login of one, and what it may do.
+pub struct Tenant<'a> {
+    env: &'a Env,
+    pub name: String,
+    /// That of its views.
+    pub schema: String,
+    pub session: Sql,
+}
+
+impl<'a> Tenant<'a> {
+    /// On a database with the partitions of a first start, and nobody at work.
+    pub fn make(env: &'a Env) -> Self {
+        drop(env.serve());
+        let made = env.cli(&["orgs", "create", "Rival", "--slug", OTHER]);
+        assert_eq!(made.code, Some(0), "{made:?}");
+        let superuser = Sql::bare(&env.url(SUPERUSER));
+        // Numbers that only the own ones are.
+        for (tenant, number) in [("default", "7"), (OTHER, "( no number")] {
+            superuser.alter(&format!("SET search_path = tidegate, public; {}", rows(tenant, number)));
+        }
+        let name = env.database().to_owned();
+        let made = as_superuser(env, &["readers", "create", &name, "--org", "default", "--json"]).json();
+        assert_eq!((&made["tenant_id"], &made["beyond"]), (&"default".into(), &serde_json::json!([])), "{made}");
+        let session = Sql::bare(&env.url(&name));
+        let schema = session.one("SELECT current_schema()::text");
+        Self { env, name, schema, session }
+    }
+
+    /// Names and columns of what it reads.
+    pub fn views(&self) -> Vec<(String, String)> {
+        let sql = "SELECT c.relname::text, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) \
+                   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 \
+                   WHERE c.relnamespace = current_schema()::regnamespace GROUP BY 1 ORDER BY 1";
+        self.session.rows(sql, &[]).iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+}
+
+impl Drop for Tenant<'_> {
+    fn drop(&mut self) {
+        let _ = as_superuser(self.env, &["readers", "revoke", &self.name]);
+    }
+}
 
 /// Rows of a tenant in every table that people read; `number` is what its payloads say.
-pub fn rows(tenant: &str, number: &str) -> String {
+fn rows(tenant: &str, number: &str) -> String {
     let said = "gen_random_uuid(), 'default', 0, '{}'";
     let times = "now(), now()";
     format!(
