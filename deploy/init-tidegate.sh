@@ -25,9 +25,12 @@ ALTER ROLE tidegate_owner LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD :'o
 ALTER ROLE tidegate_writer LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD :'writer_password';
 ALTER ROLE tidegate_reader LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD :'reader_password';
 
--- The group of the logins that people get (tidegate readers create); none of the three above is for people.
+-- The groups of the logins that people get (tidegate readers create): those that read everything, and those that read one organization;
+-- none of the three above is for people.
 SELECT 'CREATE ROLE tidegate_people NOLOGIN'
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'tidegate_people') \gexec
+SELECT 'CREATE ROLE tidegate_tenants NOLOGIN'
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'tidegate_tenants') \gexec
 SELECT 'CREATE ROLE tidegate_sinks NOLOGIN'
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'tidegate_sinks') \gexec
 

@@ -35,6 +35,16 @@ BEGIN
 END
 $$;
 
+-- Those that read one organization alone are members of this group, which has no right to any relation.
+DO $$
+BEGIN
+    IF to_regrole('tidegate_tenants') IS NULL THEN
+        CREATE ROLE tidegate_tenants;
+    END IF;
+    ALTER ROLE tidegate_tenants NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS;
+END
+$$;
+
 -- Logins of consumers that commit offsets in their own transactions are members of this group.
 DO $$
 BEGIN

@@ -15,6 +15,24 @@ WITH who AS (
         'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')
     WHERE pg_has_role(w.oid, g.oid, 'MEMBER') AND NOT w.rolsuper
     UNION ALL
+    -- One that reads an organization alone.
+    SELECT w.rolname, format('acts as %s, and reads other organizations', g.rolname), format('REVOKE %I FROM %I', g.rolname, w.rolname)
+    FROM who w JOIN pg_roles t ON t.rolname = 'tidegate_tenants' AND pg_has_role(w.oid, t.oid, 'MEMBER')
+    JOIN pg_roles g ON g.rolname IN ('tidegate_reader', 'tidegate_people', 'pg_read_all_data', 'pg_read_all_stats', 'pg_monitor')
+    WHERE pg_has_role(w.oid, g.oid, 'MEMBER') AND NOT w.rolsuper
+    UNION ALL
+    SELECT w.rolname, 'names what is in the schema tidegate', format('REVOKE USAGE ON SCHEMA tidegate FROM PUBLIC, %I', w.rolname)
+    FROM who w JOIN pg_roles t ON t.rolname = 'tidegate_tenants' AND pg_has_role(w.oid, t.oid, 'MEMBER')
+    WHERE has_schema_privilege(w.oid, to_regnamespace('tidegate'), 'USAGE') AND NOT w.rolsuper
+    UNION ALL
+    SELECT w.rolname, format('reads %I.%I of all organizations', n.nspname, c.relname),
+        format('REVOKE SELECT ON %I.%I FROM PUBLIC, %I', n.nspname, c.relname, w.rolname)
+    FROM who w JOIN pg_roles t ON t.rolname = 'tidegate_tenants' AND pg_has_role(w.oid, t.oid, 'MEMBER')
+    JOIN pg_class c ON c.relkind IN ('r', 'p', 'v', 'f', 'm')
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+         AND (n.nspname = 'tidegate' OR n.nspname = '_timescaledb_internal' AND c.relname ~ '^(_hyper|compress_hyper|_compressed_hypertable|_materialized)_')
+    WHERE has_any_column_privilege(w.oid, c.oid, 'SELECT') AND NOT w.rolsuper
+    UNION ALL
     SELECT rolname, 'makes temporary tables', format('GRANT TEMPORARY ON DATABASE %1$I TO tidegate_owner, tidegate_writer; REVOKE TEMPORARY ON DATABASE %1$I FROM PUBLIC', current_database())
     FROM who WHERE has_database_privilege(oid, current_database(), 'TEMPORARY') AND NOT rolsuper
     UNION ALL

@@ -13,7 +13,7 @@ BEGIN
             END;
         END IF;
     END LOOP;
-    FOREACH wanted IN ARRAY ARRAY['tidegate_people', 'tidegate_sinks'] LOOP
+    FOREACH wanted IN ARRAY ARRAY['tidegate_people', 'tidegate_tenants', 'tidegate_sinks'] LOOP
         IF to_regrole(wanted) IS NULL THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);

@@ -10,7 +10,7 @@ use super::connect::{Role, Warnings, connect_to, session_sql};
 use super::detect::{Detected, MADE_WITH_IT, detect, detect_on};
 use super::relied_on::{put_back, recorded_layout};
 use super::stored_json::{agreed_json, make};
-use super::{Layout, StorageError, migrations, needs, payload_index, standing_layout};
+use super::{Layout, StorageError, migrations, needs, payload_index, standing_layout, tenant_views};
 use crate::config::{Config, ConnectionUrl, EngineChoice};
 use crate::model::{Kind, StoredJson};
 
@@ -146,6 +146,13 @@ async fn install_locked(
     record(client, layout).await?;
     client.batch_execute(include_str!("../../sql/queries/people_grants.sql")).await?;
     client.batch_execute(include_str!("../../sql/queries/sink_grants.sql")).await?;
+    for unmade in tenant_views::make(client).await? {
+        tracing::warn!(
+            view = unmade.view,
+            error = unmade.error,
+            "a view of a tenant's readers is not as it should be, and stays as it was; drop what was built on it, then run tidegate migrate"
+        );
+    }
     layout.prepare(client, config).await?;
     let payload_gin = payload_index::apply(client, layout, stored_json, config).await?;
     Ok(Installed { layout, stored_json, payload_gin, reason, applied })

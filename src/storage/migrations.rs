@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::{Layout, StorageError};
+use super::{Layout, StorageError, tenant_views};
 use crate::limits::{MIGRATION_LOCK_TIMEOUT, MIGRATION_PAUSE, MIGRATION_TRIES};
 
 pub struct Migration {
@@ -51,6 +51,9 @@ macro_rules! apart {
     };
 }
 
+/// Whether this database can have views of tenants' readers.
+const VIEWS_OF_READERS: &str = "SELECT to_regclass('tidegate.reader_logins') IS NOT NULL";
+
 pub const MIGRATIONS: &[Migration] = &[
     common!("0001_control"),
     each!("0002_events"),
@@ -85,6 +88,7 @@ pub const MIGRATIONS: &[Migration] = &[
     common!("0031_actions"),
     common!("0032_definitions"),
     common!("0033_administration"),
+    each!("0034_readers"),
 ];
 
 impl Migration {
@@ -180,6 +184,7 @@ pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageE
         ));
     }
     let mut applied = Vec::new();
+    let mut views_dropped = false;
     for migration in MIGRATIONS.iter().filter(|m| standing.pending.contains(&m.version)) {
         let what = format!("migration {} ({})", migration.version, migration.name);
         let mut tries = 1;
@@ -190,6 +195,12 @@ pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageE
             };
             // The first error is the one to report; a failed rollback only means that the connection is gone.
             let _ = client.batch_execute("ROLLBACK").await;
+            // What it drops or changes is read by views that are made again when all are applied.
+            if is_read_by_views(&error) && !views_dropped && client.query_one(VIEWS_OF_READERS, &[]).await?.get(0) {
+                tenant_views::drop_all(client).await?;
+                views_dropped = true;
+                continue;
+            }
             if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) || tries == MIGRATION_TRIES {
                 return Err(StorageError::from(error).doing(&what));
             }
@@ -207,6 +218,11 @@ pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageE
         }
     }
     Ok(applied)
+}
+
+/// Columns that a view reads are neither dropped nor changed.
+fn is_read_by_views(error: &tokio_postgres::Error) -> bool {
+    [Some(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST), Some(&SqlState::FEATURE_NOT_SUPPORTED)].contains(&error.code())
 }
 
 /// Writers and readers queue behind a migration that waits for a lock, so that it does not wait long. False: it was applied

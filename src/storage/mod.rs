@@ -32,6 +32,8 @@ mod sqlstate;
 mod store;
 mod stored_json;
 mod supervisor;
+pub mod tenant_readers;
+pub mod tenant_views;
 mod tls;
 pub mod toast;
 

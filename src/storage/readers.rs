@@ -2,11 +2,14 @@
 //!
 //! A person who logs in as a role may change its password, end its sessions and wait for its locks, so that a role that people use
 //! must be one that the service does not. Members of `tidegate_people` have no right of their own; what they read is granted to the
-//! group (`sql/queries/people_grants.sql`).
+//! group (`sql/queries/people_grants.sql`). Those that read one organization (`tenant_readers`) are members of `tidegate_tenants`, to
+//! which no relation is granted.
+
+use std::collections::HashMap;
 
 use serde::Serialize;
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Row};
 
 use super::StorageError;
 use super::connect::psql_line;
@@ -24,6 +27,8 @@ const NAMED_MAX: usize = 5;
 #[derive(Serialize)]
 pub struct NewReader {
     pub name: String,
+    /// The organization that it reads; None: all.
+    pub tenant_id: Option<String>,
     pub password: String,
     /// A command line that opens psql; it asks for the password.
     pub psql: String,
@@ -35,8 +40,21 @@ pub struct NewReader {
 #[derive(Debug, Serialize)]
 pub struct Reader {
     pub name: String,
+    pub reads: Reads,
+    /// The organization that it reads.
+    pub tenant_id: Option<String>,
     pub connections: i64,
     pub connections_max: i32,
+}
+
+/// What a login reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reads {
+    All,
+    Organization,
+    /// An organization of another database of the server.
+    Elsewhere,
 }
 
 /// Something that roles may do beyond reading.
@@ -51,6 +69,15 @@ pub struct Beyond {
 /// Makes a login, on the connection of somebody who may make roles, and takes from PUBLIC what a login for reading has no
 /// use for, as far as that user may.
 pub async fn create(admin: &Client, database: &ConnectionUrl, name: &str) -> Result<NewReader, StorageError> {
+    let password = make_role(admin, name, "tidegate_people", "tidegate").await?;
+    admin.batch_execute(include_str!("../../sql/queries/people_grants.sql")).await?;
+    admin.batch_execute(include_str!("../../sql/queries/public_rights.sql")).await?;
+    let psql = psql_of(database, name);
+    Ok(NewReader { name: name.to_owned(), tenant_id: None, password, psql, beyond: beyond(admin, &[name]).await? })
+}
+
+/// Makes the role of a login, whose names are those of `schema`, and returns its password.
+pub(super) async fn make_role(admin: &Client, name: &str, group: &str, schema: &str) -> Result<String, StorageError> {
     check(name)?;
     let password = password()?;
     // The server, and so its log, is given no password but its verifier, which has neither quotes nor backslashes.
@@ -58,20 +85,17 @@ pub async fn create(admin: &Client, database: &ConnectionUrl, name: &str) -> Res
     let in_database: String = admin.query_one("SELECT quote_ident(current_database())", &[]).await?.get(0);
     let sql = format!(
         "BEGIN; CREATE ROLE {name} LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS \
-         CONNECTION LIMIT {CONNECTIONS_MAX} PASSWORD '{verifier}' IN ROLE tidegate_people; \
+         CONNECTION LIMIT {CONNECTIONS_MAX} PASSWORD '{verifier}' IN ROLE {group}; \
          ALTER ROLE {name} SET default_transaction_read_only = on; ALTER ROLE {name} SET statement_timeout = '60s'; \
          ALTER ROLE {name} SET idle_in_transaction_session_timeout = '60s'; \
-         ALTER ROLE {name} IN DATABASE {in_database} SET search_path = tidegate, public; COMMIT"
+         ALTER ROLE {name} IN DATABASE {in_database} SET search_path = {schema}, public; COMMIT"
     );
     admin.batch_execute(include_str!("../../sql/queries/roles.sql")).await.map_err(|error| may_not(error, name))?;
     if let Err(error) = admin.batch_execute(&sql).await {
         let _ = admin.batch_execute("ROLLBACK").await;
         return Err(may_not(error, name));
     }
-    admin.batch_execute(include_str!("../../sql/queries/people_grants.sql")).await?;
-    admin.batch_execute(include_str!("../../sql/queries/public_rights.sql")).await?;
-    let psql = psql_of(database, name);
-    Ok(NewReader { name: name.to_owned(), password, psql, beyond: beyond(admin, &[name]).await? })
+    Ok(password)
 }
 
 pub(super) fn password() -> Result<String, StorageError> {
@@ -89,22 +113,26 @@ pub(super) fn psql_of(database: &ConnectionUrl, name: &str) -> String {
     psql_line(&url)
 }
 
-pub async fn list(admin: &Client) -> Result<Vec<Reader>, StorageError> {
-    let rows = admin.query(include_str!("../../sql/queries/readers_list.sql"), &[]).await?;
-    Ok(rows
-        .iter()
-        .map(|row| Reader { name: row.get(0), connections_max: row.get(1), connections: row.get(2) })
-        .collect())
-}
-
-/// Ends a login and its sessions, or does nothing and says what is in the way.
-pub async fn revoke(admin: &Client, name: &str) -> Result<Reader, StorageError> {
-    let found = list(admin).await?.into_iter().find(|reader| reader.name == name);
-    let reader = found.ok_or_else(|| {
-        StorageError::fatal(format!("no login for reading has the name `{name}` (tidegate readers list)"))
-    })?;
-    end(admin, name).await?;
-    Ok(reader)
+/// All of them, as the owner, who knows which organization each reads.
+pub async fn list(owner: &Client) -> Result<Vec<Reader>, StorageError> {
+    let tenants: HashMap<String, String> = if are_noted(owner).await? {
+        let sql = "SELECT l.login::text, o.tenant_id FROM tidegate.reader_logins l JOIN tidegate.organizations o ON o.id = l.org_id";
+        owner.query(sql, &[]).await?.iter().map(|row| (row.get(0), row.get(1))).collect()
+    } else {
+        HashMap::new()
+    };
+    let rows = owner.query(include_str!("../../sql/queries/readers_list.sql"), &[]).await?;
+    let reader = |row: &Row| {
+        let name: String = row.get(0);
+        let tenant_id = tenants.get(&name).cloned().filter(|_| row.get(3));
+        let reads = match (row.get(3), &tenant_id) {
+            (false, _) => Reads::All,
+            (true, Some(_)) => Reads::Organization,
+            (true, None) => Reads::Elsewhere,
+        };
+        Reader { name, reads, tenant_id, connections_max: row.get(1), connections: row.get(2) }
+    };
+    Ok(rows.iter().map(reader).collect())
 }
 
 /// Drops a login and ends its sessions, or does nothing and says what is in the way.
@@ -176,6 +204,20 @@ fn may_not_revoke(error: tokio_postgres::Error, name: &str) -> StorageError {
             .doing(&format!("`{name}` is not revoked: a transaction that is under way uses it; try again")),
         _ => StorageError::from(error).doing(&format!("revoking {name}")),
     }
+}
+
+/// What of another organization's the logins of one may read, asked as the owner.
+pub async fn beyond_their_tenant(owner: &Client) -> Result<Vec<Beyond>, StorageError> {
+    if !are_noted(owner).await? {
+        return Ok(Vec::new());
+    }
+    let rows = owner.query(include_str!("../../sql/queries/doctor_tenants.sql"), &[]).await?;
+    Ok(rows.iter().map(|row| Beyond { what: row.get(0), mend: row.get(1), roles: row.get(2) }).collect())
+}
+
+/// Whether the database knows whose such logins are; an older schema does not.
+pub async fn are_noted(owner: &Client) -> Result<bool, StorageError> {
+    Ok(owner.query_one("SELECT to_regclass('tidegate.reader_logins') IS NOT NULL", &[]).await?.get(0))
 }
 
 /// What roles may do beyond reading, and how it is taken away. Roles that are not there may do nothing.

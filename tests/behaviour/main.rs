@@ -121,6 +121,7 @@ mod stream_lists;
 mod streams;
 mod streams_abuse;
 mod surroundings;
+mod tenant_readers;
 mod tiers;
 mod timescale;
 mod tls;
@@ -141,8 +142,8 @@ use std::sync::Arc;
 use env::{Env, Test};
 use harness::{
     authority, books, chromium, client, copied, derived, described, env, frames, held, installations, logins,
-    memory_disk, old, origin, pgbouncer, postgres, private, process, proxy, refresh, samples, secure, shared, times,
-    traffic, waits,
+    memory_disk, old, origin, pgbouncer, postgres, private, process, proxy, refresh, samples, secure, shared,
+    tenant_rows, times, traffic, waits,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;
@@ -259,6 +260,8 @@ const GROUPS: &[Group] = &[
     group("quotas", quotas::TESTS),
     group("roles", roles::TESTS),
     by_version("roles", readers::TESTS),
+    by_version("roles", tenant_readers::TESTS),
+    group("roles", tenant_readers::MIGRATING),
     by_version("schema", schema::INSTALLING),
     group("schema", schema::TESTS),
     group("seed_patterns", seed_patterns::TESTS),

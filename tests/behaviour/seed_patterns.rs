@@ -11,12 +11,12 @@ pub const TESTS: &[Test] = tests!(the_same_before_and_after_the_migrations);
 /// The last version before samples had series and events the columns of their requests.
 const BEFORE: i32 = 18;
 
-const RECENT_EVENTS: &str = "SELECT * FROM events
+pub const RECENT_EVENTS: &str = "SELECT * FROM events
 WHERE asset_id = 'gpt-4'
   AND timestamp >= NOW() - INTERVAL '24 hours'
 ORDER BY timestamp DESC
 LIMIT 1000";
-const AGGREGATED_METRICS: &str = "SELECT
+pub const AGGREGATED_METRICS: &str = "SELECT
     bucket,
     avg_value,
     p95_value,
@@ -26,7 +26,7 @@ WHERE asset_id = 'gpt-4'
   AND metric_name = 'latency'
   AND bucket >= NOW() - INTERVAL '7 days'
 ORDER BY bucket DESC";
-const CROSS_MODULE: &str = "SELECT
+pub const CROSS_MODULE: &str = "SELECT
     e1.id as primary_event,
     e1.event_type as primary_type,
     e2.id as related_event,

@@ -28,6 +28,7 @@ pub mod samples;
 pub mod secure;
 pub mod shape;
 pub mod shared;
+pub mod tenant_rows;
 pub mod times;
 pub mod traffic;
 pub mod waits;
