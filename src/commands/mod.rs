@@ -17,6 +17,7 @@ mod orgs;
 mod output;
 mod readers;
 mod rebuild;
+mod schema;
 mod serve;
 mod server;
 mod sinks;
@@ -73,5 +74,6 @@ commands! {
     Sinks => sinks,
     Tail => tail,
     Rebuild => rebuild,
+    Schema => schema,
     AcceptDatabase => accept_database,
 }

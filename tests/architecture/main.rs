@@ -42,6 +42,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("protocols", &["config", "limits", "model", "secrets", "timestamp", "wire"]),
     ("tls", &[]),
     ("storage", &["config", "durable", "files", "limits", "model", "tls"]),
+    ("authority", &["config", "model", "storage"]),
     ("tenancy", &["config", "durable", "fold", "jobs", "limits", "model", "recent", "rng", "storage"]),
     ("projections", &["limits", "timestamp"]),
     ("processor", &["jobs", "limits", "precedence", "projections", "storage"]),
