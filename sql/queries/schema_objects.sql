@@ -64,14 +64,14 @@ WHERE r.relkind <> 'S'
 
 UNION ALL
 SELECT r.block, 'index', quote_ident(c.relname),
-    ARRAY['definition', pg_get_indexdef(i.indexrelid), 'valid', CASE WHEN NOT i.indisvalid OR NOT i.indisready THEN 'no' END,
+    ARRAY['definition', replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '), 'valid', CASE WHEN NOT i.indisvalid OR NOT i.indisready THEN 'no' END,
         'owner', CASE WHEN c.relowner <> r.relowner THEN c.relowner::regrole::text END]
 FROM relations r JOIN pg_index i ON i.indrelid = r.oid JOIN pg_class c ON c.oid = i.indexrelid
 WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x'))
 
 UNION ALL
 SELECT r.block, 'constraint', quote_ident(k.conname),
-    ARRAY['definition', pg_get_constraintdef(k.oid),
+    ARRAY['definition', regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''),
         'valid', CASE WHEN NOT k.convalidated OR EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x') AND NOT i.indisvalid) THEN 'no' END,
         'enforced', CASE WHEN EXISTS (SELECT FROM pg_trigger t WHERE t.tgconstraint = k.oid AND t.tgenabled IN ('D', 'R')) THEN 'no' END]
 FROM relations r JOIN pg_constraint k ON k.conrelid = r.oid AND k.contype IN ('p', 'u', 'x', 'c', 'f')
@@ -114,13 +114,26 @@ WHERE x.grantee <> g.owner
 GROUP BY g.block, g.attribute, x.grantee
 
 UNION ALL
+-- What new tables are granted, here or everywhere; not what a server gives to everybody by itself.
 SELECT 'tidegate', 'default_grant',
-    CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' ELSE 'TYPES' END
-        || ' of ' || d.defaclrole::regrole || ' to ' || CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END,
+    CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' ELSE 'SCHEMAS' END
+        || ' of ' || d.defaclrole::regrole || ' to ' || CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END
+        || CASE WHEN d.defaclnamespace = 0 THEN ' everywhere' ELSE '' END,
     ARRAY['privileges', string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type)]
 FROM pg_default_acl d, aclexplode(d.defaclacl) x
-WHERE d.defaclnamespace = to_regnamespace('tidegate') AND x.grantee <> d.defaclrole
-GROUP BY d.defaclobjtype, d.defaclrole, x.grantee
+WHERE (d.defaclnamespace = to_regnamespace('tidegate')
+        OR d.defaclnamespace = 0 AND d.defaclrole = (SELECT nspowner FROM pg_namespace WHERE nspname = 'tidegate') AND (x.grantee <> 0 OR d.defaclobjtype NOT IN ('f', 'T')))
+    AND x.grantee <> d.defaclrole
+GROUP BY d.defaclobjtype, d.defaclrole, d.defaclnamespace, x.grantee
+
+UNION ALL
+-- Rows are read past a table where its partitions and chunks are granted to more than it is itself.
+SELECT r.block, 'partition_grant', c.oid::regclass || ' to ' || CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END,
+    ARRAY['privileges', string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type)]
+FROM relations r JOIN pg_inherits i ON i.inhparent = r.oid JOIN pg_class c ON c.oid = i.inhrelid, aclexplode(c.relacl) x
+WHERE x.grantee <> c.relowner
+  AND NOT EXISTS (SELECT FROM aclexplode(r.acl) y WHERE y.grantee = x.grantee AND y.privilege_type = x.privilege_type)
+GROUP BY r.block, c.oid, x.grantee
 
 UNION ALL
 -- Types that no table brings with it, and the array types of none.

@@ -52,7 +52,9 @@ fn difference(key: &Key, expected: &Snapshot, found: &Snapshot) -> Option<Differ
 fn goes_with_another(one: &Difference, all: &[Difference], expected: &Snapshot, found: &Snapshot) -> bool {
     let of_block = |change: Change, part: Option<Part>| {
         all.iter().any(|other| {
-            other.key.block == one.key.block && other.key.part.is_object() && other.change == change
+            other.key.block == one.key.block
+                && other.key.part.is_object()
+                && other.change == change
                 && part.is_none_or(|part| part == other.key.part)
         })
     };
@@ -62,7 +64,8 @@ fn goes_with_another(one: &Difference, all: &[Difference], expected: &Snapshot, 
             return true;
         }
         // A view is replaced with its columns.
-        return key.part == Part::Column && (of_block(Change::Changed, Some(Part::View)) || of_block(Change::Changed, Some(Part::Aggregate)));
+        return key.part == Part::Column
+            && (of_block(Change::Changed, Some(Part::View)) || of_block(Change::Changed, Some(Part::Aggregate)));
     }
     // What took the place of another kind of object goes with it.
     if one.change == Change::Extra && expected.object(&key.block).is_some() {
@@ -72,7 +75,9 @@ fn goes_with_another(one: &Difference, all: &[Difference], expected: &Snapshot, 
     let column = fact(&one.expected, "of").filter(|_| key.part == Part::Sequence).and_then(|of| of.rsplit_once('.'));
     column.is_some_and(|(table, column)| {
         let table = table.trim_start_matches("tidegate.");
-        let counts = |of: &Snapshot| of.facts(table, Part::Column, column).is_some_and(|facts| fact(facts, "identity").is_some());
+        let counts = |of: &Snapshot| {
+            of.facts(table, Part::Column, column).is_some_and(|facts| fact(facts, "identity").is_some())
+        };
         one.change == Change::Missing && counts(expected) && !counts(found)
     })
 }
@@ -86,15 +91,36 @@ impl Difference {
         }
         let has = |name: &str| fact(&self.found, name).is_some();
         match self.key.part {
-            Part::Grant | Part::DefaultGrant | Part::Policy | Part::Trigger | Part::Rule | Part::Constraint | Part::Job
-            | Part::Columnstore | Part::Dimension => true,
+            Part::Grant
+            | Part::DefaultGrant
+            | Part::PartitionGrant
+            | Part::Policy
+            | Part::Trigger
+            | Part::Rule
+            | Part::Constraint
+            | Part::Job
+            | Part::Columnstore
+            | Part::Dimension => true,
             Part::Index => fact(&self.found, "definition").is_some_and(|text| text.starts_with("CREATE UNIQUE")),
             Part::Column => {
-                is_view || fact(&self.found, "null") == Some("no") && !has("default") && !has("identity") && !has("generated")
+                is_view
+                    || fact(&self.found, "null") == Some("no")
+                        && !has("default")
+                        && !has("identity")
+                        && !has("generated")
             }
             Part::Option => is_view,
-            Part::Schema | Part::Type | Part::Sequence | Part::Table | Part::Foreign | Part::Function | Part::Procedure
-            | Part::AggregateFunction | Part::Aggregate | Part::View | Part::Materialized => false,
+            Part::Schema
+            | Part::Type
+            | Part::Sequence
+            | Part::Table
+            | Part::Foreign
+            | Part::Function
+            | Part::Procedure
+            | Part::AggregateFunction
+            | Part::Aggregate
+            | Part::View
+            | Part::Materialized => false,
         }
     }
 

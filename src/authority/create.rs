@@ -21,12 +21,28 @@ pub fn object(snapshot: &Snapshot, block: &str) -> Vec<String> {
         Part::View => view(block, facts),
         Part::Aggregate => aggregate(snapshot, block, facts),
         Part::Function | Part::Procedure | Part::AggregateFunction => definition(facts),
-        Part::Type | Part::Foreign | Part::Materialized | Part::Option | Part::Column | Part::Dimension | Part::Columnstore
-        | Part::Constraint | Part::Index | Part::Trigger | Part::Rule | Part::Policy | Part::Job | Part::Grant | Part::DefaultGrant => {
+        Part::Type
+        | Part::Foreign
+        | Part::Materialized
+        | Part::Option
+        | Part::Column
+        | Part::Dimension
+        | Part::Columnstore
+        | Part::Constraint
+        | Part::Index
+        | Part::Trigger
+        | Part::Rule
+        | Part::Policy
+        | Part::Job
+        | Part::Grant
+        | Part::DefaultGrant
+        | Part::PartitionGrant => {
             return Vec::new();
         }
     }];
-    if matches!(part, Part::Function | Part::Procedure | Part::AggregateFunction) && snapshot.facts(block, Part::Grant, "PUBLIC").is_none() {
+    if matches!(part, Part::Function | Part::Procedure | Part::AggregateFunction)
+        && snapshot.facts(block, Part::Grant, "PUBLIC").is_none()
+    {
         made.push(format!("REVOKE ALL ON {} {name} FROM PUBLIC", part.keyword()));
     }
     if let Some(of) = fact(facts, "of").filter(|_| part == Part::Sequence) {
@@ -53,10 +69,15 @@ pub fn part(of: Part, key: &Key, facts: &Facts) -> Vec<String> {
     let (table, name) = (named(&key.block, of), &key.name);
     let get = |name: &str| fact(facts, name);
     match key.part {
-        Part::Option => vec![format!("ALTER {} {table} SET ({name} = {})", of.keyword(), get("value").unwrap_or_default())],
+        Part::Option => {
+            vec![format!("ALTER {} {table} SET ({name} = {})", of.keyword(), get("value").unwrap_or_default())]
+        }
         Part::Column => vec![format!("ALTER TABLE {table} ADD COLUMN {}", column(name, facts))],
         Part::Columnstore => vec![columnstore(of, &table, facts)],
-        Part::Constraint => vec![format!("ALTER TABLE {table} ADD CONSTRAINT {name} {}", definition(facts))],
+        Part::Constraint => {
+            let later = if get("valid").is_some() { " NOT VALID" } else { "" };
+            vec![format!("ALTER TABLE {table} ADD CONSTRAINT {name} {}{later}", definition(facts))]
+        }
         Part::Index | Part::Rule => vec![definition(facts)],
         Part::Trigger => {
             let enable = get("enabled").map(|how| match how {
@@ -78,7 +99,9 @@ pub fn part(of: Part, key: &Key, facts: &Facts) -> Vec<String> {
             vec![sql]
         }
         Part::Grant => {
-            let grant = |privileges: &str, option: &str| format!("GRANT {} TO {}{option}", on(of, key, privileges), grantee(name));
+            let grant = |privileges: &str, option: &str| {
+                format!("GRANT {} TO {}{option}", on(of, key, privileges), grantee(name))
+            };
             let grantable = get("grantable").map(|privileges| grant(privileges, " WITH GRANT OPTION"));
             get("privileges").map(|privileges| grant(privileges, "")).into_iter().chain(grantable).collect()
         }
@@ -89,13 +112,17 @@ pub fn part(of: Part, key: &Key, facts: &Facts) -> Vec<String> {
 /// `SELECT, UPDATE (column) ON TABLE tidegate.x`, as GRANT and REVOKE want it.
 pub fn on(of: Part, key: &Key, privileges: &str) -> String {
     let (kind, table) = match of {
-        Part::Table | Part::View | Part::Materialized | Part::Aggregate | Part::Foreign => ("TABLE", named(&key.block, of)),
+        Part::Table | Part::View | Part::Materialized | Part::Aggregate | Part::Foreign => {
+            ("TABLE", named(&key.block, of))
+        }
         // As GRANT calls all of them.
         Part::Function | Part::Procedure | Part::AggregateFunction => ("ROUTINE", named(&key.block, of)),
         other => (other.keyword(), named(&key.block, of)),
     };
     let privileges = match key.name.split_once(" on ") {
-        Some((_, column)) => privileges.split(", ").map(|one| format!("{one} ({column})")).collect::<Vec<_>>().join(", "),
+        Some((_, column)) => {
+            privileges.split(", ").map(|one| format!("{one} ({column})")).collect::<Vec<_>>().join(", ")
+        }
         None => privileges.to_owned(),
     };
     format!("{privileges} ON {kind} {table}")
@@ -139,7 +166,9 @@ pub fn row_security(table: &str, from: Option<&str>, to: Option<&str>) -> Vec<St
     let changed = [("enabled", "ENABLE", "DISABLE"), ("forced", "FORCE", "NO FORCE")].into_iter();
     let changed = changed.filter(|(word, _, _)| has(from, word) != has(to, word));
     changed
-        .map(|(word, on, off)| format!("ALTER TABLE {table} {} ROW LEVEL SECURITY", if has(to, word) { on } else { off }))
+        .map(|(word, on, off)| {
+            format!("ALTER TABLE {table} {} ROW LEVEL SECURITY", if has(to, word) { on } else { off })
+        })
         .collect()
 }
 
@@ -161,7 +190,10 @@ fn hypertable(snapshot: &Snapshot, block: &str) -> Option<String> {
         unquoted(time)
     );
     for (key, partitions) in dimensions().filter_map(|(key, facts)| Some((key, fact(facts, "partitions")?))) {
-        sql += &format!("; SELECT public.add_dimension('tidegate.{block}', public.by_hash('{}', {partitions}))", unquoted(&key.name));
+        sql += &format!(
+            "; SELECT public.add_dimension('tidegate.{block}', public.by_hash('{}', {partitions}))",
+            unquoted(&key.name)
+        );
     }
     Some(sql)
 }
@@ -178,7 +210,9 @@ fn aggregate(snapshot: &Snapshot, block: &str, facts: &Facts) -> String {
 }
 
 pub fn columnstore(of: Part, table: &str, facts: &Facts) -> String {
-    let setting = |name: &str, known: &str| format!(", timescaledb.{name} = '{}'", fact(facts, known).unwrap_or_default().replace('\'', "''"));
+    let setting = |name: &str, known: &str| {
+        format!(", timescaledb.{name} = '{}'", fact(facts, known).unwrap_or_default().replace('\'', "''"))
+    };
     let sparse = if of == Part::Table { setting("sparse_index", "sparse_index") } else { String::new() };
     format!(
         "ALTER {} {table} SET (timescaledb.enable_columnstore = true{}{}{sparse})",

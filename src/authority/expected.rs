@@ -47,7 +47,6 @@ listed! {
     /// A file of the expectation; later ones are laid over earlier ones.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Layer {
-        Common,
         Timescale,
         Postgres,
         Rowstore,
@@ -58,13 +57,12 @@ listed! {
 }
 
 /// All of them, in their order.
-pub const LAYERS: [Layer; 7] = Layer::ALL;
+pub const LAYERS: [Layer; 6] = Layer::ALL;
 
 impl Layer {
     /// Its file in `sql/schema`.
     pub fn file(self) -> &'static str {
         match self {
-            Self::Common => "common.txt",
             Self::Timescale => "timescale.txt",
             Self::Postgres => "postgres.txt",
             Self::Rowstore => "rowstore.txt",
@@ -76,7 +74,6 @@ impl Layer {
 
     fn text(self) -> &'static str {
         match self {
-            Self::Common => include_str!("../../sql/schema/common.txt"),
             Self::Timescale => include_str!("../../sql/schema/timescale.txt"),
             Self::Postgres => include_str!("../../sql/schema/postgres.txt"),
             Self::Rowstore => include_str!("../../sql/schema/rowstore.txt"),
@@ -89,7 +86,6 @@ impl Layer {
     /// Whether a database of this variant has it.
     pub fn is_of(self, variant: Variant) -> bool {
         match self {
-            Self::Common => true,
             Self::Timescale => variant.layout.has_hypertables(),
             Self::Postgres => !variant.layout.has_hypertables(),
             Self::Rowstore => variant.layout.tells_equal_events(),

@@ -28,7 +28,8 @@ pub async fn live(transaction: &Transaction<'_>, layout: Layout) -> Result<Snaps
 
 fn add(snapshot: &mut Snapshot, row: &Row) -> Result<(), StorageError> {
     let (block, part, name): (String, &str, String) = (row.get(0), row.get(1), row.get(2));
-    let part = Part::of(part).ok_or_else(|| StorageError::fatal(format!("{part} of {block} is no part of a schema")))?;
+    let part =
+        Part::of(part).ok_or_else(|| StorageError::fatal(format!("{part} of {block} is no part of a schema")))?;
     let values: Vec<Option<String>> = row.get(3);
     let pairs = values.chunks_exact(2).filter_map(|pair| Some((pair[0].clone()?, pair[1].clone()?)));
     snapshot.items.insert(Key { block, part, name }, pairs.collect::<Facts>());

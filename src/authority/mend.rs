@@ -52,7 +52,8 @@ pub fn statement(difference: &Difference, wanted: &Snapshot, found: &Snapshot) -
 
 /// An object that is missing, in the place of another kind of the same name if there is one.
 fn instead(key: &Key, wanted: &Snapshot, found: &Snapshot) -> Vec<String> {
-    let other = found.object(&key.block).map(|(part, _)| format!("DROP {} {}", part.keyword(), named(&key.block, part)));
+    let other =
+        found.object(&key.block).map(|(part, _)| format!("DROP {} {}", part.keyword(), named(&key.block, part)));
     other.into_iter().chain(create::object(wanted, &key.block)).collect()
 }
 
@@ -68,6 +69,10 @@ fn drop_part(of: Part, key: &Key, facts: &Facts) -> Vec<String> {
         Part::Policy => format!("DROP POLICY {name} ON {table}"),
         Part::Grant => revoke(of, key, fact(facts, "privileges").unwrap_or_default()),
         Part::DefaultGrant => return default_revoke(name, facts),
+        Part::PartitionGrant => {
+            let (partition, role) = name.rsplit_once(" to ").unwrap_or_default();
+            format!("REVOKE {} ON TABLE {partition} FROM {role} CASCADE", fact(facts, "privileges").unwrap_or_default())
+        }
         Part::Job => format!(
             "SELECT public.delete_job(job_id) FROM timescaledb_information.jobs WHERE hypertable_schema = 'tidegate' \
              AND hypertable_name = '{}' AND proc_name = '{name}'",
@@ -86,7 +91,8 @@ fn default_revoke(name: &str, facts: &Facts) -> Vec<String> {
     let parts = name.split_once(" of ").and_then(|(what, rest)| rest.split_once(" to ").map(|(by, to)| (what, by, to)));
     let Some((what, by, to)) = parts else { return Vec::new() };
     let privileges = fact(facts, "privileges").unwrap_or_default();
-    vec![format!("ALTER DEFAULT PRIVILEGES FOR ROLE {by} IN SCHEMA tidegate REVOKE {privileges} ON {what} FROM {to}")]
+    let (to, place) = to.strip_suffix(" everywhere").map_or((to, " IN SCHEMA tidegate"), |to| (to, ""));
+    vec![format!("ALTER DEFAULT PRIVILEGES FOR ROLE {by}{place} REVOKE {privileges} ON {what} FROM {to}")]
 }
 
 fn change_object(difference: &Difference, wanted: &Snapshot, found: &Snapshot) -> Vec<String> {
@@ -122,10 +128,13 @@ fn change_object(difference: &Difference, wanted: &Snapshot, found: &Snapshot) -
 
 /// Another definition: in its place where that can be, else made again with its grants and what reads it.
 fn redefine(key: &Key, wanted: &Snapshot, found: &Snapshot) -> Vec<String> {
-    let (Some((_, facts)), Some((_, there))) = (wanted.object(&key.block), found.object(&key.block)) else { return Vec::new() };
+    let (Some((_, facts)), Some((_, there))) = (wanted.object(&key.block), found.object(&key.block)) else {
+        return Vec::new();
+    };
     let head = |facts: &Facts| {
         let text = definition(facts);
-        let head: Vec<String> = text.lines().take_while(|line| !line.starts_with(" LANGUAGE")).map(str::to_owned).collect();
+        let head: Vec<String> =
+            text.lines().take_while(|line| !line.starts_with(" LANGUAGE")).map(str::to_owned).collect();
         head
     };
     let columns = |of: &Snapshot| -> Vec<(Key, Facts)> {
@@ -177,13 +186,18 @@ fn change_part(of: Part, difference: &Difference, wanted: &Snapshot) -> Vec<Stri
             let (want, have) = (list(facts, "privileges"), list(&difference.found, "privileges"));
             let beyond: Vec<&str> = have.iter().filter(|one| !want.contains(one)).copied().collect();
             let (may, could) = (list(facts, "grantable"), list(&difference.found, "grantable"));
-            let passing: Vec<&str> = could.iter().filter(|one| !may.contains(one) && !beyond.contains(one)).copied().collect();
+            let passing: Vec<&str> =
+                could.iter().filter(|one| !may.contains(one) && !beyond.contains(one)).copied().collect();
             let mut all = Vec::new();
             if !beyond.is_empty() {
                 all.push(revoke(of, key, &beyond.join(", ")));
             }
             if !passing.is_empty() {
-                all.push(format!("REVOKE GRANT OPTION FOR {} FROM {} CASCADE", on(of, key, &passing.join(", ")), grantee(name)));
+                all.push(format!(
+                    "REVOKE GRANT OPTION FOR {} FROM {} CASCADE",
+                    on(of, key, &passing.join(", ")),
+                    grantee(name)
+                ));
             }
             if want.iter().any(|one| !have.contains(one)) || may.iter().any(|one| !could.contains(one)) {
                 all.extend(create::part(of, key, facts));
@@ -200,7 +214,9 @@ fn change_part(of: Part, difference: &Difference, wanted: &Snapshot) -> Vec<Stri
             })
             .collect(),
         Part::Constraint if only(difference, "enforced") => vec![format!("ALTER TABLE {table} ENABLE TRIGGER ALL")],
-        Part::Constraint if only(difference, "valid") => vec![format!("ALTER TABLE {table} VALIDATE CONSTRAINT {name}")],
+        Part::Constraint if only(difference, "valid") => {
+            vec![format!("ALTER TABLE {table} VALIDATE CONSTRAINT {name}")]
+        }
         Part::Trigger if only(difference, "enabled") => vec![match fact(facts, "enabled") {
             None => format!("ALTER TABLE {table} ENABLE TRIGGER {name}"),
             Some("no") => format!("ALTER TABLE {table} DISABLE TRIGGER {name}"),
@@ -215,7 +231,10 @@ fn change_column(of: Part, difference: &Difference, wanted: &Snapshot) -> Vec<St
     if of != Part::Table {
         // A column of a view is what its view makes it.
         return wanted.object(&key.block).filter(|(part, _)| *part == Part::View).map_or_else(Vec::new, |_| {
-            vec![format!("DROP VIEW tidegate.{}", key.block)].into_iter().chain(create::object(wanted, &key.block)).collect()
+            vec![format!("DROP VIEW tidegate.{}", key.block)]
+                .into_iter()
+                .chain(create::object(wanted, &key.block))
+                .collect()
         });
     }
     let (table, name, facts) = (named(&key.block, of), &key.name, &difference.expected);
@@ -224,7 +243,10 @@ fn change_column(of: Part, difference: &Difference, wanted: &Snapshot) -> Vec<St
     let changed = difference.facts();
     let is_changed = |what: &str| changed.iter().any(|(name, _, _)| *name == what);
     if is_changed("generated") {
-        return vec![format!("ALTER TABLE {table} DROP COLUMN {name}"), format!("ALTER TABLE {table} ADD COLUMN {}", column(name, facts))];
+        return vec![
+            format!("ALTER TABLE {table} DROP COLUMN {name}"),
+            format!("ALTER TABLE {table} ADD COLUMN {}", column(name, facts)),
+        ];
     }
     let (expected, there) = (|what: &str| fact(facts, what), |what: &str| fact(&difference.found, what));
     if is_changed("type") || is_changed("collation") {

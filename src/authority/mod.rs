@@ -7,6 +7,7 @@
 mod compare;
 mod contract;
 mod create;
+mod document;
 mod expected;
 mod live;
 mod mend;
@@ -18,6 +19,7 @@ mod views;
 
 pub use compare::Change;
 pub use contract::{broken, rules};
+pub use document::document;
 pub use expected::{LAYERS, Layer, Variant, expected};
 pub use report::{Changed, Report};
 pub use snapshot::{Key, Part, Snapshot};

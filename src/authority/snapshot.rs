@@ -32,6 +32,8 @@ listed! {
         Job,
         Grant,
         DefaultGrant,
+        /// Of a partition or chunk, beyond what its table is granted to.
+        PartitionGrant,
     }
 }
 
@@ -61,6 +63,7 @@ impl Part {
             Self::Job => "job",
             Self::Grant => "grant",
             Self::DefaultGrant => "default_grant",
+            Self::PartitionGrant => "partition_grant",
         }
     }
 
@@ -97,7 +100,8 @@ impl Part {
             | Self::Policy
             | Self::Job
             | Self::Grant
-            | Self::DefaultGrant => "TABLE",
+            | Self::DefaultGrant
+            | Self::PartitionGrant => "TABLE",
         }
     }
 }
@@ -143,13 +147,6 @@ impl Snapshot {
             items: self.items.iter().filter(|(key, facts)| !same(key, facts)).map(cloned).collect(),
             without: base.items.keys().filter(|key| !self.items.contains_key(key)).cloned().collect(),
         }
-    }
-
-    /// The blocks that are the same in another, and the rest of this one.
-    pub fn split(&self, other: &Self) -> (Self, Self) {
-        let same = |block: &str| self.block(block).eq(other.block(block));
-        let (common, rest) = self.items.iter().map(cloned).partition(|(key, _): &(Key, Facts)| same(&key.block));
-        (Self { items: common, without: Vec::new() }, Self { items: rest, without: Vec::new() })
     }
 
     /// An object with its parts.

@@ -61,7 +61,11 @@ pub fn parse(text: &str) -> Result<Snapshot, String> {
         let (is_part, rest) = line.strip_prefix(PART).map_or((false, line), |rest| (true, rest));
         let (without, rest) = rest.strip_prefix("without ").map_or((false, rest), |rest| (true, rest));
         let mut segments = rest.split(BETWEEN);
-        let (word, name) = segments.next().unwrap_or_default().split_once(' ').ok_or_else(|| refused("a kind and a name are expected"))?;
+        let (word, name) = segments
+            .next()
+            .unwrap_or_default()
+            .split_once(' ')
+            .ok_or_else(|| refused("a kind and a name are expected"))?;
         let name = unescaped(name);
         if word == "also" && !is_part {
             block = name;
@@ -88,7 +92,9 @@ pub fn parse(text: &str) -> Result<Snapshot, String> {
                 }
             }
         }
-        let key = if is_part { Key { block: block.clone(), part, name } } else {
+        let key = if is_part {
+            Key { block: block.clone(), part, name }
+        } else {
             block = name;
             Key { block: block.clone(), part, name: String::new() }
         };
@@ -128,7 +134,12 @@ mod tests {
     fn what_was_written_is_read() {
         let mut all = snapshot(&[
             ("events", Part::Table, "", &[("owner", "o")]),
-            ("events", Part::Column, "\"a | b\\\n\"", &[("type", "text"), ("default", "'x | y'::text"), ("null", "no")]),
+            (
+                "events",
+                Part::Column,
+                "\"a | b\\\n\"",
+                &[("type", "text"), ("default", "'x | y'::text"), ("null", "no")],
+            ),
             ("only parts", Part::Grant, "PUBLIC", &[("privileges", "SELECT, UPDATE")]),
             ("v", Part::View, "", &[("definition", " SELECT 1;\n\n  # FROM x\n"), ("owner", "o")]),
             ("w", Part::Option, "n", &[("value", "")]),

@@ -58,7 +58,12 @@ async fn begin(client: &mut Client) -> Result<Transaction<'_>, StorageError> {
 }
 
 /// The expectation of this database: as it is configured, owned by its owner, for the roles that there are.
-async fn wanted(transaction: &Transaction<'_>, layout: Layout, config: &Config, found: &Snapshot) -> Result<Snapshot, StorageError> {
+async fn wanted(
+    transaction: &Transaction<'_>,
+    layout: Layout,
+    config: &Config,
+    found: &Snapshot,
+) -> Result<Snapshot, StorageError> {
     let mut variant = Variant { layout, ..Variant::of(found) };
     variant.payload_gin = config.payload_gin.unwrap_or(variant.payload_gin);
     let mut wanted = expected(variant);
@@ -71,6 +76,12 @@ async fn wanted(transaction: &Transaction<'_>, layout: Layout, config: &Config, 
     for facts in wanted.items.values_mut() {
         for (_, value) in facts.iter_mut().filter(|(name, _)| name == "owner") {
             value.clone_from(&owner);
+        }
+    }
+    // A constraint that somebody has had checked for the rows that were there holds for them as well.
+    for (key, facts) in wanted.items.iter_mut().filter(|(key, _)| key.part == Part::Constraint) {
+        if found.items.get(key).is_some_and(|there| super::snapshot::fact(there, "valid").is_none()) {
+            facts.retain(|(name, _)| name != "valid");
         }
     }
     configured(&mut wanted, config, found);
@@ -154,9 +165,15 @@ pub fn what(difference: &Difference) -> String {
         Change::Changed => {
             let said = difference.facts().into_iter().map(|(name, expected, found)| {
                 if name == "definition" && expected.is_some_and(|text| text.contains('\n')) {
-                    let at = expected.unwrap_or_default().lines().zip(found.unwrap_or_default().lines()).find(|(one, other)| one != other);
+                    let at = expected
+                        .unwrap_or_default()
+                        .lines()
+                        .zip(found.unwrap_or_default().lines())
+                        .find(|(one, other)| one != other);
                     return match at {
-                        Some((one, other)) => format!("definition is other: `{}` instead of `{}`", other.trim(), one.trim()),
+                        Some((one, other)) => {
+                            format!("definition is other: `{}` instead of `{}`", other.trim(), one.trim())
+                        }
                         None => "definition is longer or shorter".to_owned(),
                     };
                 }

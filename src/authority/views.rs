@@ -12,13 +12,19 @@ use crate::storage::StorageError;
 const ROUNDS: usize = 3;
 
 /// Gives views of `expected` that are the same as those of `found` their text.
-pub async fn agree(transaction: &mut Transaction<'_>, expected: &mut Snapshot, found: &Snapshot) -> Result<(), StorageError> {
+pub async fn agree(
+    transaction: &mut Transaction<'_>,
+    expected: &mut Snapshot,
+    found: &Snapshot,
+) -> Result<(), StorageError> {
     for (key, facts) in &mut expected.items {
         if !matches!(key.part, Part::View | Part::Aggregate) {
             continue;
         }
         let Some((_, wanted)) = facts.iter_mut().find(|(name, _)| name == "definition") else { continue };
-        let Some(there) = found.items.get(key).and_then(|facts| super::snapshot::fact(facts, "definition")) else { continue };
+        let Some(there) = found.items.get(key).and_then(|facts| super::snapshot::fact(facts, "definition")) else {
+            continue;
+        };
         if wanted == there {
             continue;
         }

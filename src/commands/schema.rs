@@ -88,8 +88,13 @@ async fn verify(config: &Config, sql: bool, json: bool) -> Result<Exit, StorageE
         findings.iter().for_each(say_finding);
         match (drifted, findings.len() - drifted) {
             (0, 0) => say!("the schema is what this version expects (engine {})", layout.engine()),
-            (0, notes) => say!("the schema has what this version expects (engine {}), and beside it {notes} more", layout.engine()),
-            (drifted, _) => say!("{drifted} to mend: the statements are run as the owner, in this order, then verify again"),
+            (0, notes) => say!(
+                "the schema has what this version expects (engine {}), and beside it {notes} more",
+                layout.engine()
+            ),
+            (drifted, _) => {
+                say!("{drifted} to mend: the statements are run as the owner, in this order, then verify again")
+            }
         }
     }
     Ok(if drifted == 0 { Exit::Ok } else { Exit::Failed })
@@ -171,5 +176,6 @@ async fn diff(config: &Config, sides: [&String; 2], fail_on_breaking: bool, json
 
 fn read(path: &std::path::Path) -> Result<Snapshot, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    authority::parse(&text).map_err(|error| format!("{} is no schema as `tidegate schema show` writes it: {error}", path.display()))
+    authority::parse(&text)
+        .map_err(|error| format!("{} is no schema as `tidegate schema show` writes it: {error}", path.display()))
 }

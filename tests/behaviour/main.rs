@@ -103,6 +103,9 @@ mod rollups_closing;
 mod rollups_kept;
 mod rollups_real;
 mod schema;
+mod schema_contract;
+mod schema_expected;
+mod schema_verified;
 mod secrets;
 mod seed_patterns;
 mod series;
@@ -246,6 +249,12 @@ const GROUPS: &[Group] = &[
     by_version("roles", readers::TESTS),
     by_version("schema", schema::INSTALLING),
     group("schema", schema::TESTS),
+    by_version("schema", schema_expected::TESTS),
+    by_version("schema", schema_expected::TIMESCALE),
+    by_version("schema", schema_verified::TESTS),
+    by_version("schema", schema_verified::TIMESCALE),
+    group("schema", schema_verified::SAID),
+    group("schema", schema_contract::TESTS),
     group("seed_patterns", seed_patterns::TESTS),
     group("needs", needs::TESTS),
     group("needs", relied_on::TESTS),
