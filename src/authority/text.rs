@@ -100,8 +100,7 @@ pub fn parse(text: &str) -> Result<Snapshot, String> {
         };
         if without {
             snapshot.without.push(key);
-        } else if let Some(twice) = snapshot.items.insert(key, facts) {
-            let _ = twice;
+        } else if snapshot.items.insert(key, facts).is_some() {
             return Err(refused("it is there twice"));
         }
     }

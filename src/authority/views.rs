@@ -4,6 +4,7 @@
 //! written again by the server that is asked, as temporary views in a transaction that is rolled back.
 
 use tokio_postgres::Transaction;
+use tokio_postgres::error::SqlState;
 
 use super::snapshot::{Part, Snapshot};
 use crate::storage::StorageError;
@@ -44,7 +45,11 @@ async fn written(transaction: &mut Transaction<'_>, definition: &str) -> Result<
         let made = savepoint.batch_execute(&format!("CREATE TEMPORARY VIEW tidegate_schema_verify AS {text}")).await;
         if let Err(error) = made {
             savepoint.rollback().await?;
-            return match error.as_db_error() {
+            return match error.code() {
+                Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => Err(StorageError::not_ready(
+                    "views are compared as temporary ones, which this user may not make: GRANT TEMPORARY ON DATABASE ... TO \
+                     tidegate_owner",
+                )),
                 Some(_) => Ok(None),
                 None => Err(error.into()),
             };

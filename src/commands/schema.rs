@@ -151,7 +151,7 @@ async fn diff(config: &Config, sides: [&String; 2], fail_on_breaking: bool, json
     }
     // What is expected is that of a database that was made as the other one was.
     let like = live.as_ref().or(files.iter().flatten().next()).map(Variant::of);
-    let like = like.unwrap_or(Variant::default());
+    let like = like.unwrap_or_default();
     let snapshots: Vec<Snapshot> = std::iter::zip(sides, files)
         .map(|(side, file)| match (side.as_str(), file) {
             (_, Some(file)) => file,

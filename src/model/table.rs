@@ -78,7 +78,7 @@ pub const TABLES: &[Table] = &[
     table("sequencer_ticks", "streams", Kept::State),
     table("series_pending", "rollup", Kept::UntilDone),
     table("services", "projections", Kept::Always),
-    table("sessions", "tenancy", Kept::Always),
+    table("sessions", "tenancy", Kept::UntilDone),
     table("sign_in_attempts", "tenancy", Kept::UntilDone),
     table("storage_samples", "lifecycle", Kept::Days(730)),
     table("stream_begins", "streams", Kept::State),
