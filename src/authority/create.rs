@@ -52,6 +52,7 @@ pub fn object(snapshot: &Snapshot, block: &str) -> Vec<String> {
     let made_with_it = |key: &Key| match key.part {
         Part::Column => true,
         Part::Dimension => part == Part::Aggregate,
+        Part::Index => part == Part::Aggregate && key.name == format!("{block}_bucket_idx"),
         _ => key.part.is_object(),
     };
     let time: Vec<String> = hypertable(snapshot, block).filter(|_| part == Part::Table).into_iter().collect();

@@ -213,7 +213,13 @@ fn change_part(of: Part, difference: &Difference, wanted: &Snapshot) -> Vec<Stri
                 _ => format!("SELECT public.set_number_partitions('{table}', {value}, '{}')", name.trim_matches('"')),
             })
             .collect(),
-        Part::Constraint if only(difference, "enforced") => vec![format!("ALTER TABLE {table} ENABLE TRIGGER ALL")],
+        Part::Constraint if only(difference, "enforced") => {
+            let enable = |table: &str| format!("ALTER TABLE {table} ENABLE TRIGGER ALL");
+            let text = fact(facts, "definition").unwrap_or_default();
+            // Triggers of both tables keep a reference.
+            let other = text.split_once("REFERENCES ").and_then(|(_, rest)| rest.split('(').next());
+            std::iter::once(enable(&table)).chain(other.map(enable)).collect()
+        }
         Part::Constraint if only(difference, "valid") => {
             vec![format!("ALTER TABLE {table} VALIDATE CONSTRAINT {name}")]
         }

@@ -74,7 +74,7 @@ fn what_drifted_is_named_and_mended(env: &Env) -> TestResult {
                 "column dead_letter_events.failed_at",
             ),
             ("ALTER TABLE dead_letter_events ALTER COLUMN code DROP NOT NULL", "column dead_letter_events.code"),
-            ("ALTER TABLE metric_series ALTER COLUMN first_seen TYPE timestamp", "column metric_series.first_seen"),
+            ("ALTER TABLE sessions ALTER COLUMN last_used_at TYPE timestamp", "column sessions.last_used_at"),
             ("ALTER TABLE audit_log ALTER COLUMN id DROP IDENTITY", "column audit_log.id"),
             ("DROP INDEX dead_letter_events_receipt", "index dead_letter_events_receipt of dead_letter_events"),
             (
