@@ -214,7 +214,8 @@ pub fn columnstore(of: Part, table: &str, facts: &Facts) -> String {
     let setting = |name: &str, known: &str| {
         format!(", timescaledb.{name} = '{}'", fact(facts, known).unwrap_or_default().replace('\'', "''"))
     };
-    let sparse = if of == Part::Table { setting("sparse_index", "sparse_index") } else { String::new() };
+    // Said to be none is another thing than not said.
+    let sparse = fact(facts, "sparse_index").map(|_| setting("sparse_index", "sparse_index")).unwrap_or_default();
     format!(
         "ALTER {} {table} SET (timescaledb.enable_columnstore = true{}{}{sparse})",
         of.keyword(),

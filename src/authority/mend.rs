@@ -180,7 +180,11 @@ fn change_part(of: Part, difference: &Difference, wanted: &Snapshot) -> Vec<Stri
     let again = || drop_part(of, key, &difference.found).into_iter().chain(create::part(of, key, facts)).collect();
     match key.part {
         Part::Option => create::part(of, key, facts),
-        Part::Columnstore => vec![columnstore(of, &table, facts)],
+        Part::Columnstore => {
+            let beyond = fact(facts, "sparse_index").is_none() && fact(&difference.found, "sparse_index").is_some();
+            let reset = beyond.then(|| format!("ALTER {} {table} RESET (timescaledb.sparse_index)", of.keyword()));
+            reset.into_iter().chain([columnstore(of, &table, facts)]).collect()
+        }
         Part::Column => change_column(of, difference, wanted),
         Part::Grant => {
             let (want, have) = (list(facts, "privileges"), list(&difference.found, "privileges"));

@@ -231,7 +231,7 @@ fn settings_of_hypertables_are_mended(env: &Env) -> TestResult {
                 "dimension \"timestamp\" of events",
             ),
             (
-                "ALTER TABLE metrics SET (timescaledb.segmentby = 'asset_id', timescaledb.orderby = 'timestamp')",
+                "ALTER TABLE metrics SET (timescaledb.segmentby = 'asset_id', timescaledb.orderby = 'timestamp', timescaledb.sparse_index = 'bloom(series_id)')",
                 "columnstore settings of metrics",
             ),
             ("ALTER TABLE events SET (timescaledb.sparse_index = 'bloom(id)')", "columnstore settings of events"),
