@@ -42,6 +42,7 @@
 //! would depend on. The map is docs/ARCHITECTURE.md.
 
 pub mod app;
+pub mod authority;
 mod budget;
 pub mod cli;
 pub mod commands;

@@ -18,6 +18,7 @@ mod orgs;
 mod output;
 mod readers;
 mod rebuild;
+mod schema;
 mod serve;
 mod server;
 mod sessions;
@@ -78,6 +79,7 @@ commands! {
     Sinks => sinks,
     Tail => tail,
     Rebuild => rebuild,
+    Schema => schema,
     AcceptDatabase => accept_database,
     Audit => audit,
 }

@@ -37,6 +37,7 @@ enum Action {
 
 pub async fn run(config: &Config, Args { action }: Args) -> Exit {
     match action {
+        Action::Create { name, org, json } => {
             let work = async |to: Connected<'_>| {
                 let made = match org {
                     None => readers::create(to.admin, to.location.owner(), &name).await?,

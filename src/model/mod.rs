@@ -6,11 +6,13 @@ mod level;
 mod listed;
 mod parent;
 mod relation;
+mod table;
 
 pub use kind::{Kind, PerKind};
 pub use level::{CORRELATION_GROUPS, Content, EVENT_COUNTS, EVENT_MINUTES, Keep, LEVELS, Level, PerLevel};
 pub(crate) use listed::listed;
 pub use parent::{Namesake, ParentCandidate, parent_of};
 pub use relation::Relation;
+pub use table::{Kept, TABLES, Table};
 
 pub use crate::wire::item::StoredJson;

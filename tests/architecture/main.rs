@@ -43,6 +43,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("storage", &["config", "durable", "files", "limits", "model", "tls"]),
     ("tenancy", &["config", "durable", "fold", "jobs", "limits", "model", "recent", "rng", "secrets", "storage"]),
+    ("authority", &["config", "model", "storage"]),
     ("projections", &["limits", "timestamp"]),
     ("processor", &["jobs", "limits", "precedence", "projections", "storage"]),
     ("query", &["budget", "config", "fold", "limits", "model", "storage"]),

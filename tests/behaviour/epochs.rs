@@ -23,7 +23,7 @@ pub const TESTS: &[Test] = tests!(
 );
 
 /// Copies the test's database by a dump, in the same cluster.
-fn dumped(env: &Env, into: &str) -> Sql {
+pub fn dumped(env: &Env, into: &str) -> Sql {
     let program = |name: &str| env.installation().program(name);
     let (server, file) = (Sql::bare(&env.url(SUPERUSER)), env.path().join("dump.sql"));
     let run = |program: &Path, arguments: &[&str]| {

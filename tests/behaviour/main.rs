@@ -107,6 +107,9 @@ mod rollups_closing;
 mod rollups_kept;
 mod rollups_real;
 mod schema;
+mod schema_contract;
+mod schema_expected;
+mod schema_verified;
 mod secrets;
 mod seed_patterns;
 mod series;
@@ -264,6 +267,12 @@ const GROUPS: &[Group] = &[
     group("roles", tenant_readers::MIGRATING),
     by_version("schema", schema::INSTALLING),
     group("schema", schema::TESTS),
+    by_version("schema", schema_expected::TESTS),
+    by_version("schema", schema_expected::TIMESCALE),
+    by_version("schema", schema_verified::TESTS),
+    by_version("schema", schema_verified::TIMESCALE),
+    group("schema", schema_verified::SAID),
+    group("schema", schema_contract::TESTS),
     group("seed_patterns", seed_patterns::TESTS),
     group("needs", needs::TESTS),
     group("needs", relied_on::TESTS),
