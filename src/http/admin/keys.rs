@@ -62,7 +62,7 @@ struct Altered {
 struct Rotation {
     /// How long the old key still works.
     #[serde(default)]
-    grace: Option<String>,
+    grace: Option<body::Span>,
 }
 
 /// A key with its text, this once.
@@ -196,7 +196,7 @@ pub async fn rotate(mut call: Call<'_>) -> ListAnswer {
     std::mem::take(&mut call.params).finish()?;
     let id = id(&call)?;
     let Rotation { grace } = body::read(&call.body)?;
-    let grace = match grace.as_deref() {
+    let grace = match &grace {
         Some(text) => body::duration("grace", text, [Duration::ZERO, ROTATION_GRACE_MAX])?,
         None => ROTATION_GRACE_DEFAULT,
     };
