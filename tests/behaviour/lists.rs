@@ -89,7 +89,12 @@ fn filters_refuse_what_is_not_known(env: &Env) -> TestResult {
                 continue;
             }
             let name = one["name"].as_str().unwrap();
-            let more = if path.ends_with("/counts") { "bucket=1h&" } else { "" };
+            // What each needs to be asked at all.
+            let more = match path {
+                "/v1/events/counts" => "bucket=1h&",
+                "/v1/metrics" => "metric_name=latency&",
+                _ => "",
+            };
             // One of several counts, too.
             for value in ["mistyped".to_owned(), format!("{}x", known[0]), format!("{},mistyped", known[0])] {
                 let problem =
