@@ -83,7 +83,7 @@ impl Administration {
             }
             if begun.elapsed() > NOTED_WITHIN {
                 let Done { actor, tenant_id, action, target, .. } = &done;
-                tracing::error!(%error, ?actor, tenant_id = &**tenant_id, action, target, "an act could not be noted in the audit log");
+                tracing::error!(%error, ?actor, tenant_id = &**tenant_id, action, done_to = target, "an act could not be noted in the audit log");
                 metrics::counter!("tidegate_audit_lost_total").increment(1);
                 return;
             }

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod abuse;
+mod admin_described;
 mod admin_http;
 mod aggregate_lines;
 mod aggregates;
@@ -253,6 +254,7 @@ const GROUPS: &[Group] = &[
     group("isolation", isolation_cursors::TESTS),
     group("keys", keys::TESTS),
     group("administration", admin_http::TESTS),
+    group("administration", admin_described::TESTS),
     group("administration", audit::TESTS),
     by_version("administration", control_rows::TESTS),
     group("users", users::TESTS),
