@@ -39,3 +39,14 @@ SELECT quote_ident(h.name), 'job', quote_ident(j.proc_name),
     ARRAY['schedule', j.schedule_interval::text, 'config', (j.config - 'mat_hypertable_id' - 'hypertable_id')::text]
 FROM hypertables h JOIN timescaledb_information.jobs j USING (hypertable_schema, hypertable_name)
 WHERE j.proc_name <> 'policy_refresh_continuous_aggregate'
+
+UNION ALL
+-- What is below hypertables and aggregates, to somebody whom nothing in the schema is granted to so. Chunks of the schema's own tables are
+-- compared with these (schema_objects.sql).
+SELECT 'tidegate', 'partition_grant', c.oid::regclass || ' to ' || CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END,
+    ARRAY['privileges', string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type)]
+FROM pg_class c JOIN pg_namespace n ON n.nspname = 'tidegate', aclexplode(c.relacl) x
+WHERE c.relnamespace = to_regnamespace('_timescaledb_internal') AND c.relowner = n.nspowner AND x.grantee <> c.relowner
+  AND NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent WHERE i.inhrelid = c.oid AND p.relnamespace = n.oid)
+  AND NOT EXISTS (SELECT FROM pg_class r, aclexplode(r.relacl) y WHERE r.relnamespace = n.oid AND y.grantee = x.grantee AND y.privilege_type = x.privilege_type)
+GROUP BY c.oid, x.grantee

@@ -98,7 +98,7 @@ FROM relations r JOIN pg_policy p ON p.polrelid = r.oid
 UNION ALL
 SELECT f.block, CASE f.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate_function' ELSE 'function' END, '',
     ARRAY['owner', f.proowner::regrole::text, 'definition', CASE WHEN f.prokind <> 'a' THEN pg_get_functiondef(f.oid) ELSE
-        (SELECT format('CREATE AGGREGATE tidegate.%s(%s) (SFUNC = %s, STYPE = %s%s%s, PARALLEL = %s)', quote_ident(p.proname), pg_get_function_arguments(p.oid),
+        (SELECT format('CREATE OR REPLACE AGGREGATE tidegate.%s(%s) (SFUNC = %s, STYPE = %s%s%s, PARALLEL = %s)', quote_ident(p.proname), pg_get_function_arguments(p.oid),
             g.aggtransfn::regproc, format_type(g.aggtranstype, NULL), coalesce(', COMBINEFUNC = ' || nullif(g.aggcombinefn, 0)::regproc, '') || coalesce(', FINALFUNC = ' || nullif(g.aggfinalfn, 0)::regproc, ''), ', INITCOND = ' || quote_literal(g.agginitval),
             CASE p.proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END)
          FROM pg_aggregate g JOIN pg_proc p ON p.oid = g.aggfnoid WHERE p.oid = f.oid) END]

@@ -197,6 +197,16 @@ mod tests {
                 tables.map(|key| key.block.as_str()).filter(|name| written(name).is_none()).collect();
             assert!(silent.is_empty(), "not in src/model/table.rs: {silent:?}");
         }
+        let known = |key: &str| crate::config::KEYS.iter().any(|one| one.name == key);
+        let keys = TABLES.iter().filter_map(|table| match table.kept {
+            Kept::Key(key) => Some(key),
+            _ => None,
+        });
+        assert_eq!(
+            keys.filter(|key| !known(key)).collect::<Vec<_>>(),
+            Vec::<&str>::new(),
+            "no keys of the configuration"
+        );
         let all = expected(Variant::default());
         let gone: Vec<&str> = TABLES.iter().map(|table| table.name).filter(|name| all.object(name).is_none()).collect();
         assert!(gone.is_empty(), "in src/model/table.rs, and no table: {gone:?}");

@@ -50,11 +50,36 @@ pub fn statement(difference: &Difference, wanted: &Snapshot, found: &Snapshot) -
     (!all.is_empty()).then(|| all.join("; ") + ";")
 }
 
-/// An object that is missing, in the place of another kind of the same name if there is one.
+/// An object that is missing, in the place of another kind of the same name if there is one. A table that has another name, and its columns,
+/// has its rows.
 fn instead(key: &Key, wanted: &Snapshot, found: &Snapshot) -> Vec<String> {
+    if let Some(renamed) = renamed(key, wanted, found) {
+        return vec![format!("ALTER TABLE tidegate.{renamed} RENAME TO {}", key.block)];
+    }
     let other =
         found.object(&key.block).map(|(part, _)| format!("DROP {} {}", part.keyword(), named(&key.block, part)));
     other.into_iter().chain(create::object(wanted, &key.block)).collect()
+}
+
+/// The only table that is not of this version and has the columns of a table that is missing.
+fn renamed<'a>(key: &Key, wanted: &Snapshot, found: &'a Snapshot) -> Option<&'a str> {
+    if key.part != Part::Table || found.object(&key.block).is_some() {
+        return None;
+    }
+    let columns = |of: &'a Snapshot, block: &'a str| {
+        of.block(block)
+            .filter(|(key, _)| key.part == Part::Column)
+            .map(|(key, facts)| (key.name.clone(), facts.clone()))
+    };
+    let mine: Vec<(String, Facts)> = wanted
+        .block(&key.block)
+        .filter(|(key, _)| key.part == Part::Column)
+        .map(|(key, facts)| (key.name.clone(), facts.clone()))
+        .collect();
+    let others = found.items.keys().filter(|other| other.part == Part::Table && wanted.object(&other.block).is_none());
+    let mut like = others.filter(|other| !mine.is_empty() && columns(found, &other.block).eq(mine.iter().cloned()));
+    let first = like.next()?;
+    like.next().is_none().then_some(first.block.as_str())
 }
 
 fn drop_part(of: Part, key: &Key, facts: &Facts) -> Vec<String> {
@@ -131,8 +156,10 @@ fn redefine(key: &Key, wanted: &Snapshot, found: &Snapshot) -> Vec<String> {
     let (Some((_, facts)), Some((_, there))) = (wanted.object(&key.block), found.object(&key.block)) else {
         return Vec::new();
     };
+    // Name, arguments and what is returned; of an aggregate all that is between these.
     let head = |facts: &Facts| {
         let text = definition(facts);
+        let text = text.split_once(" (SFUNC").map_or(text.clone(), |(head, _)| head.to_owned());
         let head: Vec<String> =
             text.lines().take_while(|line| !line.starts_with(" LANGUAGE")).map(str::to_owned).collect();
         head
@@ -142,7 +169,9 @@ fn redefine(key: &Key, wanted: &Snapshot, found: &Snapshot) -> Vec<String> {
         columns.map(|(key, facts)| (key.clone(), facts.clone())).collect()
     };
     match key.part {
-        Part::Function | Part::Procedure if head(facts) == head(there) => vec![definition(facts)],
+        Part::Function | Part::Procedure | Part::AggregateFunction if head(facts) == head(there) => {
+            vec![definition(facts)]
+        }
         Part::View if columns(wanted) == columns(found) => vec![create::view(&key.block, facts)],
         _ => made_again(key, wanted, found),
     }

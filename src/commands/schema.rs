@@ -128,6 +128,15 @@ async fn live(config: &Config) -> Result<Snapshot, StorageError> {
 /// The owner's connection to a database of this version.
 async fn open(location: &Location) -> Result<(tokio_postgres::Client, Layout), StorageError> {
     let client = owner_client(location).await?;
+    // Who may not look into it is told nothing else by a server.
+    let closed = "SELECT quote_ident(current_user) FROM pg_namespace \
+                  WHERE nspname = 'tidegate' AND NOT has_schema_privilege(oid, 'USAGE')";
+    if let Some(row) = client.query_opt(closed, &[]).await? {
+        let owner: &str = row.get(0);
+        return Err(StorageError::not_ready(format!(
+            "the schema tidegate is another's, and nothing in it can be looked at; as a superuser: ALTER SCHEMA tidegate OWNER TO {owner};"
+        )));
+    }
     let Some(layout) = standing_layout(&client).await? else {
         return Err(StorageError::not_ready("the database has no schema of Tidegate (tidegate migrate makes it)"));
     };

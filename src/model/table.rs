@@ -37,7 +37,7 @@ pub const TABLES: &[Table] = &[
     table("api_keys", "tenancy", Kept::Always),
     table("asset_errors", "correlate", Kept::With("events")),
     table("asset_metadata", "inferred", Kept::With("events and metrics")),
-    table("audit_log", "tenancy", Kept::Always),
+    table("audit_log", "tenancy", Kept::Key("retention.audit")),
     table("batch_log", "streams", Kept::With("events")),
     table("batch_queue", "ingest", Kept::UntilDone),
     table("birth_locks", "storage", Kept::State),
@@ -69,6 +69,7 @@ pub const TABLES: &[Table] = &[
     table("projection_offsets", "processor", Kept::State),
     table("projection_queue", "streams", Kept::UntilDone),
     table("projections", "storage", Kept::State),
+    table("reader_logins", "storage", Kept::State),
     table("resource_action_traces", "projections", Kept::With("events")),
     table("resource_references", "projections", Kept::With("events")),
     table("rollup_dirty", "jobs", Kept::UntilDone),
@@ -78,7 +79,7 @@ pub const TABLES: &[Table] = &[
     table("sequencer_ticks", "streams", Kept::State),
     table("series_pending", "rollup", Kept::UntilDone),
     table("services", "projections", Kept::Always),
-    table("sessions", "tenancy", Kept::UntilDone),
+    table("sessions", "tenancy", Kept::Days(30)),
     table("sign_in_attempts", "tenancy", Kept::UntilDone),
     table("storage_samples", "lifecycle", Kept::Days(730)),
     table("stream_begins", "streams", Kept::State),
@@ -94,7 +95,7 @@ pub const TABLES: &[Table] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{OVER_QUOTA_KEPT, STORAGE_SAMPLES_KEPT};
+    use crate::limits::{OVER_QUOTA_KEPT, SESSIONS_KEPT, STORAGE_SAMPLES_KEPT};
 
     #[test]
     fn tables_are_in_order_and_kept_as_limits_say() {
@@ -103,5 +104,6 @@ mod tests {
         let kept = |limit: std::time::Duration| Some(Kept::Days(u32::try_from(limit.as_secs() / 86_400).unwrap()));
         assert_eq!(days("over_quota"), kept(OVER_QUOTA_KEPT));
         assert_eq!(days("storage_samples"), kept(STORAGE_SAMPLES_KEPT));
+        assert_eq!(days("sessions"), kept(SESSIONS_KEPT));
     }
 }

@@ -22,7 +22,7 @@ const NARROWING: [(&str, &str); 12] = [
         "ALTER TABLE dead_letter_events ALTER COLUMN event_id SET NOT NULL",
         "dead_letter_events.event_id may not be null any more",
     ),
-    ("ALTER TABLE dead_letter_events ALTER COLUMN reason DROP NOT NULL", "dead_letter_events.reason may be null"),
+    ("ALTER TABLE dead_letter_events ALTER COLUMN stage DROP NOT NULL", "dead_letter_events.stage may be null"),
     ("DROP VIEW correlated_events", "correlated_events is gone"),
     (
         "DROP VIEW metric_catalog; CREATE VIEW metric_catalog AS SELECT tenant_id, asset_id FROM metric_series; \

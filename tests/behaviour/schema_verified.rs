@@ -15,7 +15,7 @@ pub const TESTS: &[Test] = tests!(
     what_lies_beside_is_a_note,
 );
 pub const TIMESCALE: &[Test] = tests!(timescale: settings_of_hypertables_are_mended);
-pub const SAID: &[Test] = tests!(a_database_of_another_version_is_refused);
+pub const SAID: &[Test] = tests!(a_database_of_another_version_is_refused, a_table_that_was_renamed_keeps_its_rows);
 
 /// What somebody does, and what is named then.
 type Drift = (&'static str, &'static str);
@@ -134,6 +134,11 @@ fn what_is_gone_is_made_again(env: &Env) -> TestResult {
             ),
             ("", "view actions"),
             ("DROP TABLE sign_in_attempts", "table sign_in_attempts"),
+            (
+                "CREATE OR REPLACE AGGREGATE stddev_merge(double precision[]) (SFUNC = float8_combine, STYPE = double precision[], \
+                 INITCOND = '{0,0,0}', FINALFUNC = float8_stddev_pop)",
+                "aggregate function stddev_merge(double precision[])",
+            ),
             ("DROP TABLE event_stream_warnings", "table event_stream_warnings"),
             ("DROP VIEW metrics_1m; CREATE TABLE metrics_1m ()", "view metrics_1m"),
             ("DROP SEQUENCE ingest_batch_id CASCADE", "sequence ingest_batch_id"),
@@ -252,12 +257,45 @@ fn settings_of_hypertables_are_mended(env: &Env) -> TestResult {
             ("", "view correlated_events"),
         ],
     );
+    // What is read past an aggregate, from the table below it.
+    env.sql().run(
+        "DO $$ BEGIN EXECUTE (SELECT format('GRANT SELECT ON %I.%I TO tidegate_sinks', materialization_hypertable_schema, \
+             materialization_hypertable_name) \
+         FROM timescaledb_information.continuous_aggregates WHERE view_name = 'metrics_daily_buckets'); END $$",
+    );
+    let past = findings(env);
+    let named = past[0]["object"].as_str().unwrap();
+    assert!(past.len() == 1 && named.starts_with("partition grant _timescaledb_internal."), "{past:#?}");
+    env.sql().run(past[0]["statement"].as_str().unwrap());
+    assert_clean(env, &[]);
     env.sql().run("SELECT public.set_number_partitions('tidegate.events', 9, 'tenant_id')");
     assert_clean(env, &[]);
     let other = verified(env, &["partitions.events=4"]).json_whatever();
     assert_eq!(other["findings"][0]["object"], "dimension tenant_id of events", "{other}");
     env.sql().run(other["findings"][0]["statement"].as_str().unwrap());
     assert_clean(env, &["partitions.events=4"]);
+    Ok(())
+}
+
+fn a_table_that_was_renamed_keeps_its_rows(env: &Env) -> TestResult {
+    let sql = env.sql();
+    env.key("default", "ingest");
+    let before = sql.count("organizations");
+    assert!(before > 0);
+    sql.run("ALTER TABLE organizations RENAME TO organisations");
+    let found = findings(env);
+    let missing = found.iter().find(|finding| finding["object"] == "table organizations").unwrap();
+    assert_eq!(missing["statement"], "ALTER TABLE tidegate.organisations RENAME TO organizations;", "{found:#?}");
+    sql.run(missing["statement"].as_str().unwrap());
+    assert_eq!(sql.count("organizations"), before);
+    assert_clean(env, &[]);
+    // Who took the schema itself is told, since nothing else can be looked at.
+    env.sql_as(SUPERUSER).run("ALTER SCHEMA tidegate OWNER TO postgres");
+    let closed = verified(env, &[]);
+    assert!(
+        closed.code == Some(1) && closed.stderr.contains("ALTER SCHEMA tidegate OWNER TO tidegate_owner;"),
+        "{closed:?}"
+    );
     Ok(())
 }
 
