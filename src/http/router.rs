@@ -169,7 +169,7 @@ async fn take(
     let taken = async {
         let key = match door.protocol.credential(&head) {
             Err(_) if credential::session(&parts.headers).is_some() && !credential::given(&parts.headers) => {
-                let detail = "whoever has signed in does not send items: send an API key with the scope `ingest`";
+                let detail = "people who have signed in do not send items: send an API key with the scope `ingest`";
                 return Err(Problem::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail));
             }
             key => key?,

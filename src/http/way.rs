@@ -68,13 +68,13 @@ pub fn check_origin(api: &Api, parts: &Parts, required: bool) -> Result<(), Prob
     if let Some(site) = parts.headers.get(FETCH_SITE) {
         return match site.as_bytes() {
             b"same-origin" | b"none" => Ok(()),
-            _ => Err(refused("a page of another site asks in the name of whoever has signed in here")),
+            _ => Err(refused("a page of another site asks in the name of the person who has signed in here")),
         };
     }
     let is_secure = api.tls.is_some() || api.timeouts.tls_in_front;
     match parts.headers.get(ORIGIN) {
         Some(origin) if is_own(origin.as_bytes(), host_of(parts).unwrap_or_default(), is_secure) => Ok(()),
-        Some(_) => Err(refused("a page of another origin asks in the name of whoever has signed in here")),
+        Some(_) => Err(refused("a page of another origin asks in the name of the person who has signed in here")),
         None if required && ![Method::GET, Method::HEAD].contains(&parts.method) => Err(refused(
             "a request with the cookie of a session that changes something says where it is from: send Origin with the server's own, or \
              an API key in the place of the cookie",

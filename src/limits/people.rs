@@ -38,7 +38,7 @@ pub const SESSIONS_KEPT: Duration = minutes(30 * 24 * 60);
 /// Longest `User-Agent` that is kept of a session, in characters.
 pub const USER_AGENT_CHARS_MAX: usize = 500;
 
-/// Sessions of those who wait that a process remembers, for a second each.
+/// Sessions that a process remembers: of those who wait for a second each, of others that they were good.
 pub const SESSIONS_WATCHED_MAX: usize = 10_000;
 
 /// For how long an attempt to sign in that failed counts.

@@ -1,7 +1,8 @@
 //! Who has signed in: looks sessions up, so that one that is revoked is refused by every node with the next request.
 //!
 //! Unlike keys they are not believed for a while: people are few. A malformed token costs no query, and look-ups of sessions
-//! that are not there are limited ([`Lookups`]), so that random tokens cannot flood the database.
+//! that are not there are limited ([`Lookups`]), so that random tokens cannot flood the database. A token that was good when it was last
+//! looked up is not limited: somebody at the same address who tries tokens shuts nobody out.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -48,6 +49,8 @@ pub struct Sessions {
     lookups: Mutex<Lookups>,
     /// What was found lately, for those alone who wait with a session and look again and again.
     watched: Mutex<Recent<Uuid, (Instant, Option<Arc<Principal>>)>>,
+    /// Hashes of tokens, and whether each was good when it was last looked up.
+    known: Mutex<Recent<[u8; 32], bool>>,
 }
 
 impl Sessions {
@@ -55,6 +58,7 @@ impl Sessions {
         Self {
             lookups: Mutex::new(Lookups::new(Rng::from_os(), Instant::now())),
             watched: Mutex::new(Recent::new(SESSIONS_WATCHED_MAX)),
+            known: Mutex::new(Recent::new(SESSIONS_WATCHED_MAX)),
         }
     }
 
@@ -67,18 +71,22 @@ impl Sessions {
         is_use: bool,
     ) -> Result<Arc<Principal>, SessionError> {
         let token = SessionToken::parse(text).map_err(|_| SessionError::Over)?;
-        self.begin(peer)?;
+        let hash = token.hash();
+        let is_limited = !self.known().get_mut(&hash).is_some_and(|is_good| *is_good);
+        if is_limited {
+            self.begin(peer)?;
+        }
         let answer = look_up(pool.clone(), token.id).await;
-        let found = match answer {
-            Ok(found) => found,
-            Err(error) => {
-                self.lookups().give_back(peer);
-                return Err(SessionError::Unavailable(error));
-            }
-        };
-        let found = found.filter(|good| bool::from(good.token_hash.ct_eq(&token.hash())));
-        let good = found.ok_or(SessionError::Over)?;
-        self.lookups().give_back(peer);
+        let found = answer.map(|found| found.filter(|good| bool::from(good.token_hash.ct_eq(&hash))));
+        if is_limited && !matches!(found, Ok(None)) {
+            self.lookups().give_back(peer);
+        }
+        if let Ok(found) = &found
+            && (found.is_some() || !is_limited)
+        {
+            *self.known().get_or_insert_with(hash, || false) = found.is_some();
+        }
+        let good = found.map_err(SessionError::Unavailable)?.ok_or(SessionError::Over)?;
         if let (true, Some(pool)) = (good.is_unnoted && is_use, pool) {
             tokio::spawn(async move {
                 if let Err(error) = note_use(&pool, token.id).await {
@@ -117,6 +125,10 @@ impl Sessions {
 
     fn lookups(&self) -> MutexGuard<'_, Lookups> {
         self.lookups.lock().expect("no code panics while holding it")
+    }
+
+    fn known(&self) -> MutexGuard<'_, Recent<[u8; 32], bool>> {
+        self.known.lock().expect("no code panics while holding it")
     }
 
     fn watched(&self) -> MutexGuard<'_, Recent<Uuid, (Instant, Option<Arc<Principal>>)>> {
@@ -182,4 +194,28 @@ fn good(session_id: Uuid, row: &Row) -> Result<Good, StorageError> {
         }),
         is_unnoted: row.get(6),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_tries_tokens_shuts_nobody_out() {
+        let (sessions, peer) = (Sessions::new(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let [good, other] = [(); 2].map(|()| SessionToken::generate().expect("randomness"));
+        sessions.known().get_or_insert_with(good.hash(), || true);
+        while sessions.begin(peer).is_ok() {}
+        // Without a database nobody can say more of those that are looked up.
+        let verify = async |token: &SessionToken| sessions.verify(None, &token.reveal(), peer, true).await;
+        assert!(matches!(verify(&other).await, Err(SessionError::TooMany { .. })));
+        assert!(matches!(verify(&good).await, Err(SessionError::Unavailable(_))));
+        // One that is over is as unknown as any other.
+        *sessions.known().get_or_insert_with(good.hash(), || true) = false;
+        assert!(matches!(verify(&good).await, Err(SessionError::TooMany { .. })));
+        // What is no token is not asked for at all.
+        assert!(matches!(sessions.verify(None, "tgs_x", peer, true).await, Err(SessionError::Over)));
+    }
 }

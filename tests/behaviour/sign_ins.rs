@@ -139,6 +139,7 @@ fn all_failures_look_and_cost_the_same(env: &Env) -> TestResult {
         ("nobody@example.org", PASSWORD),
         ("no address", PASSWORD),
         ("", ""),
+        ("nul\0@example.org", PASSWORD),
         ("off@example.org", PASSWORD),
         ("off@example.org", WRONG),
         ("org@example.org", PASSWORD),

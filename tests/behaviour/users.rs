@@ -109,6 +109,12 @@ fn users_of_another_organization_are_not_there(env: &Env) -> TestResult {
     let operator = tidegate.with(&env.key("other", "operator"));
     assert_eq!(operator.get(&path).expect(200)["email"], address);
     assert_eq!(send(&operator, "POST", "/v1/users", &mine).expect(201)["tenant_id"], own);
+    for none in ["nobody's", "a\0b"] {
+        let body = json!({ "email": email(env, "joe"), "role": "viewer", "password": PASSWORD, "organization": none });
+        send(&operator, "POST", "/v1/users", &body).problem(404, "not_found");
+        let path = format!("/v1/users?organization={}", none.replace('\0', "%00"));
+        assert_eq!(operator.get(&path).expect(200)["data"], json!([]));
+    }
     assert_eq!(operator.get(&format!("/v1/users?organization={own}")).expect(200)["data"].as_array().unwrap().len(), 2);
     Ok(())
 }

@@ -78,6 +78,11 @@ fn email(text: &str) -> Result<Email, Problem> {
     Email::parse(text).map_err(|what| invalid(format!("`email` {what}")))
 }
 
+/// The name of an organization; one with NUL in it, which PostgreSQL does not take, none has.
+fn name(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 fn role(text: &str) -> Result<Role, Problem> {
     Role::parse(text).map_err(|what| invalid(format!("`role` {what}")))
 }
@@ -111,7 +116,7 @@ pub async fn create(mut call: Call<'_>) -> ListAnswer {
     let tenant_id = match (confined(call.principal), sent.organization) {
         (Some(own), Some(named)) if named != own => return Err(Problem::not_found("organization")),
         (Some(own), _) => own.to_owned(),
-        (None, Some(named)) => named,
+        (None, Some(named)) => name(&named),
         (None, None) => call.principal.tenant_id.to_string(),
     };
     within(&call, role)?;
@@ -133,7 +138,7 @@ pub async fn create(mut call: Call<'_>) -> ListAnswer {
 /// GET /v1/users
 pub async fn list(mut call: Call<'_>) -> ListAnswer {
     let mut params = std::mem::take(&mut call.params);
-    let organization = params.take("organization");
+    let organization = params.take("organization").as_deref().map(name);
     let place = Place::take(&call, &mut params, &format!("users {organization:?}"))?;
     params.finish()?;
     let listed = call.api.attached()?.people.act(confined(call.principal), async |transaction| {

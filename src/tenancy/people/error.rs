@@ -13,7 +13,7 @@ pub enum PeopleError {
     Full,
     /// The organization is deactivated: nobody is added to it.
     Inactive,
-    /// E-mail address or password is wrong, or whoever has them may not sign in: all look the same outside.
+    /// E-mail address or password is wrong, or the user may not sign in: all look the same outside.
     Refused,
     /// Too many attempts to sign in have failed.
     TooMany {
