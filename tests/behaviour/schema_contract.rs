@@ -37,8 +37,8 @@ const NARROWING: [(&str, &str); 12] = [
         "services has a rule that narrows it: constraint services_name_check",
     ),
     (
-        "ALTER TABLE services ENABLE ROW LEVEL SECURITY; CREATE POLICY some ON services USING (name <> 'x')",
-        "services has a rule that narrows it: policy some",
+        "ALTER TABLE services ENABLE ROW LEVEL SECURITY; CREATE POLICY not_x ON services USING (name <> 'x')",
+        "services has a rule that narrows it: policy not_x",
     ),
 ];
 

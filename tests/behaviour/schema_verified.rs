@@ -110,8 +110,8 @@ fn what_drifted_is_named_and_mended(env: &Env) -> TestResult {
             ("REVOKE SELECT ON deployments FROM tidegate_reader", "grant to tidegate_reader on deployments"),
             ("REVOKE USAGE ON SCHEMA tidegate FROM tidegate_people", "grant to tidegate_people on tidegate"),
             (
-                "REVOKE ALL ON FUNCTION look_up_session(bytea) FROM tidegate_writer",
-                "grant to tidegate_writer on look_up_session(of_token_hash bytea)",
+                "REVOKE ALL ON FUNCTION look_up_session FROM tidegate_writer",
+                "grant to tidegate_writer on look_up_session(of_id uuid, idle_s double precision)",
             ),
             (
                 "CREATE OR REPLACE VIEW metric_catalog AS SELECT tenant_id, asset_id, metric_type, metric_name, min(first_seen) AS first_seen, \
