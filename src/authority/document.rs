@@ -197,7 +197,7 @@ mod tests {
                 tables.map(|key| key.block.as_str()).filter(|name| written(name).is_none()).collect();
             assert!(silent.is_empty(), "not in src/model/table.rs: {silent:?}");
         }
-        let known = |key: &str| crate::config::KEYS.iter().any(|one| one.name == key);
+        let known = |key: &str| crate::config::KEYS.iter().any(|one| one.path == key);
         let keys = TABLES.iter().filter_map(|table| match table.kept {
             Kept::Key(key) => Some(key),
             _ => None,
