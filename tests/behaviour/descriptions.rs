@@ -195,6 +195,14 @@ fn answers_are_what_is_described(env: &Env) -> TestResult {
     take("behind/events").problem(410, "offset_gone");
     described.send(client, "DELETE /v1/streams/{name}/groups/{group}", &group("behind"), "");
 
+    let lists = [
+        ("GET /v1/streams/{name}/groups", "/v1/streams/s/groups".to_owned()),
+        ("GET /v1/streams/{name}/groups/{group}/parked", format!("{}/parked", group("behind"))),
+        ("GET /v1/streams/{name}/schemas", "/v1/streams/s/schemas".to_owned()),
+    ];
+    for (operation, path) in lists {
+        described.send_as(client, operation, &path, &[("accept", "image/png")], "").problem(406, "not_acceptable");
+    }
     described.assert_right();
     let mut missed = described.missed(&all, &ELSEWHERE);
     let elsewhere = [
@@ -203,6 +211,8 @@ fn answers_are_what_is_described(env: &Env) -> TestResult {
         // A thousand members, and ten thousand parked events: tests of groups.
         ("GET /v1/streams/{name}/groups/{group}/events", 422),
         ("POST /v1/streams/{name}/groups/{group}/park", 422),
+        // Of a cursor of another organization: tests of isolation.
+        ("GET /v1/streams/{name}/groups", 404),
     ];
     missed.retain(|(route, status)| !elsewhere.contains(&(route.as_str(), *status)));
     assert_eq!(missed, []);
