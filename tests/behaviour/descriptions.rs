@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::described::Described;
+use crate::described_wrongly::what_does_not_fit_a_description_is_told;
 use crate::env::{Env, Test, TestResult, until};
 use crate::groups::{expire_first, filled, show};
 use crate::samples::array;
@@ -366,45 +367,6 @@ fn what_is_described_is_what_is_taken(env: &Env) -> TestResult {
             let is_known = known.contains(name) || name == stays;
             assert_eq!(said.contains("unknown field"), !is_known, "{operation} {name}: {said}");
         }
-    }
-    Ok(())
-}
-
-/// Else the others would show nothing.
-fn what_does_not_fit_a_description_is_told(_: &Env) -> TestResult {
-    let described = Described::of(json!({ "components": { "schemas": {
-        "A": { "type": "object", "required": ["a"], "properties": { "a": { "type": ["integer", "null"], "minimum": 1 } } },
-        "B": { "allOf": [
-            { "$ref": "#/components/schemas/A" },
-            { "type": "object", "properties": { "b": { "const": true }, "t": { "type": "string", "format": "date-time" } } }
-        ] },
-        "C": { "anyOf": [{ "$ref": "#/components/schemas/B" }, { "enum": ["x"] }] }
-    } } }));
-    let check = |name: &str, value: &Value| {
-        described.check(&json!({ "$ref": format!("#/components/schemas/{name}") }), value, "$")
-    };
-    for (name, value) in [
-        ("A", json!({ "a": 1 })),
-        ("A", json!({ "a": null })),
-        ("B", json!({ "a": 1, "b": true, "t": "2026-01-31T00:00:00Z" })),
-        ("C", json!("x")),
-        ("C", json!({ "a": 2 })),
-    ] {
-        assert_eq!(check(name, &value), Ok(()), "{name} {value}");
-    }
-    for (name, value, says) in [
-        ("A", json!({}), "lacks a"),
-        ("A", json!({ "a": 0 }), "out of bounds"),
-        ("A", json!({ "a": "1" }), "and not"),
-        ("A", json!({ "a": 1, "c": 1 }), "$.c is not described"),
-        ("B", json!({ "a": 1, "b": false }), "$.b is false"),
-        ("B", json!({ "a": 1, "t": "now" }), "no time"),
-        ("B", json!({ "a": 1, "c": 1 }), "$.c is not described"),
-        ("C", json!({ "a": 1, "c": 1 }), "$.c is not described"),
-        ("C", json!("y"), "not one of"),
-    ] {
-        let why = check(name, &value).expect_err(name);
-        assert!(why.contains(says), "{name} {value}: {why}");
     }
     Ok(())
 }

@@ -34,6 +34,7 @@ mod dead_letters;
 mod definitions;
 mod definitions_again;
 mod definitions_judged;
+mod described_wrongly;
 mod descriptions;
 mod dimensions;
 mod doctor;
