@@ -3,8 +3,7 @@
 //!
 //! Each test becomes a trial for each place, `pg15.20-ts2.28.3::timescale::group::name` and `pg15.20::postgres::group::name`,
 //! and gets a database of its own on a private server that all tests of the place share, or an organization of its own in a program
-//! that many of them share. Tests wait for signals, never for time: a child process is ready when it says so, and what has no signal is
-//! polled until a generous deadline.
+//! that many of them share. Tests wait for signals, never for time; what has no signal is polled until a generous deadline.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
