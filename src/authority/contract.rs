@@ -131,6 +131,7 @@ pub fn rules(snapshot: &Snapshot) -> Snapshot {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use super::*;
     use crate::authority::{Variant, expected};
     use crate::model::StoredJson;

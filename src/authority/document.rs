@@ -170,6 +170,7 @@ fn reads(snapshot: &Snapshot, name: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use super::*;
 
     const BEGIN: &str = "<!-- Written by the test `the_page_lists_every_relation`: TIDEGATE_TEST_BLESS=yes cargo test --lib authority -->\n\n";

@@ -118,11 +118,15 @@ fn unescaped(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use super::*;
 
-    fn snapshot(items: &[(&str, Part, &str, &[(&str, &str)])]) -> Snapshot {
+    /// Block, part, name and facts.
+    type Item<'a> = (&'a str, Part, &'a str, &'a [(&'a str, &'a str)]);
+
+    fn snapshot(items: &[Item<'_>]) -> Snapshot {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let item = |(block, part, name, facts): &(&str, Part, &str, &[(&str, &str)])| {
+        let item = |(block, part, name, facts): &Item<'_>| {
             let key = Key { block: (*block).to_owned(), part: *part, name: (*name).to_owned() };
             (key, facts.iter().map(own).collect())
         };

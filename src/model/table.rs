@@ -94,6 +94,7 @@ pub const TABLES: &[Table] = &[
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use super::*;
     use crate::limits::{OVER_QUOTA_KEPT, SESSIONS_KEPT, STORAGE_SAMPLES_KEPT};
 

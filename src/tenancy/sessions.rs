@@ -44,11 +44,14 @@ struct Good {
     is_unnoted: bool,
 }
 
+/// When a session was looked up, and whose it was, if it was good.
+type Watched = Recent<Uuid, (Instant, Option<Arc<Principal>>)>;
+
 /// Looks sessions up.
 pub struct Sessions {
     lookups: Mutex<Lookups>,
     /// What was found lately, for those alone who wait with a session and look again and again.
-    watched: Mutex<Recent<Uuid, (Instant, Option<Arc<Principal>>)>>,
+    watched: Mutex<Watched>,
     /// Hashes of tokens, and whether each was good when it was last looked up.
     known: Mutex<Recent<[u8; 32], bool>>,
 }
@@ -131,7 +134,7 @@ impl Sessions {
         self.known.lock().expect("no code panics while holding it")
     }
 
-    fn watched(&self) -> MutexGuard<'_, Recent<Uuid, (Instant, Option<Arc<Principal>>)>> {
+    fn watched(&self) -> MutexGuard<'_, Watched> {
         self.watched.lock().expect("no code panics while holding it")
     }
 }

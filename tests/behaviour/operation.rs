@@ -99,10 +99,13 @@ fn the_description_of_the_api(env: &Env) -> TestResult {
     assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.")), "{document}");
     // Every path that is described is there: without a key it asks for one, or answers.
     for (path, operations) in document["paths"].as_object().unwrap() {
-        for method in operations.as_object().unwrap().keys() {
+        for (method, operation) in operations.as_object().unwrap() {
             let path = path.replace("{id}", &Uuid::nil().to_string());
             let answer = tidegate.anonymous().send(&method.to_uppercase(), &path, &[], b"")?;
-            assert!(matches!(answer.status, 200 | 401), "{method} {path}: {}", answer.status);
+            // Signing in asks for a body in the place of a key.
+            let signs_in = operation["security"] == serde_json::json!([]) && operation.get("requestBody").is_some();
+            let answers = if signs_in { [400, 400] } else { [200, 401] };
+            assert!(answers.contains(&answer.status), "{method} {path}: {}", answer.status);
         }
     }
     Ok(())

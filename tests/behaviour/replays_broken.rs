@@ -156,7 +156,7 @@ fn a_filter_that_is_sent_as_a_body_is_kept_to(env: &Env) -> TestResult {
         ("", r#"{"dry_run":true}"#, 3),
         ("", r#"{"dry_run":true,"code":"out_of_window"}"#, 2),
         ("?code=out_of_window", r#"{"dry_run":true,"outcome":["none"],"limit":1}"#, 2),
-        ("?dry_run", r#"{"code":["missing_field","nothing_like_it"],"from":"-1h"}"#, 1),
+        ("?dry_run", r#"{"code":["missing_field","field_nul"],"from":"-1h"}"#, 1),
         ("?dry_run=1", r#"{"to":"-1h"}"#, 0),
         ("?dry_run=1", " ", 3),
     ] {
@@ -168,6 +168,7 @@ fn a_filter_that_is_sent_as_a_body_is_kept_to(env: &Env) -> TestResult {
         ("?code=out_of_window", r#"{"code":"missing_field"}"#, "invalid_body"),
         ("", r#"{"code":{"is":"out_of_window"}}"#, "invalid_body"),
         ("", r#"{"code":[]}"#, "invalid_parameter"),
+        ("", r#"{"code":["missing_field","nothing_like_it"]}"#, "invalid_parameter"),
         ("", r#"{"stage":"nowhere"}"#, "invalid_parameter"),
         ("", "code=nothing_like_it", "body_not_json"),
     ] {
