@@ -56,7 +56,7 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
                     None => Shown::All,
                 };
                 let transaction = acts::begin(client, tenant_id.as_deref()).await?;
-                list_sessions(&transaction, shown, None, i64::MAX).await.map_err(told)
+                list_sessions(&transaction, shown).await.map_err(told)
             };
             with_owner(config, json, work, |sessions| show(sessions)).await
         }

@@ -120,7 +120,7 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
                     Some(org) => Some(users::tenant_of(client, org).await?),
                     None => None,
                 };
-                users::list(client, tenant_id.as_deref(), None, i64::MAX).await.map_err(told)
+                users::list(client, tenant_id.as_deref()).await.map_err(told)
             };
             with_owner(config, json, work, |users| show(users)).await
         }

@@ -163,6 +163,9 @@ pub const ROUTES: &[Endpoint] = &[
     ),
     sent(Method::POST, "/v1/users", ADMIN, Noted::Within(&["users.create"]), |c| Box::pin(people::create(c))),
     get("/v1/users", ADMIN, |c| Box::pin(people::users(c))),
+    sent(Method::POST, "/v1/users/self/password", READ_OR_ADMIN, Noted::Within(&["users.set_password"]), |c| {
+        Box::pin(people::change_password(c))
+    }),
     get("/v1/users/{id}", ADMIN, |c| Box::pin(people::show(c))),
     sent(Method::PATCH, "/v1/users/{id}", ADMIN, Noted::Within(USER_ALTERED), |c| Box::pin(people::alter(c))),
     sent(Method::DELETE, "/v1/users/{id}", ADMIN, Noted::Within(&["users.deactivate"]), |c| {

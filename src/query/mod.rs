@@ -50,7 +50,10 @@ pub use aggregate::{Aggregate, AggregateQuery, Aggregated, Fill, GroupBy, Rank};
 pub use catalog::{CatalogQuery, Series};
 pub(crate) use columns::columns;
 pub use columns::{Cells, Columns};
-pub use control::{AuditQuery, AuditRow, Confined, KeyRow, KeysQuery, OrganizationRow, OrganizationsQuery};
+pub use control::{
+    AuditQuery, AuditRow, Confined, KeyRow, KeysQuery, OrganizationRow, OrganizationsQuery, SessionRow, SessionsQuery,
+    UserRow, UsersQuery,
+};
 pub use correlations::{Correlation, CorrelationsQuery};
 pub use counts::{Count, CountsQuery};
 pub use cursor::{CursorError, CursorScope};

@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = tests!(
     pages_of_other_sites_ask_in_vain,
     odd_cookies,
     sessions_of_others,
+    a_person_changes_its_own_password,
     passwords_and_tokens_are_kept_nowhere,
 );
 
@@ -32,7 +33,11 @@ pub fn sign_in(client: &Client, email: &str, password: &str) -> Answer {
 
 impl Browser {
     pub fn signed_in(client: &Client, email: &str) -> Self {
-        let answer = sign_in(client, email, PASSWORD);
+        Self::signed_in_with(client, email, PASSWORD)
+    }
+
+    pub fn signed_in_with(client: &Client, email: &str, password: &str) -> Self {
+        let answer = sign_in(client, email, password);
         answer.expect(201);
         Self::with(client, answer.header("set-cookie").split(';').next().unwrap())
     }
@@ -300,5 +305,43 @@ fn passwords_and_tokens_are_kept_nowhere(env: &Env) -> TestResult {
     for table in ["users", "sessions"] {
         assert!(!sql.column::<String>(&format!("SELECT t::text FROM {table} t")).is_empty());
     }
+    Ok(())
+}
+
+fn a_person_changes_its_own_password(env: &Env) -> TestResult {
+    let tidegate = env.share();
+    let address = email(env, "ann");
+    let made = user(&tidegate.client, &address, "viewer");
+    let [browser, elsewhere] = [(), ()].map(|()| Browser::signed_in(&tidegate.client, &address));
+    let path = "/v1/users/self/password";
+    let change = |present: &str, chosen: &str| {
+        browser.send("POST", path, &json!({ "current_password": present, "password": chosen }))
+    };
+    let chosen = "another sentence that is long";
+    change("a sentence that is wrong", chosen).problem(403, "forbidden");
+    change(PASSWORD, "short").problem(400, "invalid_body");
+    change(PASSWORD, &address).problem(400, "invalid_body");
+    browser.send("POST", path, &json!({ "password": chosen })).problem(400, "invalid_body");
+    let body = json!({ "current_password": PASSWORD, "password": chosen }).to_string();
+    tidegate.client.post(path, &[], body).problem(404, "not_found");
+    sign_in(&tidegate.client, &address, PASSWORD).expect(201);
+    let answer = change(PASSWORD, chosen);
+    assert_eq!(answer.expect(200)["id"], made["id"]);
+    assert!(answer.header("set-cookie").contains("Max-Age=0"), "{}", answer.header("set-cookie"));
+    assert_eq!([&browser, &elsewhere].map(|ended| ended.get("/v1/events").status), [401, 401]);
+    sign_in(&tidegate.client, &address, PASSWORD).problem(401, "unauthorized");
+    sign_in(&tidegate.client, &address, chosen).expect(201);
+    let noted: Vec<String> = env.sql().column(&format!(
+        "SELECT actor_kind || ' ' || actor FROM audit_log WHERE target = '{}' AND action = 'users.set_password'",
+        made["id"].as_str().unwrap()
+    ));
+    assert_eq!(noted, [format!("user {}", address.to_lowercase())]);
+    // Guesses are bounded as those of signing in are: no other password gets through.
+    let browser = Browser::signed_in_with(&tidegate.client, &address, chosen);
+    let guess = |n: usize| {
+        let body = json!({ "current_password": format!("a wrong sentence {n}"), "password": PASSWORD });
+        browser.send("POST", path, &body).status
+    };
+    assert_eq!((0..6).map(guess).collect::<Vec<_>>(), [403, 403, 403, 403, 403, 429]);
     Ok(())
 }

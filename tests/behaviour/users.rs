@@ -56,6 +56,12 @@ fn users_over_http(env: &Env) -> TestResult {
     let cursor = first["next_cursor"].as_str().unwrap();
     assert_eq!(client.get(&format!("/v1/users?cursor={cursor}")).expect(200)["data"], json!([made]));
     client.get("/v1/users?cursor=x").problem(400, "invalid_parameter");
+    let lines = client.get_as("/v1/users", &[("accept", "application/x-ndjson")]);
+    let lines: Vec<Value> = lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(json!(lines), listed["data"]);
+    let csv = client.get_as("/v1/users", &[("accept", "text/csv")]);
+    let head = "id,tenant_id,email,role,is_active,created_at,password_changed_at,last_login_at,deactivated_at\r\n";
+    assert!(csv.text().starts_with(head) && csv.text().lines().count() == 3, "{}", csv.text());
     let path = format!("/v1/users/{id}");
     assert_eq!(send(client, "PATCH", &path, &json!({ "role": "admin" })).expect(200)["role"], "admin");
     let gone = send(client, "DELETE", &path, &Value::Null).expect(200);
@@ -102,7 +108,7 @@ fn users_of_another_organization_are_not_there(env: &Env) -> TestResult {
     send(&other, "GET", "/v1/users/x", &Value::Null).problem(404, "not_found");
     assert_eq!(other.get("/v1/users").expect(200)["data"], json!([]));
     let own = env.organization();
-    assert_eq!(other.get(&format!("/v1/users?organization={own}")).expect(200)["data"], json!([]));
+    other.get(&format!("/v1/users?organization={own}")).problem(404, "not_found");
     let mine = json!({ "email": email(env, "eve"), "role": "viewer", "password": PASSWORD, "organization": own });
     send(&other, "POST", "/v1/users", &mine).problem(404, "not_found");
     // An operator's are all.

@@ -28,7 +28,7 @@ use crate::tenancy::control::By;
 use crate::tenancy::{Principal, Scope};
 
 /// Whose rows somebody sees: None are everybody's.
-fn sees(principal: &Principal) -> Option<&str> {
+pub fn sees(principal: &Principal) -> Option<&str> {
     (!principal.may(Scope::Operator)).then_some(&*principal.tenant_id)
 }
 
@@ -44,13 +44,13 @@ async fn place(call: &Call<'_>) -> Result<Place, Problem> {
     administration(call)?.begin().await.map_err(|error| problem(call.api, error.into()))
 }
 
-fn confined(call: &Call<'_>) -> Result<Confined, Problem> {
+pub fn confined(call: &Call<'_>) -> Result<Confined, Problem> {
     let tenant_id = sees(call.principal).map(str::to_owned);
     Ok(Confined { pool: administration(call)?.pool(), tenant_id })
 }
 
 /// The organization that a parameter names: by its slug, which must be the admin's own.
-fn named(call: &mut Call<'_>) -> Result<Option<String>, Problem> {
+pub fn named(call: &mut Call<'_>) -> Result<Option<String>, Problem> {
     let named = call.params.take("organization");
     match (&named, sees(call.principal)) {
         (Some(other), Some(own)) if other != own => Err(Problem::not_found("organization")),

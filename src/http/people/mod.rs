@@ -1,11 +1,12 @@
 //! People over HTTP: users are administered, and sign in.
 
 mod body;
+mod cookie;
 mod sessions;
 mod users;
 
 pub use sessions::{end, end_own, list as sessions, own, sign_in};
-pub use users::{alter, create, delete, list as users, show};
+pub use users::{alter, change_password, create, delete, list as users, show};
 
 use hyper::StatusCode;
 
@@ -15,12 +16,6 @@ use crate::limits::{SIGN_IN_WINDOW, USERS_PER_ORGANIZATION_MAX};
 use crate::protocols::{Problem, ProblemCode};
 use crate::query::ReadError;
 use crate::tenancy::people::PeopleError;
-use crate::tenancy::{Principal, Scope};
-
-/// Within which tenant a principal administers; None: in all of them.
-fn confined(principal: &Principal) -> Option<&str> {
-    (!principal.may(Scope::Operator)).then_some(&*principal.tenant_id)
-}
 
 fn problem(api: &Api, error: PeopleError) -> Problem {
     match error {

@@ -1,26 +1,26 @@
 //! /v1/sessions: somebody signs in, sees sessions, and signs out.
 
-use hyper::header::{HeaderValue, SET_COOKIE, USER_AGENT};
+use hyper::header::USER_AGENT;
 use hyper::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::body::{Hidden, read};
-use super::users::{Place, id};
-use super::{confined, problem};
+use super::users::id;
+use super::{cookie, problem};
+use crate::http::admin::{confined, sees};
 use crate::http::call::{Call, Unkeyed};
 use crate::http::groups::body;
 use crate::http::peer::source_of;
-use crate::http::reads::ListAnswer;
+use crate::http::reads::{ListAnswer, ListRequest};
 use crate::http::response::{Body, full, json as json_answer};
 use crate::http::way;
-use crate::limits::SESSION_LIFE;
-use crate::protocols::credential::SESSION_COOKIE;
 use crate::protocols::{Problem, ProblemCode, params};
+use crate::query::SessionsQuery;
 use crate::secrets::redacted;
 use crate::tenancy::acts::{self, Act};
-use crate::tenancy::people::{Email, Password, Shown, SignIn, end_session, list_sessions};
+use crate::tenancy::people::{Email, Password, Shown, SignIn, end_session};
 use crate::tenancy::{Holder, Person, Scope};
 
 #[derive(Deserialize)]
@@ -34,7 +34,7 @@ struct Credentials {
 pub async fn sign_in(call: Unkeyed<'_>) -> ListAnswer {
     let Unkeyed { api, parts, body } = call;
     way::check(api, parts)?;
-    // Or a page of somebody else's could sign a browser in as whomever it likes.
+    // Or a page of another site could sign a browser in as a user of its choice.
     way::check_origin(api, parts, false)?;
     let Credentials { email, password } = read(&body, "`email` and `password`")?;
     let agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
@@ -46,7 +46,7 @@ pub async fn sign_in(call: Unkeyed<'_>) -> ListAnswer {
     };
     let signed_in = api.attached()?.people.sign_in(sign_in).await.map_err(|error| problem(api, error))?;
     let mut response = json_answer(StatusCode::CREATED, &shown(&signed_in.person, &signed_in.tenant_id));
-    set_cookie(&mut response, &signed_in.token.reveal(), SESSION_LIFE.as_secs());
+    cookie::set(&mut response, &signed_in.token.reveal());
     Ok(response)
 }
 
@@ -64,27 +64,22 @@ pub async fn end_own(mut call: Call<'_>) -> ListAnswer {
     let person = person(&call)?;
     end_it(&call, Shown::Of(person.user_id), person.session_id).await?;
     let mut response = no_content();
-    set_cookie(&mut response, "", 0);
+    cookie::clear(&mut response);
     Ok(response)
 }
 
 /// GET /v1/sessions: one's own; for admins those of the organization, for operators all.
 pub async fn list(mut call: Call<'_>) -> ListAnswer {
-    let mut params = std::mem::take(&mut call.params);
-    let user = params.take("user").map(|text| text.parse::<Uuid>()).transpose();
+    let user = call.params.take("user").map(|text| text.parse::<Uuid>()).transpose();
     let user = user.map_err(|_| params::invalid("user", "must be the id of a user"))?;
-    let place = Place::take(&call, &mut params, &format!("sessions {user:?}"))?;
-    params.finish()?;
-    let shown = match (visible(&call)?, user) {
+    let user = match (visible(&call)?, user) {
         (Shown::Of(own), Some(named)) if named != own => return Err(Problem::not_found("user")),
-        (Shown::All, Some(named)) => Shown::Of(named),
-        (visible, _) => visible,
+        (Shown::Of(own), _) => Some(own),
+        (Shown::All, named) => named,
     };
-    let listed = call.api.attached()?.people.act(confined(call.principal), async |transaction| {
-        list_sessions(transaction, shown, place.before, place.rows()).await
-    });
-    let data = listed.await.map_err(|error| problem(call.api, error))?;
-    Ok(json_answer(StatusCode::OK, &place.page(data, |session| session.id)))
+    let request = ListRequest::take(call.principal, call.parts, &mut call.params)?;
+    let query = SessionsQuery { confined: confined(&call)?, user };
+    request.answer(call.api, std::mem::take(&mut call.params), query).await
 }
 
 /// DELETE /v1/sessions/{id}
@@ -99,7 +94,7 @@ pub async fn end(mut call: Call<'_>) -> ListAnswer {
 async fn end_it(call: &Call<'_>, shown: Shown, id: Uuid) -> Result<(), Problem> {
     let actor = call.actor();
     let is_own = matches!(&call.principal.holder, Holder::Person(person) if person.session_id == id);
-    let ended = call.api.attached()?.people.act(confined(call.principal), async |transaction| {
+    let ended = call.api.attached()?.people.act(sees(call.principal), async |transaction| {
         let (tenant_id, user_id) = end_session(transaction, shown, id).await?;
         let act = Act {
             tenant_id: Some(&tenant_id),
@@ -141,14 +136,6 @@ fn shown(person: &Person, tenant_id: &str) -> Value {
         "scopes": role.scopes().names(),
         "expires_at": expires_at,
     })
-}
-
-/// Scripts do not see it, plain HTTP does not carry it, and no other site has it sent.
-fn set_cookie(response: &mut Response<Body>, token: &str, life_s: u64) {
-    let cookie = format!("{SESSION_COOKIE}={token}; HttpOnly; Secure; SameSite=Strict; Path=/; Max-Age={life_s}");
-    let mut cookie = HeaderValue::try_from(cookie).expect("ASCII");
-    cookie.set_sensitive(true);
-    response.headers_mut().insert(SET_COOKIE, cookie);
 }
 
 fn no_content() -> Response<Body> {

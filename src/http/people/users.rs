@@ -1,20 +1,21 @@
 //! /v1/users: an admin's own organization, or an operator's all.
 
 use hyper::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::body::{Hidden, read};
-use super::{confined, problem};
+use super::{cookie, problem};
+use crate::http::admin::{confined, named, sees};
 use crate::http::call::Call;
 use crate::http::groups::body::{self, invalid};
-use crate::http::reads::{self, ListAnswer};
+use crate::http::peer::source_of;
+use crate::http::reads::{ListAnswer, ListRequest};
 use crate::http::response::json;
-use crate::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
-use crate::protocols::{Params, Problem, ProblemCode};
-use crate::query::{CursorScope, ReadError};
+use crate::protocols::{Problem, ProblemCode};
+use crate::query::UsersQuery;
 use crate::tenancy::people::{Change, Email, Password, PeopleError, User, users};
-use crate::tenancy::{Role, Scope};
+use crate::tenancy::{Holder, Role, Scope};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,46 +33,6 @@ struct Altered {
     role: Option<String>,
     password: Option<Hidden>,
     is_active: Option<bool>,
-}
-
-/// A page of what is listed by ids that grow.
-#[derive(Serialize)]
-pub struct Page<T> {
-    data: Vec<T>,
-    next_cursor: Option<String>,
-}
-
-/// Which page is asked for: how many, and behind which one.
-pub struct Place {
-    scope: CursorScope,
-    limit: usize,
-    pub before: Option<Uuid>,
-}
-
-impl Place {
-    /// Of a list that is `what`, with its filters.
-    pub fn take(call: &Call<'_>, params: &mut Params, what: &str) -> Result<Self, Problem> {
-        let limit = params.take_count("limit", PAGE_ROWS_MAX)?.unwrap_or(PAGE_ROWS_DEFAULT);
-        let scope = CursorScope::new(&call.principal.tenant_id, what);
-        let before = params.take("cursor").map(|text| scope.decode(&text)).transpose();
-        let before = before.map_err(|error| {
-            let parameter = "cursor";
-            reads::problem(call.api, ReadError::Cursor { parameter, error })
-        })?;
-        Ok(Self { scope, limit, before })
-    }
-
-    /// One more than the page has: whether there is another.
-    pub fn rows(&self) -> i64 {
-        i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1)
-    }
-
-    pub fn page<T>(&self, mut data: Vec<T>, id: impl Fn(&T) -> Uuid) -> Page<T> {
-        let is_more = data.len() > self.limit;
-        data.truncate(self.limit);
-        let next_cursor = data.last().filter(|_| is_more).map(|last| self.scope.encode(&id(last)));
-        Page { data, next_cursor }
-    }
 }
 
 fn email(text: &str) -> Result<Email, Problem> {
@@ -107,13 +68,20 @@ fn within(call: &Call<'_>, role: Role) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail))
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Renewed {
+    current_password: Hidden,
+    password: Hidden,
+}
+
 /// POST /v1/users
 pub async fn create(mut call: Call<'_>) -> ListAnswer {
     std::mem::take(&mut call.params).finish()?;
     let sent: New = read(&call.body, "`email`, `role` and `password`, and for an operator `organization`")?;
     let (email, role) = (email(&sent.email)?, role(&sent.role)?);
     let password = password(sent.password, email.as_str())?;
-    let tenant_id = match (confined(call.principal), sent.organization) {
+    let tenant_id = match (sees(call.principal), sent.organization) {
         (Some(own), Some(named)) if named != own => return Err(Problem::not_found("organization")),
         (Some(own), _) => own.to_owned(),
         (None, Some(named)) => name(&named),
@@ -125,7 +93,7 @@ pub async fn create(mut call: Call<'_>) -> ListAnswer {
         let hash = people.hash(password).await?;
         let actor = call.actor();
         people
-            .act(confined(call.principal), async |transaction| {
+            .act(sees(call.principal), async |transaction| {
                 users::create(transaction, &actor, &tenant_id, &email, role, &hash).await
             })
             .await
@@ -137,15 +105,10 @@ pub async fn create(mut call: Call<'_>) -> ListAnswer {
 
 /// GET /v1/users
 pub async fn list(mut call: Call<'_>) -> ListAnswer {
-    let mut params = std::mem::take(&mut call.params);
-    let organization = params.take("organization").as_deref().map(name);
-    let place = Place::take(&call, &mut params, &format!("users {organization:?}"))?;
-    params.finish()?;
-    let listed = call.api.attached()?.people.act(confined(call.principal), async |transaction| {
-        users::list(transaction, organization.as_deref(), place.before, place.rows()).await
-    });
-    let data = listed.await.map_err(|error| problem(call.api, error))?;
-    Ok(json(StatusCode::OK, &place.page(data, |user| user.id)))
+    let organization = named(&mut call)?;
+    let request = ListRequest::take(call.principal, call.parts, &mut call.params)?;
+    let query = UsersQuery { confined: confined(&call)?, organization };
+    request.answer(call.api, std::mem::take(&mut call.params), query).await
 }
 
 /// GET /v1/users/{id}
@@ -153,7 +116,7 @@ pub async fn show(mut call: Call<'_>) -> ListAnswer {
     std::mem::take(&mut call.params).finish()?;
     let id = id(&call, "user")?;
     let people = &call.api.attached()?.people;
-    let found = people.act(confined(call.principal), async |transaction| users::get(transaction, id).await).await;
+    let found = people.act(sees(call.principal), async |transaction| users::get(transaction, id).await).await;
     Ok(json(StatusCode::OK, &found.map_err(|error| problem(call.api, error))?))
 }
 
@@ -169,7 +132,7 @@ pub async fn alter(mut call: Call<'_>) -> ListAnswer {
         password_hash: None,
     };
     let people = &call.api.attached()?.people;
-    let there = people.act(confined(call.principal), async |transaction| users::get(transaction, id).await).await;
+    let there = people.act(sees(call.principal), async |transaction| users::get(transaction, id).await).await;
     let there = there.map_err(|error| problem(call.api, error))?;
     within(&call, role(&there.role)?)?;
     if let Some(role) = change.role {
@@ -197,9 +160,31 @@ async fn altered(call: &Call<'_>, id: Uuid, change: Change) -> Result<User, Prob
     let actor = call.actor();
     let people = &call.api.attached()?.people;
     let altered: Result<User, PeopleError> = people
-        .act(confined(call.principal), async |transaction| users::alter(transaction, &actor, id, &change).await)
+        .act(sees(call.principal), async |transaction| users::alter(transaction, &actor, id, &change).await)
         .await;
     let user = altered.map_err(|error| problem(call.api, error))?;
     tracing::info!(user_id = %user.id, tenant_id = user.tenant_id, role = user.role, is_active = user.is_active, "a user is changed");
     Ok(user)
+}
+
+/// POST /v1/users/self/password
+pub async fn change_password(mut call: Call<'_>) -> ListAnswer {
+    std::mem::take(&mut call.params).finish()?;
+    let Renewed { current_password, password: chosen } = read(&call.body, "`current_password` and `password`")?;
+    let Holder::Person(person) = &call.principal.holder else {
+        return Err(Problem::not_found("user: this is a key, which has no password"));
+    };
+    let chosen = password(chosen, &person.email)?;
+    let people = &call.api.attached()?.people;
+    let changed = people.change_password(person, source_of(call.parts), Password::given(current_password.0), chosen);
+    let user = changed.await.map_err(|error| match error {
+        PeopleError::Refused => {
+            Problem::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, "`current_password` is wrong")
+        }
+        error => problem(call.api, error),
+    })?;
+    tracing::info!(user_id = %user.id, tenant_id = user.tenant_id, "a user has another password");
+    let mut response = json(StatusCode::OK, &user);
+    cookie::clear(&mut response);
+    Ok(response)
 }

@@ -1,9 +1,11 @@
-//! Lists of control tables: organizations, keys, and what was done. They are read on the owner's connections, in transactions that
+//! Lists of control tables: organizations, keys, people, and what was done. They are read on the owner's connections, in transactions that
 //! are confined to a tenant, so that row-level security stands behind what a statement asks.
 
 mod audit;
 mod keys;
 mod organizations;
+mod sessions;
+mod users;
 
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ use crate::storage::StorageError;
 pub use audit::{AuditQuery, AuditRow};
 pub use keys::{KeyRow, KeysQuery};
 pub use organizations::{OrganizationRow, OrganizationsQuery};
+pub use sessions::{SessionRow, SessionsQuery};
+pub use users::{UserRow, UsersQuery};
 
 /// Whose rows of control tables are read, and by which connections.
 #[derive(Clone)]

@@ -49,14 +49,9 @@ impl Shown {
     }
 }
 
-/// Sessions, newest first, from behind `before` on, at most `limit`.
-pub async fn list(
-    client: &impl GenericClient,
-    shown: Shown,
-    before: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<Session>, PeopleError> {
-    let rows = client.query(LIST, &[&shown.user(), &before, &limit, &SESSION_IDLE.as_secs_f64()]).await?;
+/// Sessions, newest first.
+pub async fn list(client: &impl GenericClient, shown: Shown) -> Result<Vec<Session>, PeopleError> {
+    let rows = client.query(LIST, &[&shown.user(), &SESSION_IDLE.as_secs_f64()]).await?;
     let session = |row: &tokio_postgres::Row| Session {
         id: row.get(0),
         user_id: row.get(1),

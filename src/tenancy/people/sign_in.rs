@@ -1,4 +1,4 @@
-//! Somebody signs in.
+//! Somebody signs in, or changes a password with the present one.
 //!
 //! Whether the address is known or not, the password right or wrong, the user or the organization deactivated: the same work is done
 //! before the same answer. What is noted of a failure is noted after it.
@@ -11,6 +11,7 @@ use super::attempts::Attempt;
 use super::email::Email;
 use super::error::PeopleError;
 use super::password::Password;
+use super::users::{self, Change, User};
 use super::{People, sessions};
 use crate::limits::{SESSION_LIFE, SIGN_IN_FAILURES_NOTED, SIGN_IN_PLACE_KNOWN, USER_AGENT_CHARS_MAX};
 use crate::storage::StorageError;
@@ -44,6 +45,14 @@ struct Account {
     is_active: bool,
 }
 
+/// That a password is an account's.
+struct Proof {
+    account: Account,
+    attempt: Attempt,
+    /// A hash with the parameters of today, where the password's was made with others.
+    renewed: Option<String>,
+}
+
 impl People {
     /// Begins a session.
     pub async fn sign_in(&self, sign_in: SignIn) -> Result<SignedIn, PeopleError> {
@@ -60,12 +69,52 @@ impl People {
 
     async fn judge(&self, sign_in: SignIn) -> Result<SignedIn, PeopleError> {
         let SignIn { email, password, from, user_agent } = sign_in;
+        let Proof { account, attempt, renewed } = self.prove(&email, password, &from).await?;
+        let actor = Actor::User { id: account.user_id, email: email.as_str().to_owned(), from: from.clone() };
+        let begun = self.act(Some(&account.tenant_id), async |transaction| {
+            let begun = begin(transaction, &account, renewed.as_deref(), &from, user_agent.as_deref()).await?;
+            attempt.forget(transaction).await?;
+            let act = Act {
+                tenant_id: Some(&account.tenant_id),
+                action: "sessions.create",
+                target: Some(begun.0.id.to_string()),
+                details: json!({ "email": email.as_str() }),
+            };
+            acts::note(transaction, &actor, &act).await?;
+            Ok(begun)
+        });
+        let (token, expires_at) = begun.await?;
+        let Account { user_id, tenant_id, role, .. } = account;
+        let person = Person { user_id, session_id: token.id, email: email.as_str().to_owned(), role, expires_at };
+        Ok(SignedIn { token, tenant_id, person })
+    }
+
+    /// Gives a person another password, for the present one; ends all sessions.
+    pub async fn change_password(
+        &self,
+        person: &Person,
+        from: Source,
+        present: Password,
+        chosen: Password,
+    ) -> Result<User, PeopleError> {
+        let Proof { account, attempt, .. } = self.prove(&Email::given(&person.email), present, &from).await?;
+        let change = Change { password_hash: Some(self.hash(chosen).await?), ..Change::default() };
+        let actor = Actor::User { id: person.user_id, email: person.email.clone(), from };
+        self.act(Some(&account.tenant_id), async |transaction| {
+            attempt.forget(transaction).await?;
+            users::alter(transaction, &actor, person.user_id, &change).await
+        })
+        .await
+    }
+
+    /// Whose account it is, if the password is right and the account is active.
+    async fn prove(&self, email: &Email, password: Password, from: &Source) -> Result<Proof, PeopleError> {
         let (account, attempt) = self
             .timed(async |client| {
                 let known_s = SIGN_IN_PLACE_KNOWN.as_secs_f64();
                 let row = client.query_opt(ACCOUNT, &[&email.as_str(), &from.address, &known_s]).await?;
                 let is_known = row.as_ref().is_some_and(|row| row.get(5));
-                let attempt = Attempt::begin(&***client, &email, from.address, is_known).await?;
+                let attempt = Attempt::begin(&***client, email, from.address, is_known).await?;
                 Ok((row.as_ref().map(Account::of).transpose()?, attempt))
             })
             .await?;
@@ -73,28 +122,10 @@ impl People {
         let verdict = self.hasher.verify(password, phc).await??;
         let Some(account) = account else { return Err(PeopleError::Refused) };
         if verdict.is_right && account.is_active {
-            let actor = Actor::User { id: account.user_id, email: email.as_str().to_owned(), from: from.clone() };
-            let begun = self.act(Some(&account.tenant_id), async |transaction| {
-                let user_agent = user_agent.as_deref();
-                let begun = begin(transaction, &account, verdict.renewed.as_deref(), &from, user_agent).await?;
-                attempt.forget(transaction).await?;
-                let act = Act {
-                    tenant_id: Some(&account.tenant_id),
-                    action: "sessions.create",
-                    target: Some(begun.0.id.to_string()),
-                    details: json!({ "email": email.as_str() }),
-                };
-                acts::note(transaction, &actor, &act).await?;
-                Ok(begun)
-            });
-            let (token, expires_at) = begun.await?;
-            let Account { user_id, tenant_id, role, .. } = account;
-            let email = email.as_str().to_owned();
-            let person = Person { user_id, session_id: token.id, email, role, expires_at };
-            return Ok(SignedIn { token, tenant_id, person });
+            return Ok(Proof { account, attempt, renewed: verdict.renewed });
         }
         if attempt.others < SIGN_IN_FAILURES_NOTED {
-            let people = self.clone();
+            let (people, email, from) = (self.clone(), email.clone(), from.clone());
             tokio::spawn(async move { people.note_refusal(account, &email, verdict.is_right, from).await });
         }
         Err(PeopleError::Refused)

@@ -95,18 +95,13 @@ pub async fn create(
     Ok(user)
 }
 
-/// Users, newest first, from behind `before` on, at most `limit`: of an organization by its slug, or of all that may be seen.
-pub async fn list(
-    client: &impl GenericClient,
-    tenant_id: Option<&str>,
-    before: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<User>, PeopleError> {
+/// Users, newest first: of an organization by its slug, or of all that may be seen.
+pub async fn list(client: &impl GenericClient, tenant_id: Option<&str>) -> Result<Vec<User>, PeopleError> {
     let sql = format!(
         "SELECT {USER} FROM users u JOIN organizations o ON o.id = u.org_id \
-         WHERE ($1::text IS NULL OR o.tenant_id = $1) AND ($2::uuid IS NULL OR u.id < $2) ORDER BY u.id DESC LIMIT $3"
+         WHERE $1::text IS NULL OR o.tenant_id = $1 ORDER BY u.id DESC"
     );
-    Ok(client.query(&sql, &[&tenant_id, &before, &limit]).await?.iter().map(user).collect())
+    Ok(client.query(&sql, &[&tenant_id]).await?.iter().map(user).collect())
 }
 
 pub async fn get(client: &impl GenericClient, id: Uuid) -> Result<User, PeopleError> {
