@@ -42,7 +42,7 @@ impl Noting {
             actor: actor_of(principal, parts),
             tenant_id: principal.tenant_id.clone(),
             action,
-            target: Some(path.joined()).filter(|target| !target.is_empty()),
+            target: target(action, path.joined(), &details),
             details,
         };
         // What only says what would be done does nothing.
@@ -68,6 +68,13 @@ impl Drop for Noting {
             drop(self.administration.noting(done));
         }
     }
+}
+
+/// What it is done to: what the path names, and of what is made the name that it has from the body.
+fn target(action: &str, path: String, details: &Value) -> Option<String> {
+    let made = details["name"].as_str().filter(|_| action.ends_with(".create"));
+    let parts: Vec<&str> = [path.as_str()].into_iter().filter(|path| !path.is_empty()).chain(made).collect();
+    (!parts.is_empty()).then(|| parts.join("/"))
 }
 
 /// What was asked for, in the query and the body, without keys; and whether it was only tried.

@@ -93,10 +93,14 @@ fn each_route_that_administers_is_noted(env: &Env) -> TestResult {
         ("PATCH", "/v1/keys/{id}", d(&format!("/v1/keys/{key}"), json!({ "label": "altered" }), "keys.alter", &key)),
         ("POST", "/v1/keys/{id}/rotate", d(&format!("/v1/keys/{key}/rotate"), json!({}), "keys.rotate", &key)),
         ("DELETE", "/v1/keys/{id}", d(&format!("/v1/keys/{key}"), json!({}), "keys.revoke", &key)),
-        ("POST", streams, d(streams, json!({ "name": "made" }), "streams.create", "")),
+        ("POST", streams, d(streams, json!({ "name": "made" }), "streams.create", "made")),
         ("PATCH", "/v1/streams/{name}", d("/v1/streams/made", json!({ "description": "x" }), "streams.alter", "made")),
         ("DELETE", "/v1/streams/{name}", d("/v1/streams/made", json!({}), "streams.delete", "made")),
-        ("POST", "/v1/streams/{name}/groups", d("/v1/streams/s/groups", json!({ "name": "g" }), "groups.create", "s")),
+        (
+            "POST",
+            "/v1/streams/{name}/groups",
+            d("/v1/streams/s/groups", json!({ "name": "g" }), "groups.create", "s/g"),
+        ),
     ];
     let of_group =
         |method: &'static str, what: &'static str, pattern: &'static str, name: &str, body: Value, action| {
