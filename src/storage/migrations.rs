@@ -88,7 +88,7 @@ pub const MIGRATIONS: &[Migration] = &[
     common!("0031_actions"),
     common!("0032_definitions"),
     common!("0033_administration"),
-    each!("0034_readers"),
+    common!("0034_readers"),
 ];
 
 impl Migration {

@@ -85,8 +85,9 @@ CREATE TRIGGER reader_rights AFTER UPDATE OF is_active ON organizations
 -- An organization's logins may call tenant_of (sql/queries/tenant_grants.sql), and none may name it: they have no right to this schema.
 REVOKE ALL ON FUNCTION reader_schema, tenant_of, set_reader_rights, drop_reader_rights, reader_rights_follow FROM PUBLIC;
 
--- The open part of each level in the views themselves, in the words of the function that it was asked of: what a function reads, even
--- one that the planner takes apart, is asked of the rights of the login that asks, what a view reads of its owner's.
+-- Where no continuous aggregates keep the rollups: the open part of each level in the views themselves, in the words of the function that
+-- it was asked of. What a function reads, even one that the planner takes apart, is asked of the rights of the login that asks, what a view
+-- reads of its owner's.
 DO $levels$
 DECLARE
     found record;
@@ -106,7 +107,8 @@ BEGIN
             ('event_counts_hourly', 'event_counts_hourly_closed', 'event_counts_hourly', '1 hour', 'event_counts_rollup(interval, timestamptz, timestamptz)'),
             ('correlation_groups', 'correlation_groups_closed', 'correlation_groups', '1 hour', 'correlation_groups_rollup(timestamptz, timestamptz)')
         ) AS l (view, closed, level, width, rollup)
-        JOIN pg_proc p ON p.oid = l.rollup::regprocedure
+        JOIN pg_proc p ON p.oid = to_regprocedure(l.rollup)
+        WHERE to_regclass(l.closed) IS NOT NULL
     LOOP
         EXECUTE format($view$
             CREATE OR REPLACE VIEW %1$I AS
