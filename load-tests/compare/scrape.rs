@@ -11,7 +11,7 @@ use super::common::Result;
 use super::sender::TIMEOUT;
 use super::target::Target;
 
-/// The text of /metrics: of the process's life, which begins anew with every measurement.
+/// The text of /metrics: of the process's life, which begins again with every measurement.
 pub struct Scrape(String);
 
 impl Scrape {

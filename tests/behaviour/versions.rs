@@ -195,7 +195,7 @@ fn workers_that_fail_are_told_once(env: &Env) -> TestResult {
         let jobs = status["jobs"].as_array().unwrap().clone();
         jobs.into_iter().filter(|job| job["job"].as_str().unwrap().starts_with("refresh ")).collect()
     };
-    let jobs = until("every level was refreshed, by whomever", || {
+    let jobs = until("every level was refreshed, by whichever node", || {
         let jobs = status();
         for job in &jobs {
             assert!(job["failing"] == false || job["next_run"].is_null(), "a run that will not be: {job}");
