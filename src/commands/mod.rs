@@ -16,6 +16,7 @@ mod logins;
 mod migrate;
 mod orgs;
 mod output;
+mod query;
 mod readers;
 mod rebuild;
 mod schema;
@@ -78,6 +79,7 @@ commands! {
     Groups => groups,
     Sinks => sinks,
     Tail => tail,
+    Query => query,
     Rebuild => rebuild,
     Schema => schema,
     AcceptDatabase => accept_database,

@@ -91,6 +91,7 @@ mod poison;
 mod poolers;
 mod projections;
 mod quarantine;
+mod queries;
 mod quotas;
 mod read_ahead;
 mod readers;
@@ -245,6 +246,7 @@ const GROUPS: &[Group] = &[
     group("examples", examples::PAGE),
     group("commands", commands::TESTS),
     group("commands", commands::WHICH_SERVER),
+    group("commands", queries::TESTS),
     group("console", console::TESTS),
     group("descriptions", descriptions::TESTS),
     group("descriptions", descriptions::ON_ONE),
