@@ -79,4 +79,5 @@ pub mod telemetry;
 pub mod tenancy;
 mod timestamp;
 pub mod tls;
+mod unseen;
 pub mod wire;

@@ -23,8 +23,8 @@ WITH batches AS MATERIALIZED (
     SELECT tenant_id, stream, bit_or(projections) FROM batches WHERE projections <> 0 GROUP BY tenant_id, stream
 ), {then}, woken AS (
     SELECT CASE WHEN count(*) > 800 THEN ''
-           ELSE string_agg(left(encode(sha256(convert_to(tenant_id || ' ' || stream, 'UTF8')), 'hex'), 8), ' ') END AS marks
-    FROM ends
+           ELSE string_agg(left(encode(sha256(convert_to(tenant_id || ' ' || stream || ' ' || salt, 'UTF8')), 'hex'), 8), ' ') END AS marks
+    FROM ends CROSS JOIN claim_salt
 )
 SELECT count(*), coalesce(sum(event_count), 0)::bigint, (SELECT pg_notify('tidegate_log', marks)::text FROM woken)
 FROM appended

@@ -74,7 +74,7 @@ impl Backend {
         tracing::info!(engine, direct_compress, payload, "storage engine");
         let workers = front.ingest.attach(&database, config);
         let series = lifecycle.series.clone();
-        let (arrivals, hearing) = Arrivals::heard(&database.listener);
+        let (arrivals, hearing) = Arrivals::heard(&database.listener, &database.salt);
         let tickets = Tickets::new(database.verifier.clone());
         let groups = AllGroups::new(database.consumers.clone(), reads.clone());
         let definitions = Definitions::new(database.consumers.clone(), Arc::clone(&front.ingest.registry));

@@ -61,6 +61,13 @@ fn instead(key: &Key, wanted: &Snapshot, found: &Snapshot) -> Vec<String> {
     other.into_iter().chain(create::object(wanted, &key.block)).collect()
 }
 
+/// A table that is named back is no table too many, which somebody would drop with its rows.
+pub fn forget_renamed(differences: &mut Vec<Difference>, wanted: &Snapshot, found: &Snapshot) {
+    let missing = differences.iter().filter(|one| one.change == Change::Missing && one.key.part == Part::Table);
+    let kept: Vec<String> = missing.filter_map(|one| renamed(&one.key, wanted, found)).map(str::to_owned).collect();
+    differences.retain(|one| !(one.change == Change::Extra && kept.contains(&one.key.block)));
+}
+
 /// The only table that is not of this version and has the columns of a table that is missing.
 fn renamed<'a>(key: &Key, wanted: &Snapshot, found: &'a Snapshot) -> Option<&'a str> {
     if key.part != Part::Table || found.object(&key.block).is_some() {

@@ -8,7 +8,7 @@ use tokio_postgres::{Client, IsolationLevel, Transaction};
 use super::compare::{Change, Difference, compare};
 use super::expected::{Variant, expected};
 use super::live::live;
-use super::mend::{in_order, statement};
+use super::mend::{forget_renamed, in_order, statement};
 use super::snapshot::{Part, Snapshot};
 use super::{create, views};
 use crate::config::Config;
@@ -109,9 +109,10 @@ fn configured(wanted: &mut Snapshot, config: &Config, found: &Snapshot) {
     }
 }
 
-/// In the order in which their statements can be run.
+/// In the order in which their statements can be run; behind what is to be mended, what only lies beside.
 fn findings(wanted: &Snapshot, found: &Snapshot) -> Vec<Finding> {
     let mut differences = compare(wanted, found);
+    forget_renamed(&mut differences, wanted, found);
     in_order(&mut differences, wanted);
     let finding = |difference: &Difference| Finding {
         drift: difference.is_drift(is_view(&difference.key.block, wanted, found)),
@@ -120,7 +121,9 @@ fn findings(wanted: &Snapshot, found: &Snapshot) -> Vec<Finding> {
         what: what(difference),
         statement: statement(difference, wanted, found),
     };
-    differences.iter().map(finding).collect()
+    let mut findings: Vec<Finding> = differences.iter().map(finding).collect();
+    findings.sort_by_key(|finding| !finding.drift);
+    findings
 }
 
 pub fn is_view(block: &str, one: &Snapshot, other: &Snapshot) -> bool {

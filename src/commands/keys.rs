@@ -18,6 +18,7 @@ use crate::tenancy::acts::Actor;
 use crate::tenancy::admin::{self, AdminError, KeyChange, KeyInfo, LimitsChange, NewKey};
 use crate::tenancy::control::{self, By, KeyWanted};
 use crate::tenancy::{RateLimits, Scopes};
+use crate::unseen::is_unseen;
 
 /// Manage API keys
 #[derive(Debug, clap::Args)]
@@ -151,6 +152,9 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
                     return Err(StorageError::fatal(
                         "--label holds an API key, and labels are listed: say what the key is for",
                     ));
+                }
+                if label.chars().any(is_unseen) {
+                    return Err(StorageError::fatal("--label has characters that nobody sees: write it without them"));
                 }
                 let wanted = KeyWanted { organization: org, scopes, label, expires_at, limits };
                 Ok(control::create_key(client, &by, &wanted).await?.1)

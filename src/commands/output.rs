@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::unseen::is_unseen;
+
 /// Something was to be printed and could not be: a command that did its work has failed all the same, since nobody can see
 /// what came of it.
 static UNPRINTED: AtomicBool = AtomicBool::new(false);
@@ -103,9 +105,9 @@ pub fn text(value: &Value) -> String {
     }
 }
 
-/// What somebody wrote must neither steer a terminal nor break a row.
+/// What somebody wrote must neither steer a terminal, nor break a row, nor look like something else.
 pub fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+    text.chars().map(|c| if is_unseen(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 #[cfg(test)]
@@ -115,5 +117,6 @@ mod tests {
     #[test]
     fn controls_are_spelled_out() {
         assert_eq!(visible("a\u{1b}[31m\r\nü"), "a\\u{1b}[31m\\r\\nü");
+        assert_eq!(visible("a\u{202e}b"), "a\\u{202e}b");
     }
 }

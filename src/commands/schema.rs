@@ -104,7 +104,8 @@ fn say_finding(finding: &Finding) {
     let kind = if finding.drift { "drift" } else { "note" };
     say!("{kind}: {} {}", visible(&finding.object), visible(&finding.what));
     match &finding.statement {
-        Some(statement) => print(format!("    {}\n", statement.replace('\n', "\n    ")).as_bytes()),
+        Some(statement) if finding.drift => say!("    {}", statement.replace('\n', "\n    ")),
+        Some(statement) => say!("    where nobody wants it: {}", statement.replace('\n', "\n    ")),
         None if finding.drift => say!("    no statement mends it: a new database, or a backup"),
         None => {}
     }

@@ -8,8 +8,7 @@ use crate::limits::GROUP_LOOK_EVERY;
 
 const DUE: &str = include_str!("../../sql/queries/group_due.sql");
 /// Wakes who waits for the stream, as sql/queries/log_append.sql does.
-const WAKE: &str =
-    "SELECT pg_notify('tidegate_log', left(encode(sha256(convert_to($1 || ' ' || $2, 'UTF8')), 'hex'), 8))";
+const WAKE: &str = "SELECT pg_notify('tidegate_log', left(encode(sha256(convert_to($1 || ' ' || $2 || ' ' || salt, 'UTF8')), 'hex'), 8)) FROM claim_salt";
 
 impl Groups {
     /// Tells who waits, at any node, that there may be something: what a member gave back, or a group that stands elsewhere. Who

@@ -11,6 +11,7 @@ use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, Embedded
 use super::install::{self, Installed};
 use super::known::KnownDatabase;
 use super::listener::Listener;
+use super::relied_on::only_row;
 use super::supervisor::Supervisor;
 use super::{StorageError, Store, data_dir, needs, priority};
 use crate::config::{Config, ConnectionUrl};
@@ -210,6 +211,8 @@ pub struct Database {
     pub canceller: Canceller,
     /// Hears what the database's sessions tell each other.
     pub listener: Listener,
+    /// Hashed into the names of what sessions tell each other, which any login can hear: a guessed name cannot be tried.
+    pub salt: Arc<str>,
 }
 
 impl Database {
@@ -225,8 +228,10 @@ impl Database {
         install::prove_direct_compress(&location.writer, installed.layout).await?;
         let chunks = ChunkLayout::read(&owner, installed.layout, config).await?;
         known.adopt(&location.owner, &owner, installed.layout).await?;
+        let salt = only_row(owner.query_opt("SELECT salt FROM tidegate.claim_salt", &[]).await?, "claim_salt")?;
+        let salt: String = salt.get(0);
         drop(owner);
-        let database = Self::pools(location, config, installed, chunks, known)?;
+        let database = Self::pools(location, config, installed, chunks, known, salt.into())?;
         // Each path once, so that a wrong URL or password is found now and not by the first sender or reader.
         for (key, url, pool) in
             [("writer_url", &location.writer, &database.writer), ("reader_url", &location.reader, &database.reader)]
@@ -245,6 +250,7 @@ impl Database {
         installed: Installed,
         chunks: ChunkLayout,
         known: &Arc<KnownDatabase>,
+        salt: Arc<str>,
     ) -> Result<Self, StorageError> {
         let warnings = Arc::new(Warnings::default());
         let make = |url: &ConnectionUrl, role: Role, size: usize, extra: &str| {
@@ -277,6 +283,7 @@ impl Database {
             warnings,
             canceller,
             listener,
+            salt,
         })
     }
 

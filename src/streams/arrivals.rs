@@ -16,13 +16,15 @@ const CHANNEL: &str = "tidegate_log";
 /// Streams of one slot are woken together; a slot costs a few bytes.
 const SLOTS: usize = 1024;
 
-/// A stream's mark in messages: the first eight digits of a hash, as sql/queries/log_append.sql makes it.
+/// A stream's mark in messages: the first eight digits of a hash, as sql/queries/log_append.sql makes it. It is salted, since every login
+/// of the database may listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark(u32);
 
 impl Mark {
-    pub fn of(tenant_id: &str, stream: &str) -> Self {
-        let digest = Sha256::new().chain_update(tenant_id).chain_update(" ").chain_update(stream).finalize();
+    fn of(salt: &str, tenant_id: &str, stream: &str) -> Self {
+        let parts = [tenant_id, " ", stream, " ", salt];
+        let digest = parts.iter().fold(Sha256::new(), Sha256::chain_update).finalize();
         Self(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
     }
 
@@ -32,6 +34,8 @@ impl Mark {
 }
 
 pub struct Arrivals {
+    /// Of the database.
+    salt: Arc<str>,
     slots: Vec<watch::Sender<()>>,
     /// Who waits or follows, by tenant.
     followers: Mutex<HashMap<Arc<str>, Followers>>,
@@ -51,8 +55,8 @@ impl Default for Followers {
 
 impl Arrivals {
     /// Heard of from now on, until the task is ended.
-    pub fn heard(listener: &Listener) -> (Arc<Self>, JoinHandle<()>) {
-        let own = Arc::new(Self::new());
+    pub fn heard(listener: &Listener, salt: &Arc<str>) -> (Arc<Self>, JoinHandle<()>) {
+        let own = Arc::new(Self::new(salt));
         let (told, listener) = (Arc::clone(&own), listener.clone());
         let task = tokio::spawn(async move {
             listener
@@ -65,8 +69,12 @@ impl Arrivals {
         (own, task)
     }
 
-    fn new() -> Self {
-        Self { slots: (0..SLOTS).map(|_| watch::Sender::new(())).collect(), followers: Mutex::default() }
+    fn new(salt: &Arc<str>) -> Self {
+        Self {
+            salt: Arc::clone(salt),
+            slots: (0..SLOTS).map(|_| watch::Sender::new(())).collect(),
+            followers: Mutex::default(),
+        }
     }
 
     /// Wakes who waits for these streams; none: for whichever.
@@ -91,7 +99,7 @@ impl Arrivals {
         own.number += 1;
         let looks = Arc::clone(&own.looks);
         metrics::gauge!("tidegate_stream_followers").increment(1.0);
-        let woken = self.slots[Mark::of(tenant_id, stream).slot()].subscribe();
+        let woken = self.slots[Mark::of(&self.salt, tenant_id, stream).slot()].subscribe();
         Some(Follower { woken, looks, arrivals: Arc::clone(self), tenant_id: Arc::clone(tenant_id) })
     }
 }
@@ -138,9 +146,9 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_is_woken_for_its_stream() {
-        let arrivals = Arc::new(Arrivals::new());
+        let arrivals = Arc::new(Arrivals::new(&"salt".into()));
         let tenant: Arc<str> = "a".into();
-        let mark = |stream: &str| format!("{:08x}", Mark::of("a", stream).0);
+        let mark = |stream: &str| format!("{:08x}", Mark::of("salt", "a", stream).0);
         let mut orders = arrivals.follow(&tenant, "orders").expect("a place");
         let mut others = arrivals.follow(&tenant, "others").expect("a place");
         arrivals.wake(&format!("{} {}", mark("nobody's"), mark("orders")));
@@ -154,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_tenant_has_so_many_places_and_gets_them_back() {
-        let arrivals = Arc::new(Arrivals::new());
+        let arrivals = Arc::new(Arrivals::new(&"salt".into()));
         let (tenant, other): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
         let held: Vec<Follower> = std::iter::from_fn(|| arrivals.follow(&tenant, "s")).collect();
         assert_eq!(held.len(), STREAM_FOLLOWERS_PER_TENANT);

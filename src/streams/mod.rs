@@ -5,5 +5,5 @@ mod arrivals;
 mod epoch;
 mod sequencer;
 
-pub use arrivals::{Arrivals, Follower, Mark};
+pub use arrivals::{Arrivals, Follower};
 pub use sequencer::Sequencer;

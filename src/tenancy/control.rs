@@ -160,6 +160,10 @@ pub async fn alter_key(client: &mut Client, by: &By<'_>, id: Uuid, change: &KeyC
     let transaction = acts::begin(client, by.tenant_id).await?;
     let before = admin::find_key(transaction.client(), id).await?;
     by.may_have(&before.scopes, "the key has the scope")?;
+    // What has ended does not begin again: somebody has counted on its end.
+    if change.expires_at.is_some() && before.is_over(Timestamp::now()) {
+        return Err(AdminError::KeyOver(id));
+    }
     let key = admin::alter_key(transaction.client(), id, change).await?;
     let of = |key: &KeyInfo| json!({ "label": key.label, "expires_at": key.expires_at, "limits": key.limits });
     let mut details = of(&key);

@@ -180,6 +180,21 @@ fn keys_over_http(env: &Env) -> TestResult {
     assert_eq!(delete(&admin, &path).expect(200)["revoked_at"], revoked["revoked_at"], "twice is no error");
     until("it is refused", || (tidegate.with(&key).get("/v1/events").status == 401).then_some(()));
     post(&admin, &format!("{path}/rotate"), &json!({})).problem(409, "key_over");
+    let later = json!({ "expires_at": "2999-01-01T00:00:00Z" });
+    patch(&admin, &path, &later).problem(409, "key_over");
+    assert_eq!(patch(&admin, &path, &json!({ "label": "gone" })).expect(200)["label"], "gone");
+    // One that expired by itself does not come back either.
+    let short = post(&admin, "/v1/keys", &json!({ "scopes": ["read"] })).expect(201);
+    let path = format!("/v1/keys/{}", short["id"].as_str().unwrap());
+    env.sql().run(&format!(
+        "UPDATE api_keys SET expires_at = now() - interval '1 s' WHERE id = '{}'",
+        short["id"].as_str().unwrap()
+    ));
+    patch(&admin, &path, &later).problem(409, "key_over");
+    patch(&admin, &path, &json!({ "expires_at": null })).problem(409, "key_over");
+    // A label that looks like another.
+    let turned = json!({ "scopes": ["read"], "label": "wall\u{202e}" });
+    post(&admin, "/v1/keys", &turned).problem(400, "invalid_body");
 
     // The key that one has in hand.
     let own = env.key("default", "admin");

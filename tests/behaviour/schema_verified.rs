@@ -286,6 +286,9 @@ fn a_table_that_was_renamed_keeps_its_rows(env: &Env) -> TestResult {
     let found = findings(env);
     let missing = found.iter().find(|finding| finding["object"] == "table organizations").unwrap();
     assert_eq!(missing["statement"], "ALTER TABLE tidegate.organisations RENAME TO organizations;", "{found:#?}");
+    let dropped =
+        found.iter().find(|finding| finding["statement"].as_str().is_some_and(|sql| sql.contains("DROP TABLE")));
+    assert!(dropped.is_none(), "the rows are in it: {found:#?}");
     sql.run(missing["statement"].as_str().unwrap());
     assert_eq!(sql.count("organizations"), before);
     assert_clean(env, &[]);

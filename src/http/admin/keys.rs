@@ -21,6 +21,7 @@ use crate::query::KeysQuery;
 use crate::tenancy::admin::{self, KeyChange, KeyInfo, LimitsChange, NewKey};
 use crate::tenancy::control::{self, KeyWanted};
 use crate::tenancy::{RateLimits, Scopes, acts};
+use crate::unseen::is_unseen;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,10 +87,12 @@ fn made((info, new): (KeyInfo, NewKey)) -> Made {
 }
 
 fn label(text: &str) -> Result<(), Problem> {
-    if text.chars().count() <= KEY_LABEL_CHARS_MAX && !text.chars().any(char::is_control) {
+    if text.chars().count() <= KEY_LABEL_CHARS_MAX && !text.chars().any(is_unseen) {
         return Ok(());
     }
-    Err(invalid(format!("`label` must have at most {KEY_LABEL_CHARS_MAX} characters, and no control characters")))
+    Err(invalid(format!(
+        "`label` must have at most {KEY_LABEL_CHARS_MAX} characters, and none that cannot be seen or turn others round"
+    )))
 }
 
 fn rates(limits: RateLimits) -> Result<(), Problem> {

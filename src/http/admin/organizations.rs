@@ -15,6 +15,7 @@ use crate::tenancy::admin::{self, Organization};
 use crate::tenancy::control::{self, OrganizationChange};
 use crate::tenancy::retention::RetentionChange;
 use crate::tenancy::{Scope, acts};
+use crate::unseen::is_unseen;
 
 /// Characters of an organization's name.
 const NAME_CHARS_MAX: usize = 255;
@@ -50,10 +51,12 @@ pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<
 
 fn checked(name: &str) -> Result<(), Problem> {
     let length = name.chars().count();
-    if (1..=NAME_CHARS_MAX).contains(&length) && !name.chars().any(char::is_control) && !name.trim().is_empty() {
+    if (1..=NAME_CHARS_MAX).contains(&length) && !name.chars().any(is_unseen) && !name.trim().is_empty() {
         return Ok(());
     }
-    Err(invalid(format!("`name` must have 1 to {NAME_CHARS_MAX} characters, and no control characters")))
+    Err(invalid(format!(
+        "`name` must have 1 to {NAME_CHARS_MAX} characters, and none that cannot be seen or turn others round"
+    )))
 }
 
 /// POST /v1/organizations

@@ -26,6 +26,13 @@ pub struct KeyInfo {
     pub limits: RateLimits,
 }
 
+impl KeyInfo {
+    /// Whether it was revoked, or has expired.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_some() || self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
 /// What to change of a key's limits: None leaves a limit as it is, `Some(None)` removes it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LimitsChange {
