@@ -1,0 +1,20 @@
+//! Backups: made, listed, verified, restored, by schedule and by hand.
+//!
+//! Of the embedded server a backup is a base backup (`pg_basebackup`), and an archive of its WAL where there is to be one; of an
+//! external database a dump (`pg_dump`). A [`folder::Folder`] holds them; each says in its [`manifest::Manifest`] what it is and what
+//! a restored database is compared by ([`contents::Contents`]).
+
+mod base;
+mod contents;
+mod create;
+mod folder;
+mod manifest;
+mod restore;
+mod verify;
+
+pub use contents::{Contents, Difference};
+pub use create::create;
+pub use folder::{Backup, Folder, Hold, Unreadable};
+pub use manifest::{Kind, Manifest, Verified};
+pub use restore::{Restored, restore_base};
+pub use verify::{Found, verify};
