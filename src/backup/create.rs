@@ -5,11 +5,16 @@ use std::path::Path;
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
-use super::base;
 use super::contents::Contents;
 use super::folder::{Backup, Hold, Partial, bytes_of};
-use super::manifest::{FORMAT, Kind, Manifest, sha256};
-use crate::storage::{Location, StorageError, standing_layout};
+use super::manifest::{FORMAT, Kind, Manifest, WalStart, sha256};
+use super::source::Source;
+use super::{base, dump};
+use crate::files;
+use crate::storage::{StorageError, standing_layout};
+
+/// In the data directory, and in a backup.
+pub(super) const MASK_KEY: &str = "mask.key";
 
 /// What the server says of itself.
 pub(super) struct About {
@@ -27,15 +32,38 @@ pub(super) struct Made {
     pub began: Timestamp,
     pub before: Contents,
     pub after: Contents,
+    pub wal: Option<WalStart>,
 }
 
-/// Makes a backup of the database; `client` is the owner's.
-pub async fn create(hold: &Hold, location: &Location, client: &mut Client) -> Result<Backup, StorageError> {
-    let about = About::of(client).await?;
+/// Makes a backup of the database.
+pub async fn create(hold: &Hold, source: &Source) -> Result<Backup, StorageError> {
+    let mut client = source.client().await?;
+    let about = About::of(&client).await?;
     let partial = hold.begin()?;
     require_room(hold.folder().path(), about.bytes)?;
-    let made = base::make(partial.path(), location, client, &about).await?;
+    keep_mask_key(&source.data_dir, partial.path())?;
+    let made = if source.external {
+        dump::make(partial.path(), source, &mut client, &about).await?
+    } else {
+        base::make(partial.path(), hold.folder().path(), source, &client, &about).await?
+    };
     finish(partial, about, made).await
+}
+
+/// The secret of the hashes that masks put in place of values, where it is a file of the data directory: without it equal values
+/// would get other hashes after a restore.
+fn keep_mask_key(data_dir: &Path, folder: &Path) -> Result<(), StorageError> {
+    copy_secret(&data_dir.join(MASK_KEY), &folder.join(MASK_KEY))
+}
+
+/// Copies a file that only its owner reads, where it is there.
+pub(super) fn copy_secret(from: &Path, to: &Path) -> Result<(), StorageError> {
+    match std::fs::read(from) {
+        Ok(bytes) => files::replace(to, &bytes, None)
+            .map_err(|error| StorageError::fatal(format!("cannot write {}: {error}", to.display()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StorageError::fatal(format!("cannot read {}: {error}", from.display()))),
+    }
 }
 
 async fn finish(partial: Partial, about: About, made: Made) -> Result<Backup, StorageError> {
@@ -54,7 +82,7 @@ async fn finish(partial: Partial, about: About, made: Made) -> Result<Backup, St
             ended: Timestamp::now(),
             bytes,
             sha256,
-            wal: None,
+            wal: made.wal,
             contents_before: made.before,
             contents_after: made.after,
         })

@@ -142,6 +142,18 @@ impl Folder {
         })
     }
 
+    /// The newest good one that was complete at a time.
+    pub fn before(&self, time: Timestamp) -> Result<Backup, StorageError> {
+        let (found, _unreadable) = self.list()?;
+        let fits = |backup: &Backup| backup.is_good() && backup.manifest.ended <= time;
+        found.into_iter().rfind(fits).ok_or_else(|| {
+            let shown = self.path.display();
+            StorageError::fatal(format!(
+                "there is no good backup in {shown} that was complete by {time}: an older moment is gone"
+            ))
+        })
+    }
+
     fn names(&self) -> Result<Vec<String>, StorageError> {
         match std::fs::read_dir(&self.path) {
             Ok(entries) => Ok(entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect()),

@@ -7,14 +7,21 @@
 mod base;
 mod contents;
 mod create;
+mod dump;
 mod folder;
 mod manifest;
 mod restore;
+mod schedule;
+mod source;
 mod verify;
+pub mod wal;
 
 pub use contents::{Contents, Difference};
 pub use create::create;
+pub use dump::restore_dump;
 pub use folder::{Backup, Folder, Hold, Unreadable};
 pub use manifest::{Kind, Manifest, Verified};
-pub use restore::{Restored, restore_base};
+pub use restore::{Moment, Restored, restore_base};
+pub use schedule::{Schedule, prune};
+pub use source::Source;
 pub use verify::{Found, verify};

@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::NoTls;
 
 use super::base::FILES;
 use super::contents::{Contents, Difference, differences};
-use super::folder::Backup;
+use super::create::{MASK_KEY, copy_secret};
+use super::folder::{Backup, Folder};
+use super::wal;
 use crate::storage::embedded::{self, EmbeddedConfig, EmbeddedServer, PutBack, Until, put_back};
 use crate::storage::{Role, StorageError, session_sql};
 
@@ -25,17 +28,68 @@ pub struct Restored {
     pub newest: Option<String>,
 }
 
+/// The moment that is restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// When the backup was complete.
+    OfBackup,
+    /// A time after that, by the archive of WAL.
+    At(Timestamp),
+    /// As far as that goes.
+    Latest,
+}
+
 /// Makes the data directory `target` of a backup of the embedded server. Its server is stopped again.
-pub async fn restore_base(backup: &Backup, target: &Path, durable: bool) -> Result<Restored, StorageError> {
-    let what = PutBack { base: backup.path.join(FILES), wal: Vec::new(), until: Until::Backup };
+pub async fn restore_base(
+    folder: &Folder,
+    backup: &Backup,
+    target: &Path,
+    moment: Moment,
+    durable: bool,
+) -> Result<Restored, StorageError> {
+    let base = backup.path.join(FILES);
+    let manifest = &backup.manifest;
+    let until = match moment {
+        Moment::OfBackup => Until::Backup,
+        Moment::Latest => Until::EndOfWal,
+        Moment::At(time) if time < manifest.ended => {
+            return Err(StorageError::fatal(format!(
+                "the backup {} was complete at {}, which is after {time}: an older one is needed for it",
+                backup.id, manifest.ended
+            )));
+        }
+        Moment::At(time) => Until::Time(format!("{}+00", time.strftime("%Y-%m-%d %H:%M:%S%.f"))),
+    };
+    let wal = match (&manifest.wal, moment) {
+        (_, Moment::OfBackup) => Vec::new(),
+        (Some(start), _) => wal::files_for(folder.path(), start, &base)?,
+        (None, _) => {
+            return Err(StorageError::fatal(format!(
+                "no WAL was archived when the backup {} was made (backup.every): it can be restored as it is, without --to",
+                backup.id
+            )));
+        }
+    };
     let config = config(backup, target, durable);
-    let server = put_back(what, config).await.map_err(|error| StorageError::fatal(error.to_string()))?;
+    let server = put_back(PutBack { base, wal, until }, config).await.map_err(|error| {
+        let advice = match moment {
+            Moment::At(_) => {
+                "; where the server's log has \"recovery ended before configured recovery target was reached\", the \
+                              archive ends before that time: --to latest restores what there is"
+            }
+            Moment::OfBackup | Moment::Latest => "",
+        };
+        StorageError::fatal(format!("{error}{advice}"))
+    })?;
     let looked = look(&server).await;
     let stopped = server.stop().await.map_err(|error| StorageError::fatal(error.to_string()));
     let (contents, newest) = looked?;
     stopped?;
-    let manifest = &backup.manifest;
-    let differences = differences(&manifest.contents_before, &manifest.contents_after, &contents);
+    copy_secret(&backup.path.join(MASK_KEY), &target.join(MASK_KEY))?;
+    let differences = match moment {
+        Moment::OfBackup => differences(&manifest.contents_before, &manifest.contents_after, &contents),
+        Moment::At(_) | Moment::Latest => Vec::new(),
+    };
     Ok(Restored { contents, differences, newest })
 }
 

@@ -7,10 +7,13 @@ use serde::Serialize;
 
 use super::base::{FILES, major};
 use super::contents::Difference;
-use super::folder::Backup;
+use super::dump::restore_dump;
+use super::folder::{Backup, Folder};
 use super::manifest::{Kind, Verified, sha256};
-use super::restore::restore_base;
+use super::restore::{Moment, Restored, config, restore_base};
+use crate::config::ConnectionUrl;
 use crate::files;
+use crate::storage::embedded::{self, EmbeddedError, EmbeddedServer};
 use crate::storage::{StorageError, tools};
 
 /// What was found of a backup.
@@ -32,7 +35,7 @@ impl Found {
 }
 
 /// Reads all of it and, with `scratch`, restores it there, compares, and removes what was restored.
-pub async fn verify(backup: &Backup, scratch: Option<&Path>) -> Result<Found, StorageError> {
+pub async fn verify(container: &Folder, backup: &Backup, scratch: Option<&Path>) -> Result<Found, StorageError> {
     let mut found = Found { id: backup.id.clone(), good: true, damage: None, restored: false, differences: Vec::new() };
     if let Some(damage) = damage(backup).await? {
         found.good = false;
@@ -41,7 +44,11 @@ pub async fn verify(backup: &Backup, scratch: Option<&Path>) -> Result<Found, St
     }
     let Some(scratch) = scratch else { return Ok(found) };
     let folder = Scratch::make(scratch)?;
-    match restore_base(backup, &folder.0.join("data"), false).await {
+    let restored = match backup.manifest.kind {
+        Kind::Base => restore_base(container, backup, &folder.0.join("data"), Moment::OfBackup, false).await,
+        Kind::Dump => restore_in_scratch(backup, &folder.0.join("data")).await,
+    };
+    match restored {
         Ok(restored) => {
             found.restored = true;
             found.good = restored.differences.is_empty();
@@ -53,6 +60,19 @@ pub async fn verify(backup: &Backup, scratch: Option<&Path>) -> Result<Found, St
         }
     }
     Ok(found)
+}
+
+/// A dump needs a server to go into: one that has what `tidegate serve` gives its own.
+async fn restore_in_scratch(backup: &Backup, data_dir: &Path) -> Result<Restored, StorageError> {
+    let fatal = |error: EmbeddedError| StorageError::fatal(error.to_string());
+    let server = EmbeddedServer::start(config(backup, data_dir, false)).await.map_err(fatal)?;
+    let url = server.url(embedded::SUPERUSER, embedded::DATABASE).parse();
+    let restored = match url.map(ConnectionUrl::plain) {
+        Ok(url) => restore_dump(backup, &url).await,
+        Err(error) => Err(error.into()),
+    };
+    server.stop().await.map_err(fatal)?;
+    restored
 }
 
 /// What of its bytes is not as it was made.

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::database::{up_to_date, with_location};
 use super::output::{Exit, failed, finish, print_json, print_table, say};
+use super::values::time;
 use crate::app::owner_client;
-use crate::backup::{self, Backup, Folder, Found, Restored};
-use crate::config::Config;
+use crate::backup::{self, Backup, Folder, Found, Kind, Moment, Restored, Source};
+use crate::config::{Config, ConnectionUrl};
 use crate::storage::{Location, StorageError};
 
 /// Backups: make one, list them, look whether they are good, restore one
@@ -38,6 +39,9 @@ enum Action {
     Create {
         #[command(flatten)]
         place: Place,
+        /// Then remove the oldest beyond backup.keep, as `serve` does after its own
+        #[arg(long)]
+        prune: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -66,15 +70,26 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Make a new data directory of one
+    /// Make a new data directory of one, or fill an empty database with a dump
     Restore {
         /// Its name, as `list` has it; the newest good one if it is not given
         id: Option<String>,
         #[command(flatten)]
         place: Place,
         /// The new data directory: empty, or not there yet
-        #[arg(long, value_name = "FOLDER")]
-        into: PathBuf,
+        #[arg(
+            long,
+            value_name = "FOLDER",
+            required_unless_present = "into_url_file",
+            conflicts_with = "into_url_file"
+        )]
+        into: Option<PathBuf>,
+        /// Of a dump: a file with the URL of an empty database, of a user who may restore (a superuser for TimescaleDB)
+        #[arg(long, value_name = "FILE")]
+        into_url_file: Option<PathBuf>,
+        /// The moment to restore, to the second or finer, or `latest`; not given: when the backup was complete
+        #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "into_url_file")]
+        to: Option<Moment>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -83,15 +98,20 @@ enum Action {
 
 pub async fn run(config: &Config, Args { action }: Args) -> Exit {
     match action {
-        Action::Create { place, json } => finish(create(config, &place.folder(config)).await, json, |made| {
-            say!(
-                "made {} ({}, {} MiB)",
-                text(made, "id"),
-                text(made, "kind"),
-                made["bytes"].as_u64().unwrap_or(0) >> 20
-            );
-            say!("in {}", text(made, "path"));
-        }),
+        Action::Create { place, prune, json } => {
+            finish(create(config, &place.folder(config), prune).await, json, |made| {
+                say!(
+                    "made {} ({}, {} MiB)",
+                    text(made, "id"),
+                    text(made, "kind"),
+                    made["bytes"].as_u64().unwrap_or(0) >> 20
+                );
+                say!("in {}", text(made, "path"));
+                for removed in made["removed"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                    say!("removed {removed}");
+                }
+            })
+        }
         Action::List { place, json } => list(&place.folder(config), json),
         Action::Verify { id, place, restore, scratch, json } => {
             let scratch = restore.then(|| scratch.unwrap_or_else(std::env::temp_dir));
@@ -103,33 +123,87 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
                 Err(error) => failed(&error),
             }
         }
-        Action::Restore { id, place, into, json } => {
-            let restored = async {
-                let backup = place.folder(config).find(id.as_deref())?;
-                let restored = backup::restore_base(&backup, &into, true).await?;
-                Ok::<_, StorageError>((backup, restored))
+        Action::Restore { id, place, into, into_url_file, to, json } => {
+            let target = match (into, into_url_file) {
+                (Some(into), _) => Target::Folder(into),
+                (None, Some(file)) => Target::Database(file),
+                (None, None) => return Exit::Usage,
             };
-            match restored.await {
-                Ok((backup, restored)) => show_restored(&backup, &restored, &into, json),
+            let work = restore(&place.folder(config), id.as_deref(), &target, to.unwrap_or(Moment::OfBackup));
+            match stoppable(work).await {
+                Ok((backup, restored)) => show_restored(&backup, &restored, &target, json),
                 Err(error) => failed(&error),
             }
         }
     }
 }
 
+/// Where a backup is restored to.
+enum Target {
+    Folder(PathBuf),
+    /// The file with its URL.
+    Database(PathBuf),
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    if text == "latest" {
+        return Ok(Moment::Latest);
+    }
+    time(text).map(Moment::At).map_err(|error| format!("{error}; or `latest`"))
+}
+
+async fn restore(
+    folder: &Folder,
+    id: Option<&str>,
+    target: &Target,
+    moment: Moment,
+) -> Result<(Backup, Restored), StorageError> {
+    let backup = match (id, moment) {
+        (None, Moment::At(time)) => folder.before(time)?,
+        _ => folder.find(id)?,
+    };
+    let restored = match (target, backup.manifest.kind) {
+        (Target::Folder(into), Kind::Base) => backup::restore_base(folder, &backup, into, moment, true).await?,
+        (Target::Database(file), Kind::Dump) => {
+            let fail = |error: String| StorageError::fatal(format!("{}: {error}", file.display()));
+            let url = std::fs::read_to_string(file).map_err(|error| fail(format!("cannot be read: {error}")))?;
+            let url: ConnectionUrl = url.trim().parse().map_err(fail)?;
+            backup::restore_dump(&backup, &url).await?
+        }
+        (Target::Folder(_), Kind::Dump) => {
+            return Err(StorageError::fatal(format!(
+                "{} is a dump of an external database: --into-url-file names a file with the URL of an empty one",
+                backup.id
+            )));
+        }
+        (Target::Database(_), Kind::Base) => {
+            return Err(StorageError::fatal(format!(
+                "{} is a base backup of an embedded server: --into names its new data directory",
+                backup.id
+            )));
+        }
+    };
+    Ok((backup, restored))
+}
+
 fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or("-").to_owned()
 }
 
-async fn create(config: &Config, folder: &Folder) -> Result<Value, StorageError> {
+async fn create(config: &Config, folder: &Folder, prune: bool) -> Result<Value, StorageError> {
     // Before a server is started for it.
     let hold = folder.hold()?;
     let work = async |location: &Location| {
-        let mut client = owner_client(location).await?;
-        up_to_date(&client, location, config).await?;
-        backup::create(&hold, location, &mut client).await
+        up_to_date(&owner_client(location).await?, location, config).await?;
+        let source = Source::of(location, &config.data_dir);
+        let backup = backup::create(&hold, &source).await?;
+        let removed = if prune { backup::prune(&hold, config.backup.keep, &source).await? } else { Vec::new() };
+        Ok((backup, removed))
     };
-    with_location(Location::find(config), work).await.map(|backup| described(&backup))
+    let (backup, removed) = with_location(Location::find(config), work).await?;
+    let mut described = described(&backup);
+    described["removed"] = json!(removed);
+    Ok(described)
 }
 
 /// A backup as lists have it: without all its counts.
@@ -148,6 +222,7 @@ fn described(backup: &Backup) -> Value {
         "system_identifier": manifest.system_identifier,
         "events": manifest.contents_before.sum("events"),
         "metrics": manifest.contents_before.sum("metrics"),
+        "wal": manifest.wal,
         "verified": backup.verified,
         "path": backup.path,
     })
@@ -207,7 +282,7 @@ async fn verify(folder: &Folder, id: Option<&str>, scratch: Option<PathBuf>) -> 
     // Nobody removes it meanwhile.
     let hold = folder.hold()?;
     let backup = folder.find(id)?;
-    let work = async { backup::verify(&backup, scratch.as_deref()).await };
+    let work = async { backup::verify(folder, &backup, scratch.as_deref()).await };
     let found = stoppable(work).await?;
     hold.note(&backup, &found.verified())?;
     Ok(found)
@@ -244,9 +319,13 @@ fn show_differences(differences: &[backup::Difference]) {
     }
 }
 
-fn show_restored(backup: &Backup, restored: &Restored, into: &std::path::Path, json: bool) -> Exit {
+fn show_restored(backup: &Backup, restored: &Restored, target: &Target, json: bool) -> Exit {
     let same = restored.differences.is_empty();
     let sums = ["events", "metrics", "ledger"].map(|what| (what, restored.contents.sum(what)));
+    let into = match target {
+        Target::Folder(folder) => folder.display().to_string(),
+        Target::Database(file) => format!("the database of {}", file.display()),
+    };
     if json {
         let sums: Value = sums.iter().map(|(what, sum)| ((*what).to_owned(), json!(sum))).collect();
         print_json(&json!({
@@ -255,14 +334,15 @@ fn show_restored(backup: &Backup, restored: &Restored, into: &std::path::Path, j
         }));
     } else {
         let sums = sums.map(|(what, sum)| format!("{sum} {what}"));
-        say!("restored {} into {}: {}", backup.id, into.display(), sums.join(", "));
-        if same {
-            say!("it has what was counted when the backup was made");
-        } else {
+        say!("restored {} into {into}: {}", backup.id, sums.join(", "));
+        if !same {
             say!("it DIFFERS from what was counted when the backup was made:");
             show_differences(&restored.differences);
         }
-        say!("start it: tidegate serve --data-dir {}", into.display());
+        match target {
+            Target::Folder(folder) => say!("start it: tidegate serve --data-dir {}", folder.display()),
+            Target::Database(_) => say!("then, for each data_dir that was in use: tidegate accept-database"),
+        }
     }
     if same { Exit::Ok } else { Exit::Failed }
 }

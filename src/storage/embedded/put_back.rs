@@ -10,11 +10,14 @@ use super::cluster::{self, NAME};
 use super::config::EmbeddedConfig;
 use super::error::EmbeddedError;
 use super::install;
-use super::lock::DataDirLock;
+use super::lock::{DataDirLock, LOCK_FILE};
 use super::server::EmbeddedServer;
 
 /// Where in the cluster the WAL lies that the server is to read; it is removed when that is done.
 const ARCHIVE: &str = "tidegate_restore";
+
+/// How the names of sockets, and of their lock files, begin.
+const SOCKETS: &str = ".s.PGSQL.";
 
 /// What is put back.
 pub struct PutBack {
@@ -73,17 +76,20 @@ pub async fn put_back(what: PutBack, mut config: EmbeddedConfig) -> Result<Embed
 }
 
 fn refuse_used(data_dir: &Path) -> Result<(), EmbeddedError> {
-    match std::fs::read_dir(data_dir) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) => Err(EmbeddedError::new(format!(
-                "{} is not empty, and nothing is written over: name a new folder",
-                data_dir.display()
-            ))),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(EmbeddedError::io("read", data_dir, error)),
+    let entries = match std::fs::read_dir(data_dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(EmbeddedError::io("read", data_dir, error)),
+    };
+    // A volume of its own has the first, a restore that failed leaves the other.
+    let foreign = |name: &std::ffi::OsStr| name != "lost+found" && name != LOCK_FILE;
+    if entries.flatten().any(|entry| foreign(&entry.file_name())) {
+        return Err(EmbeddedError::new(format!(
+            "{} is not empty, and nothing is written over: name a new folder",
+            data_dir.display()
+        )));
     }
+    Ok(())
 }
 
 /// The settings of the one start that recovers. Nobody can connect before it is over.
@@ -126,6 +132,10 @@ fn copy_folder(from: &Path, to: &Path, account: &ServerAccount, durable: bool) -
     for entry in std::fs::read_dir(from).map_err(|e| EmbeddedError::io("read", from, e))? {
         let entry = entry.map_err(|e| EmbeddedError::io("read", from, e))?;
         let (path, target) = (entry.path(), to.join(entry.file_name()));
+        // Of the server that was backed up, and runs on: the one that is started here would take it for one of its own.
+        if entry.file_name().to_string_lossy().starts_with(SOCKETS) {
+            continue;
+        }
         let kind = entry.file_type().map_err(|e| EmbeddedError::io("read", &path, e))?;
         if kind.is_dir() {
             copy_folder(&path, &target, account, durable)?;
