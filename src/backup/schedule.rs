@@ -70,7 +70,7 @@ async fn keep(source: Source, config: BackupConfig, every: Duration, mut stop: w
         if is_due(&folder, every) {
             let made = tokio::select! {
                 made = make(&folder, &source, config.keep) => made,
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = wal::stopped(&mut stop) => return,
             };
             match made {
                 Ok(Some(backup)) => {
@@ -89,7 +89,7 @@ async fn keep(source: Source, config: BackupConfig, every: Duration, mut stop: w
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = wal::stopped(&mut stop) => return,
         }
     }
 }

@@ -151,6 +151,12 @@ fn names(folder: &Path) -> Result<Vec<String>, StorageError> {
     }
 }
 
+/// Waits until it is to stop, or until nobody could say so any more.
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // What it returns would be held where it is waited for beside others.
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
 /// Writes the archive until it is told to stop, whatever fails meanwhile.
 pub(super) async fn keep(source: Source, folder: PathBuf, mut stop: watch::Receiver<bool>) {
     let mut pause = PAUSE_FIRST;
@@ -165,7 +171,7 @@ pub(super) async fn keep(source: Source, folder: PathBuf, mut stop: watch::Recei
             "the archive of WAL cannot be written; the server keeps what is missing, up to max_slot_wal_keep_size");
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = stopped(&mut stop) => return,
         }
     }
 }
@@ -209,7 +215,7 @@ async fn watch_over(child: Child, stop: &mut watch::Receiver<bool>, pause: &mut 
             let said = output.map_or_else(|error| error.to_string(), |o| String::from_utf8_lossy(&o.stderr).trim().to_owned());
             Err(StorageError::retryable(format!("pg_receivewal ended: {said}")))
         }
-        _ = stop.wait_for(|stop| *stop) => {
+        () = stopped(stop) => {
             if let Some(pid) = pid {
                 // It writes what it has, and ends.
                 let _ = kill(Pid::from_raw(pid), Signal::SIGINT);

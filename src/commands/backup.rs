@@ -129,7 +129,8 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
                 (None, Some(file)) => Target::Database(file),
                 (None, None) => return Exit::Usage,
             };
-            let work = restore(&place.folder(config), id.as_deref(), &target, to.unwrap_or(Moment::OfBackup));
+            let folder = place.folder(config);
+            let work = restore(&folder, id.as_deref(), &target, to.unwrap_or(Moment::OfBackup));
             match stoppable(work).await {
                 Ok((backup, restored)) => show_restored(&backup, &restored, &target, json),
                 Err(error) => failed(&error),
