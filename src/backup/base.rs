@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio_postgres::Client;
 
 use super::contents::Contents;
-use super::create::{About, Made};
+use super::made::{About, Made};
 use super::manifest::{Kind, WalStart};
 use super::source::Source;
 use super::wal;

@@ -8,8 +8,8 @@ use tokio_postgres::Client;
 
 use super::base::major;
 use super::contents::{Contents, differences};
-use super::create::{About, Made};
 use super::folder::Backup;
+use super::made::{About, Made};
 use super::manifest::Kind;
 use super::restore::Restored;
 use super::source::Source;

@@ -9,6 +9,7 @@ mod contents;
 mod create;
 mod dump;
 mod folder;
+mod made;
 mod manifest;
 mod restore;
 mod schedule;

@@ -9,8 +9,8 @@ use tokio_postgres::NoTls;
 
 use super::base::FILES;
 use super::contents::{Contents, Difference, differences};
-use super::create::{MASK_KEY, copy_secret};
 use super::folder::{Backup, Folder};
+use super::made::{MASK_KEY, copy_secret};
 use super::wal;
 use crate::storage::embedded::{self, EmbeddedConfig, EmbeddedServer, PutBack, Until, put_back};
 use crate::storage::{Role, StorageError, session_sql};
