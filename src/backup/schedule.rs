@@ -15,6 +15,9 @@ use crate::storage::StorageError;
 
 /// Between two looks whether one is due.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often, and how long each time, an archive of WAL is waited for that is about to begin.
+const ARCHIVE_LOOKS: u32 = 20;
+const ARCHIVE_PAUSE: Duration = Duration::from_millis(500);
 /// After one that failed, at least.
 const AGAIN_AFTER: Duration = Duration::from_secs(300);
 
@@ -67,7 +70,8 @@ async fn keep(source: Source, config: BackupConfig, every: Duration, mut stop: w
     let folder = Folder::at(&config.dir);
     loop {
         let mut pause = LOOK_EVERY;
-        if is_due(&folder, every) {
+        let archive = archive(&source, &folder).await;
+        if is_due(&folder, every, archive.as_deref()) {
             let made = tokio::select! {
                 made = make(&folder, &source, config.keep) => made,
                 () = wal::stopped(&mut stop) => return,
@@ -94,9 +98,32 @@ async fn keep(source: Source, config: BackupConfig, every: Duration, mut stop: w
     }
 }
 
-/// Whether the newest one is older than that. Where it cannot be known one is tried, which says why not.
-fn is_due(folder: &Folder, every: Duration) -> bool {
+/// The archive of WAL that is written now. One that is about to begin is waited for: a base backup that is made before it cannot go on in
+/// it.
+async fn archive(source: &Source, folder: &Folder) -> Option<String> {
+    for _ in 0..ARCHIVE_LOOKS {
+        if source.external {
+            return None;
+        }
+        let look = async { wal::standing(&source.superuser().await?, folder.path()).await };
+        match look.await {
+            Ok(None) => tokio::time::sleep(ARCHIVE_PAUSE).await,
+            Ok(found) => return found,
+            // It is said where the archive is written.
+            Err(_error) => return None,
+        }
+    }
+    None
+}
+
+/// Whether the newest one is older than that, or none goes on in this archive of WAL. Where it cannot be known one is tried, which
+/// says why not.
+fn is_due(folder: &Folder, every: Duration, archive: Option<&str>) -> bool {
     let Ok((found, _unreadable)) = folder.list() else { return true };
+    let goes_on = |backup: &Backup| backup.manifest.wal.as_ref().map(|start| start.archive.as_str()) == archive;
+    if archive.is_some() && !found.iter().any(|backup| backup.is_good() && goes_on(backup)) {
+        return true;
+    }
     let Some(newest) = found.into_iter().rfind(Backup::is_good) else { return true };
     note(&newest);
     let age = Timestamp::now().since((Unit::Second, newest.manifest.ended)).map_or(0, |age| age.get_seconds());
