@@ -16,7 +16,7 @@ use crate::storage::StorageError;
 /// Between two looks whether one is due.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How often, and how long each time, an archive of WAL is waited for that is about to begin.
-const ARCHIVE_LOOKS: u32 = 20;
+const ARCHIVE_LOOKS: u32 = 120;
 const ARCHIVE_PAUSE: Duration = Duration::from_millis(500);
 /// After one that failed, at least.
 const AGAIN_AFTER: Duration = Duration::from_secs(300);
@@ -70,7 +70,10 @@ async fn keep(source: Source, config: BackupConfig, every: Duration, mut stop: w
     let folder = Folder::at(&config.dir);
     loop {
         let mut pause = LOOK_EVERY;
-        let archive = archive(&source, &folder).await;
+        let archive = tokio::select! {
+            archive = archive(&source, &folder) => archive,
+            () = wal::stopped(&mut stop) => return,
+        };
         if is_due(&folder, every, archive.as_deref()) {
             let made = tokio::select! {
                 made = make(&folder, &source, config.keep) => made,
