@@ -182,11 +182,15 @@ async fn receive(
     stop: &mut watch::Receiver<bool>,
     pause: &mut Duration,
 ) -> Result<(), StorageError> {
-    let (archive, major) = {
+    let (archive, major, segment_bytes) = {
         let client = source.superuser().await?;
-        let number: i32 = client.query_one("SELECT current_setting('server_version_num')::int", &[]).await?.get(0);
-        (begin(&client, folder).await?, number.unsigned_abs() / 10_000)
+        let sql =
+            "SELECT current_setting('server_version_num')::int, pg_size_bytes(current_setting('wal_segment_size'))";
+        let row = client.query_one(sql, &[]).await?;
+        let (number, bytes): (i32, i64) = (row.get(0), row.get(1));
+        (begin(&client, folder).await?, number.unsigned_abs() / 10_000, bytes.unsigned_abs())
     };
+    remove_torn(&folder.join(WAL_FOLDER).join(&archive), segment_bytes)?;
     let installation = tools::installation(major, false).await?;
     let mut command = tools::connected(&installation.program("pg_receivewal"), &source.admin);
     command.env_remove("PGDATABASE").arg("--directory").arg(folder.join(WAL_FOLDER).join(&archive));
@@ -198,6 +202,21 @@ async fn receive(
     let child = command.spawn().map_err(fail)?;
     metrics::gauge!("tidegate_backup_wal_up").set(1.0);
     watch_over(child, stop, pause).await
+}
+
+/// A full disk leaves a file that is shorter than one is, and that `pg_receivewal` refuses to go on with, also when there is room again.
+/// The server has what was to be in it: nothing of it was acknowledged.
+fn remove_torn(archive: &Path, segment_bytes: u64) -> Result<(), StorageError> {
+    for name in names(archive)?.iter().filter(|name| name.ends_with(UNFINISHED)) {
+        let path = archive.join(name);
+        let fail = |error: std::io::Error| StorageError::fatal(format!("cannot remove {}: {error}", path.display()));
+        let bytes = std::fs::metadata(&path).map_err(fail)?.len();
+        if bytes != 0 && bytes != segment_bytes {
+            tracing::warn!(path = %path.display(), bytes, "removing a file of WAL that a full disk cut short; it is written again");
+            std::fs::remove_file(&path).map_err(fail)?;
+        }
+    }
+    Ok(())
 }
 
 /// Waits for its end: none by itself is in order.
@@ -252,4 +271,62 @@ async fn begin(client: &Client, folder: &Path) -> Result<String, StorageError> {
     client.execute("SELECT pg_create_physical_replication_slot($1, true)", &[&format!("{SLOT}{archive}")]).await?;
     tracing::info!(archive, "an archive of WAL begins");
     Ok(archive)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use super::*;
+
+    const FILES: [&str; 3] =
+        ["000000010000000000000004", "000000010000000000000005", "000000010000000000000006.partial"];
+
+    fn archive(dir: &Path) -> PathBuf {
+        let archive = dir.join(WAL_FOLDER).join("a");
+        std::fs::create_dir_all(&archive).unwrap();
+        for name in FILES {
+            std::fs::write(archive.join(name), [1, 2, 3, 0]).unwrap();
+        }
+        archive
+    }
+
+    #[test]
+    fn what_a_full_disk_cut_short_goes_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = archive(dir.path());
+        remove_torn(&archive, 4).unwrap();
+        assert_eq!(names(&archive).unwrap(), FILES);
+        remove_torn(&archive, 16).unwrap();
+        assert_eq!(names(&archive).unwrap(), FILES[..2]);
+    }
+
+    #[test]
+    fn a_restore_reads_from_the_beginning_of_its_backup_and_the_longer_end() {
+        let dir = tempfile::tempdir().unwrap();
+        archive(dir.path());
+        let base = dir.path().join("base");
+        std::fs::create_dir_all(base.join("pg_wal")).unwrap();
+        let start = WalStart { archive: "a".into(), first: FILES[1].into() };
+        let read = || {
+            let files = files_for(dir.path(), &start, &base).unwrap();
+            files.into_iter().map(|(_path, name)| name).collect::<Vec<_>>()
+        };
+        let last = "000000010000000000000006";
+        assert_eq!(read(), [FILES[1], last]);
+        // The backup's own goes further, or not as far.
+        std::fs::write(base.join("pg_wal").join(last), [1, 2, 3, 4]).unwrap();
+        assert_eq!(read(), [FILES[1]]);
+        std::fs::write(base.join("pg_wal").join(last), [1, 2, 0, 0]).unwrap();
+        assert_eq!(read(), [FILES[1], last]);
+    }
+
+    #[test]
+    fn archives_go_with_the_last_backup_that_needs_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = archive(dir.path());
+        prune(dir.path(), &[], Some("a")).unwrap();
+        assert_eq!(names(&archive).unwrap(), FILES, "it is written to");
+        prune(dir.path(), &[], Some("b")).unwrap();
+        assert!(!archive.exists());
+    }
 }
