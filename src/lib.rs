@@ -43,6 +43,7 @@
 
 pub mod app;
 pub mod authority;
+pub mod backup;
 mod budget;
 pub mod cli;
 pub mod commands;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use crate::backup::{Schedule, Source};
 use crate::config::{Config, LiveLimits};
 use crate::http;
 use crate::limits::{AWAY_PAUSE_MAX, SHUTDOWN_DEADLINE, UNMET_PAUSE_MAX, WAIT_PAUSE_FIRST};
@@ -42,6 +43,7 @@ pub struct App {
     location: Location,
     front: Front,
     backend: Backend,
+    backups: Schedule,
 }
 
 /// A database that is there, up to date, and proven to be what is needed.
@@ -140,7 +142,8 @@ impl Listening {
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", front.address);
         let welcome = Welcome { url, first_key, psql: location.psql.clone(), engine: backend.engine() };
-        App { welcome, location, front, backend }
+        let backups = Schedule::start(Source::of(&location, &config.data_dir), &config.backup);
+        App { welcome, location, front, backend, backups }
     }
 
     pub async fn stop(self) -> bool {
@@ -158,7 +161,8 @@ impl App {
     pub async fn run(self, mut signals: Signals) -> bool {
         let signal = signals.next().await;
         tracing::info!(signal, "stopping; a second signal stops at once");
-        let Self { location, front, backend, .. } = self;
+        let Self { location, front, backend, backups, .. } = self;
+        backups.stop().await;
         let in_order = tokio::select! {
             in_order = stop(front, Some(backend)) => in_order,
             signal = signals.next() => {
@@ -170,6 +174,7 @@ impl App {
     }
 
     pub async fn stop(self) -> bool {
+        self.backups.stop().await;
         let in_order = stop(self.front, Some(self.backend)).await;
         close(self.location).await && in_order
     }

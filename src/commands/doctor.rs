@@ -1,5 +1,6 @@
 //! `tidegate doctor`: looks at the database, the spool and this machine, and says of each thing whether it is right and what to do.
 
+mod backups;
 mod disk;
 mod encryption;
 mod finding;
@@ -35,7 +36,7 @@ pub struct Args {
 
 /// Exit 1 when something failed; warnings do not.
 pub async fn run(config: &Config, Args { json }: Args) -> Exit {
-    let mut findings = vec![disk::finding(config)];
+    let mut findings = vec![disk::finding(config), backups::finding(config)];
     findings.extend(spool::findings(config));
     match database(config).await {
         Ok(found) => findings.extend(found),

@@ -2,6 +2,7 @@
 
 mod accept_database;
 mod audit;
+mod backup;
 mod completions;
 mod database;
 mod dead_letters;
@@ -84,4 +85,5 @@ commands! {
     Schema => schema,
     AcceptDatabase => accept_database,
     Audit => audit,
+    Backup => backup,
 }

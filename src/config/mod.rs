@@ -4,6 +4,7 @@
 //! from, so that an error names the key and the file and line, the variable or the flag. Leaf code is given the struct
 //! it needs; nothing reads a global.
 
+mod backup;
 mod connection_url;
 mod error;
 mod http;
@@ -20,6 +21,7 @@ mod storage;
 mod streams;
 mod value;
 
+pub use backup::BackupConfig;
 pub use connection_url::{ConnectionUrl, RootCert, ServerTls, SslMode};
 pub use error::ConfigError;
 pub use http::{CorsOrigins, HttpConfig, ListenAddress, TlsConfig};
@@ -59,6 +61,7 @@ pub struct Config {
     pub metrics_open: bool,
     /// What is kept on disk while the database cannot take it.
     pub spool: SpoolConfig,
+    pub backup: BackupConfig,
     pub retention: RetentionConfig,
     pub streams: StreamsConfig,
     /// Age from which chunks are compressed (timescale engine).
@@ -217,6 +220,7 @@ impl Config {
             },
             listen: read.parsed("listen", "an address or name and a port, such as 127.0.0.1:8080 or localhost:8080")?,
             data_dir: read.path("data_dir")?,
+            backup: BackupConfig::read(&read, &read.path("data_dir")?)?,
             batch: BatchConfig {
                 rows: read.count("batch.rows", 1, 100_000)?,
                 bytes: read.bytes("batch.bytes")?,

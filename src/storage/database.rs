@@ -164,6 +164,11 @@ impl Location {
         &self.reader
     }
 
+    /// Whether it is somebody else's server, and not one that Tidegate started.
+    pub fn is_external(&self) -> bool {
+        self.external
+    }
+
     /// For what needs the right to make roles.
     pub fn admin(&self) -> &ConnectionUrl {
         &self.admin

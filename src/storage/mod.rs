@@ -36,6 +36,7 @@ pub mod tenant_readers;
 pub mod tenant_views;
 mod tls;
 pub mod toast;
+pub mod tools;
 
 pub use catalogue::StoredChunk;
 pub use chunks::{ChunkLayout, Slices};

@@ -22,6 +22,7 @@ const LINES_MAX: usize = 400;
 
 /// Each module at the top of src, and those that it may import. `app`, `cli` and `commands` put the others together.
 pub const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("backup", &["config", "files", "storage"]),
     ("budget", &[]),
     ("limits", &[]),
     ("files", &[]),

@@ -14,6 +14,7 @@ mod aggregate_lines;
 mod aggregates;
 mod aggregates_real;
 mod audit;
+mod backups;
 mod bodies;
 mod columnstore;
 mod commands;
@@ -179,6 +180,7 @@ const fn slow(name: &'static str, tests: &'static [Test]) -> Group {
 /// All of them. The whole of what is `by_version` takes about a minute for an installation.
 const GROUPS: &[Group] = &[
     group("forms", forms::TESTS),
+    group("backups", backups::TESTS),
     group("bodies", bodies::TESTS),
     by_version("identity", identity::TESTS),
     group("numbers", numbers::TESTS),

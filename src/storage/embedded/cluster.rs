@@ -17,7 +17,7 @@ use super::{leftover, settings};
 use crate::files;
 
 /// The cluster's name inside the data directory; a directory, or a link to one.
-const NAME: &str = "postgres";
+pub(super) const NAME: &str = "postgres";
 /// Home of clusters whose data directory the server's account cannot reach.
 const SYSTEM_HOME: &str = "/var/lib/tidegate";
 /// Longest socket path that every supported system takes: macOS ends at 103 bytes, Linux at 107.
@@ -80,6 +80,17 @@ async fn open(place: &Path, config: &EmbeddedConfig) -> Result<Cluster, Embedded
 
 async fn create(place: &Path, config: &EmbeddedConfig) -> Result<Cluster, EmbeddedError> {
     let installation = install::choose(None, config.preload_timescaledb, config.bin_dir.as_deref()).await?;
+    let made = installation.clone();
+    let fill = async |dir: &Path, account: &ServerAccount| initdb(dir, account, &made, config.durable).await;
+    create_by(place, installation, fill).await
+}
+
+/// Makes a cluster where a new one is to be: `fill` puts it there, whole or not at all.
+pub(super) async fn create_by(
+    place: &Path,
+    installation: Installation,
+    fill: impl AsyncFnOnce(&Path, &ServerAccount) -> Result<(), EmbeddedError>,
+) -> Result<Cluster, EmbeddedError> {
     let account = ServerAccount::for_new_cluster()?;
     let data_dir = place.parent().unwrap_or(Path::new("/"));
     let postgres = installation.program("postgres");
@@ -88,14 +99,14 @@ async fn create(place: &Path, config: &EmbeddedConfig) -> Result<Cluster, Embedd
         return Err(EmbeddedError::new(format!("user id {uid}, which is to run PostgreSQL, cannot run {program}")));
     }
     let dir = if account.can_enter(data_dir, &postgres).await {
-        initdb(place, &account, &installation, config.durable).await?;
+        fill(place, &account).await?;
         place.to_owned()
     } else {
         let home = Path::new(SYSTEM_HOME);
         let dir = home.join(short_hash(data_dir));
         files::passable_dirs(home).map_err(|e| EmbeddedError::io("create", home, e))?;
         set_aside(&dir).await?;
-        initdb(&dir, &account, &installation, config.durable).await?;
+        fill(&dir, &account).await?;
         symlink(&dir, place).map_err(|e| EmbeddedError::io("create the link", place, e))?;
         tracing::info!(data_dir = %data_dir.display(), cluster = %dir.display(),
             "PostgreSQL does not run as root and its user cannot reach the data directory; the cluster is elsewhere");

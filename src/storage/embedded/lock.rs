@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{Cause, EmbeddedError};
 use crate::files;
 
-const LOCK_FILE: &str = "tidegate.lock";
+pub(super) const LOCK_FILE: &str = "tidegate.lock";
 const ENDPOINT_FILE: &str = "postgres.endpoint.json";
 /// A command that looks for a running server holds the lock for an instant; a start that meets it tries again.
 const LOCK_ATTEMPTS: u32 = 10;

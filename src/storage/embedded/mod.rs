@@ -14,6 +14,7 @@ mod leftover;
 mod lock;
 mod logs;
 mod provision;
+mod put_back;
 mod server;
 mod settings;
 
@@ -22,4 +23,5 @@ pub use config::{DATABASE, EmbeddedConfig, GUEST, OWNER, READER, SUPERUSER, WRIT
 pub use error::EmbeddedError;
 pub use install::{Installation, inspect, installations, pick};
 pub use lock::{DataDirLock, Running, locate_running};
+pub use put_back::{PutBack, Until, put_back};
 pub use server::EmbeddedServer;

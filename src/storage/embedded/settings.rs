@@ -71,6 +71,8 @@ pub(super) fn render(inputs: &Inputs<'_>) -> String {
     set("full_page_writes", durable);
     set("max_wal_size", "4GB");
     set("min_wal_size", "512MB");
+    // What an archive of backups does not take must not fill the disk of the data.
+    set("max_slot_wal_keep_size", "4GB");
     set("checkpoint_timeout", "15min");
     set("wal_compression", if inputs.lz4 { "lz4" } else { "on" });
     if inputs.lz4 {

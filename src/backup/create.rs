@@ -1,0 +1,74 @@
+//! Makes a backup, of whichever kind the database asks for.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::folder::{Backup, Hold, Partial, bytes_of};
+use super::made::{About, MASK_KEY, Made, copy_secret};
+use super::manifest::{FORMAT, Manifest, sha256};
+use super::source::Source;
+use super::{base, dump};
+use crate::storage::StorageError;
+
+/// Makes a backup of the database.
+pub async fn create(hold: &Hold, source: &Source) -> Result<Backup, StorageError> {
+    let mut client = source.client().await?;
+    let about = About::of(&client).await?;
+    let partial = hold.begin()?;
+    require_room(hold.folder().path(), about.bytes)?;
+    keep_mask_key(&source.data_dir, partial.path())?;
+    let made = if source.external {
+        dump::make(partial.path(), source, &mut client, &about).await?
+    } else {
+        base::make(partial.path(), hold.folder().path(), source, &client, &about).await?
+    };
+    finish(partial, about, made).await
+}
+
+/// The secret of the hashes that masks put in place of values, where it is a file of the data directory: without it equal values
+/// would get other hashes after a restore.
+fn keep_mask_key(data_dir: &Path, folder: &Path) -> Result<(), StorageError> {
+    copy_secret(&data_dir.join(MASK_KEY), &folder.join(MASK_KEY))
+}
+
+async fn finish(partial: Partial, about: About, made: Made) -> Result<Backup, StorageError> {
+    let complete = move || {
+        let bytes = bytes_of(partial.path())?;
+        let sha256 = sha256(&partial.path().join(made.kind.hashed_file()))?;
+        partial.finish(Manifest {
+            format: FORMAT,
+            kind: made.kind,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            postgres: about.postgres,
+            timescaledb: about.timescaledb,
+            engine: about.engine.to_owned(),
+            system_identifier: about.system_identifier,
+            began: made.began,
+            ended: Timestamp::now(),
+            bytes,
+            sha256,
+            wal: made.wal,
+            contents_before: made.before,
+            contents_after: made.after,
+        })
+    };
+    let done = tokio::task::spawn_blocking(complete).await;
+    done.map_err(|error| StorageError::fatal(format!("completing the backup ended: {error}")))?
+}
+
+/// Refuses before it is begun what cannot end well.
+fn require_room(folder: &Path, bytes: u64) -> Result<(), StorageError> {
+    let stat = nix::sys::statvfs::statvfs(folder)
+        .map_err(|error| StorageError::fatal(format!("cannot look at {}: {error}", folder.display())))?;
+    let free = stat.blocks_available() * stat.fragment_size();
+    if free > bytes {
+        return Ok(());
+    }
+    Err(StorageError::fatal(format!(
+        "there are {} MiB free in {} and the database has {}: make room there, or set backup.dir to a larger disk",
+        free >> 20,
+        folder.display(),
+        bytes >> 20
+    )))
+}

@@ -1,0 +1,119 @@
+//! Dumps of external databases, and what becomes of one: a database that was empty.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio_postgres::Client;
+
+use super::base::major;
+use super::contents::{Contents, differences};
+use super::folder::Backup;
+use super::made::{About, Made};
+use super::manifest::Kind;
+use super::restore::Restored;
+use super::source::Source;
+use crate::config::ConnectionUrl;
+use crate::storage::{Role, StorageError, connect_to, session_sql, tools};
+
+/// Roles that a dump's GRANTs name; each must be there, or all of them fail.
+const ROLES: [&str; 6] =
+    ["tidegate_owner", "tidegate_writer", "tidegate_reader", "tidegate_people", "tidegate_tenants", "tidegate_sinks"];
+
+/// Dumps the database as one snapshot sees it, which is what is counted.
+pub(super) async fn make(
+    folder: &Path,
+    source: &Source,
+    client: &mut Client,
+    about: &About,
+) -> Result<Made, StorageError> {
+    // A pg_dump that is older than the server refuses; a newer one is taken.
+    let installation = tools::installation(major(&about.postgres)?, true).await?;
+    let began = Timestamp::now();
+    let transaction = client.build_transaction().isolation_level(tokio_postgres::IsolationLevel::RepeatableRead);
+    let transaction = transaction.read_only(true).start().await?;
+    // It lasts as long as the dump.
+    transaction
+        .batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0")
+        .await?;
+    let snapshot: String = transaction.query_one("SELECT pg_export_snapshot()", &[]).await?.get(0);
+    let contents = Contents::of(&transaction).await?;
+    let mut command = tools::connected(&installation.program("pg_dump"), &source.owner);
+    // Control tables have row-level security that holds for their owner too; who names no organization sees all of them.
+    command.args(["--format=custom", "--enable-row-security", "--no-password"]).arg(format!("--snapshot={snapshot}"));
+    command.arg("--file").arg(folder.join("tidegate.dump"));
+    tools::run(command).await?;
+    transaction.rollback().await?;
+    Ok(Made { kind: Kind::Dump, began, before: contents.clone(), after: contents, wal: None })
+}
+
+/// Restores into the database of `url`, which must hold nothing of Tidegate, and compares.
+pub async fn restore_dump(backup: &Backup, url: &ConnectionUrl) -> Result<Restored, StorageError> {
+    let manifest = &backup.manifest;
+    let (client, _connection) = connect_to(url, Arc::default()).await?;
+    let timescale = manifest.timescaledb.is_some();
+    require_empty(&client).await?;
+    let number: i32 = client.query_one("SELECT current_setting('server_version_num')::int", &[]).await?.get(0);
+    let installation = tools::installation(number.unsigned_abs() / 10_000, true).await?;
+    if let Some(version) = manifest.timescaledb.as_deref() {
+        extension(&client, version).await?;
+        client.batch_execute("SELECT timescaledb_pre_restore()").await?;
+    }
+    let mut command = tools::connected(&installation.program("pg_restore"), url);
+    let database = url.server.get_dbname().or(url.server.get_user()).unwrap_or("postgres");
+    command.args(["--exit-on-error", "--no-password"]).arg(format!("--dbname={database}"));
+    command.arg(backup.path.join(Kind::Dump.hashed_file()));
+    let restored = tools::run(command).await;
+    if timescale {
+        client.batch_execute("SELECT timescaledb_post_restore()").await?;
+    }
+    restored?;
+    // Statistics are not part of a dump; without them the first plans are bad ones.
+    client.batch_execute("ANALYZE").await?;
+    drop(client);
+    let (client, _connection) = connect_to(url, Arc::default()).await?;
+    client.batch_execute(&session_sql(Role::Owner, "")).await?;
+    let contents = Contents::of(&client).await?;
+    let differences = differences(&manifest.contents_before, &manifest.contents_after, &contents);
+    Ok(Restored { contents, differences, newest: None })
+}
+
+async fn require_empty(client: &Client) -> Result<(), StorageError> {
+    let sql = "SELECT to_regnamespace('tidegate') IS NULL AND NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n \
+               ON n.oid = c.relnamespace WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT EXISTS (SELECT FROM pg_depend d \
+               WHERE d.objid = c.oid AND d.deptype = 'e')), current_database(), \
+               ARRAY(SELECT role FROM unnest($1::text[]) role WHERE to_regrole(role) IS NULL)";
+    let row = client.query_one(sql, &[&ROLES.as_slice()]).await?;
+    let (empty, database, missing): (bool, String, Vec<String>) = (row.get(0), row.get(1), row.get(2));
+    if !empty {
+        return Err(StorageError::fatal(format!(
+            "the database {database} is not empty, and nothing is written over: make an empty one (CREATE DATABASE name OWNER \
+             tidegate_owner) and name that"
+        )));
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let make: Vec<String> = missing.iter().map(|role| format!("CREATE ROLE {role};")).collect();
+    Err(StorageError::fatal(format!(
+        "roles that the backup names are not on this server, and their logins and passwords are in no dump: make them first ({}), \
+         or take them from the old server (pg_dumpall --globals-only)",
+        make.join(" ")
+    )))
+}
+
+async fn extension(client: &Client, version: &str) -> Result<(), StorageError> {
+    client.batch_execute(&format!("SET client_min_messages = error; CREATE EXTENSION IF NOT EXISTS timescaledb SCHEMA public VERSION '{version}'")).await.map_err(|error| {
+        StorageError::from(error).doing(&format!(
+            "TimescaleDB {version}, which the backup was made with, is needed in the database that it is restored into"
+        ))
+    })?;
+    let there: String =
+        client.query_one("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'", &[]).await?.get(0);
+    if there == version {
+        return Ok(());
+    }
+    Err(StorageError::fatal(format!(
+        "the database has TimescaleDB {there}, and the backup was made with {version}: restore with the same version, then update"
+    )))
+}

@@ -1,0 +1,104 @@
+//! PostgreSQL's own programs (`pg_basebackup`, `pg_dump` and others), pointed at a database by variables: a password must not stand in
+//! an argument, where everybody on the machine reads it.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::process::Command;
+use tokio_postgres::config::Host;
+
+use super::StorageError;
+use super::embedded::{self, Installation};
+use crate::config::{ConnectionUrl, RootCert};
+
+/// Variables of this process that a program may see. Those of libpq would lead it elsewhere.
+const KEPT: [&str; 5] = ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
+/// How many letters of what a program complained of are told.
+const COMPLAINT_MAX: usize = 2000;
+
+/// The installation of a major version on this machine, or a newer one where `or_newer`.
+pub async fn installation(major: u32, or_newer: bool) -> Result<Installation, StorageError> {
+    let found = embedded::installations().await;
+    let newer = || found.iter().filter(|one| or_newer && one.major > major).min_by_key(|one| one.major);
+    embedded::pick(&found, Some(major), true).or_else(newer).cloned().ok_or_else(|| {
+        let majors: Vec<String> = found.iter().map(|one| one.major.to_string()).collect();
+        let there = if majors.is_empty() { "none".to_owned() } else { majors.join(", ") };
+        StorageError::fatal(format!(
+            "the programs of PostgreSQL {major}{} are needed and not on this machine (there: {there}); install them (Debian, \
+             Ubuntu: apt-get install postgresql-{major})",
+            if or_newer { " or later" } else { "" }
+        ))
+    })
+}
+
+/// A program that is killed with us, and asks nobody for a password.
+pub fn program(path: &Path) -> Command {
+    let mut command = Command::new(path);
+    command.env_clear().env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
+    for name in KEPT {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
+/// The same, led to a database.
+pub fn connected(path: &Path, url: &ConnectionUrl) -> Command {
+    let mut command = program(path);
+    let server = &url.server;
+    let hosts: Vec<String> = server
+        .get_hosts()
+        .iter()
+        .map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(folder) => folder.to_string_lossy().into_owned(),
+        })
+        .collect();
+    let ports: Vec<String> = server.get_ports().iter().map(u16::to_string).collect();
+    let addresses: Vec<String> = server.get_hostaddrs().iter().map(ToString::to_string).collect();
+    for (name, list) in [("PGHOST", hosts), ("PGPORT", ports), ("PGHOSTADDR", addresses)] {
+        if !list.is_empty() {
+            command.env(name, list.join(","));
+        }
+    }
+    if let Some(user) = server.get_user() {
+        command.env("PGUSER", user);
+    }
+    if let Some(database) = server.get_dbname() {
+        command.env("PGDATABASE", database);
+    }
+    if let Some(password) = server.get_password() {
+        command.env("PGPASSWORD", String::from_utf8_lossy(password).as_ref());
+    }
+    if !url.is_local() {
+        command.env("PGSSLMODE", url.tls.mode.as_str());
+    }
+    match &url.tls.root {
+        RootCert::Unset => {}
+        RootCert::System => {
+            command.env("PGSSLROOTCERT", "system");
+        }
+        RootCert::File(path) => {
+            command.env("PGSSLROOTCERT", path);
+        }
+    }
+    if let Some((chain, key)) = &url.tls.identity {
+        command.env("PGSSLCERT", chain).env("PGSSLKEY", key);
+    }
+    command
+}
+
+/// Runs it to its end; what it complains of is the error.
+pub async fn run(mut command: Command) -> Result<(), StorageError> {
+    let name = command.as_std().get_program().to_string_lossy().into_owned();
+    let output = command.output().await.map_err(|error| StorageError::fatal(format!("cannot run {name}: {error}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim();
+    let skipped = said.chars().count().saturating_sub(COMPLAINT_MAX);
+    let end: String = said.chars().skip(skipped).collect();
+    Err(StorageError::fatal(format!("{name} failed ({}): {end}", output.status)))
+}
