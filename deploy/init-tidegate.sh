@@ -10,12 +10,17 @@ for name in TIDEGATE_OWNER_PASSWORD TIDEGATE_WRITER_PASSWORD TIDEGATE_READER_PAS
     printenv "$name" >/dev/null || { echo "init-tidegate: neither $name nor ${name}_FILE is set" >&2; exit 1; }
 done
 
+# Grafana's login, which reads everything and no more; made where it is given a password.
+file=$(printenv TIDEGATE_GRAFANA_PASSWORD_FILE || true)
+[ -z "$file" ] || export TIDEGATE_GRAFANA_PASSWORD="$(cat "$file")"
+
 # An error ends the container's first start rather than leaving half a database. psql takes the passwords from the
 # environment, where a process listing does not show them, and quotes them by itself.
 psql -v ON_ERROR_STOP=1 -X --no-password --username "${POSTGRES_USER:-postgres}" --dbname postgres <<'SQL'
 \getenv owner_password TIDEGATE_OWNER_PASSWORD
 \getenv writer_password TIDEGATE_WRITER_PASSWORD
 \getenv reader_password TIDEGATE_READER_PASSWORD
+\getenv grafana_password TIDEGATE_GRAFANA_PASSWORD
 
 SELECT format('CREATE ROLE %I', name)
 FROM unnest(ARRAY['tidegate_owner', 'tidegate_writer', 'tidegate_reader']) AS name
@@ -33,6 +38,17 @@ SELECT 'CREATE ROLE tidegate_tenants NOLOGIN'
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'tidegate_tenants') \gexec
 SELECT 'CREATE ROLE tidegate_sinks NOLOGIN'
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'tidegate_sinks') \gexec
+
+-- Grafana's, as `tidegate readers create` makes logins of people.
+\if :{?grafana_password}
+SELECT 'CREATE ROLE tidegate_grafana'
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'tidegate_grafana') \gexec
+ALTER ROLE tidegate_grafana LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB CONNECTION LIMIT 5 PASSWORD :'grafana_password';
+ALTER ROLE tidegate_grafana SET default_transaction_read_only = on;
+ALTER ROLE tidegate_grafana SET statement_timeout = '60s';
+ALTER ROLE tidegate_grafana SET idle_in_transaction_session_timeout = '60s';
+GRANT tidegate_people TO tidegate_grafana;
+\endif
 
 -- COPY errors are located by their CONTEXT line, which translations word differently; only a superuser may set it.
 ALTER ROLE tidegate_owner SET lc_messages = 'C';

@@ -14,6 +14,14 @@ use nix::unistd::geteuid;
 const OTHERS_WRITE: u32 = 0o002;
 const GROUP_OR_OTHERS: u32 = 0o077;
 
+/// Bytes free for this user where `folder` is, or will be.
+pub fn free_bytes(folder: &Path) -> nix::Result<u64> {
+    let existing = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
+    let stat = nix::sys::statvfs::statvfs(existing)?;
+    Ok(stat.blocks_available() * stat.fragment_size())
+}
+
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileKind {

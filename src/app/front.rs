@@ -1,7 +1,7 @@
 //! The first phase: what is known without the database, and answers requests whether it is there or not.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, LimitsConfig, LiveLimits};
+use crate::files;
 use crate::http::{self, Api, Attached, Readiness};
 use crate::ingest::Ingest;
 use crate::limits::SHUTDOWN_DEADLINE;
@@ -53,7 +54,7 @@ impl Front {
         let ingest = Ingest::open(config).await?;
         let verifier = Verifier::open(folder(&ingest, config));
         let upkeep = [
-            tokio::spawn(keep_up(metrics.clone())),
+            tokio::spawn(keep_up(metrics.clone(), config.data_dir.clone())),
             tokio::spawn(Arc::clone(&verifier).keep()),
             tokio::spawn(resize(Arc::clone(&ingest), limits.changes())),
         ];
@@ -131,10 +132,20 @@ async fn resize(ingest: Arc<Ingest>, mut limits: watch::Receiver<LimitsConfig>) 
     }
 }
 
-/// Histograms keep every sample until somebody looks, and perhaps nobody scrapes.
-async fn keep_up(metrics: PrometheusHandle) {
+/// Histograms keep every sample until somebody looks, and perhaps nobody scrapes. The room on the disk of `data_dir` is looked at
+/// here, since a look at a disk that hangs must hold up no scrape.
+async fn keep_up(metrics: PrometheusHandle, data_dir: PathBuf) {
     loop {
+        let folder = data_dir.clone();
+        if let Ok(Ok(free)) = tokio::task::spawn_blocking(move || files::free_bytes(&folder)).await {
+            tell_free(free);
+        }
         tokio::time::sleep(METRICS_UPKEEP).await;
         metrics.run_upkeep();
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are doubles; exact up to 2^53")]
+fn tell_free(bytes: u64) {
+    metrics::gauge!("tidegate_disk_free_bytes").set(bytes as f64);
 }

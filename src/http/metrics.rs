@@ -14,9 +14,12 @@ use super::response::{Body, answer, full};
 use crate::budget::HeldFor;
 use crate::groups::Status;
 use crate::ingest::Counts;
-use crate::lifecycle::{SeriesCount, SeriesCounts};
+use crate::lifecycle::{AssetCount, SeriesCount, SeriesCounts};
 use crate::telemetry::process;
 use crate::tenancy::Scope;
+
+/// Of how many tenants the assets are told: as many as groups.
+const TENANTS_WITH_ASSETS_MAX: usize = 1000;
 
 pub fn metrics(visit: &Visit<'_>) -> Response<Body> {
     let Visit { api, principal, peer } = visit;
@@ -53,6 +56,9 @@ pub fn metrics(visit: &Visit<'_>) -> Response<Body> {
     append_tenants(&mut text, &tenants);
     if let Some(attached) = api.attached.get() {
         append_series(&mut text, &tenants, &attached.lifecycle.series);
+        let mut assets = attached.lifecycle.series.assets();
+        assets.retain(|(tenant, _)| all || principal.is_some_and(|principal| *principal.tenant_id == **tenant));
+        append_assets(&mut text, &assets);
         if let Some(counts) = attached.group_counts.now() {
             let own = |(tenant_id, _): &&(String, Status)| {
                 all || principal.is_some_and(|principal| *principal.tenant_id == **tenant_id)
@@ -99,6 +105,24 @@ fn append_series(into: &mut String, tenants: &[(Arc<str>, Counts)], series: &Ser
     if !counted.is_empty() {
         append("tidegate_tenant_series", "series of a tenant in the catalog", |count| count.stored);
         append("tidegate_tenant_series_active", "of them, those with a sample of the last hour", |count| count.active);
+    }
+}
+
+/// The assets of each of these tenants, of as many as are told of groups.
+fn append_assets(into: &mut String, tenants: &[(String, AssetCount)]) {
+    let mut append = |name: &str, help: &str, of: fn(&AssetCount) -> i64| {
+        let _ = writeln!(into, "# HELP {name} {help}\n# TYPE {name} gauge");
+        for (tenant, count) in tenants.iter().take(TENANTS_WITH_ASSETS_MAX) {
+            let _ = writeln!(into, "{name}{{tenant=\"{}\"}} {}", label(tenant), of(count));
+        }
+    };
+    if !tenants.is_empty() {
+        append("tidegate_tenant_assets", "assets of a tenant that were heard of in the last hour", |count| count.heard);
+        append(
+            "tidegate_tenant_assets_silent",
+            "assets of a tenant that were heard of in the day before the last hour, and not since",
+            |count| count.silent,
+        );
     }
 }
 

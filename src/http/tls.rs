@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use metrics::counter;
+use metrics::{counter, gauge};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::{ConfigError, TlsConfig};
-use crate::tls::words;
+use crate::tls::{validity_s, words};
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(2);
@@ -41,6 +41,7 @@ impl Tls {
     pub fn load(files: &TlsConfig) -> Result<Self, ConfigError> {
         let pair = KeyPair::read(files)?;
         let current = RwLock::new(Arc::new(pair.server_config(files)?));
+        pair.tell_expiry();
         Ok(Self { files: files.clone(), current, loaded: pair })
     }
 
@@ -79,6 +80,7 @@ impl Tls {
             match pair.server_config(&self.files) {
                 Ok(config) => {
                     *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+                    pair.tell_expiry();
                     counter!("tidegate_tls_reloads_total", "result" => "ok").increment(1);
                     tracing::info!(cert = %self.files.cert.display(), "a new certificate is served from now on");
                 }
@@ -102,6 +104,15 @@ impl KeyPair {
             })
         };
         Ok(Self { cert: read("tls.cert", &files.cert)?, key: read("tls.key", &files.key)? })
+    }
+
+    /// Until when the server's own certificate, the first of the chain, is valid.
+    #[expect(clippy::cast_precision_loss, reason = "gauges are doubles; exact up to 2^53")]
+    fn tell_expiry(&self) {
+        let first = CertificateDer::pem_slice_iter(&self.cert).next().and_then(Result::ok);
+        if let Some((_, until_s)) = first.and_then(|certificate| validity_s(&certificate)) {
+            gauge!("tidegate_tls_certificate_expiry_timestamp_seconds").set(until_s as f64);
+        }
     }
 
     fn server_config(&self, files: &TlsConfig) -> Result<ServerConfig, ConfigError> {

@@ -18,5 +18,5 @@ mod status;
 mod tenants;
 
 pub use job::Lifecycle;
-pub use series::{SeriesCount, SeriesCounts};
+pub use series::{AssetCount, SeriesCount, SeriesCounts};
 pub use status::{JobStatus, LifecycleStatus, LifecycleView, OverQuota, RelationStatus, RollupStatus, waited};

@@ -82,6 +82,10 @@ pub const SERIES_KNOWN_MAX: usize = 900_000;
 pub const SERIES_KNOWN_FOR: Duration = Duration::from_secs(3600);
 /// A series is active that has a sample of so long ago or less; what is noted of it is up to ten minutes behind.
 pub const SERIES_ACTIVE_FOR: Duration = Duration::from_secs(3600);
+/// An asset of which nothing was heard for so long has fallen silent; what is noted of it is up to ten minutes behind.
+pub const ASSET_SILENT_AFTER: Duration = Duration::from_secs(3600);
+/// How long it is said to be silent: one of which nothing was heard for longer is gone, for all that is known.
+pub const ASSETS_REMEMBERED_FOR: Duration = Duration::from_secs(25 * 3600);
 /// How old the number of a tenant's series may be, that has half of what it may have or more, before they are counted again.
 pub const SERIES_COUNTED_EVERY: Duration = Duration::from_secs(60);
 /// Between two notes in the database of samples that were refused because a tenant has too many series.

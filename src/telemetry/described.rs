@@ -74,6 +74,7 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ),
     ("tidegate_spool_sync_failures_total", Counter, "segments given up because a sync failed"),
     ("tidegate_spool_group_records", Histogram, "requests made safe by one sync"),
+    ("tidegate_disk_free_bytes", Gauge, "bytes free on the disk of data_dir"),
     ("tidegate_batch_rows", Histogram, "rows of a batch"),
     ("tidegate_batch_write_seconds", Histogram, "from a sealed batch to its answers"),
     ("tidegate_batches_failed_total", Counter, "batches answered 503 that waiting does not fix"),
@@ -93,6 +94,11 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ),
     ("tidegate_tls_handshake_failures_total", Counter, "TLS handshakes that failed"),
     ("tidegate_tls_reloads_total", Counter, "changed certificates, by result"),
+    (
+        "tidegate_tls_certificate_expiry_timestamp_seconds",
+        Gauge,
+        "when the certificate that is served expires, in seconds since 1970",
+    ),
     (
         "tidegate_audit_lost_total",
         Counter,

@@ -11,6 +11,7 @@ mod verifier;
 pub mod words;
 
 pub use files::FileError;
+pub use names::validity_s;
 pub use reason::{Reason, reason};
 pub use verifier::Trust;
 

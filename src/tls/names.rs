@@ -14,7 +14,7 @@ pub(super) fn public_key(certificate: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The seconds since 1970 from and until which it is valid.
-pub(super) fn validity_s(certificate: &[u8]) -> Option<(u64, u64)> {
+pub fn validity_s(certificate: &[u8]) -> Option<(u64, u64)> {
     let validity = Certificate::from_der(certificate).ok()?.tbs_certificate.validity;
     Some((validity.not_before.to_unix_duration().as_secs(), validity.not_after.to_unix_duration().as_secs()))
 }

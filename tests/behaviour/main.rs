@@ -34,6 +34,7 @@ mod dead_letters;
 mod definitions;
 mod definitions_again;
 mod definitions_judged;
+mod deploy;
 mod described_wrongly;
 mod descriptions;
 mod dimensions;
@@ -147,7 +148,7 @@ use std::sync::Arc;
 
 use env::{Env, Test};
 use harness::{
-    authority, books, chromium, client, copied, derived, described, env, frames, held, installations, logins,
+    authority, books, chromium, client, copied, derived, described, env, frames, grafana, held, installations, logins,
     memory_disk, old, origin, pgbouncer, postgres, private, process, proxy, refresh, samples, secure, shared,
     tenant_rows, times, traffic, waits,
 };
@@ -333,8 +334,7 @@ const GROUPS: &[Group] = &[
     group("without_database", without_database::TESTS),
     group("operation", operation::TESTS),
     group("operation", surroundings::TESTS),
-    group("operation", surroundings::PROMTOOL),
-    group("operation", surroundings::ALERTS),
+    group("deploy", deploy::TESTS),
     group("operation", doctor::TESTS),
     by_version("versions", versions::TESTS),
     by_version("versions", versions::TIMESCALE),

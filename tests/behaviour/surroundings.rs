@@ -1,13 +1,8 @@
 //! What surrounds the routes: who sees which metrics, pages of other origins, headers of every answer, where it listens.
 
-use std::process::{Command, Stdio};
-
-use serde_json::json;
-
 use crate::books::Books;
 use crate::env::{Env, Test, TestResult, until};
-use crate::groups::{filled, make};
-use crate::samples::{batch, event};
+use crate::samples::event;
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(postgres:
@@ -19,63 +14,6 @@ pub const TESTS: &[Test] = tests!(postgres:
     it_listens_on_names,
     limits_and_the_level_are_taken_up_on_sighup,
 );
-
-/// What `promtool check metrics` says of a text, where there is one.
-pub const PROMTOOL: &[Test] = &[Test {
-    name: "promtool_takes_the_metrics",
-    engines: &crate::env::Engine::ALL,
-    run: promtool,
-    missing: no_promtool,
-}];
-
-/// What `promtool` says of the rules, and what they look at.
-pub const ALERTS: &[Test] = &[Test {
-    name: "alerts_are_what_their_tests_say",
-    engines: &[crate::env::Engine::Postgres],
-    run: alerts,
-    missing: no_promtool,
-}];
-
-fn no_promtool() -> Option<String> {
-    let found = Command::new("promtool").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    found.is_err().then(|| "promtool is not installed".to_owned())
-}
-
-fn promtool(env: &Env) -> TestResult {
-    use std::io::Write;
-    let tidegate = env.serve_with(&["metrics.open=true"]);
-    tidegate.client.events(batch(7)).accepted(7, 0);
-    tidegate.client.events("hello").expect(400);
-    tidegate.client.get("/v1/events").expect(200);
-    let text = tidegate.anonymous().get("/metrics");
-    assert!(text.text().contains("tidegate_tenant_items_committed_total{tenant=\"default\"} 7"), "{}", text.text());
-    let mut child =
-        Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    child.stdin.take().unwrap().write_all(&text.bytes)?;
-    let output = child.wait_with_output()?;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let help: Vec<&str> = text.text().lines().filter_map(|line| line.strip_prefix("# HELP ")).collect();
-    for name in ["process_resident_memory_bytes ", "process_open_fds ", "tidegate_items_received_total "] {
-        assert_eq!(help.iter().filter(|line| line.starts_with(name)).count(), 1, "{name}: {help:?}");
-    }
-    Ok(())
-}
-
-fn alerts(env: &Env) -> TestResult {
-    let deploy = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
-    for arguments in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]] {
-        let output = Command::new("promtool").args(arguments).current_dir(&deploy).output()?;
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    // What the rule of groups looks at is there, under the labels that it names.
-    let tidegate = env.serve();
-    let client = &tidegate.client;
-    filled(client, "s", 1);
-    make(client, "s", json!({ "name": "g" }));
-    let series = r#"tidegate_group_oldest_unread_seconds{tenant="default",stream="s",group="g"} "#;
-    until("it is counted", || client.get("/metrics").text().contains(series).then_some(()));
-    Ok(())
-}
 
 fn tenants_are_named_to_keys_only(env: &Env) -> TestResult {
     let tidegate = env.serve();

@@ -135,6 +135,11 @@ fn http_1_over_tls(env: &Env) -> TestResult {
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest)?;
     assert_eq!(rest, b"", "closed in order, with the end of TLS");
+    // That of a pair without a term of its own, in the year 4096.
+    let scrape = ask(&mut files.open(&tidegate.client), "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let expiry =
+        scrape.text().lines().find_map(|line| line.strip_prefix("tidegate_tls_certificate_expiry_timestamp_seconds "));
+    assert_eq!(expiry, Some("67090118400"), "{}", scrape.text());
     Ok(())
 }
 

@@ -12,6 +12,7 @@ pub mod derived;
 pub mod described;
 pub mod env;
 pub mod frames;
+pub mod grafana;
 pub mod held;
 pub mod installations;
 pub mod logins;

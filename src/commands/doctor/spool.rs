@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::disk::{free_bytes, gib};
+use super::disk::gib;
 use super::finding::{Finding, FindingState, bad, expect, ok};
 use crate::config::Config;
+use crate::files::free_bytes;
 use crate::ingest::spool::{Disk, Look, SpoolPlace, look};
 
 /// The findings on the spool of a data directory.

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use tokio_postgres::Client;
 
-use super::disk::{free_bytes, gib};
+use super::disk::gib;
 use super::finding::{Finding, FindingState, bad, expect, ok};
 use crate::config::Config;
+use crate::files::free_bytes;
 use crate::lifecycle::LifecycleStatus;
 use crate::storage::StorageError;
 
