@@ -22,4 +22,8 @@ pub const TOP_MAX: usize = 1000;
 /// Pieces of a range that are computed from rows because a rollup is not up to date there; closer ones are joined.
 pub const STALE_PIECES_MAX: usize = 8;
 
+/// Points that a trend is computed from: it looks at each pair of them, 4 MB of slopes for so many.
+pub const TREND_POINTS_MAX: usize = 1000;
+
 const _: () = assert!(POINTS_DEFAULT <= PAGE_ROWS_MAX && POINTS_AUTO_MAX <= BUCKETS_MAX);
+const _: () = assert!(TREND_POINTS_MAX < PAGE_ROWS_MAX && POINTS_AUTO_MAX <= TREND_POINTS_MAX as i64);

@@ -90,6 +90,7 @@ codes! {
     TenantMemory = "tenant_memory",
     TenantReads = "tenant_reads",
     TlsRequired = "tls_required",
+    TooFewPoints = "too_few_points",
     TooManyConnections = "too_many_connections",
     TooManyFollowers = "too_many_followers",
     TooManyGroups = "too_many_groups",

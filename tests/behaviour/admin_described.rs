@@ -66,6 +66,8 @@ fn answers_of_administration_are_what_is_described(env: &Env) -> TestResult {
     // The ends of both.
     send("DELETE /v1/keys/{id}", &at("DELETE /v1/keys/{id}"), "").expect(200);
     send("POST /v1/keys/{id}/rotate", &at("POST /v1/keys/{id}/rotate"), "").problem(409, "key_over");
+    let patch = "PATCH /v1/keys/{id}";
+    send(patch, &at(patch), r#"{"expires_at":null}"#).problem(409, "key_over");
     let other = json!({ "name": format!("{slug} 2"), "slug": format!("{slug}-2") }).to_string();
     send("POST /v1/organizations", "/v1/organizations", &other).expect(201);
     let patch = "PATCH /v1/organizations/{id}";

@@ -30,24 +30,13 @@ pub(super) const FROM_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 pub async fn metrics(api: &Api, principal: &Principal, parts: &Parts, mut params: Params) -> ListAnswer {
     let request = ListRequest::take(principal, parts, &mut params)?;
     let series = series(&mut params)?;
-    let resolution = match params.take("resolution") {
-        None => Resolution::Auto,
-        Some(text) => {
-            let what = || invalid("resolution", &format!("must be one of raw, {}, auto", Level::resolutions()));
-            Resolution::parse(&text).ok_or_else(what)?
-        }
-    };
+    let resolution = resolution(&mut params)?;
     let points_max = usize::try_from(BUCKETS_MAX).unwrap_or(usize::MAX);
     let points = params.take_count("points", points_max)?.and_then(|points| i64::try_from(points).ok());
     let now = Timestamp::now();
-    let Window { from, to } = window(&mut params, now)?;
-    // Nothing lies further ahead; a `to` at the end of the calendar would ask for a million buckets.
-    let (from, to) = (from.unwrap_or(now - FROM_DEFAULT), to.unwrap_or(now).min(now + AHEAD_MAX));
+    let (from, to) = bounds(&mut params, now, FROM_DEFAULT)?;
     if series.metric_names.is_empty() && series.asset_ids.is_empty() {
-        return Err(Problem::bad_request(
-            ProblemCode::UnboundedQuery,
-            "say which series: give metric_name, asset_id or both; GET /v1/metrics/catalog lists them",
-        ));
+        return Err(no_series());
     }
     if let Some(aggregate) = params.take_one_of("aggregate", &Aggregate::ALL)? {
         let mut group_by: Vec<GroupBy> = Vec::new();
@@ -105,7 +94,26 @@ fn top(params: &mut Params) -> Result<Option<(i64, Rank)>, Problem> {
     }
 }
 
-fn series(params: &mut Params) -> Result<SeriesFilter, Problem> {
+/// `from`, and `to` as far ahead as anything lies: one at the end of the calendar would ask for a million buckets.
+pub(super) fn bounds(params: &mut Params, now: Timestamp, back: Duration) -> Result<(Timestamp, Timestamp), Problem> {
+    let Window { from, to } = window(params, now)?;
+    Ok((from.unwrap_or(now - back), to.unwrap_or(now).min(now + AHEAD_MAX)))
+}
+
+pub(super) fn resolution(params: &mut Params) -> Result<Resolution, Problem> {
+    let Some(text) = params.take("resolution") else { return Ok(Resolution::Auto) };
+    let what = || invalid("resolution", &format!("must be one of raw, {}, auto", Level::resolutions()));
+    Resolution::parse(&text).ok_or_else(what)
+}
+
+pub(super) fn no_series() -> Problem {
+    Problem::bad_request(
+        ProblemCode::UnboundedQuery,
+        "say which series: give metric_name, asset_id or both; GET /v1/metrics/catalog lists them",
+    )
+}
+
+pub(super) fn series(params: &mut Params) -> Result<SeriesFilter, Problem> {
     let contained = params.take("dimensions");
     if let Some(text) = &contained {
         // Raw values: dimensions may hold numbers that no double can.

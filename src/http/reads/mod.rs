@@ -10,6 +10,7 @@ mod list;
 mod metrics;
 mod receipts;
 mod streams;
+mod trend;
 
 pub use accept::best;
 pub use correlations::correlations;
@@ -21,6 +22,7 @@ pub use list::{ListAnswer, ListRequest, gone_problem, problem, window};
 pub use metrics::{catalog, metrics};
 pub use receipts::receipt;
 pub use streams::streams;
+pub use trend::trend;
 
 #[cfg(test)]
 mod tests {
