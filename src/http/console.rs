@@ -15,6 +15,7 @@ const STYLE: &str = include_str!("console/style.css");
 /// One script in the page: what a file declares, those behind it use.
 const SCRIPT: &str = concat!(
     include_str!("console/page.js"),
+    include_str!("console/times.js"),
     include_str!("console/json.js"),
     include_str!("console/api.js"),
     include_str!("console/books.js"),
@@ -26,6 +27,7 @@ const SCRIPT: &str = concat!(
     include_str!("console/groups.js"),
     include_str!("console/reset.js"),
     include_str!("console/dead_letters.js"),
+    include_str!("console/address.js"),
     include_str!("console/begin.js"),
 );
 

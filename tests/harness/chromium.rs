@@ -126,6 +126,11 @@ impl Page {
         self.ask("Emulation.setEmulatedMedia", json!({ "features": features }));
     }
 
+    /// The zone of the one who looks at it, for pages that are opened from now on.
+    pub fn zone(&mut self, name: &str) {
+        self.ask("Emulation.setTimezoneOverride", json!({ "timezoneId": name }));
+    }
+
     pub fn open(&mut self, url: &str) {
         let opened = self.ask("Page.navigate", json!({ "url": url }));
         assert!(opened["errorText"].is_null(), "{url}: {opened}");
@@ -162,6 +167,8 @@ impl Page {
             "Enter" => (13, "\r"),
             "Tab" => (9, ""),
             " " => (32, " "),
+            "Escape" => (27, ""),
+            "ArrowDown" => (40, ""),
             other => panic!("{other} is not known"),
         };
         for kind in ["keyDown", "keyUp"] {

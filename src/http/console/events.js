@@ -3,12 +3,13 @@ const SEVERITY = { warning: "warn", error: "bad", critical: "bad" };
 function wanted() {
   const form = new FormData($("filter")), params = new URLSearchParams();
   for (const name of ["asset_id", "event_type", "severity"]) if (form.get(name).trim()) params.set(name, form.get(name).trim());
-  const range = form.get("range"), iso = text => new Date(text).toISOString();
+  const range = form.get("range");
   // Absolute, so that the next page asks the same question.
-  if (range === "own") { for (const name of ["from", "to"]) if (form.get(name)) params.set(name, iso(form.get(name))); }
+  if (range === "own") { for (const name of ["from", "to"]) if (form.get(name)) params.set(name, absolute(form.get(name))); }
   else if (range) params.set("from", new Date(Date.now() - range * 1000).toISOString());
   return params.toString();
 }
+function showRange() { for (const name of ["from", "to"]) $("filter").elements[name].parentElement.hidden = $("filter").elements.range.value !== "own"; }
 const events = list("events", {
   scope: ["read"],
   path: () => `/v1/events?${wanted()}`,

@@ -26,6 +26,7 @@ const parked = list("parked", {
 async function chooseGroup(group, moves = false) {
   if (chosen.group?.get("name") !== group?.get("name")) parked.clear("");
   chosen.group = group;
+  if (moves) remember();
   $("parked-box").hidden = group === null;
   $("parked-all").replaceChildren();
   showReset();

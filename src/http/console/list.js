@@ -49,7 +49,8 @@ function row(cells, open) {
     fill(td, cell);
     if (!n) {
       const button = el("button", td.textContent, { type: "button" });
-      button.onclick = () => open(tr);
+      // Not every browser gives the focus to what is pressed, and the way back is to it.
+      button.onclick = () => { button.focus({ preventScroll: true }); open(tr); };
       td.replaceChildren(button);
     }
     tr.append(td);
@@ -68,13 +69,22 @@ function mark(tr) {
 const offset = value => ({ text: value.text, kind: "number" });
 const number = value => ({ text: value === null ? "–" : count(value.text), kind: "number" });
 
+function closeDetail() { $("detail-box").classList.remove("open"); }
+// The rows of a table, one after another.
+function step(e) {
+  const by = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[e.key], button = e.target.closest("td button");
+  const next = by && button && button.closest("tr")[by]?.querySelector("button");
+  if (next) { e.preventDefault(); next.focus(); }
+}
 // What is chosen in a list, whole; and the way back to where it was chosen.
 async function showDetail(parts) {
   const from = document.activeElement, box = $("detail");
+  // At once, whatever the server takes: on a small screen it comes up from below.
+  box.replaceChildren(el("p", "Loading …", { className: "soft" })); $("detail-box").classList.add("open");
   try { box.replaceChildren(...await parts); } catch (error) { box.replaceChildren(el("p", error.message, { className: "bad" })); }
   if (from && from !== document.body) {
     const back = el("button", "Back to the list", { type: "button" });
-    back.onclick = () => { if (from.isConnected) from.focus(); };
+    back.onclick = () => { closeDetail(); if (from.isConnected) from.focus(); };
     box.prepend(el("p")); box.firstChild.append(back);
   }
   // Who has gone on meanwhile is not called back.

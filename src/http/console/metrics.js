@@ -8,6 +8,18 @@ function catalogQuery() {
 }
 const NAMES = ["metric_name", "asset_id", "metric_type"];
 const catalog = { next: null };
+// Whether somebody chose the series, or it is only the first one.
+let seriesChosen = false;
+const seriesLabel = parts => parts.filter(t => t).join(" · ");
+// That of a link may be further back in the catalog than what is listed.
+function chooseSeries(value) {
+  const select = $("series").elements.series;
+  seriesChosen = true;
+  if (![...select.options].some(o => o.value === value)) {
+    try { select.append(el("option", seriesLabel(JSON.parse(value).slice(0, 3)), { value })); } catch { return; }
+  }
+  select.value = value;
+}
 async function loadCatalog(goesOn = false) {
   const select = $("series").elements.series, before = select.value, query = catalogQuery(), why = barred("read");
   if (!goesOn) { catalog.next = null; $("series-more").hidden = true; }
@@ -15,11 +27,12 @@ async function loadCatalog(goesOn = false) {
   try {
     const page = await api(`/v1/metrics/catalog?totals=1&${query.join("&")}${goesOn ? `&cursor=${encodeURIComponent(catalog.next)}` : ""}`), totals = page.get("totals");
     $("series-totals").textContent = `· ${count(totals.get("stored").text)} series, ${count(totals.get("active").text)} of them active in the last hour`;
-    const label = s => [...NAMES.map(f => s.get(f)), shown(s.get("dimensions"))].filter(t => t).join(" · ");
+    const label = s => seriesLabel([...NAMES.map(f => s.get(f)), shown(s.get("dimensions"))]);
     if (!goesOn) select.replaceChildren();
     select.append(...page.get("data").map(s => el("option", label(s), { value: JSON.stringify([...NAMES, "series_id"].map(f => s.get(f))) })));
     catalog.next = page.get("next_cursor"); $("series-more").hidden = !catalog.next;
     if ([...select.options].some(o => o.value === before)) select.value = before;
+    else if (seriesChosen && before && !goesOn) chooseSeries(before);
     if (goesOn) return note("metrics-note", `${count(select.options.length)} series to choose from.`);
     if (select.options.length) return await loadPoints();
     $("chart").replaceChildren(); note("metrics-note", query.length > 1 ? "No series fits." : "No series yet.");
@@ -47,7 +60,7 @@ function chart(points, name) {
   const low = Math.min(...values), high = Math.max(...values), first = points[0].at, last = points.at(-1).at;
   const x = at => last > first ? (at - first) / (last - first) * W : W / 2, y = v => high > low ? H - (v - low) / (high - low) * H : H / 2;
   const time = at => when(new Date(at).toISOString()).slice(0, 16);
-  const label = `${name}: mean and 95th percentile from ${time(first)} to ${time(last)} UTC, between ${show(low)} and ${show(high)}; the last mean is ${show(points.at(-1).avg)}.`;
+  const label = `${name}: mean and 95th percentile from ${time(first)} to ${time(last)} ${zone()}, between ${show(low)} and ${show(high)}; the last mean is ${show(points.at(-1).avg)}.`;
   const root = svg("svg", { class: "chart", viewBox: `-70 -12 ${W + 90} ${H + 40}`, role: "img", "aria-label": label });
   for (const v of high > low ? [low, high] : [low]) root.append(svg("line", { x1: 0, x2: W, y1: y(v), y2: y(v) }), svg("text", { x: -8, y: y(v) + 4, "text-anchor": "end" }, show(v)));
   root.append(svg("text", { x: 0, y: H + 22 }, time(first)), svg("text", { x: W, y: H + 22, "text-anchor": "end" }, time(last)));

@@ -5,7 +5,6 @@ const PAGE = 50, TYPES_SHOWN = 20, SERIES_SHOWN = 500, POLL_MS = 2000;
 // All text reaches the page through textContent; nothing that a sender wrote is ever markup.
 function el(name, text, props = {}) { const e = Object.assign(document.createElement(name), props); if (text != null) e.textContent = text; return e; }
 function note(id, text, kind = "soft") { $(id).textContent = text; $(id).className = kind; }
-const when = t => t.replace("T", " ").replace(/(\.\d{3})\d*/, "$1").replace("Z", "");
 const count = text => Number(text).toLocaleString("en");
 
 // A button that does something at the server; with `sure`, only when it is pressed a second time.
@@ -24,8 +23,9 @@ function action(text, act, sure = null) {
   return button;
 }
 
+const IS_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
 function fields(item, skip) {
   const dl = el("dl", null, { className: "fields" });
-  for (const [name, value] of item) if (!skip.includes(name) && value !== null) dl.append(el("dt", name), el("dd", plain(value)));
+  for (const [name, value] of item) if (!skip.includes(name) && value !== null) dl.append(el("dt", name), el("dd", IS_TIME.test(plain(value)) && /(_at|timestamp)$/.test(name) ? `${when(value)} ${zone()}` : plain(value)));
   return dl;
 }

@@ -7,16 +7,16 @@ const streams = list("streams", {
   open: s => chooseStream(s.get("name")),
   none: () => "No stream yet: each is there once an event of it is stored.",
 });
-async function chooseStream(name) {
+async function chooseStream(name, moves = true) {
   chosen.stream = name;
   groups.clear(""); chooseGroup(null);
   $("groups-box").hidden = name === null;
   if (name === null) return;
   $("groups-title").textContent = `Groups of ${name}`;
   // Before it is loaded: who has gone on meanwhile is not called back.
-  $("groups-title").focus({ preventScroll: true });
+  if (moves) { remember(); $("groups-title").focus({ preventScroll: true }); }
   await groups.load();
-  $("groups-box").scrollIntoView({ block: "nearest" });
+  if (moves) $("groups-box").scrollIntoView({ block: "nearest" });
 }
 // As they are now. What somebody chooses meanwhile is loaded by that, and stays as it is.
 async function loadStreams() {
