@@ -115,6 +115,8 @@ pub fn rows(env: &Env) -> TestResult {
             }
         }
     }
+    // Followers are told of once there was one.
+    client.get("/v1/streams/orders/events?offset=latest&wait=1ms").expect(200);
     named(&tidegate.with(&env.key("default", "operator")));
     let silent = r#"tidegate_tenant_assets_silent{tenant="default"} 1"#;
     until("who has fallen silent is told", || client.get("/metrics").text().contains(silent).then_some(()));
