@@ -95,13 +95,19 @@ pub async fn restore_base(
 
 /// A server for what a backup holds.
 pub(super) fn config(backup: &Backup, data_dir: &Path, durable: bool) -> EmbeddedConfig {
+    let timescale = backup.manifest.timescaledb.is_some();
     EmbeddedConfig {
         data_dir: data_dir.to_owned(),
         bin_dir: None,
         start_timeout: RECOVERY_TIMEOUT,
         durable,
-        preload_timescaledb: backup.manifest.timescaledb.is_some(),
-        extra_settings: Vec::new(),
+        preload_timescaledb: timescale,
+        // No job of a policy is to run before it is looked at, nor to hold what a dump is restored into.
+        extra_settings: if timescale {
+            vec![("timescaledb.max_background_workers".into(), "0".into())]
+        } else {
+            Vec::new()
+        },
     }
 }
 
