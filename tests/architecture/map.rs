@@ -147,7 +147,10 @@ fn levels_are_described_as_they_are() {
         assert_eq!(listed, levels, "{list:?}");
         of_levels += 1;
     }
-    assert_eq!(of_levels, 3, "the bucket of counts, the resolution asked for, the one of a series");
+    assert_eq!(
+        of_levels, 4,
+        "the bucket of counts, the resolutions asked for of metrics and of trends, the one of a series"
+    );
 }
 
 #[test]

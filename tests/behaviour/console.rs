@@ -17,14 +17,13 @@ pub const TESTS: &[Test] = &[
     test("dead_letters_are_replayed", dead_letters_are_replayed),
     test("a_key_sees_what_it_may", a_key_sees_what_it_may),
     test("people_sign_in_and_out", people_sign_in_and_out),
-    test("a_link_shows_the_same", a_link_shows_the_same),
 ];
 
-const fn test(name: &'static str, run: fn(&Env) -> TestResult) -> Test {
+pub const fn test(name: &'static str, run: fn(&Env) -> TestResult) -> Test {
     Test { name, engines: &Engine::ALL, run, missing: chromium::missing }
 }
 
-fn open(client: &Client) -> Page {
+pub fn open(client: &Client) -> Page {
     let mut page = Page::new(1280, 900);
     page.open(&format!("{}/#key={}", client.url(), client.key()));
     page.until("document.querySelector('#ready').textContent === '● ready'");
@@ -33,7 +32,7 @@ fn open(client: &Client) -> Page {
 }
 
 /// As a person does it who has no mouse.
-fn enter(page: &mut Page, selector: &str) {
+pub fn enter(page: &mut Page, selector: &str) {
     page.until(&format!("document.querySelector({})?.checkVisibility() ?? false", json!(selector)));
     page.value(&format!("document.querySelector({}).focus()", json!(selector)));
     page.press("Enter");
@@ -51,22 +50,22 @@ fn enter_button(page: &mut Page, within: &str, text: &str) {
     page.press("Enter");
 }
 
-fn rows(page: &mut Page, table: &str, count: usize) {
+pub fn rows(page: &mut Page, table: &str, count: usize) {
     page.until(&format!("document.querySelector('#{table}').tBodies[0].rows.length === {count}"));
 }
 
-fn says(page: &mut Page, id: &str, text: &str) {
+pub fn says(page: &mut Page, id: &str, text: &str) {
     page.until(&format!("document.querySelector('#{id}').textContent.includes({})", json!(text)));
 }
 
 /// Where a link leads, once the key is known in this tab.
-fn follow(page: &mut Page, link: &str) {
+pub fn follow(page: &mut Page, link: &str) {
     page.value(&format!("location.hash = {}", json!(link)));
     page.until(&format!("location.hash === {} && !restoring", json!(link)));
 }
 
 /// Nothing is wider than the window, light and dark, and there is a picture of it where somebody asks for one.
-fn fits(page: &mut Page, name: &str) {
+pub fn fits(page: &mut Page, name: &str) {
     for (width, height) in [(360, 740), (1280, 900)] {
         page.resize(width, height);
         for scheme in ["light", "dark"] {
@@ -315,92 +314,6 @@ fn people_sign_in_and_out(env: &Env) -> TestResult {
     page.until("document.querySelector('#sign-in').checkVisibility()");
     assert_eq!(page.text("#who"), "");
     assert_eq!(env.sql().one::<i64>("SELECT count(*) FROM sessions WHERE revoked_at IS NULL"), 0);
-    page.assert_clean();
-    Ok(())
-}
-
-fn a_link_shows_the_same(env: &Env) -> TestResult {
-    let tidegate = env.serve();
-    let client = &tidegate.client;
-    filled(client, "a b&c", 3);
-    make(client, "a b&c", json!({ "name": "g" }));
-    client.events(array([event_with(900, r#""asset_id":"pump/7&8""#)])).accepted(1, 0);
-    let mut page = Page::new(1280, 900);
-    page.zone("Asia/Tokyo");
-    page.open(&format!("{}/#key={}", client.url(), client.key()));
-    rows(&mut page, "events", 4);
-
-    // What is asked for is in the address, and back and forward go by it.
-    page.value("document.querySelector('#filter').elements.asset_id.value = 'pump/7&8'");
-    page.value("document.querySelector('#filter').requestSubmit()");
-    rows(&mut page, "events", 1);
-    assert_eq!(page.value("location.hash"), "#all?e.asset_id=pump%2F7%268");
-    page.value("history.back()");
-    rows(&mut page, "events", 4);
-    assert_eq!(page.value("document.querySelector('#filter').elements.asset_id.value"), "");
-    page.value("history.forward()");
-    rows(&mut page, "events", 1);
-    page.until("!restoring");
-    enter(&mut page, "#streams tbody tr:first-child button");
-    enter(&mut page, "#groups tbody button");
-    rows(&mut page, "groups", 1);
-    let all = page.value("location.hash");
-    assert_eq!(all, "#all?e.asset_id=pump%2F7%268&s.stream=a+b%26c&s.group=g");
-
-    // A view is a part of the page, and keeps what was asked of it.
-    enter(&mut page, "nav a[data-to=events]");
-    page.until("document.querySelector('#streams-title').checkVisibility() === false && !restoring");
-    assert_eq!(page.value("location.hash"), "#events?e.asset_id=pump%2F7%268");
-    rows(&mut page, "events", 1);
-
-    // One switch for all times.
-    let utc = page.text("#events tbody button");
-    page.value("document.querySelector('#zone').value = 'local'");
-    page.value("document.querySelector('#zone').dispatchEvent(new Event('change'))");
-    page.until(&format!("document.querySelector('#events tbody button')?.textContent !== {}", json!(utc)));
-    let milliseconds = |text: &str| format!("Date.parse({} + 'Z')", json!(text.replace(' ', "T")));
-    let there = page.text("#events tbody button");
-    let apart = page.value(&format!("{} - {}", milliseconds(&there), milliseconds(&utc)));
-    assert_eq!(apart, 9 * 3600 * 1000, "{utc} is {there} in Tokyo");
-    assert_eq!(page.value("[...document.querySelectorAll('.zone')].every(e => e.textContent === 'Asia/Tokyo')"), true);
-    enter(&mut page, "#events tbody button");
-    page.until("document.querySelector('#detail .fields')?.checkVisibility() ?? false");
-    assert!(page.text("#detail .fields").contains(&format!("{there} Asia/Tokyo")), "the detail as well");
-    fits(&mut page, &format!("console-events-{}", env.engine.as_str()));
-
-    // On a small screen what is chosen comes up where it is seen, and goes by Escape to where it was chosen.
-    page.resize(360, 740);
-    let seen = "(() => { const r = document.querySelector('#detail-box').getBoundingClientRect(); \
-                return r.height > 100 && r.top >= 0 && r.bottom <= innerHeight; })()";
-    page.until(seen);
-    page.press("Escape");
-    page.until("!document.querySelector('#detail-box').classList.contains('open')");
-    assert_eq!(page.value("document.activeElement.matches('#events tbody button')"), true);
-
-    // Somebody else follows the links.
-    let link = page.value("location.hash");
-    assert_eq!(link, "#events?e.asset_id=pump%2F7%268&tz=local");
-    let mut other = Page::new(1280, 900);
-    other.zone("America/Lima");
-    other.open(&format!("{}/#key={}", client.url(), client.key()));
-    rows(&mut other, "events", 4);
-    follow(&mut other, link.as_str().unwrap());
-    rows(&mut other, "events", 1);
-    let apart = other.text("#events tbody button");
-    let apart = other.value(&format!("{} - {}", milliseconds(&apart), milliseconds(&utc)));
-    assert_eq!(apart, -5 * 3600 * 1000, "the time of the one who looks");
-    follow(&mut other, "#streams?s.stream=a+b%26c&s.group=g");
-    rows(&mut other, "groups", 1);
-    says(&mut other, "parked-title", "Parked events of g");
-    assert_eq!(other.value("document.querySelector('#events').checkVisibility()"), false);
-    assert_eq!(other.text("#streams .zone"), "UTC");
-    // The rows of a table by arrows.
-    follow(&mut other, "#events");
-    rows(&mut other, "events", 4);
-    other.value("document.querySelector('#events tbody button').focus()");
-    other.press("ArrowDown");
-    assert_eq!(other.value("document.activeElement === document.querySelectorAll('#events tbody button')[1]"), true);
-    other.assert_clean();
     page.assert_clean();
     Ok(())
 }

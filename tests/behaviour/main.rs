@@ -21,6 +21,7 @@ mod commands;
 mod conflicts;
 mod connections;
 mod console;
+mod console_views;
 mod control_rows;
 mod correlation_reads;
 mod correlations;
@@ -42,6 +43,7 @@ mod doctor;
 mod engines;
 mod epochs;
 mod event_lists;
+mod every;
 mod everything_at_once;
 mod exactly_once;
 mod examples;
@@ -132,6 +134,7 @@ mod tenant_readers;
 mod tiers;
 mod timescale;
 mod tls;
+mod trends;
 mod triggers;
 mod upgrade;
 mod upgrade_series;
@@ -178,168 +181,6 @@ const fn slow(name: &'static str, tests: &'static [Test]) -> Group {
     Group { name, tests, by_version: false, slow: true }
 }
 
-/// All of them. The whole of what is `by_version` takes about a minute for an installation.
-const GROUPS: &[Group] = &[
-    group("forms", forms::TESTS),
-    group("backups", backups::TESTS),
-    group("bodies", bodies::TESTS),
-    by_version("identity", identity::TESTS),
-    group("numbers", numbers::TESTS),
-    group("poison", poison::TESTS),
-    group("triggers", triggers::TESTS),
-    group("quarantine", quarantine::TESTS),
-    group("not_json", not_json::TESTS),
-    group("exactly_once", exactly_once::TESTS),
-    group("metrics", metrics::TESTS),
-    group("metrics", metrics_columnstore::TESTS),
-    group("metrics", metrics_faults::TESTS),
-    group("reads", reads::TESTS),
-    by_version("event_lists", event_lists::TESTS),
-    by_version("exports", exports::TESTS),
-    by_version("exports_beside", exports_beside::TESTS),
-    by_version("json", json::TESTS),
-    group("json", json::ROWSTORE),
-    by_version("payload_index", payload_index::TESTS),
-    group("payload_index", payload_index::PARTITIONS),
-    group("spellings", spellings::TESTS),
-    by_version("guarded_reads", guarded_reads::TESTS),
-    group("guarded_reads", guarded_reads::ON_ONE),
-    group("windows", windows::TESTS),
-    group("counts", counts::TESTS),
-    group("related", related::TESTS),
-    group("correlation_reads", correlation_reads::TESTS),
-    group("metric_reads", metric_reads::TESTS),
-    group("metric_pages", metric_pages::TESTS),
-    group("dimensions", dimensions::TESTS),
-    group("aggregates", aggregates::TESTS),
-    group("aggregates", aggregate_lines::TESTS),
-    slow("aggregates", aggregates_real::TESTS),
-    group("aggregates", counters::TESTS),
-    group("dead_letters", dead_letters::TESTS),
-    group("dead_letters", replays::TESTS),
-    group("dead_letters", replays_broken::TESTS),
-    group("streams", streams::TESTS),
-    group("streams", server_sent::TESTS),
-    group("streams", stream_lists::TESTS),
-    group("streams", streams_abuse::TESTS),
-    group("streams", reported::TESTS),
-    group("definitions", definitions::TESTS),
-    group("definitions", definitions::ON_ONE),
-    group("definitions", definitions_again::TESTS),
-    group("definitions", definitions_again::ON_ONE),
-    group("definitions", definitions_judged::TESTS),
-    by_version("masks", masks::TESTS),
-    group("masks", masks_changed::TESTS),
-    group("masks", masks_changed::ON_HYPERTABLES),
-    slow("masks", masks_changed::SLOW),
-    by_version("offsets", offsets::TESTS),
-    by_version("groups", groups::TESTS),
-    group("groups", groups_managed::TESTS),
-    group("groups", groups_abuse::TESTS),
-    group("groups", groups_at_once::TESTS),
-    group("groups", groups_beside::TESTS),
-    group("groups", groups_waiting::TESTS),
-    group("groups", groups_crowded::TESTS),
-    by_version("groups", groups_shared::TESTS),
-    by_version("groups", groups_ordered::TESTS),
-    by_version("groups", groups_sinks::TESTS),
-    by_version("read_ahead", read_ahead::TESTS),
-    group("examples", examples::PYTHON),
-    group("examples", examples::NODE),
-    group("examples", examples::PAGE),
-    group("commands", commands::TESTS),
-    group("commands", commands::WHICH_SERVER),
-    group("commands", queries::TESTS),
-    group("console", console::TESTS),
-    group("descriptions", descriptions::TESTS),
-    group("descriptions", descriptions::ON_ONE),
-    group("offsets", offsets::ROWSTORE),
-    by_version("offsets", epochs::TESTS),
-    group("isolation", isolation::TESTS),
-    group("isolation", isolation_cursors::TESTS),
-    group("keys", keys::TESTS),
-    group("administration", admin_http::TESTS),
-    group("administration", admin_described::TESTS),
-    group("administration", audit::TESTS),
-    by_version("administration", control_rows::TESTS),
-    group("users", users::TESTS),
-    group("sessions", sessions::TESTS),
-    group("sessions", sessions_end::TESTS),
-    group("sessions", sign_ins::TESTS),
-    group("connections", connections::TESTS),
-    group("quotas", quotas::TESTS),
-    group("roles", roles::TESTS),
-    by_version("roles", readers::TESTS),
-    by_version("roles", tenant_readers::TESTS),
-    group("roles", tenant_readers::MIGRATING),
-    by_version("schema", schema::INSTALLING),
-    group("schema", schema::TESTS),
-    by_version("schema", schema_expected::TESTS),
-    by_version("schema", schema_expected::TIMESCALE),
-    by_version("schema", schema_verified::TESTS),
-    by_version("schema", schema_verified::TIMESCALE),
-    group("schema", schema_verified::SAID),
-    group("schema", schema_contract::TESTS),
-    group("seed_patterns", seed_patterns::TESTS),
-    group("needs", needs::TESTS),
-    group("needs", relied_on::TESTS),
-    group("poolers", poolers::TESTS),
-    group("engines", engines::TESTS),
-    by_version("engines", timescale::TESTS),
-    by_version("engines", partitions::TESTS),
-    by_version("history", history::TESTS),
-    by_version("history", history::PARTITIONS),
-    group("lifecycle", lifecycle::TESTS),
-    by_version("lifecycle", columnstore::TESTS),
-    group("lifecycle", upkeep::TESTS),
-    group("lifecycle", upkeep::TIMESCALE),
-    by_version("lifecycle", upgrade::TESTS),
-    by_version("lifecycle", upgrade_series::TESTS),
-    group("lifecycle", tiers::TESTS),
-    group("lifecycle", everything_at_once::TESTS),
-    group("rowstore", timescale::ROWSTORE),
-    group("rowstore", conflicts::TESTS),
-    group("faults", faults::TESTS),
-    group("lists", lists::TESTS),
-    group("lists", lists::ON_ONE),
-    group("load", load::TESTS),
-    group("rollups", rollups::TESTS),
-    slow("rollups", rollups_kept::TESTS),
-    by_version("rollups", rollups_kept::POLICIES),
-    group("rollups", rollups_closing::TESTS),
-    group("rollups", rollups_closing::RACE),
-    group("rollups", rollups_real::TESTS),
-    by_version("series", series::TESTS),
-    group("correlations", correlations::TESTS),
-    group("correlations", correlations::REAL),
-    group("correlations", correlations_late::TESTS),
-    group("correlations", correlations_rules::TESTS),
-    group("correlations", correlations_kept::TESTS),
-    group("inferred", inferred::TESTS),
-    by_version("projections", projections::TESTS),
-    slow("projections", projections::SLOW),
-    by_version("projections", rebuilds::TESTS),
-    by_version("projections", similar::TESTS),
-    group("http", http::TESTS),
-    group("abuse", abuse::TESTS),
-    group("floods", floods::TESTS),
-    group("h2", h2::TESTS),
-    group("tls", tls::TESTS),
-    group("database_tls", database_tls::EVERYTHING),
-    group("database_tls", database_tls::TESTS),
-    group("secrets", secrets::TESTS),
-    group("paging", paging::TESTS),
-    group("recovery", recovery::TESTS),
-    by_version("start", start::TESTS),
-    group("without_database", without_database::TESTS),
-    group("operation", operation::TESTS),
-    group("operation", surroundings::TESTS),
-    group("deploy", deploy::TESTS),
-    group("operation", doctor::TESTS),
-    by_version("versions", versions::TESTS),
-    by_version("versions", versions::TIMESCALE),
-];
-
 /// Groups of which many trials wait for jobs of the program, with little to do meanwhile.
 const WAITING: [&str; 6] = ["rollups", "correlations", "lifecycle", "inferred", "series", "counts"];
 
@@ -359,7 +200,7 @@ fn main() {
         let what = if found.whole { "everything" } else { "what a version can change" };
         println!("{}: {what}, {}", found.name(), found.installation.bin_dir.display());
         let runs = |group: &&Group| found.whole || group.by_version;
-        for group in GROUPS.iter().filter(runs) {
+        for group in every::GROUPS.iter().filter(runs) {
             for test in group.tests.iter().filter(|test| test.engines.contains(&found.engine)) {
                 let name = format!("{}::{}::{}", found.name(), group.name, test.name);
                 // Left out instead of marked: marked ones are run on demand, and these cannot be.

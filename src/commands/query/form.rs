@@ -1,15 +1,25 @@
 //! Rows as a table, CSV or JSON, written while they come.
 
+use clap::ValueEnum;
 use serde_json::value::RawValue;
 use tokio_postgres::types::Type;
 
-use super::Format;
 use crate::commands::output::visible;
 
 /// Rows that a table looks at before it knows how wide its columns are.
 const LOOKED_AT: usize = 1000;
 /// Characters of a cell of a table; a wider one pushes the rest of its row aside.
 const CELL_CHARS_MAX: usize = 60;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns for people
+    Table,
+    /// RFC 4180 with a header line; NULL is empty, an empty text is ""
+    Csv,
+    /// An array of objects; numbers, truth values and JSON are themselves, all else is text
+    Json,
+}
 
 pub struct Column {
     name: String,

@@ -6,7 +6,6 @@ use std::io::{IsTerminal, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use futures_util::{StreamExt, pin_mut};
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 use tokio_postgres::{Client, SimpleQueryMessage};
@@ -15,7 +14,7 @@ use super::database::with_location;
 use super::output::{Exit, failed, print, say};
 use crate::config::Config;
 use crate::storage::{Location, Role, StorageError, connect_to, session_sql};
-use form::{Column, Written};
+use form::{Column, Format, Written};
 
 /// Run one SQL statement with the rights of the service's reader, and print its rows
 #[derive(Debug, clap::Args)]
@@ -36,16 +35,6 @@ pub struct Args {
     /// Give up after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     timeout: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Columns for people
-    Table,
-    /// RFC 4180 with a header line; NULL is empty, an empty text is ""
-    Csv,
-    /// An array of objects; numbers, truth values and JSON are themselves, all else is text
-    Json,
 }
 
 /// Why nothing was found.
