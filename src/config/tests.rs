@@ -226,7 +226,7 @@ fn right(key: &super::ConfigKey) -> &'static str {
 }
 
 /// Keys whose value may be any text.
-const PATHS: [&str; 3] = ["data_dir", "tls.cert", "tls.key"];
+const PATHS: [&str; 4] = ["backup.dir", "data_dir", "tls.cert", "tls.key"];
 
 /// The right value is taken in every spelling, and a wrong one refused by the key's name: one that nobody reads would pass both.
 #[test]
