@@ -75,12 +75,16 @@ fn slopes(points: &[(f64, f64)]) -> Vec<f64> {
 }
 
 /// The slopes so far from the middle by rank that 95 % lie between, by the variance of Kendall's S.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "casts of floats stop at the ends of the type"
+)]
 fn interval(slopes: &mut [f64], points: usize) -> (f64, f64) {
     let n = points as f64;
     let spread = Z_95 * (n * (n - 1.0) * (2.0 * n + 5.0) / 18.0).sqrt();
     let last = slopes.len() - 1;
     let middle = slopes.len() as f64;
-    // Casts of floats stop at the ends of the type.
     let low = ((middle - spread) / 2.0).floor() as usize;
     let high = (((middle + spread) / 2.0).ceil() as usize).min(last);
     (nth(slopes, low.min(last)), nth(slopes, high))

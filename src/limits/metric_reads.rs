@@ -26,4 +26,4 @@ pub const STALE_PIECES_MAX: usize = 8;
 pub const TREND_POINTS_MAX: usize = 1000;
 
 const _: () = assert!(POINTS_DEFAULT <= PAGE_ROWS_MAX && POINTS_AUTO_MAX <= BUCKETS_MAX);
-const _: () = assert!(TREND_POINTS_MAX < PAGE_ROWS_MAX && POINTS_AUTO_MAX <= TREND_POINTS_MAX as i64);
+const _: () = assert!(TREND_POINTS_MAX < PAGE_ROWS_MAX && POINTS_AUTO_MAX.unsigned_abs() <= TREND_POINTS_MAX as u64);

@@ -20,6 +20,7 @@ fn a_link_shows_the_same(env: &Env) -> TestResult {
     page.zone("Asia/Tokyo");
     page.open(&format!("{}/#key={}", client.url(), client.key()));
     rows(&mut page, "events", 4);
+    page.until("!restoring");
 
     // What is asked for is in the address, and back and forward go by it.
     page.value("document.querySelector('#filter').elements.asset_id.value = 'pump/7&8'");
@@ -28,6 +29,7 @@ fn a_link_shows_the_same(env: &Env) -> TestResult {
     assert_eq!(page.value("location.hash"), "#all?e.asset_id=pump%2F7%268");
     page.value("history.back()");
     rows(&mut page, "events", 4);
+    page.until("!restoring");
     assert_eq!(page.value("document.querySelector('#filter').elements.asset_id.value"), "");
     page.value("history.forward()");
     rows(&mut page, "events", 1);

@@ -82,7 +82,8 @@ pub async fn trend(api: &Api, principal: &Principal, _: &Parts, mut params: Para
     let points: Vec<(f64, f64)> = values.iter().map(|(at, value)| (at.as_second() as f64, *value)).collect();
     let count = points.len();
     let computing = tokio::task::spawn_blocking(move || forecast::trend(&points));
-    let trend = computing.await.ok().flatten().ok_or_else(|| too_few(count))?;
+    let computed = computing.await.expect("computing a trend does not panic, and nobody ends it");
+    let trend = computed.ok_or_else(|| too_few(count))?;
     let answer = Answer { resolution: page.resolution, from: first, to: last, trend };
     held_json(&answer, reads.into_reservation()).map_err(|no_room| problem(api, no_room.into()))
 }
