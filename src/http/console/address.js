@@ -2,7 +2,8 @@
 // page's parts, or `all`; each part's fields are there under a letter of its own, where they are not as at first.
 const FORMS = { e: "filter", m: "series", d: "dead-filter" };
 const PARTS = { all: "emds", overview: "", events: "e", metrics: "m", correlations: "", streams: "s", dead: "d" };
-let view = "all", restoring = false;
+// `choices` counts what was chosen: what comes of an older address is not shown over it.
+let view = "all", restoring = false, choices = 0;
 
 const atFirst = field => field.options ? ([...field.options].find(o => o.defaultSelected) ?? field.options[0])?.value : field.defaultValue;
 const isTime = field => field.type === "datetime-local";
@@ -25,8 +26,7 @@ function addressOf(shown) {
 function showLinks() { for (const a of document.querySelectorAll("nav a")) a.setAttribute("href", addressOf(a.dataset.to)); }
 // After something was chosen: a step that back undoes.
 function remember() {
-  if (restoring) return;
-  showLinks();
+  choices++; restoring = false; showLinks();
   const now = addressOf(view);
   if (location.hash !== now) history.pushState(null, "", now);
 }
@@ -45,18 +45,23 @@ function fillForms(params) {
 async function restore() {
   const [name, text = ""] = location.hash.slice(1).split("?"), params = new URLSearchParams(text);
   view = name in PARTS ? name : "all"; local = params.get("tz") === "local";
+  const mine = ++choices, ofStreams = PARTS[view].includes("s");
   restoring = true;
-  try {
-    showZone(); showView(); fillForms(params); closeDetail();
-    await loadAll();
-    if (PARTS[view].includes("s")) await showChosen(params.get("s.stream"), params.get("s.group"));
-  } finally { restoring = false; showLinks(); }
+  showZone(); showView(); fillForms(params); closeDetail();
+  if (ofStreams && !params.has("s.stream") && chosen.stream !== null) chooseStream(null, false);
+  showLinks();
+  await loadAll();
+  if (ofStreams && params.has("s.stream") && mine === choices) await showChosen(params.get("s.stream"), params.get("s.group"), mine);
+  if (mine === choices) { restoring = false; showLinks(); }
 }
 // What the address says of streams; what is shown already stays.
-async function showChosen(stream, group) {
+async function showChosen(stream, group, mine) {
   if (chosen.stream !== stream) await chooseStream(stream, false);
-  if (stream === null || (chosen.group?.get("name") ?? null) === group) return;
-  try { await chooseGroup(group === null ? null : await api(path("streams", stream, "groups", group))); } catch (error) { note("groups-note", error.message, "bad"); }
+  if ((chosen.group?.get("name") ?? null) === group) return;
+  try {
+    const found = group === null ? null : await api(path("streams", stream, "groups", group));
+    if (mine === choices) await chooseGroup(found);
+  } catch (error) { if (mine === choices) note("groups-note", error.message, "bad"); }
 }
 function switchZone() {
   const fields = [...$("filter").elements].filter(isTime), times = fields.map(f => f.value && absolute(f.value));
