@@ -3,12 +3,15 @@
 use serde_json::json;
 
 use crate::chromium::Page;
-use crate::console::{enter, fits, follow, rows, says, test};
+use crate::console::{enter, fits, follow, open, rows, says, test};
 use crate::env::{Env, Test, TestResult};
 use crate::groups::{filled, make};
 use crate::samples::{array, event_with};
 
-pub const TESTS: &[Test] = &[test("a_link_shows_the_same", a_link_shows_the_same)];
+pub const TESTS: &[Test] = &[
+    test("a_link_shows_the_same", a_link_shows_the_same),
+    test("what_is_chosen_meanwhile_stays", what_is_chosen_meanwhile_stays),
+];
 
 fn a_link_shows_the_same(env: &Env) -> TestResult {
     let tidegate = env.serve();
@@ -94,6 +97,32 @@ fn a_link_shows_the_same(env: &Env) -> TestResult {
     other.press("ArrowDown");
     assert_eq!(other.value("document.activeElement === document.querySelectorAll('#events tbody button')[1]"), true);
     other.assert_clean();
+    page.assert_clean();
+    Ok(())
+}
+
+fn what_is_chosen_meanwhile_stays(env: &Env) -> TestResult {
+    let tidegate = env.share();
+    let client = &tidegate.client;
+    filled(client, "s", 3);
+    make(client, "s", json!({ "name": "g" }));
+    let mut page = open(client);
+    page.until("!restoring");
+    // A view is loading: one of its answers has not come.
+    page.value(
+        "window.held = []; const real = fetch; window.fetch = (...asked) => String(asked[0]).includes('/v1/correlations') \
+         ? new Promise(go => held.push(() => go(real(...asked)))) : real(...asked); location.hash = '#all'; 0",
+    );
+    page.until("held.length === 1 && restoring");
+    enter(&mut page, "#streams tbody button");
+    enter(&mut page, "#groups tbody button");
+    page.until("location.hash === '#all?s.stream=s&s.group=g'");
+    page.value("document.querySelector('#correlations-note').textContent = 'not yet'; held[0](); 0");
+    page.until("document.querySelector('#correlations-note').textContent !== 'not yet'");
+    // What the address was before does not come back over it.
+    assert_eq!(page.value("new Promise(done => setTimeout(() => done($('parked-box').checkVisibility())))"), true);
+    assert_eq!(page.value("location.hash"), "#all?s.stream=s&s.group=g");
+    assert_eq!(page.text("#groups-title"), "Groups of s");
     page.assert_clean();
     Ok(())
 }
