@@ -39,7 +39,7 @@ pub fn enter(page: &mut Page, selector: &str) {
 }
 
 /// The button with this text.
-fn enter_button(page: &mut Page, within: &str, text: &str) {
+pub fn enter_button(page: &mut Page, within: &str, text: &str) {
     let found = format!(
         "[...document.querySelectorAll({})].find(b => b.textContent === {})",
         json!(format!("{within} button")),

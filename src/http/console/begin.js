@@ -4,12 +4,12 @@ async function loadAll() {
   await loadScopes();
   $("send").hidden = !may("ingest");
   showReplayAll();
-  await Promise.all([events.load(), dead.load(), loadCounts(), loadCatalog(), correlations.load(), loadStreams()]);
+  await Promise.all([loadEvents(), dead.load(), loadCounts(), loadCatalog(), correlations.load(), loadStreams()]);
 }
 // With another key nothing is left of what the one before showed.
 function loadAnew() {
   for (const shown of [events, dead, correlations, streams]) shown.clear("");
-  $("detail").replaceChildren(); chooseStream(null); loadAll();
+  $("detail").replaceChildren(); clearHistogram(""); chooseStream(null); loadAll();
 }
 $("key-form").onsubmit = e => { e.preventDefault(); const given = $("key").value.trim(); if (given) sessionStorage.setItem("key", given); loadAnew(); };
 $("sign-in").onsubmit = e => { e.preventDefault(); signIn(e.target); };
@@ -19,7 +19,10 @@ $("series").onsubmit = e => { e.preventDefault(); seriesChosen = false; remember
 $("series").elements.series.onchange = () => { seriesChosen = true; remember(); loadPoints(); };
 $("series").elements.range.onchange = () => { remember(); loadPoints(); };
 $("series-more").onclick = () => loadCatalog(true);
-$("filter").onsubmit = e => { e.preventDefault(); remember(); events.load(); };
+$("filter").onsubmit = e => { e.preventDefault(); remember(); loadEvents(); };
+$("pairs-filter").onsubmit = e => { e.preventDefault(); remember(); correlations.load(); };
+for (const format in FORMATS) $(`export-${format}`).onclick = () => exportEvents(format);
+$("histogram").onkeydown = moveBar; $("histogram").onpointerleave = () => { if (histogram.bars.length) tellBar(-1); };
 $("filter").elements.range.onchange = showRange;
 $("dead-filter").onsubmit = e => { e.preventDefault(); remember(); showReplayAll(); dead.load(); };
 $("reset").onsubmit = e => { e.preventDefault(); lookAtReset(); };

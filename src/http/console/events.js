@@ -1,8 +1,11 @@
 // Events, one of them whole with what is related to it, and how many there are of each type.
-const SEVERITY = { warning: "warn", error: "bad", critical: "bad" };
+const SEVERITY = { warning: "warn", error: "bad", critical: "bad", fatal: "bad", emergency: "bad", alert: "bad" };
+// In any case, as the rules of correlations read it.
+const kindOf = severity => SEVERITY[severity?.toLowerCase()] ?? "";
+const FILTERS = ["q", "asset_id", "event_type", "severity", "source_module", "stream"], PAYLOAD_SHOWN = 160;
 function wanted() {
   const form = new FormData($("filter")), params = new URLSearchParams();
-  for (const name of ["asset_id", "event_type", "severity"]) if (form.get(name).trim()) params.set(name, form.get(name).trim());
+  for (const name of FILTERS) if (form.get(name).trim()) params.set(name, form.get(name).trim());
   const range = form.get("range");
   // Absolute, so that the next page asks the same question.
   if (range === "own") { for (const name of ["from", "to"]) if (form.get(name)) params.set(name, absolute(form.get(name))); }
@@ -15,14 +18,18 @@ const events = list("events", {
   path: () => `/v1/events?${wanted()}`,
   cells: e => [when(e.get("timestamp")), ...["event_type", "severity", "asset_id", "source_module", "stream"].map(f => {
     const text = plain(e.get(f));
-    return f === "severity" ? { text, kind: SEVERITY[text] ?? "" } : text;
-  })],
-  open: e => showDetail((async () => [...eventDetail(e), ...await relatedTo(e)])()),
+    return { text, kind: f === "severity" ? kindOf(text) : "", act: text && (() => only(f, text)), says: `Only ${f} ${text}` };
+  }), { text: compact(e.get("payload")).slice(0, PAYLOAD_SHOWN), kind: "payload" }],
+  open: e => showDetail(wholeEvent(e)),
   none: () => "No event matches.",
 });
+function loadEvents() { return Promise.all([events.load(), loadHistogram()]); }
+// A value that is clicked is filtered by.
+function only(name, value) { $("filter").elements[name].value = value; remember(); loadEvents(); }
+const wholeEvent = async e => [...eventDetail(e), ...await relatedTo(e)];
 function eventDetail(event) {
-  const parts = [fields(event, ["payload", "metadata"]), el("h3", "payload"), el("pre", pretty(event.get("payload")))];
-  if (event.get("metadata")) parts.push(el("h3", "metadata"), el("pre", pretty(event.get("metadata"))));
+  const parts = [fields(event, ["payload", "metadata"]), el("h3", "payload"), tree(event.get("payload"))];
+  if (event.get("metadata")) parts.push(el("h3", "metadata"), tree(event.get("metadata")));
   return parts;
 }
 async function relatedTo(event) {

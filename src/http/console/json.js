@@ -31,4 +31,6 @@ function pretty(v, pad = "") {
   if (Array.isArray(v)) return wrap("[", v.map(x => pretty(x, inner)), "]");
   return JSON.stringify(v);
 }
+const compact = v => v instanceof Num ? v.text : v instanceof Map ? `{${[...v].map(([k, x]) => `${JSON.stringify(k)}:${compact(x)}`).join(",")}}`
+  : Array.isArray(v) ? `[${v.map(compact).join(",")}]` : JSON.stringify(v);
 const plain = v => v == null ? "" : v instanceof Num ? v.text : typeof v === "string" ? v : pretty(v);

@@ -53,6 +53,12 @@ function row(cells, open) {
       button.onclick = () => { button.focus({ preventScroll: true }); open(tr); };
       td.replaceChildren(button);
     }
+    else if (cell?.act) {
+      // By arrows from the row's first: each of them a stop of the tabulator would be too many.
+      const button = el("button", cell.text, { type: "button", className: "value", tabIndex: -1, title: cell.says });
+      button.onclick = cell.act;
+      td.replaceChildren(button);
+    }
     tr.append(td);
   });
   return tr;
@@ -70,11 +76,13 @@ const offset = value => ({ text: value.text, kind: "number" });
 const number = value => ({ text: value === null ? "–" : count(value.text), kind: "number" });
 
 function closeDetail() { $("detail-box").classList.remove("open"); }
-// The rows of a table, one after another.
+// The rows of a table by arrows, and what can be pressed in one.
 function step(e) {
   const by = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[e.key], button = e.target.closest("td button");
   const next = by && button && button.closest("tr")[by]?.querySelector("button");
-  if (next) { e.preventDefault(); next.focus(); }
+  const along = { ArrowRight: 1, ArrowLeft: -1 }[e.key], those = along && button ? [...button.closest("tr").querySelectorAll("button")] : [];
+  const aside = those[those.indexOf(button) + along];
+  if (next || aside) { e.preventDefault(); (next || aside).focus(); }
 }
 // What is chosen in a list, whole; and the way back to where it was chosen.
 async function showDetail(parts) {
