@@ -169,6 +169,7 @@ impl Page {
             " " => (32, " "),
             "Escape" => (27, ""),
             "ArrowDown" => (40, ""),
+            "ArrowRight" => (39, ""),
             other => panic!("{other} is not known"),
         };
         for kind in ["keyDown", "keyUp"] {
