@@ -9,6 +9,7 @@ use super::made::{About, MASK_KEY, Made, copy_secret};
 use super::manifest::{FORMAT, Manifest, sha256};
 use super::source::Source;
 use super::{base, dump};
+use crate::files::free_bytes;
 use crate::storage::StorageError;
 
 /// Makes a backup of the database.
@@ -59,9 +60,8 @@ async fn finish(partial: Partial, about: About, made: Made) -> Result<Backup, St
 
 /// Refuses before it is begun what cannot end well.
 fn require_room(folder: &Path, bytes: u64) -> Result<(), StorageError> {
-    let stat = nix::sys::statvfs::statvfs(folder)
+    let free = free_bytes(folder)
         .map_err(|error| StorageError::fatal(format!("cannot look at {}: {error}", folder.display())))?;
-    let free = stat.blocks_available() * stat.fragment_size();
     if free > bytes {
         return Ok(());
     }

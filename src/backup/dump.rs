@@ -103,10 +103,13 @@ async fn require_empty(client: &Client) -> Result<(), StorageError> {
 }
 
 async fn extension(client: &Client, version: &str) -> Result<(), StorageError> {
-    client.batch_execute(&format!("SET client_min_messages = error; CREATE EXTENSION IF NOT EXISTS timescaledb SCHEMA public VERSION '{version}'")).await.map_err(|error| {
-        StorageError::from(error).doing(&format!(
-            "TimescaleDB {version}, which the backup was made with, is needed in the database that it is restored into"
-        ))
+    let make = format!(
+        "SET client_min_messages = error; CREATE EXTENSION IF NOT EXISTS timescaledb SCHEMA public VERSION '{version}'"
+    );
+    let made = client.batch_execute(&make).await;
+    made.map_err(|error| {
+        let needed = "which the backup was made with, is needed in the database that it is restored into";
+        StorageError::from(error).doing(&format!("TimescaleDB {version}, {needed}"))
     })?;
     let there: String =
         client.query_one("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'", &[]).await?.get(0);

@@ -103,7 +103,7 @@ impl Folder {
     pub fn list(&self) -> Result<(Vec<Backup>, Vec<Unreadable>), StorageError> {
         let mut found = Vec::new();
         let mut unreadable = Vec::new();
-        for name in self.names()? {
+        for name in names(&self.path)? {
             if name.ends_with(PARTIAL) || name == WAL_FOLDER || !self.path.join(&name).is_dir() {
                 continue;
             }
@@ -153,14 +153,6 @@ impl Folder {
             ))
         })
     }
-
-    fn names(&self) -> Result<Vec<String>, StorageError> {
-        match std::fs::read_dir(&self.path) {
-            Ok(entries) => Ok(entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(StorageError::fatal(format!("cannot read {}: {error}", self.path.display()))),
-        }
-    }
 }
 
 impl Hold {
@@ -170,7 +162,7 @@ impl Hold {
 
     /// Begins a backup, and removes what killed ones have left.
     pub fn begin(&self) -> Result<Partial, StorageError> {
-        for name in self.folder.names()?.iter().filter(|name| name.ends_with(PARTIAL)) {
+        for name in names(&self.folder.path)?.iter().filter(|name| name.ends_with(PARTIAL)) {
             let path = self.folder.path.join(name);
             tracing::warn!(path = %path.display(), "removing a backup that was never finished");
             remove(&path)?;
@@ -228,6 +220,20 @@ impl Drop for Partial {
         {
             tracing::warn!(path = %self.path.display(), %error, "an unfinished backup could not be removed; the next one does");
         }
+    }
+}
+
+/// What is in a folder, by name; one that is not there has nothing.
+pub(super) fn names(folder: &Path) -> Result<Vec<String>, StorageError> {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => {
+            let mut names: Vec<String> =
+                entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+            names.sort();
+            Ok(names)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(StorageError::fatal(format!("cannot read {}: {error}", folder.display()))),
     }
 }
 

@@ -15,7 +15,7 @@ mod restore;
 mod schedule;
 mod source;
 mod verify;
-pub mod wal;
+mod wal;
 
 pub use contents::{Contents, Difference};
 pub use create::create;

@@ -14,7 +14,7 @@ use crate::config::BackupConfig;
 use crate::storage::StorageError;
 
 /// Between two looks whether one is due.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How often, and how long each time, an archive of WAL is waited for that is about to begin.
 const ARCHIVE_LOOKS: u32 = 120;
 const ARCHIVE_PAUSE: Duration = Duration::from_millis(500);
@@ -104,10 +104,10 @@ async fn keep(source: Source, config: BackupConfig, every: Duration, mut stop: w
 /// The archive of WAL that is written now. One that is about to begin is waited for: a base backup that is made before it cannot go on in
 /// it.
 async fn archive(source: &Source, folder: &Folder) -> Option<String> {
+    if source.external {
+        return None;
+    }
     for _ in 0..ARCHIVE_LOOKS {
-        if source.external {
-            return None;
-        }
         let look = async { wal::standing(&source.superuser().await?, folder.path()).await };
         match look.await {
             Ok(None) => tokio::time::sleep(ARCHIVE_PAUSE).await,

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::folder::{Backup, WAL_FOLDER};
+use super::folder::{Backup, WAL_FOLDER, names};
 use super::manifest::WalStart;
 use super::source::Source;
 use crate::files;
@@ -31,40 +31,32 @@ const UNFINISHED: &str = ".partial";
 
 /// A slot of ours.
 #[derive(Debug)]
-pub struct Slot {
-    pub archive: String,
+struct Slot {
+    archive: String,
     /// False: the server has given up what the archive lacks.
-    pub whole: bool,
+    whole: bool,
     /// Somebody reads from it.
-    pub active: bool,
-    /// What the server keeps for it.
-    pub kept_bytes: i64,
+    active: bool,
 }
 
 /// Our slots of the server.
-pub async fn slots(client: &Client) -> Result<Vec<Slot>, StorageError> {
-    let sql = "SELECT substr(slot_name, length($1) + 1), wal_status IS DISTINCT FROM 'lost', active, \
-               coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint \
+async fn slots(client: &Client) -> Result<Vec<Slot>, StorageError> {
+    let sql = "SELECT substr(slot_name, length($1) + 1), wal_status IS DISTINCT FROM 'lost', active \
                FROM pg_replication_slots WHERE starts_with(slot_name, $1)";
     let rows = client.query(sql, &[&SLOT]).await?;
-    let slot = |row: &tokio_postgres::Row| Slot {
-        archive: row.get(0),
-        whole: row.get(1),
-        active: row.get(2),
-        kept_bytes: row.get(3),
-    };
+    let slot = |row: &tokio_postgres::Row| Slot { archive: row.get(0), whole: row.get(1), active: row.get(2) };
     Ok(rows.iter().map(slot).collect())
 }
 
 /// The archive that is written from now on; None where there is none.
-pub async fn standing(client: &Client, folder: &Path) -> Result<Option<String>, StorageError> {
+pub(super) async fn standing(client: &Client, folder: &Path) -> Result<Option<String>, StorageError> {
     let slots = slots(client).await?;
     let here = |slot: &Slot| slot.whole && folder.join(WAL_FOLDER).join(&slot.archive).is_dir();
     Ok(slots.into_iter().find(here).map(|slot| slot.archive))
 }
 
 /// Lets the server keep nothing for archives any more.
-pub async fn give_up(client: &Client) -> Result<(), StorageError> {
+pub(super) async fn give_up(client: &Client) -> Result<(), StorageError> {
     for slot in slots(client).await?.iter().filter(|slot| !slot.active) {
         client.execute("SELECT pg_drop_replication_slot($1)", &[&format!("{SLOT}{}", slot.archive)]).await?;
     }
@@ -136,19 +128,6 @@ pub(super) fn prune(folder: &Path, left: &[Backup], current: Option<&str>) -> Re
 
 fn is_segment(name: &str) -> bool {
     name.len() == NAME_DIGITS && name.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn names(folder: &Path) -> Result<Vec<String>, StorageError> {
-    match std::fs::read_dir(folder) {
-        Ok(entries) => {
-            let mut names: Vec<String> =
-                entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-            names.sort();
-            Ok(names)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(StorageError::fatal(format!("cannot read {}: {error}", folder.display()))),
-    }
 }
 
 /// Waits until it is to stop, or until nobody could say so any more.

@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::Confined;
-use crate::query::columns::{StoredRow, columns};
+use super::{Confined, Newest};
+use crate::query::columns::columns;
 use crate::query::error::ReadError;
 use crate::query::listing::{Listing, Page, PageRequest};
 use crate::query::reads::Reads;
@@ -55,25 +55,22 @@ impl Listing for AuditQuery {
 
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<AuditRow>, ReadError> {
         let Self { confined, organization, actions, actors, targets, window } = self;
-        let what = format!("audit {} {organization:?} {actions:?} {actors:?} {targets:?}", confined.what());
-        let (scope, after) = request.start::<i64>(&what)?;
-        let mut sql = Sql::new(AuditRow::select(""));
-        sql.push(" WHERE true");
-        for tenant_id in [&confined.tenant_id, organization].into_iter().flatten() {
-            sql.push(" AND tenant_id = ").bind(tenant_id.clone());
-        }
-        sql.push_any_of("action", actions);
-        sql.push_any_of("target", targets);
-        if !actors.is_empty() {
-            let ids: Vec<Uuid> = actors.iter().filter_map(|actor| Uuid::try_parse(actor).ok()).collect();
-            sql.push(" AND (actor = ANY (").bind(actors.clone()).push(") OR actor_id = ANY (").bind(ids).push("))");
-        }
-        sql.push_within("at", window);
-        if let Some(after) = after {
-            sql.push(" AND id < ").bind(after);
-        }
-        sql.push(" ORDER BY id DESC").push_limit(request.limit + 1);
-        let found = reads.confined(confined, &sql).await?;
-        Page::of(found, request.limit, AuditRow::read, |last| Ok(scope.encode(&AuditRow::read(last)?.id)))
+        let newest = Newest {
+            confined,
+            what: format!("audit {actions:?} {actors:?} {targets:?}"),
+            tenant: "tenant_id",
+            organization,
+            key: "id",
+        };
+        let which = |sql: &mut Sql| {
+            sql.push_any_of("action", actions);
+            sql.push_any_of("target", targets);
+            if !actors.is_empty() {
+                let ids: Vec<Uuid> = actors.iter().filter_map(|actor| Uuid::try_parse(actor).ok()).collect();
+                sql.push(" AND (actor = ANY (").bind(actors.clone()).push(") OR actor_id = ANY (").bind(ids).push("))");
+            }
+            sql.push_within("at", window);
+        };
+        newest.page(reads, request, which, |row: &AuditRow| row.id).await
     }
 }

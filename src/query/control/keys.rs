@@ -3,12 +3,11 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::Confined;
-use crate::query::columns::{StoredRow, columns};
+use super::{Confined, Newest};
+use crate::query::columns::columns;
 use crate::query::error::ReadError;
 use crate::query::listing::{Listing, Page, PageRequest};
 use crate::query::reads::Reads;
-use crate::query::sql::Sql;
 
 columns! {
     /// A key as it is listed: never its secret.
@@ -40,21 +39,13 @@ impl Listing for KeysQuery {
     type Item = KeyRow;
 
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<KeyRow>, ReadError> {
-        let what = format!("keys {} {:?}", self.confined.what(), self.organization);
-        let (scope, after) = request.start::<(Timestamp, Uuid)>(&what)?;
-        let mut sql = Sql::new(KeyRow::select(""));
-        sql.push(" WHERE true");
-        for tenant_id in [&self.confined.tenant_id, &self.organization].into_iter().flatten() {
-            sql.push(" AND o.tenant_id = ").bind(tenant_id.clone());
-        }
-        if let Some((at, id)) = after {
-            sql.push(" AND (k.created_at, k.id) < (").bind(at).push(", ").bind(id).push(")");
-        }
-        sql.push(" ORDER BY k.created_at DESC, k.id DESC").push_limit(request.limit + 1);
-        let found = reads.confined(&self.confined, &sql).await?;
-        Page::of(found, request.limit, KeyRow::read, |last| {
-            let last = KeyRow::read(last)?;
-            Ok(scope.encode(&(last.created_at, last.id)))
-        })
+        let newest = Newest {
+            confined: &self.confined,
+            what: "keys".into(),
+            tenant: "o.tenant_id",
+            organization: &self.organization,
+            key: "k.created_at, k.id",
+        };
+        newest.page(reads, request, |_| {}, |row: &KeyRow| (row.created_at, row.id)).await
     }
 }

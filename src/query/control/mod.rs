@@ -10,8 +10,14 @@ mod users;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
+use super::columns::StoredRow;
 use super::error::ReadError;
+use super::listing::{Page, PageRequest};
 use super::reads::{FoundRows, HANG_GRACE, Lease, Reads};
 use super::sql::Sql;
 use crate::limits::READ_TIMEOUT;
@@ -36,6 +42,70 @@ impl Confined {
     /// What its cursors belong to: an operator's are not a tenant's.
     fn what(&self) -> &str {
         self.tenant_id.as_deref().unwrap_or("*")
+    }
+}
+
+/// Where a row stands in its list: what the list's key has of it.
+trait Place: Serialize + DeserializeOwned {
+    fn push(self, sql: &mut Sql);
+}
+
+impl Place for i64 {
+    fn push(self, sql: &mut Sql) {
+        sql.bind(self);
+    }
+}
+
+/// Of ids that are made of the time.
+impl Place for Uuid {
+    fn push(self, sql: &mut Sql) {
+        sql.bind(self);
+    }
+}
+
+impl Place for (Timestamp, Uuid) {
+    fn push(self, sql: &mut Sql) {
+        sql.push("(").bind(self.0).push(", ").bind(self.1).push(")");
+    }
+}
+
+/// A list, its newest rows first.
+struct Newest<'a> {
+    confined: &'a Confined,
+    /// The list, and all that is asked for.
+    what: String,
+    /// The column that says whose a row is.
+    tenant: &'static str,
+    /// By their slug: rows of this organization alone.
+    organization: &'a Option<String>,
+    /// What it is ordered by: a column, or two with a comma between.
+    key: &'static str,
+}
+
+impl Newest<'_> {
+    /// A page of it; `narrow` says what else is asked of a row.
+    async fn page<R: StoredRow + Serialize, P: Place>(
+        &self,
+        reads: &Reads,
+        request: &PageRequest,
+        narrow: impl FnOnce(&mut Sql),
+        place: impl Fn(&R) -> P,
+    ) -> Result<Page<R>, ReadError> {
+        let Self { confined, what, tenant, organization, key } = self;
+        let (scope, after) = request.start::<P>(&format!("{what} {} {organization:?}", confined.what()))?;
+        let mut sql = Sql::new(R::select(""));
+        sql.push(" WHERE true");
+        for tenant_id in [&confined.tenant_id, *organization].into_iter().flatten() {
+            sql.push(&format!(" AND {tenant} = ")).bind(tenant_id.clone());
+        }
+        narrow(&mut sql);
+        if let Some(after) = after {
+            sql.push(&format!(" AND ({key}) < "));
+            after.push(&mut sql);
+        }
+        sql.push(&format!(" ORDER BY {} DESC", key.replace(", ", " DESC, "))).push_limit(request.limit + 1);
+        let found = reads.confined(confined, &sql).await?;
+        Page::of(found, request.limit, R::read, |last| Ok(scope.encode(&place(&R::read(last)?))))
     }
 }
 

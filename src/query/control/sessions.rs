@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::Confined;
+use super::{Confined, Newest};
 use crate::limits::SESSION_IDLE;
-use crate::query::columns::{StoredRow, columns};
+use crate::query::columns::columns;
 use crate::query::error::ReadError;
 use crate::query::listing::{Listing, Page, PageRequest};
 use crate::query::reads::Reads;
@@ -47,22 +47,18 @@ impl Listing for SessionsQuery {
     type Item = SessionRow;
 
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<SessionRow>, ReadError> {
-        let what = format!("sessions {} {:?}", self.confined.what(), self.user);
-        let (scope, after) = request.start::<Uuid>(&what)?;
-        let mut sql = Sql::new(SessionRow::select(""));
-        sql.push(" WHERE true");
-        if let Some(tenant_id) = &self.confined.tenant_id {
-            sql.push(" AND o.tenant_id = ").bind(tenant_id.clone());
-        }
-        if let Some(user) = self.user {
-            sql.push(" AND s.user_id = ").bind(user);
-        }
-        if let Some(after) = after {
-            sql.push(" AND s.id < ").bind(after);
-        }
-        // Ids are made of the time.
-        sql.push(" ORDER BY s.id DESC").push_limit(request.limit + 1);
-        let found = reads.confined(&self.confined, &sql).await?;
-        Page::of(found, request.limit, SessionRow::read, |last| Ok(scope.encode(&SessionRow::read(last)?.id)))
+        let newest = Newest {
+            confined: &self.confined,
+            what: format!("sessions {:?}", self.user),
+            tenant: "o.tenant_id",
+            organization: &None,
+            key: "s.id",
+        };
+        let of_user = |sql: &mut Sql| {
+            if let Some(user) = self.user {
+                sql.push(" AND s.user_id = ").bind(user);
+            }
+        };
+        newest.page(reads, request, of_user, |row: &SessionRow| row.id).await
     }
 }

@@ -3,12 +3,11 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::Confined;
-use crate::query::columns::{StoredRow, columns};
+use super::{Confined, Newest};
+use crate::query::columns::columns;
 use crate::query::error::ReadError;
 use crate::query::listing::{Listing, Page, PageRequest};
 use crate::query::reads::Reads;
-use crate::query::sql::Sql;
 
 columns! {
     /// A user as it is listed: never the password's hash.
@@ -37,19 +36,13 @@ impl Listing for UsersQuery {
     type Item = UserRow;
 
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<UserRow>, ReadError> {
-        let what = format!("users {} {:?}", self.confined.what(), self.organization);
-        let (scope, after) = request.start::<Uuid>(&what)?;
-        let mut sql = Sql::new(UserRow::select(""));
-        sql.push(" WHERE true");
-        for tenant_id in [&self.confined.tenant_id, &self.organization].into_iter().flatten() {
-            sql.push(" AND o.tenant_id = ").bind(tenant_id.clone());
-        }
-        if let Some(after) = after {
-            sql.push(" AND u.id < ").bind(after);
-        }
-        // Ids are made of the time.
-        sql.push(" ORDER BY u.id DESC").push_limit(request.limit + 1);
-        let found = reads.confined(&self.confined, &sql).await?;
-        Page::of(found, request.limit, UserRow::read, |last| Ok(scope.encode(&UserRow::read(last)?.id)))
+        let newest = Newest {
+            confined: &self.confined,
+            what: "users".into(),
+            tenant: "o.tenant_id",
+            organization: &self.organization,
+            key: "u.id",
+        };
+        newest.page(reads, request, |_| {}, |row: &UserRow| row.id).await
     }
 }
