@@ -15,8 +15,10 @@ function list(id, { scope, path, cells, open, none }) {
       const page = await api(`${asked}${asked.includes("?") ? "&" : "?"}limit=${PAGE}${next ? `&cursor=${encodeURIComponent(next)}` : ""}`);
       // What was asked for since counts.
       if (mine !== turn) return;
+      const hold = held(rows);
       if (!goesOn) rows.replaceChildren();
       for (const item of page.get("data")) rows.append(row(cells(item), tr => { mark(tr); open(item); }));
+      hold();
       next = page.get("next_cursor");
       table.hidden = !rows.rows.length; more.hidden = !next;
       note(`${id}-note`, rows.rows.length ? (next ? `${rows.rows.length} shown, more are there.` : `${rows.rows.length} shown.`) : none());
@@ -40,6 +42,17 @@ function list(id, { scope, path, cells, open, none }) {
   }
   more.onclick = () => load(true);
   return { load, clear, renew };
+}
+
+// Where somebody is in a table whose rows are made again: afterwards at the same place of the same row, if it is there still.
+function held(rows) {
+  const at = rows.contains(document.activeElement) ? document.activeElement.closest("td") : null;
+  const [here, marked] = [at?.parentElement, rows.querySelector("[aria-current]")].map(tr => tr?.textContent);
+  return () => {
+    const again = text => text === undefined ? null : [...rows.rows].find(tr => tr.textContent === text);
+    if (again(marked)) mark(again(marked));
+    if (at && !at.isConnected) again(here)?.cells[at.cellIndex].querySelector("button")?.focus({ preventScroll: true });
+  };
 }
 
 function row(cells, open) {
