@@ -11,7 +11,7 @@ TEST ?= smoke
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-faults test-matrix bench load-test fuzz lint fmt licences clean postgres release
+.PHONY: help run demo test test-faults test-matrix bench load-test fuzz lint fmt licences clean postgres release package
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -59,6 +59,9 @@ clean: ## remove what was built; data directories stay
 
 release: postgres
 	$(CARGO) build --release --bin tidegate
+
+package: postgres ## a Debian package and its program, the same wherever it is built; needs cargo-deb
+	@CARGO="$(CARGO)" CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))/package" scripts/package
 
 postgres:
 	@scripts/ensure-postgres

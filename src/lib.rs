@@ -82,4 +82,5 @@ pub mod tenancy;
 mod timestamp;
 pub mod tls;
 mod unseen;
+mod version;
 pub mod wire;

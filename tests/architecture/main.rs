@@ -31,6 +31,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fold", &[]),
     ("forecast", &[]),
     ("unseen", &[]),
+    ("version", &[]),
     ("recent", &[]),
     ("rng", &[]),
     ("secrets", &[]),

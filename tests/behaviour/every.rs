@@ -75,6 +75,8 @@ pub const GROUPS: &[Group] = &[
     group("commands", commands::TESTS),
     group("commands", commands::WHICH_SERVER),
     group("commands", queries::TESTS),
+    group("commands", demo::TESTS),
+    group("commands", demo::VERSION),
     group("console", console::TESTS),
     group("console", console_events::TESTS),
     group("console", console_views::TESTS),

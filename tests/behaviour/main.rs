@@ -36,6 +36,7 @@ mod dead_letters;
 mod definitions;
 mod definitions_again;
 mod definitions_judged;
+mod demo;
 mod deploy;
 mod described_wrongly;
 mod descriptions;
