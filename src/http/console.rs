@@ -30,6 +30,13 @@ const SCRIPT: &str = concat!(
     include_str!("console/groups.js"),
     include_str!("console/reset.js"),
     include_str!("console/dead_letters.js"),
+    include_str!("console/forms.js"),
+    include_str!("console/organizations.js"),
+    include_str!("console/users.js"),
+    include_str!("console/keys.js"),
+    include_str!("console/audit.js"),
+    include_str!("console/admin.js"),
+    include_str!("console/alone.js"),
     include_str!("console/address.js"),
     include_str!("console/begin.js"),
 );

@@ -76,6 +76,7 @@ pub const GROUPS: &[Group] = &[
     group("commands", commands::WHICH_SERVER),
     group("commands", queries::TESTS),
     group("console", console::TESTS),
+    group("console", console_admin::TESTS),
     group("console", console_events::TESTS),
     group("console", console_views::TESTS),
     group("descriptions", descriptions::TESTS),

@@ -89,6 +89,12 @@ const offset = value => ({ text: value.text, kind: "number" });
 const number = value => ({ text: value === null ? "–" : count(value.text), kind: "number" });
 
 function closeDetail() { $("detail-box").classList.remove("open"); }
+function clearDetail() { closeDetail(); $("detail").replaceChildren(el("p", "Choose something by its first column.", { className: "soft" })); }
+// Where somebody came from; a list that was loaded meanwhile has another button with the same text.
+function backTo(from, table) {
+  if (from.isConnected) return from.focus();
+  [...$(table)?.querySelectorAll("td:first-child button") ?? []].find(b => b.textContent === from.textContent)?.focus();
+}
 // The rows of a table by arrows, and what can be pressed in one.
 function step(e) {
   const by = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[e.key], button = e.target.closest("td button");
@@ -99,14 +105,14 @@ function step(e) {
 }
 // What is chosen in a list, whole; and the way back to where it was chosen.
 async function showDetail(parts) {
-  const from = document.activeElement, box = $("detail");
+  const from = document.activeElement, box = $("detail"), table = from?.closest("table")?.id;
   // At once, whatever the server takes: on a small screen it comes up from below.
   box.replaceChildren(el("p", "Loading …", { className: "soft" })); $("detail-box").classList.add("open");
   try { box.replaceChildren(...await parts); } catch (error) { box.replaceChildren(el("p", error.message, { className: "bad" })); }
   if (from && from !== document.body) {
     const back = el("button", "Back to the list", { type: "button" });
-    back.onclick = () => { closeDetail(); if (from.isConnected) from.focus(); };
-    box.prepend(el("p")); box.firstChild.append(back);
+    back.onclick = () => { closeDetail(); backTo(from, table); };
+    box.prepend(el("p", null, { className: "back" })); box.firstChild.append(back);
   }
   // Who has gone on meanwhile is not called back.
   if (document.activeElement !== from) return;
