@@ -28,7 +28,8 @@ fn row(page: &mut Page, table: &str, first: &str) -> Vec<String> {
         "[...document.querySelector('#{table}').tBodies[0].rows].find(r => r.cells[0].textContent === {})",
         json!(first)
     );
-    page.until(&format!("Boolean({found})"));
+    let failed = format!("document.querySelector('#{table}-note.bad')?.textContent");
+    page.until(&format!("(() => {{ const failed = {failed}; if (failed) throw failed; return Boolean({found}); }})()"));
     let cells = page.value(&format!("[...{found}.cells].map(c => c.textContent)"));
     serde_json::from_value(cells).unwrap()
 }

@@ -4,6 +4,8 @@ async function loadAll() {
   await loadScopes();
   $("send").hidden = !may("ingest");
   showReplayAll();
+  // What stands alone needs nothing of the others.
+  if (STANDS_ALONE.includes(view)) return ALONE[view].load();
   await Promise.all([loadEvents(), dead.load(), loadCounts(), loadCatalog(), correlations.load(), loadStreams(), ALONE[view]?.load()]);
 }
 // With another key nothing is left of what the one before showed.
