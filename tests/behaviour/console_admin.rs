@@ -38,7 +38,6 @@ fn an_admin_administers_its_own(env: &Env) -> TestResult {
     let tidegate = env.share();
     let admin = tidegate.with(&env.key("default", "ingest,read,consume,admin"));
     let mut page = open(&admin);
-    page.until("!restoring");
     assert_eq!(page.value("document.querySelector('#admin').checkVisibility()"), false, "it is a view of its own");
     page.value("location.hash = '#admin'");
     rows(&mut page, "organizations", 1);

@@ -16,7 +16,7 @@ fn a_stream_as_it_comes(env: &Env) -> TestResult {
     let client = &tidegate.client;
     let send = |from: usize, count: usize| {
         let events = (from..from + count).map(|n| event_with(n, r#""stream":"a b&c","severity":"error""#));
-        client.events(array(events)).accepted(count as i64, 0);
+        client.events(array(events)).accepted(count as u64, 0);
     };
     send(0, 3);
     reaches(client, "a%20b%26c", 3);

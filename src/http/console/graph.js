@@ -15,7 +15,7 @@ function relatedGraph(event, related) {
   const root = svgPart("svg", { class: "graph", viewBox: `-2 -2 ${width + 4} ${height + 4}`, role: "group", "aria-label": `${several(others.length, "related event")}: arrows go from one to the next, Enter shows it` });
   const box = (x, y, w, kind) => svgPart("rect", { x, y: y - 18, width: w, height: 36, rx: 6, class: kind });
   const itself = svgPart("g", { class: "itself" });
-  itself.append(svgPart("title", {}, plain(event.get("event_type"))), box(0, middle, own, kindOf(event.get("severity"))), svgPart("text", { x: 8, y: middle - 3 }, cut(plain(event.get("event_type")), 15)), svgPart("text", { x: 8, y: middle + 12, class: "soft" }, "this event"));
+  itself.append(svgPart("title", {}, plain(event.get("event_type"))), box(0, middle, own, kindOf(event.get("severity"))), svgPart("text", { x: 8, y: middle - 3 }, cut(plain(event.get("event_type")), 14)), svgPart("text", { x: 8, y: middle + 12, class: "soft" }, "this event"));
   const nodes = others.map((r, n) => {
     const e = r.get("event"), y = (n + .5) * row, strength = Number(r.get("strength").text), how = `${r.get("relation")} ${strength.toFixed(2)}, ${apart(at(e) - at(event))}`;
     root.append(svgPart("path", { class: r.get("relation"), "stroke-width": 1 + 3 * strength, d: `M${own} ${middle}C${own + gap / 2} ${middle} ${own + gap / 2} ${y} ${left} ${y}` }));
