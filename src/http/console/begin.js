@@ -4,11 +4,14 @@ async function loadAll() {
   await loadScopes();
   $("send").hidden = !may("ingest");
   showReplayAll();
-  await Promise.all([loadEvents(), dead.load(), loadCounts(), loadCatalog(), correlations.load(), loadStreams()]);
+  // What stands alone needs nothing of the others.
+  if (STANDS_ALONE.includes(view)) return ALONE[view].load();
+  await Promise.all([loadEvents(), dead.load(), loadCounts(), loadCatalog(), correlations.load(), loadStreams(), ALONE[view]?.load()]);
 }
 // With another key nothing is left of what the one before showed.
 function loadAnew() {
   for (const shown of [events, dead, correlations, streams]) shown.clear("");
+  for (const alone in ALONE) ALONE[alone].clear();
   $("detail").replaceChildren(); clearHistogram(""); chooseStream(null); loadAll();
 }
 $("key-form").onsubmit = e => { e.preventDefault(); const given = $("key").value.trim(); if (given) sessionStorage.setItem("key", given); loadAnew(); };
