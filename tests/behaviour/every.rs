@@ -77,6 +77,8 @@ pub const GROUPS: &[Group] = &[
     group("commands", queries::TESTS),
     group("console", console::TESTS),
     group("console", console_events::TESTS),
+    group("console", console_metrics::TESTS),
+    group("console", console_overview::TESTS),
     group("console", console_views::TESTS),
     group("descriptions", descriptions::TESTS),
     group("descriptions", descriptions::ON_ONE),

@@ -22,6 +22,8 @@ mod conflicts;
 mod connections;
 mod console;
 mod console_events;
+mod console_metrics;
+mod console_overview;
 mod console_views;
 mod control_rows;
 mod correlation_reads;
