@@ -11,13 +11,27 @@ use sha2::{Digest, Sha256};
 
 use super::response::{Body, answer, full};
 
-const STYLE: &str = include_str!("console/style.css");
+const STYLE: &str = concat!(
+    include_str!("console/vendor/uPlot.min.css"),
+    "\n",
+    include_str!("console/style.css"),
+    include_str!("console/chart.css"),
+    include_str!("console/overview.css"),
+);
 /// One script in the page: what a file declares, those behind it use.
 const SCRIPT: &str = concat!(
     include_str!("console/page.js"),
+    // Its licence goes with every copy of it.
+    "/*\n",
+    include_str!("console/vendor/uPlot.LICENSE"),
+    "\n*/\n",
+    include_str!("console/vendor/uPlot.iife.min.js"),
     include_str!("console/times.js"),
     include_str!("console/json.js"),
     include_str!("console/api.js"),
+    include_str!("console/exposition.js"),
+    include_str!("console/checks.js"),
+    include_str!("console/overview.js"),
     include_str!("console/books.js"),
     include_str!("console/list.js"),
     include_str!("console/tree.js"),
@@ -26,6 +40,9 @@ const SCRIPT: &str = concat!(
     include_str!("console/histogram.js"),
     include_str!("console/export.js"),
     include_str!("console/metrics.js"),
+    include_str!("console/points.js"),
+    include_str!("console/chart.js"),
+    include_str!("console/readout.js"),
     include_str!("console/correlations.js"),
     include_str!("console/streams.js"),
     include_str!("console/groups.js"),

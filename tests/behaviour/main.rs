@@ -25,6 +25,8 @@ mod console_admin;
 mod console_events;
 mod console_inventory;
 mod console_live;
+mod console_metrics;
+mod console_overview;
 mod console_storage;
 mod console_views;
 mod control_rows;
