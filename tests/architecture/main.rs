@@ -53,7 +53,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("query", &["budget", "config", "fold", "limits", "model", "storage"]),
     ("jobs", &["config", "limits", "model", "precedence", "storage"]),
     ("rollup", &["config", "jobs", "limits", "model", "precedence", "storage"]),
-    ("lifecycle", &["config", "jobs", "limits", "model", "rollup", "storage"]),
+    ("lifecycle", &["config", "files", "jobs", "limits", "model", "rollup", "storage"]),
     ("correlate", &["config", "jobs", "limits", "model", "payload", "rollup", "storage"]),
     ("inferred", &["jobs", "limits", "model", "storage"]),
     ("streams", &["jobs", "limits", "storage"]),

@@ -26,6 +26,6 @@ function action(text, act, sure = null) {
 const IS_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
 function fields(item, skip) {
   const dl = el("dl", null, { className: "fields" });
-  for (const [name, value] of item) if (!skip.includes(name) && value !== null) dl.append(el("dt", name), el("dd", IS_TIME.test(plain(value)) && /(^at|_at|_seen|timestamp)$/.test(name) ? `${when(value)} ${zone()}` : plain(value)));
+  for (const [name, value] of item) if (!skip.includes(name) && value !== null) dl.append(el("dt", name), el("dd", IS_TIME.test(plain(value)) && /(^(at|oldest|newest)|_(at|seen|since|until|run|finished)|timestamp)$/.test(name) ? `${when(value)} ${zone()}` : plain(value)));
   return dl;
 }

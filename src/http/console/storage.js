@@ -46,7 +46,7 @@ function showStorage(status) {
 }
 function relationDetail(r, kept) {
   const said = fields(new Map([...r].map(([name, v]) => [name, v instanceof Num && name.startsWith("bytes") ? sizeText(v) : name.endsWith("_s") && v !== null ? spanOf(Number(v.text)) : v])), []);
-  const ratio = r.get("compression_ratio") === null ? `No closed ${kept.slice(0, -1)} in the columnstore is large enough to tell its ratio.` : "The ratio is of a sample: what the rows of the newest closed chunks would take, to what they take.";
+  const ratio = kept === "partitions" ? "Native partitions have no columnstore." : r.get("compression_ratio") === null ? "No closed chunk in the columnstore is large enough to tell its ratio." : "The ratio is of a sample: what the rows of the newest closed chunks would take, to what they take.";
   return [said, el("p", ratio, { className: "soft" })];
 }
 function showGrowth(growth) {
