@@ -9,8 +9,9 @@ pub const ORIGINS_MIN: usize = 3;
 /// Of a long series there are fewer of them: each takes as long as there are values before it.
 const ORIGINS: (usize, usize) = (20, 100);
 const ORIGINS_VALUES: usize = 40_000;
-/// So many standard errors are chance once in twenty times.
-const SURE: f64 = 1.645;
+/// So many standard errors are chance once in six times, and once in twenty.
+const SURE_BY_MEAN: f64 = 1.0;
+const SURE_BY_SHARE: f64 = 1.645;
 
 /// How far forecasts were off. A member is None where the series does not tell it, or a double has no place for it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -65,26 +66,23 @@ impl Errors {
     }
 }
 
-/// Whether the first was nearer than the second: in the mean, and in more forecasts than chance explains, by [`SURE`] standard
-/// errors of tossing a coin. How much nearer does not count there, so that one outlier decides nothing. Forecasts that look so
-/// many times at the same bucket, `overlap`, are so many times fewer.
+/// Whether the first was nearer than the second in the mean, by more than chance explains: by a standard error of the
+/// difference, or, so that one outlier decides nothing, in more forecasts than a tossed coin would have it. Forecasts that look
+/// so many times at the same bucket, `overlap`, are so many times fewer.
 pub fn is_nearer(first: &[Tried], second: &[Tried], overlap: f64) -> bool {
     let differences: Vec<f64> = first.iter().zip(second).filter_map(|(a, b)| Some(off(b)? - off(a)?)).collect();
-    if differences.len() < ORIGINS_MIN || differences.iter().sum::<f64>() <= 0.0 {
+    let n = differences.len() as f64;
+    let mean = differences.iter().sum::<f64>() / n;
+    if differences.len() < ORIGINS_MIN || mean <= 0.0 {
         return false;
     }
-    let n = differences.len() as f64;
+    let square = differences.iter().map(|difference| (difference - mean).powi(2)).sum::<f64>();
+    let error = (square / (n - 1.0) / n * overlap).sqrt();
     let won = |difference: &f64| {
-        if *difference > 0.0 {
-            1.0
-        } else if *difference < 0.0 {
-            0.0
-        } else {
-            0.5
-        }
+        if *difference == 0.0 { 0.5 } else { f64::from(u8::from(*difference > 0.0)) }
     };
     let share = differences.iter().map(won).sum::<f64>() / n;
-    share - 0.5 >= SURE * 0.5 * (overlap / n).sqrt()
+    mean >= SURE_BY_MEAN * error || share - 0.5 >= SURE_BY_SHARE * 0.5 * (overlap / n).sqrt()
 }
 
 /// How many forecasts from these places look at the same bucket.
