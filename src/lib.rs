@@ -52,7 +52,7 @@ pub mod correlate;
 mod durable;
 mod files;
 mod fold;
-mod forecast;
+pub mod forecast;
 pub mod groups;
 pub mod http;
 pub mod inferred;

@@ -40,6 +40,7 @@ pub const GROUPS: &[Group] = &[
     slow("aggregates", aggregates_real::TESTS),
     group("aggregates", counters::TESTS),
     group("aggregates", trends::TESTS),
+    group("aggregates", forecasts::TESTS),
     group("dead_letters", dead_letters::TESTS),
     group("dead_letters", replays::TESTS),
     group("dead_letters", replays_broken::TESTS),

@@ -59,6 +59,7 @@ mod exports;
 mod exports_beside;
 mod faults;
 mod floods;
+mod forecasts;
 mod forms;
 mod groups;
 mod groups_abuse;
