@@ -34,7 +34,10 @@ pub async fn renew(source: &Source, folder: &Path, new: &Installation) -> Result
     let about = About::of(&source.client().await?).await?;
     require_same_extension(about.timescaledb.as_deref(), new)?;
     let bytes = about.bytes + about.bytes.min(WAL_BYTES_MAX) + EMPTY_BYTES;
-    require_room(folder, bytes, "a new cluster beside the old one needs", "make room there")?;
+    // The old one may be a link to another disk, and then the new one will be.
+    let old = source.data_dir.join("postgres").canonicalize();
+    let beside = old.as_deref().ok().and_then(Path::parent).unwrap_or(folder);
+    require_room(beside, bytes, "a new cluster beside the old one needs", "make room there")?;
     let settings = source.superuser().await?.query(ALTERED_SQL, &[]).await?;
     let settings = settings.iter().map(|row| row.get(0)).collect();
 
@@ -58,7 +61,8 @@ pub async fn renew(source: &Source, folder: &Path, new: &Installation) -> Result
 
 fn require_same_extension(old: Option<&str>, new: &Installation) -> Result<(), StorageError> {
     let Some(old) = old.filter(|old| new.timescaledb.as_deref() != Some(old)) else { return Ok(()) };
-    let there = new.timescaledb.as_ref().map_or("no TimescaleDB".to_owned(), |version| format!("TimescaleDB {version}"));
+    let there =
+        new.timescaledb.as_ref().map_or("no TimescaleDB".to_owned(), |version| format!("TimescaleDB {version}"));
     let (major, bin_dir) = (new.major, new.bin_dir.display());
     Err(StorageError::fatal(format!(
         "the cluster has TimescaleDB {old}, and the PostgreSQL {major} in {bin_dir} has {there}: hypertables go between equal versions \

@@ -37,7 +37,8 @@ pub(super) async fn carry(source: &Client, target: &mut Client, all: bool) -> Re
         if if makes { !is_there } else { !is_there || all || in_database } {
             // The statement may hold a password's verifier, and is not repeated.
             transaction.batch_execute(&statement).await.map_err(|error| {
-                let whose = if role.is_empty() { "the settings of the database".into() } else { format!("the role {role}") };
+                let whose =
+                    if role.is_empty() { "the settings of the database".into() } else { format!("the role {role}") };
                 StorageError::from(error)
                     .doing(&format!("taking over {whose}, for which a user is needed who may make roles (a superuser)"))
             })?;

@@ -101,7 +101,9 @@ fn show(config: &Config, url: &ConnectionUrl, transferred: &Transferred, json: b
     if !roles.kept.is_empty() {
         say!("roles that were there and stay as they are: {}", roles.kept.join(", "));
     }
-    say!("\nThe service's three roles have no password in an embedded server. As a superuser there, for each that has none:");
+    say!(
+        "\nThe service's three roles have no password in an embedded server. As a superuser there, for each that has none:"
+    );
     say!("  \\password {OWNER}");
     say!("\nThen these lines into tidegate.toml, each with its password=...:\n");
     for (key, line) in &lines {
@@ -113,6 +115,8 @@ fn show(config: &Config, url: &ConnectionUrl, transferred: &Transferred, json: b
         None | Some(0) => say!("written there once (nothing waits now)."),
         Some(records) => say!("written there once (requests that wait now: {records})."),
     }
-    say!("{data_dir}/postgres is as it was. A serve without these lines would go on with it: move it away when all is well.");
+    say!(
+        "{data_dir}/postgres is as it was. A serve without these lines would go on with it: move it away when all is well."
+    );
     Exit::Ok
 }

@@ -18,7 +18,10 @@ pub fn embedded_alone(config: &Config) -> Result<DataDirLock, StorageError> {
         ));
     }
     if !config.data_dir.is_dir() {
-        return Err(StorageError::fatal(format!("there is no folder {}: name it with --data-dir", config.data_dir.display())));
+        return Err(StorageError::fatal(format!(
+            "there is no folder {}: name it with --data-dir",
+            config.data_dir.display()
+        )));
     }
     DataDirLock::acquire(&config.data_dir).map_err(|error| StorageError::fatal(error.to_string()))
 }

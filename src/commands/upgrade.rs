@@ -119,11 +119,16 @@ fn show(upgraded: &Upgraded, to_bin: &Path, json: bool) -> Exit {
         match kept {
             None => say!("nothing was changed: the cluster is the one of PostgreSQL {from}"),
             Some(kept) => {
-                say!("the cluster is one of PostgreSQL {to} now; the old one is {}: remove it when all is well", kept.display());
+                say!(
+                    "the cluster is one of PostgreSQL {to} now; the old one is {}: remove it when all is well",
+                    kept.display()
+                );
                 if !settings.is_empty() {
                     say!("settings of ALTER SYSTEM that the new one does not have: {}", settings.join(", "));
                 }
-                say!("start it: tidegate serve (it looks for the programs on PATH and where distributions put them; those of");
+                say!(
+                    "start it: tidegate serve (it looks for the programs on PATH and where distributions put them; those of"
+                );
                 say!("{} must be there)", to_bin.display());
             }
         }

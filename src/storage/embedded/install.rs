@@ -202,7 +202,10 @@ mod tests {
         let newer = not_installed(&found, Some(18)).to_string();
         assert!(newer.contains("postgresql-18") && !newer.contains("upgrade"), "{newer}");
         let older = not_installed(&found[1..], Some(14)).to_string();
-        assert!(older.contains("postgresql-14") && older.contains("`tidegate upgrade --to-bin /pg/17/false`"), "{older}");
+        assert!(
+            older.contains("postgresql-14") && older.contains("`tidegate upgrade --to-bin /pg/17/false`"),
+            "{older}"
+        );
         assert!(!not_installed(&found, None).to_string().contains("upgrade"));
     }
 }
