@@ -101,10 +101,12 @@ fn show(config: &Config, url: &ConnectionUrl, transferred: &Transferred, json: b
     if !roles.kept.is_empty() {
         say!("roles that were there and stay as they are: {}", roles.kept.join(", "));
     }
-    say!(
-        "\nThe service's three roles have no password in an embedded server. As a superuser there, for each that has none:"
-    );
-    say!("  \\password {OWNER}");
+    let database = url.server.get_dbname().unwrap_or("tidegate");
+    say!("\nThe service's three roles have no password in an embedded server. As a superuser there, in psql:");
+    for role in [OWNER, WRITER, READER] {
+        say!("  \\password {role}");
+    }
+    say!("  ALTER DATABASE {database} OWNER TO {OWNER};");
     say!("\nThen these lines into tidegate.toml, each with its password=...:\n");
     for (key, line) in &lines {
         say!("{key} = \"{line}\"");
