@@ -28,15 +28,20 @@ pub struct Renewed {
     pub settings: Vec<String>,
 }
 
-/// Makes a cluster in the data directory `folder` by the programs of `new`, and fills it from `source`, to which nobody writes. Its
-/// server is stopped again.
-pub async fn renew(source: &Source, folder: &Path, new: &Installation) -> Result<Renewed, StorageError> {
+/// Makes a cluster in the data directory `folder` by the programs of `new`, and fills it from `source`, to which nobody writes, by
+/// those of `old` or what the machine has of its version. Its server is stopped again.
+pub async fn renew(
+    source: &Source,
+    old: Option<&Installation>,
+    folder: &Path,
+    new: &Installation,
+) -> Result<Renewed, StorageError> {
     let about = About::of(&source.client().await?).await?;
     require_same_extension(about.timescaledb.as_deref(), new)?;
     let bytes = about.bytes + about.bytes.min(WAL_BYTES_MAX) + EMPTY_BYTES;
     // The old one may be a link to another disk, and then the new one will be.
-    let old = source.data_dir.join("postgres").canonicalize();
-    let beside = old.as_deref().ok().and_then(Path::parent).unwrap_or(folder);
+    let place = source.data_dir.join("postgres").canonicalize();
+    let beside = place.as_deref().ok().and_then(Path::parent).unwrap_or(folder);
     require_room(beside, bytes, "a new cluster beside the old one needs", "make room there")?;
     let settings = source.superuser().await?.query(ALTERED_SQL, &[]).await?;
     let settings = settings.iter().map(|row| row.get(0)).collect();
@@ -52,7 +57,7 @@ pub async fn renew(source: &Source, folder: &Path, new: &Installation) -> Result
     });
     let server = server.await.map_err(fatal)?;
     let transferred = match server.url(embedded::SUPERUSER, embedded::DATABASE).parse().map(ConnectionUrl::plain) {
-        Ok(url) => transfer(source, Target { url: &url, own: true, programs: Some(new) }).await,
+        Ok(url) => transfer(source, Target { url: &url, own: true, programs: old }).await,
         Err(error) => Err(error.into()),
     };
     server.stop().await.map_err(fatal)?;

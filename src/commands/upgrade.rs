@@ -70,6 +70,10 @@ async fn upgrade(config: &Config, to_bin: &Path, from_bin: Option<PathBuf>) -> R
     let new = embedded::inspect(to_bin).await.ok_or_else(|| {
         StorageError::fatal(format!("--to-bin {}: no PostgreSQL server runs there", to_bin.display()))
     })?;
+    let old = match &from_bin {
+        Some(bin_dir) => embedded::inspect(bin_dir).await,
+        None => None,
+    };
     let from = cluster_major(lock.data_dir()).map_err(fatal)?;
     if new.major <= from {
         return Err(StorageError::fatal(format!(
@@ -92,7 +96,7 @@ async fn upgrade(config: &Config, to_bin: &Path, from_bin: Option<PathBuf>) -> R
         if standing_layout(&client).await?.is_some() {
             up_to_date(&client, location, config).await?;
         }
-        backup::renew(&Source::of(location, &config.data_dir), beside.folder(), &new).await
+        backup::renew(&Source::of(location, &config.data_dir), old.as_ref(), beside.folder(), &new).await
     };
     // Both servers are stopped when it returns, however it ends; one that a signal left goes with its folder.
     let filled = with_location(Location::alone(config, lock.clone(), from_bin), work).await;

@@ -2,6 +2,7 @@
 //! logins are there, what is sent again is known, groups go on, and the spool is written where the database is now.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
@@ -173,6 +174,15 @@ fn on_path(installation: &Installation) -> Vec<(String, String)> {
     vec![("PATH".to_owned(), format!("{}:/usr/bin:/bin", bin_dir(installation)))]
 }
 
+/// Embeddings are vectors where the one has pgvector, and the other cannot hold them.
+fn lacks_what_is_used(own: &Installation, new: &Installation) -> bool {
+    let has = |installation: &Installation| {
+        let shares = Command::new(installation.program("pg_config")).arg("--sharedir").output().unwrap();
+        Path::new(String::from_utf8_lossy(&shares.stdout).trim()).join("extension/vector.control").exists()
+    };
+    has(own) && !has(new)
+}
+
 fn kept(data_dir: &Path, major: u32) -> PathBuf {
     data_dir.join(format!("postgres.{major}"))
 }
@@ -198,6 +208,14 @@ fn an_embedded_server_becomes_one_of_a_newer_version(env: &Env) -> TestResult {
         assert!(
             !kept(&data_dir, own.major).exists() && !data_dir.join(format!("postgres.upgrade-{}", new.major)).exists()
         );
+        let mut tidegate = serve(env, &[], &data_dir);
+        goes_on(&with_key_of(&tidegate, &key));
+        assert_eq!(tidegate.stop(), Some(0));
+        return Ok(());
+    }
+
+    if lacks_what_is_used(own, &new) {
+        refused(&upgrade(&new), &["the extension vector", "install it there first"]);
         let mut tidegate = serve(env, &[], &data_dir);
         goes_on(&with_key_of(&tidegate, &key));
         assert_eq!(tidegate.stop(), Some(0));
