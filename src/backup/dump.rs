@@ -45,7 +45,9 @@ pub(super) async fn make(
 /// `pg_dump` of what a snapshot sees.
 pub(super) fn program(installation: &Installation, url: &ConnectionUrl, snapshot: &str) -> Command {
     let mut command = tools::connected(&installation.program("pg_dump"), url);
-    command.args(["--format=custom", "--no-password"]).arg(format!("--snapshot={snapshot}"));
+    // Rights to PostgreSQL's own functions are put back by themselves: in a newer version these may have other arguments.
+    command.args(["--format=custom", "--exclude-schema=pg_catalog", "--no-password"]);
+    command.arg(format!("--snapshot={snapshot}"));
     command
 }
 
@@ -106,6 +108,7 @@ pub(super) async fn fill(
         client.batch_execute("SELECT timescaledb_post_restore()").await?;
     }
     restored?;
+    client.batch_execute(include_str!("../../sql/queries/public_rights.sql")).await?;
     // Statistics are not part of a dump; without them the first plans are bad ones.
     client.batch_execute("ANALYZE").await?;
     drop(client);

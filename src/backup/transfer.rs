@@ -72,7 +72,6 @@ pub async fn transfer(source: &Source, target: Target<'_>) -> Result<Transferred
     };
     let before = dump::in_snapshot(&mut from, copy).await?;
     let contents = moved.unwrap_or_default();
-    to.batch_execute(include_str!("../../sql/queries/public_rights.sql")).await?;
     let differences = differences(&before, &before, &contents);
     Ok(Transferred { contents, differences, roles, engine: about.engine })
 }
