@@ -32,9 +32,11 @@ pub(super) async fn carry(source: &Client, target: &mut Client, all: bool) -> Re
             (row.get(0), row.get(1), row.get(2), row.get(3));
         let is_there = there.contains(&role);
         if makes {
-            if is_there { &mut roles.kept } else { &mut roles.made }.push(role.clone());
+            let told = if is_there { &mut roles.kept } else { &mut roles.made };
+            told.push(role.clone());
         }
-        if if makes { !is_there } else { !is_there || all || in_database } {
+        let is_due = !is_there || !makes && (all || in_database);
+        if is_due {
             // The statement may hold a password's verifier, and is not repeated.
             transaction.batch_execute(&statement).await.map_err(|error| {
                 let whose =
