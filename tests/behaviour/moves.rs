@@ -204,7 +204,7 @@ fn an_embedded_server_becomes_one_of_a_newer_version(env: &Env) -> TestResult {
     let Some(new) = newer(env) else { return Ok(()) };
 
     if env.engine == Engine::Timescale && new.timescaledb != own.timescaledb {
-        let version = own.timescaledb.as_ref().unwrap();
+        let version = own.timescaledb.as_deref().unwrap();
         refused(&upgrade(&new), &[version, "between equal versions", "timescaledb-2-postgresql-"]);
         assert!(
             !kept(&data_dir, own.major).exists() && !data_dir.join(format!("postgres.upgrade-{}", new.major)).exists()
