@@ -20,6 +20,7 @@ mod output;
 mod query;
 mod readers;
 mod rebuild;
+mod relocate;
 mod schema;
 mod serve;
 mod server;
@@ -28,6 +29,8 @@ mod sinks;
 mod spool;
 mod streams;
 mod tail;
+mod transferred;
+mod upgrade;
 mod users;
 mod values;
 
@@ -86,4 +89,6 @@ commands! {
     AcceptDatabase => accept_database,
     Audit => audit,
     Backup => backup,
+    Move => relocate,
+    Upgrade => upgrade,
 }

@@ -6,6 +6,8 @@ use crate::*;
 pub const GROUPS: &[Group] = &[
     group("forms", forms::TESTS),
     group("backups", backups::TESTS),
+    group("moves", moves::TESTS),
+    by_version("moves", moves::UPGRADING),
     group("bodies", bodies::TESTS),
     by_version("identity", identity::TESTS),
     group("numbers", numbers::TESTS),

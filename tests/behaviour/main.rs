@@ -92,6 +92,7 @@ mod metric_reads;
 mod metrics;
 mod metrics_columnstore;
 mod metrics_faults;
+mod moves;
 mod needs;
 mod not_json;
 mod numbers;
