@@ -27,7 +27,8 @@ is_empty() {
   [ "$(wc -l < "$at.out")" -lt 2 ]
 }
 while :; do
-  PATH=$REAL_PATH "${real[@]}" "$@" > "$at.out"
+  # What hangs is ended.
+  PATH=$REAL_PATH timeout 600 "${real[@]}" "$@" > "$at.out"
   code=$?
   if [ $code -ne 0 ] || ! reads "$@"; then break; fi
   if ! is_empty; then break; fi
