@@ -173,6 +173,7 @@ pub const GROUPS: &[Group] = &[
     group("operation", operation::TESTS),
     group("operation", surroundings::TESTS),
     group("deploy", deploy::TESTS),
+    group("docs", docs::TESTS),
     group("operation", doctor::TESTS),
     by_version("versions", versions::TESTS),
     by_version("versions", versions::TIMESCALE),

@@ -47,6 +47,7 @@ mod deploy;
 mod described_wrongly;
 mod descriptions;
 mod dimensions;
+mod docs;
 mod doctor;
 mod engines;
 mod epochs;
