@@ -120,7 +120,14 @@ pub fn rows(env: &Env) -> TestResult {
     // What the sequencer finds when it begins was there before, and is appended by no tick.
     client.events(r#"{"event_type":"t","source_module":"m","stream":"orders","payload":{}}"#).accepted(1, 0);
     reaches(client, "orders", 41);
-    named(&tidegate.with(&env.key("default", "operator")));
+    let operator = tidegate.with(&env.key("default", "operator"));
+    named(&operator);
+    // A level that an alert names is one that there is.
+    for level in include_str!("../../../deploy/alerts.yml").split("{level").skip(1) {
+        let level = level.split('"').nth(1).unwrap();
+        let told = format!(r#"tidegate_rollup_lag_seconds{{level="{level}"}}"#);
+        until(&told, || operator.get("/metrics").text().contains(&told).then_some(()));
+    }
     let silent = r#"tidegate_tenant_assets_silent{tenant="default"} 1"#;
     until("who has fallen silent is told", || client.get("/metrics").text().contains(silent).then_some(()));
     assert!(!client.get("/metrics").text().contains(OTHERS), "of another organization");

@@ -40,6 +40,7 @@ pub const LEFT_OUT: &[(&str, &str, &str)] = &[
     ("docs/COMMANDS.md", "tidegate upgrade", "a second installation of PostgreSQL: `moves::`"),
     ("docs/OPERATIONS.md", "CREATE DATABASE", "for a superuser of the server that is moved to: `moves::`"),
     ("docs/OPERATIONS.md", "tidegate move --to-file", "an embedded server that is stopped, and another one: `moves::`"),
+    ("docs/OPERATIONS.md", "tidegate serve", "serves until it is stopped: the test serves"),
     ("docs/OPERATIONS.md", "tidegate upgrade", "a second installation of PostgreSQL: `moves::`"),
     ("docs/EVENTS.md", "CREATE EXTENSION vector", "needs pgvector, and a view that is made again by hand"),
     ("docs/HTTP.md", "curl -sSN", "goes on until the server stops: `streams::` reads Server-Sent Events"),
