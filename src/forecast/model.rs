@@ -80,7 +80,7 @@ impl Model {
         let mut state = State::begin(values, self.period);
         let (mut sum, mut count) = (0.0, 0_u32);
         for (index, value) in values.iter().enumerate() {
-            if index >= first && (index - first) % every == 0 {
+            if index >= first && (index - first).is_multiple_of(every) {
                 let rest = &values[index..];
                 for (said, value) in state.ahead(&self.parameters, horizon.min(rest.len())).iter().zip(rest) {
                     if let Some(value) = value {
