@@ -97,7 +97,7 @@ pub fn growth(parameters: &Parameters, period: Option<usize>, horizon: usize) ->
         widths.push(variance.sqrt());
         fading *= phi;
         faded += fading;
-        let season = if period.is_some_and(|period| ahead % period == 0) { gamma } else { 0.0 };
+        let season = if period.is_some_and(|period| ahead.is_multiple_of(period)) { gamma } else { 0.0 };
         variance += (alpha + beta * faded + season).powi(2);
     }
     widths

@@ -8,7 +8,7 @@ use crate::refresh::make_room;
 use crate::rollups::send;
 use crate::tests;
 
-pub const TESTS: &[Test] = tests!(a_day_goes_on_and_a_walk_does_not, forecasts_that_are_refused);
+pub const TESTS: &[Test] = tests!(a_forecast_of_a_day_and_one_of_a_walk, forecasts_that_are_refused);
 
 const HOUR: i64 = 3600;
 const DAYS: i64 = 10;
@@ -27,7 +27,7 @@ fn noise() -> impl FnMut() -> f64 {
     }
 }
 
-fn a_day_goes_on_and_a_walk_does_not(env: &Env) -> TestResult {
+fn a_forecast_of_a_day_and_one_of_a_walk(env: &Env) -> TestResult {
     let tidegate = env.serve();
     make_room(env);
     let (client, end) = (&tidegate.client, midnight());
@@ -69,10 +69,10 @@ fn a_day_goes_on_and_a_walk_does_not(env: &Env) -> TestResult {
             assert!((of("value") - day(hour)).abs() < 3.0, "{state} {hour}: {bucket}");
             assert!(of("lower") <= day(hour) && day(hour) <= of("upper"), "{state} {hour}: {bucket}");
         }
-        // Of both regions it is half as much, as of aggregates.
+        // Of both regions it is half as much. An hour changes it by at most 2.6.
         let half = forecast("metric_name=load&aggregate=avg&season=day&horizon=1h&interval=0.5");
         let near = half["forecast"][0]["value"].as_f64().unwrap() - day(0) / 2.0;
-        assert!(near.abs() < 2.0 && half["forecast"].as_array().unwrap().len() == 1, "{state}: {half}");
+        assert!(near.abs() < 4.0 && half["forecast"].as_array().unwrap().len() == 1, "{state}: {half}");
 
         let walked = forecast("metric_name=walk&horizon=12h");
         assert_eq!((&walked["method"], &walked["beats_naive"]), (&"naive".into(), &false.into()), "{state}: {walked}");
