@@ -92,6 +92,12 @@ fn several_series_in_one_chart(env: &Env) -> TestResult {
     page.until(&format!("/Its trend is -?[0-9.]+ a day \\(95 %: /.test({told})"));
     fits(&mut page, &format!("console-chart-{}", env.engine.as_str()));
     page.resize(1280, 900);
+    choose(&mut page, "draw", "forecast");
+    page.until(&format!("/Its forecast is -?[0-9.]+ \\(95 %: -?[0-9.]+ to -?[0-9.]+\\) at /.test({told})"));
+    assert_eq!(page.value("chart.to > Date.now() && chart.from < Date.now() - 23 * 3600e3"), true, "past and future");
+    assert!(page.text("#chart-values thead").contains("forecast"));
+    fits(&mut page, &format!("console-forecast-{}", env.engine.as_str()));
+    page.resize(1280, 900);
 
     // By arrows along the buckets, and by Shift and Enter closer to some of them: a finer level.
     page.value("document.querySelector('#chart').focus()");

@@ -1,4 +1,4 @@
-// The chart, by uPlot: for each series its mean, what lies between its percentiles and its extremes, an earlier time, a trend.
+// The chart, by uPlot: for each series its mean, what lies between its percentiles and its extremes, an earlier time, a trend or a forecast.
 const figure = v => v === null || v === undefined ? "–" : Number(v.toPrecision(5)).toString();
 const themeColour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const ofLineColour = n => themeColour(`line-${n + 1}`);
@@ -18,7 +18,12 @@ function columnsOf(line, n) {
     bands.push({ series: [5, 4], fill: `${c}1a` }, { series: [2, 1], fill: `${c}33` }, { series: [3, 2], fill: `${c}22` });
   }
   if (line.before.length) { tables.push(withGaps(line, line.before, ["avg"])); series.push(own({ width: 1.5, dash: [3, 3], alpha: .75 })); }
-  if (line.drawn?.points.length) { tables.push([line.drawn.points.map(p => p.at / 1e3), line.drawn.points.map(p => p.value)]); series.push(own({ width: 1.5, dash: [12, 5] })); }
+  if (line.drawn?.points.length) {
+    const { points } = line.drawn, names = points[0].lower === undefined ? ["value"] : ["value", "lower", "upper"], first = series.length;
+    tables.push([points.map(p => p.at / 1e3), ...names.map(name => points.map(p => p[name]))]);
+    series.push(own({ width: 1.5, dash: [12, 5] }), ...names.slice(1).map(() => own({ width: 0 })));
+    if (names.length > 1) bands.push({ series: [first + 2, first + 1], fill: `${c}22` });
+  }
   return { tables, series, bands };
 }
 // Hours and minutes, and the day where another begins.
@@ -70,7 +75,7 @@ function describeChart() {
     // Not by Math.min(...): there may be more of them than a call takes.
     const low = lows.reduce((a, b) => Math.min(a, b), Infinity), high = highs.reduce((a, b) => Math.max(a, b), -Infinity);
     return `${name}: mean and percentiles from ${time(points[0].at)} to ${time(points.at(-1).at)} ${zone()}, between ${figure(low)} and ${figure(high)}; the last mean is ${figure(points.at(-1).avg)}.`
-      + (before.length ? ` ${BEFORE[$("series").elements.compare.value][1].replace("a ", "A ")} the last mean was ${figure(before.at(-1).avg)}.` : "") + (drawn ? ` Its trend is ${drawn.says}.` : "");
+      + (before.length ? ` ${BEFORE[$("series").elements.compare.value][1].replace("a ", "A ")} the last mean was ${figure(before.at(-1).avg)}.` : "") + (drawn ? ` Its ${$("series").elements.draw.value} is ${drawn.says}.` : "");
   }).join(" ");
 }
 function clearChart(text, kind) {
@@ -85,10 +90,11 @@ async function loadPoints() {
   if (mine !== chart.turn) return;
   const lines = found.filter(f => f.status === "fulfilled").map(f => f.value), problems = [...found.filter(f => f.status === "rejected").map(f => f.reason.message), ...lines.map(l => l.problem)].filter(p => p);
   if (!lines.length) return clearChart(problems[0], "bad");
-  const { from, to } = timesAsked(), newest = Math.max(...lines.map(l => Math.max(l.points.at(-1)?.at ?? 0, l.drawn?.points.at(-1)?.at ?? 0)));
-  // The server's clock may be ahead of this one, and so may what is drawn in.
-  chart.to = $("series").elements.to.value ? Date.parse(to) : Math.max(Date.now(), newest);
-  chart.from = $("series").elements.from.value ? Date.parse(from) : chart.to - RANGES[$("series").elements.range.value] * HOUR;
+  const { from, to } = timesAsked(), newestOf = part => Math.max(...lines.map(l => part(l)?.at(-1)?.at ?? 0));
+  // The server's clock may be ahead of this one; what is drawn in may go on, and takes nothing of the time that was asked for.
+  const now = $("series").elements.to.value ? Date.parse(to) : Math.max(Date.now(), newestOf(l => l.points));
+  chart.to = Math.max(now, newestOf(l => l.drawn?.points));
+  chart.from = $("series").elements.from.value ? Date.parse(from) : now - RANGES[$("series").elements.range.value] * HOUR;
   Object.assign(chart, { lines, at: -1, anchor: null, places: [...new Set(lines.flatMap(l => l.points.map(p => p.at)))].sort((a, b) => a - b) });
   // The box has no width before it is shown.
   $("chart-box").hidden = false;

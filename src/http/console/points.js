@@ -2,6 +2,7 @@
 const LINES_MAX = 6, HOUR = 3600e3, RANGES = { "1h": 1, "24h": 24, "7d": 168, "30d": 720, "365d": 8760 };
 const BEFORE = { "1d": [24, "a day before"], "7d": [168, "a week before"] };
 const STATISTICS = [["avg", "mean"], ["p50", "p50"], ["p95", "p95"], ["p99", "p99"], ["min", "minimum"], ["max", "maximum"]];
+const FORECAST_MAX = 1440, HISTORY_BUCKETS = 4900, HISTORY_MAX = 28 * 24 * HOUR;
 const LEVEL_UNITS = { s: 1e3, m: 60e3, h: HOUR, d: 24 * HOUR };
 const widthOf = resolution => { const m = /^(\d+)([smhd])$/.exec(resolution); return m ? m[1] * LEVEL_UNITS[m[2]] : 0; };
 
@@ -30,7 +31,7 @@ async function pointsOf(value, more, later = 0) {
   const points = page.get("data").map(p => ({ at: Date.parse(p.get("bucket")) + later, count: numberOf(p.get("count")), ...Object.fromEntries(STATISTICS.map(([name]) => [name, numberOf(p.get(name))])) })).reverse();
   return { points, resolution: page.get("resolution") };
 }
-// Lines that are drawn in: each gives points with a time and a value, and what is said of it. A forecast has its place here.
+// Lines that are drawn in: each gives points with a time and a value, perhaps between a lower and an upper one, and what is said of it.
 const DRAWN_IN = {
   async trend(value, resolution) {
     const trend = await api(`/v1/metrics/trend?${seriesParams(value, { ...timesAsked(), resolution })}`);
@@ -39,6 +40,15 @@ const DRAWN_IN = {
       points: start === null || end === null ? [] : [["from", start], ["to", end]].map(([f, level]) => ({ at: Date.parse(trend.get(f)), value: level })),
       says: slope === null ? "no slope" : `${figure(slope)} a day${lower === null || upper === null ? "" : ` (95 %: ${figure(lower)} to ${figure(upper)})`}`,
     };
+  },
+  // A quarter of the time that is shown, ahead; of no more history than the server takes.
+  async forecast(value, resolution) {
+    const width = widthOf(resolution), shown = RANGES[$("series").elements.range.value] * HOUR, { to } = timesAsked(), end = to ? Date.parse(to) : Date.now();
+    const ahead = Math.min(FORECAST_MAX, Math.max(1, Math.floor(shown / 4 / width))), past = Math.min(HISTORY_MAX, HISTORY_BUCKETS * width);
+    const forecast = await api(`/v1/metrics/forecast?${seriesParams(value, { resolution, from: instant(end - past), to: instant(end), horizon: `${ahead * width / 60e3}m` })}`);
+    const points = forecast.get("forecast").map(p => ({ at: Date.parse(p.get("bucket")), ...Object.fromEntries(["value", "lower", "upper"].map(f => [f, numberOf(p.get(f))])) })), last = points.at(-1);
+    const method = { smoothing: "smoothing", seasonal_naive: "as a season ago", naive: "as it is now: nothing better was nearer before" }[forecast.get("method")];
+    return { points, says: last ? `${figure(last.value)} (95 %: ${figure(last.lower)} to ${figure(last.upper)}) at ${when(instant(last.at)).slice(0, 16)}; ${method}` : "nothing" };
   },
 };
 // One line with all that belongs to it. What cannot be drawn in beside it does not take the line away.

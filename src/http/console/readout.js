@@ -4,10 +4,10 @@ const nearestPlace = at => chart.places.reduce((best, p, n) => best < 0 || Math.
 function tellPlace(n, says) { if (chart.at !== n || says) { chart.at = n; tellPoint(says); } }
 // Without a place it is the newest bucket of each. `says`: aloud, for who cannot see where the pointer is.
 function tellPoint(says) {
-  const at = chart.places[chart.at], compare = BEFORE[$("series").elements.compare.value], heads = ["Series", ...STATISTICS.map(([, name]) => name), "samples", ...(compare ? [compare[1]] : []), ...(chart.lines.some(l => l.drawn) ? ["trend"] : []), ""];
+  const at = chart.places[chart.at], compare = BEFORE[$("series").elements.compare.value], draw = $("series").elements.draw.value, heads = ["Series", ...STATISTICS.map(([, name]) => name), "samples", ...(compare ? [compare[1]] : []), ...(chart.lines.some(l => l.drawn) ? [draw] : []), ""];
   const rows = chart.lines.map((line, n) => {
     const p = at === undefined ? line.points.at(-1) : bucketAt(line.points, line.width, at), before = p && bucketAt(line.before, line.width, p.at);
-    return { line, n, p, cells: [...STATISTICS.map(([name]) => figure(p?.[name])), p ? count(p.count) : "–", ...(compare ? [figure(before?.avg)] : []), ...(heads.includes("trend") ? [line.drawn?.says ?? "–"] : [])] };
+    return { line, n, p, cells: [...STATISTICS.map(([name]) => figure(p?.[name])), p ? count(p.count) : "–", ...(compare ? [figure(before?.avg)] : []), ...(chart.lines.some(l => l.drawn) ? [line.drawn?.says ?? "–"] : [])] };
   });
   const moment = at ?? rows.reduce((most, r) => Math.max(most, r.p?.at ?? 0), 0), table = $("chart-values");
   $("chart-at").textContent = moment ? `${at === undefined ? "Newest" : "At"} ${when(instant(moment)).slice(0, 19)} (${zone()})` : "";
