@@ -145,7 +145,13 @@ fn operators_administer_organizations(env: &Env) -> TestResult {
     enter(&mut page, "#org-kept button");
     says(&mut page, "detail", "It is changed.");
     page.until("document.querySelector('#organizations tbody td:nth-child(4)').textContent === '30 d'");
+    // Who goes on while it loads is not called back.
+    page.value("window.load = loadAdmin; loadAdmin = () => new Promise(done => { window.loaded = done; })");
     enter_button(&mut page, "#detail", "Show its users, keys and acts");
+    page.until("Boolean(window.loaded)");
+    page.value("$('key-make').focus(); loadAdmin = window.load; loadAdmin().then(window.loaded)");
+    page.value("new Promise(done => setTimeout(done))");
+    assert_eq!(page.value("document.activeElement.id"), "key-make");
     page.until(&format!("location.hash === {}", json!(format!("#admin?o.organization={slug}"))));
     rows(&mut page, "keys", 0);
     says(&mut page, "keys-note", "No key.");

@@ -43,5 +43,5 @@ function deed(text, act, sure = null) {
 function showInstead(parts, text) {
   const box = $("detail"), back = box.querySelector(".back"), said = el("p", text, { className: "ok", role: "status", tabIndex: -1 });
   box.replaceChildren(...(back ? [back] : []), said, ...parts);
-  said.focus({ preventScroll: true });
+  goOn(said, box);
 }

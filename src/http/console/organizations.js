@@ -16,7 +16,7 @@ async function organizationDetail(o) {
   const parts = [fields(o, []), askForm([question({ name: "name", label: "Name", value: o.get("name"), required: true, maxLength: 255 })], "Rename", change, "org-name")];
   if (!isOperator()) return parts;
   const aside = el("p", null, { className: "buttons" });
-  aside.append(action("Show its users, keys and acts", async () => { $("admin-filter").elements.organization.value = o.get("tenant_id"); remember(); await loadAdmin(); $("users-title").focus(); }));
+  aside.append(action("Show its users, keys and acts", async () => { $("admin-filter").elements.organization.value = o.get("tenant_id"); remember(); $("users-title").focus(); await loadAdmin(); }));
   parts.unshift(aside);
   parts.push(askForm(KEPT.map(k => question({ name: `${k}_retention_days`, label: `Days of ${k}`, type: "number", min: k === "metrics" ? 2 : 1, max: 3650, placeholder: "as all", value: o.get(`${k}_retention_days`) })), "Keep for so long", change, "org-kept"),
     o.get("is_active")
