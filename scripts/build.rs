@@ -11,8 +11,9 @@ fn main() {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let profile = variable("PROFILE").unwrap_or_default();
     let commit = variable("TIDEGATE_COMMIT").or_else(|| (profile == "release").then(commit).flatten());
-    if profile != "release" {
-        println!("cargo::rerun-if-changed=scripts/build.rs");
+    println!("cargo::rerun-if-changed=scripts/build.rs");
+    if profile == "release" {
+        looked_at().iter().for_each(|path| println!("cargo::rerun-if-changed={path}"));
     }
     let compiler = variable("RUSTC").and_then(|rustc| first_line(&rustc, &["--version"]));
     println!("cargo::rustc-env=TIDEGATE_COMMIT={}", commit.unwrap_or_else(|| "unknown".to_owned()));
@@ -31,6 +32,15 @@ fn commit() -> Option<String> {
         return None;
     }
     first_line("git", &["describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=, with changes"])
+}
+
+/// What makes another commit of it, or the same with changes.
+fn looked_at() -> Vec<String> {
+    let of_git = |name: &str| first_line("git", &["rev-parse", "--git-path", name]);
+    let own = ["src", "sql", "Cargo.toml", "Cargo.lock"].map(|path| Some(path.to_owned()));
+    let paths = ["HEAD", "refs/heads", "packed-refs"].map(of_git).into_iter().chain(own).flatten();
+    // One that is not there would be taken for changed each time.
+    paths.filter(|path| Path::new(path).exists()).collect()
 }
 
 /// `{"git":{"sha1":"..."}}`: a build script needs no parser of JSON for one word.
