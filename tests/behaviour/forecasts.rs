@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::aggregates::{in_region, midnight, open_and_closed, time};
+use crate::aggregates::{in_region, midnight, time};
 use crate::env::{Env, Test, TestResult};
 use crate::refresh::make_room;
-use crate::rollups::send;
+use crate::rollups::{fine_levels_kept, refresh, send};
 use crate::tests;
 
 pub const TESTS: &[Test] = tests!(a_forecast_of_a_day_and_one_of_a_walk, forecasts_that_are_refused);
@@ -28,7 +28,8 @@ fn noise() -> impl FnMut() -> f64 {
 }
 
 fn a_forecast_of_a_day_and_one_of_a_walk(env: &Env) -> TestResult {
-    let tidegate = env.serve();
+    // Longer than the data, so that nothing expires meanwhile.
+    let tidegate = env.serve_with(&fine_levels_kept("60d"));
     make_room(env);
     let (client, end) = (&tidegate.client, midnight());
     let start = end - DAYS * 24 * HOUR;
@@ -47,7 +48,7 @@ fn a_forecast_of_a_day_and_one_of_a_walk(env: &Env) -> TestResult {
     }
     items.chunks(200).for_each(|items| send(client, items));
     let range = format!("from={}&to={}&resolution=1h", time(start), time(end));
-    open_and_closed(env, |state| {
+    let check = |state: &str| {
         let forecast = |query: &str| client.get(&format!("/v1/metrics/forecast?{range}&{query}")).expect(200);
         let found = forecast("metric_name=load&dim.region=eu");
         assert_eq!((&found["resolution"], &found["interval"]), (&"1h".into(), &0.95.into()), "{state}");
@@ -80,7 +81,10 @@ fn a_forecast_of_a_day_and_one_of_a_walk(env: &Env) -> TestResult {
         for bucket in walked["forecast"].as_array().unwrap() {
             assert!((bucket["value"].as_f64().unwrap() - walk).abs() < 1e-6, "{state}: {bucket} is not {walk}");
         }
-    });
+    };
+    check("open");
+    refresh(env);
+    check("closed");
     let other = tidegate.with(&env.key("other", "ingest,read"));
     other.get(&format!("/v1/metrics/forecast?metric_name=load&{range}")).problem(422, "too_few_points");
     Ok(())
