@@ -1,7 +1,7 @@
 //! A cluster that is made beside the one of a data directory, and takes its place when it is whole: how an embedded server gets to
 //! another major version. It lies in a folder of its own, a data directory within the data directory.
 //!
-//! Two renames put it in place, and nothing lies under the old name between them. Whoever comes then finds the folder with its mark:
+//! Two renames put it in place, and nothing lies under the old name between them. The next one to come finds the folder with its mark:
 //! a start makes no empty cluster, and the next `tidegate upgrade` ends what was begun.
 
 use std::fs::File;
