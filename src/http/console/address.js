@@ -16,7 +16,7 @@ function addressOf(shown) {
     } else for (const field of $(FORMS[part]).elements) {
       const chosenSeries = field.name === "series" && seriesChosen;
       // Absolute, whatever the zone of the one who follows it.
-      if (field.name && field.value && (chosenSeries || field.value !== atFirst(field))) params.set(`${part}.${field.name}`, isTime(field) ? absolute(field.value) : field.value);
+      if (field.name && field.value && (chosenSeries || field.value !== atFirst(field))) params.set(`${part}.${field.name}`, isTime(field) ? timeOf(field) : field.value);
     }
   }
   if (local) params.set("tz", "local");
@@ -26,7 +26,7 @@ function addressOf(shown) {
 function showLinks() { for (const a of document.querySelectorAll("nav a")) a.setAttribute("href", addressOf(a.dataset.to)); }
 // After something was chosen: a step that back undoes.
 function remember() {
-  choices++; restoring = false; showLinks();
+  choices++; restoring = false; note("lost", "", "warn"); showLinks();
   const now = addressOf(view);
   if (location.hash !== now) history.pushState(null, "", now);
 }
@@ -43,15 +43,17 @@ function fillForms(params) {
   for (const part in FORMS) if (PARTS[view].includes(part)) for (const field of $(FORMS[part]).elements) {
     if (!field.name) continue;
     const given = params.get(`${part}.${field.name}`);
-    if (field.name === "series") { if (given) chooseSeries(given); } else field.value = given === null ? atFirst(field) : isTime(field) ? inField(given) : given;
+    if (field.name === "series") { if (given) chooseSeries(given); } else if (given !== null && isTime(field)) setTime(field, given); else field.value = given === null ? atFirst(field) : given;
   }
   showRange();
 }
 async function restore() {
   const [name, text = ""] = location.hash.slice(1).split("?"), params = new URLSearchParams(text);
-  view = name in PARTS ? name : "all"; local = params.get("tz") === "local";
+  const known = name === "" || Object.hasOwn(PARTS, name);
+  // Not all of the page without a word: somebody followed a link that is mistyped, or of another version.
+  view = name === "" ? "all" : known ? name : "overview"; local = params.get("tz") === "local";
   const mine = ++choices, ofStreams = PARTS[view].includes("s");
-  restoring = true;
+  restoring = true; note("lost", known ? "" : `There is no view "${cut(name, 60)}" here: this is the overview.`, "warn");
   showZone(); showView(); fillForms(params); closeDetail();
   if (ofStreams && !params.has("s.stream") && chosen.stream !== null) chooseStream(null, false);
   showLinks();
@@ -69,9 +71,9 @@ async function showChosen(stream, group, mine) {
   } catch (error) { if (mine === choices) note("groups-note", error.message, "bad"); }
 }
 function switchZone() {
-  const fields = [...$("filter").elements].filter(isTime), times = fields.map(f => f.value && absolute(f.value));
+  const fields = [...$("filter").elements].filter(isTime), times = fields.map(f => f.value && timeOf(f));
   local = $("zone").value === "local";
-  fields.forEach((f, n) => { f.value = times[n] && inField(times[n]); });
-  showZone(); closeDetail(); remember();
+  fields.forEach((f, n) => { if (times[n]) setTime(f, times[n]); });
+  showZone(); showRange(); closeDetail(); remember();
   loadAll();
 }

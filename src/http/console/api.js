@@ -1,5 +1,5 @@
 // The key, or who has signed in, and what may be done. Where there is a key it counts.
-let scopes = [], person = null;
+let scopes = [], person = null, isRefused = false;
 function takeKeyFromAddress() {
   const given = new URLSearchParams(location.hash.slice(1)).get("key");
   if (given) { sessionStorage.setItem("key", given); history.replaceState(null, "", location.pathname + location.search); }
@@ -7,7 +7,8 @@ function takeKeyFromAddress() {
 }
 const key = () => sessionStorage.getItem("key") || "";
 const may = (...wanted) => wanted.some(scope => scopes.includes(scope)) || scopes.includes("operator");
-function showKey() { $("key").value = ""; $("key").placeholder = key() ? key().slice(0, 11) + "… in use" : "tg_…"; $("forget").hidden = !key(); }
+function tellKey() { $("key").placeholder = key() ? `${key().slice(0, 11)}… ${isRefused ? "refused" : "in use"}` : "tg_…"; }
+function showKey() { $("key").value = ""; tellKey(); $("forget").hidden = !key(); }
 
 // Why a part of the page shows nothing to this key; null: it may.
 function barred(...wanted) {
@@ -15,7 +16,7 @@ function barred(...wanted) {
   return may(...wanted) ? null : `${key() ? "This key" : `The role ${person.get("role")}`} lacks the scope ${wanted.join(" or ")}.`;
 }
 async function loadScopes() {
-  scopes = []; person = null;
+  scopes = []; person = null; isRefused = false;
   try {
     if (key()) {
       const own = await api("/v1/keys/self");
@@ -27,9 +28,12 @@ async function loadScopes() {
       note("who", `${person.get("user").get("email")} · ${person.get("organization")} · ${person.get("role")}`);
     }
   } catch (error) {
+    isRefused = Boolean(key()) && error.status === 401;
     // Nobody has signed in.
     if (key() || error.status !== 401) note("who", error.message, "bad"); else if ($("who").className !== "bad") note("who", "");
   }
+  tellKey();
+  if (isRefused) note("overview-note", KEY_REFUSED, "bad");
   $("sign-in").hidden = Boolean(key() || person); $("sign-out").hidden = Boolean(key() || !person);
 }
 async function signIn(form) {
@@ -61,11 +65,13 @@ async function patiently(ask) {
 async function api(path, options = {}) {
   const ask = () => fetch(path, { ...options, cache: "no-store", headers: { Accept: "application/json", ...(key() && { Authorization: `Bearer ${key()}` }), ...options.headers } });
   let answer;
-  try { answer = await (options.method ? ask() : inTurn(() => patiently(ask))); } catch { throw new Error("The server does not answer."); }
+  try { answer = await (options.method || options.headAlone ? ask() : inTurn(() => patiently(ask))); } catch { throw new Error("The server does not answer."); }
+  // Of what has no end the beginning says enough.
+  if (options.headAlone && answer.ok) return null;
   const text = await answer.text();
   let body = null;
   try { body = parse(text); } catch { /* shown below as its status */ }
-  if (!answer.ok) throw Object.assign(new Error(body instanceof Map && body.get("code") ? `${answer.status} ${body.get("code")}: ${body.get("detail")}` : `The server answered ${answer.status}.`), { status: answer.status });
+  if (!answer.ok) throw Object.assign(new Error(body instanceof Map && body.get("code") ? `${answer.status} ${body.get("code")}: ${body.get("detail")}` : `The server answered ${answer.status}.`), { status: answer.status, wait: Number(answer.headers.get("Retry-After")) });
   return body;
 }
 // The body as text: numbers go as they came.

@@ -30,6 +30,7 @@ $("pairs-filter").onsubmit = e => { e.preventDefault(); remember(); correlations
 for (const format in FORMATS) $(`export-${format}`).onclick = () => exportEvents(format);
 $("histogram").onkeydown = moveBar; $("histogram").onpointerleave = () => { if (histogram.bars.length) tellBar(-1); };
 $("filter").elements.range.onchange = showRange;
+for (const name of ["from", "to"]) $("filter").elements[name].oninput = showRange;
 $("dead-filter").onsubmit = e => { e.preventDefault(); remember(); showReplayAll(); dead.load(); };
 $("reset").onsubmit = e => { e.preventDefault(); lookAtReset(); };
 $("reset").oninput = () => { showPlace(); sayReset(""); };

@@ -8,25 +8,36 @@ function wanted() {
   for (const name of FILTERS) if (form.get(name).trim()) params.set(name, form.get(name).trim());
   const range = form.get("range");
   // Absolute, so that the next page asks the same question.
-  if (range === "own") { for (const name of ["from", "to"]) if (form.get(name)) params.set(name, absolute(form.get(name))); }
+  if (range === "own") { for (const name of ["from", "to"]) if (form.get(name)) params.set(name, timeOf($("filter").elements[name])); }
   else if (range) params.set("from", new Date(Date.now() - range * 1000).toISOString());
   return params.toString();
 }
-function showRange() { for (const name of ["from", "to"]) $("filter").elements[name].parentElement.hidden = $("filter").elements.range.value !== "own"; }
+function showRange() {
+  for (const name of ["from", "to"]) {
+    const field = $("filter").elements[name];
+    field.parentElement.hidden = $("filter").elements.range.value !== "own";
+    if (field.parentElement.hidden) $(`${name}-twice`).hidden = true; else showTwice(field, $(`${name}-twice`));
+  }
+}
 const events = list("events", {
   scope: ["read"],
   path: () => `/v1/events?${wanted()}`,
   cells: e => [when(e.get("timestamp")), ...["event_type", "severity", "asset_id", "source_module", "stream"].map(f => {
     const text = plain(e.get(f));
     return { text, kind: f === "severity" ? kindOf(text) : "", act: text && (() => only(f, text)), says: `Only ${f} ${text}` };
-  }), { text: compact(e.get("payload")).slice(0, PAYLOAD_SHOWN), kind: "payload" }],
+  }), { text: payloadText(e), kind: "payload" }],
   open: e => showDetail(wholeEvent(e)),
   none: () => "No event matches.",
 });
 function loadEvents() { return Promise.all([events.load(), loadHistogram()]); }
 // A value that is clicked is filtered by.
 function only(name, value) { $("filter").elements[name].value = value; remember(); loadEvents(); }
-const wholeEvent = async e => [...eventDetail(e), ...await relatedTo(e)];
+// What does not fit a page of a list is listed without payload and metadata.
+const payloadText = e => e.get("payload") === null ? "too large for a list" : compact(e.get("payload")).slice(0, PAYLOAD_SHOWN);
+async function wholeEvent(e) {
+  if (e.get("payload") === null) e = await api(path("events", e.get("id")));
+  return [...eventDetail(e), ...await relatedTo(e)];
+}
 function eventDetail(event) {
   const parts = [fields(event, ["payload", "metadata"]), el("h3", "payload"), tree(event.get("payload"))];
   if (event.get("metadata")) parts.push(el("h3", "metadata"), tree(event.get("metadata")));

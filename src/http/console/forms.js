@@ -6,11 +6,13 @@ const askedText = value => value == null ? "" : value instanceof Num ? value.tex
 function question({ name, label, type = "text", options = null, value = null, always = false, ...props }) {
   const box = el("label", label), field = options ? el("select") : el("input", null, { type, autocomplete: type === "password" ? "new-password" : "off", ...props });
   if (options) field.append(...options.map(o => el("option", o, { value: o })));
-  const before = type === "datetime-local" && value ? inField(value) : askedText(value);
-  field.name = name; field.value = before;
+  field.name = name;
+  if (type === "datetime-local" && value) setTime(field, value); else field.value = askedText(value);
+  // As the field writes it: a time without its seconds where they are none.
+  const before = field.value;
   box.append(field);
   // What is emptied is taken away: null.
-  const given = () => field.value === "" ? null : type === "number" ? Number(field.value) : type === "datetime-local" ? absolute(field.value) : field.value;
+  const given = () => field.value === "" ? null : type === "number" ? Number(field.value) : type === "datetime-local" ? timeOf(field) : field.value;
   return { box, put: body => { if (always ? field.value !== "" : field.value !== before) body[name] = given(); } };
 }
 // Several of a few values, in an array.

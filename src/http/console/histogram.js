@@ -55,7 +55,7 @@ function tellBar(n) {
   const among = b => [[b.bad, "error"], [b.warn, "warning"]].filter(([c]) => c).map(([c, name]) => `, ${several(c, name)}`).join("");
   if (bar) {
     box.querySelectorAll("g")[n].setAttribute("data-on", "");
-    return note("histogram-note", `${when(instant(bar.at)).slice(0, 19)} to ${when(instant(bar.at + width)).slice(0, 19)} (${zone()}): ${several(inBar(bar), "event")}${among(bar)}.`);
+    return note("histogram-note", `${when(instant(bar.at), 19)} to ${when(instant(bar.at + width), 19)} (${zone()}): ${several(inBar(bar), "event")}${among(bar)}.`);
   }
   const all = bars.reduce((sum, b) => { for (const kind of KINDS) sum[kind] += b[kind]; return sum; }, { calm: 0, warn: 0, bad: 0 });
   note("histogram-note", `${several(inBar(all), "event")}${among(all)}; each bar is ${STEPS.find(([, ms]) => ms === width)[0]}.`);
@@ -63,7 +63,7 @@ function tellBar(n) {
 function lookCloser(n) {
   const { bars, width } = histogram, form = $("filter").elements, bar = bars[n];
   if (!bar) return;
-  form.range.value = "own"; form.from.value = inField(instant(bar.at)); form.to.value = inField(instant(bar.at + width));
+  form.range.value = "own"; setTime(form.from, instant(bar.at)); setTime(form.to, instant(bar.at + width));
   showRange(); remember(); loadEvents();
 }
 function moveBar(e) {

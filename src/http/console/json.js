@@ -4,7 +4,7 @@ function parse(text) {
   let at = 0;
   const space = () => { while (" \t\n\r".includes(text[at]) && at < text.length) at++; };
   const match = re => { re.lastIndex = at; const m = re.exec(text); if (!m) throw new Error("not JSON at " + at); at = re.lastIndex; return m[0]; };
-  const string = () => JSON.parse(match(/"(?:[^"\\]|\\.)*"/y));
+  const string = () => JSON.parse(match(/"[^"\\]*(?:\\.[^"\\]*)*"/y));
   function list(close, one) {
     at++; space();
     if (text[at] === close) { at++; return; }

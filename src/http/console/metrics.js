@@ -7,6 +7,7 @@ function catalogQuery() {
   return [`limit=${SERIES_SHOWN}`, ...(search ? [`search=${encodeURIComponent(search)}`] : []), ...pairs.map(p => part(p.split("=")))];
 }
 const NAMES = ["metric_name", "asset_id", "metric_type"];
+const valueOf = s => s ? JSON.stringify([...NAMES, "series_id"].map(f => s.get(f))) : "";
 const catalog = { next: null };
 // As the catalog calls them, with their dimensions; a link has those of the name, asset and type alone.
 const seriesNames = new Map();
@@ -34,13 +35,15 @@ async function loadCatalog(goesOn = false) {
     const before = select.value;
     if (!goesOn) select.replaceChildren();
     for (const s of page.get("data")) {
-      const value = JSON.stringify([...NAMES, "series_id"].map(f => s.get(f)));
+      const value = valueOf(s);
       seriesNames.set(value, label(s));
       select.append(el("option", label(s), { value }));
     }
     catalog.next = page.get("next_cursor"); $("series-more").hidden = !catalog.next;
     if ([...select.options].some(o => o.value === before)) select.value = before;
     else if (seriesChosen && before && !goesOn) chooseSeries(before);
+    // Nothing was chosen: the one that was heard of last.
+    else if (!goesOn) select.value = valueOf(page.get("data").reduce((a, b) => a && Date.parse(a.get("last_seen")) >= Date.parse(b.get("last_seen")) ? a : b, null));
     if (goesOn) return note("metrics-note", `${count(select.options.length)} series to choose from.`);
     if (chosenLines().length) return await loadPoints();
     clearChart(query.length > 1 ? "No series fits." : "No series yet.");

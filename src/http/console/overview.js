@@ -1,5 +1,6 @@
 // The overview: the checks as lines, which are made once and told again as they go, so that nothing moves under somebody's hands.
 const MARKS = { well: "● well", look: "▲ look", act: "■ act", unseen: "– not seen" }, KINDS_OF = { well: "ok", look: "warn", act: "bad", unseen: "soft" };
+const KEY_REFUSED = "The key is refused: enter another one, or forget it. What stands here is what is told to everybody.";
 const WINDOW_MS = 300e3, JOBS_MS = 30e3;
 const overview = { scrapes: [], jobs: null, jobsAt: -Infinity, jobsFor: "", problem: "" };
 // Of the one who looks, where the server knows them: the rest of /metrics is for everybody.
@@ -35,9 +36,9 @@ function tellOverview(ready, text, at) {
     fillCheck(li, line);
   });
   const names = state => lines.filter(([, l]) => l.state === state).map(([name]) => name.toLowerCase()), acts = names("act"), looks = names("look");
-  const says = [acts.length ? `To act on: ${acts.join(", ")}.` : "", looks.length ? `To look at: ${looks.join(", ")}.` : "", acts.length + looks.length ? "" : "All is well.", overview.problem].filter(t => t).join(" ");
+  const says = [acts.length ? `To act on: ${acts.join(", ")}.` : "", looks.length ? `To look at: ${looks.join(", ")}.` : "", isRefused ? KEY_REFUSED : acts.length + looks.length ? "" : "All is well.", overview.problem].filter(t => t).join(" ");
   // A status that says the same again is not read out again.
-  if ($("overview-note").textContent !== says) note("overview-note", says, acts.length ? "bad" : looks.length || overview.problem ? "warn" : "ok");
+  if ($("overview-note").textContent !== says) note("overview-note", says, acts.length || isRefused ? "bad" : looks.length || overview.problem ? "warn" : "ok");
   $("overview-since").textContent = `lately: the last ${roughly(Math.max(seen.passed, 1))}`;
 }
 function checkLine(name) {
@@ -50,7 +51,7 @@ function checkLine(name) {
 function setText(e, text) { if (e.textContent !== text) e.textContent = text; }
 function fillCheck(li, { state, value, todo = "", view: to, runbook }) {
   const [mark, , said, what] = li.children, [words, link, page] = what.children;
-  setText(mark, MARKS[state]); mark.className = `mark ${KINDS_OF[state]}`;
+  setText(mark, MARKS[state]); mark.className = `mark ${isRefused && state === "well" ? "soft" : KINDS_OF[state]}`;
   setText(said, value); setText(words, todo);
   link.hidden = !to; page.hidden = !runbook;
   if (to) { setText(link, to[1]); link.href = `#${to[0]}${to[2] ? `?${new URLSearchParams(to[2])}` : ""}`; }

@@ -10,7 +10,7 @@ function tellPoint(says) {
     return { line, n, p, cells: [...STATISTICS.map(([name]) => figure(p?.[name])), p ? count(p.count) : "–", ...(compare ? [figure(before?.avg)] : []), ...(chart.lines.some(l => l.drawn) ? [line.drawn?.says ?? "–"] : [])] };
   });
   const moment = at ?? rows.reduce((most, r) => Math.max(most, r.p?.at ?? 0), 0), table = $("chart-values");
-  $("chart-at").textContent = moment ? `${at === undefined ? "Newest" : "At"} ${when(instant(moment)).slice(0, 19)} (${zone()})` : "";
+  $("chart-at").textContent = moment ? `${at === undefined ? "Newest" : "At"} ${when(instant(moment), 19)} (${zone()})` : "";
   if (table.tHead.textContent !== heads.join("")) table.tHead.rows[0].replaceChildren(...heads.map((h, n) => el(h ? "th" : "td", h, { className: n ? "number" : "" })));
   // Rows stay where they are, so that a button in one keeps the focus.
   const same = [...table.tBodies[0].rows].map(tr => tr.dataset.line).join() === rows.map(r => r.line.value).join() && table.tBodies[0].rows[0]?.cells.length === heads.length;

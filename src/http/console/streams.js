@@ -1,9 +1,11 @@
 // Streams; the groups of one are shown below it.
 const chosen = { stream: null, group: null };
+// One that was made, and that no event has come to yet.
+const hadNone = s => s.get("end").text === "0";
 const streams = list("streams", {
   scope: ["read", "consume"],
   path: () => path("streams"),
-  cells: s => [s.get("name"), offset(s.get("begin")), offset(s.get("end")), s.get("oldest") ? when(s.get("oldest")) : "expired", s.get("newest") ? when(s.get("newest")) : ""],
+  cells: s => [s.get("name"), offset(s.get("begin")), offset(s.get("end")), s.get("oldest") ? when(s.get("oldest")) : hadNone(s) ? "–" : "expired", s.get("newest") ? when(s.get("newest")) : "–"],
   open: s => chooseStream(s.get("name")),
   none: () => "No stream yet: each is there once an event of it is stored.",
 });

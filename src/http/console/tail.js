@@ -35,14 +35,26 @@ const isPassing = error => !error.status || error.status === 429 || error.status
 function againTail(mine, error) {
   if (mine !== tail.turn) return;
   if (error && !isPassing(error)) { stopTail(); return tailSays(error.message, "bad"); }
-  tailSays(`Connecting again${error ? `: ${error.message}` : " …"}`, "warn");
-  setTimeout(() => { if (mine === tail.turn) openTail(mine); }, TAIL_AGAIN_MS);
+  const wait = Math.max(TAIL_AGAIN_MS, (error?.wait || 0) * 1000);
+  tailSays(error ? `Connecting again in ${count(wait / 1000)} s: ${error.message}` : "Connecting again …", "warn");
+  setTimeout(() => { if (mine === tail.turn) openTail(mine); }, wait);
+}
+// Where in the stream it goes on.
+const tailPlace = () => tail.last ? `cursor=${encodeURIComponent(tail.last)}` : "offset=latest";
+// Why it is not followed, asked in the same way, as one who follows, but by the key or the session: a ticket beside them is refused, and
+// so is one that was used. Null: it would be followed now.
+async function whyNoTail() {
+  const stops = new AbortController();
+  try {
+    await api(`${path("streams", tail.stream, "events")}?${tailPlace()}`, { headers: { Accept: "text/event-stream" }, signal: stops.signal, headAlone: true });
+    return null;
+  } catch (error) { return error; } finally { stops.abort(); }
 }
 async function openTail(mine) {
   let url, opened = false;
   try { url = (await post(path("streams", tail.stream, "tickets"))).get("url"); } catch (error) { return againTail(mine, error); }
   if (mine !== tail.turn) return;
-  const source = tail.source = new EventSource(`${url}&${tail.last ? `cursor=${encodeURIComponent(tail.last)}` : "offset=latest"}`);
+  const source = tail.source = new EventSource(`${url}&${tailPlace()}`);
   source.onopen = () => { opened = true; if (!tail.paused) tailSays(`Following ${tail.stream}.`, "ok"); };
   source.onmessage = ({ data, lastEventId }) => { tail.last = lastEventId; comeTail(parse(data)); };
   source.addEventListener("problem", ({ data }) => { const problem = parse(data); stopTail(); tailSays(`${problem.get("code")}: ${problem.get("detail")}`, "bad"); });
@@ -50,9 +62,7 @@ async function openTail(mine) {
     if (mine !== tail.turn) return;
     // It connects again by itself, until it is refused; then it does not say why.
     if (source.readyState !== EventSource.CLOSED) return tailSays("Connecting again …", "warn");
-    let why = null;
-    if (!opened) try { await api(`${url}&limit=1${tail.last ? `&cursor=${encodeURIComponent(tail.last)}` : ""}`); } catch (error) { if (error.status !== 401) why = error; }
-    againTail(mine, why);
+    againTail(mine, opened ? null : await whyNoTail());
   };
 }
 function comeTail(event) {
@@ -68,7 +78,7 @@ function drawTail() {
   if (tail.paused) return;
   const table = $("tail-rows"), body = table.tBodies[0];
   for (const e of tail.held.splice(0)) {
-    const cells = [e.get("offset").text, when(e.get("timestamp")), e.get("event_type"), { text: e.get("severity"), kind: kindOf(e.get("severity")) }, e.get("asset_id"), e.get("source_module"), { text: compact(e.get("payload")).slice(0, PAYLOAD_SHOWN), kind: "payload" }];
+    const cells = [e.get("offset").text, when(e.get("timestamp")), e.get("event_type"), { text: e.get("severity"), kind: kindOf(e.get("severity")) }, e.get("asset_id"), e.get("source_module"), { text: payloadText(e), kind: "payload" }];
     body.prepend(row(cells, tr => { mark(tr); showDetail(wholeEvent(e)); }));
   }
   while (body.rows.length > TAIL_ROWS) body.lastElementChild.remove();

@@ -36,7 +36,7 @@ function showTimeline(items) {
   const states = ["started", "succeeded", "failed", "rolled_back"].map(s => [bars.filter(b => b.d.get("status") === s).length, s.replace("_", " ")]).filter(([n]) => n).map(([n, s]) => `${n} ${s}`);
   note("timeline-note", `${several(bars.length, "deployment")}: ${states.join(", ")}.`);
 }
-const inWords = ({ d, from }) => `${when(instant(from)).slice(0, 19)} (${zone()}): ${[d.get("service"), d.get("version"), d.get("environment")].filter(Boolean).join(" · ")} ${d.get("status").replace("_", " ")}${d.get("duration_ms") ? ` after ${lasted(d.get("duration_ms"))}` : ""}.`;
+const inWords = ({ d, from }) => `${when(instant(from), 19)} (${zone()}): ${[d.get("service"), d.get("version"), d.get("environment")].filter(Boolean).join(" · ")} ${d.get("status").replace("_", " ")}${d.get("duration_ms") ? ` after ${lasted(d.get("duration_ms"))}` : ""}.`;
 function pointAt(bar) {
   timeline.at?.mark.removeAttribute("data-on");
   timeline.at = bar;
