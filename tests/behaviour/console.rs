@@ -276,6 +276,13 @@ fn a_key_sees_what_it_may(env: &Env) -> TestResult {
     page.value("document.querySelector('#key').value = 'tg_nonsense'");
     enter(&mut page, "#key-form button");
     says(&mut page, "who", "401 unauthorized");
+    // Nothing says meanwhile that all is well with it.
+    page.until("document.querySelector('#key').placeholder === 'tg_nonsense… refused'");
+    page.until("document.querySelectorAll('#checks li').length > 3");
+    says(&mut page, "overview-note", "The key is refused");
+    page.until("document.querySelectorAll('#checks .ok').length === 0");
+    assert_eq!(page.value("document.querySelector('#overview-note').className"), "bad");
+    fits(&mut page, "console-refused");
     page.assert_clean();
     Ok(())
 }

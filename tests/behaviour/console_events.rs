@@ -1,11 +1,14 @@
 //! The console's views of what is stored: events over time, by their values and words, as files; pairs of them.
 
-use crate::console::{enter, enter_button, fits, open, rows, says, test};
+use crate::console::{enter, enter_button, fits, follow, open, rows, says, test};
 use crate::env::{Env, Test, TestResult, until};
 use crate::samples::{array, event_with};
 
-pub const TESTS: &[Test] =
-    &[test("events_by_time_and_by_value", events_by_time_and_by_value), test("pairs_and_files", pairs_and_files)];
+pub const TESTS: &[Test] = &[
+    test("events_by_time_and_by_value", events_by_time_and_by_value),
+    test("pairs_and_files", pairs_and_files),
+    test("large_payloads", large_payloads),
+];
 
 fn events_by_time_and_by_value(env: &Env) -> TestResult {
     let tidegate = env.share();
@@ -77,7 +80,9 @@ fn events_by_time_and_by_value(env: &Env) -> TestResult {
 fn pairs_and_files(env: &Env) -> TestResult {
     let tidegate = env.share();
     let client = &tidegate.client;
-    client.events(array((0..3).map(|n| event_with(n, r#""correlation_id":"one and the same""#)))).accepted(3, 0);
+    client
+        .events(array((0..3).map(|n| event_with(n, r#""correlation_id":"one and the same","asset_id":"=1+1""#))))
+        .accepted(3, 0);
     until("they are pairs", || {
         (client.get("/v1/correlations").expect(200)["data"].as_array()?.len() == 2).then_some(())
     });
@@ -108,7 +113,57 @@ fn pairs_and_files(env: &Env) -> TestResult {
         says(&mut page, "events-note", &format!("events.{format}: "));
         let saved = page.value("saved.pop().text()");
         assert_eq!(saved.as_str().unwrap().lines().count(), lines, "{saved}");
+        // A spreadsheet makes no formula of it.
+        assert_eq!(saved.as_str().unwrap().contains("'=1+1"), format == "csv", "{saved}");
     }
+    page.assert_clean();
+    Ok(())
+}
+
+fn large_payloads(env: &Env) -> TestResult {
+    let tidegate = env.share();
+    let client = &tidegate.client;
+    let event = |asset: &str, payload: &str| {
+        client
+            .events(format!(
+                r#"{{"event_type":"large","source_module":"tests","asset_id":"{asset}","payload":{payload}}}"#
+            ))
+            .accepted(1, 0);
+    };
+    // More than a page of a list takes.
+    event("text", &format!(r#"{{"text":"{}","short":"s"}}"#, "x".repeat(9_000_000)));
+    event("members", &format!("{{{}}}", (0..450).map(|n| format!(r#""m{n}":{n}"#)).collect::<Vec<_>>().join(",")));
+    let mut page = open(client);
+    follow(&mut page, "#events?e.asset_id=text");
+    rows(&mut page, "events", 1);
+    assert_eq!(page.text("#events tbody td:last-child"), "too large for a list");
+    enter(&mut page, "#events tbody button");
+    page.until("document.querySelector('#detail .tree')?.querySelectorAll('.leaf').length === 2");
+    let shown = page.text("#detail .tree .leaf");
+    assert!(shown.starts_with("text: \"xxx") && shown.ends_with("…Save all 9,000,002 characters"), "{}", shown.len());
+    assert!(shown.len() < 10_100, "{}", shown.len());
+    assert_eq!(page.text("#detail .tree .leaf:last-child"), "short: \"s\"");
+    page.value(
+        "window.saved = []; const make = URL.createObjectURL; \
+         URL.createObjectURL = file => { saved.push(file); return make.call(URL, file); }; 0",
+    );
+    enter_button(&mut page, "#detail .leaf", "Save all 9,000,002 characters");
+    assert_eq!(page.value("saved[0].size"), 9_000_000, "the text, as it is");
+    fits(&mut page, &format!("console-large-{}", env.engine.as_str()));
+    page.resize(1280, 900);
+
+    follow(&mut page, "#events?e.asset_id=members");
+    rows(&mut page, "events", 1);
+    enter(&mut page, "#events tbody button");
+    page.until("document.querySelector('#detail .tree > summary')?.textContent === '{450}'");
+    let members = "document.querySelector('#detail .tree').querySelectorAll('.leaf').length";
+    assert_eq!(page.value(members), 0, "what nobody opens is not made");
+    page.value("document.querySelector('#detail .tree').open = true");
+    page.until(&format!("{members} === 200"));
+    enter_button(&mut page, "#detail .tree", "200 more of 250");
+    page.until(&format!("{members} === 400"));
+    enter_button(&mut page, "#detail .tree", "50 more of 50");
+    page.until(&format!("{members} === 450"));
     page.assert_clean();
     Ok(())
 }

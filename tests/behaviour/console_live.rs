@@ -4,8 +4,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::console::{enter, fits, follow, open, rows, says, test};
-use crate::env::{Env, Test, TestResult};
+use crate::env::{Env, Test, TestResult, until};
 use crate::samples::{array, event_with};
+use crate::server_sent::Feed;
 use crate::streams::reaches;
 
 pub const TESTS: &[Test] =
@@ -63,6 +64,22 @@ fn a_stream_as_it_comes(env: &Env) -> TestResult {
     rows(&mut page, "tail-rows", 0);
     page.value("document.querySelector('#tail').elements.stream.value = 'a b&c'");
     enter(&mut page, "#tail button");
+    says(&mut page, "tail-note", "Following a b&c.");
+
+    // Others follow already, as many as may: it says so, waits as it is told, and goes on by itself.
+    enter(&mut page, "#tail-stop");
+    let headers = format!("authorization: Bearer {}\r\n", client.key());
+    let at = "/v1/streams/a%20b%26c/events?offset=latest";
+    let mut crowd = Vec::new();
+    until("no more may follow", || {
+        crowd.push(Feed::open(client, at, &headers));
+        crowd.pop_if(|last| last.head.starts_with("HTTP/1.1 429"))
+    });
+    page.value("document.querySelector('#tail').elements.stream.value = 'a b&c'");
+    enter(&mut page, "#tail button");
+    says(&mut page, "tail-note", " s: 429 too_many_followers");
+    assert_eq!(page.value("tail.stream"), "a b&c", "it has not given up");
+    drop(crowd);
     says(&mut page, "tail-note", "Following a b&c.");
     follow(&mut page, "#streams");
     assert_eq!(page.value("tail.source"), json!(null), "nobody looks at it any more");
