@@ -281,6 +281,7 @@ fn a_key_sees_what_it_may(env: &Env) -> TestResult {
     page.until("document.querySelectorAll('#checks li').length > 3");
     says(&mut page, "overview-note", "The key is refused");
     page.until("document.querySelectorAll('#checks .ok').length === 0");
+    says(&mut page, "events-note", "The key is refused.");
     assert_eq!(page.value("document.querySelector('#overview-note').className"), "bad");
     fits(&mut page, "console-refused");
     page.assert_clean();

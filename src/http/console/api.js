@@ -13,6 +13,7 @@ function showKey() { $("key").value = ""; tellKey(); $("forget").hidden = !key()
 // Why a part of the page shows nothing to this key; null: it may.
 function barred(...wanted) {
   if (!key() && !person) return `Sign in, or enter an API key with the scope ${wanted.join(" or ")}.`;
+  if (isRefused) return "The key is refused.";
   return may(...wanted) ? null : `${key() ? "This key" : `The role ${person.get("role")}`} lacks the scope ${wanted.join(" or ")}.`;
 }
 async function loadScopes() {

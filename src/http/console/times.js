@@ -31,7 +31,7 @@ function showTwice(field, button) {
   const d = local && field.value ? new Date(timeOf(field)) : null, other = d && twin(d);
   button.hidden = !other;
   if (!other) return;
-  button.textContent = `${offsetOf(d)}, not ${offsetOf(other)}`;
+  button.textContent = `${field.name}: ${offsetOf(d)}, not ${offsetOf(other)}`;
   button.title = "This hour comes twice: press for the other one";
   button.onclick = () => { setTime(field, other.toISOString()); showTwice(field, button); };
 }
