@@ -24,7 +24,7 @@ function members(items, from, depth) {
 function textOf(value) {
   const text = pretty(value);
   if (text.length <= TEXT_SHOWN) return [text];
-  const shown = el("span", `${text.slice(0, TEXT_SHOWN)}…`), all = `all ${count(text.length)} characters`, buttons = el("span", null, { className: "buttons" });
+  const shown = el("span", `${text.slice(0, TEXT_SHOWN)}…`, { className: "long", tabIndex: 0 }), all = `all ${count(text.length)} characters`, buttons = el("span", null, { className: "buttons" });
   const save = el("button", `Save ${all}`, { type: "button" });
   save.onclick = () => {
     const link = el("a", null, { href: URL.createObjectURL(new Blob([typeof value === "string" ? value : text])), download: "value.txt" });
