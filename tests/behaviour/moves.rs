@@ -201,7 +201,13 @@ fn an_embedded_server_becomes_one_of_a_newer_version(env: &Env) -> TestResult {
     Sql::bare(&running.url(SUPERUSER, "tidegate")).run("ALTER SYSTEM SET work_mem = '8MB'");
     assert_eq!(tidegate.stop(), Some(0));
     refused(&upgrade(own), &["nothing to upgrade"]);
+    let from = |from: &str, to: &Installation| {
+        run(env, &[], &data_dir, &["upgrade", "--to-bin", bin_dir(to), "--from-bin", from])
+    };
+    let empty = env.path().to_str().unwrap();
+    refused(&from(empty, own), &["--from-bin", empty, "no PostgreSQL server runs there"]);
     let Some(new) = newer(env) else { return Ok(()) };
+    refused(&from(bin_dir(&new), &new), &["--from-bin", "name the folder of its server"]);
 
     if env.engine == Engine::Timescale && new.timescaledb != own.timescaledb {
         let version = own.timescaledb.as_deref().unwrap();
