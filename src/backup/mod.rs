@@ -12,6 +12,7 @@ mod dump;
 mod folder;
 mod made;
 mod manifest;
+mod owner;
 mod renew;
 mod restore;
 mod roles;
