@@ -33,4 +33,4 @@ pub use roles::Roles;
 pub use schedule::{Schedule, prune};
 pub use source::Source;
 pub use transfer::{Target, Transferred, transfer};
-pub use verify::{Found, verify};
+pub use verify::{Found, require_undamaged, verify};

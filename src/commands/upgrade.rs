@@ -72,6 +72,10 @@ async fn upgrade(config: &Config, to_bin: &Path, from_bin: Option<PathBuf>) -> R
         beside.put_in_place().map_err(fatal)?;
         return Ok(None);
     }
+    if let Some(beside) = Beside::ended(lock.data_dir()) {
+        beside.remove().map_err(fatal)?;
+        return Ok(None);
+    }
     require_cluster(config)?;
     let new = server("--to-bin", to_bin).await?;
     let from = cluster_major(lock.data_dir()).map_err(fatal)?;

@@ -155,6 +155,13 @@ fn an_embedded_server_is_restored_to_a_backup_and_to_a_second(env: &Env) -> Test
     assert!(acknowledged.is_subset(&stored), "all that was acknowledged before");
     drop(database);
     drop(restarted);
+
+    // Nothing is restored of what is damaged, also where no count would notice it.
+    flip(&backups.join(id).join("base/global/pg_filenode.map"));
+    let third = env.path().join("third");
+    let damaged = commands.run(&["restore", id, "--into", &into(&third)]);
+    assert!(damaged.code == Some(1) && damaged.stderr.contains("is damaged"), "{damaged:?}");
+    assert!(!third.exists());
     Ok(())
 }
 
