@@ -42,6 +42,7 @@ const SCRIPT: &str = concat!(
     include_str!("console/metrics.js"),
     include_str!("console/points.js"),
     include_str!("console/chart.js"),
+    include_str!("console/anomalies.js"),
     include_str!("console/readout.js"),
     include_str!("console/correlations.js"),
     include_str!("console/streams.js"),
