@@ -48,6 +48,7 @@ const SCRIPT: &str = concat!(
     include_str!("console/streams.js"),
     include_str!("console/groups.js"),
     include_str!("console/reset.js"),
+    include_str!("console/raw.js"),
     include_str!("console/dead_letters.js"),
     include_str!("console/forms.js"),
     include_str!("console/organizations.js"),

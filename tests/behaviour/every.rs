@@ -87,6 +87,7 @@ pub const GROUPS: &[Group] = &[
     group("console", console_live::TESTS),
     group("console", console_metrics::TESTS),
     group("console", console_overview::TESTS),
+    group("console", console_raw::TESTS),
     group("console", console_storage::TESTS),
     group("console", console_views::TESTS),
     group("descriptions", descriptions::TESTS),

@@ -27,6 +27,7 @@ mod console_inventory;
 mod console_live;
 mod console_metrics;
 mod console_overview;
+mod console_raw;
 mod console_storage;
 mod console_views;
 mod control_rows;
