@@ -81,6 +81,7 @@ pub const GROUPS: &[Group] = &[
     group("commands", demo::TESTS),
     group("commands", demo::VERSION),
     group("console", console::TESTS),
+    group("console", console_accessible::TESTS),
     group("console", console_admin::TESTS),
     group("console", console_events::TESTS),
     group("console", console_inventory::TESTS),

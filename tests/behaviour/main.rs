@@ -21,6 +21,7 @@ mod commands;
 mod conflicts;
 mod connections;
 mod console;
+mod console_accessible;
 mod console_admin;
 mod console_events;
 mod console_inventory;
