@@ -28,6 +28,7 @@ mod sinks;
 mod spool;
 mod streams;
 mod tail;
+mod usage;
 mod users;
 mod values;
 
@@ -85,5 +86,6 @@ commands! {
     Schema => schema,
     AcceptDatabase => accept_database,
     Audit => audit,
+    Usage => usage,
     Backup => backup,
 }

@@ -16,6 +16,7 @@ pub mod retention;
 mod scope;
 mod sessions;
 mod tickets;
+pub mod usage;
 mod uses;
 mod verifier;
 

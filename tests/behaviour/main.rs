@@ -140,6 +140,7 @@ mod triggers;
 mod upgrade;
 mod upgrade_series;
 mod upkeep;
+mod usage;
 mod users;
 mod versions;
 mod windows;
