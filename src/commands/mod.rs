@@ -8,6 +8,7 @@ mod database;
 mod dead_letters;
 mod demo;
 mod doctor;
+mod erase;
 mod groups;
 mod instance;
 mod keys;

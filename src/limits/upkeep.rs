@@ -55,6 +55,12 @@ pub const USAGE_FOLD_EVERY: Duration = Duration::from_secs(30);
 /// Notes added up in one transaction, and transactions of one run.
 pub const USAGE_FOLD_ROWS: i64 = 20_000;
 pub const USAGE_FOLDS_PER_RUN: usize = 50;
+/// How long an organization is deactivated before it is erased, in seconds: nodes take its keys for 5 s after that.
+pub const ERASE_QUIET_S: i64 = 10;
+/// Rows erased in one transaction, of relations without chunks.
+pub const ERASE_ROWS: u64 = 10_000;
+/// Times that an erasure goes through all relations until nothing is found.
+pub const ERASE_PASSES: usize = 5;
 /// Longest retention of an organization, in days; the column's CHECK says the same.
 pub const ORG_RETENTION_DAYS_MAX: u32 = 3650;
 

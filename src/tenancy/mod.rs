@@ -5,6 +5,7 @@ pub mod admin;
 pub mod administration;
 mod bucket;
 pub mod control;
+pub mod erase;
 mod keeps;
 mod key;
 mod limiter;

@@ -89,6 +89,7 @@ pub const GROUPS: &[Group] = &[
     group("administration", admin_described::TESTS),
     group("administration", audit::TESTS),
     group("usage", usage::TESTS),
+    group("erase", erase::TESTS),
     by_version("administration", control_rows::TESTS),
     group("users", users::TESTS),
     group("sessions", sessions::TESTS),

@@ -43,6 +43,7 @@ mod dimensions;
 mod doctor;
 mod engines;
 mod epochs;
+mod erase;
 mod event_lists;
 mod every;
 mod everything_at_once;
