@@ -11,7 +11,7 @@ TEST ?= smoke
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-faults test-matrix bench load-test fuzz lint fmt licences clean postgres release
+.PHONY: help run demo test test-faults test-matrix bench load-test fuzz lint fmt licences clean postgres release package
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -38,6 +38,7 @@ bench: postgres ## measure everything, about 20 minutes; ARGS=--long for the par
 	$(CARGO) bench --bench event_pipeline
 	$(CARGO) bench --bench request_parts
 	$(CARGO) bench --bench schemas
+	$(CARGO) bench --bench forecasts
 	$(CARGO) bench --bench compare -- $(ARGS)
 
 load-test: ## a k6 script against URL and KEY, or an instance of its own; TEST=smoke|steady|spike|soak|small-senders|dashboards
@@ -59,6 +60,9 @@ clean: ## remove what was built; data directories stay
 
 release: postgres
 	$(CARGO) build --release --bin tidegate
+
+package: postgres ## a Debian package and its program, the same wherever it is built; needs cargo-deb
+	@CARGO="$(CARGO)" CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))/package" scripts/package
 
 postgres:
 	@scripts/ensure-postgres

@@ -12,7 +12,7 @@ const DEFAULT_FILE: &str = "tidegate.toml";
 
 /// High-throughput, exactly-once time-series event ingestor for TimescaleDB and PostgreSQL.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, about, disable_help_subcommand = true)]
+#[command(name = "tidegate", version, long_version = crate::version::BUILD, about, disable_help_subcommand = true)]
 pub struct Cli {
     #[command(flatten)]
     pub settings: Settings,

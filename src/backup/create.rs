@@ -17,7 +17,8 @@ pub async fn create(hold: &Hold, source: &Source) -> Result<Backup, StorageError
     let mut client = source.client().await?;
     let about = About::of(&client).await?;
     let partial = hold.begin()?;
-    require_room(hold.folder().path(), about.bytes)?;
+    let advice = "make room there, or set backup.dir to a larger disk";
+    require_room(hold.folder().path(), about.bytes, "the database has", advice)?;
     keep_mask_key(&source.data_dir, partial.path())?;
     let made = if source.external {
         dump::make(partial.path(), source, &mut client, &about).await?
@@ -58,15 +59,15 @@ async fn finish(partial: Partial, about: About, made: Made) -> Result<Backup, St
     done.map_err(|error| StorageError::fatal(format!("completing the backup ended: {error}")))?
 }
 
-/// Refuses before it is begun what cannot end well.
-fn require_room(folder: &Path, bytes: u64) -> Result<(), StorageError> {
+/// Refuses before it is begun what cannot end well. `what` needs the bytes, and `advice` is what to do where they are not there.
+pub(super) fn require_room(folder: &Path, bytes: u64, what: &str, advice: &str) -> Result<(), StorageError> {
     let free = free_bytes(folder)
         .map_err(|error| StorageError::fatal(format!("cannot look at {}: {error}", folder.display())))?;
     if free > bytes {
         return Ok(());
     }
     Err(StorageError::fatal(format!(
-        "there are {} MiB free in {} and the database has {}: make room there, or set backup.dir to a larger disk",
+        "there are {} MiB free in {} and {what} {}: {advice}",
         free >> 20,
         folder.display(),
         bytes >> 20

@@ -104,7 +104,7 @@ pub(super) fn config(backup: &Backup, data_dir: &Path, durable: bool) -> Embedde
         preload_timescaledb: timescale,
         // No job of a policy is to run before it is looked at, nor to hold what a dump is restored into.
         extra_settings: if timescale {
-            vec![("timescaledb.max_background_workers".into(), "0".into())]
+            vec![(embedded::NO_JOBS.0.into(), embedded::NO_JOBS.1.into())]
         } else {
             Vec::new()
         },

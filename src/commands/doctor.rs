@@ -146,7 +146,7 @@ async fn upkeep(client: &Client, location: &Location, config: &Config) -> Result
         return Ok(Vec::new());
     }
     let status = LifecycleStatus::of(client, layout, config).await?;
-    let mut findings = storage::findings(client, &status, config).await?;
+    let mut findings = storage::findings(client, &status).await?;
     if layout.has_hypertables() {
         findings.push(storage::segments(client).await?);
     }

@@ -21,6 +21,7 @@ mod output;
 mod query;
 mod readers;
 mod rebuild;
+mod relocate;
 mod schema;
 mod serve;
 mod server;
@@ -30,6 +31,8 @@ mod spool;
 mod streams;
 mod tail;
 mod usage;
+mod transferred;
+mod upgrade;
 mod users;
 mod values;
 
@@ -89,4 +92,6 @@ commands! {
     Audit => audit,
     Usage => usage,
     Backup => backup,
+    Move => relocate,
+    Upgrade => upgrade,
 }

@@ -128,6 +128,13 @@ impl Server {
         Ok(Self { url: args.url, endpoint, connection, key })
     }
 
+    /// A server of this machine.
+    pub fn at(url: &str, key: &str) -> Result<Self, String> {
+        let endpoint = Arc::new(Endpoint::trusting(url, &Trust::System).map_err(|error| error.to_string())?);
+        let connection = Connection::new(Arc::clone(&endpoint)).with_answers_of(ANSWER_BYTES_MAX);
+        Ok(Self { url: url.to_owned(), endpoint, connection, key: key.to_owned() })
+    }
+
     /// One request, and its answer as JSON.
     pub async fn ask(&mut self, method: Method, path: &str) -> Result<Answered, String> {
         self.ask_with(method, path, None).await

@@ -11,25 +11,54 @@ use sha2::{Digest, Sha256};
 
 use super::response::{Body, answer, full};
 
-const STYLE: &str = include_str!("console/style.css");
+const STYLE: &str = concat!(
+    include_str!("console/vendor/uPlot.min.css"),
+    "\n",
+    include_str!("console/style.css"),
+    include_str!("console/chart.css"),
+    include_str!("console/overview.css"),
+);
 /// One script in the page: what a file declares, those behind it use.
 const SCRIPT: &str = concat!(
     include_str!("console/page.js"),
+    // Its licence goes with every copy of it.
+    "/*\n",
+    include_str!("console/vendor/uPlot.LICENSE"),
+    "\n*/\n",
+    include_str!("console/vendor/uPlot.iife.min.js"),
     include_str!("console/times.js"),
     include_str!("console/json.js"),
     include_str!("console/api.js"),
+    include_str!("console/exposition.js"),
+    include_str!("console/checks.js"),
+    include_str!("console/overview.js"),
     include_str!("console/books.js"),
     include_str!("console/list.js"),
     include_str!("console/tree.js"),
+    include_str!("console/graph.js"),
     include_str!("console/events.js"),
     include_str!("console/histogram.js"),
     include_str!("console/export.js"),
     include_str!("console/metrics.js"),
+    include_str!("console/points.js"),
+    include_str!("console/chart.js"),
+    include_str!("console/readout.js"),
     include_str!("console/correlations.js"),
     include_str!("console/streams.js"),
     include_str!("console/groups.js"),
     include_str!("console/reset.js"),
     include_str!("console/dead_letters.js"),
+    include_str!("console/forms.js"),
+    include_str!("console/organizations.js"),
+    include_str!("console/users.js"),
+    include_str!("console/keys.js"),
+    include_str!("console/audit.js"),
+    include_str!("console/admin.js"),
+    include_str!("console/inventory.js"),
+    include_str!("console/timeline.js"),
+    include_str!("console/storage.js"),
+    include_str!("console/tail.js"),
+    include_str!("console/alone.js"),
     include_str!("console/address.js"),
     include_str!("console/begin.js"),
 );

@@ -40,6 +40,7 @@ pub const ROUTES: &[Endpoint] = &[
     }),
     get("/v1/metrics", READ, |c| Box::pin(reads::metrics(c.api, c.principal, c.parts, c.params))),
     get("/v1/metrics/trend", READ, |c| Box::pin(reads::trend(c.api, c.principal, c.parts, c.params))),
+    get("/v1/metrics/forecast", READ, |c| Box::pin(reads::forecast(c.api, c.principal, c.parts, c.params))),
     get("/v1/metrics/catalog", READ, |c| Box::pin(reads::catalog(c.api, c.principal, c.parts, c.params))),
     get("/v1/correlations", READ, |c| Box::pin(reads::correlations(c.api, c.principal, c.parts, c.params))),
     get("/v1/services", READ, |c| Box::pin(reads::services(c.api, c.principal, c.parts, c.params))),

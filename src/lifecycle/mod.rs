@@ -7,6 +7,7 @@
 
 mod chunks;
 mod clock;
+mod growth;
 mod job;
 mod partitions;
 mod plan;
@@ -17,6 +18,7 @@ mod series;
 mod status;
 mod tenants;
 
+pub use growth::Growth;
 pub use job::Lifecycle;
 pub use series::{AssetCount, SeriesCount, SeriesCounts};
 pub use status::{JobStatus, LifecycleStatus, LifecycleView, OverQuota, RelationStatus, RollupStatus, waited};

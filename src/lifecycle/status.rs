@@ -1,6 +1,7 @@
 //! What the lifecycle has to look after and how it stands: chunks, bytes, ratio, jobs, lag. One answer, for
 //! `tidegate lifecycle status`, GET /v1/lifecycle and `doctor`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::{GenericClient, Row};
 
+use super::growth::{Growth, growth, own_disk};
 use super::plan::{ChunkPlan, Due, is_open, plan};
 use super::samples;
 use super::series::SeriesCounts;
@@ -25,6 +27,8 @@ pub struct LifecycleStatus {
     pub rollups: Vec<RollupStatus>,
     /// What organizations have more of than they may.
     pub over_quota: Vec<OverQuota>,
+    /// None: sizes have not been noted yet.
+    pub growth: Option<Growth>,
 }
 
 #[derive(Debug, Serialize)]
@@ -107,18 +111,19 @@ pub struct LifecycleView {
     pool: Pool,
     layout: Layout,
     plan: Vec<ChunkPlan>,
+    disk: Option<PathBuf>,
     pub series: SeriesCounts,
 }
 
 impl LifecycleView {
     /// Asked through `pool`.
     pub fn new(pool: Pool, layout: Layout, config: &Config) -> Self {
-        Self { pool, layout, plan: plan(layout, config), series: SeriesCounts::default() }
+        Self { pool, layout, plan: plan(layout, config), disk: own_disk(config), series: SeriesCounts::default() }
     }
 
     pub async fn status(&self) -> Result<LifecycleStatus, StorageError> {
         let client = self.pool.get().await?;
-        match tokio::time::timeout(READ_TIMEOUT, look(&**client, self.layout, &self.plan)).await {
+        match tokio::time::timeout(READ_TIMEOUT, look(&**client, self.layout, &self.plan, self.disk.clone())).await {
             Ok(Ok(status)) => Ok(status),
             Ok(Err(error)) => {
                 give_back(client, &error);
@@ -136,7 +141,7 @@ impl LifecycleView {
 impl LifecycleStatus {
     /// How it stands, on one connection.
     pub async fn of(client: &impl GenericClient, layout: Layout, config: &Config) -> Result<Self, StorageError> {
-        look(client, layout, &plan(layout, config)).await
+        look(client, layout, &plan(layout, config), own_disk(config)).await
     }
 }
 
@@ -144,6 +149,7 @@ async fn look(
     client: &impl GenericClient,
     layout: Layout,
     plan: &[ChunkPlan],
+    disk: Option<PathBuf>,
 ) -> Result<LifecycleStatus, StorageError> {
     let found = layout.list(client).await?;
     let bytes = samples::bytes(client, &found).await?;
@@ -171,7 +177,8 @@ async fn look(
         jobs.extend(self::jobs(client, policies).await?);
     }
     let (rollups, over_quota) = (rollups(client).await?, over_quota(client).await?);
-    Ok(LifecycleStatus { engine: layout.engine(), relations, jobs, rollups, over_quota })
+    let growth = growth(client, disk).await?;
+    Ok(LifecycleStatus { engine: layout.engine(), relations, jobs, rollups, over_quota, growth })
 }
 
 fn relation(kept: &ChunkPlan, chunks: &[(&StoredChunk, i64)], now_us: i64) -> RelationStatus {

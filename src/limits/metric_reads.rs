@@ -24,6 +24,12 @@ pub const STALE_PIECES_MAX: usize = 8;
 
 /// Points that a trend is computed from: it looks at each pair of them, 4 MB of slopes for so many.
 pub const TREND_POINTS_MAX: usize = 1000;
+/// Buckets that a forecast is computed from: smoothing is fitted to them some dozens of times.
+pub const FORECAST_POINTS_MAX: usize = 5000;
+/// Buckets that are forecast: a day of minutes.
+pub const FORECAST_HORIZON_MAX: usize = 1440;
 
 const _: () = assert!(POINTS_DEFAULT <= PAGE_ROWS_MAX && POINTS_AUTO_MAX <= BUCKETS_MAX);
 const _: () = assert!(TREND_POINTS_MAX < PAGE_ROWS_MAX && POINTS_AUTO_MAX.unsigned_abs() <= TREND_POINTS_MAX as u64);
+const _: () =
+    assert!(FORECAST_POINTS_MAX < PAGE_ROWS_MAX && POINTS_AUTO_MAX.unsigned_abs() <= FORECAST_POINTS_MAX as u64);

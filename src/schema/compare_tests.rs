@@ -215,7 +215,6 @@ fn comparing_ends() {
             .collect();
         read(&format!(r##"{{"$ref":"#/$defs/d0","$defs":{{{},"d40":{leaf}}}}}"##, defs.join(",")))
     };
-    let begun = std::time::Instant::now();
+    // Each way by itself would be 2^40 of them, and this would not end.
     assert!(!compare(&deep("true"), &deep("false"), Direction::Backward).is_empty());
-    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
 }

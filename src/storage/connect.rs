@@ -186,6 +186,19 @@ pub fn place(config: &Config) -> String {
 /// A command line for psql, put together from what was parsed: a password can stand in many places of a URL, and none
 /// of them is copied. psql asks for it, or takes it from PGPASSWORD or a password file.
 pub fn psql_line(url: &ConnectionUrl) -> String {
+    format!("psql \"{}\"", without_password(url))
+}
+
+/// A connection string of another role for the same database, as the configuration takes it; without the password, and without
+/// the certificate, which is of the one role.
+pub fn connection_string(url: &ConnectionUrl, role: &str) -> String {
+    let mut url = url.clone();
+    url.server.user(role);
+    url.tls.identity = None;
+    without_password(&url)
+}
+
+fn without_password(url: &ConnectionUrl) -> String {
     let mut line = place(&url.server);
     let tls = &url.tls;
     if !url.is_local() && tls.mode != SslMode::Prefer {
@@ -201,7 +214,7 @@ pub fn psql_line(url: &ConnectionUrl) -> String {
     for (name, value) in root.map(|root| ("sslrootcert", root)).into_iter().chain(files) {
         line.push_str(&format!(" {name}={value}"));
     }
-    format!("psql \"{line}\"")
+    line
 }
 
 struct Connector {

@@ -1,5 +1,6 @@
 //! The database as the rest of Tidegate sees it: six pools, the layout, its partitions; embedded or external.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,15 +113,32 @@ impl Location {
 
     async fn start(config: &Config) -> Result<Self, StorageError> {
         let fatal = |error: EmbeddedError| StorageError::fatal(error.to_string());
+        let lock = DataDirLock::acquire(&config.data_dir).map_err(fatal)?;
+        Self::start_locked(config, lock, None, Vec::new()).await
+    }
+
+    /// The embedded server of a data directory by itself: for a command that holds the lock, since nobody may write meanwhile. None of
+    /// TimescaleDB's jobs runs. `bin_dir` has the server's programs, if they are not where they are looked for.
+    pub async fn alone(config: &Config, lock: DataDirLock, bin_dir: Option<PathBuf>) -> Result<Self, StorageError> {
+        let no_jobs = [embedded::NO_JOBS].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self::start_locked(config, lock, bin_dir, no_jobs.to_vec()).await
+    }
+
+    async fn start_locked(
+        config: &Config,
+        lock: DataDirLock,
+        bin_dir: Option<PathBuf>,
+        extra_settings: Vec<(String, String)>,
+    ) -> Result<Self, StorageError> {
+        let fatal = |error: EmbeddedError| StorageError::fatal(error.to_string());
         let settings = EmbeddedConfig {
             data_dir: config.data_dir.clone(),
-            bin_dir: None,
+            bin_dir,
             start_timeout: EMBEDDED_START_TIMEOUT,
             durable: true,
             preload_timescaledb: config.database.engine != crate::config::EngineChoice::Postgres,
-            extra_settings: Vec::new(),
+            extra_settings,
         };
-        let lock = DataDirLock::acquire(&config.data_dir).map_err(fatal)?;
         let server = EmbeddedServer::start_locked(settings.clone(), lock.clone()).await.map_err(fatal)?;
         let running = Running { socket_dir: server.socket_dir().to_owned(), port: server.port() };
         Self::embedded(&running, Some(Supervisor::watch(server, settings, lock)))

@@ -2,7 +2,7 @@
 //! an argument, where everybody on the machine reads it.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use tokio::process::Command;
 use tokio_postgres::config::Host;
@@ -91,8 +91,37 @@ pub fn connected(path: &Path, url: &ConnectionUrl) -> Command {
 
 /// Runs it to its end; what it complains of is the error.
 pub async fn run(mut command: Command) -> Result<(), StorageError> {
-    let name = command.as_std().get_program().to_string_lossy().into_owned();
-    let output = command.output().await.map_err(|error| StorageError::fatal(format!("cannot run {name}: {error}")))?;
+    let name = name(&command);
+    let output = command.output().await.map_err(|error| cannot_run(&name, &error))?;
+    judge(&name, &output)
+}
+
+/// Runs two at once, the second on what the first writes. What either complains of is the error.
+pub async fn piped(mut from: Command, mut to: Command) -> Result<(), StorageError> {
+    let name = name(&from);
+    let fail = |error: std::io::Error| cannot_run(&name, &error);
+    let mut first = from.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(fail)?;
+    if let Some(written) = first.stdout.take() {
+        to.stdin(TryInto::<Stdio>::try_into(written).map_err(fail)?);
+    }
+    let (first, second) = tokio::join!(first.wait_with_output(), run(to));
+    let first = judge(&name, &first.map_err(fail)?);
+    match (first, second) {
+        // One of them was left alone by the other, and complains of that.
+        (Err(first), Err(second)) => Err(StorageError::fatal(format!("{second}; {first}"))),
+        (first, second) => first.and(second),
+    }
+}
+
+fn name(command: &Command) -> String {
+    command.as_std().get_program().to_string_lossy().into_owned()
+}
+
+fn cannot_run(name: &str, error: &std::io::Error) -> StorageError {
+    StorageError::fatal(format!("cannot run {name}: {error}"))
+}
+
+fn judge(name: &str, output: &Output) -> Result<(), StorageError> {
     if output.status.success() {
         return Ok(());
     }

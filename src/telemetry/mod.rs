@@ -32,7 +32,8 @@ pub fn start_logging(config: &LogConfig) -> Result<(), ConfigError> {
         return Ok(());
     }
     let (filter, handle) = reload::Layer::new(filter);
-    let (json, ansi) = (config.json, std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|said| !said.is_empty());
+    let (json, ansi) = (config.json, !plain && std::io::IsTerminal::is_terminal(&std::io::stderr()));
     let text = (!json).then(|| fmt::layer().with_writer(std::io::stderr).with_ansi(ansi));
     let objects =
         json.then(|| fmt::layer().with_writer(std::io::stderr).json().flatten_event(true).with_current_span(false));

@@ -148,8 +148,8 @@ fn levels_are_described_as_they_are() {
         of_levels += 1;
     }
     assert_eq!(
-        of_levels, 4,
-        "the bucket of counts, the resolutions asked for of metrics and of trends, the one of a series"
+        of_levels, 5,
+        "the bucket of counts, the resolutions asked for of metrics, of trends and of forecasts, the one of a series"
     );
 }
 

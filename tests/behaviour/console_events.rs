@@ -25,8 +25,12 @@ fn events_by_time_and_by_value(env: &Env) -> TestResult {
     let cells = page.texts("#events tbody tr:last-child td");
     assert!(cells[6].starts_with("{\"n\":") && cells[3].starts_with("a,"), "{cells:?}");
 
-    // A value that is clicked, whatever is in it; and back.
-    enter(&mut page, "#events tbody tr:last-child td:nth-child(4) button");
+    // A value that is clicked, whatever is in it, also where the list is loaded again just before; and back.
+    let value = "#events tbody tr:last-child td:nth-child(4) button";
+    page.value(&format!("document.querySelector('{value}').focus(); window.was = document.activeElement"));
+    page.value("events.load()");
+    assert_eq!(page.value("window.was.isConnected"), false, "the rows are others");
+    page.press("Enter");
     rows(&mut page, "events", 1);
     says(&mut page, "histogram-note", "1 event, 1 error;");
     page.value("history.back()");
@@ -44,6 +48,12 @@ fn events_by_time_and_by_value(env: &Env) -> TestResult {
     page.value("document.querySelector('#filter').elements.q.value = ''");
     page.value("document.querySelector('#filter').requestSubmit()");
     rows(&mut page, "events", 8);
+
+    // Which one is open stays told.
+    enter(&mut page, "#events tbody tr:last-child button");
+    page.until("document.activeElement?.id === 'detail-title'");
+    page.value("events.load()");
+    assert_eq!(page.value("document.querySelector('#events tbody tr:last-child').ariaCurrent"), "true");
 
     // By keyboard to the first bar that has something, and closer.
     says(&mut page, "histogram-note", "8 events");

@@ -16,7 +16,7 @@ use crate::samples::{array, event_with};
 use crate::streams::{reaches, send};
 
 /// What the machine lacks for one that is written in it.
-fn without(program: &str) -> Option<String> {
+pub fn without(program: &str) -> Option<String> {
     let found = Command::new(program).arg("--version").output();
     found.err().map(|error| format!("{program} cannot be run: {error}"))
 }

@@ -134,6 +134,11 @@ impl Env {
         &self.servers.places()[self.place].installation
     }
 
+    /// All that the machine has.
+    pub fn installations(&self) -> Vec<Installation> {
+        self.servers.places().iter().map(|place| place.installation.clone()).collect()
+    }
+
     pub fn path(&self) -> &Path {
         self.dir.path()
     }

@@ -77,6 +77,14 @@ pub async fn find() -> Found {
     Found { places, missing }
 }
 
+/// Whether the machine has servers of more than one major version: none that is newer otherwise.
+pub fn other_majors() -> Option<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let places = runtime.block_on(find()).places;
+    let first = places.first()?.installation.major;
+    places.iter().any(|place| place.installation.major != first).then_some(())
+}
+
 async fn of_folder(bin_dir: &Path) -> Installation {
     let found = inspect(bin_dir).await;
     found.unwrap_or_else(|| panic!("{NAMED} names {}, in which no PostgreSQL server runs", bin_dir.display()))

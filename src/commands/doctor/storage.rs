@@ -1,13 +1,9 @@
 //! How what is stored does: compression, growth, bloat, indexes that nobody reads.
 
-use std::path::Path;
-
 use tokio_postgres::Client;
 
 use super::disk::gib;
 use super::finding::{Finding, FindingState, bad, expect, ok};
-use crate::config::Config;
-use crate::files::free_bytes;
 use crate::lifecycle::LifecycleStatus;
 use crate::storage::StorageError;
 
@@ -24,13 +20,9 @@ const INDEX_DAYS_MIN: f64 = 7.0;
 /// 0.05 us (docs/PERFORMANCE.md), so that these take 5 ms, half of what the newest hundred events may take.
 const SEGMENTS_MAX: f64 = 100_000.0;
 
-pub async fn findings(
-    client: &Client,
-    status: &LifecycleStatus,
-    config: &Config,
-) -> Result<Vec<Finding>, StorageError> {
+pub async fn findings(client: &Client, status: &LifecycleStatus) -> Result<Vec<Finding>, StorageError> {
     let mut findings = compression(status);
-    findings.push(growth(client, config).await?);
+    findings.push(growth(status));
     findings.push(bloat(client).await?);
     findings.push(indexes(client).await?);
     Ok(findings)
@@ -64,42 +56,29 @@ pub async fn segments(client: &Client) -> Result<Finding, StorageError> {
     ))
 }
 
-async fn growth(client: &Client, config: &Config) -> Result<Finding, StorageError> {
-    let row = client.query_opt(include_str!("../../../sql/queries/doctor_growth.sql"), &[]).await?;
-    let Some(row) = row else {
-        return Ok(ok("growth", "not known yet: the lifecycle job notes sizes once a day"));
+fn growth(status: &LifecycleStatus) -> Finding {
+    let Some(growth) = &status.growth else {
+        return ok("growth", "not known yet: the lifecycle job notes sizes once a day");
     };
-    let (bytes, per_day, days, most): (i64, Option<f64>, Option<f64>, Option<String>) =
-        (row.get(0), row.get(1), row.get(2), row.get(3));
-    let now = format!("{:.1} GiB", gib(bytes.unsigned_abs()));
-    let Some(per_day) = per_day else { return Ok(ok("growth", format!("{now}; how fast it grows is known tomorrow"))) };
-    let mut found = format!("{now}, {:+.2} GiB a day over {:.0} days", per_day / GIB, days.unwrap_or_default());
-    if let Some(most) = most.filter(|_| per_day > 0.0) {
+    let now = format!("{:.1} GiB", gib(growth.bytes.unsigned_abs()));
+    let Some(per_day) = growth.bytes_per_day else {
+        return ok("growth", format!("{now}; how fast it grows is known tomorrow"));
+    };
+    let mut found = format!("{now}, {:+.2} GiB a day over {:.0} days", per_day / GIB, growth.days.unwrap_or_default());
+    if let Some(most) = growth.mostly.as_ref().filter(|_| per_day > 0.0) {
         found.push_str(&format!(", mostly {most}"));
     }
-    // An external database's disk cannot be seen from here.
-    let free = if config.database.database_url.is_none() { free_of(&config.data_dir) } else { None };
-    Ok(match free {
-        Some(free) if per_day > 0.0 => {
-            let left = free / per_day;
-            found.push_str(&format!("; at that rate the disk is full in {left:.0} days"));
-            expect(
-                "growth",
-                left >= DAYS_LEFT_MIN,
-                found,
-                "make room, or keep less: retention.* for everybody, `tidegate orgs retention` for one organization",
-            )
-        }
-        _ => ok("growth", found),
-    })
+    let Some(left) = growth.disk_full_in_days else { return ok("growth", found) };
+    found.push_str(&format!("; at that rate the disk is full in {left:.0} days"));
+    expect(
+        "growth",
+        left >= DAYS_LEFT_MIN,
+        found,
+        "make room, or keep less: retention.* for everybody, `tidegate orgs retention` for one organization",
+    )
 }
 
 const GIB: f64 = 1_073_741_824.0;
-
-#[expect(clippy::cast_precision_loss, reason = "for whole days")]
-fn free_of(folder: &Path) -> Option<f64> {
-    free_bytes(folder).ok().map(|free| free as f64)
-}
 
 async fn bloat(client: &Client) -> Result<Finding, StorageError> {
     let rows = client.query(include_str!("../../../sql/queries/doctor_bloat.sql"), &[]).await?;

@@ -1,7 +1,7 @@
 // What is shown, in the address: a link shows somebody else the same, and back goes back. `#VIEW?…`, where VIEW is one of the
 // page's parts, or `all`; each part's fields are there under a letter of its own, where they are not as at first.
-const FORMS = { e: "filter", m: "series", c: "pairs-filter", d: "dead-filter" };
-const PARTS = { all: "emcds", overview: "", events: "e", metrics: "m", correlations: "c", streams: "s", dead: "d" };
+const FORMS = { e: "filter", m: "series", c: "pairs-filter", d: "dead-filter", o: "admin-filter", a: "audit-filter", i: "inventory-filter", t: "tail" };
+const PARTS = { all: "emcds", overview: "", events: "et", metrics: "m", correlations: "c", streams: "s", dead: "d", admin: "oa", inventory: "i", storage: "" };
 // `choices` counts what was chosen: what comes of an older address is not shown over it.
 let view = "all", restoring = false, choices = 0;
 
@@ -31,8 +31,12 @@ function remember() {
   if (location.hash !== now) history.pushState(null, "", now);
 }
 function showView() {
-  document.querySelector("main").dataset.view = view;
-  for (const s of document.querySelectorAll("main > section")) s.hidden = view !== "all" && !s.dataset.in.split(" ").includes(view);
+  const main = document.querySelector("main");
+  // What was chosen in another view is put away with it, and so is a secret that was shown once.
+  if (main.dataset.view !== view) clearDetail();
+  if (view !== "events") stopTail();
+  main.dataset.view = view;
+  for (const s of document.querySelectorAll("main > section")) s.hidden = (view !== "all" || "alone" in s.dataset) && !s.dataset.in.split(" ").includes(view);
   for (const a of document.querySelectorAll("nav a")) if (a.dataset.to === view) a.setAttribute("aria-current", "page"); else a.removeAttribute("aria-current");
 }
 function fillForms(params) {

@@ -44,11 +44,24 @@ async function signOut() {
 }
 
 const path = (...names) => `/v1/${names.map(encodeURIComponent).join("/")}`;
+// The server reads little at once for one organization: the page asks for no more than this, and again where it is told to wait.
+const READS_AT_ONCE = 4, READ_TRIES = 5, READ_WAIT_S = 5;
+const reads = { now: 0, waiting: [] };
+async function inTurn(ask) {
+  if (reads.now < READS_AT_ONCE) reads.now++; else await new Promise(go => reads.waiting.push(go));
+  try { return await ask(); } finally { const next = reads.waiting.shift(); if (next) next(); else reads.now--; }
+}
+async function patiently(ask) {
+  for (let tries = 1; ; tries++) {
+    const answer = await ask(), wait = Number(answer.headers.get("Retry-After"));
+    if (answer.status !== 429 || !(wait > 0 && wait <= READ_WAIT_S) || tries === READ_TRIES) return answer;
+    await new Promise(go => setTimeout(go, wait * 1000));
+  }
+}
 async function api(path, options = {}) {
+  const ask = () => fetch(path, { ...options, cache: "no-store", headers: { Accept: "application/json", ...(key() && { Authorization: `Bearer ${key()}` }), ...options.headers } });
   let answer;
-  try {
-    answer = await fetch(path, { ...options, cache: "no-store", headers: { Accept: "application/json", ...(key() && { Authorization: `Bearer ${key()}` }), ...options.headers } });
-  } catch { throw new Error("The server does not answer."); }
+  try { answer = await (options.method ? ask() : inTurn(() => patiently(ask))); } catch { throw new Error("The server does not answer."); }
   const text = await answer.text();
   let body = null;
   try { body = parse(text); } catch { /* shown below as its status */ }

@@ -4,12 +4,15 @@ async function loadAll() {
   await loadScopes();
   $("send").hidden = !may("ingest");
   showReplayAll();
-  await Promise.all([loadEvents(), dead.load(), loadCounts(), loadCatalog(), correlations.load(), loadStreams()]);
+  // What stands alone needs nothing of the others.
+  if (STANDS_ALONE.includes(view)) return ALONE[view].load();
+  await Promise.all([loadEvents(), dead.load(), loadCounts(), loadCatalog(), correlations.load(), loadStreams(), ALONE[view]?.load()]);
 }
 // With another key nothing is left of what the one before showed.
 function loadAnew() {
   for (const shown of [events, dead, correlations, streams]) shown.clear("");
-  $("detail").replaceChildren(); clearHistogram(""); chooseStream(null); loadAll();
+  for (const alone in ALONE) ALONE[alone].clear();
+  $("detail").replaceChildren(); clearHistogram(""); clearChart(""); chooseStream(null); loadAll();
 }
 $("key-form").onsubmit = e => { e.preventDefault(); const given = $("key").value.trim(); if (given) sessionStorage.setItem("key", given); loadAnew(); };
 $("sign-in").onsubmit = e => { e.preventDefault(); signIn(e.target); };
@@ -17,7 +20,10 @@ $("sign-out").onclick = signOut;
 $("forget").onclick = () => { sessionStorage.removeItem("key"); loadAnew(); };
 $("series").onsubmit = e => { e.preventDefault(); seriesChosen = false; remember(); loadCatalog(); };
 $("series").elements.series.onchange = () => { seriesChosen = true; remember(); loadPoints(); };
-$("series").elements.range.onchange = () => { remember(); loadPoints(); };
+$("series").elements.range.onchange = () => { const form = $("series").elements; form.from.value = form.to.value = ""; remember(); loadPoints(); };
+for (const name of ["compare", "bands", "draw"]) $("series").elements[name].onchange = () => { remember(); loadPoints(); };
+$("series-add").onclick = addSeries; $("chart").onkeydown = chartKey; $("chart").onblur = () => note("chart-note", "");
+for (const button of $("chart-looks").querySelectorAll("button")) button.onclick = LOOKS[button.dataset.look];
 $("series-more").onclick = () => loadCatalog(true);
 $("filter").onsubmit = e => { e.preventDefault(); remember(); loadEvents(); };
 $("pairs-filter").onsubmit = e => { e.preventDefault(); remember(); correlations.load(); };

@@ -11,8 +11,8 @@ let last = null;
 async function poll() {
   if (document.hidden) return;
   try {
-    const [ready, metrics] = await Promise.all([fetch("/readyz", { cache: "no-store" }), fetch("/metrics", { cache: "no-store" })]);
-    const state = await ready.json(), text = await metrics.text(), now = performance.now();
+    const [ready, text] = await Promise.all([fetch("/readyz", asSeen()), scrape()]);
+    const state = await ready.json(), now = performance.now();
     $("ready").textContent = state.status === "degraded" ? `● ready, spooling: ${state.reason}` : ready.ok ? "● ready" : `● not ready: ${state.reason || ready.status}`;
     $("ready").className = `state ${state.status === "degraded" ? "warn" : ready.ok ? "ok" : "bad"}`;
     const values = Object.fromEntries([...text.matchAll(/^(tidegate_\w+) (\S+)$/gm)].map(m => [m[1], Number(m[2])]));
@@ -23,8 +23,10 @@ async function poll() {
     const { received, ...ends } = found;
     const balanced = received + (values.tidegate_items_recovered_from_spool_total || 0) === Object.values(ends).reduce((a, b) => a + b, 0);
     note("books-note", balanced ? "Received, and what an earlier run left in the spool, is the sum of the others: no item is unaccounted for." : "The counters do not add up: an item is unaccounted for.", balanced ? "soft" : "bad");
+    tellOverview(state, text, now);
   } catch {
     $("ready").textContent = "● the server does not answer"; $("ready").className = "state bad"; last = null; tiles.rate.textContent = "–";
+    note("overview-note", "The server does not answer: what is below was so before. See docs/runbook/TidegateDown.md.", "bad");
   }
 }
 

@@ -56,8 +56,8 @@ function showReplayAll() {
     try {
       const left = (await ask("dry_run=1")).get("left").text;
       if (left === "0") return say("It finds none that could be replayed.");
-      const sure = action(`Replay ${count(left)}`, () => replayAll(ask, say).then(() => { sure.replaceWith(go); go.focus(); dead.load(); }));
-      go.replaceWith(sure); sure.focus();
+      const sure = action(`Replay ${count(left)}`, () => replayAll(ask, say).then(() => { sure.replaceWith(go); goOn(go, $("dead-all")); dead.load(); }));
+      go.replaceWith(sure); goOn(sure, $("dead-all"));
       sure.addEventListener("blur", () => { if (!sure.disabled && sure.isConnected) sure.replaceWith(go); });
       say("Each is stored once, by the rules of now.");
     } catch (error) { say(error.message, "bad"); }

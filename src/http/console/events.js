@@ -40,7 +40,7 @@ async function relatedTo(event) {
     const e = r.get("event");
     related.append(el("dt", `${r.get("relation")} ${Number(r.get("strength").text).toFixed(2)}`), el("dd", `${when(e.get("timestamp"))} ${e.get("source_module")} · ${e.get("event_type")}`));
   }
-  return [el("h3", "related"), related];
+  return [el("h3", "related"), relatedGraph(event, data), related];
 }
 
 const counts = { next: null, most: 0 };

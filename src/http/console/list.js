@@ -1,9 +1,10 @@
 // A list of the API in the table of this id, page by page. `path` says what to ask for, or null where nothing is chosen; `cells`
-// are the texts of a row, or { text, kind } with a class; `open` is what the button does that is a row's first cell.
-function list(id, { scope, path, cells, open, none }) {
+// are the texts of a row, or { text, kind } with a class; `open` is what the button does that is a row's first cell; `shown`
+// is told all that is shown.
+function list(id, { scope, path, cells, open, none, shown = () => {} }) {
   const table = $(id), more = $(`${id}-more`), rows = table.tBodies[0];
-  let turn = 0, asked = null, next = null;
-  function clear(text, kind) { turn++; rows.replaceChildren(); table.hidden = more.hidden = true; note(`${id}-note`, text, kind); }
+  let turn = 0, asked = null, next = null, items = [];
+  function clear(text, kind) { turn++; shown(items = []); rows.replaceChildren(); table.hidden = more.hidden = true; note(`${id}-note`, text, kind); }
   async function load(goesOn = false) {
     const why = barred(...scope);
     if (why) return clear(why);
@@ -15,8 +16,11 @@ function list(id, { scope, path, cells, open, none }) {
       const page = await api(`${asked}${asked.includes("?") ? "&" : "?"}limit=${PAGE}${next ? `&cursor=${encodeURIComponent(next)}` : ""}`);
       // What was asked for since counts.
       if (mine !== turn) return;
-      if (!goesOn) rows.replaceChildren();
+      const hold = holdPlace(rows);
+      if (!goesOn) { rows.replaceChildren(); items = []; }
+      shown(items = [...items, ...page.get("data")]);
       for (const item of page.get("data")) rows.append(row(cells(item), tr => { mark(tr); open(item); }));
+      hold();
       next = page.get("next_cursor");
       table.hidden = !rows.rows.length; more.hidden = !next;
       note(`${id}-note`, rows.rows.length ? (next ? `${rows.rows.length} shown, more are there.` : `${rows.rows.length} shown.`) : none());
@@ -40,6 +44,17 @@ function list(id, { scope, path, cells, open, none }) {
   }
   more.onclick = () => load(true);
   return { load, clear, renew };
+}
+
+// Where somebody is in a table whose rows are made again: afterwards at the same place of the same row, if it is there still.
+function holdPlace(rows) {
+  const at = rows.contains(document.activeElement) ? document.activeElement.closest("td") : null;
+  const [here, marked] = [at?.parentElement, rows.querySelector("[aria-current]")].map(tr => tr?.textContent);
+  return () => {
+    const again = text => text === undefined ? null : [...rows.rows].find(tr => tr.textContent === text);
+    if (again(marked)) mark(again(marked));
+    if (at && !at.isConnected) again(here)?.cells[at.cellIndex].querySelector("button")?.focus({ preventScroll: true });
+  };
 }
 
 function row(cells, open) {
@@ -76,6 +91,12 @@ const offset = value => ({ text: value.text, kind: "number" });
 const number = value => ({ text: value === null ? "–" : count(value.text), kind: "number" });
 
 function closeDetail() { $("detail-box").classList.remove("open"); }
+function clearDetail() { closeDetail(); $("detail").replaceChildren(el("p", "Choose something by its first column.", { className: "soft" })); }
+// Where somebody came from; a list that was loaded meanwhile has another button with the same text.
+function backTo(from, table) {
+  if (from.isConnected) return from.focus();
+  [...$(table)?.querySelectorAll("td:first-child button") ?? []].find(b => b.textContent === from.textContent)?.focus();
+}
 // The rows of a table by arrows, and what can be pressed in one.
 function step(e) {
   const by = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[e.key], button = e.target.closest("td button");
@@ -84,19 +105,22 @@ function step(e) {
   const aside = those[those.indexOf(button) + along];
   if (next || aside) { e.preventDefault(); (next || aside).focus(); }
 }
-// What is chosen in a list, whole; and the way back to where it was chosen.
+// What is chosen in a list, whole; and the way back to where it was chosen, also from what was chosen of it.
+let cameFrom = null;
 async function showDetail(parts) {
-  const from = document.activeElement, box = $("detail");
+  const from = document.activeElement, box = $("detail"), within = box.contains(from);
+  if (!within) cameFrom = from && from !== document.body ? { from, table: from.closest("table")?.id } : null;
+  const back = cameFrom;
   // At once, whatever the server takes: on a small screen it comes up from below.
   box.replaceChildren(el("p", "Loading …", { className: "soft" })); $("detail-box").classList.add("open");
   try { box.replaceChildren(...await parts); } catch (error) { box.replaceChildren(el("p", error.message, { className: "bad" })); }
-  if (from && from !== document.body) {
-    const back = el("button", "Back to the list", { type: "button" });
-    back.onclick = () => { closeDetail(); if (from.isConnected) from.focus(); };
-    box.prepend(el("p")); box.firstChild.append(back);
+  if (back) {
+    const button = el("button", "Back to the list", { type: "button" });
+    button.onclick = () => { closeDetail(); backTo(back.from, back.table); };
+    box.prepend(el("p", null, { className: "back" })); box.firstChild.append(button);
   }
   // Who has gone on meanwhile is not called back.
-  if (document.activeElement !== from) return;
+  if (document.activeElement !== (within ? document.body : from)) return;
   $("detail-title").focus({ preventScroll: true });
   $("detail-box").scrollIntoView({ block: "nearest" });
 }

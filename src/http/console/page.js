@@ -5,6 +5,8 @@ const PAGE = 50, TYPES_SHOWN = 20, SERIES_SHOWN = 500, POLL_MS = 2000;
 // All text reaches the page through textContent; nothing that a sender wrote is ever markup.
 function el(name, text, props = {}) { const e = Object.assign(document.createElement(name), props); if (text != null) e.textContent = text; return e; }
 function note(id, text, kind = "soft") { $(id).textContent = text; $(id).className = kind; }
+// After something that took a while: the focus goes on to there, unless somebody has gone elsewhere meanwhile.
+function goOn(to, from) { const at = document.activeElement; if (!at || at === document.body || from.contains(at)) to.focus({ preventScroll: true }); }
 const count = text => Number(text).toLocaleString("en");
 
 // A button that does something at the server; with `sure`, only when it is pressed a second time.
@@ -26,6 +28,6 @@ function action(text, act, sure = null) {
 const IS_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
 function fields(item, skip) {
   const dl = el("dl", null, { className: "fields" });
-  for (const [name, value] of item) if (!skip.includes(name) && value !== null) dl.append(el("dt", name), el("dd", IS_TIME.test(plain(value)) && /(_at|timestamp)$/.test(name) ? `${when(value)} ${zone()}` : plain(value)));
+  for (const [name, value] of item) if (!skip.includes(name) && value !== null) dl.append(el("dt", name), el("dd", IS_TIME.test(plain(value)) && /(^(at|oldest|newest)|_(at|seen|since|until|run|finished)|timestamp)$/.test(name) ? `${when(value)} ${zone()}` : plain(value)));
   return dl;
 }

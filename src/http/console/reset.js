@@ -36,10 +36,10 @@ async function lookAtReset() {
         text = `It is at ${done.get("to").text}: ${passes(done)}.`;
       } catch (error) { text = error.message; kind = "bad"; }
       $("reset-sure").replaceChildren();
-      try { await reloadGroup(); await groups.load(); } finally { sayReset(text, kind); $("reset").elements.to.focus(); }
+      try { await reloadGroup(); await groups.load(); } finally { sayReset(text, kind); goOn($("reset").elements.to, $("reset").parentElement); }
     });
     $("reset-sure").append(sure);
     sayReset(`From ${dry.get("from").text} to ${dry.get("to").text}: ${passes(dry)}. What its members hold now is acknowledged in vain.`);
-    sure.focus();
+    goOn(sure, $("reset").parentElement);
   } catch (error) { if (of === resetOf) sayReset(error.message, "bad"); }
 }

@@ -39,7 +39,10 @@ pub(super) struct Cluster {
 /// Finds the cluster of `data_dir`, or makes it.
 pub(super) async fn open_or_create(data_dir: &Path, config: &EmbeddedConfig) -> Result<Cluster, EmbeddedError> {
     let place = data_dir.join(NAME);
-    if std::fs::symlink_metadata(&place).is_ok() { open(&place, config).await } else { create(&place, config).await }
+    if std::fs::symlink_metadata(&place).is_ok() {
+        return open(&place, config).await;
+    }
+    create(&place, config).await
 }
 
 /// Finds the cluster of `data_dir` for a process that ran it before: what is gone since then is not replaced by an empty one.

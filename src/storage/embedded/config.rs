@@ -12,6 +12,8 @@ pub const GUEST: &str = "tidegate_guest";
 /// The role that `initdb` makes.
 pub const SUPERUSER: &str = "postgres";
 pub const DATABASE: &str = "tidegate";
+/// The setting with which no job of TimescaleDB's runs. A server that does not load it takes it for anybody's.
+pub const NO_JOBS: (&str, &str) = ("timescaledb.max_background_workers", "0");
 
 #[derive(Clone, Debug)]
 pub struct EmbeddedConfig {

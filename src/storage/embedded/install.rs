@@ -80,11 +80,20 @@ fn not_installed(found: &[Installation], cluster_major: Option<u32>) -> Embedded
         None => format!("Tidegate needs the server binaries of PostgreSQL {POSTGRES_MAJOR_MIN} or later"),
     };
     let package = cluster_major.map_or("postgresql".to_owned(), |major| format!("postgresql-{major}"));
+    let newest = found.iter().max_by_key(|i| i.major).filter(|newest| cluster_major.is_some_and(|m| newest.major > m));
+    let upgrade = newest.map_or(String::new(), |newest| {
+        format!(
+            "; with both versions installed (a distribution that has the old one no longer: apt.postgresql.org) \
+             `tidegate upgrade --to-bin {}` makes it one of PostgreSQL {}",
+            newest.bin_dir.display(),
+            newest.major
+        )
+    });
     EmbeddedError::of_kind(
         Cause::NotInstalled,
         format!(
             "{need}, but {seen}; install it (Debian, Ubuntu: apt-get install {package}; `make run` does it), \
-             or set database_url to use a server of your own"
+             or set database_url to use a server of your own{upgrade}"
         ),
     )
 }
@@ -190,6 +199,13 @@ mod tests {
         assert_eq!(major(None, false), Some(17));
         assert_eq!(major(Some(16), true), Some(16));
         assert_eq!(major(Some(18), true), None);
-        assert!(not_installed(&found, Some(18)).to_string().contains("postgresql-18"));
+        let newer = not_installed(&found, Some(18)).to_string();
+        assert!(newer.contains("postgresql-18") && !newer.contains("upgrade"), "{newer}");
+        let older = not_installed(&found[1..], Some(14)).to_string();
+        assert!(
+            older.contains("postgresql-14") && older.contains("`tidegate upgrade --to-bin /pg/17/false`"),
+            "{older}"
+        );
+        assert!(!not_installed(&found, None).to_string().contains("upgrade"));
     }
 }

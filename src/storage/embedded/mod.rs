@@ -6,6 +6,7 @@
 //! next start on the same data directory stops it first.
 
 mod account;
+mod beside;
 mod cluster;
 mod config;
 mod error;
@@ -18,8 +19,9 @@ mod put_back;
 mod server;
 mod settings;
 
+pub use beside::{Beside, cluster_major, kept};
 pub use cluster::has_cluster;
-pub use config::{DATABASE, EmbeddedConfig, GUEST, OWNER, READER, SUPERUSER, WRITER};
+pub use config::{DATABASE, EmbeddedConfig, GUEST, NO_JOBS, OWNER, READER, SUPERUSER, WRITER};
 pub use error::EmbeddedError;
 pub use install::{Installation, inspect, installations, pick};
 pub use lock::{DataDirLock, Running, locate_running};

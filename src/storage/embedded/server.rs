@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::process::Child;
 
+use super::beside::Beside;
 use super::cluster::{self, Cluster};
 use super::config::EmbeddedConfig;
 use super::error::EmbeddedError;
@@ -40,6 +41,13 @@ impl EmbeddedServer {
     /// [`EmbeddedServer::start`] for a caller that already holds the lock, and may want to keep a clone of it from one
     /// server to the next. The lock's directory counts, not `config.data_dir`.
     pub async fn start_locked(config: EmbeddedConfig, lock: DataDirLock) -> Result<Self, EmbeddedError> {
+        if let Some(beside) = Beside::interrupted(lock.data_dir()) {
+            return Err(EmbeddedError::new(format!(
+                "an upgrade to PostgreSQL {} was ended at its last step, and the cluster is still in {}: end it with `tidegate upgrade`",
+                beside.major(),
+                beside.folder().display()
+            )));
+        }
         let cluster = cluster::open_or_create(lock.data_dir(), &config).await?;
         Self::run(cluster, config, lock).await
     }

@@ -16,7 +16,7 @@ const PORT: &str = "8080";
 /// The account of the image.
 const ACCOUNT: u64 = 10_001;
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 

@@ -3,6 +3,7 @@
 mod alerts;
 mod dashboards;
 mod manifests;
+mod package;
 
 use std::process::{Command, Stdio};
 
@@ -48,6 +49,12 @@ pub const TESTS: &[Test] = &[
         engines: &[Engine::Postgres],
         run: manifests::unit,
         missing: manifests::no_systemd,
+    },
+    Test {
+        name: "the_package_is_whole",
+        engines: &[Engine::Postgres],
+        run: package::debian,
+        missing: package::no_cargo_deb,
     },
 ];
 

@@ -1,5 +1,8 @@
-//! `tidegate demo`: a throwaway instance, generated telemetry, and what it stored.
+//! `tidegate demo`: a throwaway instance, a small story of an order, generated telemetry, and where to look at all of it.
 
+mod story;
+
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +12,7 @@ use tokio_postgres::Client;
 use super::instance::start;
 use super::load::print_report;
 use super::output::{Exit, failed, print_table, say};
+use super::server::Server;
 use crate::app::{App, owner_client};
 use crate::config::{Config, LiveLimits};
 use crate::load::{
@@ -33,19 +37,23 @@ impl Drop for Throwaway {
     }
 }
 
-/// A throwaway instance with generated telemetry, and what it stored
+/// A throwaway instance: events, metrics, a correlation, a dead letter, a consumer group, and where to look at them
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How long to send
+    /// How long to send generated telemetry
     #[arg(long, default_value = "20s", value_parser = parse_duration)]
     duration: Duration,
+    /// End when it has shown everything; on a terminal it stays there to be looked at, until Ctrl-C
+    #[arg(long)]
+    once: bool,
 }
 
-pub async fn run(config: &Config, Args { duration }: Args) -> Exit {
+pub async fn run(config: &Config, Args { duration, once }: Args) -> Exit {
     let folder = Throwaway(std::env::temp_dir().join(format!("tidegate-demo-{}", std::process::id())));
     let mut config = config.clone();
     config.database.database_url = None;
     config.tls = None;
+    config.backup.every = None;
     config.data_dir.clone_from(&folder.0);
     config.listen = "127.0.0.1:0".parse().expect("an address and a port");
     eprintln!("starting a throwaway PostgreSQL and Tidegate ...");
@@ -57,10 +65,22 @@ pub async fn run(config: &Config, Args { duration }: Args) -> Exit {
         Ok(app) => app,
         Err(exit) => return exit,
     };
+    let stays = !once && std::io::stdout().is_terminal();
     let stop = async move {
         signals.next().await;
     };
-    let result = show(&app, duration, stop).await;
+    let stop = stop.shared();
+    let result = show(&app, duration, stop.clone()).await;
+    if matches!(result, Ok(true)) && stop.peek().is_none() {
+        if stays {
+            places(&app);
+            stop.await;
+        } else {
+            say!(
+                "\nIt is over, and removed. On a terminal and without --once it stays, to be looked at in the console."
+            );
+        }
+    }
     let in_order = app.stop().await;
     match result {
         Ok(true) if in_order => Exit::Ok,
@@ -69,13 +89,20 @@ pub async fn run(config: &Config, Args { duration }: Args) -> Exit {
     }
 }
 
-async fn show(app: &App, duration: Duration, stop: impl Future<Output = ()>) -> Result<bool, StorageError> {
+async fn show(app: &App, duration: Duration, stop: impl Future<Output = ()> + Clone) -> Result<bool, StorageError> {
+    let fatal = |error: &dyn std::fmt::Display| StorageError::fatal(error.to_string());
     say!("engine: {}", app.welcome.engine);
     let key = app.welcome.first_key.as_ref().map(|key| key.text.clone());
+    let key = key.ok_or_else(|| fatal(&"a new instance made no key"))?;
+    let mut server = Server::at(&app.welcome.url, &key).map_err(|error| fatal(&error))?;
+    tokio::select! {
+        told = story::tell(&mut server) => told.map_err(|error| fatal(&error))?,
+        () = stop.clone() => return Ok(true),
+    }
     let events = LoadOptions {
         url: app.welcome.url.clone(),
         trust: Trust::System,
-        keys: key.into_iter().collect(),
+        keys: vec![key.clone()],
         rate: SendRate::Max,
         duration,
         batch: 1000,
@@ -95,8 +122,6 @@ async fn show(app: &App, duration: Duration, stop: impl Future<Output = ()>) -> 
         progress: false,
         ..events.clone()
     };
-    let fatal = |error: &dyn std::fmt::Display| StorageError::fatal(error.to_string());
-    let stop = stop.shared();
     let (events, metrics) = tokio::join!(crate::load::run(events, stop.clone()), crate::load::run(metrics, stop));
     let client = owner_client(app.location()).await?;
     let mut ok = true;
@@ -109,6 +134,21 @@ async fn show(app: &App, duration: Duration, stop: impl Future<Output = ()>) -> 
     }
     queries(&client).await?;
     Ok(ok)
+}
+
+/// Where the same is to be seen.
+fn places(app: &App) {
+    let url = &app.welcome.url;
+    let key = app.welcome.first_key.as_ref().map_or("", |key| key.text.as_str());
+    say!("\nLook at it; Ctrl-C ends it, and removes everything:");
+    say!("  console   {url}/#key={key}");
+    say!("  commands  export TIDEGATE_URL={url} TIDEGATE_KEY={key}");
+    say!("            tidegate groups list orders");
+    say!("            tidegate dead-letters list");
+    say!("            tidegate tail orders --from earliest --limit 3");
+    if let Some(psql) = &app.welcome.psql {
+        say!("  psql      {psql}");
+    }
 }
 
 /// A few questions that a dashboard would ask.
