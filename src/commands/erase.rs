@@ -4,6 +4,7 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use super::database::with_owner_result;
+use super::erase_events;
 use super::output::{Exit, failed, print_json, print_table, say};
 use crate::backup::Folder;
 use crate::config::Config;
@@ -11,12 +12,17 @@ use crate::ingest::spool::kept::{self, Action, Kept};
 use crate::ingest::spool::{Disk, SpoolPlace, look};
 use crate::storage::StorageError;
 use crate::tenancy::admin::{find_organization, get_organization};
+use crate::tenancy::contained::Contained;
 use crate::tenancy::erase::{self, OfRelation};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Its slug or name
     name: String,
+    /// Not itself, but its events whose payloads contain this, and what was derived from them; it may be active:
+    /// '{"payload":{"user":{"id":7}}}'
+    #[arg(long = "where", value_name = "JSON", value_parser = Contained::parse)]
+    containing: Option<Contained>,
     /// This is meant; without it, only what there is of it is shown
     #[arg(long)]
     yes: bool,
@@ -39,7 +45,10 @@ struct Report {
     backups: Vec<String>,
 }
 
-pub async fn run(config: &Config, Args { name, yes, json }: Args) -> Exit {
+pub async fn run(config: &Config, Args { name, containing, yes, json }: Args) -> Exit {
+    if let Some(of) = containing {
+        return erase_events::run(config, &name, &of, yes, json).await;
+    }
     let work = async |client: &mut Client| -> Result<Report, StorageError> {
         let id = find_organization(client, &name, false).await?;
         let organization = get_organization(client, id).await?;
@@ -79,13 +88,13 @@ pub async fn run(config: &Config, Args { name, yes, json }: Args) -> Exit {
     }
 }
 
-fn unusable(config: &Config, error: &std::io::Error) -> StorageError {
+pub(super) fn unusable(config: &Config, error: &std::io::Error) -> StorageError {
     let place = SpoolPlace::of(&config.data_dir, config.spool.max_bytes);
     StorageError::fatal(format!("the spool in {} cannot be read: {error}", place.dir.display()))
 }
 
 /// Requests of it that could not be written.
-fn quarantined(config: &Config, tenant_id: &str) -> Result<Vec<Kept>, StorageError> {
+pub(super) fn quarantined(config: &Config, tenant_id: &str) -> Result<Vec<Kept>, StorageError> {
     let place = SpoolPlace::of(&config.data_dir, config.spool.max_bytes);
     if !place.dir.is_dir() {
         return Ok(Vec::new());
@@ -96,7 +105,7 @@ fn quarantined(config: &Config, tenant_id: &str) -> Result<Vec<Kept>, StorageErr
 }
 
 /// Whether something waits in this machine's spool, which would be written afterwards.
-fn waiting(config: &Config) -> Result<Option<String>, StorageError> {
+pub(super) fn waiting(config: &Config) -> Result<Option<String>, StorageError> {
     let place = SpoolPlace::of(&config.data_dir, config.spool.max_bytes);
     let seen = look(&Disk, &place.dir).map_err(|error| unusable(config, &error))?;
     let records = seen.map_or(0, |seen| seen.stats.undrained.records);
@@ -107,7 +116,7 @@ fn waiting(config: &Config) -> Result<Option<String>, StorageError> {
     }))
 }
 
-fn backups(config: &Config) -> Result<Vec<String>, StorageError> {
+pub(super) fn backups(config: &Config) -> Result<Vec<String>, StorageError> {
     if !config.backup.dir.is_dir() {
         return Ok(Vec::new());
     }

@@ -9,6 +9,7 @@ mod dead_letters;
 mod demo;
 mod doctor;
 mod erase;
+mod erase_events;
 mod groups;
 mod instance;
 mod keys;
@@ -30,9 +31,9 @@ mod sinks;
 mod spool;
 mod streams;
 mod tail;
-mod usage;
 mod transferred;
 mod upgrade;
+mod usage;
 mod users;
 mod values;
 

@@ -1,5 +1,6 @@
 //! What a transaction adds to the use of its tenants, by day of UTC: requests, rows, rejected items, bytes of bodies. Noted in the
-//! transaction itself, so that what is sent again, or written again after a lost COMMIT, counts once.
+//! transaction itself, so that what is sent again, or written again after a lost COMMIT, counts once. The ledger cannot tell it: it has
+//! keyed requests only; nor can the manifests, which are by stream, of several requests at once, and of none whose items are all rejected.
 
 use std::collections::BTreeMap;
 

@@ -61,6 +61,10 @@ pub const ERASE_QUIET_S: i64 = 10;
 pub const ERASE_ROWS: u64 = 10_000;
 /// Times that an erasure goes through all relations until nothing is found.
 pub const ERASE_PASSES: usize = 5;
+/// Events by whose ids what was derived from them is looked for at once.
+pub const ERASE_IDS: usize = 5000;
+/// Bytes of dead letters that are read at once.
+pub const ERASE_LETTER_BYTES: i64 = 8 << 20;
 /// Longest retention of an organization, in days; the column's CHECK says the same.
 pub const ORG_RETENTION_DAYS_MAX: u32 = 3650;
 

@@ -18,7 +18,7 @@ const CHUNKS: &str = include_str!("../../sql/queries/erase_chunks.sql");
 const HINDERED: &str = "SELECT o.is_active, coalesce(NOT o.is_active AND o.deactivated_at > now() - make_interval(secs => $2::bigint), false), \
      (SELECT array_agg(l.login::text ORDER BY l.login) FROM reader_logins l WHERE l.org_id = o.id) FROM organizations o WHERE o.tenant_id = $1";
 /// Compressed rows are deleted by whole segments of the tenant; where they are not, all of a chunk is decompressed.
-const OF_CHUNK: &str = "BEGIN; SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0";
+pub(super) const OF_CHUNK: &str = "SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0";
 
 /// How many rows of a relation are the organization's, or were.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -28,14 +28,14 @@ pub struct OfRelation {
 }
 
 /// A table, or a part of one, and which of its rows are meant.
-struct Piece {
-    name: String,
-    table: String,
-    whose: String,
-    of_chunk: bool,
+pub(super) struct Piece {
+    pub(super) name: String,
+    pub(super) table: String,
+    pub(super) whose: String,
+    pub(super) of_chunk: bool,
 }
 
-async fn pieces(client: &Client) -> Result<Vec<Piece>, StorageError> {
+pub(super) async fn pieces(client: &Client) -> Result<Vec<Piece>, StorageError> {
     let layout = standing_layout(client).await?;
     let piece = |row: &tokio_postgres::Row, of_chunk| Piece {
         name: row.get(0),
@@ -53,7 +53,7 @@ async fn pieces(client: &Client) -> Result<Vec<Piece>, StorageError> {
     Ok(pieces)
 }
 
-fn sums(rows: Vec<(String, u64)>) -> Vec<OfRelation> {
+pub(super) fn sums(rows: Vec<(String, u64)>) -> Vec<OfRelation> {
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();
     for (name, count) in rows {
         *sums.entry(name).or_default() += count;
@@ -127,7 +127,7 @@ pub async fn erase(client: &mut Client, organization: &Organization) -> Result<V
 async fn delete(client: &Client, piece: &Piece, tenant_id: &str) -> Result<u64, StorageError> {
     let Piece { table, whose, .. } = piece;
     if piece.of_chunk {
-        client.batch_execute(OF_CHUNK).await?;
+        client.batch_execute(&format!("BEGIN; {OF_CHUNK}")).await?;
         let deleted = client.execute(&format!("DELETE FROM {table} WHERE {whose}"), &[&tenant_id]).await?;
         client.batch_execute("COMMIT").await?;
         return Ok(deleted);
