@@ -101,6 +101,8 @@ pub const GROUPS: &[Group] = &[
     group("administration", admin_http::TESTS),
     group("administration", admin_described::TESTS),
     group("administration", audit::TESTS),
+    group("usage", usage::TESTS),
+    group("erase", erase::TESTS),
     by_version("administration", control_rows::TESTS),
     group("users", users::TESTS),
     group("sessions", sessions::TESTS),
