@@ -25,6 +25,7 @@ use crate::storage::{Database, Installed, KnownDatabase, Location, StorageError}
 use crate::streams::{Arrivals, Sequencer};
 use crate::tenancy::administration::Administration;
 use crate::tenancy::people::People;
+use crate::tenancy::usage::UsageFold;
 use crate::tenancy::{Tickets, Verifier};
 
 /// After which it is said who is still at work.
@@ -163,6 +164,7 @@ fn start_jobs(
         start(anomalies, database, &turns),
         start(SeriesIds::new(config), database, &turns),
         start(series, database, &turns),
+        start(UsageFold, database, &turns),
         start(Lifecycle::new(store, config), database, &turns),
     ];
     running.extend(Refresh::both(store, config).into_iter().map(|refresh| start(refresh, database, &turns)));

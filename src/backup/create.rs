@@ -8,7 +8,7 @@ use super::folder::{Backup, Hold, Partial, bytes_of};
 use super::made::{About, MASK_KEY, Made, copy_secret};
 use super::manifest::{FORMAT, Manifest, sha256};
 use super::source::Source;
-use super::{base, dump};
+use super::{base, dump, owner};
 use crate::files::free_bytes;
 use crate::storage::StorageError;
 
@@ -16,6 +16,7 @@ use crate::storage::StorageError;
 pub async fn create(hold: &Hold, source: &Source) -> Result<Backup, StorageError> {
     let mut client = source.client().await?;
     let about = About::of(&client).await?;
+    owner::claim(hold.folder().path(), &client).await?;
     let partial = hold.begin()?;
     let advice = "make room there, or set backup.dir to a larger disk";
     require_room(hold.folder().path(), about.bytes, "the database has", advice)?;

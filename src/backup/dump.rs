@@ -16,7 +16,7 @@ use super::restore::Restored;
 use super::source::Source;
 use crate::config::ConnectionUrl;
 use crate::storage::embedded::Installation;
-use crate::storage::{Role, StorageError, connect_to, session_sql, tools};
+use crate::storage::{Role, StorageError, connect_to, needs, session_sql, tools};
 
 /// Roles that a dump's GRANTs name; each must be there, or all of them fail.
 const ROLES: [&str; 6] =
@@ -74,6 +74,7 @@ pub async fn restore_dump(backup: &Backup, url: &ConnectionUrl) -> Result<Restor
     let manifest = &backup.manifest;
     let (client, _connection) = connect_to(url, Arc::default()).await?;
     require_empty(&client).await?;
+    needs::require_server(&client).await?;
     require_roles(&client).await?;
     let number: i32 = client.query_one("SELECT current_setting('server_version_num')::int", &[]).await?.get(0);
     drop(client);

@@ -83,6 +83,9 @@ pub async fn restore_base(
     })?;
     let looked = look(&server).await;
     let stopped = server.stop().await.map_err(|error| StorageError::fatal(error.to_string()));
+    if looked.is_err() {
+        embedded::take_away(target);
+    }
     let (contents, newest) = looked?;
     stopped?;
     copy_secret(&backup.path.join(MASK_KEY), &target.join(MASK_KEY))?;

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::create::create;
 use super::folder::{Backup, Folder, Hold};
 use super::source::Source;
-use super::wal;
+use super::{owner, wal};
 use crate::config::BackupConfig;
 use crate::storage::StorageError;
 
@@ -68,8 +68,22 @@ async fn give_up(source: Source) {
 
 async fn keep(source: Source, config: BackupConfig, every: Duration, mut stop: watch::Receiver<bool>) {
     let folder = Folder::at(&config.dir);
+    let mut is_own = false;
     loop {
         let mut pause = LOOK_EVERY;
+        if !is_own {
+            match is_own_folder(&source, &folder).await {
+                Ok(known) => is_own = known,
+                Err(error) if error.is_retryable() => {}
+                Err(error) => {
+                    failed(&config, &error, AGAIN_AFTER);
+                    tokio::select! {
+                        () = tokio::time::sleep(AGAIN_AFTER) => continue,
+                        () = wal::stopped(&mut stop) => return,
+                    }
+                }
+            }
+        }
         let archive = tokio::select! {
             archive = archive(&source, &folder) => archive,
             () = wal::stopped(&mut stop) => return,
@@ -88,9 +102,8 @@ async fn keep(source: Source, config: BackupConfig, every: Duration, mut stop: w
                 // Another process is at it.
                 Ok(None) => {}
                 Err(error) => {
-                    metrics::counter!("tidegate_backup_failures_total").increment(1);
                     pause = AGAIN_AFTER.min(every);
-                    tracing::error!(folder = %config.dir.display(), %error, again_s = pause.as_secs(), "no backup could be made");
+                    failed(&config, &error, pause);
                 }
             }
         }
@@ -99,6 +112,16 @@ async fn keep(source: Source, config: BackupConfig, every: Duration, mut stop: w
             () = wal::stopped(&mut stop) => return,
         }
     }
+}
+
+/// Whether what is in the folder is this installation's; false where nothing is known yet.
+async fn is_own_folder(source: &Source, folder: &Folder) -> Result<bool, StorageError> {
+    owner::check(folder.path(), &source.client().await?).await
+}
+
+fn failed(config: &BackupConfig, error: &StorageError, again: Duration) {
+    metrics::counter!("tidegate_backup_failures_total").increment(1);
+    tracing::error!(folder = %config.dir.display(), %error, again_s = again.as_secs(), "no backup could be made");
 }
 
 /// The archive of WAL that is written now. One that is about to begin is waited for: a base backup that is made before it cannot go on in

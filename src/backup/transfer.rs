@@ -14,7 +14,7 @@ use super::roles::{self, Roles};
 use super::source::Source;
 use crate::config::ConnectionUrl;
 use crate::storage::embedded::Installation;
-use crate::storage::{StorageError, connect_to, tools};
+use crate::storage::{StorageError, connect_to, needs, tools};
 
 /// What came of it.
 #[derive(Debug, Serialize)]
@@ -44,6 +44,7 @@ pub async fn transfer(source: &Source, target: Target<'_>) -> Result<Transferred
     let about = About::of(&from).await?;
     let (mut to, _connection) = connect_to(target.url, Arc::default()).await?;
     dump::require_empty(&to).await?;
+    needs::require_server(&to).await?;
     let there: String = to.query_one("SELECT current_setting('server_version')", &[]).await?.get(0);
     let (old, new) = (major(&about.postgres)?, major(&there)?);
     if new < old {

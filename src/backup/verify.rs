@@ -75,6 +75,18 @@ async fn restore_in_scratch(backup: &Backup, data_dir: &Path) -> Result<Restored
     restored
 }
 
+/// Refuses a backup whose bytes are not as they were made: a server comes up on damage that it has not read yet.
+pub async fn require_undamaged(backup: &Backup) -> Result<(), StorageError> {
+    match damage(backup).await? {
+        None => Ok(()),
+        Some(damage) => Err(StorageError::fatal(format!(
+            "the backup {} is damaged, and nothing is restored of it: {damage}. tidegate backup list shows older ones; --damaged restores \
+             what can be read of this one",
+            backup.id
+        ))),
+    }
+}
+
 /// What of its bytes is not as it was made.
 async fn damage(backup: &Backup) -> Result<Option<String>, StorageError> {
     let (manifest, kind) = (&backup.manifest, backup.manifest.kind);

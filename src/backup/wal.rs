@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::folder::{Backup, WAL_FOLDER, names};
 use super::manifest::WalStart;
+use super::owner;
 use super::source::Source;
 use crate::files;
 use crate::storage::{StorageError, tools};
@@ -161,6 +162,8 @@ async fn receive(
     stop: &mut watch::Receiver<bool>,
     pause: &mut Duration,
 ) -> Result<(), StorageError> {
+    let owned = source.client().await?;
+    owner::check(folder, &owned).await?;
     let (archive, major, segment_bytes) = {
         let client = source.superuser().await?;
         let sql =
@@ -169,6 +172,8 @@ async fn receive(
         let (number, bytes): (i32, i64) = (row.get(0), row.get(1));
         (begin(&client, folder).await?, number.unsigned_abs() / 10_000, bytes.unsigned_abs())
     };
+    owner::claim(folder, &owned).await?;
+    drop(owned);
     remove_torn(&folder.join(WAL_FOLDER).join(&archive), segment_bytes)?;
     let installation = tools::installation(major, false).await?;
     let mut command = tools::connected(&installation.program("pg_receivewal"), &source.admin);

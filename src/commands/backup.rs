@@ -90,6 +90,9 @@ enum Action {
         /// The moment to restore, to the second or finer, or `latest`; not given: when the backup was complete
         #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "into_url_file")]
         to: Option<Moment>,
+        /// Also of a backup that is known to be damaged, or found to be: what can be read of it
+        #[arg(long)]
+        damaged: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -123,14 +126,14 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
                 Err(error) => failed(&error),
             }
         }
-        Action::Restore { id, place, into, into_url_file, to, json } => {
+        Action::Restore { id, place, into, into_url_file, to, damaged, json } => {
             let target = match (into, into_url_file) {
                 (Some(into), _) => Target::Folder(into),
                 (None, Some(file)) => Target::Database(file),
                 (None, None) => return Exit::Usage,
             };
             let folder = place.folder(config);
-            let work = restore(&folder, id.as_deref(), &target, to.unwrap_or(Moment::OfBackup));
+            let work = restore(&folder, id.as_deref(), &target, to.unwrap_or(Moment::OfBackup), damaged);
             match stoppable(work).await {
                 Ok((backup, restored)) => show_restored(&backup, &restored, &target, json),
                 Err(error) => failed(&error),
@@ -158,11 +161,15 @@ async fn restore(
     id: Option<&str>,
     target: &Target,
     moment: Moment,
+    damaged: bool,
 ) -> Result<(Backup, Restored), StorageError> {
     let backup = match (id, moment) {
         (None, Moment::At(time)) => folder.before(time)?,
         _ => folder.find(id)?,
     };
+    if !damaged {
+        backup::require_undamaged(&backup).await?;
+    }
     let restored = match (target, backup.manifest.kind) {
         (Target::Folder(into), Kind::Base) => backup::restore_base(folder, &backup, into, moment, true).await?,
         (Target::Database(file), Kind::Dump) => {

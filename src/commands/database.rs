@@ -17,12 +17,20 @@ pub async fn with_owner<T: Serialize>(
     work: impl AsyncFnOnce(&mut Client) -> Result<T, StorageError>,
     show: impl FnOnce(&T),
 ) -> Exit {
+    finish(with_owner_result(config, work).await, json, show)
+}
+
+/// The same, for what is printed otherwise.
+pub async fn with_owner_result<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(&mut Client) -> Result<T, StorageError>,
+) -> Result<T, StorageError> {
     let run = async |location: &Location| {
         let mut client = owner_client(location).await?;
         up_to_date(&client, location, config).await?;
         work(&mut client).await
     };
-    finish(with_location(Location::find(config), run).await, json, show)
+    with_location(Location::find(config), run).await
 }
 
 /// Works on a database and closes it afterwards, also when a signal ends the work: a server that was started for the moment

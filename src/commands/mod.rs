@@ -8,6 +8,8 @@ mod database;
 mod dead_letters;
 mod demo;
 mod doctor;
+mod erase;
+mod erase_events;
 mod groups;
 mod instance;
 mod keys;
@@ -31,6 +33,7 @@ mod streams;
 mod tail;
 mod transferred;
 mod upgrade;
+mod usage;
 mod users;
 mod values;
 
@@ -88,6 +91,7 @@ commands! {
     Schema => schema,
     AcceptDatabase => accept_database,
     Audit => audit,
+    Usage => usage,
     Backup => backup,
     Move => relocate,
     Upgrade => upgrade,

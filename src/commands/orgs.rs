@@ -1,8 +1,9 @@
-//! `tidegate orgs create|list|retention|deactivate|activate`.
+//! `tidegate orgs create|list|retention|deactivate|activate|erase`.
 
 use clap::Subcommand;
 
 use super::database::with_owner;
+use super::erase;
 use super::output::{Exit, print_table};
 use super::values::OrNone;
 use crate::config::{Config, parse_duration};
@@ -71,6 +72,8 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Erase a deactivated organization: what there is of it in every relation, its keys and users, and itself
+    Erase(erase::Args),
 }
 
 /// A retention of whole days, or the word `default`.
@@ -110,6 +113,7 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
         Action::Activate { name, json } => {
             alter(config, &name, OrganizationChange { is_active: Some(true), ..Default::default() }, json).await
         }
+        Action::Erase(args) => erase::run(config, args).await,
     }
 }
 

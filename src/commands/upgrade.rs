@@ -10,7 +10,7 @@ use super::transferred::{embedded_alone, require_cluster, show_sums, sums};
 use crate::app::owner_client;
 use crate::backup::{self, Renewed, Source};
 use crate::config::Config;
-use crate::storage::embedded::{self, Beside, EmbeddedError, cluster_major};
+use crate::storage::embedded::{self, Beside, EmbeddedError, Installation, cluster_major};
 use crate::storage::{Location, StorageError, standing_layout};
 
 /// Take the embedded server to a newer major version of PostgreSQL
@@ -59,6 +59,12 @@ fn fatal(error: EmbeddedError) -> StorageError {
     StorageError::fatal(error.to_string())
 }
 
+/// The server that runs from a folder which was named.
+async fn server(option: &str, bin_dir: &Path) -> Result<Installation, StorageError> {
+    let none = || StorageError::fatal(format!("{option} {}: no PostgreSQL server runs there", bin_dir.display()));
+    embedded::inspect(bin_dir).await.ok_or_else(none)
+}
+
 /// None: what was left to do of an earlier one is done.
 async fn upgrade(config: &Config, to_bin: &Path, from_bin: Option<PathBuf>) -> Result<Option<Upgraded>, StorageError> {
     let lock = embedded_alone(config)?;
@@ -66,15 +72,24 @@ async fn upgrade(config: &Config, to_bin: &Path, from_bin: Option<PathBuf>) -> R
         beside.put_in_place().map_err(fatal)?;
         return Ok(None);
     }
+    if let Some(beside) = Beside::ended(lock.data_dir()) {
+        beside.remove().map_err(fatal)?;
+        return Ok(None);
+    }
     require_cluster(config)?;
-    let new = embedded::inspect(to_bin).await.ok_or_else(|| {
-        StorageError::fatal(format!("--to-bin {}: no PostgreSQL server runs there", to_bin.display()))
-    })?;
+    let new = server("--to-bin", to_bin).await?;
+    let from = cluster_major(lock.data_dir()).map_err(fatal)?;
     let old = match &from_bin {
-        Some(bin_dir) => embedded::inspect(bin_dir).await,
+        Some(bin_dir) => Some(server("--from-bin", bin_dir).await?),
         None => None,
     };
-    let from = cluster_major(lock.data_dir()).map_err(fatal)?;
+    if let Some(other) = old.as_ref().filter(|old| old.major != from) {
+        return Err(StorageError::fatal(format!(
+            "--from-bin {}: that is PostgreSQL {}, and the cluster is of PostgreSQL {from}: name the folder of its server",
+            other.bin_dir.display(),
+            other.version
+        )));
+    }
     if new.major <= from {
         return Err(StorageError::fatal(format!(
             "the cluster is of PostgreSQL {from}, and {} has {}: nothing to upgrade (a minor version needs no more than a new start)",

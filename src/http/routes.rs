@@ -194,6 +194,7 @@ pub const ROUTES: &[Endpoint] = &[
         Box::pin(admin::deactivate_organization(c))
     }),
     get("/v1/audit", ADMIN, |c| Box::pin(admin::audit(c))),
+    get("/v1/usage", READ_OR_ADMIN, |c| Box::pin(admin::usage(c))),
     get("/v1/lifecycle", ADMIN, |c| Box::pin(lifecycle::status(c.api, c.principal, c.params))),
     open("/healthz", |_| Box::pin(async { Ok(operation::healthz()) })),
     Endpoint {

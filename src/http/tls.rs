@@ -42,6 +42,9 @@ impl Tls {
         let pair = KeyPair::read(files)?;
         let current = RwLock::new(Arc::new(pair.server_config(files)?));
         pair.tell_expiry();
+        for result in ["ok", "failed"] {
+            counter!("tidegate_tls_reloads_total", "result" => result).increment(0);
+        }
         Ok(Self { files: files.clone(), current, loaded: pair })
     }
 

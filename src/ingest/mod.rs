@@ -45,6 +45,7 @@ mod stream_quota;
 mod submission;
 mod transaction;
 mod trials;
+mod usage;
 mod workers;
 mod writer;
 

@@ -1,4 +1,4 @@
-//! One attempt to write a batch: BEGIN, claims, COPY, ledger, dead letters, new series, manifests, COMMIT.
+//! One attempt to write a batch: BEGIN, claims, COPY, ledger, dead letters, new series, use, manifests, COMMIT.
 //!
 //! Everything of a batch is in one transaction, so that an answer of 200 means that its rows, its ledger row and its
 //! dead letters are all there or, if the attempt fails, none is. Statements are prepared once a connection and sent
@@ -21,6 +21,7 @@ use super::series::{self, FreshSeries, KnownSeries};
 use super::series_quota::SeriesQuota;
 use super::stream_quota::{self, StreamQuota};
 use super::submission::Submission;
+use super::usage::{self, Usage};
 use super::{dead_letters, manifests, replay, staging};
 use crate::model::{Kind, Relation};
 use crate::storage::{Slices, StorageError, Store};
@@ -136,6 +137,7 @@ struct Statements {
     copy: Statement,
     manifests: Statement,
     series: Statement,
+    usage: Statement,
 }
 
 impl Statements {
@@ -146,6 +148,7 @@ impl Statements {
             copy: client.prepare_cached(&copy_sql(kind.table(), kind)).await?,
             manifests: client.prepare_cached(manifests::INSERT).await?,
             series: client.prepare_cached(series::INSERT).await?,
+            usage: client.prepare_cached(usage::INSERT).await?,
         })
     }
 }
@@ -250,23 +253,25 @@ pub async fn attempt(
         taking.iter().map(|&index| (index, batch[index].outcome(duplicates[index]))).collect();
     let mut verdicts: Vec<Verdict> = claims.into_iter().map(Verdict::Claimed).collect();
     let remembered = ledger::remembered(batch, &written);
+    let used = Usage::of(means.kind, batch, &written);
     for (index, outcome) in written {
         verdicts[index] = Verdict::Written(outcome);
     }
     // Noted before COMMIT is sent: if this future is dropped while it waits for replies, the outcome is unknown.
     attempts.unconfirmed = Some(verdicts);
-    let (copied, remembered, listed, noted, committed) = tokio::join!(
+    let (copied, remembered, listed, counted, noted, committed) = tokio::join!(
         biased;
         finish(open),
         ledger::remember(client, &statements.ledger, &remembered),
         series::insert(client, &statements.series, batch, &fresh),
+        used.note(client, &statements.usage),
         manifests::insert(client, &statements.manifests, means.kind.table(), &plan.manifests),
         client.batch_execute("COMMIT"),
     );
     // Before COMMIT a statement that the server refused means a rollback, whatever it was refused for.
     let refused = |error: &tokio_postgres::Error| error.as_db_error().is_some();
     let over = committed.is_ok();
-    let (error, rolled_back, in_copy) = match (copied, remembered.and(listed).and(noted), committed) {
+    let (error, rolled_back, in_copy) = match (copied, remembered.and(listed).and(counted).and(noted), committed) {
         (Ok(()), Ok(()), Ok(())) => {
             if means.kind == Kind::Events {
                 means.stream_quota.committed(&plan.manifests);

@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use super::failures::Failures;
 use crate::storage::locks::{self, Lease};
 use crate::storage::{Database, Fate, StorageError, give_back};
 
@@ -78,8 +79,11 @@ pub fn start<J: Job>(job: J, database: &Database, turns: &FirstTurns) -> Running
     let (owner, store) = (database.owner.clone(), database.store.clone());
     let (stop, mut stopped) = watch::channel(false);
     let (job, turns) = (Arc::new(job), turns.clone());
+    for counted in ["tidegate_job_runs_total", "tidegate_job_failures_total"] {
+        metrics::counter!(counted, "job_name" => job.name()).increment(0);
+    }
     let task = tokio::spawn(async move {
-        let mut noted = Noted::default();
+        let (mut noted, mut failures) = (Noted::default(), Failures::default());
         let mut first = Some(turns);
         loop {
             let turn = first.take();
@@ -101,9 +105,9 @@ pub fn start<J: Job>(job: J, database: &Database, turns: &FirstTurns) -> Running
             if run.as_ref().is_err_and(refused) {
                 store.forget();
             }
-            report(&*job, run);
+            report(&*job, run, &mut failures);
             tokio::select! {
-                () = tokio::time::sleep(job.interval()) => {}
+                () = tokio::time::sleep(failures.pause(job.interval())) => {}
                 _ = stopped.wait_for(|stop| *stop) => return,
             }
         }
@@ -117,12 +121,14 @@ pub async fn run_now<J: Job>(job: &J, owner: &Pool) -> Result<RunCounts, Storage
     counts.ok_or_else(|| StorageError::retryable(format!("another process is at the job {}", job.name())))
 }
 
-fn report<J: Job>(job: &J, run: Result<Option<RunCounts>, StorageError>) {
+fn report<J: Job>(job: &J, run: Result<Option<RunCounts>, StorageError>, failures: &mut Failures) {
     match run {
         Ok(Some(counts)) => {
-            metrics::counter!("tidegate_job_runs_total", "job" => job.name()).increment(1);
+            failures.end(job.name());
+            metrics::counter!("tidegate_job_runs_total", "job_name" => job.name()).increment(1);
             for (what, count) in counts {
-                metrics::counter!("tidegate_job_items_total", "job" => job.name(), "what" => what).increment(count);
+                metrics::counter!("tidegate_job_items_total", "job_name" => job.name(), "what" => what)
+                    .increment(count);
                 // What a job does every few seconds is no news.
                 if count > 0 && job.interval() >= Duration::from_secs(60) {
                     tracing::info!(job = job.name(), what, count, "job");
@@ -131,8 +137,8 @@ fn report<J: Job>(job: &J, run: Result<Option<RunCounts>, StorageError>) {
         }
         Ok(None) => tracing::debug!(job = job.name(), "another node leads this job"),
         Err(error) => {
-            metrics::counter!("tidegate_job_failures_total", "job" => job.name()).increment(1);
-            tracing::warn!(job = job.name(), %error, "a job's run failed; it is tried again");
+            metrics::counter!("tidegate_job_failures_total", "job_name" => job.name()).increment(1);
+            failures.add(job.name(), &error);
         }
     }
 }

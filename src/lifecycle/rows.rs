@@ -7,7 +7,7 @@ use deadpool_postgres::Object;
 use tokio_postgres::types::ToSql;
 
 use crate::config::RetentionConfig;
-use crate::limits::{OVER_QUOTA_KEPT, SESSIONS_KEPT, SIGN_IN_WINDOW, STORAGE_SAMPLES_KEPT};
+use crate::limits::{OVER_QUOTA_KEPT, SESSIONS_KEPT, SIGN_IN_WINDOW, STORAGE_SAMPLES_KEPT, USAGE_KEPT};
 use crate::model::{Kind, Level};
 use crate::storage::{Layout, StorageError};
 
@@ -95,6 +95,7 @@ fn expiring(retention: &RetentionConfig) -> Vec<Expiring> {
         aged("sessions_deleted", "sessions", &format!("expires_at < {before}"), SESSIONS_KEPT),
         aged("sign_in_attempts_deleted", "sign_in_attempts", &format!("at < {before}"), SIGN_IN_WINDOW),
         aged("storage_samples_deleted", "storage_samples", &format!("at < {before}"), STORAGE_SAMPLES_KEPT),
+        aged("usage_days_deleted", "usage_days", &format!("day < {before}"), USAGE_KEPT),
     ]
 }
 

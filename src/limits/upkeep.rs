@@ -48,6 +48,23 @@ pub const LIFECYCLE_RUN_MAX: Duration = Duration::from_secs(120);
 pub const RECOMPRESS_PAUSE: Duration = Duration::from_secs(600);
 /// How long samples of sizes are kept.
 pub const STORAGE_SAMPLES_KEPT: Duration = Duration::from_secs(730 * 86_400);
+/// How long it is known what an organization sent on a day: three years.
+pub const USAGE_KEPT: Duration = Duration::from_secs(1100 * 86_400);
+/// Between two times that notes of use are added up; who asks sees them before.
+pub const USAGE_FOLD_EVERY: Duration = Duration::from_secs(30);
+/// Notes added up in one transaction, and transactions of one run.
+pub const USAGE_FOLD_ROWS: i64 = 20_000;
+pub const USAGE_FOLDS_PER_RUN: usize = 50;
+/// How long an organization is deactivated before it is erased, in seconds: nodes take its keys for 5 s after that.
+pub const ERASE_QUIET_S: i64 = 10;
+/// Rows erased in one transaction, of relations without chunks.
+pub const ERASE_ROWS: u64 = 10_000;
+/// Times that an erasure goes through all relations until nothing is found.
+pub const ERASE_PASSES: usize = 5;
+/// Events by whose ids what was derived from them is looked for at once.
+pub const ERASE_IDS: usize = 5000;
+/// Bytes of dead letters that are read at once.
+pub const ERASE_LETTER_BYTES: i64 = 8 << 20;
 /// Longest retention of an organization, in days; the column's CHECK says the same.
 pub const ORG_RETENTION_DAYS_MAX: u32 = 3650;
 

@@ -89,6 +89,8 @@ pub const TABLES: &[Table] = &[
     table("touched_minutes", "jobs", Kept::UntilDone),
     table("touched_passes", "jobs", Kept::State),
     table("type_minutes", "correlate", Kept::With("events")),
+    table("usage_days", "tenancy", Kept::Days(1100)),
+    table("usage_notes", "ingest", Kept::UntilDone),
     table("users", "tenancy", Kept::Always),
 ];
 
@@ -96,7 +98,7 @@ pub const TABLES: &[Table] = &[
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use super::*;
-    use crate::limits::{OVER_QUOTA_KEPT, SESSIONS_KEPT, STORAGE_SAMPLES_KEPT};
+    use crate::limits::{OVER_QUOTA_KEPT, SESSIONS_KEPT, STORAGE_SAMPLES_KEPT, USAGE_KEPT};
 
     #[test]
     fn tables_are_in_order_and_kept_as_limits_say() {
@@ -106,5 +108,6 @@ mod tests {
         assert_eq!(days("over_quota"), kept(OVER_QUOTA_KEPT));
         assert_eq!(days("storage_samples"), kept(STORAGE_SAMPLES_KEPT));
         assert_eq!(days("sessions"), kept(SESSIONS_KEPT));
+        assert_eq!(days("usage_days"), kept(USAGE_KEPT));
     }
 }

@@ -52,7 +52,7 @@ pub(crate) use columns::columns;
 pub use columns::{Cells, Columns};
 pub use control::{
     AuditQuery, AuditRow, Confined, KeyRow, KeysQuery, OrganizationRow, OrganizationsQuery, SessionRow, SessionsQuery,
-    UserRow, UsersQuery,
+    UsageQuery, UsageRow, UserRow, UsersQuery,
 };
 pub use correlations::{Correlation, CorrelationsQuery};
 pub use counts::{Count, CountsQuery};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
@@ -22,6 +23,7 @@ macro_rules! parameters {
 }
 
 parameters!(String: TEXT, Vec<String>: TEXT_ARRAY, Uuid: UUID, Vec<Uuid>: UUID_ARRAY, Vec<i32>: INT4_ARRAY);
+parameters!(Date: DATE);
 parameters!(Timestamp: TIMESTAMPTZ, i32: INT4, i64: INT8, Option<i64>: INT8, Vec<i64>: INT8_ARRAY, f64: FLOAT8);
 parameters!(Vec<f32>: FLOAT4_ARRAY);
 

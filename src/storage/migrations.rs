@@ -89,6 +89,7 @@ pub const MIGRATIONS: &[Migration] = &[
     common!("0032_definitions"),
     common!("0033_administration"),
     common!("0034_readers"),
+    common!("0035_usage"),
 ];
 
 impl Migration {

@@ -1,7 +1,7 @@
 //! PostgreSQL's own programs (`pg_basebackup`, `pg_dump` and others), pointed at a database by variables: a password must not stand in
 //! an argument, where everybody on the machine reads it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use tokio::process::Command;
@@ -31,9 +31,22 @@ pub async fn installation(major: u32, or_newer: bool) -> Result<Installation, St
     })
 }
 
-/// A program that is killed with us, and asks nobody for a password.
+/// Has the kernel kill a program when the thread that began it ends (util-linux).
+const SETPRIV: &str = "setpriv";
+
+/// A program that is killed with us, and asks nobody for a password. One that a command runs is killed by the kernel too, so that it does
+/// not go on where the command was killed itself. (The main thread lasts as long as the process; others may not.)
 pub fn program(path: &Path) -> Command {
-    let mut command = Command::new(path);
+    let is_main = std::thread::current().name() == Some("main");
+    let setpriv = if cfg!(target_os = "linux") && is_main { on_path(SETPRIV) } else { None };
+    let mut command = match setpriv {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(path);
+            command
+        }
+        None => Command::new(path),
+    };
     command.env_clear().env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
     for name in KEPT {
         if let Some(value) = std::env::var_os(name) {
@@ -113,8 +126,16 @@ pub async fn piped(mut from: Command, mut to: Command) -> Result<(), StorageErro
     }
 }
 
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
 fn name(command: &Command) -> String {
-    command.as_std().get_program().to_string_lossy().into_owned()
+    let command = command.as_std();
+    let is_bound = Path::new(command.get_program()).ends_with(SETPRIV);
+    let own = if is_bound { command.get_args().nth(3) } else { None };
+    own.unwrap_or(command.get_program()).to_string_lossy().into_owned()
 }
 
 fn cannot_run(name: &str, error: &std::io::Error) -> StorageError {

@@ -139,12 +139,37 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ),
     ("tidegate_rollup_lag_seconds", Gauge, "time since the end of the closed buckets, by level"),
     ("tidegate_rollup_dirty_buckets", Gauge, "closed buckets that wait to be recomputed, by level"),
-    ("tidegate_job_runs_total", Counter, "runs of background jobs, by job"),
-    ("tidegate_job_failures_total", Counter, "failed runs of background jobs, by job"),
-    ("tidegate_job_items_total", Counter, "what background jobs did, by job and what"),
+    ("tidegate_job_runs_total", Counter, "runs of background jobs, by job_name"),
+    ("tidegate_job_failures_total", Counter, "failed runs of background jobs, by job_name"),
+    ("tidegate_job_items_total", Counter, "what background jobs did, by job_name and what"),
 ];
 
 /// Gives the recorder the help of every metric.
+/// Counters without labels that begin at zero with the process: what is first seen at 1 has not grown, for those who ask how far it grew.
+/// Those with labels begin where their labels are known.
+const FROM_ZERO: [&str; 20] = [
+    "tidegate_audit_lost_total",
+    "tidegate_backup_failures_total",
+    "tidegate_backup_wal_failures_total",
+    "tidegate_backup_wal_holes_total",
+    "tidegate_batches_failed_total",
+    "tidegate_database_outages_total",
+    "tidegate_direct_compress_disabled_total",
+    "tidegate_embedded_restarts_total",
+    "tidegate_group_redeliveries_total",
+    "tidegate_http2_errors_total",
+    "tidegate_http2_floods_total",
+    "tidegate_log_batches_total",
+    "tidegate_log_events_total",
+    "tidegate_schema_violations_total",
+    "tidegate_schema_warnings_total",
+    "tidegate_series_samples_refused_total",
+    "tidegate_spool_sync_failures_total",
+    "tidegate_stream_events_refused_total",
+    "tidegate_tls_handshake_failures_total",
+    "tidegate_writer_panics_total",
+];
+
 pub fn describe() {
     for (name, kind, help) in METRICS {
         match kind {
@@ -152,5 +177,8 @@ pub fn describe() {
             Gauge => describe_gauge!(*name, *help),
             Histogram => describe_histogram!(*name, *help),
         }
+    }
+    for name in FROM_ZERO {
+        metrics::counter!(name).increment(0);
     }
 }

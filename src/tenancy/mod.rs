@@ -4,7 +4,10 @@ pub mod acts;
 pub mod admin;
 pub mod administration;
 mod bucket;
+pub mod contained;
 pub mod control;
+pub mod erase;
+pub mod erase_events;
 mod keeps;
 mod key;
 mod limiter;
@@ -16,6 +19,7 @@ pub mod retention;
 mod scope;
 mod sessions;
 mod tickets;
+pub mod usage;
 mod uses;
 mod verifier;
 

@@ -13,7 +13,7 @@ fn answers_of_administration_are_what_is_described(env: &Env) -> TestResult {
     let tidegate = env.share();
     let operator = with(&tidegate, env, "default", "operator");
     let described = Described::by(&operator);
-    let all = described.operations(&["/v1/organizations", "/v1/keys", "/v1/audit"]);
+    let all = described.operations(&["/v1/organizations", "/v1/keys", "/v1/audit", "/v1/usage"]);
     let all: Vec<String> = all.into_iter().filter(|operation| !operation.ends_with("/v1/keys/self")).collect();
     let slug = format!("{}-described", env.organization());
     let organization = json!({ "name": slug, "slug": slug }).to_string();
@@ -56,7 +56,7 @@ fn answers_of_administration_are_what_is_described(env: &Env) -> TestResult {
         }
     }
     let mine = with(&tidegate, env, "default", "admin");
-    for list in ["keys", "audit"] {
+    for list in ["keys", "audit", "usage"] {
         described
             .send(&mine, &format!("GET /v1/{list}"), &format!("/v1/{list}?organization={slug}"), "")
             .problem(404, "not_found");

@@ -98,6 +98,14 @@ fn an_embedded_server_is_restored_to_a_backup_and_to_a_second(env: &Env) -> Test
     let id = made["id"].as_str().unwrap();
     assert_eq!((&made["kind"], made["wal"].is_object()), (&json!("base"), true), "{made}");
     assert_eq!(commands.ids().len(), 2);
+    // In a folder of another installation nothing is made, and nothing removed.
+    let owner = backups.join("installation");
+    let own = std::fs::read_to_string(&owner)?;
+    std::fs::write(&owner, "0123456789abcdef\n")?;
+    let refused = commands.run(&["create", "--prune", "--set", "backup.keep=1"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("of another Tidegate"), "{refused:?}");
+    assert_eq!(commands.ids().len(), 2);
+    std::fs::write(&owner, own)?;
 
     let superuser = sql(&data_dir, SUPERUSER);
     mark(&tidegate, 1);
@@ -147,6 +155,13 @@ fn an_embedded_server_is_restored_to_a_backup_and_to_a_second(env: &Env) -> Test
     assert!(acknowledged.is_subset(&stored), "all that was acknowledged before");
     drop(database);
     drop(restarted);
+
+    // Nothing is restored of what is damaged, also where no count would notice it.
+    flip(&backups.join(id).join("base/global/pg_filenode.map"));
+    let third = env.path().join("third");
+    let damaged = commands.run(&["restore", id, "--into", &into(&third)]);
+    assert!(damaged.code == Some(1) && damaged.stderr.contains("is damaged"), "{damaged:?}");
+    assert!(!third.exists());
     Ok(())
 }
 

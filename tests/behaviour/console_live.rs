@@ -117,13 +117,14 @@ fn related_events_as_a_graph(env: &Env) -> TestResult {
     // The third of the list is the second that was sent: it has a parent and two children.
     enter(&mut page, "#events tbody tr:nth-child(3) button");
     page.until("document.querySelectorAll('#detail svg.graph .node').length === 3");
-    let nodes = page.value("[...document.querySelectorAll('.graph .node')].map(n => n.getAttribute('aria-label'))");
+    let nodes =
+        page.value("[...document.querySelectorAll('.graph .node')].map(n => n.querySelector('title').textContent)");
     assert_eq!(
         nodes,
         json!([
-            "step.0 of <b>s</b>: parent 1.00, 60.0 s before",
-            "step.2 of <b>s</b>: child 1.00, 2.0 min after",
-            "step.3 of <b>s</b>: child 1.00, 3.0 min after"
+            "step.0 · <b>s</b>: parent 1.00, 60.0 s before",
+            "step.2 · <b>s</b>: child 1.00, 2.0 min after",
+            "step.3 · <b>s</b>: child 1.00, 3.0 min after"
         ])
     );
     fits(&mut page, &format!("console-graph-{}", env.engine.as_str()));

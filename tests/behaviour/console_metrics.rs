@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::chromium::Page;
 use crate::console::{enter, enter_button, fits, follow, open, says, test};
+use crate::correlations_rules::{event, metrics, series as usual_but};
+use crate::derived::{hours_ago, settled};
 use crate::env::{Env, Test, TestResult};
 use crate::samples::array;
 
@@ -29,11 +31,16 @@ fn series(page: &mut Page, text: &str) -> String {
     page.value(&format!("{option}.value")).as_str().unwrap().to_owned()
 }
 
-/// Whether anything is drawn in the colour of a line, or what a canvas makes of it.
+/// Whether anything is drawn in the colour of a line.
 fn is_drawn(page: &mut Page, line: usize) -> Value {
+    is_drawn_in(page, &format!("ofLineColour({line})"))
+}
+
+/// Whether anything is drawn in a colour, or what a canvas makes of it.
+fn is_drawn_in(page: &mut Page, colour: &str) -> Value {
     page.value(&format!(
         "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => {{ \
-         const canvas = document.querySelector('#chart canvas'), of = [1, 3, 5].map(n => parseInt(ofLineColour({line}).slice(n, n + 2), 16)), \
+         const canvas = document.querySelector('#chart canvas'), of = [1, 3, 5].map(n => parseInt({colour}.slice(n, n + 2), 16)), \
          data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data; \
          let found = 0; \
          for (let at = 0; at < data.length; at += 4) \
@@ -43,8 +50,13 @@ fn is_drawn(page: &mut Page, line: usize) -> Value {
 }
 
 fn several_series_in_one_chart(env: &Env) -> TestResult {
-    let tidegate = env.share();
+    // Of its own: what follows from hours that are over is made in its turn.
+    let tidegate = env.serve();
     let client = &tidegate.client;
+    let hour = hours_ago(3);
+    metrics(client, hour, "boiler", "heat", &usual_but(100.0));
+    let error = |n: u64| event(n, hour + 60, "m", "t", r#","asset_id":"boiler","severity":"error""#);
+    client.events(array([error(1), error(2)])).accepted(2, 0);
     let week = 7 * 24 * 60;
     let wave = |n: i64| 20.0 + 8.0 * (n as f64 / 25.0).sin();
     // Several of each minute, so that the percentiles are not all the mean.
@@ -154,7 +166,52 @@ fn several_series_in_one_chart(env: &Env) -> TestResult {
     other.until("document.querySelectorAll('#chart-values tbody tr').length === 2");
     assert!(!other.value(told).to_string().contains("<b>fan"), "it is gone");
     assert_eq!(other.value("document.querySelectorAll('b').length"), 0, "names are text, and no markup");
+    anomalies_are_marked(env, &mut other, hour * 1000);
     other.assert_clean();
     page.assert_clean();
     Ok(())
+}
+
+/// An hour of the boiler's heat was at 100 beside two errors, where it is about 12.
+fn anomalies_are_marked(env: &Env, page: &mut Page, hour: i64) {
+    settled(&env.sql());
+    follow(page, "#metrics");
+    let (heat, speed) = (series(page, "heat · boiler"), series(page, "speed · fan"));
+    choose(page, "series", &speed);
+    says(page, "metrics-note", " of 5m.");
+    page.until("chart.lines.length === 1 && chart.lines[0].name.startsWith('speed')");
+    assert_eq!(page.value("document.querySelector('#anomalies').checkVisibility()"), false, "it has none");
+    page.prefer("light");
+    page.resize(1280, 900);
+    assert_eq!(is_drawn_in(page, "themeColour('bad')"), false);
+    choose(page, "series", &heat);
+    says(page, "metrics-note", "Marked: 1 anomaly, listed beneath.");
+    assert_eq!(is_drawn_in(page, "themeColour('bad')"), true);
+    let cells = page.texts("#anomalies tbody td");
+    assert!(cells[1].starts_with("heat · boiler"), "{cells:?}");
+    assert_eq!(cells[2..], ["mean", "100", "12", "59.356", "2"]);
+    let told = page.value("document.querySelector('#chart .u-wrap').getAttribute('aria-label')");
+    let text = "mean 100, usually 12 (z 59.356)";
+    assert!(told.as_str().unwrap().contains(&format!(" 1 anomaly, the newest at {}: {text}.", cells[0])), "{told}");
+
+    // Where it is pointed at, and nowhere else; by arrows it is said.
+    let point = |page: &mut Page, at: i64| {
+        page.value(&format!("chart.plot.setCursor({{ left: chart.plot.valToPos({at} / 1e3, 'x'), top: 20 }})"));
+        page.text("#chart-at")
+    };
+    let here = point(page, hour + 600_000);
+    assert!(here.contains(" · anomaly of heat · boiler") && here.ends_with(text), "{here}");
+    let before = point(page, hour - 3_000_000);
+    assert!(before.starts_with("At ") && !before.contains("anomaly"), "{before}");
+    page.value("document.querySelector('#chart').focus()");
+    page.press("ArrowRight");
+    says(page, "chart-note", text);
+    fits(page, &format!("console-anomaly-{}", env.engine.as_str()));
+    page.resize(1280, 900);
+    // From the list to the hour.
+    enter(page, "#anomalies tbody button");
+    page.until("chart.to - chart.from === 3 * 3600e3");
+    assert_eq!(page.value("chart.from"), hour - 3_600_000);
+    assert_eq!(page.value("document.activeElement.id"), "chart");
+    says(page, "metrics-note", "Marked: 1 anomaly");
 }

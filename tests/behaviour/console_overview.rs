@@ -94,7 +94,7 @@ fn it_says_whether_it_is_well(env: &Env) -> TestResult {
             "TidegateSlowWrites",
         ),
         ("Disk", "tidegate_disk_free_bytes 5000\n", "act", "TidegateDiskFull"),
-        ("Jobs", "tidegate_job_failures_total{job=\"rollups\"} 1\n", "look", "TidegateJobFails"),
+        ("Jobs", "tidegate_job_failures_total{job_name=\"rollups\"} 1\n", "look", "TidegateJobFails"),
         (
             "Consumer groups",
             "tidegate_group_oldest_unread_seconds{tenant=\"t\",stream=\"s\",group=\"g\"} 4000\n",

@@ -14,7 +14,7 @@ pub const TESTS: &[Test] = tests!(
 );
 
 /// The tables, and how many rows of each organization the test makes.
-const TABLES: [&str; 5] = ["organizations", "api_keys", "users", "sessions", "audit_log"];
+const TABLES: [&str; 6] = ["organizations", "api_keys", "users", "sessions", "audit_log", "usage_days"];
 
 /// Two organizations with a row in each table.
 fn filled(env: &Env) {
@@ -26,7 +26,8 @@ fn filled(env: &Env) {
              SELECT id, tenant_id || '@example.com', '$argon2id$x', 'admin' FROM tidegate.organizations WHERE tenant_id = '{name}'; \
              INSERT INTO tidegate.sessions (id, user_id, token_hash, expires_at, address) \
              SELECT gen_random_uuid(), id, sha256(email::bytea), now() + interval '1 day', '::1' \
-             FROM tidegate.users WHERE email = '{name}@example.com'"
+             FROM tidegate.users WHERE email = '{name}@example.com'; \
+             INSERT INTO tidegate.usage_days VALUES ('{name}', '2020-01-01', 1, 2, 3, 4, 5)"
         ));
     }
 }
@@ -37,9 +38,9 @@ fn a_confined_transaction_sees_and_changes_its_tenant_alone(env: &Env) -> TestRe
     let sql = env.sql();
     let forced: i64 = sql.one(
         "SELECT count(*) FROM pg_class WHERE relnamespace = 'tidegate'::regnamespace AND relrowsecurity AND relforcerowsecurity \
-         AND relname IN ('organizations', 'api_keys', 'users', 'sessions', 'audit_log')",
+         AND relname IN ('organizations', 'api_keys', 'users', 'sessions', 'audit_log', 'usage_days', 'usage_notes')",
     );
-    assert_eq!(forced, 5, "the owner is not above its own policies");
+    assert_eq!(forced, 7, "the owner is not above its own policies");
     let confined = |tenant: &str, statement: &str| -> Result<i64, String> {
         sql.with(async |client| {
             client.batch_execute("BEGIN").await.unwrap();

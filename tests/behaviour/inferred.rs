@@ -211,7 +211,7 @@ fn an_organization_has_so_many_assets_and_no_more(env: &Env) -> TestResult {
     let doctor = env.cli(&["doctor", "--json"]);
     assert!(doctor.stdout.contains("assets of default (4 times"), "{doctor:?}");
     // Counted when the run ends, which is after its transactions.
-    let counted = r#"tidegate_job_items_total{job="inferred",what="assets_over_quota"}"#;
+    let counted = r#"tidegate_job_items_total{job_name="inferred",what="assets_over_quota"}"#;
     until("the run has ended", || (Books::of(&tidegate.client).get(counted) > 3.5).then_some(()));
     assert_eq!(Books::of(&tidegate.client).get(counted), 4.0);
     // Room again: when rows have gone, new ones are made.

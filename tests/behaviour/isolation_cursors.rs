@@ -89,6 +89,7 @@ const CURSORS: &[Place] = &[
     place("GET /v1/organizations", CURSOR, "", "organizations"),
     place("GET /v1/keys", CURSOR, "", "keys"),
     place("GET /v1/audit", CURSOR, "", "acts"),
+    place("GET /v1/usage", CURSOR, "", "usage"),
 ];
 
 /// Where cursors come from: their kind, a path with things in it, and where in the answer. What is empty at first is asked again.

@@ -46,7 +46,7 @@ pub fn run(env: &Env, settings: &[&str]) -> Value {
 pub fn idle(tidegate: Tidegate) -> Tidegate {
     until("the first run is over", || {
         let books = Books::of(&tidegate.client);
-        (books.get("tidegate_job_runs_total{job=\"lifecycle\"}") > 0.5).then_some(())
+        (books.get("tidegate_job_runs_total{job_name=\"lifecycle\"}") > 0.5).then_some(())
     });
     tidegate
 }

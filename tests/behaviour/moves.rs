@@ -13,7 +13,7 @@ use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::groups::{commit, make, offsets, show, take};
 use crate::installations::other_majors;
 use crate::postgres::{SUPERUSER, Sql};
-use crate::process::{Finished, Tidegate, pid_in};
+use crate::process::{Finished, Running, Tidegate, pid_in};
 use crate::samples::{array, event, metric};
 use crate::streams::{reaches, send};
 use crate::tests;
@@ -121,6 +121,31 @@ fn an_embedded_database_moves_to_another_server(env: &Env) -> TestResult {
     assert!(there.one::<bool>("SELECT to_regnamespace('tidegate') IS NULL"), "all or nothing");
     there.run("DROP EVENT TRIGGER no_index; DROP SCHEMA half CASCADE");
 
+    // Nor what was killed: its pg_restore ends with it, and what that had done is undone.
+    let blocker = Sql::bare(&target);
+    blocker.run("BEGIN; CREATE SCHEMA tidegate");
+    let data_dir_text = data_dir.to_str().unwrap();
+    let of_engine = engine(env);
+    let killed =
+        Running::start(env, &[], &["move", "--to", &target, "--data-dir", data_dir_text, &of_engine[0], &of_engine[1]]);
+    let restoring = |waits: &str| -> i64 {
+        there.one(&format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_restore'{waits}"
+        ))
+    };
+    until("it restores", || (restoring(" AND wait_event_type = 'Lock'") == 1).then_some(()));
+    killed.signal(Signal::SIGKILL);
+    killed.finish();
+    blocker.run("ROLLBACK");
+    until("its pg_restore has ended", || (restoring("") == 0).then_some(()));
+    assert!(there.one::<bool>("SELECT to_regnamespace('tidegate') IS NULL"), "all or nothing");
+
+    // Nor into what could never be served.
+    let ascii = format!("{}_ascii", env.database());
+    there.run(&format!("CREATE DATABASE {ascii} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0"));
+    refused(&moved(&target.replace(env.database(), &ascii)), &["encoding"]);
+    there.run(&format!("DROP DATABASE {ascii} WITH (FORCE)"));
+
     let told = moved(&target).json();
     assert_eq!(counted(&told), json!([11, 50, 1, true]), "{told}");
     assert_eq!((&told["spooled"], &told["differences"]), (&json!(1), &json!([])), "{told}");
@@ -201,7 +226,13 @@ fn an_embedded_server_becomes_one_of_a_newer_version(env: &Env) -> TestResult {
     Sql::bare(&running.url(SUPERUSER, "tidegate")).run("ALTER SYSTEM SET work_mem = '8MB'");
     assert_eq!(tidegate.stop(), Some(0));
     refused(&upgrade(own), &["nothing to upgrade"]);
+    let from = |from: &str, to: &Installation| {
+        run(env, &[], &data_dir, &["upgrade", "--to-bin", bin_dir(to), "--from-bin", from])
+    };
+    let empty = env.path().to_str().unwrap();
+    refused(&from(empty, own), &["--from-bin", empty, "no PostgreSQL server runs there"]);
     let Some(new) = newer(env) else { return Ok(()) };
+    refused(&from(bin_dir(&new), &new), &["--from-bin", "name the folder of its server"]);
 
     if env.engine == Engine::Timescale && new.timescaledb != own.timescaledb {
         let version = own.timescaledb.as_deref().unwrap();

@@ -381,7 +381,7 @@ fn doctor(env: &Env) -> TestResult {
     let tidegate = env.serve();
     until("the first run of the jobs is over", || {
         let books = Books::of(&tidegate.client);
-        (books.get("tidegate_job_runs_total{job=\"lifecycle\"}") > 0.5).then_some(())
+        (books.get("tidegate_job_runs_total{job_name=\"lifecycle\"}") > 0.5).then_some(())
     });
     // What other jobs are at may change between two runs.
     let finished = until("both forms say the same", || {

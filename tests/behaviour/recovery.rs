@@ -26,7 +26,7 @@ pub const TESTS: &[Test] = tests!(
 pub fn jobs_are_over(tidegate: &Tidegate) {
     until("the first run of the jobs is over", || {
         let books = Books::of(&tidegate.client);
-        (books.get("tidegate_job_runs_total{job=\"lifecycle\"}") > 0.5).then_some(())
+        (books.get("tidegate_job_runs_total{job_name=\"lifecycle\"}") > 0.5).then_some(())
     });
 }
 

@@ -82,7 +82,7 @@ impl<'a> Scenery<'a> {
 
     /// Each of these jobs has begun and ended a run after now.
     fn jobs_run(&self) {
-        let runs = |job: &str| Books::of(self.client()).get(&format!("tidegate_job_runs_total{{job=\"{job}\"}}"));
+        let runs = |job: &str| Books::of(self.client()).get(&format!("tidegate_job_runs_total{{job_name=\"{job}\"}}"));
         for job in JOBS {
             let before = runs(job);
             until(&format!("the job {job} runs"), || (runs(job) > before + 1.5).then_some(()));
@@ -204,7 +204,7 @@ fn s45_the_clock_of_the_machine_jumps(env: &Env) -> TestResult {
             let closed = "(SELECT closed_until FROM rollup_levels WHERE level = 'metrics_1m')";
             until("buckets are closed by the wrong clock", || (hours_off(&sql, closed) > 12.0).then_some(()));
             // Every minute, from the last run on: time enough for it to take the ledger for a day old.
-            let runs = || Books::of(scenery.client()).get("tidegate_job_runs_total{job=\"lifecycle\"}");
+            let runs = || Books::of(scenery.client()).get("tidegate_job_runs_total{job_name=\"lifecycle\"}");
             let before = runs();
             let begun = std::time::Instant::now();
             while runs() < before + 0.5 {

@@ -38,7 +38,7 @@ fn flooded(env: &Env, name: &str, mut next: impl FnMut(u32) -> Vec<u8>) -> TestR
         }
         next(2 * n + 1)
     });
-    let grown = tidegate.peak_resident_bytes() - before;
+    let grown = tidegate.peak_resident_bytes().saturating_sub(before);
     assert!(grown < GROWTH_BYTES, "{grown} bytes more were resident");
     finish(env, &tidegate, &told, name);
     Ok(())

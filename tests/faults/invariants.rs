@@ -20,8 +20,8 @@ use crate::told::{Record, Reply, SAMPLES, Told, sample_id};
 const MIB: u64 = 1 << 20;
 /// The default of `limits.memory_bytes`.
 const MEMORY_BYTES: u64 = 128 * MIB;
-/// The program itself, its threads and connections, and what the allocator keeps.
-const OVERHEAD_BYTES: u64 = 48 * MIB;
+/// Its threads, connections and definitions, and what the allocator keeps.
+const OVERHEAD_BYTES: u64 = 24 * MIB;
 
 /// What is left of a test when its faults are over.
 pub struct Scene<'a> {

@@ -159,7 +159,7 @@ fn clock_off_by(env: &Env, name: &str, seconds: i64) -> TestResult {
     stage.drained(&tidegate);
     until("the jobs have run", || {
         let books = Books::of(&tidegate.client);
-        (books.get("tidegate_job_runs_total{job=\"lifecycle\"}") > 0.5).then_some(())
+        (books.get("tidegate_job_runs_total{job_name=\"lifecycle\"}") > 0.5).then_some(())
     });
     let again = stage.told.send(&tidegate.client, &request).unwrap().accepted(3, 1);
     assert_eq!((&again["receipt"], &again["duplicate"]), (&first["receipt"], &true.into()));

@@ -23,13 +23,13 @@ pub const SCENARIOS: &[Scenario] = &[
 const MIB: u64 = 1 << 20;
 /// The default of `limits.memory_bytes`.
 const MEMORY_BYTES: u64 = 128 * MIB;
-/// The program itself, its threads and connections, rows on their way from the database, and what the allocator keeps.
-const OVERHEAD_BYTES: u64 = 64 * MIB;
+/// Its threads and connections, rows on their way from the database, and what the allocator keeps.
+const OVERHEAD_BYTES: u64 = 32 * MIB;
 /// The default of `read_ahead_bytes`: what was read of streams is kept beside the answers, for others who come to the same place.
 const READ_AHEAD_BYTES: u64 = 64 * MIB;
-/// What may be resident of all that a minute later: 57 to 63 MiB on an idle machine; how full the allocator's pages are left
+/// What may be resident of all that a minute later: 22 to 28 MiB on an idle machine; how full the allocator's pages are left
 /// depends on which thread had which answer.
-const LEFT_BYTES: u64 = 80 * MIB;
+const LEFT_BYTES: u64 = 48 * MIB;
 
 fn held(tidegate: &Tidegate, what: &str) -> f64 {
     Books::of(&tidegate.client).get(&format!("tidegate_{what}_bytes_held"))

@@ -52,7 +52,7 @@ impl Drop for Tenant<'_> {
 }
 
 /// Rows of a tenant in every table that people read; `number` is what its payloads say.
-fn rows(tenant: &str, number: &str) -> String {
+pub fn rows(tenant: &str, number: &str) -> String {
     let said = "gen_random_uuid(), 'default', 0, '{}'";
     let times = "now(), now()";
     format!(

@@ -1,6 +1,6 @@
 //! `tidegate query`: one statement of SQL, with the reader's rights, as a table, CSV or JSON.
 
-mod form;
+pub(super) mod form;
 
 use std::io::{IsTerminal, Read};
 use std::sync::Arc;

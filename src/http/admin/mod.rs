@@ -4,6 +4,7 @@
 mod audit;
 mod keys;
 mod organizations;
+mod usage;
 
 use hyper::StatusCode;
 
@@ -16,6 +17,7 @@ pub use organizations::{
     alter as alter_organization, create as create_organization, deactivate as deactivate_organization,
     list as organizations, show as show_organization,
 };
+pub use usage::usage;
 
 use super::Api;
 use super::call::Call;

@@ -3,11 +3,12 @@ const figure = v => v === null || v === undefined ? "–" : Number(v.toPrecision
 const themeColour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const ofLineColour = n => themeColour(`line-${n + 1}`);
 const DARK = matchMedia("(prefers-color-scheme: dark)"), CHART_HEIGHT = 280;
-const chart = { turn: 0, plot: null, lines: [], places: [], at: -1, from: 0, to: 0, anchor: null };
+const chart = { turn: 0, plot: null, lines: [], anomalies: [], places: [], at: -1, from: 0, to: 0, anchor: null };
 
+const scaleOf = line => chart.scales.indexOf(line.unit) > 0 ? `y${chart.scales.indexOf(line.unit)}` : "y";
 // Which columns there are, and which of them are the edges of what is filled.
 function columnsOf(line, n) {
-  const all = $("series").elements.bands.value === "all", c = ofLineColour(n), scale = chart.scales.indexOf(line.unit) ? `y${chart.scales.indexOf(line.unit)}` : "y";
+  const all = $("series").elements.bands.value === "all", c = ofLineColour(n), scale = scaleOf(line);
   const own = (props) => ({ scale, stroke: c, width: 1, points: { show: false }, ...props });
   const tables = [withGaps(line, line.points, all ? STATISTICS.map(([name]) => name) : ["avg"])];
   const series = [own({ width: 2, points: { fill: c } })], bands = [];
@@ -58,6 +59,7 @@ function drawChart() {
       ...(chart.scales.length > 1 ? [axis({ scale: "y1", side: 1, values, size: wide ? 64 : 50, grid: { show: false } })] : [])],
     cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { size: (u, n) => u.series[n].width >= 2 ? 7 : 0 }, bind: { dblclick: () => () => { wholeTime(); return null; } } },
     hooks: {
+      drawAxes: [drawHours], draw: [drawAnomalies],
       setCursor: [u => { if (!chart.byKeys) tellPlace(u.cursor.idx == null ? -1 : nearestPlace(u.data[0][u.cursor.idx] * 1e3), false); }],
       setSelect: [u => { if (!chart.byKeys && u.select.width > 3) lookAt(u.posToVal(u.select.left, "x") * 1e3, u.posToVal(u.select.left + u.select.width, "x") * 1e3); }],
     },
@@ -69,17 +71,19 @@ function drawChart() {
 // What somebody would see in it, in words.
 function describeChart() {
   const time = at => when(instant(at)).slice(0, 16);
-  return chart.lines.map(({ name, points, before, drawn }) => {
+  return chart.lines.map(line => {
+    const { name, points, before, drawn } = line, unusual = chart.anomalies.filter(a => a.line === line);
     if (!points.length) return `${name}: no sample in this time.`;
     const of = field => points.map(p => p[field]).filter(v => v !== null), lows = [...of("min"), ...of("avg")], highs = [...of("max"), ...of("avg")];
     // Not by Math.min(...): there may be more of them than a call takes.
     const low = lows.reduce((a, b) => Math.min(a, b), Infinity), high = highs.reduce((a, b) => Math.max(a, b), -Infinity);
     return `${name}: mean and percentiles from ${time(points[0].at)} to ${time(points.at(-1).at)} ${zone()}, between ${figure(low)} and ${figure(high)}; the last mean is ${figure(points.at(-1).avg)}.`
-      + (before.length ? ` ${BEFORE[$("series").elements.compare.value][1].replace("a ", "A ")} the last mean was ${figure(before.at(-1).avg)}.` : "") + (drawn ? ` Its ${$("series").elements.draw.value} is ${drawn.says}.` : "");
+      + (before.length ? ` ${BEFORE[$("series").elements.compare.value][1].replace("a ", "A ")} the last mean was ${figure(before.at(-1).avg)}.` : "") + (drawn ? ` Its ${$("series").elements.draw.value} is ${drawn.says}.` : "")
+      + (unusual.length ? ` ${manyAnomalies(unusual.length)}, the newest at ${time(unusual[0].at)}: ${anomalyText(unusual[0])}.` : "");
   }).join(" ");
 }
 function clearChart(text, kind) {
-  chart.turn++; chart.lines = []; chart.places = []; drawChart();
+  chart.turn++; chart.lines = []; chart.anomalies = []; chart.places = []; drawChart();
   $("chart-box").hidden = true; note("metrics-note", text, kind); note("chart-note", "");
 }
 async function loadPoints() {
@@ -93,15 +97,23 @@ async function loadPoints() {
   const { from, to } = timesAsked(), newestOf = part => Math.max(...lines.map(l => part(l)?.at(-1)?.at ?? 0));
   // The server's clock may be ahead of this one; what is drawn in may go on, and takes nothing of the time that was asked for.
   const now = $("series").elements.to.value ? Date.parse(to) : Math.max(Date.now(), newestOf(l => l.points));
-  chart.to = Math.max(now, newestOf(l => l.drawn?.points));
-  chart.from = $("series").elements.from.value ? Date.parse(from) : now - RANGES[$("series").elements.range.value] * HOUR;
-  Object.assign(chart, { lines, at: -1, anchor: null, places: [...new Set(lines.flatMap(l => l.points.map(p => p.at)))].sort((a, b) => a - b) });
+  const until = Math.max(now, newestOf(l => l.drawn?.points));
+  const since = $("series").elements.from.value ? Date.parse(from) : now - RANGES[$("series").elements.range.value] * HOUR;
+  let anomalies = [];
+  try {
+    const told = await anomaliesOf(lines, since, until);
+    anomalies = told.found;
+    if (told.isCut) problems.push("There are more anomalies in this time than are marked: choose a shorter one.");
+  } catch (error) { problems.push(`Anomalies: ${error.message}`); }
+  if (mine !== chart.turn) return;
+  Object.assign(chart, { lines, anomalies, from: since, to: until, at: -1, anchor: null, places: [...new Set(lines.flatMap(l => l.points.map(p => p.at)))].sort((a, b) => a - b) });
   // The box has no width before it is shown.
   $("chart-box").hidden = false;
-  drawChart(); tellPoint(false); note("chart-note", "");
+  drawChart(); tellPoint(false); listAnomalies(); note("chart-note", "");
   const levels = [...new Set(lines.filter(l => l.points.length).map(l => l.resolution))], buckets = lines.reduce((n, l) => n + l.points.length, 0);
   const shownTime = $("series").elements.from.value ? ` From ${when(instant(chart.from)).slice(0, 16)} to ${when(instant(chart.to)).slice(0, 16)} (${zone()}).` : "";
-  const dashes = [...(lines.some(l => l.before.length) ? [`Short dashes: ${BEFORE[$("series").elements.compare.value][1]}.`] : []), ...(lines.some(l => l.drawn) ? [`Long dashes: the ${$("series").elements.draw.value}.`] : [])];
+  const dashes = [...(lines.some(l => l.before.length) ? [`Short dashes: ${BEFORE[$("series").elements.compare.value][1]}.`] : []), ...(lines.some(l => l.drawn) ? [`Long dashes: the ${$("series").elements.draw.value}.`] : []),
+    ...(anomalies.length ? [`Marked: ${manyAnomalies(anomalies.length)}, listed beneath.`] : [])];
   if (problems.length) note("metrics-note", [...new Set(problems)].join(" "), "bad");
   else note("metrics-note", [(buckets ? `${several(buckets, "bucket")} of ${levels.join(" and ")}.` : "No sample in this time.") + shownTime, ...dashes].join(" "));
 }

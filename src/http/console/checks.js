@@ -70,7 +70,7 @@ return {
       const failing = jobs.filter(j => j.get("failing")), error = failing[0]?.get("last_error");
       return failing.length ? look(`${failing.map(j => j.get("job")).join(", ")} of ${jobs.length} fail`, `${error ?? "No error is kept."}`, { runbook: "TidegateJobFails" }) : well(`${jobs.length}, none fails`);
     }
-    const failed = [...new Set(samplesOf(now, "tidegate_job_failures_total").map(s => s.of.job))].filter(job => grownBy(now, then, "tidegate_job_failures_total", of => of.job === job));
+    const failed = [...new Set(samplesOf(now, "tidegate_job_failures_total").map(s => s.of.job_name))].filter(job => grownBy(now, then, "tidegate_job_failures_total", of => of.job_name === job));
     return failed.length ? look(`${failed.join(", ")}: failed lately`, "A key with the scope admin is told the error.", { runbook: "TidegateJobFails" }) : well(`${samplesOf(now, "tidegate_job_runs_total").length}, none failed lately`);
   },
   Disk({ now }) {

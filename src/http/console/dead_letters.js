@@ -17,10 +17,6 @@ async function letterDetail(letter) {
   if (letter.get("raw_base64") === null) letter = await api(path("dead-letters", letter.get("id")));
   return [...letter.get("stage") === "consume" ? itsGroup(letter) : replayOne(letter), fields(letter, ["raw", "raw_base64"]), ...letterRaw(letter)];
 }
-function letterRaw(letter) {
-  const raw = letter.get("raw");
-  return [el("h3", raw === null ? "raw, in base64 (it is not UTF-8)" : "raw, as it was sent"), el("pre", raw ?? letter.get("raw_base64"))];
-}
 // A parked event is its group's to replay.
 function itsGroup(letter) {
   const of = letter.get("parameters"), p = el("p", null, { className: "buttons" });

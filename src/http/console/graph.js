@@ -19,8 +19,9 @@ function relatedGraph(event, related) {
   const nodes = others.map((r, n) => {
     const e = r.get("event"), y = (n + .5) * row, strength = Number(r.get("strength").text), how = `${r.get("relation")} ${strength.toFixed(2)}, ${apart(at(e) - at(event))}`;
     root.append(svgPart("path", { class: r.get("relation"), "stroke-width": 1 + 3 * strength, d: `M${own} ${middle}C${own + gap / 2} ${middle} ${own + gap / 2} ${y} ${left} ${y}` }));
-    const node = svgPart("g", { class: "node", tabindex: n ? -1 : 0, role: "button", "aria-label": `${e.get("event_type")} of ${e.get("source_module")}: ${how}` });
-    node.append(svgPart("title", {}, `${e.get("event_type")} · ${e.get("source_module")}`), box(left, y, width - left, kindOf(e.get("severity"))), svgPart("text", { x: left + 8, y: y - 3 }, cut(`${e.get("event_type")} · ${e.get("source_module")}`, 29)), svgPart("text", { x: left + 8, y: y + 12, class: "soft" }, how));
+    const node = svgPart("g", { class: "node", tabindex: n ? -1 : 0, role: "button" });
+    // Whole, where the text is cut; and what it is called by those who hear it.
+    node.append(svgPart("title", {}, `${e.get("event_type")} · ${e.get("source_module")}: ${how}`), box(left, y, width - left, kindOf(e.get("severity"))), svgPart("text", { x: left + 8, y: y - 3 }, cut(`${e.get("event_type")} · ${e.get("source_module")}`, 29)), svgPart("text", { x: left + 8, y: y + 12, class: "soft" }, how));
     node.onclick = () => showDetail((async () => wholeEvent(await api(path("events", e.get("id")))))());
     return node;
   });

@@ -60,7 +60,7 @@ async function parkedDetail(event) {
   parts.push(fields(event, ["event"]));
   // A list leaves out what is large.
   if (event.get("event") === null) return [...parts, ...await letterRaw(await api(path("dead-letters", event.get("id"))))];
-  return [...parts, el("h3", "event, as it was parked"), el("pre", pretty(event.get("event")))];
+  return [...parts, el("h3", "event, as it was parked"), el("pre", pretty(event.get("event")), { tabIndex: 0 })];
 }
 
 const told = done => done.has("replayed") ? `${count(done.get("replayed").text)} will be handed out again.` : `${count(done.get("dropped").text)} dropped.`;

@@ -4,18 +4,20 @@ const nearestPlace = at => chart.places.reduce((best, p, n) => best < 0 || Math.
 function tellPlace(n, says) { if (chart.at !== n || says) { chart.at = n; tellPoint(says); } }
 // Without a place it is the newest bucket of each. `says`: aloud, for who cannot see where the pointer is.
 function tellPoint(says) {
-  const at = chart.places[chart.at], compare = BEFORE[$("series").elements.compare.value], draw = $("series").elements.draw.value, heads = ["Series", ...STATISTICS.map(([, name]) => name), "samples", ...(compare ? [compare[1]] : []), ...(chart.lines.some(l => l.drawn) ? [draw] : []), ""];
+  const at = chart.places[chart.at], compare = BEFORE[$("series").elements.compare.value], draw = $("series").elements.draw.value, isDrawn = chart.lines.some(l => l.drawn), heads = ["Series", ...STATISTICS.map(([, name]) => name), "samples", ...(compare ? [compare[1]] : []), ...(isDrawn ? [draw] : []), ""];
+  // Figures stand at the right; what is drawn in is told in words, and they are whole.
+  const kindOfColumn = n => !n ? "" : isDrawn && n === heads.length - 2 ? "wrap" : "number";
   const rows = chart.lines.map((line, n) => {
     const p = at === undefined ? line.points.at(-1) : bucketAt(line.points, line.width, at), before = p && bucketAt(line.before, line.width, p.at);
-    return { line, n, p, cells: [...STATISTICS.map(([name]) => figure(p?.[name])), p ? count(p.count) : "–", ...(compare ? [figure(before?.avg)] : []), ...(chart.lines.some(l => l.drawn) ? [line.drawn?.says ?? "–"] : [])] };
+    return { line, n, p, cells: [...STATISTICS.map(([name]) => figure(p?.[name])), p ? count(p.count) : "–", ...(compare ? [figure(before?.avg)] : []), ...(isDrawn ? [line.drawn?.says ?? "–"] : [])] };
   });
   const moment = at ?? rows.reduce((most, r) => Math.max(most, r.p?.at ?? 0), 0), table = $("chart-values");
-  $("chart-at").textContent = moment ? `${at === undefined ? "Newest" : "At"} ${when(instant(moment), 19)} (${zone()})` : "";
-  if (table.tHead.textContent !== heads.join("")) table.tHead.rows[0].replaceChildren(...heads.map((h, n) => el(h ? "th" : "td", h, { className: n ? "number" : "" })));
+  $("chart-at").textContent = moment ? `${at === undefined ? "Newest" : "At"} ${when(instant(moment), 19)} (${zone()})${anomaliesAt(at).map(a => ` · anomaly of ${a.line.name}: ${anomalyText(a)}`).join("")}` : "";
+  if (table.tHead.textContent !== heads.join("")) table.tHead.rows[0].replaceChildren(...heads.map((h, n) => el(h ? "th" : "td", h, { className: kindOfColumn(n) })));
   // Rows stay where they are, so that a button in one keeps the focus.
   const same = [...table.tBodies[0].rows].map(tr => tr.dataset.line).join() === rows.map(r => r.line.value).join() && table.tBodies[0].rows[0]?.cells.length === heads.length;
   if (!same) table.tBodies[0].replaceChildren(...rows.map(lineRow));
-  rows.forEach(({ cells, n }) => cells.forEach((text, c) => { table.tBodies[0].rows[n].cells[c + 1].textContent = text; }));
+  rows.forEach(({ cells, n }) => cells.forEach((text, c) => { const td = table.tBodies[0].rows[n].cells[c + 1]; td.textContent = text; td.className = kindOfColumn(c + 1); }));
   if (says) note("chart-note", rows.map(({ line, p }) => p ? `${line.name}: ${STATISTICS.map(([name, word]) => `${word} ${figure(p[name])}`).join(", ")}` : `${line.name}: nothing`).join("; ") + `. ${$("chart-at").textContent}.`);
 }
 function lineRow({ line, n, cells }) {
@@ -24,7 +26,7 @@ function lineRow({ line, n, cells }) {
   name.append(swatch, line.name);
   if (chart.lines.length > 1) { const button = el("button", "Remove", { type: "button", title: `Remove ${line.name} from the chart` }); button.onclick = () => removeLine(line.value); last.append(button); }
   tr.dataset.line = line.value;
-  tr.append(name, ...cells.map(() => el("td", "", { className: "number" })), last);
+  tr.append(name, ...cells.map(() => el("td")), last);
   return tr;
 }
 // The series that is chosen stays in the chart, and the next one that is chosen comes beside it.

@@ -8,8 +8,8 @@ use hyper::http::request::Parts;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::line::{Line, LineQuery, too_many};
 use super::list::{ListAnswer, problem};
-use super::metrics::{bounds, no_series, resolution, series};
 use crate::config::parse_duration;
 use crate::forecast::{Asked, Backtest, Expected, Method, Parameters, Seasons, forecast as computed, needed};
 use crate::http::Api;
@@ -18,7 +18,6 @@ use crate::limits::{FORECAST_HORIZON_MAX, FORECAST_POINTS_MAX};
 use crate::model::Level;
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::{Problem, ProblemCode};
-use crate::query::{Aggregate, AggregateQuery, Listing, PageRequest, Resolution};
 use crate::tenancy::Principal;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -83,58 +82,23 @@ struct Bucket {
 
 /// Every bucket there is, but for one that is not over: its value is not what it will be.
 pub async fn forecast(api: &Api, principal: &Principal, _: &Parts, mut params: Params) -> ListAnswer {
-    let series = series(&mut params)?;
-    let resolution = resolution(&mut params)?;
-    if resolution == Resolution::Raw {
-        return Err(invalid("resolution", "must be a width of buckets, or auto"));
-    }
-    let aggregate = params.take_one_of("aggregate", &Aggregate::ALL)?.unwrap_or(Aggregate::Avg);
     let now = Timestamp::now();
-    let (from, to) = bounds(&mut params, now, FROM_DEFAULT)?;
+    let query = LineQuery::take(&mut params, now, FROM_DEFAULT)?;
     let horizon = horizon(&mut params)?;
     let season = params.take_one_of("season", &SEASONS)?.unwrap_or(Season::Auto);
     let interval = interval(&mut params)?;
     params.finish()?;
-    if series.metric_names.is_empty() && series.asset_ids.is_empty() {
-        return Err(no_series());
-    }
-    let query = AggregateQuery {
-        series,
-        aggregate,
-        group_by: Vec::new(),
-        resolution,
-        points: None,
-        fill: None,
-        top: None,
-        from,
-        to,
-    };
-    let limit = FORECAST_POINTS_MAX + 1;
-    let request = PageRequest { tenant_id: principal.tenant_id.to_string(), limit, cursor: None, streamed: false };
-    // The turn is held until the figures are there.
-    let reads = api.attached()?.reads.begin(&principal.tenant_id).await.map_err(|error| problem(api, error))?;
-    let page = query.page(&reads, &request).await.map_err(|error| problem(api, error))?;
-    let level =
-        page.resolution.as_deref().and_then(Level::parse).expect("without points, buckets are those of a level");
+    let Line { resolution, mut values, reads } = query.read(api, principal, "a forecast", FORECAST_POINTS_MAX).await?;
+    let level = resolution.as_deref().and_then(Level::parse).expect("without points, buckets are those of a level");
     let asked = asked(level.width, horizon, season, interval)?;
-    let values: Vec<(Timestamp, f64)> = page
-        .items
-        .iter()
-        .rev()
-        .filter(|item| item.bucket + level.width <= now)
-        .filter_map(|item| Some((item.bucket, item.value.filter(|value| value.is_finite())?)))
-        .collect();
+    values.retain(|(bucket, _)| *bucket + level.width <= now);
     let (Some((first, _)), Some((last, _))) = (values.first().copied(), values.last().copied()) else {
         return Err(too_few(&asked, 0, 0));
     };
     let place = |at: Timestamp| (at.as_microsecond() - first.as_microsecond()) / level.width_us();
     let known = usize::try_from(place(last)).unwrap_or(usize::MAX).saturating_add(1);
-    if known > FORECAST_POINTS_MAX || page.items.len() > FORECAST_POINTS_MAX {
-        let detail = format!(
-            "a forecast is computed from at most {FORECAST_POINTS_MAX} buckets, and there are more: narrow from and to, or ask \
-             for a coarser resolution"
-        );
-        return Err(Problem::bad_request(ProblemCode::UnboundedQuery, detail));
+    if known > FORECAST_POINTS_MAX {
+        return Err(too_many("a forecast", FORECAST_POINTS_MAX));
     }
     let mut line = vec![None; known];
     for (at, value) in &values {
@@ -149,7 +113,7 @@ pub async fn forecast(api: &Api, principal: &Principal, _: &Parts, mut params: P
     let bucket = |(n, expected): (u32, &Expected)| Bucket { bucket: last + level.width * n, expected: *expected };
     let named = |period: Option<usize>| period.map(|period| name(level.width, period));
     let answer = Answer {
-        resolution: page.resolution,
+        resolution,
         from: first,
         to: last,
         points,

@@ -7,6 +7,7 @@ mod dead_letters;
 mod events;
 mod forecast;
 mod inferred;
+mod line;
 mod list;
 mod metrics;
 mod receipts;

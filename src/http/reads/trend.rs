@@ -8,15 +8,14 @@ use hyper::http::request::Parts;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::line::{Line, LineQuery};
 use super::list::{ListAnswer, problem};
-use super::metrics::{bounds, no_series, resolution, series};
 use crate::forecast;
 use crate::http::Api;
 use crate::http::response::held_json;
 use crate::limits::TREND_POINTS_MAX;
-use crate::protocols::params::{Params, invalid};
+use crate::protocols::params::Params;
 use crate::protocols::problem::{Problem, ProblemCode};
-use crate::query::{Aggregate, AggregateQuery, Listing, PageRequest, Resolution};
 use crate::tenancy::Principal;
 
 /// How far back is looked where the reader does not say.
@@ -35,47 +34,9 @@ struct Answer {
 
 /// Every bucket there is, none left out: the answer is of one line, which has no more of them than a page.
 pub async fn trend(api: &Api, principal: &Principal, _: &Parts, mut params: Params) -> ListAnswer {
-    let series = series(&mut params)?;
-    let resolution = resolution(&mut params)?;
-    if resolution == Resolution::Raw {
-        return Err(invalid("resolution", "must be a width of buckets, or auto"));
-    }
-    let aggregate = params.take_one_of("aggregate", &Aggregate::ALL)?;
-    let (from, to) = bounds(&mut params, Timestamp::now(), FROM_DEFAULT)?;
+    let query = LineQuery::take(&mut params, Timestamp::now(), FROM_DEFAULT)?;
     params.finish()?;
-    if series.metric_names.is_empty() && series.asset_ids.is_empty() {
-        return Err(no_series());
-    }
-    let aggregate = aggregate.unwrap_or(Aggregate::Avg);
-    let query = AggregateQuery {
-        series,
-        aggregate,
-        group_by: Vec::new(),
-        resolution,
-        points: None,
-        fill: None,
-        top: None,
-        from,
-        to,
-    };
-    let limit = TREND_POINTS_MAX + 1;
-    let request = PageRequest { tenant_id: principal.tenant_id.to_string(), limit, cursor: None, streamed: false };
-    // The turn is held until the figures are there.
-    let reads = api.attached()?.reads.begin(&principal.tenant_id).await.map_err(|error| problem(api, error))?;
-    let page = query.page(&reads, &request).await.map_err(|error| problem(api, error))?;
-    let mut values: Vec<(Timestamp, f64)> = page
-        .items
-        .iter()
-        .filter_map(|item| Some((item.bucket, item.value.filter(|value| value.is_finite())?)))
-        .collect();
-    values.reverse();
-    if page.items.len() > TREND_POINTS_MAX {
-        let detail = format!(
-            "a trend is computed from at most {TREND_POINTS_MAX} buckets, and there are more: narrow from and to, or ask for a \
-             coarser resolution"
-        );
-        return Err(Problem::bad_request(ProblemCode::UnboundedQuery, detail));
-    }
+    let Line { resolution, values, reads } = query.read(api, principal, "a trend", TREND_POINTS_MAX).await?;
     let (Some((first, _)), Some((last, _))) = (values.first().copied(), values.last().copied()) else {
         return Err(too_few(0));
     };
@@ -84,7 +45,7 @@ pub async fn trend(api: &Api, principal: &Principal, _: &Parts, mut params: Para
     let computing = tokio::task::spawn_blocking(move || forecast::trend(&points));
     let computed = computing.await.expect("computing a trend does not panic, and nobody ends it");
     let trend = computed.ok_or_else(|| too_few(count))?;
-    let answer = Answer { resolution: page.resolution, from: first, to: last, trend };
+    let answer = Answer { resolution, from: first, to: last, trend };
     held_json(&answer, reads.into_reservation()).map_err(|no_room| problem(api, no_room.into()))
 }
 

@@ -140,7 +140,17 @@ pub fn asked(fs: &dyn Fs, dir: &Path, action: Action) -> io::Result<Vec<Kept>> {
 
 /// The whole request of a file that is to be sent again.
 pub fn to_resend(fs: &dyn Fs, dir: &Path, file: &str) -> Result<Entry, String> {
-    let opened = fs.open(&dir.join(RESEND).join(file)).map_err(|error| error.to_string())?;
+    whole(fs, &dir.join(RESEND), file)
+}
+
+/// The whole request of a file of the quarantine.
+pub fn whole_request(fs: &dyn Fs, dir: &Path, file: &str) -> Result<SpooledRequest, String> {
+    let entry = whole(fs, &dir.join(QUARANTINE), file)?;
+    SpooledRequest::decode(&entry.payload).map_err(|error| error.to_string())
+}
+
+fn whole(fs: &dyn Fs, folder: &Path, file: &str) -> Result<Entry, String> {
+    let opened = fs.open(&folder.join(file)).map_err(|error| error.to_string())?;
     let bytes = opened.bytes().map_err(|error| error.to_string())?;
     match request(&*opened, file, bytes, usize::MAX)? {
         KeptWhat::Request { entry, .. } => Ok(entry),

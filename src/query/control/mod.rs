@@ -5,12 +5,14 @@ mod audit;
 mod keys;
 mod organizations;
 mod sessions;
+mod usage;
 mod users;
 
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -27,6 +29,7 @@ pub use audit::{AuditQuery, AuditRow};
 pub use keys::{KeyRow, KeysQuery};
 pub use organizations::{OrganizationRow, OrganizationsQuery};
 pub use sessions::{SessionRow, SessionsQuery};
+pub use usage::{UsageQuery, UsageRow};
 pub use users::{UserRow, UsersQuery};
 
 /// Whose rows of control tables are read, and by which connections.
@@ -64,6 +67,13 @@ impl Place for Uuid {
 }
 
 impl Place for (Timestamp, Uuid) {
+    fn push(self, sql: &mut Sql) {
+        sql.push("(").bind(self.0).push(", ").bind(self.1).push(")");
+    }
+}
+
+/// Of days, each with its organization.
+impl Place for (Date, String) {
     fn push(self, sql: &mut Sql) {
         sql.push("(").bind(self.0).push(", ").bind(self.1).push(")");
     }

@@ -58,6 +58,18 @@ impl Beside {
         })
     }
 
+    /// One whose cluster is in its place already: the upgrade was ended after its last rename.
+    pub fn ended(data_dir: &Path) -> Option<Self> {
+        std::fs::symlink_metadata(data_dir.join(NAME)).ok()?;
+        let entries = std::fs::read_dir(data_dir).ok()?;
+        entries.flatten().find_map(|entry| {
+            let major = entry.file_name().to_str()?.strip_prefix(PREFIX)?.parse().ok()?;
+            let folder = entry.path();
+            let is = folder.join(WHOLE).is_file() && std::fs::symlink_metadata(folder.join(NAME)).is_err();
+            is.then(|| Self { data_dir: data_dir.to_owned(), folder, major })
+        })
+    }
+
     /// The data directory for the new server.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -76,7 +88,8 @@ impl Beside {
         self.remove()
     }
 
-    fn remove(&self) -> Result<(), EmbeddedError> {
+    /// Removes the folder, where no cluster is in it.
+    pub fn remove(&self) -> Result<(), EmbeddedError> {
         match std::fs::remove_dir_all(&self.folder) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(EmbeddedError::io("remove", &self.folder, e)),
             _ => Ok(()),
@@ -151,7 +164,13 @@ mod tests {
         let found = Beside::interrupted(&data_dir).unwrap();
         found.put_in_place().unwrap();
         assert_eq!((found.major(), cluster_major(&data_dir).unwrap()), (18, 18));
-        assert!(Beside::interrupted(&data_dir).is_none());
+        assert!(Beside::interrupted(&data_dir).is_none() && Beside::ended(&data_dir).is_none());
+        // Or after the second rename, before the folder was removed.
+        std::fs::create_dir(beside.folder()).unwrap();
+        assert!(Beside::ended(&data_dir).is_none(), "it is not marked");
+        File::create(beside.folder().join(WHOLE)).unwrap();
+        Beside::ended(&data_dir).unwrap().remove().unwrap();
+        assert!(!beside.folder().exists());
     }
 
     #[tokio::test]

@@ -25,5 +25,5 @@ pub use config::{DATABASE, EmbeddedConfig, GUEST, NO_JOBS, OWNER, READER, SUPERU
 pub use error::EmbeddedError;
 pub use install::{Installation, inspect, installations, pick};
 pub use lock::{DataDirLock, Running, locate_running};
-pub use put_back::{PutBack, Until, put_back};
+pub use put_back::{PutBack, Until, put_back, take_away};
 pub use server::EmbeddedServer;

@@ -52,6 +52,7 @@ pub async fn put_back(what: PutBack, mut config: EmbeddedConfig) -> Result<Embed
     let installation = install::choose(Some(major), config.preload_timescaledb, config.bin_dir.as_deref()).await?;
     config.extra_settings.extend(recovery(&what.until));
     let durable = config.durable;
+    let data_dir = lock.data_dir().to_owned();
     let fill = async |dir: &Path, account: &ServerAccount| {
         let (dir, account) = (dir.to_owned(), *account);
         let copied = tokio::task::spawn_blocking(move || copy(&what, &dir, &account, durable)).await;
@@ -67,12 +68,21 @@ pub async fn put_back(what: PutBack, mut config: EmbeddedConfig) -> Result<Embed
             Ok(server)
         }
         Err(error) => {
-            // A server that did not come up is no cluster that somebody should find here.
-            let _ = std::fs::remove_dir_all(&cluster);
-            let _ = std::fs::remove_file(&place);
+            take_away(&data_dir);
             Err(error)
         }
     }
+}
+
+/// Removes the cluster of a data directory, whose server is stopped: what did not come up, or cannot be read, is none that somebody should
+/// find here.
+pub fn take_away(data_dir: &Path) {
+    let place = data_dir.join(NAME);
+    if let Ok(cluster) = place.canonicalize() {
+        let _ = std::fs::remove_dir_all(cluster);
+    }
+    // Where it lies elsewhere.
+    let _ = std::fs::remove_file(place);
 }
 
 fn refuse_used(data_dir: &Path) -> Result<(), EmbeddedError> {

@@ -60,6 +60,11 @@ pub(super) async fn require_on(place: &Place<'_>, config: &Config) -> Result<(Ve
     refusal(&needs).map_or(Ok((needs, owner)), Err)
 }
 
+/// Fails where a server or a database can never be one of Tidegate's, before anything is put into it.
+pub async fn require_server(client: &Client) -> Result<(), StorageError> {
+    refusal(&server::needs(client).await?).map_or(Ok(()), Err)
+}
+
 /// Logs what is unmet and does not forbid a start.
 pub fn warn(needs: &[Need]) {
     for need in needs.iter().filter(|need| need.state == NeedState::Unmet && !need.forbids_start()) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use uuid::Uuid;
 
 use super::origin::{BodyForm, ItemContext};
-use super::reject::{BodyError, Code, RejectedItem, Rejection, Stage, at_byte};
+use super::reject::{BodyError, Code, RejectedItem, Rejection, Stage, at_byte, place_in};
 use super::rows::{Decoded, Rows};
 use super::scan::{Field, Poison, Scanner, Shape, Syntax};
 use super::split::{Item, Splitter};
@@ -83,8 +83,8 @@ pub(crate) fn decode<F: Field, I: Items<F>>(
         return Err(BodyError::Empty);
     }
     if !any_json {
-        let rejection = rejected.swap_remove(0).rejection;
-        return Ok(not_json(body, compressed(body).unwrap_or(rejection)));
+        let first = rejected.swap_remove(0);
+        return Ok(not_json(body, compressed(body).unwrap_or_else(|| of_whole(first))));
     }
     Ok(Decoded { rows, rejected, items: position(count), not_json: false })
 }
@@ -93,6 +93,14 @@ pub(crate) fn decode<F: Field, I: Items<F>>(
 fn not_json(body: &[u8], rejection: Rejection) -> Decoded {
     let whole = RejectedItem { index: 0, raw: span(0, body.len()), event_id: None, rejection };
     Decoded { rows: Rows::default(), rejected: vec![whole], items: 1, not_json: true }
+}
+
+/// The item is the whole body now: places are counted from where that begins.
+fn of_whole(RejectedItem { raw, mut rejection, .. }: RejectedItem) -> Rejection {
+    if let Some((stretch, at)) = place_in(&rejection.message) {
+        rejection.message.replace_range(stretch, &at_byte(at + raw.start as usize));
+    }
+    rejection
 }
 
 /// Why a body is no JSON that begins as gzip or zstd do.

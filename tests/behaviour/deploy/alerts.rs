@@ -40,9 +40,24 @@ pub fn rules(env: &Env) -> TestResult {
         let output = Command::new("promtool").args(arguments).current_dir(&deploy).output()?;
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    // What the rule of groups looks at is there, under the labels that it names.
     let tidegate = env.serve();
     let client = &tidegate.client;
+    // How far a counter grew is known from its first step on where it was there before. Without TLS no certificate is loaded again.
+    let rules = std::fs::read_to_string(deploy.join("alerts.yml"))?;
+    let grown: BTreeSet<&str> = rules
+        .split("increase(")
+        .skip(1)
+        .map(|rest| rest.split(['[', '{']).next().unwrap())
+        .filter(|name| *name != "tidegate_tls_reloads_total")
+        .collect();
+    assert!(grown.len() >= 10, "{grown:?}");
+    let metrics = client.get("/metrics");
+    let told = metrics.text();
+    for name in grown {
+        let is_told = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+        assert!(told.lines().any(is_told), "{name} is not there before it counts");
+    }
+    // What the rule of groups looks at is there, under the labels that it names.
     filled(client, "s", 1);
     make(client, "s", json!({ "name": "g" }));
     let series = r#"tidegate_group_oldest_unread_seconds{tenant="default",stream="s",group="g"} "#;

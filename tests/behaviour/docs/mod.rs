@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -75,8 +75,10 @@ fn examples_work(env: &Env) -> TestResult {
     let engine = format!("engine={}", env.engine.as_str());
     let tidegate = Tidegate::serve(env, &[], &["--set".to_owned(), engine]);
     let reader = Reader::new(env, &tidegate);
-    let wrong: Vec<String> = pages().iter().flat_map(|(page, blocks)| reader.goes_through(page, blocks)).collect();
+    let pages = pages();
+    let wrong: Vec<String> = pages.iter().flat_map(|(page, blocks)| reader.goes_through(page, blocks)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    reader.cookbook_is_right(&pages);
     Ok(())
 }
 
@@ -102,9 +104,38 @@ impl<'a> Reader<'a> {
         Self { env, tidegate, path: format!("{}:{real_path}", bin.display()), real_path }
     }
 
+    /// Queries of the cookbook that compare buckets find what the service answers, and a row a bucket.
+    fn cookbook_is_right(&self, pages: &[(String, Vec<Block>)]) {
+        let page = "docs/SQL_COOKBOOK.md";
+        let blocks = &pages.iter().find(|(name, _)| name == page).unwrap().1;
+        let answers = answers(&self.record(page));
+        let rows = |words: &str| -> Vec<Value> {
+            let block = blocks.iter().find(|block| block.kind == Kind::Sql && block.text.contains(words)).unwrap();
+            serde_json::from_str(answers[&block.line][0].answer.as_deref().unwrap()).unwrap()
+        };
+        let days = rows("AS requests");
+        let path = "/v1/metrics?metric_name=requests_total&aggregate=increase&resolution=1d&from=-7d";
+        let asked = self.tidegate.client.get(path).expect(200);
+        let by_day = |rows: &[Value], day: &str, value: &str| -> BTreeMap<String, f64> {
+            let number = |value: &Value| value.as_f64().or_else(|| value.as_str()?.parse().ok()).unwrap();
+            rows.iter().map(|row| (row[day].as_str().unwrap()[..10].to_owned(), number(&row[value]))).collect()
+        };
+        let (by_sql, by_http) =
+            (by_day(&days, "day", "requests"), by_day(asked["data"].as_array().unwrap(), "bucket", "value"));
+        assert_eq!(by_sql, by_http);
+        assert!(by_sql.values().sum::<f64>() > 60_000.0, "{by_sql:?}");
+        let hours = rows("AS a_day_before");
+        let buckets: BTreeSet<&str> = hours.iter().map(|row| row["bucket"].as_str().unwrap()).collect();
+        assert_eq!(buckets.len(), hours.len(), "{hours:?}");
+    }
+
+    fn record(&self, page: &str) -> PathBuf {
+        self.env.path().join(format!("record-{}", page.replace('/', "-")))
+    }
+
     /// What is wrong with a page; its blocks are run in their order, to the first that fails.
     fn goes_through(&self, page: &str, blocks: &[Block]) -> Vec<String> {
-        let record = self.env.path().join(format!("record-{}", page.replace('/', "-")));
+        let record = self.record(page);
         std::fs::create_dir(&record).unwrap();
         let script = self.script(page, blocks, &record);
         if script.is_empty() {

@@ -57,6 +57,9 @@ fn bodies_that_are_not_json() {
             assert!(rejection.message.contains("expected"), "{}", rejection.message);
         }
     }
+    // Places are of what is kept, which is all of it.
+    let message = &decode_as(" [nul]", BodyForm::Json).expect("one rejected item").rejected[0].rejection.message;
+    assert!(message.contains("at byte 2 of the item (byte 2 of the body)"), "{message}");
     assert!(decode(b"\xff\xfe\x00").not_json && decode("[] x").not_json);
 }
 
