@@ -38,7 +38,7 @@ function described(item) {
 }
 async function serviceDetail(s) {
   const data = (await api(`/v1/deployments?${new URLSearchParams({ service: s.get("name"), limit: 10 })}`)).get("data"), last = el("dl", null, { className: "fields" });
-  for (const d of data) last.append(el("dt", when(begun(d)).slice(0, 19)), el("dd", [d.get("version"), d.get("environment"), d.get("status")].filter(Boolean).join(" · ")));
+  for (const d of data) last.append(el("dt", when(begun(d), 19)), el("dd", [d.get("version"), d.get("environment"), d.get("status")].filter(Boolean).join(" · ")));
   return [...described(s), ...data.length ? [el("h3", "its last deployments"), last] : []];
 }
 function assetDetail(a) {

@@ -8,7 +8,7 @@ function sizeText(bytes) {
 // Of a time span: in the largest unit that it is whole in.
 const spanOf = s => [[86400, "d"], [3600, "h"], [60, "min"]].filter(([unit]) => s % unit === 0).map(([unit, name]) => `${s / unit} ${name}`)[0] ?? `${s} s`;
 const spanText = (seconds, none) => seconds === null ? none : seconds.text === "0" ? "at once" : spanOf(Number(seconds.text));
-const shortTime = at => at ? when(at).slice(0, 19) : "–";
+const shortTime = at => at ? when(at, 19) : "–";
 function fillTable(id, items, cells, open) {
   const table = $(id);
   table.tBodies[0].replaceChildren(...items.map(item => row(cells(item), tr => { mark(tr); open(item); })));

@@ -20,7 +20,7 @@ function showTimeline(items) {
   timeline.lanes = [...names].sort(([a], [b]) => a < b ? -1 : 1).map(([name, bars]) => ({ name, bars }));
   const share = at => `${(at - first) / Math.max(1, last - first) * 100}%`;
   const axis = el("div", null, { className: "axis" });
-  axis.append(el("span", when(instant(first)).slice(0, 16)), el("span", when(instant(last)).slice(0, 16)));
+  axis.append(el("span", when(instant(first), 16)), el("span", when(instant(last), 16)));
   box.replaceChildren(...timeline.lanes.map(lane => {
     const row = el("div", null, { className: "lane" }), track = el("div", null, { className: "track" });
     for (const bar of lane.bars) {
