@@ -148,7 +148,9 @@ pub async fn run(_config: &Config, Args { server, json, action }: Args) -> Exit 
             Err(why) => bad(why),
             Ok(mut named) => {
                 named.insert("name".to_owned(), name.into());
-                finish(server.send(Method::POST, "/v1/streams", &named.into()).await, json, show_one)
+                let altered = format!("tidegate streams alter {}", named["name"].as_str().unwrap_or("STREAM"));
+                let made = server.send(Method::POST, "/v1/streams", &named.into()).await;
+                finish(made.map_err(|why| why_not_made(why, "stream_exists", &altered)), json, show_one)
             }
         },
         Action::Alter { name, settings, no_schema, no_mask } => match settings.named() {
@@ -180,6 +182,11 @@ pub async fn run(_config: &Config, Args { server, json, action }: Args) -> Exit 
             finish(found, json, |found| show_versions(found))
         }
     }
+}
+
+/// Why something is not made: where it is there already, with the command that alters it.
+pub fn why_not_made(why: String, is_there: &str, altered: &str) -> String {
+    if why.starts_with(is_there) { format!("{why}\nby command: {}", visible(altered)) } else { why }
 }
 
 fn show(streams: &[Value]) {
