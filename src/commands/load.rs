@@ -11,13 +11,13 @@ pub use print::print_report;
 
 use super::instance::interrupted;
 use super::output::{Exit, failed, print_json};
-use super::server::{keys_of_environment, trust, unanswered, usual_url};
+use super::server::{NOT_THERE, keys_of_environment, trust, unanswered, usual_url};
 use super::values::time;
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::load::{
-    ASSETS_DEFAULT, ConservationCheck, Format, ItemKind, LoadOptions, LoadReport, SendRate, Source, check_conservation,
-    parse_duration,
+    ASSETS_DEFAULT, ConservationCheck, Format, ItemKind, LoadError, LoadOptions, LoadReport, SendRate, Source,
+    check_conservation, parse_duration,
 };
 use crate::storage::{Location, StorageError};
 use crate::tenancy::ApiKey;
@@ -156,6 +156,7 @@ pub async fn run(config: &Config, args: Args) -> Exit {
         options.keys.iter().filter_map(|key| ApiKey::parse(key).ok()).map(|key| key.id).collect();
     let mut report = match crate::load::run(options, interrupted()).await {
         Ok(report) => report,
+        Err(error @ LoadError::Connect(_)) => return failed(&format!("{error}: {NOT_THERE}")),
         Err(error) => return failed(&error),
     };
     // Of nothing that was taken there is nothing to be compared.

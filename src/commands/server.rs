@@ -58,11 +58,12 @@ pub fn key_of(given: Option<String>) -> Result<String, Exit> {
     })
 }
 
+/// What to look at where nothing answers.
+pub const NOT_THERE: &str = "is `tidegate serve` running there? --url or TIDEGATE_URL names another server";
+
 /// Why there is no answer, and what to look at.
 pub fn unanswered(url: &str, lost: &impl fmt::Display) -> String {
-    format!(
-        "{url} does not answer ({lost}): is `tidegate serve` running there? --url or TIDEGATE_URL names another server"
-    )
+    format!("{url} does not answer ({lost}): {NOT_THERE}")
 }
 
 /// Whose certificates are taken.
@@ -211,6 +212,11 @@ pub fn told(problem: &Value) -> String {
         lines.extend(values.iter().map(|value| visible(&format!("  {name}: {}", text(value)))));
     }
     lines.join("\n")
+}
+
+/// Why something is not made: where it is there already, with the command that alters it.
+pub fn why_not_made(why: String, is_there: &str, altered: &str) -> String {
+    if why.starts_with(is_there) { format!("{why}\nby command: {}", visible(altered)) } else { why }
 }
 
 /// A segment of a path.

@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::output::{Exit, failed, finish, print_members, print_table, say, text, visible};
-use super::server::{Server, ServerArgs, segment};
+use super::server::{Server, ServerArgs, segment, why_not_made};
 use crate::config::Config;
 
 /// What is shown first of one.
@@ -182,11 +182,6 @@ pub async fn run(_config: &Config, Args { server, json, action }: Args) -> Exit 
             finish(found, json, |found| show_versions(found))
         }
     }
-}
-
-/// Why something is not made: where it is there already, with the command that alters it.
-pub fn why_not_made(why: String, is_there: &str, altered: &str) -> String {
-    if why.starts_with(is_there) { format!("{why}\nby command: {}", visible(altered)) } else { why }
 }
 
 fn show(streams: &[Value]) {

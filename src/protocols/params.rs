@@ -303,7 +303,10 @@ mod tests {
             assert_eq!(time(text).unwrap().unwrap().to_string(), expected, "{text}");
         }
         let detail = time("2026-11-29+15:00").expect_err("no seconds").detail().to_owned();
-        assert!(detail.contains("with `T`, seconds and a zone") && detail.ends_with("it is `2026-11-29 15:00`"), "{detail}");
+        assert!(
+            detail.contains("with `T`, seconds and a zone") && detail.ends_with("it is `2026-11-29 15:00`"),
+            "{detail}"
+        );
         for far in ["9999-12-31", "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59-23:59", "99999999999999999999999"]
         {
             assert_eq!(time(far).unwrap().unwrap(), Timestamp::MAX, "{far}");

@@ -137,6 +137,7 @@ fn what_is_wrong_is_said_with_what_to_do(env: &Env) -> TestResult {
     for (arguments, code, says) in [
         (&["streams", "alter", "defined", "--schema", breaking][..], 1, "\n  reasons: "),
         (&["streams", "create", "defined"], 1, "by command: tidegate streams alter defined"),
+        (&["groups", "create", "s", "g"], 1, "by command: tidegate groups alter s g"),
         (&["dead-letters", "list", "--from", "2026-11-29 15:00"], 1, "with `T`, seconds and a zone"),
         (&["dead-letters", "list", "--stage", "decoding"], 1, "it is `decoding`"),
     ] {
@@ -152,6 +153,12 @@ fn what_is_wrong_is_said_with_what_to_do(env: &Env) -> TestResult {
     ] {
         let finished = env.cli(arguments);
         assert!(finished.code == Some(code) && finished.stderr.contains(says), "{arguments:?}: {says}: {finished:?}");
+    }
+    for (time, says) in
+        [("1226-11-29T15:00:00Z", "mend the timestamp"), ("2001-01-01T00:00:00Z", "raise retention.events")]
+    {
+        let answer = client.events(event_with(0, &format!(r#""timestamp":"{time}""#))).expect(422);
+        assert!(answer["errors"][0]["message"].as_str().unwrap().contains(says), "{says}: {answer}");
     }
     // Defined, and no event yet: an empty page.
     let page = client.get("/v1/streams/defined/events").expect(200);

@@ -90,7 +90,7 @@ pub async fn trend(api: &Api, principal: &Principal, _: &Parts, mut params: Para
 
 fn too_few(count: usize) -> Problem {
     if count == 0 {
-        return none_at_all("trend");
+        return none_at_all("trend needs samples", "one");
     }
     let least = forecast::POINTS_MIN;
     let detail = format!(
@@ -100,9 +100,9 @@ fn too_few(count: usize) -> Problem {
 }
 
 /// What is said of a line that has no point: a name is mistyped more often than a series is young.
-pub fn none_at_all(what: &str) -> Problem {
+pub fn none_at_all(needs: &str, one: &str) -> Problem {
     let detail = format!(
-        "a {what} needs samples, and no series that is asked for has one with a value from `from` to `to`: \
+        "a {needs}, and no series that is asked for has {one} with a value from `from` to `to`: \
          GET /v1/metrics/catalog says which there are, and since when; check metric_name, asset_id and the times"
     );
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, ProblemCode::TooFewPoints, detail)

@@ -71,7 +71,8 @@ pub(crate) fn timestamp<F: Field>(
     }
     let (oldest, newest) = (format_rfc3339(oldest_us), format_rfc3339(newest_us));
     let is_history = at_us < oldest_us && at_us > origin.received_at_us.saturating_sub(AGE_MAX_US);
-    let advice = if is_history { retention } else { "mend the timestamp: check the sender's clock and a number's unit" };
+    let advice =
+        if is_history { retention } else { "mend the timestamp: check the sender's clock and a number's unit" };
     let place = at_byte(member.value.start);
     let message = format!("timestamp {} {place} is outside {oldest} to {newest}; {advice}", excerpt(text));
     Err(Rejection::validate(Code::OutOfWindow, message))
