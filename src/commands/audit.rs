@@ -32,7 +32,9 @@ pub struct Args {
 }
 
 fn at(text: &str) -> Result<Timestamp, String> {
-    time(text, Timestamp::now()).ok_or_else(|| "must be an RFC 3339 time or date, `now`, or an age such as -24h".into())
+    time(text, Timestamp::now()).ok_or_else(|| {
+        "must be an RFC 3339 time (with `T`, seconds and a zone) or date, `now`, or an age such as -24h".into()
+    })
 }
 
 pub async fn run(config: &Config, Args { org, action, from, to, limit, json }: Args) -> Exit {

@@ -71,18 +71,14 @@ enum Action {
         json: bool,
     },
     /// Make a new data directory of one, or fill an empty database with a dump
+    #[command(group = clap::ArgGroup::new("target").args(["into", "into_url_file"]).required(true))]
     Restore {
         /// Its name, as `list` has it; the newest good one if it is not given
         id: Option<String>,
         #[command(flatten)]
         place: Place,
         /// The new data directory: empty, or not there yet
-        #[arg(
-            long,
-            value_name = "FOLDER",
-            required_unless_present = "into_url_file",
-            conflicts_with = "into_url_file"
-        )]
+        #[arg(long, value_name = "FOLDER")]
         into: Option<PathBuf>,
         /// Of a dump: a file with the URL of an empty database, of a user who may restore (a superuser for TimescaleDB)
         #[arg(long, value_name = "FILE")]
@@ -114,6 +110,9 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
                     say!("removed {removed}");
                 }
             })
+        }
+        Action::List { place: Place { dir: Some(dir) }, .. } if !dir.is_dir() => {
+            failed(&format!("there is no folder {}: --dir names that of backups", dir.display()))
         }
         Action::List { place, json } => list(&place.folder(config), json),
         Action::Verify { id, place, restore, scratch, json } => {

@@ -4,7 +4,7 @@ use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::output::{Exit, failed, finish, print_members, print_table, say, text, visible};
-use super::server::{Server, ServerArgs, query, segment};
+use super::server::{Server, ServerArgs, query, segment, why_not_made};
 use crate::config::Config;
 
 /// Of a group: what it is and where it is, before what is out.
@@ -191,7 +191,9 @@ pub async fn run(_config: &Config, Args { server, json, action }: Args) -> Exit 
             let mut body = settings.named();
             body.extend([("name".to_owned(), json!(which.group)), ("start".to_owned(), json!(start))]);
             body.extend(ordered_by.map(|column| ("ordered_by".to_owned(), json!(column))));
-            finish(server.send(Method::POST, &groups_of(&which.stream), &body.into()).await, json, show_one)
+            let altered = format!("tidegate groups alter {} {}", which.stream, which.group);
+            let made = server.send(Method::POST, &groups_of(&which.stream), &body.into()).await;
+            finish(made.map_err(|why| why_not_made(why, "group_exists", &altered)), json, show_one)
         }
         Action::Alter { which, settings } => {
             let named = settings.named();

@@ -11,13 +11,13 @@ pub use print::print_report;
 
 use super::instance::interrupted;
 use super::output::{Exit, failed, print_json};
-use super::server::{keys_of_environment, trust, usual_url};
+use super::server::{NOT_THERE, keys_of_environment, trust, unanswered, usual_url};
 use super::values::time;
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::load::{
-    ASSETS_DEFAULT, ConservationCheck, Format, ItemKind, LoadOptions, LoadReport, SendRate, Source, check_conservation,
-    parse_duration,
+    ASSETS_DEFAULT, ConservationCheck, Format, ItemKind, LoadError, LoadOptions, LoadReport, SendRate, Source,
+    check_conservation, parse_duration,
 };
 use crate::storage::{Location, StorageError};
 use crate::tenancy::ApiKey;
@@ -132,7 +132,7 @@ impl Args {
 /// Runs the command: exit 1 when a request failed, an item was refused, the run stopped early, or conservation does not
 /// hold.
 pub async fn run(config: &Config, args: Args) -> Exit {
-    let (json, file) = (args.json, args.report.clone());
+    let (json, file, url) = (args.json, args.report.clone(), args.url.clone());
     let environment = match keys_of_environment(!args.keys.is_empty()) {
         Ok(environment) => environment,
         Err(exit) => return exit,
@@ -156,9 +156,15 @@ pub async fn run(config: &Config, args: Args) -> Exit {
         options.keys.iter().filter_map(|key| ApiKey::parse(key).ok()).map(|key| key.id).collect();
     let mut report = match crate::load::run(options, interrupted()).await {
         Ok(report) => report,
+        Err(error @ LoadError::Connect(_)) => return failed(&format!("{error}: {NOT_THERE}")),
         Err(error) => return failed(&error),
     };
-    match conservation(config, &report, &keys).await {
+    // Of nothing that was taken there is nothing to be compared.
+    let checked = match why_nothing(&report, &url) {
+        Some(_) => Ok(Err("the server took nothing")),
+        None => conservation(config, &report, &keys).await,
+    };
+    match checked {
         Ok(Ok(conservation)) => report.conservation = Some(conservation),
         Ok(Err(why)) => eprintln!("conservation is not checked: {why}"),
         Err(error) => eprintln!("conservation is not checked: {error}"),
@@ -174,7 +180,23 @@ pub async fn run(config: &Config, args: Args) -> Exit {
     } else if let Err(error) = print_report(&report, &mut io::stdout()) {
         return failed(&error);
     }
-    if report.is_ok() { Exit::Ok } else { Exit::Failed }
+    if report.is_ok() {
+        return Exit::Ok;
+    }
+    match why_nothing(&report, &url) {
+        Some(why) => failed(&why),
+        None => Exit::Failed,
+    }
+}
+
+/// Why the server took nothing at all: said last, where somebody looks first.
+fn why_nothing(report: &LoadReport, url: &str) -> Option<String> {
+    let nothing = report.committed + report.spooled + report.rejected + report.duplicates == 0;
+    let error = report.errors.first().filter(|_| nothing)?;
+    Some(match error.status {
+        Some(status) => format!("nothing was taken: {url} answers {status} {}: {}", error.code, error.message),
+        None => format!("nothing was taken: {}", unanswered(url, &error.message)),
+    })
 }
 
 /// Whether a file can be written; what was there stays, and nothing new is left behind.

@@ -19,9 +19,10 @@ use crate::storage::{Location, StorageError, connection_string, standing_layout}
 /// Run it while no `serve` runs on this data_dir. The database that it moves to must be empty, and is filled whole or not at all; it is
 /// counted and compared, and the lines of the configuration that lead there are printed. The embedded one stays as it is.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("target").args(["to", "to_file"]).required(true))]
 pub struct Args {
     /// The URL of an empty database, of a superuser; everybody on this machine can read it while the command runs
-    #[arg(long, value_name = "URL", required_unless_present = "to_file", conflicts_with = "to_file")]
+    #[arg(long, value_name = "URL")]
     to: Option<String>,
     /// A file with that URL
     #[arg(long, value_name = "FILE")]

@@ -12,7 +12,7 @@ use hyper::{Method, Request};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::output::{Exit, failed};
+use super::output::{Exit, failed, text, visible};
 use crate::config::secret_of_environment;
 use crate::limits::{MIB, PAGE_ROWS_MAX};
 use crate::load::{Connection, Endpoint};
@@ -58,11 +58,12 @@ pub fn key_of(given: Option<String>) -> Result<String, Exit> {
     })
 }
 
+/// What to look at where nothing answers.
+pub const NOT_THERE: &str = "is `tidegate serve` running there? --url or TIDEGATE_URL names another server";
+
 /// Why there is no answer, and what to look at.
 pub fn unanswered(url: &str, lost: &impl fmt::Display) -> String {
-    format!(
-        "{url} does not answer ({lost}): is `tidegate serve` running there? --url or TIDEGATE_URL names another server"
-    )
+    format!("{url} does not answer ({lost}): {NOT_THERE}")
 }
 
 /// Whose certificates are taken.
@@ -195,13 +196,27 @@ impl Server {
     }
 }
 
-/// A problem in one line.
+/// Members that each problem has; what it has beside them is of the one.
+const OF_EACH_PROBLEM: [&str; 5] = ["type", "title", "status", "code", "detail"];
+
+/// A problem in one line, and in a line each what it has beside: where a schema breaks another, where a log ends.
 pub fn told(problem: &Value) -> String {
-    let text = |name: &str| problem[name].as_str();
-    match (text("code"), text("detail")) {
-        (Some(code), Some(detail)) => format!("{code}: {detail}"),
-        _ => "the server's answer is no problem document: is it Tidegate?".to_owned(),
+    let member = |name: &str| problem[name].as_str();
+    let (Some(code), Some(detail)) = (member("code"), member("detail")) else {
+        return "the server's answer is no problem document: is it Tidegate?".to_owned();
+    };
+    let mut lines = vec![visible(&format!("{code}: {detail}"))];
+    let more = problem.as_object().into_iter().flatten();
+    for (name, value) in more.filter(|(name, _)| !OF_EACH_PROBLEM.contains(&name.as_str())) {
+        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        lines.extend(values.iter().map(|value| visible(&format!("  {name}: {}", text(value)))));
     }
+    lines.join("\n")
+}
+
+/// Why something is not made: where it is there already, with the command that alters it.
+pub fn why_not_made(why: String, is_there: &str, altered: &str) -> String {
+    if why.starts_with(is_there) { format!("{why}\nby command: {}", visible(altered)) } else { why }
 }
 
 /// A segment of a path.
@@ -226,6 +241,20 @@ mod tests {
         let text = query([("code", Some("a,b c")), ("stage", None), ("from", Some("-24h")), ("to", Some("a+b&c"))]);
         assert_eq!(text, "code=a,b%20c&from=%2D24h&to=a%2Bb%26c");
         assert_eq!(query([("a", None)]), "");
+    }
+
+    #[test]
+    fn a_problem_is_told_with_what_it_has_beside() {
+        let problem = serde_json::json!({
+            "type": "t", "title": "Conflict", "status": 409, "code": "schema_incompatible", "detail": "see `reasons`",
+            "reasons": ["/a: \u{1b}[31m", {"at": "/b"}], "end": 5,
+        });
+        let lines: Vec<String> = told(&problem).lines().map(str::to_owned).collect();
+        assert_eq!(lines[0], "schema_incompatible: see `reasons`");
+        for line in ["  reasons: /a: \\u{1b}[31m", "  reasons: {\"at\":\"/b\"}", "  end: 5"] {
+            assert!(lines[1..].iter().any(|found| found == line), "{line}: {lines:?}");
+        }
+        assert_eq!(lines.len(), 4);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::output::{Exit, failed, finish, print_members, print_table, say, text, visible};
-use super::server::{Server, ServerArgs, segment};
+use super::server::{Server, ServerArgs, segment, why_not_made};
 use crate::config::Config;
 
 /// What is shown first of one.
@@ -148,7 +148,9 @@ pub async fn run(_config: &Config, Args { server, json, action }: Args) -> Exit 
             Err(why) => bad(why),
             Ok(mut named) => {
                 named.insert("name".to_owned(), name.into());
-                finish(server.send(Method::POST, "/v1/streams", &named.into()).await, json, show_one)
+                let altered = format!("tidegate streams alter {}", named["name"].as_str().unwrap_or("STREAM"));
+                let made = server.send(Method::POST, "/v1/streams", &named.into()).await;
+                finish(made.map_err(|why| why_not_made(why, "stream_exists", &altered)), json, show_one)
             }
         },
         Action::Alter { name, settings, no_schema, no_mask } => match settings.named() {

@@ -88,7 +88,7 @@ enum Failed {
     /// It may come later.
     Passing(String),
     /// There is no such stream, yet.
-    Missing(String),
+    Missing,
     Refused(String),
 }
 
@@ -135,9 +135,9 @@ async fn follow(args: &Args, endpoint: &Arc<Endpoint>, key: &str) -> Exit {
                 said.clear();
             }
             Err(Failed::Refused(why)) => return failed(&why),
-            Err(failed @ (Failed::Passing(_) | Failed::Missing(_))) => {
+            Err(failed @ (Failed::Passing(_) | Failed::Missing)) => {
                 let (why, is_missing) = match failed {
-                    Failed::Missing(why) => (format!("{why}; waiting for its first event"), true),
+                    Failed::Missing => (missing(&args.stream), true),
                     Failed::Passing(why) | Failed::Refused(why) => (format!("{why}; it is tried again"), false),
                 };
                 if is_missing && place == "offset=latest" {
@@ -177,12 +177,20 @@ async fn page(
         Err(_) => format!("the server answers {}", reply.status),
     };
     Err(if reply.status == StatusCode::NOT_FOUND {
-        Failed::Missing(why)
+        Failed::Missing
     } else if reply.status.is_server_error() || reply.retry_after().is_some() {
         Failed::Passing(why)
     } else {
         Failed::Refused(why)
     })
+}
+
+/// What is waited for: it may be a name that nobody will ever send.
+fn missing(stream: &str) -> String {
+    format!(
+        "there is no stream {}: `tidegate streams list` shows which there are; waiting for its first event",
+        visible(stream)
+    )
 }
 
 fn show(event: &RawValue, json: bool) {

@@ -7,7 +7,7 @@ use crate::timestamp::parse_rfc3339;
 /// A time, as items have it.
 pub fn time(text: &str) -> Result<Timestamp, String> {
     let time = parse_rfc3339(text).and_then(|us| Timestamp::from_microsecond(us).ok());
-    time.ok_or_else(|| "must be RFC 3339 with an offset, such as 2026-01-31T12:00:00Z".to_owned())
+    time.ok_or_else(|| "must be RFC 3339 with `T`, seconds and an offset, such as 2026-01-31T12:00:00Z".to_owned())
 }
 
 /// A value, or the word `none`.

@@ -2,6 +2,7 @@
 
 use hyper::StatusCode;
 use hyper::http::request::Parts;
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 use super::peer::actor_of;
@@ -85,7 +86,7 @@ fn asked(query: Option<&str>, body: &[u8]) -> (Value, bool) {
     };
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        members.insert(name.to_owned(), Value::String(value.to_owned()));
+        members.insert(decoded(name), Value::String(decoded(value)));
     }
     let dry = match members.get("dry_run") {
         Some(Value::Bool(dry)) => *dry,
@@ -100,6 +101,11 @@ fn asked(query: Option<&str>, body: &[u8]) -> (Value, bool) {
         Err(_) => json!({}),
     };
     (details, dry)
+}
+
+/// A name or value of a query as it was meant.
+fn decoded(text: &str) -> String {
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 /// The names of what is too long to be noted, a few of them.
@@ -118,6 +124,9 @@ mod tests {
         let body = format!(r#"{{"name":"x","reason":"for {key}"}}"#);
         let (details, dry) = asked(Some("force=1"), body.as_bytes());
         assert_eq!((details, dry), (json!({"name": "x", "reason": "for tg_...", "force": "1"}), false));
+        assert_eq!(asked(Some("code=out%5Fof%5Fwindow,a+b"), b"").0, json!({"code": "out_of_window,a b"}));
+        let escaped = format!("code={}", key.replace('_', "%5F"));
+        assert_eq!(asked(Some(&escaped), b"").0, json!({"code": "tg_..."}));
         assert!(asked(None, br#"{"to":"latest","dry_run":true}"#).1);
         assert!(asked(Some("dry_run=1"), b"").1 && asked(Some("dry_run"), b"").1 && !asked(Some("dry_run=0"), b"").1);
         let long = format!(r#"{{"schema":"{}"}}"#, "x".repeat(NOTED_BYTES_MAX));

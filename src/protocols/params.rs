@@ -9,6 +9,7 @@ use super::problem::{Problem, ProblemCode};
 use crate::config::parse_duration;
 use crate::secrets::holds_key;
 use crate::timestamp::{parse_epoch, parse_rfc3339};
+use crate::wire::item::reject::excerpt;
 
 const DAYS_PER_WEEK: u32 = 7;
 
@@ -66,7 +67,7 @@ impl Params {
     pub fn take_list_of(&mut self, name: &str, known: &[&str]) -> Result<Vec<String>, Problem> {
         let values = self.take_list(name)?;
         match values.iter().find(|value| !known.contains(&value.as_str())) {
-            Some(_) => Err(invalid(name, &format!("must be one or several of {}", known.join(", ")))),
+            Some(value) => Err(invalid_value(name, value, &format!("must be one or several of {}", known.join(", ")))),
             None => Ok(values),
         }
     }
@@ -84,7 +85,7 @@ impl Params {
         let Some(text) = self.take(name) else { return Ok(None) };
         known.iter().find(|(known, _)| *known == text).map(|(_, value)| Some(*value)).ok_or_else(|| {
             let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-            invalid(name, &format!("must be one of {}", names.join(", ")))
+            invalid_value(name, &text, &format!("must be one of {}", names.join(", ")))
         })
     }
 
@@ -92,9 +93,10 @@ impl Params {
     pub fn take_time(&mut self, name: &str, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
         let Some(text) = self.take(name) else { return Ok(None) };
         time(&text, now).map(Some).ok_or_else(|| {
-            invalid(
+            invalid_value(
                 name,
-                "must be an RFC 3339 time or date, an epoch number (in s or ms, by its size), an age such as -24h, -15m, \
+                &text,
+                "must be an RFC 3339 time (with `T`, seconds and a zone: 2026-01-31T12:00:00Z) or date, an epoch number (in s or ms, by its size), an age such as -24h, -15m, \
                  -7d or -1w, or `now`",
             )
         })
@@ -110,7 +112,7 @@ impl Params {
         let Some(text) = self.take(name) else { return Ok(None) };
         match text.parse() {
             Ok(number) if (1..=max).contains(&number) => Ok(Some(number)),
-            _ => Err(invalid(name, &format!("must be a whole number from 1 to {max}"))),
+            _ => Err(invalid_value(name, &text, &format!("must be a whole number from 1 to {max}"))),
         }
     }
 
@@ -186,6 +188,11 @@ pub fn invalid(name: &str, what: &str) -> Problem {
     Problem::bad_request(ProblemCode::InvalidParameter, format!("query parameter `{shown}` {what}"))
 }
 
+/// The same, with an excerpt of what it was.
+pub fn invalid_value(name: &str, value: &str, what: &str) -> Problem {
+    invalid(name, &format!("{what}; it is `{}`", excerpt(value)))
+}
+
 /// A name or value; a refusal names the parameter `name`.
 fn decode(name: &str, text: &str) -> Result<String, Problem> {
     let text = text.replace('+', " ");
@@ -225,7 +232,7 @@ mod tests {
         params.finish().unwrap();
         let refused =
             Params::parse(Some("di=5")).unwrap().take_one_of("di", &[("2", 'a'), ("3", 'b')]).expect_err("unknown");
-        assert!(refused.detail().contains("must be one of 2, 3"), "{refused:?}");
+        assert!(refused.detail().ends_with("must be one of 2, 3; it is `5`"), "{refused:?}");
     }
 
     #[test]
@@ -295,6 +302,11 @@ mod tests {
         ] {
             assert_eq!(time(text).unwrap().unwrap().to_string(), expected, "{text}");
         }
+        let detail = time("2026-11-29+15:00").expect_err("no seconds").detail().to_owned();
+        assert!(
+            detail.contains("with `T`, seconds and a zone") && detail.ends_with("it is `2026-11-29 15:00`"),
+            "{detail}"
+        );
         for far in ["9999-12-31", "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59-23:59", "99999999999999999999999"]
         {
             assert_eq!(time(far).unwrap().unwrap(), Timestamp::MAX, "{far}");

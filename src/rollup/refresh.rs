@@ -128,7 +128,8 @@ impl Refresh {
             tracing::warn!(
                 rollup = level,
                 error,
-                "TimescaleDB's background workers fail; Tidegate refreshes the rollups by itself"
+                "TimescaleDB's background workers fail; Tidegate refreshes the rollups by itself, and nothing is lost \
+                 (docs/OPERATIONS.md, Rollups)"
             );
         } else {
             tracing::debug!(rollup = level, error, "TimescaleDB's background worker failed here too");

@@ -129,6 +129,46 @@ fn what_is_wrong_is_said_with_what_to_do(env: &Env) -> TestResult {
         assert_eq!((finished.code, finished.stdout.as_str()), (Some(code), ""), "{arguments:?}: {finished:?}");
         assert!(finished.stderr.contains(says), "{arguments:?}: {says}: {finished:?}");
     }
+    let breaking = env.path().join("breaking.json");
+    std::fs::write(&breaking, r#"{"type":"object","required":["n","unit"]}"#)?;
+    let defined = json!({ "name": "defined", "schema": { "type": "object" }, "compatibility": "backward" });
+    client.post("/v1/streams", &[], defined.to_string()).expect(201);
+    let breaking = breaking.to_str().unwrap();
+    for (arguments, code, says) in [
+        (&["streams", "alter", "defined", "--schema", breaking][..], 1, "\n  reasons: "),
+        (&["streams", "create", "defined"], 1, "by command: tidegate streams alter defined"),
+        (&["groups", "create", "s", "g"], 1, "by command: tidegate groups alter s g"),
+        (&["dead-letters", "list", "--from", "2026-11-29 15:00"], 1, "with `T`, seconds and a zone"),
+        (&["dead-letters", "list", "--stage", "decoding"], 1, "it is `decoding`"),
+    ] {
+        let finished = run(env, &url, &key, arguments);
+        assert!(finished.code == Some(code) && finished.stderr.contains(says), "{arguments:?}: {says}: {finished:?}");
+    }
+    for (arguments, code, says) in [
+        (&["backup", "list", "--dir", "/nope"][..], 1, "there is no folder /nope"),
+        (&["move"], 2, "--to-file"),
+        (&["backup", "restore"], 2, "--into-url-file"),
+        (&["load", "--url", &url, "--key", "tg_wrong", "--duration", "1s"], 1, "nothing was taken: "),
+        (&["load", "--url", closed, "--key", &key, "--duration", "1s"], 1, start),
+    ] {
+        let finished = env.cli(arguments);
+        assert!(finished.code == Some(code) && finished.stderr.contains(says), "{arguments:?}: {says}: {finished:?}");
+    }
+    for (time, says) in
+        [("1226-11-29T15:00:00Z", "mend the timestamp"), ("2001-01-01T00:00:00Z", "raise retention.events")]
+    {
+        let answer = client.events(event_with(0, &format!(r#""timestamp":"{time}""#))).expect(422);
+        assert!(answer["errors"][0]["message"].as_str().unwrap().contains(says), "{says}: {answer}");
+    }
+    // Defined, and no event yet: an empty page.
+    let page = client.get("/v1/streams/defined/events").expect(200);
+    assert_eq!((&page["data"], &page["begin"], &page["end"]), (&json!([]), &json!(0), &json!(0)));
+    let next = client.get("/v1/streams/defined/events?offset=latest&wait=100ms").expect(200)["cursor"].clone();
+    let noted = json!({ "event_type": "a", "source_module": "b", "stream": "defined", "payload": {} });
+    client.events(noted.to_string()).accepted(1, 0);
+    reaches(client, "defined", 1);
+    let page = client.get(&format!("/v1/streams/defined/events?cursor={}", next.as_str().unwrap())).expect(200);
+    assert_eq!((&page["data"][0]["offset"], &page["end"]), (&json!(0), &json!(1)));
     // It waits, and says at once for what.
     let arguments = ["tail", "later", "--url", &url, "--key", &key, "--limit", "1"];
     let tail = Running::start(env, &env.variables(), &arguments);
@@ -136,7 +176,7 @@ fn what_is_wrong_is_said_with_what_to_do(env: &Env) -> TestResult {
     client.events(array([event_with(0, r#""stream":"later""#)])).accepted(1, 0);
     let finished = tail.finish();
     assert!(
-        finished.code == Some(0) && finished.stderr.contains("there is no such stream; waiting for its first event"),
+        finished.code == Some(0) && finished.stderr.contains("there is no stream later: `tidegate streams list`"),
         "{finished:?}"
     );
     Ok(())

@@ -114,7 +114,8 @@ fn forecasts_that_are_refused(env: &Env) -> TestResult {
         client.get(&format!("/v1/metrics/forecast?metric_name=m&{query}")).problem(400, "invalid_parameter");
     }
     client.get("/v1/metrics/forecast").problem(400, "unbounded_query");
-    client.get("/v1/metrics/forecast?metric_name=nothing-of-this-name").problem(422, "too_few_points");
+    let none = client.get("/v1/metrics/forecast?metric_name=nothing-of-this-name").problem(422, "too_few_points");
+    assert!(none["detail"].as_str().unwrap().contains("GET /v1/metrics/catalog says which there are"), "{none}");
     let now = jiff::Timestamp::now().as_second();
     let minutes = |from: i64, count: i64| {
         (from..from + count).map(|n| in_region(now - 60 * n, "m", "eu", 1.0)).collect::<Vec<_>>()

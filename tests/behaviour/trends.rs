@@ -80,7 +80,8 @@ fn trends_that_are_refused(env: &Env) -> TestResult {
         client.get(&format!("/v1/metrics/trend?metric_name=m&{query}")).problem(400, "invalid_parameter");
     }
     client.get("/v1/metrics/trend").problem(400, "unbounded_query");
-    client.get("/v1/metrics/trend?metric_name=nothing-of-this-name").problem(422, "too_few_points");
+    let none = client.get("/v1/metrics/trend?metric_name=nothing-of-this-name").problem(422, "too_few_points");
+    assert!(none["detail"].as_str().unwrap().contains("GET /v1/metrics/catalog says which there are"), "{none}");
     let now = jiff::Timestamp::now().as_second();
     let minutes =
         |count: i64| (0..count).map(|minute| in_region(now - 60 * minute, "m", "eu", 1.0)).collect::<Vec<_>>();

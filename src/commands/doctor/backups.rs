@@ -22,7 +22,11 @@ pub fn finding(config: &Config) -> Finding {
             Some(_) => {
                 bad("backups", FindingState::Warning, format!("no good one in {shown}"), "the log of serve says why")
             }
-            None => ok("backups", format!("none in {shown} ({advice})")),
+            // Who has a server of their own may have its backups made there, which cannot be seen from here.
+            None if config.database.database_url.is_some() => {
+                ok("backups", format!("none in {shown}; those of the database's own server are not seen from here"))
+            }
+            None => bad("backups", FindingState::Warning, format!("none in {shown}"), advice),
         };
     };
     let age_s = Timestamp::now().as_second() - newest.manifest.ended.as_second();

@@ -182,6 +182,9 @@ fn name(width: Duration, period: usize) -> &'static str {
 }
 
 fn too_few(asked: &Asked, points: usize, known: usize) -> Problem {
+    if points == 0 {
+        return super::trend::none_at_all("forecast needs buckets that are over", "such a one");
+    }
     let detail = format!(
         "a forecast of {} buckets with this season needs {} buckets of history, half of them with a value, and there are \
          {points} with a value among {known}: ask for an earlier from, a finer resolution or a shorter horizon; where most \

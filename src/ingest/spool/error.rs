@@ -37,7 +37,7 @@ impl fmt::Display for SpoolError {
         match self {
             Self::Locked { dir, holder } => write!(
                 f,
-                "the spool {} is in use by {holder}: stop that tidegate first, or give this one its own data_dir",
+                "the spool {} is in use by {holder}: stop that tidegate first (or give a second `serve` its own data_dir)",
                 dir.display()
             ),
             Self::Io { what, path, error } => write!(

@@ -68,7 +68,7 @@ fn held_by(data_dir: &Path, file: &mut File) -> EmbeddedError {
     EmbeddedError::of_kind(
         Cause::Locked,
         format!(
-            "the data directory {} is in use by {holder}: stop that tidegate first, or give this one its own data_dir",
+            "the data directory {} is in use by {holder}: stop that tidegate first (or give a second `serve` its own data_dir)",
             data_dir.display()
         ),
     )

@@ -15,8 +15,7 @@ use crate::wire::item::reject::{at_byte, excerpt};
 use crate::wire::item::scan::{Field as _, JsonType};
 use crate::wire::item::{Code, ItemContext, Rejection};
 
-const RETENTION: &str =
-    "raise retention.events, or the organization's own (tidegate orgs retention), to take older events";
+const RETENTION: &str = "raise retention.events to take older events, and the organization's own where it has one, which can only be shorter (tidegate orgs retention)";
 
 /// A payload of this name is no unknown field.
 pub(super) const DATA_BASE64: &str = "data_base64";

@@ -8,6 +8,9 @@ use super::reject::{Code, Rejection, at_byte, excerpt};
 use super::scan::{Field, JsonType, Member};
 use crate::timestamp::{format_rfc3339, parse_epoch, parse_rfc3339};
 
+/// What lies so far before its request is a mistake of the sender's and no history: 1970 is an unset clock.
+const AGE_MAX_US: i64 = 50 * 365 * 86_400_000_000;
+
 /// An item may name its tenant, as long as it is the key's.
 pub(crate) fn check_tenant<F: Field>(envelope: &Envelope<'_, F>, field: F, tenant_id: &str) -> Result<(), Rejection> {
     let Some(member) = envelope.member(field) else { return Ok(()) };
@@ -55,7 +58,7 @@ pub(crate) fn timestamp<F: Field>(
         return Err(Rejection::validate(
             Code::InvalidTimestamp,
             format!(
-                "timestamp \"{}\" {} cannot be read; send RFC 3339 with an offset, such as \
+                "timestamp \"{}\" {} cannot be read; send RFC 3339 with `T`, seconds and an offset, such as \
                  2025-01-31T12:00:00Z, or an epoch number",
                 excerpt(text),
                 at_byte(member.value.start)
@@ -67,7 +70,9 @@ pub(crate) fn timestamp<F: Field>(
         return Ok(at_us);
     }
     let (oldest, newest) = (format_rfc3339(oldest_us), format_rfc3339(newest_us));
-    let advice = if at_us < oldest_us { retention } else { "check the sender's clock and the number's unit" };
+    let is_history = at_us < oldest_us && at_us > origin.received_at_us.saturating_sub(AGE_MAX_US);
+    let advice =
+        if is_history { retention } else { "mend the timestamp: check the sender's clock and a number's unit" };
     let place = at_byte(member.value.start);
     let message = format!("timestamp {} {place} is outside {oldest} to {newest}; {advice}", excerpt(text));
     Err(Rejection::validate(Code::OutOfWindow, message))

@@ -12,7 +12,7 @@ use crate::wire::item::check::{
 use crate::wire::item::scan::{Field as _, JsonType};
 use crate::wire::item::{ItemContext, Rejection};
 
-const RETENTION: &str = "raise retention.metrics, or the organization's own (tidegate orgs retention), to take older samples (until a day before it)";
+const RETENTION: &str = "raise retention.metrics to take older samples (until a day before it), and the organization's own where it has one, which can only be shorter (tidegate orgs retention)";
 
 const DEFAULT_TYPE: &str = "gauge";
 
