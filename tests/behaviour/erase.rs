@@ -166,7 +166,7 @@ fn what_payloads_contain_is_forgotten_while_others_read_on(env: &Env) -> TestRes
     tells("hers", &person);
     let refused = of_person(1, &format!(r#""timestamp":"{}""#, hours_from_now(-24 * 400)));
     client.events(array([refused])).problem(422, "nothing_accepted");
-    client.events(format!("[{}", of_person(1, r#""stream":"s""#))).problem(400, "body_not_json");
+    client.events(format!("oops {}", of_person(1, r#""stream":"s""#))).problem(400, "body_not_json");
     let sql = env.sql();
     projected(&sql);
     assert_eq!(list(client, "/v1/services").len(), 2);

@@ -68,8 +68,8 @@ pub fn rows(tenant: &str, number: &str) -> String {
          INSERT INTO correlations (id, timestamp, tenant_id, correlation_type, primary_event_id, related_event_id, primary_timestamp, \
              related_timestamp, strength, confidence) \
          SELECT gen_random_uuid(), a.timestamp, a.tenant_id, 'causal', b.id, a.id, b.timestamp, a.timestamp, 0.75 + a.batch_seq / 100.0, 1 \
-         FROM events a JOIN events b ON b.batch_seq = a.batch_seq + 1 AND b.tenant_id = a.tenant_id \
-         WHERE a.tenant_id = '{tenant}' AND a.batch_seq < 20; \
+         FROM events a JOIN events b ON b.batch_id = a.batch_id AND b.batch_seq = a.batch_seq + 1 AND b.tenant_id = a.tenant_id \
+         WHERE a.tenant_id = '{tenant}' AND a.batch_id = 1 AND a.batch_seq < 20; \
          INSERT INTO asset_metadata (tenant_id, asset_id, asset_name, first_seen, last_seen) VALUES ('{tenant}', 'a', '{tenant}', {times}); \
          INSERT INTO metric_series (tenant_id, asset_id, metric_type, metric_name, series_id, dimensions, first_seen, last_seen) \
          VALUES ('{tenant}', 'a', 'gauge', '{tenant}', gen_random_uuid(), '{{}}', {times}); \

@@ -36,6 +36,11 @@ pub const LEFT_OUT: &[(&str, &str, &str)] = &[
         "a moment that is in no archive of the test: `backups::` goes to one",
     ),
     ("docs/OPERATIONS.md", "tidegate backup restore --into-url-file", "a dump, of a server of one's own: `backups::`"),
+    (
+        "docs/OPERATIONS.md",
+        "tidegate orgs erase acme-inc --yes",
+        "only of an organization that has been deactivated for a while: `erase::`",
+    ),
     ("docs/COMMANDS.md", "tidegate move --to-file", "an embedded server that is stopped, and another one: `moves::`"),
     ("docs/COMMANDS.md", "tidegate upgrade", "a second installation of PostgreSQL: `moves::`"),
     ("docs/OPERATIONS.md", "CREATE DATABASE", "for a superuser of the server that is moved to: `moves::`"),
