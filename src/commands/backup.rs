@@ -286,6 +286,8 @@ fn age(at: Timestamp) -> String {
 }
 
 async fn verify(folder: &Folder, id: Option<&str>, scratch: Option<PathBuf>) -> Result<Found, StorageError> {
+    // Where there is none, no folder is made for it.
+    folder.find(id)?;
     // Nobody removes it meanwhile.
     let hold = folder.hold()?;
     let backup = folder.find(id)?;

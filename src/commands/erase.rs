@@ -3,13 +3,13 @@
 use serde::Serialize;
 use tokio_postgres::Client;
 
+use super::beside_rows::{backups, quarantined, unusable, waiting};
 use super::database::with_owner_result;
 use super::erase_events;
 use super::output::{Exit, failed, print_json, print_table, say};
-use crate::backup::Folder;
 use crate::config::Config;
-use crate::ingest::spool::kept::{self, Action, Kept};
-use crate::ingest::spool::{Disk, SpoolPlace, look};
+use crate::ingest::spool::kept::{self, Action};
+use crate::ingest::spool::{Disk, SpoolPlace};
 use crate::storage::StorageError;
 use crate::tenancy::admin::{find_organization, get_organization};
 use crate::tenancy::contained::Contained;
@@ -86,42 +86,6 @@ pub async fn run(config: &Config, Args { name, containing, yes, json }: Args) ->
         (Some(why), true) => failed(&format!("{} is not erased: {why}", report.tenant_id)),
         _ => Exit::Ok,
     }
-}
-
-pub(super) fn unusable(config: &Config, error: &std::io::Error) -> StorageError {
-    let place = SpoolPlace::of(&config.data_dir, config.spool.max_bytes);
-    StorageError::fatal(format!("the spool in {} cannot be read: {error}", place.dir.display()))
-}
-
-/// Requests of it that could not be written.
-pub(super) fn quarantined(config: &Config, tenant_id: &str) -> Result<Vec<Kept>, StorageError> {
-    let place = SpoolPlace::of(&config.data_dir, config.spool.max_bytes);
-    if !place.dir.is_dir() {
-        return Ok(Vec::new());
-    }
-    let kept = kept::quarantined(&Disk, &place.dir).map_err(|error| unusable(config, &error))?;
-    let of_it = |kept: &Kept| kept.request().is_some_and(|request| *request.received.tenant_id == *tenant_id);
-    Ok(kept.into_iter().filter(of_it).collect())
-}
-
-/// Whether something waits in this machine's spool, which would be written afterwards.
-pub(super) fn waiting(config: &Config) -> Result<Option<String>, StorageError> {
-    let place = SpoolPlace::of(&config.data_dir, config.spool.max_bytes);
-    let seen = look(&Disk, &place.dir).map_err(|error| unusable(config, &error))?;
-    let records = seen.map_or(0, |seen| seen.stats.undrained.records);
-    Ok((records > 0).then(|| {
-        format!(
-            "{records} requests wait in the spool of this machine, and may be of it: run it again when they are written"
-        )
-    }))
-}
-
-pub(super) fn backups(config: &Config) -> Result<Vec<String>, StorageError> {
-    if !config.backup.dir.is_dir() {
-        return Ok(Vec::new());
-    }
-    let (backups, unreadable) = Folder::at(&config.backup.dir).list()?;
-    Ok(backups.into_iter().map(|backup| backup.id).chain(unreadable.into_iter().map(|backup| backup.id)).collect())
 }
 
 fn show(report: &Report) {

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use tokio_postgres::Client;
 
+use super::beside_rows::{backups, quarantined, unusable, waiting};
 use super::database::with_owner_result;
-use super::erase::{backups, quarantined, unusable, waiting};
 use super::output::{Exit, failed, print_json, print_table, say};
 use crate::config::Config;
 use crate::ingest::spool::kept::{self, Kept};

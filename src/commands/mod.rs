@@ -3,6 +3,7 @@
 mod accept_database;
 mod audit;
 mod backup;
+mod beside_rows;
 mod completions;
 mod database;
 mod dead_letters;

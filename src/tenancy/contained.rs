@@ -102,6 +102,7 @@ fn is_same_number(one: &Number, other: &Number) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use super::*;
 
     #[test]

@@ -144,8 +144,12 @@ fn what_is_wrong_is_said_with_what_to_do(env: &Env) -> TestResult {
         let finished = run(env, &url, &key, arguments);
         assert!(finished.code == Some(code) && finished.stderr.contains(says), "{arguments:?}: {says}: {finished:?}");
     }
+    let nowhere = env.path().join("nowhere");
+    let nowhere = nowhere.to_str().unwrap();
     for (arguments, code, says) in [
-        (&["backup", "list", "--dir", "/nope"][..], 1, "there is no folder /nope"),
+        (&["backup", "list", "--dir", nowhere][..], 1, "there is no folder /"),
+        (&["backup", "verify", "--dir", nowhere], 1, "there is no good backup in /"),
+        (&["backup", "list", "--dir", nowhere], 1, "there is no folder /"),
         (&["move"], 2, "--to-file"),
         (&["backup", "restore"], 2, "--into-url-file"),
         (&["load", "--url", &url, "--key", "tg_wrong", "--duration", "1s"], 1, "nothing was taken: "),

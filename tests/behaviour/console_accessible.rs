@@ -59,7 +59,7 @@ fn fill(client: &Client) {
     client.events(array([event_with(4, r#""timestamp":"yesterday""#)])).expect(422);
     let samples = (0..40).map(|n| {
         let at = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(n + 2);
-        metric_with(["pump", "fan"][n as usize % 2], &format!(r#""value":{},"timestamp":"{at}""#, 5 + n % 7))
+        metric_with(if n % 2 == 0 { "pump" } else { "fan" }, &format!(r#""value":{},"timestamp":"{at}""#, 5 + n % 7))
     });
     client.metrics(array(samples)).accepted(40, 0);
     let deployment =

@@ -115,6 +115,8 @@ fn several_series_in_one_chart(env: &Env) -> TestResult {
     page.resize(1280, 900);
     choose(&mut page, "draw", "trend");
     choose(&mut page, "range", "24h");
+    // Of this range: what the hour before it said is still there until then.
+    says(&mut page, "metrics-note", " of 5m.");
     page.until(&format!("/Its trend is /.test({told})"));
 
     // By arrows along the buckets, and by Shift and Enter closer to some of them: a finer level.

@@ -66,7 +66,7 @@ fn the_place_is_marked(env: &Env) -> TestResult {
     let shown_of = shown(&mut page, 100);
     assert_eq!(shown_of.len(), cases.len());
     for letter in &shown_of {
-        let (item, code, wrong) = &cases[letter["at"].as_u64().unwrap() as usize];
+        let (item, code, wrong) = &cases[usize::try_from(letter["at"].as_u64().unwrap()).unwrap()];
         assert_eq!(letter["code"], *code, "{letter}");
         if wrong.is_empty() {
             assert_eq!((&letter["mark"], letter["hex"].as_array().unwrap().len()), (&Value::Null, 0), "{letter}");
@@ -85,7 +85,7 @@ fn the_place_is_marked(env: &Env) -> TestResult {
 
     // What ends too early is wrong at its end; a body without an item that is JSON is kept as a whole, with what stands before it.
     let body = "  {\"event_type\":\"sample\"";
-    client.events(body.as_bytes().to_vec()).expect(400);
+    client.events(body.as_bytes()).expect(400);
     let whole = &shown(&mut page, 1)[0];
     assert_eq!((&whole["before"], &whole["mark"]), (&body.into(), &"the end".into()), "{whole}");
     assert_eq!(whole["hex"][0], "the end", "{whole}");

@@ -134,7 +134,7 @@ fn what_payloads_contain_is_forgotten_while_others_read_on(env: &Env) -> TestRes
         for hours in [30, 200] {
             let at = |n: usize| {
                 let at = format!(r#""timestamp":"{}","asset_id":"a{n}""#, hours_from_now(-hours));
-                if n % 10 == 0 { of_person(n, &at) } else { event_with(n, &at) }
+                if n.is_multiple_of(10) { of_person(n, &at) } else { event_with(n, &at) }
             };
             client.events(array((0..200).map(at))).accepted(200, 0);
         }

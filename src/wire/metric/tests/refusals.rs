@@ -169,6 +169,8 @@ fn timestamps_have_a_window() {
             Some(expected) => assert_eq!(code(&more), expected, "{time}"),
         }
     }
-    let message = rejection(metric(",\"value\":1,\"timestamp\":0")).message;
-    assert!(message.contains("retention.metrics"), "{message}");
+    for (time, advice) in [("\"2001-02-03T04:05:06Z\"", "retention.metrics"), ("0", "mend the timestamp")] {
+        let message = rejection(metric(&format!(",\"value\":1,\"timestamp\":{time}"))).message;
+        assert!(message.contains(advice), "{message}");
+    }
 }
