@@ -130,6 +130,7 @@ const LISTS: &[(&str, &str, &str)] = &[
     ("keys", "/v1/keys?limit=1", "next_cursor"),
     ("acts", "/v1/audit?limit=1", "next_cursor"),
     ("parked", "/v1/streams/{stream}/groups/{group}/parked?limit=1", "next_cursor"),
+    ("usage", "/v1/usage?limit=1", "next_cursor"),
 ];
 
 impl Place {
@@ -194,6 +195,11 @@ fn anothers_cursors_are_none_and_damaged_ones_are_refused(env: &Env) -> TestResu
     let missing = differ(taken, CURSORS.iter().map(|one| format!("{} {}", one.operation, one.at)));
     assert_eq!(missing, Vec::<String>::new(), "each has a line in CURSORS");
 
+    // What was sent today is a day; a list goes on from two.
+    env.sql().run(
+        "INSERT INTO usage_days (tenant_id, day, requests, events, samples, rejected, bytes) \
+         SELECT tenant_id, (now() AT TIME ZONE 'UTC')::date - n, 1, 1, 0, 0, 9 FROM organizations, generate_series(1, 2) n",
+    );
     let (of_mine, of_theirs) = (cursors(&mine, &own), cursors(&theirs, &others));
     for place in CURSORS {
         let shown = format!("{} {}", place.operation, place.at);
