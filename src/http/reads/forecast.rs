@@ -8,7 +8,7 @@ use hyper::http::request::Parts;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::line::{Line, LineQuery, too_many};
+use super::line::{Line, LineQuery, none_at_all, too_many};
 use super::list::{ListAnswer, problem};
 use crate::config::parse_duration;
 use crate::forecast::{Asked, Backtest, Expected, Method, Parameters, Seasons, forecast as computed, needed};
@@ -183,7 +183,7 @@ fn name(width: Duration, period: usize) -> &'static str {
 
 fn too_few(asked: &Asked, points: usize, known: usize) -> Problem {
     if points == 0 {
-        return super::trend::none_at_all("forecast needs buckets that are over", "such a one");
+        return none_at_all("forecast needs buckets that are over", "such a one");
     }
     let detail = format!(
         "a forecast of {} buckets with this season needs {} buckets of history, half of them with a value, and there are \

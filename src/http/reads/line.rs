@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use hyper::StatusCode;
 use jiff::Timestamp;
 
 use super::list::problem;
@@ -62,4 +63,13 @@ pub fn too_many(what: &str, most: usize) -> Problem {
         "{what} is computed from at most {most} buckets, and there are more: narrow from and to, or ask for a coarser resolution"
     );
     Problem::bad_request(ProblemCode::UnboundedQuery, detail)
+}
+
+/// What is said of a line that has no point: a name is mistyped more often than a series is young.
+pub fn none_at_all(needs: &str, one: &str) -> Problem {
+    let detail = format!(
+        "a {needs}, and no series that is asked for has {one} with a value from `from` to `to`: \
+         GET /v1/metrics/catalog says which there are, and since when; check metric_name, asset_id and the times"
+    );
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, ProblemCode::TooFewPoints, detail)
 }

@@ -8,7 +8,7 @@ use hyper::http::request::Parts;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::line::{Line, LineQuery};
+use super::line::{Line, LineQuery, none_at_all};
 use super::list::{ListAnswer, problem};
 use crate::forecast;
 use crate::http::Api;
@@ -56,15 +56,6 @@ fn too_few(count: usize) -> Problem {
     let least = forecast::POINTS_MIN;
     let detail = format!(
         "a trend needs {least} buckets with a value, and there are {count}: ask for an earlier from, or for a finer resolution"
-    );
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, ProblemCode::TooFewPoints, detail)
-}
-
-/// What is said of a line that has no point: a name is mistyped more often than a series is young.
-pub fn none_at_all(needs: &str, one: &str) -> Problem {
-    let detail = format!(
-        "a {needs}, and no series that is asked for has {one} with a value from `from` to `to`: \
-         GET /v1/metrics/catalog says which there are, and since when; check metric_name, asset_id and the times"
     );
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, ProblemCode::TooFewPoints, detail)
 }

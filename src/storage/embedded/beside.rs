@@ -46,27 +46,23 @@ impl Beside {
 
     /// One whose cluster is whole, while none is in the place that is its: the upgrade was ended between its two renames.
     pub fn interrupted(data_dir: &Path) -> Option<Self> {
-        if std::fs::symlink_metadata(data_dir.join(NAME)).is_ok() {
-            return None;
-        }
-        let entries = std::fs::read_dir(data_dir).ok()?;
-        entries.flatten().find_map(|entry| {
-            let major = entry.file_name().to_str()?.strip_prefix(PREFIX)?.parse().ok()?;
-            let folder = entry.path();
-            let is = folder.join(WHOLE).is_file() && folder.join(NAME).join("PG_VERSION").is_file();
-            is.then(|| Self { data_dir: data_dir.to_owned(), folder, major })
-        })
+        let in_place = std::fs::symlink_metadata(data_dir.join(NAME)).is_ok();
+        Self::whole(data_dir).filter(|beside| !in_place && beside.folder.join(NAME).join("PG_VERSION").is_file())
     }
 
     /// One whose cluster is in its place already: the upgrade was ended after its last rename.
     pub fn ended(data_dir: &Path) -> Option<Self> {
-        std::fs::symlink_metadata(data_dir.join(NAME)).ok()?;
+        let in_place = std::fs::symlink_metadata(data_dir.join(NAME)).is_ok();
+        Self::whole(data_dir).filter(|beside| in_place && std::fs::symlink_metadata(beside.folder.join(NAME)).is_err())
+    }
+
+    /// One that was marked as having all that the old cluster has.
+    fn whole(data_dir: &Path) -> Option<Self> {
         let entries = std::fs::read_dir(data_dir).ok()?;
         entries.flatten().find_map(|entry| {
             let major = entry.file_name().to_str()?.strip_prefix(PREFIX)?.parse().ok()?;
             let folder = entry.path();
-            let is = folder.join(WHOLE).is_file() && std::fs::symlink_metadata(folder.join(NAME)).is_err();
-            is.then(|| Self { data_dir: data_dir.to_owned(), folder, major })
+            folder.join(WHOLE).is_file().then(|| Self { data_dir: data_dir.to_owned(), folder, major })
         })
     }
 
