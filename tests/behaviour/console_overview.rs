@@ -50,6 +50,17 @@ fn it_says_whether_it_is_well(env: &Env) -> TestResult {
     commit(client, "a b&c", "<i>g</i>", &four).expect(200);
     line_says(&mut page, "Consumer groups", &format!("{group}2 events"));
     assert_eq!(page.value(&format!("document.activeElement === held && {link} === held")), true);
+    // And while the page asks once more whose key it is.
+    page.value(
+        "window.asked = fetch; window.fetch = (url, ...more) => `${url}`.includes('/v1/keys/self') \
+         ? new Promise(done => { window.goOn = () => done(asked(url, ...more)); }) : asked(url, ...more)",
+    );
+    page.value("location.hash = '#overview?tz=local'");
+    page.until("Boolean(window.goOn)");
+    page.value("poll()");
+    assert_eq!(page.value(&format!("document.activeElement === held && !held.hidden && {link} === held")), true);
+    page.value("window.fetch = asked; goOn()");
+    page.until("view === 'overview' && !restoring");
     fits(&mut page, &format!("console-overview-{}", env.engine.as_str()));
     page.resize(1280, 900);
 

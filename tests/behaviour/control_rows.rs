@@ -151,8 +151,8 @@ fn an_owners_dump_of_control_tables_is_complete(env: &Env) -> TestResult {
     }
     // And it can be put back: with constraints that say in which order, all at once.
     let before: Vec<String> = TABLES.iter().map(|table| contents(&sql, table)).collect();
-    sql.run("TRUNCATE tidegate.organizations, tidegate.audit_log CASCADE");
-    assert_eq!(sql.count("tidegate.api_keys"), 0);
+    let all: Vec<String> = TABLES.iter().map(|table| format!("tidegate.{table}")).collect();
+    sql.run(&format!("TRUNCATE {} CASCADE", all.join(", ")));
     let mut restore = Command::new(env.installation().program("psql"));
     restore.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-1", "-d", &owner, "-f", file.to_str().unwrap()]);
     let restored = restore.output()?;

@@ -81,13 +81,13 @@ fn days_are_listed_to_whom_they_concern(env: &Env) -> TestResult {
     let own = env.organization();
     let other = theirs.get("/v1/keys/self").expect(200)["tenant_id"].as_str().unwrap().to_owned();
     let sql = env.sql();
-    for (tenant, day, events) in
-        [(own, "2020-01-01", 1), (own, "2020-01-02", 2), (own, "2020-01-03", 3), (&*other, "2020-01-02", 5)]
-    {
+    // Days that no job deletes meanwhile.
+    let days: Vec<String> = (0..6).map(|n| sql.one(&format!("SELECT (current_date - 100 + {n})::text"))).collect();
+    for (tenant, day, events) in [(own, &days[1], 1), (own, &days[2], 2), (own, &days[3], 3), (&*other, &days[2], 5)] {
         sql.run(&format!("INSERT INTO usage_days VALUES ('{tenant}', '{day}', 1, {events}, 0, 0, 10)"));
     }
     // Not added up yet: the same row.
-    sql.run(&format!("INSERT INTO usage_notes VALUES ('{own}', '2020-01-02', 1, 20, 0, 0, 10)"));
+    sql.run(&format!("INSERT INTO usage_notes VALUES ('{own}', '{}', 1, 20, 0, 0, 10)", days[2]));
     let listed = |client: &Client, query: &str| -> Vec<(String, String, u64)> {
         let page = client.get(&format!("/v1/usage?{query}")).expect(200);
         let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
@@ -95,16 +95,16 @@ fn days_are_listed_to_whom_they_concern(env: &Env) -> TestResult {
         rows.map(|row| (text(row, "day"), text(row, "tenant_id"), row["events"].as_u64().unwrap())).collect()
     };
     let row = |day: &str, tenant: &str, events| (day.to_owned(), tenant.to_owned(), events);
-    let (first, second, third) = (row("2020-01-01", own, 1), row("2020-01-02", own, 22), row("2020-01-03", own, 3));
-    let old = "from=2020-01-01T00:00:00Z&to=2020-01-05T00:00:00Z";
-    assert_eq!(listed(&mine, old), [third.clone(), second.clone(), first.clone()]);
-    assert_eq!(listed(&theirs, old), [row("2020-01-02", &other, 5)]);
-    assert_eq!(listed(&operator, &format!("{old}&organization={other}")), [row("2020-01-02", &other, 5)]);
-    assert!(listed(&operator, old).len() >= 4);
+    let (first, second, third) = (row(&days[1], own, 1), row(&days[2], own, 22), row(&days[3], own, 3));
+    let old = format!("from={}T00:00:00Z&to={}T00:00:00Z", days[1], days[5]);
+    assert_eq!(listed(&mine, &old), [third.clone(), second.clone(), first.clone()]);
+    assert_eq!(listed(&theirs, &old), [row(&days[2], &other, 5)]);
+    assert_eq!(listed(&operator, &format!("{old}&organization={other}")), [row(&days[2], &other, 5)]);
+    assert!(listed(&operator, &old).len() >= 4);
     // Days that have a part in the window.
-    let within = "from=2020-01-02T23:00:00Z&to=2020-01-03T00:00:00Z";
-    assert_eq!(listed(&mine, within), std::slice::from_ref(&second));
-    assert_eq!(listed(&mine, "from=2020-01-02T23:00:00Z&to=2020-01-03T00:00:01Z"), [third.clone(), second.clone()]);
+    let within = |end: &str| format!("from={}T23:00:00Z&to={}T{end}Z", days[2], days[3]);
+    assert_eq!(listed(&mine, &within("00:00:00")), std::slice::from_ref(&second));
+    assert_eq!(listed(&mine, &within("00:00:01")), [third.clone(), second.clone()]);
     // Page by page, and as CSV.
     let page = mine.get(&format!("/v1/usage?{old}&limit=1")).expect(200);
     let cursor = page["next_cursor"].as_str().unwrap();
@@ -114,8 +114,9 @@ fn days_are_listed_to_whom_they_concern(env: &Env) -> TestResult {
     assert_eq!(
         String::from_utf8(csv).unwrap(),
         format!(
-            "day,tenant_id,requests,events,samples,rejected,bytes\r\n2020-01-03,{own},1,3,0,0,10\r\n\
-             2020-01-02,{own},2,22,0,0,20\r\n2020-01-01,{own},1,1,0,0,10\r\n"
+            "day,tenant_id,requests,events,samples,rejected,bytes\r\n{},{own},1,3,0,0,10\r\n\
+             {},{own},2,22,0,0,20\r\n{},{own},1,1,0,0,10\r\n",
+            days[3], days[2], days[1]
         )
     );
     // Of others as of none; and not for who only sends.

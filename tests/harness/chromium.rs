@@ -11,7 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::env::{DEADLINE, until};
+use crate::env::{DEADLINE, in_time, until};
 
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 /// A folder in the environment: screenshots are kept there, for people.
@@ -158,7 +158,15 @@ impl Page {
 
     /// Waits until an expression is true in the page.
     pub fn until(&mut self, expression: &str) {
-        until(expression, || (self.value(expression) == true).then_some(()));
+        if in_time(|| (self.value(expression) == true).then_some(())).is_none() {
+            let seen = self.value(
+                "[location.href, document.activeElement.outerHTML, document.querySelector('main')?.innerText ?? '']\
+                 .map(text => text.slice(0, 3000)).join('\\n')",
+            );
+            panic!(
+                "not within {DEADLINE:?}: {expression}\nits address, what has the focus, and what it shows:\n{seen}"
+            );
+        }
     }
 
     /// A key on what has the focus, as a person presses it.

@@ -1,5 +1,5 @@
 // The key, or who has signed in, and what may be done. Where there is a key it counts.
-let scopes = [], person = null, isRefused = false;
+let scopes = [], person = null, isRefused = false, askedFor = null;
 function takeKeyFromAddress() {
   const given = new URLSearchParams(location.hash.slice(1)).get("key");
   if (given) { sessionStorage.setItem("key", given); history.replaceState(null, "", location.pathname + location.search); }
@@ -17,22 +17,28 @@ function barred(...wanted) {
   return may(...wanted) ? null : `${key() ? "This key" : `The role ${person.get("role")}`} lacks the scope ${wanted.join(" or ")}.`;
 }
 async function loadScopes() {
-  scopes = []; person = null; isRefused = false;
+  const whose = key();
+  // Of the same one it stays as it is until the answer is here: what is told again meanwhile does not vanish for a moment.
+  if (whose !== askedFor) { scopes = []; person = null; isRefused = false; askedFor = whose; }
+  const found = { scopes: [], person: null, isRefused: false };
+  let who, failed = null;
   try {
-    if (key()) {
+    if (whose) {
       const own = await api("/v1/keys/self");
-      scopes = own.get("scopes");
-      note("who", `${own.get("tenant_id")} · ${scopes.join(", ")}`);
+      found.scopes = own.get("scopes");
+      who = `${own.get("tenant_id")} · ${found.scopes.join(", ")}`;
     } else {
-      person = await api("/v1/sessions/self");
-      scopes = person.get("scopes");
-      note("who", `${person.get("user").get("email")} · ${person.get("organization")} · ${person.get("role")}`);
+      found.person = await api("/v1/sessions/self");
+      found.scopes = found.person.get("scopes");
+      who = `${found.person.get("user").get("email")} · ${found.person.get("organization")} · ${found.person.get("role")}`;
     }
-  } catch (error) {
-    isRefused = Boolean(key()) && error.status === 401;
-    // Nobody has signed in.
-    if (key() || error.status !== 401) note("who", error.message, "bad"); else if ($("who").className !== "bad") note("who", "");
-  }
+  } catch (error) { failed = error; found.isRefused = Boolean(whose) && error.status === 401; }
+  // Another key was entered meanwhile, and is asked about.
+  if (whose !== askedFor) return;
+  ({ scopes, person, isRefused } = found);
+  if (!failed) note("who", who);
+  // Nobody has signed in.
+  else if (whose || failed.status !== 401) note("who", failed.message, "bad"); else if ($("who").className !== "bad") note("who", "");
   tellKey();
   if (isRefused) note("overview-note", KEY_REFUSED, "bad");
   $("sign-in").hidden = Boolean(key() || person); $("sign-out").hidden = Boolean(key() || !person);

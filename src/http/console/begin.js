@@ -12,7 +12,7 @@ async function loadAll() {
 function loadAnew() {
   for (const shown of [events, dead, correlations, streams]) shown.clear("");
   for (const alone in ALONE) ALONE[alone].clear();
-  $("detail").replaceChildren(); clearHistogram(""); clearChart(""); chooseStream(null); loadAll();
+  $("detail").replaceChildren(); clearHistogram(""); clearChart(""); chooseStream(null); askedFor = null; loadAll();
 }
 $("key-form").onsubmit = e => { e.preventDefault(); const given = $("key").value.trim(); if (given) sessionStorage.setItem("key", given); loadAnew(); };
 $("sign-in").onsubmit = e => { e.preventDefault(); signIn(e.target); };
