@@ -7,7 +7,7 @@ use super::events::event_name;
 use super::list::{ListAnswer, ListRequest, window};
 use super::metrics::FROM_DEFAULT;
 use crate::http::Api;
-use crate::protocols::params::{Params, invalid};
+use crate::protocols::params::{Params, invalid, invalid_value};
 use crate::protocols::problem::Problem;
 use crate::query::CorrelationsQuery;
 use crate::tenancy::Principal;
@@ -38,6 +38,6 @@ fn least(params: &mut Params, name: &str) -> Result<Option<f64>, Problem> {
     let Some(text) = params.take(name) else { return Ok(None) };
     match text.parse::<f64>() {
         Ok(number) if (0.0..=1.0).contains(&number) => Ok(Some(number)),
-        _ => Err(invalid(name, "must be a number from 0 to 1")),
+        _ => Err(invalid_value(name, &text, "must be a number from 0 to 1")),
     }
 }

@@ -8,7 +8,7 @@ use super::events::filter;
 use super::list::{ListAnswer, ListRequest, window};
 use crate::http::Api;
 use crate::model::Level;
-use crate::protocols::params::{Params, invalid};
+use crate::protocols::params::{Params, invalid_value};
 use crate::query::{CountsQuery, FilterField};
 use crate::tenancy::Principal;
 
@@ -17,7 +17,7 @@ pub async fn counts(api: &Api, principal: &Principal, parts: &Parts, mut params:
     let bucket = match params.take("bucket") {
         None => None,
         Some(text) => {
-            let what = || invalid("bucket", &format!("must be one of {}", Level::resolutions()));
+            let what = || invalid_value("bucket", &text, &format!("must be one of {}", Level::resolutions()));
             Some(Level::parse(&text).ok_or_else(what)?)
         }
     };
@@ -25,7 +25,7 @@ pub async fn counts(api: &Api, principal: &Principal, parts: &Parts, mut params:
     for name in params.take_list("group_by")? {
         let field = FilterField::groups().find(|field| field.name == name).ok_or_else(|| {
             let names: Vec<&str> = FilterField::groups().map(|field| field.name).collect();
-            invalid("group_by", &format!("takes {}", names.join(", ")))
+            invalid_value("group_by", &name, &format!("takes {}", names.join(", ")))
         })?;
         if !group_by.contains(&field) {
             group_by.push(field);

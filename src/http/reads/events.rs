@@ -10,7 +10,7 @@ use super::accept::ListForm;
 use super::list::{ListAnswer, ListRequest, one, window};
 use crate::http::Api;
 use crate::limits::SEARCH_WORDS_MAX;
-use crate::protocols::params::{Params, invalid};
+use crate::protocols::params::{Params, invalid, invalid_value};
 use crate::protocols::problem::Problem;
 use crate::query::{
     Comparison, Direction, EventName, EventsQuery, Filter, FilterField, PathFilter, PathTest, RelatedQuery, Words,
@@ -48,7 +48,7 @@ pub async fn events(api: &Api, principal: &Principal, parts: &Parts, mut params:
             return Err(invalid("order", "must be `desc` or `asc` beside cursor, which is a place in that order"));
         }
         Some("none") => Direction::NewestFirst,
-        Some(_) => return Err(invalid("order", "must be `desc` (newest first), `asc`, or of a stream `none`")),
+        Some(other) => return Err(invalid_value("order", other, "must be `desc` (newest first), `asc`, or of a stream `none`")),
     };
     if since.is_some() && direction == Direction::NewestFirst {
         return Err(invalid("order", "must be `asc` beside since, which goes on from there"));

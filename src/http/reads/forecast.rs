@@ -16,7 +16,7 @@ use crate::http::Api;
 use crate::http::response::held_json;
 use crate::limits::{FORECAST_HORIZON_MAX, FORECAST_POINTS_MAX};
 use crate::model::Level;
-use crate::protocols::params::{Params, invalid};
+use crate::protocols::params::{Params, invalid, invalid_value};
 use crate::protocols::problem::{Problem, ProblemCode};
 use crate::tenancy::Principal;
 
@@ -138,7 +138,7 @@ fn horizon(params: &mut Params) -> Result<Option<Duration>, Problem> {
     let Some(text) = params.take("horizon") else { return Ok(None) };
     match parse_duration(&text) {
         Ok(horizon) if !horizon.is_zero() => Ok(Some(horizon)),
-        _ => Err(invalid("horizon", "must be a duration such as 90m, 24h or 7d")),
+        _ => Err(invalid_value("horizon", &text, "must be a duration such as 90m, 24h or 7d")),
     }
 }
 
@@ -146,7 +146,7 @@ fn interval(params: &mut Params) -> Result<f64, Problem> {
     let Some(text) = params.take("interval") else { return Ok(INTERVAL_DEFAULT) };
     match text.parse::<f64>() {
         Ok(interval) if (0.5..=0.99).contains(&interval) => Ok(interval),
-        _ => Err(invalid("interval", "must be a number from 0.5 to 0.99: the part of what comes that is to lie in it")),
+        _ => Err(invalid_value("interval", &text, "must be a number from 0.5 to 0.99: the part of what comes that is to lie in it")),
     }
 }
 

@@ -49,11 +49,7 @@ impl ListRequest {
 
     /// The same of a list that the readers do not read: there are no plans to be shown.
     pub fn take_plain(principal: &Principal, parts: &Parts, params: &mut Params) -> Result<Self, Problem> {
-        let safe = match params.take("csv").as_deref() {
-            None | Some("plain") => false,
-            Some("safe") => true,
-            Some(_) => return Err(invalid("csv", "must be `plain` or `safe`")),
-        };
+        let safe = params.take_one_of("csv", &[("plain", false), ("safe", true)])?.unwrap_or(false);
         let wanted = match wanted(&parts.headers)? {
             ListForm::Stream(Form::Csv { .. }) => ListForm::Stream(Form::Csv { safe }),
             other => other,
@@ -129,17 +125,16 @@ async fn explained<T: Serialize>(
 
 /// Whether plans are asked for, by somebody who may see them.
 fn explain(principal: &Principal, params: &mut Params, wanted: ListForm) -> Result<bool, Problem> {
-    match params.take("explain").as_deref() {
-        None | Some("0") => Ok(false),
-        Some("1") if !principal.may(Scope::Admin) => {
+    match params.take_one_of("explain", &[("0", false), ("1", true)])? {
+        None | Some(false) => Ok(false),
+        Some(true) if !principal.may(Scope::Admin) => {
             let detail = "explain needs a key with the scope `admin` as well: plans tell of the whole installation";
             Err(Problem::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail))
         }
-        Some("1") if wanted != ListForm::Page => {
+        Some(true) if wanted != ListForm::Page => {
             Err(invalid("explain", "is of a page: Accept must allow application/json"))
         }
-        Some("1") => Ok(true),
-        Some(_) => Err(invalid("explain", "must be 0 or 1")),
+        Some(true) => Ok(true),
     }
 }
 

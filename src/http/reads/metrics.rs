@@ -12,7 +12,7 @@ use super::list::{ListAnswer, ListRequest, window};
 use crate::http::Api;
 use crate::limits::{BUCKETS_MAX, FUTURE_DAYS_MAX, TOP_MAX};
 use crate::model::Level;
-use crate::protocols::params::{Params, invalid};
+use crate::protocols::params::{Params, invalid, invalid_value};
 use crate::protocols::problem::{Problem, ProblemCode};
 use crate::query::{
     Aggregate, AggregateQuery, CatalogQuery, DimensionsFilter, Fill, GroupBy, Pattern, PointsQuery, Rank, Resolution,
@@ -75,11 +75,7 @@ pub async fn catalog(api: &Api, principal: &Principal, parts: &Parts, mut params
     if search.as_ref().is_some_and(String::is_empty) {
         return Err(invalid("search", "is given without a value"));
     }
-    let totals = match params.take("totals").as_deref() {
-        None | Some("0") => false,
-        Some("1") => true,
-        Some(_) => return Err(invalid("totals", "must be 0 or 1")),
-    };
+    let totals = params.take_one_of("totals", &[("0", false), ("1", true)])?.unwrap_or(false);
     let query = CatalogQuery { series: series(&mut params)?, search, totals };
     request.answer(api, params, query).await
 }
@@ -102,7 +98,7 @@ pub(super) fn bounds(params: &mut Params, now: Timestamp, back: Duration) -> Res
 
 pub(super) fn resolution(params: &mut Params) -> Result<Resolution, Problem> {
     let Some(text) = params.take("resolution") else { return Ok(Resolution::Auto) };
-    let what = || invalid("resolution", &format!("must be one of raw, {}, auto", Level::resolutions()));
+    let what = || invalid_value("resolution", &text, &format!("must be one of raw, {}, auto", Level::resolutions()));
     Resolution::parse(&text).ok_or_else(what)
 }
 
@@ -119,7 +115,7 @@ pub(super) fn series(params: &mut Params) -> Result<SeriesFilter, Problem> {
         // Raw values: dimensions may hold numbers that no double can.
         let object = serde_json::from_str::<HashMap<String, &RawValue>>(text).is_ok();
         if !object || text.contains("\\u0000") {
-            return Err(invalid("dimensions", "must be a JSON object that the dimensions are to contain"));
+            return Err(invalid_value("dimensions", text, "must be a JSON object that the dimensions are to contain"));
         }
     }
     let mut named = Vec::new();
@@ -133,7 +129,7 @@ pub(super) fn series(params: &mut Params) -> Result<SeriesFilter, Problem> {
     }
     let ids = params.take_list("series_id")?;
     let uuid =
-        |id: &String| Uuid::try_parse(id).map_err(|_| invalid("series_id", "must be ids as the catalog has them"));
+        |id: &String| Uuid::try_parse(id).map_err(|_| invalid_value("series_id", id, "must be ids as the catalog has them"));
     Ok(SeriesFilter {
         series_ids: ids.iter().map(uuid).collect::<Result<_, _>>()?,
         asset_ids: params.take_list("asset_id")?,

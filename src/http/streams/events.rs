@@ -16,7 +16,7 @@ use crate::http::compress::{Coding, compressed};
 use crate::http::reads::{ListAnswer, best, problem};
 use crate::http::response::{Body, held_json};
 use crate::limits::{ENCODER_BYTES, PAGE_BYTES_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, READ_TIMEOUT, STREAM_WAIT_MAX};
-use crate::protocols::params::{Params, invalid};
+use crate::protocols::params::{Params, invalid, invalid_value};
 use crate::protocols::problem::Problem;
 use crate::query::{PageLimit, ReadError, Start};
 
@@ -145,15 +145,15 @@ fn start(parts: &Parts, params: &mut Params) -> Result<Start, Problem> {
             "earliest" => Ok(Start::Earliest),
             "latest" => Ok(Start::Latest),
             number if number.bytes().all(|byte| byte.is_ascii_digit()) => {
-                number.parse().map(Start::Offset).map_err(|_| not_an_offset())
+                number.parse().map(Start::Offset).map_err(|_| not_an_offset(number))
             }
-            _ => Err(not_an_offset()),
+            other => Err(not_an_offset(other)),
         },
     }
 }
 
-fn not_an_offset() -> Problem {
-    invalid("offset", "must be a whole number from 0 on, `earliest` or `latest`")
+fn not_an_offset(text: &str) -> Problem {
+    invalid_value("offset", text, "must be a whole number from 0 on, `earliest` or `latest`")
 }
 
 /// How long a request waits for events.
@@ -162,6 +162,6 @@ pub fn wait(params: &mut Params) -> Result<Duration, Problem> {
     let wait = if text == "0" { Some(Duration::ZERO) } else { parse_duration(&text).ok() };
     wait.filter(|wait| *wait <= STREAM_WAIT_MAX).ok_or_else(|| {
         let most = STREAM_WAIT_MAX.as_secs();
-        invalid("wait", &format!("must be a time with its unit such as 500ms or {most}s, {most}s at most"))
+        invalid_value("wait", &text, &format!("must be a time with its unit such as 500ms or {most}s, {most}s at most"))
     })
 }

@@ -18,16 +18,8 @@ pub fn options(head: &Head<'_>, form: BodyForm) -> Result<Reading, Problem> {
         Kind::Events => defaults(&mut params)?,
         Kind::Metrics => Defaults::default(),
     };
-    let dedupe_body = match params.take("dedupe").as_deref() {
-        None => false,
-        Some("body") => true,
-        Some(_) => return Err(invalid("dedupe", "must be `body`")),
-    };
-    let ack_spooled = match params.take("ack").as_deref() {
-        None | Some("committed") => false,
-        Some("spooled") => true,
-        Some(_) => return Err(invalid("ack", "must be `committed` or `spooled`")),
-    };
+    let dedupe_body = params.take_one_of("dedupe", &[("body", true)])?.unwrap_or(false);
+    let ack_spooled = params.take_one_of("ack", &[("committed", false), ("spooled", true)])?.unwrap_or(false);
     params.finish()?;
     Ok(Reading { form, defaults, idempotency_key: idempotency_key(head.headers)?, dedupe_body, ack_spooled })
 }
@@ -43,11 +35,7 @@ fn defaults(params: &mut Params) -> Result<Defaults, Problem> {
         event_type: named("event_type", EVENT_TYPE_CHARS_MAX)?,
         source_module: named("source_module", SOURCE_MODULE_CHARS_MAX)?,
         stream: named("stream", STREAM_CHARS_MAX)?,
-        wrap: match params.take("wrap").as_deref() {
-            None => false,
-            Some("payload") => true,
-            Some(_) => return Err(invalid("wrap", "must be `payload`")),
-        },
+        wrap: params.take_one_of("wrap", &[("payload", true)])?.unwrap_or(false),
     };
     if defaults.wrap && (defaults.event_type.is_none() || defaults.source_module.is_none()) {
         return Err(invalid(
