@@ -72,14 +72,11 @@ pub async fn restore_base(
     };
     let config = config(backup, target, durable);
     let server = put_back(PutBack { base, wal, until }, config).await.map_err(|error| {
-        let advice = match moment {
-            Moment::At(_) => {
-                "; where the server's log has \"recovery ended before configured recovery target was reached\", the \
-                              archive ends before that time: --to latest restores what there is"
-            }
-            Moment::OfBackup | Moment::Latest => "",
-        };
-        StorageError::fatal(format!("{error}{advice}"))
+        let said = error.to_string();
+        StorageError::fatal(match moment {
+            Moment::At(time) => ends_before(&said, time).unwrap_or(said),
+            Moment::OfBackup | Moment::Latest => said,
+        })
     })?;
     let looked = look(&server).await;
     let stopped = server.stop().await.map_err(|error| StorageError::fatal(error.to_string()));
@@ -94,6 +91,19 @@ pub async fn restore_base(
         Moment::At(_) | Moment::Latest => Vec::new(),
     };
     Ok(Restored { contents, differences, newest })
+}
+
+/// What the server's log says where the archive does not reach as far as it was asked to.
+fn ends_before(said: &str, time: Timestamp) -> Option<String> {
+    if !said.contains("recovery ended before configured recovery target was reached") {
+        return None;
+    }
+    let last = said.split_once("last completed transaction was at log time ").and_then(|(_, rest)| rest.lines().next());
+    let ends = last
+        .map_or("holds no transaction after the backup".into(), |last| format!("ends with a transaction of {last}"));
+    Some(format!(
+        "the archive {ends}, which is before {time}: give a time until then, or --to latest for all that there is"
+    ))
 }
 
 /// A server for what a backup holds.

@@ -178,7 +178,8 @@ pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageE
         )));
     }
     let made = "SELECT to_regclass('tidegate.organizations') IS NOT NULL";
-    if standing.pending.len() == MIGRATIONS.len() && client.query_one(made, &[]).await?.get(0) {
+    let is_new = standing.pending.len() == MIGRATIONS.len();
+    if is_new && client.query_one(made, &[]).await?.get(0) {
         return Err(StorageError::not_ready(
             "the table tidegate.schema_migrations is empty, and its tables are there: put it back from a backup of that table, \
              or use a new database",
@@ -214,9 +215,17 @@ pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageE
             tokio::time::sleep(MIGRATION_PAUSE).await;
         };
         if done {
-            tracing::info!(version = migration.version, name = migration.name, "migration applied");
+            // Of a new database all are applied, and one line says so.
+            if is_new {
+                tracing::debug!(version = migration.version, name = migration.name, "migration applied");
+            } else {
+                tracing::info!(version = migration.version, name = migration.name, "migration applied");
+            }
             applied.push(migration.version);
         }
+    }
+    if is_new {
+        tracing::info!(migrations = applied.len(), "the tables of a new database are made");
     }
     Ok(applied)
 }

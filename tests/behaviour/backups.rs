@@ -145,6 +145,8 @@ fn an_embedded_server_is_restored_to_a_backup_and_to_a_second(env: &Env) -> Test
 
     // As it was at a second, of the newest backup before it.
     let second_place = env.path().join("second");
+    let late = commands.run(&["restore", "--into", &into(&second_place), "--to", "2100-01-01T00:00:00Z"]);
+    assert!(late.code == Some(1) && late.stderr.contains("the archive ends with a transaction of 2"), "{late:?}");
     commands.json(&["restore", "--into", &into(&second_place), "--to", &second]);
     let restarted = serve(env, &second_place, &[]);
     let database = sql(&second_place, OWNER);

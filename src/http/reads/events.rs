@@ -48,7 +48,9 @@ pub async fn events(api: &Api, principal: &Principal, parts: &Parts, mut params:
             return Err(invalid("order", "must be `desc` or `asc` beside cursor, which is a place in that order"));
         }
         Some("none") => Direction::NewestFirst,
-        Some(other) => return Err(invalid_value("order", other, "must be `desc` (newest first), `asc`, or of a stream `none`")),
+        Some(other) => {
+            return Err(invalid_value("order", other, "must be `desc` (newest first), `asc`, or of a stream `none`"));
+        }
     };
     if since.is_some() && direction == Direction::NewestFirst {
         return Err(invalid("order", "must be `asc` beside since, which goes on from there"));

@@ -146,7 +146,11 @@ fn interval(params: &mut Params) -> Result<f64, Problem> {
     let Some(text) = params.take("interval") else { return Ok(INTERVAL_DEFAULT) };
     match text.parse::<f64>() {
         Ok(interval) if (0.5..=0.99).contains(&interval) => Ok(interval),
-        _ => Err(invalid_value("interval", &text, "must be a number from 0.5 to 0.99: the part of what comes that is to lie in it")),
+        _ => Err(invalid_value(
+            "interval",
+            &text,
+            "must be a number from 0.5 to 0.99: the part of what comes that is to lie in it",
+        )),
     }
 }
 

@@ -128,8 +128,9 @@ pub(super) fn series(params: &mut Params) -> Result<SeriesFilter, Problem> {
         named.push((name[DIMENSION.len()..].to_owned(), patterns));
     }
     let ids = params.take_list("series_id")?;
-    let uuid =
-        |id: &String| Uuid::try_parse(id).map_err(|_| invalid_value("series_id", id, "must be ids as the catalog has them"));
+    let uuid = |id: &String| {
+        Uuid::try_parse(id).map_err(|_| invalid_value("series_id", id, "must be ids as the catalog has them"))
+    };
     Ok(SeriesFilter {
         series_ids: ids.iter().map(uuid).collect::<Result<_, _>>()?,
         asset_ids: params.take_list("asset_id")?,
