@@ -131,7 +131,16 @@ fn an_embedded_server_is_restored_to_a_backup_and_to_a_second(env: &Env) -> Test
     assert_eq!((&restored["same"], &restored["differences"]), (&json!(true), &json!([])), "{restored}");
     let again = commands.run(&["restore", id, "--into", &into(&first)]);
     assert!(again.code == Some(1) && again.stderr.contains("is not empty"), "{again:?}");
-    let restarted = serve(env, &first, &[]);
+    // A schedule makes nothing in the folder of another installation either.
+    let foreign = env.path().join("foreign");
+    std::fs::create_dir(&foreign)?;
+    std::fs::write(foreign.join("installation"), "0123456789abcdef\n")?;
+    let there = format!("backup.dir={}", foreign.display());
+    let restarted = serve(env, &first, &["backup.every=1h", &there]);
+    until("the schedule has failed", || {
+        restarted.client.get("/metrics").text().contains("tidegate_backup_failures_total 1\n").then_some(())
+    });
+    assert_eq!(std::fs::read_dir(&foreign)?.count(), 1);
     let database = sql(&first, OWNER);
     assert_eq!((database.count("metrics"), count(&database, 1)), (50, 0));
     assert!(database.count("events") >= 11 && database.count("ingest_ledger") >= 1);
