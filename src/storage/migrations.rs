@@ -215,10 +215,8 @@ pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageE
             tokio::time::sleep(MIGRATION_PAUSE).await;
         };
         if done {
-            // Of a new database all are applied, and one line says so.
-            if is_new {
-                tracing::debug!(version = migration.version, name = migration.name, "migration applied");
-            } else {
+            // Of a new database one line says that all are.
+            if !is_new {
                 tracing::info!(version = migration.version, name = migration.name, "migration applied");
             }
             applied.push(migration.version);
