@@ -74,12 +74,11 @@ impl Stage {
                 .collect();
             let (body, key) = (array(items), format!("w{writer}-{request}"));
             let headers = [("content-type", "application/json"), ("idempotency-key", &*key)];
-            for turn in writer.. {
-                match self.client(turn).send("POST", "/v1/events", &headers, &body) {
-                    Ok(answer) if answer.status == 200 => break,
-                    _ => std::thread::sleep(PAUSE),
-                }
-            }
+            let mut nodes = (writer..).map(|turn| self.client(turn));
+            until("a node takes it", || {
+                let sent = nodes.next()?.send("POST", "/v1/events", &headers, &body);
+                sent.is_ok_and(|answer| answer.status == 200).then_some(())
+            });
             self.committed.fetch_add(ITEMS, Ordering::Relaxed);
         }
     }
@@ -88,19 +87,21 @@ impl Stage {
     fn consume(&self, group: &str, member: usize) {
         let mut draw = Draw::new(100 + member as u64);
         let mut sql = None;
-        for turn in member.. {
-            if self.done.load(Ordering::Relaxed) {
-                return;
-            }
-            let named = if group == "alone" { String::new() } else { format!("&member=m{member}") };
-            let path = format!("/v1/streams/s/groups/{group}/events?limit=40&wait=500ms{named}");
-            let client = self.client(turn);
-            let Ok(answer) = client.send("GET", &path, &[], &[]) else {
-                std::thread::sleep(PAUSE);
-                continue;
-            };
+        let named = if group == "alone" { String::new() } else { format!("&member=m{member}") };
+        let path = format!("/v1/streams/s/groups/{group}/events?limit=40&wait=500ms{named}");
+        let mut nodes = (member..).map(|turn| self.client(turn));
+        loop {
+            let answered = until("a node answers, or all is done", || {
+                if self.done.load(Ordering::Relaxed) {
+                    return Some(None);
+                }
+                let client = nodes.next()?;
+                client.send("GET", &path, &[], &[]).ok().map(|answer| Some((client, answer)))
+            });
+            let Some((client, answer)) = answered else { return };
             if answer.status != 200 {
                 assert!([404, 409, 429, 503].contains(&answer.status), "{group}: {}", answer.text());
+                // The pace of a member that is refused: another one may have the group for as long as it likes.
                 std::thread::sleep(PAUSE);
                 continue;
             }
@@ -112,10 +113,8 @@ impl Stage {
             if group == "alone" && draw.below(10) == 0 {
                 let _ = client.send("POST", "/v1/streams/s/groups/alone/takeover", &[], b"");
             }
-            let Some(connected) = sql.take().or_else(|| Sql::try_connect(&self.url).ok()) else {
-                std::thread::sleep(PAUSE);
-                continue;
-            };
+            let connected =
+                sql.take().unwrap_or_else(|| until("the database is back", || Sql::try_connect(&self.url).ok()));
             match effects(&connected, group, &taken) {
                 Ok(()) => drop(self.effects.fetch_add(events.len(), Ordering::Relaxed)),
                 Err(code) if code.starts_with("TG") => drop(self.undone.fetch_add(events.len(), Ordering::Relaxed)),
