@@ -38,6 +38,7 @@ bench: postgres ## measure everything, about 20 minutes; ARGS=--long for the par
 	$(CARGO) bench --bench event_pipeline
 	$(CARGO) bench --bench request_parts
 	$(CARGO) bench --bench schemas
+	$(CARGO) bench --bench protocols
 	$(CARGO) bench --bench forecasts
 	$(CARGO) bench --bench compare -- $(ARGS)
 

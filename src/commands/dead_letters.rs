@@ -201,7 +201,7 @@ fn show_one(letter: &Value) {
     if letter["raw"].is_null() {
         sent = "raw_base64";
     }
-    for name in ["raw", "raw_base64"] {
+    for name in ["raw", "raw_base64", "original_base64"] {
         rest.as_object_mut().map(|members| members.remove(name));
     }
     print_members(&rest, &["id", "failed_at", "stage", "code", "reason"]);

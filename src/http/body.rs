@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Api;
 use super::deadline::timed_out;
-use super::decompress::{BodySink, Decompressor, Refused};
+use super::decompress::{BodySink, Decompressor, Refused, Unfinished};
 use super::quota::{self, Memory};
 use crate::budget::Reservation;
 use crate::config::HttpConfig;
@@ -119,11 +119,11 @@ async fn receive(
         }
     }
     let refused = decoder.refused();
-    match (decoder.finish(), refused) {
-        (Ok(sink), _) => Ok(sink.into_parts()),
-        (Err(_), Some(Refused::TooLarge)) => Err(too_large(bytes_max)),
-        (Err(_), Some(Refused::NoMemory(no_room))) => Err(memory.refused(no_room)),
-        (Err(error), None) => Err(undecodable(&error)),
+    match decoder.finish().map_err(|unfinished| refused.map_or(unfinished, Unfinished::Refused)) {
+        Ok(sink) => Ok(sink.into_parts()),
+        Err(Unfinished::Refused(Refused::TooLarge)) => Err(too_large(bytes_max)),
+        Err(Unfinished::Refused(Refused::NoMemory(no_room))) => Err(memory.refused(no_room)),
+        Err(Unfinished::Broken(error)) => Err(undecodable(&error)),
     }
 }
 
@@ -202,26 +202,8 @@ pub async fn drain(incoming: &mut Incoming) {
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, read).await;
 }
 
-/// Takes memory for the items that a protocol has made of a body, within the bound of bodies.
-pub fn take_items(
-    api: &Api,
-    principal: &Principal,
-    sent: &Bytes,
-    items: &Bytes,
-    reservation: &mut Reservation,
-) -> Result<(), Problem> {
-    // Nearly always they are the body itself.
-    if items.as_ptr() == sent.as_ptr() {
-        return Ok(());
-    }
-    if items.len() > api.limits.now().body_bytes {
-        return Err(too_large(api.limits.now().body_bytes));
-    }
-    let memory = Memory { ingest: &api.ingest, tenant_id: &principal.tenant_id };
-    reservation.grow_to(sent.len() + items.len()).map_err(|no_room| memory.refused(no_room))
-}
-
-fn too_large(bytes_max: usize) -> Problem {
+/// A body, or what was made of it, that is larger than bodies may be.
+pub fn too_large(bytes_max: usize) -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         ProblemCode::BodyTooLarge,

@@ -6,13 +6,17 @@ use bytes::Bytes;
 use zstd::stream::raw::{self, Operation};
 use zstd::zstd_safe::{DParameter, InBuffer, OutBuffer};
 
+use super::grpc::GrpcFrame;
 use super::gzip::GzipDecoder;
+use super::zlib::ZlibDecoder;
 use crate::budget::{NoRoom, Reservation};
 use crate::limits::KIB;
 use crate::protocols::Encoding;
 
 /// Largest zstd window accepted, as a power of two: 16 MiB, more than any level without `--ultra` uses.
 const ZSTD_WINDOW_LOG_MAX: u32 = 24;
+/// How many bytes of content a byte in Snappy's format stands for, at most: a copy of 3 bytes is of 64.
+const SNAPPY_RATIO_MAX: usize = 32;
 /// What one step of zstd may put out.
 const ZSTD_STEP_BYTES: usize = 64 * KIB;
 
@@ -138,6 +142,31 @@ pub enum Decompressor {
     Identity(BodySink),
     Gzip(Box<GzipDecoder<BodySink>>),
     Zstd(Box<ZstdDecoder>),
+    Deflate(Box<ZlibDecoder<BodySink>>),
+    /// Gathered, and decompressed at once when it is whole.
+    Snappy(BodySink),
+    /// A message behind its frame, which says whether it is compressed.
+    Grpc(Box<GrpcDecoder>),
+}
+
+pub struct GrpcDecoder {
+    frame: GrpcFrame,
+    /// What a compressed message is compressed with.
+    encoding: Encoding,
+    /// Where the message goes; until its head has come, the sink alone.
+    message: Result<Decompressor, Option<BodySink>>,
+}
+
+/// Why there is no whole body.
+pub enum Unfinished {
+    Refused(Refused),
+    Broken(io::Error),
+}
+
+impl From<io::Error> for Unfinished {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
 }
 
 impl Decompressor {
@@ -147,38 +176,102 @@ impl Decompressor {
             Encoding::Identity => Self::Identity(sink),
             Encoding::Gzip => Self::Gzip(Box::new(GzipDecoder::new(sink))),
             Encoding::Zstd => Self::Zstd(Box::new(ZstdDecoder::new(sink)?)),
+            Encoding::Deflate => Self::Deflate(Box::new(ZlibDecoder::new(sink))),
+            Encoding::Snappy => Self::Snappy(sink),
+            Encoding::Grpc => Self::grpc(Encoding::Identity, sink),
+            Encoding::GrpcGzip => Self::grpc(Encoding::Gzip, sink),
+            Encoding::GrpcZstd => Self::grpc(Encoding::Zstd, sink),
         })
+    }
+
+    fn grpc(encoding: Encoding, sink: BodySink) -> Self {
+        Self::Grpc(Box::new(GrpcDecoder { frame: GrpcFrame::default(), encoding, message: Err(Some(sink)) }))
     }
 
     /// Takes the next bytes of the body.
     pub fn write(&mut self, data: &[u8]) -> io::Result<()> {
         match self {
-            Self::Identity(sink) => sink.write_all(data),
+            Self::Identity(sink) | Self::Snappy(sink) => sink.write_all(data),
             Self::Gzip(decoder) => decoder.write_all(data),
             Self::Zstd(decoder) => decoder.write_all(data),
+            Self::Deflate(decoder) => decoder.write_all(data),
+            Self::Grpc(decoder) => decoder.write_all(data),
         }
     }
 
     /// Why the buffer took no more, if it did not.
     pub fn refused(&self) -> Option<Refused> {
         match self {
-            Self::Identity(sink) => sink.refused,
+            Self::Identity(sink) | Self::Snappy(sink) => sink.refused,
+            Self::Deflate(decoder) => decoder.sink().refused,
+            Self::Grpc(decoder) => decoder.message.as_ref().ok().and_then(Self::refused),
             Self::Gzip(decoder) => decoder.sink().refused,
             Self::Zstd(decoder) => decoder.sink.refused,
         }
     }
 
     /// The whole body; an error when it was cut short.
-    pub fn finish(self) -> io::Result<BodySink> {
+    pub fn finish(self) -> Result<BodySink, Unfinished> {
         match self {
             Self::Identity(sink) => Ok(sink),
-            Self::Gzip(decoder) => decoder.finish(),
+            Self::Snappy(sink) => unsnapped(sink),
+            Self::Grpc(decoder) => {
+                decoder.frame.finish()?;
+                decoder.message.map_or_else(|sink| Ok(sink.expect("it is taken with the head")), Self::finish)
+            }
+            Self::Deflate(decoder) => Ok(decoder.finish()?),
+            Self::Gzip(decoder) => Ok(decoder.finish()?),
             Self::Zstd(decoder) if decoder.complete => Ok(decoder.sink),
             Self::Zstd(_) => {
-                Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ends early, in the middle of a zstd frame"))
+                let error =
+                    io::Error::new(io::ErrorKind::UnexpectedEof, "it ends early, in the middle of a zstd frame");
+                Err(error.into())
             }
         }
     }
+}
+
+impl GrpcDecoder {
+    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
+        let data = self.frame.strip(data)?;
+        if let (Err(sink), Some(is_compressed)) = (&mut self.message, self.frame.is_compressed()?) {
+            let encoding = match (is_compressed, self.encoding) {
+                (true, Encoding::Identity) => {
+                    let what = "its message is compressed, and no grpc-encoding says how";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+                }
+                (true, encoding) => encoding,
+                (false, _) => Encoding::Identity,
+            };
+            let sink = sink.take().expect("it is taken once, with the head");
+            self.message = Ok(Decompressor::new(encoding, sink)?);
+        }
+        match &mut self.message {
+            Ok(message) if !data.is_empty() => message.write(data),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A body in Snappy's block format, which says first how large it is.
+fn unsnapped(sink: BodySink) -> Result<BodySink, Unfinished> {
+    let BodySink { bytes, bytes_max, mut reservation, .. } = sink;
+    let damaged = |error: snap::Error| io::Error::new(io::ErrorKind::InvalidData, error);
+    let length = if bytes.is_empty() { 0 } else { snap::raw::decompress_len(&bytes).map_err(damaged)? };
+    if length > bytes_max {
+        return Err(Unfinished::Refused(Refused::TooLarge));
+    }
+    // A byte of it stands for 32 at most: a length that is only claimed takes no memory.
+    if length > bytes.len().saturating_mul(SNAPPY_RATIO_MAX) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it says that it is larger than it can be").into());
+    }
+    reservation.grow_to(bytes.len() + length).map_err(|no_room| Unfinished::Refused(Refused::NoMemory(no_room)))?;
+    let mut whole = vec![0; length];
+    let written = snap::raw::Decoder::new().decompress(&bytes, &mut whole).map_err(damaged)?;
+    whole.truncate(written);
+    drop(bytes);
+    reservation.shrink_to(whole.len());
+    Ok(BodySink { bytes: whole, bytes_max, reservation, refused: None })
 }
 
 #[cfg(test)]
@@ -211,9 +304,17 @@ mod tests {
     }
 
     fn unpack(packed: &[u8], piece: usize) -> io::Result<Bytes> {
-        let mut whole = decoder(Encoding::Zstd, 2_000_000);
+        unpack_as(Encoding::Zstd, packed, piece)
+    }
+
+    fn unpack_as(encoding: Encoding, packed: &[u8], piece: usize) -> io::Result<Bytes> {
+        let mut whole = decoder(encoding, 2_000_000);
         packed.chunks(piece).try_for_each(|part| whole.write(part))?;
-        Ok(whole.finish()?.into_parts().0)
+        match whole.finish() {
+            Ok(sink) => Ok(sink.into_parts().0),
+            Err(Unfinished::Broken(error)) => Err(error),
+            Err(Unfinished::Refused(_)) => Err(io::Error::other("refused")),
+        }
     }
 
     #[test]
@@ -236,6 +337,64 @@ mod tests {
             ] {
                 let error = unpack(&packed, piece).unwrap_err().to_string();
                 assert!(error.contains(cause), "{cause}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn snappy_and_deflate_come_out_whole_or_are_refused() {
+        for size in [0, 1, 65_536, 1_000_000] {
+            let plain: Vec<u8> = (0..size).map(|n: u32| n.to_le_bytes()[1]).collect();
+            let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            zlib.write_all(&plain).unwrap();
+            let snappy = snap::raw::Encoder::new().compress_vec(&plain).unwrap();
+            for (encoding, packed) in [(Encoding::Deflate, zlib.finish().unwrap()), (Encoding::Snappy, snappy)] {
+                for piece in [1, 1000, packed.len()] {
+                    assert_eq!(unpack_as(encoding, &packed, piece).unwrap(), plain, "{encoding:?} {size} by {piece}");
+                }
+                let cut = &packed[..packed.len() - 1];
+                assert!(cut.is_empty() || unpack_as(encoding, cut, 1000).is_err(), "{encoding:?} {size}");
+                if encoding == Encoding::Deflate {
+                    assert!(unpack_as(encoding, &[&packed[..], b"x"].concat(), 1000).is_err(), "{size}");
+                }
+            }
+        }
+        // Says that it is 1 GiB, in 5 bytes; and as much as is allowed, which it cannot be.
+        let mut large = decoder(Encoding::Snappy, 2_000_000);
+        large.write(b"\x80\x80\x80\x80\x04").unwrap();
+        assert!(matches!(large.finish(), Err(Unfinished::Refused(Refused::TooLarge))));
+        assert!(unpack_as(Encoding::Snappy, b"\x80\x89\x7a", 10).unwrap_err().to_string().contains("larger than"));
+    }
+
+    fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        [&[flag][..], &length, message].concat()
+    }
+
+    #[test]
+    fn one_message_of_grpc_is_read_and_nothing_else() {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(b"hello").unwrap();
+        let packed = gzip.finish().unwrap();
+        for piece in [1, 3, 1000] {
+            for (encoding, body, message) in [
+                (Encoding::Grpc, framed(0, b"hello"), "hello"),
+                (Encoding::GrpcGzip, framed(0, b"hello"), "hello"),
+                (Encoding::GrpcGzip, framed(1, &packed), "hello"),
+                (Encoding::GrpcZstd, framed(1, &zstd::encode_all(&b"hello"[..], 1).unwrap()), "hello"),
+                (Encoding::Grpc, framed(0, b""), ""),
+            ] {
+                assert_eq!(unpack_as(encoding, &body, piece).unwrap(), message, "{encoding:?} {body:?}");
+            }
+            for (encoding, body) in [
+                (Encoding::Grpc, Vec::new()),
+                (Encoding::Grpc, framed(0, b"hello")[..9].to_vec()),
+                (Encoding::Grpc, [framed(0, b"hello"), framed(0, b"")].concat()),
+                (Encoding::Grpc, framed(1, &packed)),
+                (Encoding::Grpc, framed(2, b"hello")),
+                (Encoding::GrpcGzip, framed(1, &packed[..packed.len() - 1])),
+            ] {
+                assert!(unpack_as(encoding, &body, piece).is_err(), "{encoding:?} {body:?}");
             }
         }
     }

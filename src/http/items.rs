@@ -1,18 +1,23 @@
 //! Items of any protocol: a head and a body in, one submission to ingestion, its outcome out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Api, body, quota};
+use crate::budget::Reservation;
 use crate::ingest::{self, Refusal, Unanswered};
 use crate::model::{Kind, Relation};
-use crate::protocols::{Answer, Ending, Head, ItemError, Problem, ProblemCode, Protocol, Report};
+use crate::protocols::{
+    Answer, Converted, Converter, Ending, Head, ItemError, Items, Problem, ProblemCode, Protocol, Report, Sent,
+};
 use crate::tenancy::{Limit, Limited, Principal};
-use crate::wire::item::BodyError;
+use crate::wire::item::{BodyError, Original};
 
 /// Takes the items of a request that has waited `waited` for its key to be looked up.
 pub async fn post(
@@ -28,8 +33,12 @@ pub async fn post(
     let encodings = protocol.encodings();
     let (sent, mut reservation, charge) = body::read(api, principal, head.headers, encodings, incoming).await?;
     let unpaid = |problem| quota::unpaid(problem, &charge);
-    let items = protocol.items(head, sent.clone()).map_err(unpaid)?;
-    body::take_items(api, principal, &sent, &items, &mut reservation).map_err(unpaid)?;
+    let Made { items, original, dedupe } =
+        make(api, principal, protocol, head, &sent, &mut reservation).map_err(unpaid)?;
+    if original.as_ref().is_some_and(|original| original.places.is_empty()) {
+        let sent = Sent { body: &sent, original: original.as_deref() };
+        return Ok(protocol.answer(head, sent, Report::nothing(Uuid::now_v7())));
+    }
     let blank = sent.iter().all(u8::is_ascii_whitespace);
     let request = ingest::Request {
         received: ingest::Received {
@@ -43,19 +52,65 @@ pub async fn post(
             form: reading.form,
             defaults: reading.defaults,
             body: items,
+            original: original.clone(),
             sent_digest: None,
             replay: None,
         },
         idempotency_key: reading.idempotency_key,
-        dedupe_body: reading.dedupe_body,
+        dedupe_body: reading.dedupe_body && dedupe,
         ack_spooled: reading.ack_spooled,
         waited,
         reservation,
         admit: quota::admit(&charge),
     };
     match api.ingest.take(request).await {
-        Ok(outcome) => Ok(protocol.answer(head, &sent, told(&outcome))),
+        Ok(outcome) => {
+            let sent = Sent { body: &sent, original: original.as_deref() };
+            Ok(protocol.answer(head, sent, told(&outcome)))
+        }
         Err(unanswered) => Err(unpaid(problem(unanswered, kind, blank))),
+    }
+}
+
+/// The items of a body.
+struct Made {
+    items: Bytes,
+    original: Option<Arc<Original>>,
+    /// Whether equal bodies may be one request.
+    dedupe: bool,
+}
+
+/// Has the protocol make the items, on the account of the key.
+fn make(
+    api: &Api,
+    principal: &Principal,
+    protocol: &dyn Protocol,
+    head: &Head<'_>,
+    sent: &Bytes,
+    reservation: &mut Reservation,
+) -> Result<Made, Problem> {
+    let memory = quota::Memory { ingest: &api.ingest, tenant_id: &principal.tenant_id };
+    let mut grow = |bytes: usize| reservation.grow_to(sent.len() + bytes).map_err(|no_room| memory.refused(no_room));
+    let mut converter = Converter::new(Box::new(&mut grow));
+    match protocol.items(head, sent, &mut converter)? {
+        Items::AsSent => Ok(Made { items: sent.clone(), original: None, dedupe: true }),
+        Items::Made(items) => {
+            drop(converter);
+            let bytes_max = api.limits.now().body_bytes;
+            if items.len() > bytes_max {
+                return Err(body::too_large(bytes_max));
+            }
+            grow(items.len())?;
+            Ok(Made { items, original: None, dedupe: true })
+        }
+        Items::Converted => {
+            let Converted { items, original, notes, dedupe } = converter.finish(sent.clone())?;
+            for (note, count) in notes {
+                metrics::counter!("tidegate_conversion_notes_total", "route" => head.route.path, "note" => note)
+                    .increment(count);
+            }
+            Ok(Made { items, original: Some(Arc::new(original)), dedupe })
+        }
     }
 }
 

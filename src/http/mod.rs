@@ -21,6 +21,7 @@ mod export;
 mod extent;
 mod gate;
 mod groups;
+mod grpc;
 mod gzip;
 mod h1;
 mod h2;
@@ -48,6 +49,7 @@ mod tls;
 mod way;
 mod who;
 mod wire;
+mod zlib;
 
 pub use api::{Api, Attached, Readiness};
 pub use routes::noted;

@@ -23,7 +23,7 @@ use crate::protocols::problem::Details;
 use crate::protocols::{self, Problem, ProblemCode};
 use crate::query::{DeadLetter, Listing, PARKED_STAGE, PROJECTED_STAGE, PageRequest, Reads, STAGES};
 use crate::tenancy::Principal;
-use crate::wire::item::BodyForm;
+use crate::wire::item::{BodyForm, Code};
 
 const STORED: &str = "stored";
 const FAILED: &str = "failed";
@@ -322,6 +322,12 @@ fn as_sent(principal: &Principal, kept: DeadLetter, raw: Vec<u8>) -> Result<Lett
         return Err(
             "an API key was cut out of what was sent (tg_... stands in its place) and is kept nowhere; send the item \
                     again without a key in it"
+                .into(),
+        );
+    }
+    if kept.code == Code::Undecodable.as_str() {
+        return Err(
+            "no item could be made of what was sent (GET /v1/dead-letters/{id}/original has it): mend it, and send it again"
                 .into(),
         );
     }

@@ -17,12 +17,26 @@ use serde::Serialize;
 
 use crate::budget::{NoRoom, Reservation};
 use crate::limits::ANSWER_PIECE_BYTES;
+use crate::protocols::{Answer, Trailers};
 
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A body that is at hand.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+/// An answer with the trailers that it may have.
+pub fn of(answer: Answer) -> Response<Body> {
+    let (mut parts, bytes) = answer.into_parts();
+    let body = match parts.extensions.remove::<Trailers>() {
+        None => full(bytes),
+        Some(Trailers(trailers)) => {
+            let frames = [Frame::data(bytes), Frame::trailers(trailers)];
+            StreamBody::new(futures_util::stream::iter(frames.map(Ok))).boxed_unsync()
+        }
+    };
+    Response::from_parts(parts, body)
 }
 
 /// A body that is made while it is sent; an error cuts it off, so that a reader does not take it for complete.

@@ -14,11 +14,11 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use super::call::{Call, Handler, Unkeyed, Visit};
 use super::noting::{Noted, Noting};
 use super::peer::{Peer, peer_of};
-use super::response::{Body, full};
+use super::response::{self, Body};
 use super::routes::ROUTES;
 use super::spelling::plain;
 use super::{Api, body, items, quota, who};
-use crate::protocols::{self, Answer, Door, Head, Params, Problem, ProblemCode, Segments, credential};
+use crate::protocols::{self, Answer, Door, Head, Params, Probe, Problem, ProblemCode, Segments, credential};
 use crate::tenancy::Scope;
 
 /// On whose account the bodies are read of those who are not known yet: no tenant has this name.
@@ -45,6 +45,7 @@ struct Target {
 enum To {
     Handler(&'static Handler),
     Items(Door),
+    Probe(&'static Probe),
 }
 
 impl Target {
@@ -54,16 +55,21 @@ impl Target {
     }
 
     fn speaks(&self, headers: &HeaderMap) -> bool {
-        !matches!(self.to, To::Items(door) if !door.protocol.speaks(headers))
+        match self.to {
+            To::Handler(_) => true,
+            To::Items(door) => door.protocol.speaks(headers),
+            To::Probe(probe) => (probe.speaks)(headers),
+        }
     }
 }
 
 /// All targets, by the patterns of their paths.
 static TARGETS: LazyLock<matchit::Router<Vec<Target>>> = LazyLock::new(|| {
     let items = protocols::doors().map(|d| Target { method: &d.route.method, path: d.route.path, to: To::Items(d) });
+    let probes = protocols::probes().map(|p| Target { method: &p.method, path: p.path, to: To::Probe(p) });
     let others = ROUTES.iter().map(|r| Target { method: &r.method, path: r.path, to: To::Handler(&r.handler) });
     let mut paths: BTreeMap<&str, Vec<Target>> = BTreeMap::new();
-    for target in items.chain(others) {
+    for target in probes.chain(items).chain(others) {
         paths.entry(target.path).or_default().push(target);
     }
     let mut router = matchit::Router::new();
@@ -82,6 +88,7 @@ pub async fn dispatch(api: &Api, request: Request<Incoming>) -> Answered {
             let answered = match target.to {
                 _ if crowd.is_some() && !HEALTH.contains(&target.path) => Err(own(quota::connections(crowd))),
                 To::Handler(handler) => handle(api, handler, &path, &parts, &mut incoming).await.map_err(own),
+                To::Probe(probe) => Ok(response::of((probe.answer)())),
                 To::Items(door) => take(api, door, &path, &parts, &mut incoming).await,
             };
             (target.path, answered)
@@ -93,7 +100,7 @@ pub async fn dispatch(api: &Api, request: Request<Incoming>) -> Answered {
     if code.is_some_and(|code| code != ProblemCode::BodyTimeout) && !parts.headers.contains_key(EXPECT) {
         body::drain(&mut incoming).await;
     }
-    let response = answered.unwrap_or_else(|(_, answer)| answer.map(full));
+    let response = answered.unwrap_or_else(|(_, answer)| response::of(answer));
     Answered { route, code, response }
 }
 
@@ -179,7 +186,7 @@ async fn take(
         items::post(api, &principal, asked_at.elapsed(), door.protocol, &head, incoming).await
     };
     match taken.await {
-        Ok(answer) => Ok(answer.map(full)),
+        Ok(answer) => Ok(response::of(answer)),
         Err(problem) => Err((problem.code(), door.protocol.refusal(&head, &problem))),
     }
 }

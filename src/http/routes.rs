@@ -55,6 +55,9 @@ pub const ROUTES: &[Endpoint] = &[
     get("/v1/dead-letters/{id}", READ, |c| {
         Box::pin(reads::dead_letter(c.api, c.principal, c.path.get("id"), c.params))
     }),
+    get("/v1/dead-letters/{id}/original", READ, |c| {
+        Box::pin(reads::original(c.api, c.principal, c.path.get("id"), c.params))
+    }),
     sent(Method::POST, "/v1/dead-letters/{id}/replay", ADMIN, Noted::After("dead_letters.replay"), |c| {
         Box::pin(replay::one(c))
     }),

@@ -57,7 +57,17 @@ async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -
         .map(|(submission, item)| &submission.received.body[item.raw.start as usize..item.raw.end as usize])
         .map(redacted_bytes)
         .collect();
-    let redacted: Vec<bool> = raw.iter().map(|raw| matches!(raw, Cow::Owned(_)) || is_withheld(raw)).collect();
+    let originals: Vec<Option<Cow<'_, [u8]>>> = items
+        .iter()
+        .map(|(submission, item)| submission.received.original.as_ref().map(|sent| redacted_bytes(sent.of(item.index))))
+        .collect();
+    let is_cut = |sent: &Cow<'_, [u8]>| matches!(sent, Cow::Owned(_));
+    let redacted: Vec<bool> = raw
+        .iter()
+        .zip(&originals)
+        .map(|(raw, original)| is_cut(raw) || is_withheld(raw) || original.as_ref().is_some_and(is_cut))
+        .collect();
+    let originals: Vec<Option<&[u8]>> = originals.iter().map(Option::as_deref).collect();
     let raw: Vec<&[u8]> = raw.iter().map(|raw| &**raw).collect();
     let pointers = |item: &RejectedItem| item.rejection.pointers.clone();
     let fields: Vec<Option<String>> = items.iter().map(|(_, item)| Some(pointers(item)?.field)).collect();
@@ -94,6 +104,7 @@ async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -
                 &fields,
                 &rules,
                 &versions,
+                &originals,
             ],
         )
         .await?;

@@ -284,7 +284,7 @@ impl Ingest {
             return refused(Refusal::RateLimited { retry_after_s });
         }
         // Encoded rows and rejections are held as well, until they are written.
-        let held_bytes = received.body.len() + decoded.rows.bytes.len() + decoded.rejected_bytes();
+        let held_bytes = received.held_bytes() + decoded.rows.bytes.len() + decoded.rejected_bytes();
         if let Err(no_room) = reservation.grow_to(held_bytes) {
             let retry_after_s = self.retry_after_s();
             let reason = "requests that wait for the database fill the memory set aside for them".into();
@@ -362,6 +362,7 @@ mod tests {
                     form: BodyForm::Json,
                     defaults: Defaults::default(),
                     body: "[{}]".into(),
+                    original: None,
                     sent_digest: None,
                     replay: None,
                 },

@@ -81,7 +81,7 @@ impl Intake {
             projections: concerns,
         };
         let mut decoders = self.decoders.lock().expect("no code panics while holding it").pop().unwrap_or_default();
-        let decoded = match received.kind {
+        let mut decoded = match received.kind {
             Kind::Events => {
                 let rules = rules.map(|rules| rules as &dyn StreamRules);
                 decoders.events.decode_by(body, *form, &received.defaults, &origin, rules)
@@ -89,6 +89,9 @@ impl Intake {
             Kind::Metrics => decoders.metrics.decode(body, *form, &origin),
         };
         self.decoders.lock().expect("no code panics while holding it").push(decoders);
+        if let (Ok(decoded), Some(original)) = (&mut decoded, &received.original) {
+            original.explain(&mut decoded.rejected);
+        }
         decoded
     }
 }

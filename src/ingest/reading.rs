@@ -220,6 +220,8 @@ async fn mask(
     // Equal bodies are known again by what was sent, of which no more is told than that they are equal.
     received.sent_digest.get_or_insert_with(|| key.body_digest(&received.body));
     received.body = masked.bytes.into();
+    // It holds what is masked.
+    received.original = None;
     Ok(masked.unreadable)
 }
 

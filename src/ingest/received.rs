@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::model::Kind;
 use crate::wire::event::Defaults;
-use crate::wire::item::BodyForm;
+use crate::wire::item::{BodyForm, Original};
 
 /// Who sent what, when, and how it is to be read. What a body means depends on nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Received {
     pub defaults: Defaults,
     /// Decompressed; dead letters are cut out of it. What its streams mask is gone once it is read.
     pub body: Bytes,
+    /// What was sent, where `body` was made of another protocol's; not where streams mask.
+    pub original: Option<Arc<Original>>,
     /// Of a body that was masked: a keyed digest of what was sent.
     pub sent_digest: Option<[u8; 32]>,
     /// It is a dead letter, sent again.
@@ -62,6 +64,16 @@ impl Received {
     /// The moment whose rules hold for it, in unix microseconds.
     pub fn judged_at_us(&self) -> i64 {
         self.replay.map_or(self.received_at_us, |replay| replay.at_us)
+    }
+
+    /// Bytes that were sent, decompressed.
+    pub fn sent_bytes(&self) -> usize {
+        self.original.as_ref().map_or(self.body.len(), |original| original.body.len())
+    }
+
+    /// Bytes that are held for it.
+    pub fn held_bytes(&self) -> usize {
+        self.body.len() + self.original.as_ref().map_or(0, |original| original.bytes())
     }
 
     /// The query parameters that change what items mean; a replay of a dead letter needs them.
@@ -144,6 +156,7 @@ mod tests {
             form: BodyForm::Json,
             defaults,
             body: Bytes::from_static(b"[]"),
+            original: None,
             sent_digest: None,
             replay,
         }

@@ -52,6 +52,7 @@ impl Letter {
             form: self.form,
             defaults: self.defaults,
             body: as_body(self.form, self.raw),
+            original: None,
             sent_digest: None,
             replay: Some(Replay { dead_letter: self.id, at_us }),
         };
@@ -72,7 +73,7 @@ impl Letter {
 fn as_body(form: BodyForm, raw: Vec<u8>) -> Bytes {
     match form {
         BodyForm::Json | BodyForm::CloudEventBatch => [b"[", &*raw, b"]"].concat().into(),
-        BodyForm::Ndjson | BodyForm::CloudEvent => raw.into(),
+        BodyForm::Ndjson | BodyForm::CloudEvent | BodyForm::Converted => raw.into(),
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Submission {
 impl Submission {
     /// What it takes of the budget, in bytes: body, encoded rows, rejections.
     pub fn held_bytes(&self) -> usize {
-        self.received.body.len() + self.decoded.rows.bytes.len() + self.decoded.rejected_bytes()
+        self.received.held_bytes() + self.decoded.rows.bytes.len() + self.decoded.rejected_bytes()
     }
 
     /// Whether it is a dead letter that is refused once more.

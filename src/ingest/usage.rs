@@ -43,7 +43,7 @@ impl<'a> Usage<'a> {
             if received.replay.is_none() {
                 used.requests += 1;
                 used.rejected += number(decoded.rejected.len());
-                used.bytes += number(received.body.len());
+                used.bytes += number(received.sent_bytes());
             }
         }
         days.retain(|_, used| *used != Used::default());

@@ -13,6 +13,14 @@ pub enum Encoding {
     Gzip,
     /// Zstandard, of one or more frames.
     Zstd,
+    /// deflate in the zlib format (RFC 9110, 8.4.1.2).
+    Deflate,
+    /// Snappy's block format, as remote write and Loki send it.
+    Snappy,
+    /// A message of gRPC behind its length, not compressed or as named.
+    Grpc,
+    GrpcGzip,
+    GrpcZstd,
 }
 
 impl Encoding {
@@ -21,11 +29,17 @@ impl Encoding {
             Self::Identity => &["identity"],
             Self::Gzip => &["gzip", "x-gzip"],
             Self::Zstd => &["zstd"],
+            Self::Deflate => &["deflate", "zlib"],
+            Self::Snappy => &["snappy"],
+            Self::Grpc | Self::GrpcGzip | Self::GrpcZstd => &[],
         }
     }
 
     /// The encoding of a body, if it is one of `taken`.
     pub fn of(headers: &HeaderMap, taken: &[Self]) -> Result<Self, Problem> {
+        if taken.contains(&Self::Grpc) && is_grpc(headers) {
+            return Self::of_messages(headers);
+        }
         let mut named = list(headers, CONTENT_ENCODING);
         named.retain(|coding| coding.token != "identity");
         let found = match &named[..] {
@@ -34,11 +48,29 @@ impl Encoding {
             _ => None,
         };
         found.copied().ok_or_else(|| {
-            let names: Vec<&str> = taken.iter().map(|encoding| encoding.names()[0]).collect();
+            let names: Vec<&str> = taken.iter().filter_map(|encoding| encoding.names().first().copied()).collect();
             let detail = format!("Content-Encoding must be one of {}, and only one of them", names.join(", "));
             Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ProblemCode::UnsupportedEncoding, detail)
         })
     }
+
+    /// What messages of gRPC are compressed with, if they are.
+    fn of_messages(headers: &HeaderMap) -> Result<Self, Problem> {
+        match headers.get("grpc-encoding").map(|value| value.as_bytes()) {
+            None | Some(b"identity") => Ok(Self::Grpc),
+            Some(b"gzip") => Ok(Self::GrpcGzip),
+            Some(b"zstd") => Ok(Self::GrpcZstd),
+            Some(_) => {
+                let detail = "grpc-encoding must be one of identity, gzip, zstd";
+                Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ProblemCode::UnsupportedEncoding, detail))
+            }
+        }
+    }
+}
+
+/// Whether a body is framed as gRPC does.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    media_type(headers).is_some_and(|media_type| matches!(&*media_type, "application/grpc" | "application/grpc+proto"))
 }
 
 /// The media type of a body in lower case, without its parameters; None: nothing is said. What is said twice is none

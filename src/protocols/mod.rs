@@ -4,21 +4,25 @@
 //! [`Report`] or a [`Problem`] into its own answer. Everything behind the door (quotas, spool, ledger, dead letters,
 //! replay) knows Tidegate's items alone. A new protocol is a folder here and a line in [`ALL`].
 
+pub mod agent;
 mod cloudevents;
 mod content;
+pub mod convert;
 pub mod credential;
 pub mod header;
 mod native;
 pub mod params;
 pub mod problem;
+pub mod protobuf;
 mod protocol;
 mod report;
 
 pub use content::Encoding;
+pub use convert::{Converted, Converter};
 pub use native::Native;
 pub use params::{Params, Segments};
-pub use problem::{Answer, Problem, ProblemCode};
-pub use protocol::{Head, Protocol, Reading, Route};
+pub use problem::{Answer, Problem, ProblemCode, Trailers};
+pub use protocol::{Head, Items, Probe, Protocol, Reading, Route, Sent};
 pub use report::{Ending, ItemError, Report};
 
 /// Every protocol. Where several have the same route, those that know their requests by the head come first.
@@ -33,6 +37,11 @@ pub struct Door {
 /// Every route of every protocol, in the order of the table.
 pub fn doors() -> impl Iterator<Item = Door> {
     ALL.iter().flat_map(|protocol| protocol.routes().iter().map(|route| Door { protocol: *protocol, route }))
+}
+
+/// Every probe of every protocol.
+pub fn probes() -> impl Iterator<Item = &'static Probe> {
+    ALL.iter().flat_map(|protocol| protocol.probes())
 }
 
 #[cfg(test)]

@@ -2,12 +2,16 @@
 
 use bytes::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use hyper::{Response, StatusCode};
+use hyper::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// An answer with its whole body.
 pub type Answer = Response<Bytes>;
+
+/// What follows the body of an answer, in its extensions: gRPC says there how a call ended.
+#[derive(Debug, Clone)]
+pub struct Trailers(pub HeaderMap);
 
 /// The media type of problem documents.
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");

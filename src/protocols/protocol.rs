@@ -6,13 +6,14 @@ use bytes::Bytes;
 use hyper::{HeaderMap, Method};
 
 use super::content::Encoding;
+use super::convert::Converter;
 use super::credential;
 use super::params::Segments;
 use super::problem::{Answer, Problem};
 use super::report::Report;
 use crate::model::Kind;
 use crate::wire::event::Defaults;
-use crate::wire::item::BodyForm;
+use crate::wire::item::{BodyForm, Original};
 
 /// A route of a protocol, on which items are sent.
 pub struct Route {
@@ -67,16 +68,50 @@ pub trait Protocol: Sync {
     /// What the head says about reading the body. Asked before any of it is read.
     fn reading(&self, head: &Head<'_>) -> Result<Reading, Problem>;
 
-    /// Tidegate's own items, out of a decompressed body.
-    fn items(&self, _head: &Head<'_>, body: Bytes) -> Result<Bytes, Problem> {
-        Ok(body)
+    /// Makes Tidegate's own items of a decompressed body. What of it cannot be read is a broken item of `into`; an error
+    /// is for what the whole request is refused for.
+    fn items(&self, _head: &Head<'_>, _body: &Bytes, _into: &mut Converter<'_>) -> Result<Items, Problem> {
+        Ok(Items::AsSent)
     }
 
-    /// The answer to a request that was written or spooled; `sent` is its decompressed body.
-    fn answer(&self, head: &Head<'_>, sent: &[u8], report: Report<'_>) -> Answer;
+    /// The answer to a request that was written or spooled, or that converts to no items.
+    fn answer(&self, head: &Head<'_>, sent: Sent<'_>, report: Report<'_>) -> Answer;
 
     /// The answer to a request of which nothing was stored, whether its body was read or not.
     fn refusal(&self, _head: &Head<'_>, problem: &Problem) -> Answer {
         problem.answer()
     }
+
+    /// What agents ask before they send, and need no key for.
+    fn probes(&self) -> &'static [Probe] {
+        &[]
+    }
+}
+
+/// The items of a body.
+pub enum Items {
+    /// It holds them itself.
+    AsSent,
+    /// Other bytes do, in the form of [`Reading`].
+    Made(Bytes),
+    /// The converter has them.
+    Converted,
+}
+
+/// What a request brought.
+#[derive(Clone, Copy)]
+pub struct Sent<'a> {
+    /// Decompressed.
+    pub body: &'a [u8],
+    /// Where in it the items stand, if they were converted.
+    pub original: Option<&'a Original>,
+}
+
+/// A question that is answered without a key, always the same way.
+pub struct Probe {
+    pub method: Method,
+    pub path: &'static str,
+    /// Whether the head is an agent's, where others ask for the same path.
+    pub speaks: fn(&HeaderMap) -> bool,
+    pub answer: fn() -> Answer,
 }

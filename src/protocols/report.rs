@@ -32,6 +32,21 @@ pub struct Report<'a> {
     pub errors: Box<dyn Iterator<Item = ItemError<'a>> + 'a>,
 }
 
+impl Report<'_> {
+    /// Of a request that held no items.
+    pub fn nothing(receipt: Uuid) -> Self {
+        Self {
+            verdict: Ending::Committed,
+            receipt,
+            accepted: 0,
+            rejected: 0,
+            duplicates: 0,
+            replayed: false,
+            errors: Box::new(std::iter::empty()),
+        }
+    }
+}
+
 #[derive(Serialize)]
 pub struct ItemError<'a> {
     /// Its ordinal in the request, from 0.

@@ -53,6 +53,10 @@ columns! {
         pub field_pointer: Option<String>,
         pub rule_pointer: Option<String>,
         pub schema_version: Option<i32>,
+        /// Of an item that was made of another protocol's: the size of what was sent.
+        pub original_bytes: Option<i32> = "octet_length(original)",
+        /// What was sent then, in base64, when not larger than 64 KiB.
+        pub original_base64: Option<String> = later,
         pub raw_bytes: i32 = "octet_length(raw)",
         /// What was sent, when it is UTF-8 (and, in a listing, not larger than 64 KiB).
         pub raw: Option<String> = later,
@@ -145,15 +149,35 @@ impl Reads {
         let raw = row.ok_or(ReadError::NotFound("dead letter"))?.try_get(0)?;
         Ok((letter, Some(raw)))
     }
+
+    /// What was sent of the item of a dead letter that was made of another protocol's.
+    pub async fn original(&self, tenant_id: &str, id: Uuid) -> Result<Vec<u8>, ReadError> {
+        let of_it = |select: &str| {
+            let mut sql = Sql::of_tenant(select, tenant_id);
+            sql.push(" AND id = ").bind(id).push(" AND original IS NOT NULL");
+            sql
+        };
+        let missing = || ReadError::NotFound("dead letter of another protocol");
+        let size = self.rows(&of_it("SELECT octet_length(original) FROM dead_letter_events")).await?.rows.pop();
+        let bytes: i32 = size.ok_or_else(missing)?.try_get(0)?;
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let row = self.rows_of(&of_it("SELECT original FROM dead_letter_events"), bytes).await?.pop();
+        Ok(row.ok_or_else(missing)?.try_get(0)?)
+    }
 }
 
 fn listed() -> String {
-    DeadLetter::select(&format!(", CASE WHEN octet_length(raw) <= {LISTED_RAW_BYTES_MAX} THEN raw END AS sent"))
+    DeadLetter::select(&format!(
+        ", CASE WHEN octet_length(raw) <= {LISTED_RAW_BYTES_MAX} THEN raw END AS sent, \
+           CASE WHEN octet_length(original) <= {LISTED_RAW_BYTES_MAX} THEN original END AS original"
+    ))
 }
 
 fn dead_letter(row: &Row) -> Result<DeadLetter, ReadError> {
     let sent: Option<Vec<u8>> = row.try_get("sent")?;
+    let original: Option<Vec<u8>> = row.try_get("original")?;
     let mut letter = DeadLetter::read(row)?;
+    letter.original_base64 = original.map(|bytes| STANDARD.encode(bytes));
     letter.raw_base64 = sent.as_ref().map(|bytes| STANDARD.encode(bytes));
     letter.raw = sent.and_then(|bytes| String::from_utf8(bytes).ok());
     Ok(letter)

@@ -90,6 +90,7 @@ pub const MIGRATIONS: &[Migration] = &[
     common!("0033_administration"),
     common!("0034_readers"),
     common!("0035_usage"),
+    common!("0036_originals"),
 ];
 
 impl Migration {

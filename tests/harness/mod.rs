@@ -33,3 +33,4 @@ pub mod tenant_rows;
 pub mod times;
 pub mod traffic;
 pub mod waits;
+pub mod wired;

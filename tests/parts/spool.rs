@@ -50,6 +50,7 @@ fn received(tenant_id: &str, body: &'static str) -> Received {
         form: BodyForm::Json,
         defaults: Default::default(),
         body: Bytes::from_static(body.as_bytes()),
+        original: None,
         sent_digest: None,
         replay: None,
     }

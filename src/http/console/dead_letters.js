@@ -15,7 +15,7 @@ const dead = list("dead", {
 async function letterDetail(letter) {
   // A list leaves out what is larger than 64 KiB.
   if (letter.get("raw_base64") === null) letter = await api(path("dead-letters", letter.get("id")));
-  return [...letter.get("stage") === "consume" ? itsGroup(letter) : replayOne(letter), fields(letter, ["raw", "raw_base64"]), ...letterRaw(letter)];
+  return [...letter.get("stage") === "consume" ? itsGroup(letter) : replayOne(letter), fields(letter, ["raw", "raw_base64", "original_base64"]), ...letterRaw(letter)];
 }
 // A parked event is its group's to replay.
 function itsGroup(letter) {

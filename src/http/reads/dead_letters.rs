@@ -67,6 +67,34 @@ pub async fn dead_letter(api: &Api, principal: &Principal, id: &str, params: Par
     made.await.map_err(|error: ReadError| problem(api, error))
 }
 
+/// GET /v1/dead-letters/{id}/original
+pub async fn original(api: &Api, principal: &Principal, id: &str, params: Params) -> ListAnswer {
+    params.finish()?;
+    let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("dead letter")) };
+    let readers = &api.attached()?.reads;
+    let made = async {
+        let reads = readers.begin(&principal.tenant_id).await?;
+        let sent = reads.original(&principal.tenant_id, id).await?;
+        let mut room = reads.into_reservation();
+        room.shrink_to(sent.len());
+        let pieces = [Bytes::from_owner(Held { sent, _room: room })].map(Ok);
+        Ok(answer(StatusCode::OK, "application/octet-stream", streamed(stream::iter(pieces))))
+    };
+    made.await.map_err(|error: ReadError| problem(api, error))
+}
+
+/// What was sent, until it is out.
+struct Held {
+    sent: Vec<u8>,
+    _room: Reservation,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.sent
+    }
+}
+
 /// A large one, written out while it is sent: as text and in base64 it is many times what was sent.
 fn with_sent(letter: &DeadLetter, sent: Vec<u8>, mut room: Reservation) -> Response<Body> {
     room.shrink_to(sent.len());

@@ -17,7 +17,7 @@ mod trend;
 pub use accept::best;
 pub use correlations::correlations;
 pub use counts::counts;
-pub use dead_letters::{dead_letter, dead_letters, dead_letters_query};
+pub use dead_letters::{dead_letter, dead_letters, dead_letters_query, original};
 pub use events::{event, events, related};
 pub use forecast::forecast;
 pub use inferred::{actions, asset, assets, deployments, services};

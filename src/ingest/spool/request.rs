@@ -1,19 +1,23 @@
 //! How a request is kept in the spool: a versioned binary form whose every length is checked, with the body last, so
 //! that reading it copies no body. It holds no secret: of the API key only its id.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use uuid::Uuid;
 
 use super::super::received::{Idempotency, Received};
+pub use super::fields::DecodeError;
+use super::fields::{Reader, put_count, put_flagged, put_text};
+use super::original;
 use super::record::{Meta, RecordPayload};
 use crate::model::Kind;
 use crate::wire::event::Defaults;
 use crate::wire::item::BodyForm;
 
-/// Version 2 kept no kind, and 1 nothing of what organizations keep; both are still read.
-const VERSION: u8 = 3;
-/// Stands for the length of a text that is absent.
-const ABSENT: u32 = u32::MAX;
+/// Version 3 kept nothing of what was sent but the items, 2 no kind, and 1 nothing of what organizations keep; all are still
+/// read.
+const VERSION: u8 = 4;
 /// Bytes of an encoded request within which its summary lies: names of tenants are short.
 pub const SUMMARY_BYTES_MAX: usize = 2048;
 
@@ -55,27 +59,6 @@ pub struct SpooledSummary {
     pub rejected: u32,
 }
 
-/// Why bytes are no request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DecodeError {
-    Short,
-    Version(u8),
-    /// A text is not UTF-8, or a choice is none of those known.
-    Invalid(&'static str),
-}
-
-impl std::fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Short => f.write_str("a spooled request is cut short"),
-            Self::Version(version) => write!(f, "a spooled request is of version {version}, which is not known"),
-            Self::Invalid(field) => write!(f, "a spooled request has an invalid {field}"),
-        }
-    }
-}
-
-impl std::error::Error for DecodeError {}
-
 impl SpooledRequest {
     /// What the spool itself needs to know.
     pub fn meta(&self) -> Meta {
@@ -96,6 +79,7 @@ impl SpooledRequest {
             form,
             defaults,
             body,
+            original,
             ..
         } = &self.received;
         let mut head = Vec::with_capacity(256);
@@ -126,6 +110,10 @@ impl SpooledRequest {
                 head.extend_from_slice(&id.to_le_bytes());
             }
         }
+        head.push(original.is_some().into());
+        if let Some(original) = original {
+            original::put(&mut head, original);
+        }
         RecordPayload { head: head.into(), body: body.clone() }
     }
 
@@ -152,6 +140,10 @@ impl SpooledRequest {
             wrap: from.flag("wrap")?,
         };
         let attempt = if from.flag("attempt")? { Some(attempt(&mut from)?) } else { None };
+        let original = match version > 3 && from.flag("original")? {
+            true => Some(Arc::new(original::read(&mut from, bytes)?)),
+            false => None,
+        };
         let body = bytes.slice(bytes.len() - from.0.len()..);
         let (tenant_id, route) = (tenant_id.into(), route.into());
         let received = Received {
@@ -165,6 +157,7 @@ impl SpooledRequest {
             form,
             defaults,
             body,
+            original,
             sent_digest: None,
             replay: None,
         };
@@ -205,85 +198,18 @@ fn summary(from: &mut Reader<'_>) -> Result<SpooledSummary, DecodeError> {
     })
 }
 
-fn put_count(into: &mut Vec<u8>, count: usize) {
-    let count = u32::try_from(count).ok().filter(|count| *count != ABSENT).expect("requests are smaller than 4 GiB");
-    into.extend_from_slice(&count.to_le_bytes());
-}
-
-/// Bytes behind a flag that says whether they are there.
-fn put_flagged<const N: usize>(into: &mut Vec<u8>, bytes: Option<&[u8; N]>) {
-    into.push(bytes.is_some().into());
-    into.extend_from_slice(bytes.map_or(&[], <[u8; N]>::as_slice));
-}
-
-fn put_text(into: &mut Vec<u8>, text: Option<&str>) {
-    match text {
-        None => into.extend_from_slice(&ABSENT.to_le_bytes()),
-        Some(text) => {
-            put_count(into, text.len());
-            into.extend_from_slice(text.as_bytes());
-        }
-    }
-}
-
 fn form_number(form: BodyForm) -> u8 {
     match form {
         BodyForm::Json => 1,
         BodyForm::Ndjson => 2,
         BodyForm::CloudEvent => 3,
         BodyForm::CloudEventBatch => 4,
+        BodyForm::Converted => 5,
     }
 }
 
 fn form_of(number: u8) -> Option<BodyForm> {
-    [BodyForm::Json, BodyForm::Ndjson, BodyForm::CloudEvent, BodyForm::CloudEventBatch]
+    [BodyForm::Json, BodyForm::Ndjson, BodyForm::CloudEvent, BodyForm::CloudEventBatch, BodyForm::Converted]
         .into_iter()
         .find(|form| form_number(*form) == number)
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn bytes(&mut self, count: u64) -> Result<&'a [u8], DecodeError> {
-        let count = usize::try_from(count).map_err(|_| DecodeError::Short)?;
-        let (taken, rest) = self.0.split_at_checked(count).ok_or(DecodeError::Short)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(DecodeError::Short)?;
-        self.0 = rest;
-        Ok(*taken)
-    }
-
-    fn u32(&mut self) -> Result<u32, DecodeError> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn flag(&mut self, field: &'static str) -> Result<bool, DecodeError> {
-        match self.array::<1>()?[0] {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(DecodeError::Invalid(field)),
-        }
-    }
-
-    /// As `put_flagged` writes them.
-    fn flagged<const N: usize>(&mut self, field: &'static str) -> Result<Option<[u8; N]>, DecodeError> {
-        if self.flag(field)? { self.array().map(Some) } else { Ok(None) }
-    }
-
-    fn text(&mut self, field: &'static str) -> Result<Option<String>, DecodeError> {
-        let length = self.u32()?;
-        if length == ABSENT {
-            return Ok(None);
-        }
-        let text = std::str::from_utf8(self.bytes(length.into())?).map_err(|_| DecodeError::Invalid(field))?;
-        Ok(Some(text.to_owned()))
-    }
-
-    fn required(&mut self, field: &'static str) -> Result<String, DecodeError> {
-        self.text(field)?.ok_or(DecodeError::Invalid(field))
-    }
 }

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use hyper::{HeaderMap, Method};
 
 use super::content::media_type;
+use super::convert::Converter;
 use super::native;
 use super::problem::{Answer, Problem};
-use super::protocol::{Head, Protocol, Reading, Route};
+use super::protocol::{Head, Items, Protocol, Reading, Route, Sent};
 use super::report::{ItemError, Report};
 use crate::model::Kind;
 use crate::wire::item::BodyForm;
@@ -31,16 +32,19 @@ impl Protocol for CloudEvents {
         native::options(head, form(head.headers).unwrap_or(BodyForm::CloudEvent))
     }
 
-    fn items(&self, head: &Head<'_>, body: Bytes) -> Result<Bytes, Problem> {
-        if form(head.headers).is_some() { Ok(body) } else { binary::structured(head.headers, &body).map(Bytes::from) }
+    fn items(&self, head: &Head<'_>, body: &Bytes, _into: &mut Converter<'_>) -> Result<Items, Problem> {
+        if form(head.headers).is_some() {
+            return Ok(Items::AsSent);
+        }
+        binary::structured(head.headers, body).map(|event| Items::Made(event.into()))
     }
 
-    fn answer(&self, head: &Head<'_>, sent: &[u8], report: Report<'_>) -> Answer {
+    fn answer(&self, head: &Head<'_>, sent: Sent<'_>, report: Report<'_>) -> Answer {
         if form(head.headers).is_some() {
             return native::answer(report);
         }
         let told = |error: ItemError<'_>| {
-            let message = binary::as_sent_in(head.headers, sent, error.code, &error.message);
+            let message = binary::as_sent_in(head.headers, sent.body, error.code, &error.message);
             (error.index, error.code.to_owned(), message)
         };
         let errors: Vec<_> = report.errors.map(told).collect();

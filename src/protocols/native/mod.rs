@@ -4,6 +4,6 @@ mod options;
 mod protocol;
 mod receipt;
 
-pub use options::options;
+pub use options::{idempotency_key, options};
 pub use protocol::Native;
 pub use receipt::answer;

@@ -46,7 +46,7 @@ fn defaults(params: &mut Params) -> Result<Defaults, Problem> {
     Ok(defaults)
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut named = headers.get_all("idempotency-key").iter();
     let Some(value) = named.next() else { return Ok(None) };
     let visible = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());

@@ -7,7 +7,7 @@ use super::receipt;
 use crate::model::Kind;
 use crate::protocols::content::media_type;
 use crate::protocols::problem::{Answer, Problem, ProblemCode};
-use crate::protocols::protocol::{Head, Protocol, Reading, Route};
+use crate::protocols::protocol::{Head, Protocol, Reading, Route, Sent};
 use crate::protocols::report::Report;
 use crate::wire::item::BodyForm;
 
@@ -34,7 +34,7 @@ impl Protocol for Native {
         options(head, form)
     }
 
-    fn answer(&self, _head: &Head<'_>, _sent: &[u8], report: Report<'_>) -> Answer {
+    fn answer(&self, _head: &Head<'_>, _sent: Sent<'_>, report: Report<'_>) -> Answer {
         receipt::answer(report)
     }
 }

@@ -59,6 +59,7 @@ impl Decoder {
                 origin,
                 defaults,
                 cloud_event: matches!(form, BodyForm::CloudEvent | BodyForm::CloudEventBatch),
+                fits: matches!(form, BodyForm::CloudEvent | BodyForm::CloudEventBatch | BodyForm::Converted),
             },
             ids: IdSource::new(origin.received_at_us),
             space: space(origin.tenant_id),

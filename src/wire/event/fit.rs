@@ -23,7 +23,7 @@ pub fn fitted<'a>(column: &str, text: &'a str) -> Cow<'a, str> {
 }
 
 /// `text`, of more than `chars_max` characters, in that many.
-pub(super) fn shortened(text: &str, chars_max: usize) -> String {
+pub fn shortened(text: &str, chars_max: usize) -> String {
     let mut short: String = text.chars().take(chars_max.saturating_sub(TAIL_CHARS)).collect();
     short.push('~');
     for byte in Sha256::digest(text).iter().take(HASH_BYTES) {

@@ -64,6 +64,8 @@ pub(super) struct Rules<'a> {
     pub origin: &'a ItemContext<'a>,
     pub defaults: &'a Defaults,
     pub cloud_event: bool,
+    /// What is longer than its column is shortened, not refused.
+    pub fits: bool,
 }
 
 /// Checks an item's envelope against the rules.
@@ -72,13 +74,13 @@ pub(super) fn validate<'a>(
     rules: Rules<'a>,
     ids: &mut IdSource,
 ) -> Result<ValidEvent<'a>, Rejection> {
-    let Rules { origin, defaults, cloud_event } = rules;
+    let Rules { origin, defaults, cloud_event, fits } = rules;
     let tenant_id = origin.tenant_id;
     check_tenant(&envelope, Field::TenantId, tenant_id)?;
     if cloud_event {
         check_cloud_event(&envelope)?;
     }
-    let mut fields = Fields { envelope: &envelope, tenant_id, cloud_event, originals: FieldSet::default() };
+    let mut fields = Fields { envelope: &envelope, tenant_id, cloud_event, fits, originals: FieldSet::default() };
     let own_id = fields.id(Field::Id)?;
     let correlation_id = fields.id_of_another(Field::CorrelationId)?;
     let parent_event_id = fields.id_of_another(Field::ParentEventId)?;
@@ -187,6 +189,7 @@ struct Fields<'e, 'a> {
     envelope: &'e Envelope<'a>,
     tenant_id: &'a str,
     cloud_event: bool,
+    fits: bool,
     originals: FieldSet,
 }
 
@@ -199,11 +202,11 @@ impl<'a> Fields<'_, 'a> {
         }
     }
 
-    /// Text as its column takes it. What CloudEvents allows is not refused for its length.
+    /// Text as its column takes it. What other protocols allow is not refused for its length.
     fn fit(&mut self, field: Field, text: &'a str) -> Result<Cow<'a, str>, Rejection> {
         match check_length(field, text, field.chars_max()) {
             Ok(()) => Ok(Cow::Borrowed(text)),
-            Err(_) if self.cloud_event => {
+            Err(_) if self.fits => {
                 self.originals.insert(field);
                 Ok(Cow::Owned(shortened(text, field.chars_max())))
             }
@@ -239,7 +242,7 @@ impl<'a> Fields<'_, 'a> {
         if let Ok(uuid) = Uuid::try_parse(text) {
             return Ok(Some(uuid));
         }
-        if !self.cloud_event {
+        if !self.fits {
             check_length(field, text, field.chars_max())?;
         }
         self.originals.insert(field);

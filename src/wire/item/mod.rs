@@ -15,6 +15,7 @@
 //! reach jsonb as they were sent. Nothing here recurses, and a good item costs no heap allocation of its own.
 
 pub(crate) mod check;
+pub mod converted;
 pub(crate) mod decode;
 pub(crate) mod envelope;
 pub(crate) mod object;
@@ -30,6 +31,7 @@ pub(crate) mod split;
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 pub(crate) mod tuple;
 
+pub use converted::{Broken, Original, Place};
 pub use origin::{BodyForm, ItemContext, StoredJson, TimeBounds};
 pub use reject::{BodyError, Code, Pointers, RejectedItem, Rejection, Stage, place_in};
 pub(crate) use rows::StreamIndex;

@@ -11,12 +11,14 @@ pub enum BodyForm {
     CloudEvent,
     /// An array of CloudEvents; one alone is taken as a batch of one.
     CloudEventBatch,
+    /// One of Tidegate's own items a line, made of another protocol's: what does not fit its column is shortened.
+    Converted,
 }
 
 impl BodyForm {
     /// The one that a media type of [`Self::media_type`] stands for.
     pub fn of_media_type(media_type: &str) -> Option<Self> {
-        [Self::Json, Self::Ndjson, Self::CloudEvent, Self::CloudEventBatch]
+        [Self::Json, Self::Ndjson, Self::CloudEvent, Self::CloudEventBatch, Self::Converted]
             .into_iter()
             .find(|form| form.media_type() == media_type)
     }
@@ -28,6 +30,7 @@ impl BodyForm {
             Self::Ndjson => "application/x-ndjson",
             Self::CloudEvent => "application/cloudevents+json",
             Self::CloudEventBatch => "application/cloudevents-batch+json",
+            Self::Converted => "application/vnd.tidegate.converted+ndjson",
         }
     }
 }

@@ -113,6 +113,8 @@ codes! {
     StreamUnknown = 26, "stream_unknown";
     /// The stream was deleted, and not defined again.
     StreamDeleted = 27, "stream_deleted";
+    /// What was sent cannot be read in its protocol.
+    Undecodable = 28, "undecodable";
 }
 
 impl Code {

@@ -55,7 +55,11 @@ pub(crate) struct Splitter<'b> {
 
 impl<'b> Splitter<'b> {
     pub(crate) fn new(body: &'b [u8], form: BodyForm, shape: Shape, item_bytes_max: usize) -> Self {
-        let state = if form == BodyForm::Ndjson { SplitState::Lines } else { SplitState::Documents };
+        let state = if matches!(form, BodyForm::Ndjson | BodyForm::Converted) {
+            SplitState::Lines
+        } else {
+            SplitState::Documents
+        };
         let arrays = matches!(form, BodyForm::Json | BodyForm::CloudEventBatch);
         let waste_left = body.len().saturating_mul(WASTE_FACTOR);
         Self { body, at: 0, state, arrays, json: false, line_start: 0, waste_left, shape, item_bytes_max }

@@ -1,5 +1,7 @@
 //! The request's form in the spool, and recovery of bytes that are no spool's.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::option;
@@ -12,7 +14,7 @@ use crate::ingest::spool::{PossiblyCommitted, SpooledRequest, SpooledSummary, re
 use crate::limits::TENANT_ID_CHARS_MAX;
 use crate::model::Kind;
 use crate::wire::event::Defaults;
-use crate::wire::item::BodyForm;
+use crate::wire::item::{BodyForm, Broken, Original, Place};
 
 /// A request as it comes in.
 fn received(tenant_id: &str, body: &'static str) -> Received {
@@ -27,6 +29,7 @@ fn received(tenant_id: &str, body: &'static str) -> Received {
         form: BodyForm::Json,
         defaults: Defaults::default(),
         body: Bytes::from_static(body.as_bytes()),
+        original: None,
         sent_digest: None,
         replay: None,
     }
@@ -37,7 +40,8 @@ fn request() -> impl Strategy<Value = SpooledRequest> {
         Just(BodyForm::Json),
         Just(BodyForm::Ndjson),
         Just(BodyForm::CloudEvent),
-        Just(BodyForm::CloudEventBatch)
+        Just(BodyForm::CloudEventBatch),
+        Just(BodyForm::Converted)
     ];
     let text = || option::of("\\PC{0,40}");
     let defaults = (text(), text(), text(), any::<bool>());
@@ -46,9 +50,9 @@ fn request() -> impl Strategy<Value = SpooledRequest> {
     let kind = prop_oneof![Just(Kind::Events), Just(Kind::Metrics)];
     let names = ("\\PC{0,60}", "\\PC{0,60}", kind, option::of(("\\PC{0,60}", any::<[u8; 32]>())));
     let ids = (any::<u128>(), any::<u128>(), option::of(any::<i32>()));
-    let rest = (ids, vec(any::<u8>(), 0..300));
+    let rest = (ids, vec(any::<u8>(), 0..300), option::of(original()));
     (names, rest, form, defaults, counts, attempt).prop_map(
-        |(names, ((api_key_id, receipt, keep_days), body), form, defaults, counts, attempt)| SpooledRequest {
+        |(names, ((api_key_id, receipt, keep_days), body, original), form, defaults, counts, attempt)| SpooledRequest {
             received: Received {
                 tenant_id: names.0.into(),
                 api_key_id: Uuid::from_u128(api_key_id),
@@ -65,6 +69,7 @@ fn request() -> impl Strategy<Value = SpooledRequest> {
                     wrap: defaults.3,
                 },
                 body: body.into(),
+                original: original.map(Arc::new),
                 sent_digest: None,
                 replay: None,
             },
@@ -79,6 +84,13 @@ fn request() -> impl Strategy<Value = SpooledRequest> {
             }),
         },
     )
+}
+
+fn original() -> impl Strategy<Value = Original> {
+    let place = (any::<u32>(), any::<u32>(), any::<u8>()).prop_map(|(start, end, tag)| Place { start, end, tag });
+    let broken = (any::<u32>(), "\\PC{0,40}").prop_map(|(item, message)| Broken { item, message });
+    let parts = (vec(any::<u8>(), 0..300), vec(place, 0..20), vec(broken, 0..5));
+    parts.prop_map(|(body, places, broken)| Original { body: body.into(), places, broken })
 }
 
 fn encoded(request: &SpooledRequest) -> Bytes {
@@ -127,7 +139,8 @@ proptest! {
     }
 }
 
-/// As versions 2 and 1 wrote it: with a content type where the kind is, and version 1 without the days.
+/// As version 3 wrote it: without the flag that says whether what was sent is kept as well; versions 2 and 1: with a
+/// content type where the kind is, and version 1 without the days.
 #[test]
 fn records_of_earlier_versions_are_read() {
     for (route, kind) in [("/v1/events", Kind::Events), ("/v1/metrics", Kind::Metrics)] {
@@ -137,11 +150,14 @@ fn records_of_earlier_versions_are_read() {
         let text = |text: &str| [&u32::try_from(text.len()).unwrap().to_le_bytes(), text.as_bytes()].concat();
         let kind_text = text(kind.table());
         let at = bytes.windows(kind_text.len()).position(|window| window == kind_text).unwrap();
-        let second = [&[2], &bytes[1..at], &text("application/json"), &bytes[at + kind_text.len()..]].concat();
+        // It is the last byte before the body.
+        let flag = bytes.len() - request.received.body.len() - 1;
+        let third = [&[3], &bytes[1..flag], &bytes[flag + 1..]].concat();
+        let second = [&[2], &third[1..at], &text("application/json"), &third[at + kind_text.len()..]].concat();
         // Behind version, tenant, receipt, time, three counts and the key's id.
         let days_at = 1 + 8 + 16 + 8 + 12 + 16;
         let first = [&[1], &second[1..days_at], &second[days_at + 1..]].concat();
-        for bytes in [second, first] {
+        for bytes in [third, second, first] {
             assert_eq!(SpooledRequest::decode(&bytes.into()), Ok(request.clone()));
         }
     }

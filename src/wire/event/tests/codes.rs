@@ -155,7 +155,7 @@ fn names_and_numbers_are_stable() {
     let names = "invalid_json invalid_utf8 not_an_object duplicate_key too_deep number_too_large payload_nul metadata_nul \
                  field_nul lone_surrogate missing_field invalid_field field_too_long invalid_timestamp out_of_window \
                  tenant_mismatch metric_not_finite metric_out_of_range item_too_large row_refused idempotency_key_reused \
-                 id_conflict series_quota stream_quota schema_violation stream_unknown stream_deleted";
+                 id_conflict series_quota stream_quota schema_violation stream_unknown stream_deleted undecodable";
     assert!(Code::ALL.iter().map(|code| (code.as_str(), *code as u8)).eq(names.split(' ').zip(1..)));
     let stages = [Stage::Decode, Stage::Validate, Stage::Package, Stage::Write].map(Stage::as_str);
     assert_eq!(stages, ["decode", "validate", "package", "write"]);
