@@ -33,8 +33,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 pub async fn read(
     api: &Api,
     principal: &Principal,
-    headers: &HeaderMap,
-    encodings: &[Encoding],
+    encoding: Result<Encoding, Problem>,
     incoming: &mut Incoming,
 ) -> Result<(Bytes, Reservation, Arc<Charge>), Problem> {
     // More than the largest body is refused without being read.
@@ -44,7 +43,7 @@ pub async fn read(
     let memory = Memory { ingest: &api.ingest, tenant_id: &principal.tenant_id };
     let mut raw_bytes = 0;
     let bytes_max = api.limits.now().body_bytes;
-    let read = match Encoding::of(headers, encodings) {
+    let read = match encoding {
         Ok(encoding) => receive(encoding, incoming, bytes_max, &memory, &api.timeouts, &mut raw_bytes).await,
         Err(problem) => Err(problem),
     };

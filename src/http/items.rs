@@ -14,25 +14,31 @@ use crate::budget::Reservation;
 use crate::ingest::{self, Refusal, Unanswered};
 use crate::model::{Kind, Relation};
 use crate::protocols::{
-    Answer, Converted, Converter, Ending, Head, ItemError, Items, Problem, ProblemCode, Protocol, Report, Sent,
+    self, Answer, Converted, Converter, Ending, Head, ItemError, Items, Problem, ProblemCode, Protocol, Report, Sent,
 };
 use crate::tenancy::{Limit, Limited, Principal};
 use crate::wire::item::{BodyError, Original};
 
-/// Takes the items of a request that has waited `waited` for its key to be looked up.
+/// Takes the items of a request that has waited `waited` for its key to be looked up. `protocol` becomes another one where the
+/// body says that it is of that.
 pub async fn post(
     api: &Api,
     principal: &Principal,
     waited: Duration,
-    protocol: &dyn Protocol,
+    protocol: &mut &'static dyn Protocol,
     head: &Head<'_>,
     incoming: &mut Incoming,
 ) -> Result<Answer, Problem> {
     let kind = head.route.kind;
-    let reading = protocol.reading(head)?;
-    let encodings = protocol.encodings();
-    let (sent, mut reservation, charge) = body::read(api, principal, head.headers, encodings, incoming).await?;
+    let mut reading = protocol.reading(head)?;
+    let encoding = protocol.encoding(head.headers);
+    let (sent, mut reservation, charge) = body::read(api, principal, encoding, incoming).await?;
     let unpaid = |problem| quota::unpaid(problem, &charge);
+    if let Some(other) = protocols::by_body(head, &sent) {
+        *protocol = other;
+        reading = other.reading(head).map_err(unpaid)?;
+    }
+    let protocol = *protocol;
     let Made { items, original, dedupe } =
         make(api, principal, protocol, head, &sent, &mut reservation).map_err(unpaid)?;
     if original.as_ref().is_some_and(|original| original.places.is_empty()) {

@@ -93,7 +93,7 @@ pub async fn dispatch(api: &Api, request: Request<Incoming>) -> Answered {
             };
             (target.path, answered)
         }
-        Err(problem) => ("unmatched", Err(own(problem))),
+        Err(problem) => ("unmatched", Err((problem.code(), protocols::unmatched(&parts.headers, &problem)))),
     };
     let code = answered.as_ref().err().map(|(code, _)| *code);
     // Who waits for 100 Continue has not begun to send, and reading would ask it to; who is too slow stays it.
@@ -173,8 +173,9 @@ async fn take(
     incoming: &mut Incoming,
 ) -> Result<Response<Body>, (ProblemCode, Answer)> {
     let head = Head { route: door.route, path, query: parts.uri.query(), headers: &parts.headers };
+    let mut protocol = door.protocol;
     let taken = async {
-        let key = match door.protocol.credential(&head) {
+        let key = match protocol.credential(&head) {
             Err(_) if credential::session(&parts.headers).is_some() && !credential::given(&parts.headers) => {
                 let detail = "people who have signed in do not send items: send an API key with the scope `ingest`";
                 return Err(Problem::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail));
@@ -183,11 +184,11 @@ async fn take(
         };
         let asked_at = Instant::now();
         let principal = who::authorize_key(api, parts, &key, &[Scope::Ingest]).await?;
-        items::post(api, &principal, asked_at.elapsed(), door.protocol, &head, incoming).await
+        items::post(api, &principal, asked_at.elapsed(), &mut protocol, &head, incoming).await
     };
     match taken.await {
         Ok(answer) => Ok(response::of(answer)),
-        Err(problem) => Err((problem.code(), door.protocol.refusal(&head, &problem))),
+        Err(problem) => Err((problem.code(), protocol.refusal(&head, &problem))),
     }
 }
 

@@ -5,17 +5,25 @@
 //! replay) knows Tidegate's items alone. A new protocol is a folder here and a line in [`ALL`].
 
 pub mod agent;
+mod best;
 mod cloudevents;
 mod content;
 pub mod convert;
 pub mod credential;
 pub mod header;
+mod influx;
+mod loki;
 mod native;
+mod otlp;
 pub mod params;
+mod pieces;
 pub mod problem;
 pub mod protobuf;
 mod protocol;
 mod report;
+mod splunk;
+
+use hyper::HeaderMap;
 
 pub use content::Encoding;
 pub use convert::{Converted, Converter};
@@ -26,7 +34,16 @@ pub use protocol::{Head, Items, Probe, Protocol, Reading, Route, Sent};
 pub use report::{Ending, ItemError, Report};
 
 /// Every protocol. Where several have the same route, those that know their requests by the head come first.
-pub const ALL: &[&dyn Protocol] = &[&cloudevents::CloudEvents, &native::Native];
+pub const ALL: &[&dyn Protocol] = &[
+    &cloudevents::CloudEvents,
+    &otlp::Otlp,
+    &otlp::OtlpGrpc,
+    &influx::Influx,
+    &loki::Loki,
+    &splunk::Splunk,
+    // Last on the paths that it shares.
+    &native::Native,
+];
 
 #[derive(Clone, Copy)]
 pub struct Door {
@@ -37,6 +54,19 @@ pub struct Door {
 /// Every route of every protocol, in the order of the table.
 pub fn doors() -> impl Iterator<Item = Door> {
     ALL.iter().flat_map(|protocol| protocol.routes().iter().map(|route| Door { protocol: *protocol, route }))
+}
+
+/// The protocol that a body is of, where it is not the one that its head says: OTLP in JSON is sent to the path of metrics of
+/// Tidegate's own.
+pub fn by_body(head: &Head<'_>, body: &[u8]) -> Option<&'static dyn Protocol> {
+    let is_own =
+        head.route.name == "/v1/metrics" && content::media_type(head.headers).as_deref() == Some("application/json");
+    if is_own && otlp::is_otlp_json(body) { Some(&otlp::Otlp) } else { None }
+}
+
+/// The answer to a request for which there is no route.
+pub fn unmatched(headers: &HeaderMap, problem: &Problem) -> Answer {
+    if content::is_grpc(headers) { otlp::no_method(problem) } else { problem.answer() }
 }
 
 /// Every probe of every protocol.

@@ -65,6 +65,11 @@ pub trait Protocol: Sync {
         &[Encoding::Gzip, Encoding::Zstd, Encoding::Identity]
     }
 
+    /// The encoding of a body.
+    fn encoding(&self, headers: &HeaderMap) -> Result<Encoding, Problem> {
+        Encoding::of(headers, self.encodings())
+    }
+
     /// What the head says about reading the body. Asked before any of it is read.
     fn reading(&self, head: &Head<'_>) -> Result<Reading, Problem>;
 

@@ -12,18 +12,20 @@ pub struct Json<'a> {
     out: Vec<u8>,
     /// How much of it has been asked for.
     taken: usize,
+    /// What else has been asked for.
+    aside: usize,
     room: Room<'a>,
     refused: Option<Problem>,
 }
 
 impl<'a> Json<'a> {
     pub fn new(room: Room<'a>) -> Self {
-        Self { out: Vec::new(), taken: 0, room, refused: None }
+        Self { out: Vec::new(), taken: 0, aside: 0, room, refused: None }
     }
 
     /// Goes on behind `out`, and asks nobody: for what is bounded otherwise.
     pub fn onto(out: Vec<u8>) -> Self {
-        Self { out, taken: usize::MAX, room: Box::new(|_| Ok(())), refused: None }
+        Self { out, taken: usize::MAX, aside: 0, room: Box::new(|_| Ok(())), refused: None }
     }
 
     /// What was written onto a buffer.
@@ -52,6 +54,15 @@ impl<'a> Json<'a> {
         self.refused.map_or(Ok(self.out), Err)
     }
 
+    /// Asks for bytes that are not of the buffer.
+    pub fn aside(&mut self, bytes: usize) -> bool {
+        self.aside += bytes;
+        if let Err(problem) = (self.room)(self.taken.saturating_add(self.aside)) {
+            self.refused.get_or_insert(problem);
+        }
+        self.refused.is_none()
+    }
+
     /// Whether there is room for so many bytes.
     #[inline]
     fn has_room(&mut self, bytes: usize) -> bool {
@@ -64,7 +75,7 @@ impl<'a> Json<'a> {
             return false;
         }
         let taken = (self.out.len() + bytes).max(2 * self.taken).max(FIRST_BYTES);
-        match (self.room)(taken) {
+        match (self.room)(taken + self.aside) {
             Ok(()) => {
                 self.taken = taken;
                 self.out.reserve_exact(taken - self.out.len());

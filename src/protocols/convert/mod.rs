@@ -15,7 +15,7 @@ use crate::wire::item::converted::BROKEN_ITEM;
 use crate::wire::item::{Broken, Original, Place};
 
 pub use json::Json;
-pub use series::SeriesText;
+pub use series::{SeriesText, fitting};
 
 /// Asked for so many bytes, all together, before they are taken.
 pub type Room<'a> = Box<dyn FnMut(usize) -> Result<(), Problem> + 'a>;
@@ -93,6 +93,11 @@ impl<'a> Converter<'a> {
         self.repeats = true;
     }
 
+    /// Asks for so many bytes beside the items, until they are made; false where there is no room for them.
+    pub fn aside(&mut self, bytes: usize) -> bool {
+        self.json.aside(bytes)
+    }
+
     /// How many items there are so far.
     pub fn count(&self) -> usize {
         self.places.len()
@@ -119,10 +124,34 @@ impl<'a> Converter<'a> {
 
     /// Writes the item's series and time, and leaves the object open for what was measured.
     pub fn begin(&mut self, series: &SeriesText, timestamp_ns: Option<i64>) {
+        self.begin_series(series);
+        self.begin_time(timestamp_ns);
+    }
+
+    /// The same for a series that is not closed and has more dimensions: members that are written out, such as
+    /// `"a":1,"b":2`.
+    pub fn begin_with(&mut self, series: &SeriesText, more: &[&[u8]], timestamp_ns: Option<i64>) {
+        self.begin_series(series);
+        let mut has_dimensions = series.has_dimensions();
+        for members in more.iter().filter(|members| !members.is_empty()) {
+            self.json.raw(if has_dimensions { b"," } else { b",\"dimensions\":{" });
+            has_dimensions = true;
+            self.json.raw(members);
+        }
+        if has_dimensions {
+            self.json.raw(b"}");
+        }
+        self.begin_time(timestamp_ns);
+    }
+
+    fn begin_series(&mut self, series: &SeriesText) {
         if series.is_shortened() {
             self.note("shortened", 1);
         }
         self.json.raw(series.text());
+    }
+
+    fn begin_time(&mut self, timestamp_ns: Option<i64>) {
         if let Some(timestamp_ns) = timestamp_ns {
             self.json.raw(b",\"timestamp\":");
             self.json.timestamp(timestamp_ns);
@@ -166,6 +195,24 @@ mod tests {
         assert_eq!((made.original.places[1].tag, made.notes["shortened"], made.dedupe), (8, 2, true));
     }
 
+    #[test]
+    fn dimensions_may_be_added_to_those_of_a_series() {
+        for (own, more, expected) in [
+            (&[][..], &[&b""[..], b""][..], ""),
+            (&["a"], &[b"", b""], r#","dimensions":{"a":""}"#),
+            (&[], &[b"", b"\"b\":1,\"c\":2"], r#","dimensions":{"b":1,"c":2}"#),
+            (&["a"], &[b"\"b\":1", b"\"c\":2"], r#","dimensions":{"a":"","b":1,"c":2}"#),
+        ] {
+            let mut into = Converter::new(Box::new(|_| Ok(())));
+            let mut series = SeriesText::new();
+            series.begin(b"host", "gauge", b"up");
+            own.iter().for_each(|name| series.dimension(name.as_bytes(), b""));
+            into.begin_with(&series, more, Some(-1));
+            let made = String::from_utf8(into.finish(Bytes::new()).unwrap().items.to_vec()).unwrap();
+            let head = r#"{"asset_id":"host","metric_type":"gauge","metric_name":"up""#;
+            assert_eq!(made, format!(r#"{head}{expected},"timestamp":"1969-12-31T23:59:59.999999999Z""#));
+        }
+    }
     #[test]
     fn what_has_no_room_is_refused_and_not_written() {
         let refuse = |bytes| if bytes > 10_000 { Err(Problem::unauthorized("full")) } else { Ok(()) };

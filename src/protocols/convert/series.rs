@@ -71,6 +71,11 @@ impl SeriesText {
         &self.text
     }
 
+    /// Whether there are dimensions so far.
+    pub fn has_dimensions(&self) -> bool {
+        self.has_dimensions
+    }
+
     pub fn is_shortened(&self) -> bool {
         self.is_shortened
     }
@@ -83,8 +88,8 @@ impl SeriesText {
     }
 }
 
-/// Text as a column of so many characters has it.
-fn fitting(text: &[u8], chars_max: usize) -> Cow<'_, [u8]> {
+/// Text as a column of so many characters has it: borrowed where it fits.
+pub fn fitting(text: &[u8], chars_max: usize) -> Cow<'_, [u8]> {
     if text.len() <= chars_max {
         return text.into();
     }
