@@ -77,6 +77,7 @@ mod secrets;
 pub mod shutdown;
 pub mod storage;
 pub mod streams;
+mod syslog;
 pub mod telemetry;
 pub mod tenancy;
 mod timestamp;

@@ -17,6 +17,7 @@ use crate::http::{self, Api, Attached, Readiness};
 use crate::ingest::Ingest;
 use crate::limits::SHUTDOWN_DEADLINE;
 use crate::storage::StorageError;
+use crate::syslog::{self, Syslog};
 use crate::tenancy::{Limiter, Verifier};
 
 /// Between two clean-ups of the metrics' samples.
@@ -32,6 +33,7 @@ pub struct Front {
     readiness: watch::Sender<Readiness>,
     stop_serving: watch::Sender<bool>,
     serving: JoinHandle<http::Served>,
+    syslog: Option<Syslog>,
 }
 
 /// The same, when no request is under way any more.
@@ -45,6 +47,7 @@ impl Front {
     /// Opens the spool and answers what comes to `listener`.
     pub async fn start(
         listener: TcpListener,
+        syslog: Option<syslog::Bound>,
         tls: Option<http::Tls>,
         metrics: PrometheusHandle,
         config: &Config,
@@ -73,8 +76,11 @@ impl Front {
             metrics: Mutex::new(metrics),
             readiness: ready,
         });
-        let serving = tokio::spawn(http::serve(listener, Arc::clone(&api), stop, SHUTDOWN_DEADLINE * 2 / 3));
-        Ok(Self { address, ingest, api, verifier, upkeep, readiness, stop_serving, serving })
+        let drain = SHUTDOWN_DEADLINE * 2 / 3;
+        let syslog = syslog.map(|bound| bound.start(Arc::clone(&api), &stop, drain)).transpose();
+        let syslog = syslog.map_err(|error| StorageError::fatal(error.to_string()))?;
+        let serving = tokio::spawn(http::serve(listener, Arc::clone(&api), stop, drain));
+        Ok(Self { address, ingest, api, verifier, upkeep, readiness, stop_serving, serving, syslog })
     }
 
     /// Where something may be kept for the next process.
@@ -93,7 +99,7 @@ impl Front {
     pub async fn finish_requests(self) -> (Quiet, bool) {
         self.readiness.send_replace(Readiness::Stopping);
         self.stop_serving.send_replace(true);
-        let in_order = match self.serving.await {
+        let mut in_order = match self.serving.await {
             Ok(http::Served { cut: 0 }) => true,
             Ok(http::Served { cut }) => {
                 tracing::warn!(connections = cut, "connections were busy at the deadline and were cut");
@@ -104,6 +110,9 @@ impl Front {
                 false
             }
         };
+        if let Some(syslog) = self.syslog {
+            in_order &= syslog.ended().await;
+        }
         self.ingest.close();
         (Quiet { ingest: self.ingest, verifier: self.verifier, upkeep: self.upkeep }, in_order)
     }

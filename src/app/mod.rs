@@ -22,6 +22,7 @@ use crate::http;
 use crate::limits::{AWAY_PAUSE_MAX, SHUTDOWN_DEADLINE, UNMET_PAUSE_MAX, WAIT_PAUSE_FIRST};
 use crate::shutdown::Signals;
 use crate::storage::{Database, KnownDatabase, Location, StorageError, needs};
+use crate::syslog;
 use crate::telemetry;
 use crate::tenancy::acts::Actor;
 use crate::tenancy::control;
@@ -80,8 +81,12 @@ impl Listening {
                 config.listen
             ))
         })?;
+        let syslog = match &config.syslog {
+            Some(syslog) => Some(syslog::Bound::bind(syslog).await.map_err(StorageError::fatal)?),
+            None => None,
+        };
         let location = Location::own(config).await?;
-        match Front::start(listener, tls, metrics, config, limits).await {
+        match Front::start(listener, syslog, tls, metrics, config, limits).await {
             Ok(front) => {
                 let known = KnownDatabase::open(front.folder(config));
                 Ok(Self { config: config.clone(), location, known, front })

@@ -19,6 +19,7 @@ mod secrets;
 mod source;
 mod storage;
 mod streams;
+mod syslog;
 mod value;
 
 pub use backup::BackupConfig;
@@ -34,6 +35,7 @@ pub use secrets::of_environment as secret_of_environment;
 pub use source::Layers;
 pub use storage::{EngineChoice, StorageProfile};
 pub use streams::StreamsConfig;
+pub use syslog::SyslogConfig;
 pub use value::{ParseError, parse_bytes, parse_duration};
 
 use std::collections::BTreeMap;
@@ -55,6 +57,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// None: plain HTTP.
     pub tls: Option<TlsConfig>,
+    /// None: syslog is not listened for.
+    pub syslog: Option<SyslogConfig>,
     /// Pages of other origins that may read answers.
     pub cors_origins: CorsOrigins,
     /// Whether /metrics tells the machine itself about all tenants without a key.
@@ -251,6 +255,7 @@ impl Config {
             },
             http: HttpConfig::read(&read)?,
             tls: TlsConfig::read(&read)?,
+            syslog: SyslogConfig::read(&read)?,
             cors_origins: CorsOrigins::parse(&read.text("cors.origins"))
                 .map_err(|why| ConfigError(format!("{}: {why}", read.whereabouts("cors.origins"))))?,
             metrics_open: read.one_of("metrics.open", &[("true", true), ("false", false)])?,

@@ -12,6 +12,7 @@ mod people;
 mod projections;
 mod reads;
 mod streams;
+mod syslog;
 mod upkeep;
 
 pub use batches::*;
@@ -23,6 +24,7 @@ pub use people::*;
 pub use projections::*;
 pub use reads::*;
 pub use streams::*;
+pub use syslog::*;
 pub use upkeep::*;
 
 use std::time::Duration;

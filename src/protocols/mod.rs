@@ -10,6 +10,7 @@ mod cloudevents;
 mod content;
 pub mod convert;
 pub mod credential;
+mod elastic;
 pub mod header;
 mod influx;
 mod loki;
@@ -18,10 +19,12 @@ mod otlp;
 pub mod params;
 mod pieces;
 pub mod problem;
+mod prometheus;
 pub mod protobuf;
 mod protocol;
 mod report;
 mod splunk;
+pub mod syslog;
 
 use hyper::HeaderMap;
 
@@ -38,9 +41,12 @@ pub const ALL: &[&dyn Protocol] = &[
     &cloudevents::CloudEvents,
     &otlp::Otlp,
     &otlp::OtlpGrpc,
+    &prometheus::Prometheus,
     &influx::Influx,
     &loki::Loki,
     &splunk::Splunk,
+    &elastic::Elastic,
+    &syslog::Syslog,
     // Last on the paths that it shares.
     &native::Native,
 ];

@@ -45,6 +45,18 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ),
     ("tidegate_drain_rows_per_second", Gauge, "rows that the writers write in a second of work"),
     ("tidegate_drain_bytes_per_second", Gauge, "bytes that the writers write in a second of work"),
+    ("tidegate_syslog_messages_total", Counter, "messages of syslog that came, by transport"),
+    (
+        "tidegate_syslog_dropped_total",
+        Counter,
+        "messages of syslog that are lost, by transport and reason: datagrams, and what could not be delivered at a stop",
+    ),
+    ("tidegate_syslog_connections", Gauge, "open connections of syslog"),
+    (
+        "tidegate_syslog_connections_refused_total",
+        Counter,
+        "connections of syslog closed at once, since all were taken",
+    ),
     ("tidegate_quota_refusals_total", Counter, "requests answered 429, by reason"),
     ("tidegate_sign_ins_total", Counter, "attempts to sign in, by outcome"),
     ("tidegate_password_hashes_total", Counter, "hashes of passwords that were computed"),
