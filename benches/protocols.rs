@@ -2,6 +2,7 @@
 //! Tidegate's own items (`convert`), and on to encoded rows (`encode`). Bodies are the same in every run.
 
 #[path = "../tests/harness/wired.rs"]
+#[expect(dead_code, clippy::unwrap_used, reason = "it is of tests, which use all of it")]
 mod wired;
 
 use std::fmt::Write as _;
@@ -144,7 +145,7 @@ fn bodies() -> Vec<Body> {
         .map(|n| span(&[3; 16], &(n as u64 + 1).to_be_bytes(), &[1; 8], "GET /api/v1/orders", NS, NS + 2_000_000))
         .collect();
     let writes: Vec<u8> = (0..ITEMS).flat_map(|n| series(n, &[(number_of(n), MS)])).collect();
-    let long: Vec<(f64, i64)> = (0..200).map(|n| (number_of(n), MS - 1000 * n as i64)).collect();
+    let long: Vec<(f64, i64)> = (0..200_u16).map(|n| (f64::from(n), MS - 1000 * i64::from(n))).collect();
     let long: Vec<u8> = (0..ITEMS / 200).flat_map(|n| series(n, &long)).collect();
     let (mut lines, mut logs, mut events, mut documents) = (String::new(), String::new(), String::new(), String::new());
     let mut values = String::new();

@@ -89,6 +89,11 @@ impl Budget {
         self.held().shares = shares;
     }
 
+    /// What a tenant may hold in all, in bytes.
+    pub fn tenant_share(&self) -> usize {
+        self.held().shares.tenant
+    }
+
     /// Takes `bytes` for a tenant, or nothing when there are not that many.
     pub fn reserve(
         self: &Arc<Self>,

@@ -213,6 +213,18 @@ pub fn too_large(bytes_max: usize) -> Problem {
     )
 }
 
+/// Items that take more memory than their organization can have.
+pub fn too_much_made(bytes_max: usize) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        ProblemCode::BodyTooLarge,
+        format!(
+            "the body and what is made of it are more than the {bytes_max} bytes that an organization's requests may take here \
+             (a part of limits.memory_bytes): send less at once"
+        ),
+    )
+}
+
 fn too_slow(how: String) -> Problem {
     let detail = format!("the body {how}; send smaller batches, or over a faster connection");
     Problem::new(StatusCode::REQUEST_TIMEOUT, ProblemCode::BodyTimeout, detail)

@@ -96,7 +96,13 @@ fn make(
     reservation: &mut Reservation,
 ) -> Result<Made, Problem> {
     let memory = quota::Memory { ingest: &api.ingest, tenant_id: &principal.tenant_id };
-    let mut grow = |bytes: usize| reservation.grow_to(sent.len() + bytes).map_err(|no_room| memory.refused(no_room));
+    let most = memory.most();
+    let mut grow = |bytes: usize| {
+        if sent.len() + bytes > most {
+            return Err(body::too_much_made(most));
+        }
+        reservation.grow_to(sent.len() + bytes).map_err(|no_room| memory.refused(no_room))
+    };
     let mut converter = Converter::new(Box::new(&mut grow));
     match protocol.items(head, sent, &mut converter)? {
         Items::AsSent => Ok(Made { items: sent.clone(), original: None, dedupe: true }),

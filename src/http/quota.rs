@@ -35,6 +35,11 @@ impl Memory<'_> {
         self.ingest.budget.reserve(self.tenant_id, HeldFor::Body, bytes).map_err(|no_room| self.refused(no_room))
     }
 
+    /// What a tenant can hold at most: who asks for more need not ask again.
+    pub fn most(&self) -> usize {
+        self.ingest.budget.tenant_share()
+    }
+
     /// The answer when there was no room.
     pub fn refused(&self, no_room: NoRoom) -> Problem {
         let retry_after_s = self.ingest.retry_after_s();

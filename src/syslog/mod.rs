@@ -10,7 +10,6 @@ mod inlet;
 mod tcp;
 mod udp;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +32,6 @@ pub struct Bound {
 
 /// A listener at work.
 pub struct Syslog {
-    pub address: SocketAddr,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -71,7 +69,7 @@ impl Bound {
             tasks.push(tokio::spawn(udp::serve(socket, inlet, stop.clone())));
         }
         tracing::info!(%address, tls, udp = tasks.len() > 1, "listening for syslog");
-        Ok(Syslog { address, tasks })
+        Ok(Syslog { tasks })
     }
 }
 

@@ -132,16 +132,15 @@ impl<'a> Sender<'a> {
                 () = until(due) => None,
                 read = stream.read(&mut buffer) => Some(read),
             };
-            let Some(read) = read else {
-                self.deliver(&mut stop).await;
-                continue;
-            };
             match read {
-                Ok(0) => break Ok(()),
-                Ok(count) => self.framing.push(&buffer[..count]),
-                Err(error) => break Err(error),
+                None => self.deliver(&mut stop).await,
+                Some(Ok(0)) => break Ok(()),
+                Some(Ok(count)) => {
+                    self.framing.push(&buffer[..count]);
+                    self.gather(false, &mut stop).await;
+                }
+                Some(Err(error)) => break Err(error),
             }
-            self.gather(false, &mut stop).await;
         };
         self.gather(true, &mut stop).await;
         self.deliver(&mut stop).await;

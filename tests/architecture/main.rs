@@ -57,6 +57,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("correlate", &["config", "jobs", "limits", "model", "payload", "rollup", "storage"]),
     ("inferred", &["jobs", "limits", "model", "storage"]),
     ("streams", &["jobs", "limits", "storage"]),
+    ("syslog", &["budget", "config", "http", "ingest", "limits", "model", "protocols", "tenancy", "wire"]),
     ("groups", &["budget", "jobs", "limits", "query", "storage"]),
     ("registry", &["config", "durable", "limits", "payload", "schema", "storage", "wire"]),
     (

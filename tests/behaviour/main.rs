@@ -108,6 +108,9 @@ mod payload_index;
 mod poison;
 mod poolers;
 mod projections;
+mod protocols;
+mod protocols_faults;
+mod protocols_grpc;
 mod quarantine;
 mod queries;
 mod quotas;
@@ -144,6 +147,7 @@ mod stream_lists;
 mod streams;
 mod streams_abuse;
 mod surroundings;
+mod syslog;
 mod tenant_readers;
 mod tiers;
 mod timescale;
@@ -168,7 +172,7 @@ use env::{Env, Test};
 use harness::{
     authority, books, chromium, client, copied, derived, described, env, frames, grafana, held, installations, logins,
     memory_disk, old, origin, pgbouncer, postgres, private, process, proxy, refresh, samples, secure, shared,
-    tenant_rows, times, traffic, waits,
+    tenant_rows, times, traffic, waits, wired,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;

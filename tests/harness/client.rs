@@ -162,6 +162,11 @@ impl Client {
         self.key.as_deref().expect("a key")
     }
 
+    /// What its requests have in Authorization.
+    pub fn authorization(&self) -> Option<String> {
+        self.key.as_ref().map(|key| format!("Bearer {key}"))
+    }
+
     /// JSON to /v1/events.
     pub fn events(&self, body: impl AsRef<[u8]>) -> Answer {
         self.post("/v1/events", &[("content-type", "application/json")], body)

@@ -2,6 +2,7 @@
 
 pub mod decoded;
 pub mod metrics;
+pub mod protocols;
 pub mod server;
 pub mod tuple;
 

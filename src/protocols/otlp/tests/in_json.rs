@@ -257,7 +257,3 @@ fn no_cut_and_no_flipped_byte_is_more_than_an_answer() {
         }
     }
 }
-
-pub fn many(count: usize) -> String {
-    logs(&vec![log_record_json(); count])
-}

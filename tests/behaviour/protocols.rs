@@ -1,0 +1,510 @@
+//! Agents' protocols: what each sends is stored as it says, once, and answered in its own words.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::books::Books;
+use crate::client::{Answer, Client};
+use crate::definitions::define;
+use crate::env::{Env, Test, TestResult};
+use crate::samples::gzip;
+use crate::tests;
+use crate::wired::{field, gauge, log_record, loki, message, otlp, snappy, span, time_series};
+
+pub const TESTS: &[Test] = tests!(
+    each_is_stored_and_answered_in_its_words,
+    a_key_is_taken_from_where_agents_put_it,
+    refusals_are_in_the_words_of_the_protocol,
+    compressed_bodies_are_read,
+    what_an_agent_sends_again_is_stored_once,
+    a_dead_letter_has_what_was_sent_and_what_was_made_of_it,
+    spans_are_events_with_their_parents,
+    otlp_in_json_is_told_from_metrics_of_our_own,
+    probes_are_answered_without_a_key,
+    cut_and_flipped_bodies_are_answered,
+    what_is_masked_is_not_kept_as_it_was_sent,
+    too_large_bodies_take_no_memory,
+);
+
+pub const SLOW: &[Test] = tests!(bodies_cut_at_every_byte);
+
+pub fn now_ns() -> u64 {
+    u64::try_from(Timestamp::now().as_nanosecond()).unwrap()
+}
+
+fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// A request of a protocol.
+pub struct Sample {
+    pub name: &'static str,
+    pub path: &'static str,
+    pub headers: &'static [(&'static str, &'static str)],
+    pub body: Vec<u8>,
+    /// Of the answer to a request that is stored whole.
+    pub status: u16,
+    /// Rows that it makes, in `table`.
+    pub rows: i64,
+    pub table: &'static str,
+    /// What decompression has to be undone to see the message.
+    pub plain: Vec<u8>,
+}
+
+pub const PROTOBUF: &[(&str, &str)] = &[("content-type", "application/x-protobuf")];
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+const REMOTE_WRITE: &[(&str, &str)] = &[
+    ("content-type", "application/x-protobuf"),
+    ("content-encoding", "snappy"),
+    ("x-prometheus-remote-write-version", "0.1.0"),
+];
+const TEXT: &[(&str, &str)] = &[("content-type", "text/plain; charset=utf-8")];
+const NDJSON: &[(&str, &str)] = &[("content-type", "application/x-ndjson")];
+const SNAPPY: &[(&str, &str)] = &[("content-type", "application/x-protobuf"), ("content-encoding", "snappy")];
+
+/// One request of each protocol and form, of this moment; `n` tells them apart.
+pub fn samples(n: usize) -> Vec<Sample> {
+    let (ns, ms) = (now_ns(), now_ms());
+    let sample = |name, path, headers, plain: Vec<u8>, status, rows, table| {
+        let is_snappy = headers == REMOTE_WRITE || headers == SNAPPY;
+        let body = if is_snappy { snappy(&plain) } else { plain.clone() };
+        Sample { name, path, headers, body, status, rows, table, plain }
+    };
+    let host = format!("host-{n}");
+    let labels = [("__name__", "up"), ("instance", &*host), ("job", "node")];
+    let series = time_series(&labels, &[(1.0, ms), (0.5, ms - 1000)]);
+    let logs = otlp("shop", &host, &[log_record(ns, "hello"), log_record(ns + 1000, "again")]);
+    let traces = otlp("shop", &host, &[span(&[7; 16], &[1; 8], b"", "GET /", ns, ns + 2_500_000)]);
+    let metrics = otlp("shop", &host, &[gauge("latency", &[(ns, 41.5), (ns + 1000, 42.0)])]);
+    let json_logs = json!({ "resourceLogs": [{ "resource": { "attributes": [
+        { "key": "service.name", "value": { "stringValue": "shop" } },
+        { "key": "host.name", "value": { "stringValue": host } }] },
+        "scopeLogs": [{ "logRecords": [{ "timeUnixNano": ns.to_string(), "severityNumber": 17,
+            "body": { "stringValue": "in JSON" }, "attributes": [] }] }] }] });
+    let json_metrics = json!({ "resourceMetrics": [{ "resource": { "attributes": [
+        { "key": "host.name", "value": { "stringValue": host } }] },
+        "scopeMetrics": [{ "metrics": [{ "name": "requests", "sum": { "aggregationTemporality": 2, "isMonotonic": true,
+            "dataPoints": [{ "timeUnixNano": ns.to_string(), "asInt": "7" }] } }] }] }] });
+    let json_traces = json!({ "resourceSpans": [{ "resource": { "attributes": [
+        { "key": "service.name", "value": { "stringValue": "shop" } }] },
+        "scopeSpans": [{ "spans": [{ "traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174",
+            "name": "in JSON", "kind": 2, "startTimeUnixNano": ns.to_string(),
+            "endTimeUnixNano": (ns + 1_000_000).to_string() }] }] }] });
+    let lines = format!("cpu,host={host},cpu=cpu0 user=1.5,system=2i {ns}\nmem,host={host} used=12u {ns}\n");
+    let push = loki(&format!(r#"{{job="nginx", host="{host}", level="warn"}}"#), &[(ns, "one"), (ns + 1000, "two")]);
+    let json_push = json!({ "streams": [{ "stream": { "job": "nginx", "host": host },
+        "values": [[ns.to_string(), "in JSON"], [(ns + 1000).to_string(), "more", { "trace_id": "abc" }]] }] });
+    let seconds = format!("{}.{:03}", ms / 1000, ms % 1000);
+    let hec = format!(
+        "{}{}",
+        json!({ "time": seconds.parse::<f64>().unwrap(), "host": host, "source": "app", "sourcetype": "log", "event": "text" }),
+        json!({ "host": host, "source": "app", "event": { "n": n }, "fields": { "zone": "a" } })
+    );
+    let time = Timestamp::now();
+    let document = json!({ "@timestamp": time.to_string(), "message": "hi", "host": { "name": host }, "log": { "level": "warn" } });
+    let bulk =
+        format!("{}\n{document}\n{}\n{document}\n", json!({ "index": { "_index": "logs" } }), json!({ "create": {} }));
+    vec![
+        sample("otlp logs", "/v1/logs", PROTOBUF, logs, 200, 2, "events"),
+        sample("otlp logs in JSON", "/v1/logs", JSON, json_logs.to_string().into_bytes(), 200, 1, "events"),
+        sample("otlp traces", "/v1/traces", PROTOBUF, traces, 200, 1, "events"),
+        sample("otlp traces in JSON", "/v1/traces", JSON, json_traces.to_string().into_bytes(), 200, 1, "events"),
+        sample("otlp metrics", "/v1/metrics", PROTOBUF, metrics, 200, 2, "metrics"),
+        sample("otlp metrics in JSON", "/v1/metrics", JSON, json_metrics.to_string().into_bytes(), 200, 1, "metrics"),
+        sample("remote write", "/api/v1/write", REMOTE_WRITE, series, 204, 2, "metrics"),
+        sample("influx v1", "/write?db=d&precision=ns", TEXT, lines.clone().into_bytes(), 204, 3, "metrics"),
+        sample("influx v2", "/api/v2/write?org=o&bucket=b", TEXT, lines.clone().into_bytes(), 204, 3, "metrics"),
+        sample("influx v3", "/api/v3/write_lp?db=d3", TEXT, lines.into_bytes(), 204, 3, "metrics"),
+        sample("loki", "/loki/api/v1/push", SNAPPY, push, 204, 2, "events"),
+        sample("loki in JSON", "/loki/api/v1/push", JSON, json_push.to_string().into_bytes(), 204, 2, "events"),
+        sample("splunk", "/services/collector/event", JSON, hec.into_bytes(), 200, 2, "events"),
+        sample("splunk raw", "/services/collector/raw?host=h", TEXT, b"one\ntwo\n".to_vec(), 200, 2, "events"),
+        sample("elastic", "/elastic/logs/_bulk", NDJSON, bulk.into_bytes(), 200, 2, "events"),
+    ]
+}
+
+impl Sample {
+    pub fn send(&self, client: &Client) -> Answer {
+        client.post(self.path, self.headers, &self.body)
+    }
+
+    /// The same with another body, compressed as its head says.
+    fn send_plain(&self, client: &Client, plain: &[u8]) -> Answer {
+        let is_snappy = self.headers.contains(&("content-encoding", "snappy"));
+        client.post(self.path, self.headers, if is_snappy { snappy(plain) } else { plain.to_vec() })
+    }
+}
+
+fn each_is_stored_and_answered_in_its_words(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let sql = env.sql();
+    let mut rows = 0;
+    for sample in samples(0) {
+        let before = sql.count(sample.table);
+        let answer = sample.send(&tidegate.client);
+        assert_eq!(answer.status, sample.status, "{}: {}", sample.name, answer.text());
+        assert_eq!(sql.count(sample.table) - before, sample.rows, "{}", sample.name);
+        rows += u64::try_from(sample.rows)?;
+        match sample.name {
+            "otlp logs" => {
+                assert_eq!((&*answer.bytes, answer.header("content-type")), (&b""[..], "application/x-protobuf"))
+            }
+            "otlp logs in JSON" => assert_eq!(answer.json(), json!({})),
+            "splunk" => assert_eq!(answer.json(), json!({ "text": "Success", "code": 0 })),
+            "elastic" => {
+                let told = answer.json();
+                assert_eq!((&told["errors"], told["items"].as_array().map(Vec::len)), (&json!(false), Some(2)));
+                assert_eq!(told["items"][1]["create"]["status"], 201, "{told}");
+                assert_eq!(answer.header("x-elastic-product"), "Elasticsearch");
+            }
+            _ => {}
+        }
+    }
+    let values =
+        "SELECT concat_ws(' ', asset_id, metric_type, metric_name, value_sum, dimensions) FROM metrics ORDER BY 1";
+    let told = sql.column::<String>(values).join("\n");
+    for expected in [
+        "host-0 gauge latency 41.5 ",
+        "host-0 untyped up 0.5 {\"job\": \"node\"}",
+        "host-0 untyped up 1 {\"job\": \"node\"}",
+        "host-0 counter requests 7 ",
+        "\"cpu\": \"cpu0\"",
+    ] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    let events = "SELECT concat_ws(' ', asset_id, source_module, event_type, severity, payload) FROM events ORDER BY 1";
+    let told = sql.column::<String>(events).join("\n");
+    for expected in
+        ["host-0 shop log ", "\"body\": \"hello\"", "trace.span", "\"line\": \"one\"", "nginx", "{\"n\": 0}"]
+    {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    Books::of(&tidegate.client).assert_items(&[("received", rows), ("committed", rows), ("dead_lettered", 0)]);
+    Ok(())
+}
+
+fn a_key_is_taken_from_where_agents_put_it(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let key = tidegate.client.key().to_owned();
+    let basic = |pair: String| format!("Basic {}", STANDARD.encode(pair));
+    let lines = format!("up,host=a value=1 {}", now_ns());
+    let bulk = "{\"index\":{}}\n{\"a\":1}\n";
+    let stranger = crate::client::Client::new(&tidegate.client.address, None);
+    let (token, splunk, api_key) = (
+        format!("Token {key}"),
+        format!("Splunk {key}"),
+        format!("ApiKey {}", STANDARD.encode(format!("agent:{key}"))),
+    );
+    let (user, alone) = (basic(format!("agent:{key}")), basic(format!("{key}:")));
+    for (path, authorization, body) in [
+        ("/api/v2/write", &token, &*lines),
+        ("/write", &user, &lines),
+        ("/write", &alone, &lines),
+        ("/services/collector", &splunk, "{\"event\":\"e\"}"),
+        ("/services/collector", &user, "{\"event\":\"e\"}"),
+        ("/elastic/logs/_bulk", &api_key, bulk),
+        ("/elastic/logs/_bulk", &user, bulk),
+        ("/loki/api/v1/push", &user, "{\"streams\":[{\"stream\":{},\"values\":[[\"1\",\"x\"]]}]}"),
+    ] {
+        let headers = [("authorization", &**authorization), ("content-type", "application/json")];
+        let answer = stranger.post(path, &headers, body);
+        // What is too old is refused as an item: its key was good.
+        assert!(
+            [200, 204, 400].contains(&answer.status),
+            "{path} {authorization}: {} {}",
+            answer.status,
+            answer.text()
+        );
+    }
+    let answer = stranger.post(&format!("/write?u=agent&p={key}"), TEXT, &lines);
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    assert!(!tidegate.log().contains(&key[40..]), "no key reaches the log");
+    Ok(())
+}
+
+fn refusals_are_in_the_words_of_the_protocol(env: &Env) -> TestResult {
+    let tidegate = env.share();
+    let reader = tidegate.with(&env.key("default", "read"));
+    for sample in samples(1) {
+        let unknown = sample.send(&tidegate.anonymous());
+        assert_eq!(unknown.status, 401, "{}: {}", sample.name, unknown.text());
+        let forbidden = sample.send(&reader);
+        assert_eq!(forbidden.status, 403, "{}: {}", sample.name, forbidden.text());
+        for answer in [&unknown, &forbidden] {
+            assert!(!answer.header("x-request-id").is_empty());
+            let json = serde_json::from_slice::<Value>(&answer.bytes).unwrap_or_default();
+            match sample.name {
+                "otlp logs" | "otlp traces" | "otlp metrics" => {
+                    assert_eq!(answer.header("content-type"), "application/x-protobuf", "{}", sample.name);
+                    // Field 1 is the code of gRPC: 16 or 7.
+                    assert_eq!(answer.bytes[..2], [8, if answer.status == 401 { 16 } else { 7 }]);
+                }
+                "otlp logs in JSON" | "otlp traces in JSON" => assert!(json["message"].is_string(), "{json}"),
+                "splunk" | "splunk raw" => assert!(json["text"].is_string() && json["code"].is_u64(), "{json}"),
+                "elastic" => assert_eq!(json["error"]["type"], "security_exception", "{json}"),
+                "influx v2" => assert!(json["code"].is_string() && json["message"].is_string(), "{json}"),
+                "influx v1" | "influx v3" => assert!(json["error"].is_string(), "{json}"),
+                "remote write" | "loki" | "loki in JSON" => {
+                    assert!(answer.header("content-type").starts_with("text/plain"), "{}", sample.name);
+                }
+                _ => {}
+            }
+        }
+    }
+    // By type and encoding.
+    let client = &tidegate.client;
+    let answer = client.post("/v1/logs", &[("content-type", "text/plain")], b"x");
+    assert_eq!(answer.status, 415, "{}", answer.text());
+    let answer = client.post("/v1/logs", &[("content-type", "application/json"), ("content-encoding", "br")], b"{}");
+    assert_eq!(answer.status, 415, "{}", answer.text());
+    let answer = client.post("/api/v1/write", &[("content-type", "application/json")], b"{}");
+    assert_eq!(answer.status, 415, "{}", answer.text());
+    Ok(())
+}
+
+fn compressed_bodies_are_read(env: &Env) -> TestResult {
+    let tidegate = env.share();
+    let client = &tidegate.client;
+    let logs = |n: u64| otlp("shop", "h", &[log_record(now_ns() + n * 1000, "packed")]);
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut zlib, &logs(3))?;
+    for (encoding, body) in
+        [("gzip", gzip(&logs(1))), ("zstd", zstd::encode_all(&*logs(2), 3)?), ("deflate", zlib.finish()?)]
+    {
+        let headers = [("content-type", "application/x-protobuf"), ("content-encoding", encoding)];
+        let answer = client.post("/v1/logs", &headers, body);
+        assert_eq!((answer.status, answer.text()), (200, ""), "{encoding}");
+    }
+    let lines = format!("up,host=z value=1 {}", now_ns());
+    let headers = [("content-encoding", "gzip")];
+    assert_eq!(client.post("/api/v2/write", &headers, gzip(lines.as_bytes())).status, 204);
+    assert_eq!(client.post("/services/collector", &headers, gzip(b"{\"event\":\"packed\"}")).status, 200);
+    // A length that is only claimed.
+    let answer = client.post("/api/v1/write", REMOTE_WRITE, b"\xff\xff\xff\xff\x0f");
+    assert_eq!(answer.status, 413, "{}", answer.text());
+    let answer = client.post("/api/v1/write", REMOTE_WRITE, b"no snappy");
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    let sql = env.sql();
+    assert_eq!((sql.count("events"), sql.count("metrics")), (4, 1));
+    Ok(())
+}
+
+fn what_an_agent_sends_again_is_stored_once(env: &Env) -> TestResult {
+    let tidegate = env.serve();
+    let sql = env.sql();
+    let mut twice = 0;
+    for sample in samples(2) {
+        let before = sql.count(sample.table);
+        let first = sample.send(&tidegate.client);
+        let again = sample.send(&tidegate.client);
+        assert_eq!((first.status, again.status), (sample.status, sample.status), "{}: {}", sample.name, again.text());
+        if !sample.name.starts_with("elastic") && !sample.name.starts_with("splunk") {
+            assert_eq!(first.bytes, again.bytes, "{}", sample.name);
+        }
+        // What promises duplicates has them: Splunk's and Elastic's events have no ids here.
+        let times = if ["splunk", "splunk raw", "elastic"].contains(&sample.name) { 2 } else { 1 };
+        twice += u64::from(times == 1);
+        assert_eq!(sql.count(sample.table) - before, times * sample.rows, "{}", sample.name);
+        let keyed = [sample.headers, &[("idempotency-key", sample.name.split(' ').next().unwrap())]].concat();
+        if sample.name == "splunk" {
+            let before = sql.count("events");
+            for _ in 0..3 {
+                assert_eq!(tidegate.client.post(sample.path, &keyed, &sample.body).status, 200);
+            }
+            assert_eq!(sql.count("events") - before, sample.rows);
+        }
+    }
+    assert_eq!(twice, 12);
+    // Lines without times may be meant twice.
+    let before = sql.count("metrics");
+    for _ in 0..2 {
+        assert_eq!(tidegate.client.post("/write", TEXT, b"door,host=h opened=1i").status, 204);
+    }
+    assert_eq!(sql.count("metrics") - before, 2);
+    Ok(())
+}
+
+fn a_dead_letter_has_what_was_sent_and_what_was_made_of_it(env: &Env) -> TestResult {
+    let tidegate = env.share();
+    let client = &tidegate.client;
+    let good = time_series(&[("__name__", "good"), ("instance", "a")], &[(1.0, now_ms())]);
+    let old = time_series(&[("__name__", "old"), ("instance", "a")], &[(1.0, 1000)]);
+    let answer = client.post("/api/v1/write", REMOTE_WRITE, snappy(&[good, old.clone()].concat()));
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert_eq!(env.sql().count("metrics"), 1, "the good one is kept");
+    let letter = client.get("/v1/dead-letters").expect(200)["data"][0].clone();
+    assert_eq!((&letter["code"], &letter["route"]), (&json!("out_of_window"), &json!("/api/v1/write")));
+    // Without tag and length, which are the request's.
+    let sent = STANDARD.decode(letter["original_base64"].as_str().unwrap())?;
+    assert_eq!((&*sent, &letter["original_bytes"]), (&old[2..], &json!(old.len() - 2)));
+    let made: Value = serde_json::from_str(letter["raw"].as_str().unwrap())?;
+    assert_eq!((&made["metric_name"], &made["asset_id"]), (&json!("old"), &json!("a")));
+    let path = format!("/v1/dead-letters/{}", letter["id"].as_str().unwrap());
+    let original = client.get(&format!("{path}/original"));
+    assert_eq!((original.status, &*original.bytes), (200, &*sent));
+    let admin = tidegate.with(&env.key("default", "admin"));
+    let replayed = admin.post(&format!("{path}/replay"), &[], b"").problem(422, "replay_failed");
+    assert_eq!(replayed["outcome_code"], "out_of_window");
+
+    let lines = format!("good,host=a value=1 {0}\nbad line here\ngood,host=a value=2 {0}", now_ns() + 5000);
+    let answer = client.post("/write", TEXT, &lines);
+    assert!(answer.status == 400 && answer.text().contains("line 2"), "{}", answer.text());
+    let letter = client.get("/v1/dead-letters?code=undecodable").expect(200)["data"][0].clone();
+    assert_eq!(STANDARD.decode(letter["original_base64"].as_str().unwrap())?, b"bad line here");
+    assert!(letter["reason"].as_str().is_some_and(|reason| reason.contains("line 2")), "{letter}");
+    let path = format!("/v1/dead-letters/{}", letter["id"].as_str().unwrap());
+    admin.post(&format!("{path}/replay"), &[], b"").problem(422, "not_replayable");
+    assert_eq!(env.sql().count("metrics"), 3);
+
+    // A body that cannot be read at all is one dead letter, whole.
+    let junk = [b'\xff'; 70_000];
+    let answer = client.post("/v1/logs", PROTOBUF, junk);
+    assert_eq!(answer.status, 400);
+    let letter = client.get("/v1/dead-letters?code=undecodable&limit=1").expect(200)["data"][0].clone();
+    assert_eq!((&letter["original_bytes"], &letter["original_base64"]), (&json!(70_000), &Value::Null));
+    let path = format!("/v1/dead-letters/{}", letter["id"].as_str().unwrap());
+    assert!(client.get(&format!("{path}/original")).bytes == junk);
+    tidegate.client.events(b"[{}]").expect(422);
+    let own = client.get("/v1/dead-letters?code=missing_field").expect(200)["data"][0].clone();
+    client.get(&format!("/v1/dead-letters/{}/original", own["id"].as_str().unwrap())).problem(404, "not_found");
+    Ok(())
+}
+
+fn spans_are_events_with_their_parents(env: &Env) -> TestResult {
+    let tidegate = env.share();
+    let ns = now_ns();
+    let (trace, root, child) = ([9; 16], [1; 8], [2; 8]);
+    let spans = [
+        span(&trace, &root, b"", "GET /checkout", ns, ns + 5_000_000),
+        span(&trace, &child, &root, "SELECT", ns + 1_000_000, ns + 2_000_000),
+    ];
+    let answer = tidegate.client.post("/v1/traces", PROTOBUF, otlp("shop", "h", &spans));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let list = tidegate.client.get("/v1/events?event_type=trace.span&order=asc").expect(200);
+    let (first, second) = (&list["data"][0], &list["data"][1]);
+    assert_eq!(second["parent_event_id"], first["id"], "{list}");
+    assert_eq!(first["trace_id"], "09".repeat(16));
+    assert_eq!((&first["payload"]["name"], &first["parent_event_id"]), (&json!("GET /checkout"), &Value::Null));
+    Ok(())
+}
+
+fn otlp_in_json_is_told_from_metrics_of_our_own(env: &Env) -> TestResult {
+    let tidegate = env.share();
+    let client = &tidegate.client;
+    // No OTLP: it is refused as it always was.
+    client.metrics(b"{}").problem(422, "nothing_accepted");
+    client.metrics(b"[]").problem(422, "nothing_accepted");
+    let own = r#"{"asset_id":"a","metric_name":"m","value":1,"dimensions":{"resourceMetrics":"x"}}"#;
+    client.metrics(own).accepted(1, 0);
+    client.metrics(format!("{own}\n{own}")).accepted(2, 0);
+    let empty = client.metrics(br#"{"resourceMetrics":[]}"#);
+    assert_eq!(empty.expect(200), json!({}));
+    assert_eq!(client.post("/v1/metrics", PROTOBUF, b"").status, 200);
+    assert_eq!(client.post("/v1/logs", PROTOBUF, b"").status, 200);
+    let rejected = otlp("s", "h", &[gauge("old", &[(1000, 1.0)]), gauge("new", &[(now_ns(), 1.0)])]);
+    let answer = client.post("/v1/metrics", PROTOBUF, rejected);
+    // Partial success: field 1, with one rejected data point and why.
+    assert_eq!((answer.status, answer.bytes[0]), (200, 10), "{answer:?}");
+    assert!(answer.bytes[2..5].windows(2).any(|field| field == [8, 1]), "{answer:?}");
+    assert_eq!(env.sql().count("metrics"), 4);
+    Ok(())
+}
+
+fn probes_are_answered_without_a_key(env: &Env) -> TestResult {
+    let tidegate = env.share();
+    let stranger = tidegate.anonymous();
+    for (path, status, what) in [
+        ("/ping", 204, ""),
+        ("/health", 200, "pass"),
+        ("/loki/api/v1/status/buildinfo", 200, "version"),
+        ("/services/collector/health", 200, "HEC is healthy"),
+        ("/elastic", 200, "You Know, for Search"),
+    ] {
+        let answer = stranger.get(path);
+        assert!(answer.status == status && answer.text().contains(what), "{path}: {} {}", answer.status, answer.text());
+    }
+    let agent = stranger.get_as("/", &[("accept", "application/json")]);
+    assert!(agent.text().contains("You Know, for Search"), "{}", agent.text());
+    let person = stranger.get_as("/", &[("accept", "text/html,application/xhtml+xml,*/*;q=0.8")]);
+    assert!(person.header("content-type").starts_with("text/html"), "{person:?}");
+    Ok(())
+}
+
+/// Bodies cut and with bytes flipped: an answer, and every item in the books. Each decoder's own tests do it at every byte.
+fn cut_and_flipped_bodies_are_answered(env: &Env) -> TestResult {
+    cut_and_flipped(env, 11)
+}
+
+fn bodies_cut_at_every_byte(env: &Env) -> TestResult {
+    cut_and_flipped(env, 1)
+}
+
+fn cut_and_flipped(env: &Env, step: usize) -> TestResult {
+    let tidegate = env.serve_with(&["limits.dead_letter_bytes_per_day=1GiB"]);
+    for sample in samples(3) {
+        for at in (0..sample.plain.len()).step_by(step) {
+            let cut = sample.send_plain(&tidegate.client, &sample.plain[..at]);
+            let mut flipped = sample.plain.clone();
+            flipped[at] ^= 0x40;
+            let flipped = sample.send_plain(&tidegate.client, &flipped);
+            for answer in [cut, flipped] {
+                assert!(
+                    [200, 202, 204, 400, 413, 415, 422].contains(&answer.status),
+                    "{} at {at}: {} {}",
+                    sample.name,
+                    answer.status,
+                    answer.text()
+                );
+            }
+        }
+    }
+    let books = Books::of(&tidegate.client);
+    books.assert_balanced();
+    let sql = env.sql();
+    let stored = sql.count("events") + sql.count("metrics");
+    assert_eq!(books.items("committed_total"), u64::try_from(stored)?);
+    assert_eq!(books.items("dead_lettered_total"), u64::try_from(sql.count("dead_letter_events"))?);
+    assert!(!tidegate.log().contains("panicked"));
+    Ok(())
+}
+
+fn what_is_masked_is_not_kept_as_it_was_sent(env: &Env) -> TestResult {
+    let tidegate = env.share();
+    let admin = tidegate.with(&env.key("default", "admin"));
+    define(&admin, json!({ "name": "default", "mask": [{ "path": "/line", "action": "hash" }] }));
+    let body = json!({ "streams": [{ "stream": { "job": "a" }, "values": [["1", "secret-text"], [now_ns().to_string(), "secret-text"]] }] });
+    let answer = tidegate.client.post("/loki/api/v1/push", JSON, body.to_string());
+    assert_eq!(answer.status, 400, "the first is too old: {}", answer.text());
+    let sql = env.sql();
+    assert_eq!((sql.count("events"), sql.count("dead_letter_events")), (1, 1));
+    let kept = "SELECT concat(raw, original) FROM dead_letter_events UNION ALL SELECT payload::text FROM events";
+    let kept: Vec<String> = sql.column(kept);
+    let hex: String = b"secret-text".iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(kept.iter().all(|kept| !kept.contains("secret-text") && !kept.contains(&hex)), "{kept:?}");
+    Ok(())
+}
+
+fn too_large_bodies_take_no_memory(env: &Env) -> TestResult {
+    let tidegate = env.serve_with(&["limits.body_bytes=1MiB", "limits.memory_bytes=16MiB"]);
+    let client = &tidegate.client;
+    let before = tidegate.peak_resident_bytes();
+    // A thousand times as large when it is unpacked; and many times as large when it is written out.
+    let zeros = vec![0; 64 << 20];
+    for (path, headers, body) in [
+        ("/api/v1/write", REMOTE_WRITE, snappy(&zeros)),
+        ("/v1/logs", &[("content-type", "application/x-protobuf"), ("content-encoding", "gzip")][..], gzip(&zeros)),
+    ] {
+        assert_eq!(client.post(path, headers, body).status, 413, "{path}");
+    }
+    let many = otlp("s", "h", &vec![message([field(5, field(1, "x"))]); 120_000]);
+    assert_eq!(client.post("/v1/logs", PROTOBUF, many).status, 413);
+    let control = otlp("s", &"\u{1}".repeat(900_000), &vec![message([field(5, field(1, "x"))]); 9000]);
+    let answer = client.post("/v1/logs", PROTOBUF, control);
+    assert!([413, 429, 503].contains(&answer.status), "{} {}", answer.status, answer.text());
+    let grown = (tidegate.peak_resident_bytes() - before) >> 20;
+    assert!(grown < 96, "{grown} MiB");
+    client.events(crate::samples::event(1)).accepted(1, 0);
+    Ok(())
+}
