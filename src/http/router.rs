@@ -88,7 +88,7 @@ pub async fn dispatch(api: &Api, request: Request<Incoming>) -> Answered {
             let answered = match target.to {
                 _ if crowd.is_some() && !HEALTH.contains(&target.path) => Err(own(quota::connections(crowd))),
                 To::Handler(handler) => handle(api, handler, &path, &parts, &mut incoming).await.map_err(own),
-                To::Probe(probe) => Ok(response::of((probe.answer)())),
+                To::Probe(probe) => Ok(response::of((probe.answer)(parts.uri.query()))),
                 To::Items(door) => take(api, door, &path, &parts, &mut incoming).await,
             };
             (target.path, answered)

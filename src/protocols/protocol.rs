@@ -112,11 +112,12 @@ pub struct Sent<'a> {
     pub original: Option<&'a Original>,
 }
 
-/// A question that is answered without a key, always the same way.
+/// A question that is answered without a key, and without a look at what is stored.
 pub struct Probe {
     pub method: Method,
     pub path: &'static str,
     /// Whether the head is an agent's, where others ask for the same path.
     pub speaks: fn(&HeaderMap) -> bool,
-    pub answer: fn() -> Answer,
+    /// Given the query string.
+    pub answer: fn(Option<&str>) -> Answer,
 }

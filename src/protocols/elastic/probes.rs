@@ -16,7 +16,7 @@ const VERSION: &str = "8.17.0";
 /// Of the form of Elasticsearch's own; clients take it for one cluster.
 const CLUSTER_UUID: &str = "dGlkZWdhdGUtdGlkZWdhdA";
 
-const fn get(path: &'static str, answer: fn() -> Answer) -> Probe {
+const fn get(path: &'static str, answer: fn(Option<&str>) -> Answer) -> Probe {
     Probe { method: Method::GET, path, speaks: |_| true, answer }
 }
 
@@ -50,7 +50,7 @@ fn is_client(headers: &HeaderMap) -> bool {
     named.iter().any(|found| is(&found.token)) && !named.iter().any(|found| found.token == "text/html")
 }
 
-fn root() -> Answer {
+fn root(_query: Option<&str>) -> Answer {
     branded(agent::json(
         StatusCode::OK,
         &json!({
@@ -73,7 +73,7 @@ fn root() -> Answer {
     ))
 }
 
-fn license() -> Answer {
+fn license(_query: Option<&str>) -> Answer {
     let license = json!({
         "status": "active", "uid": CLUSTER_UUID, "type": "basic", "mode": "basic", "issued_to": "tidegate",
         "issuer": "tidegate", "max_nodes": null, "issue_date_in_millis": 0, "start_date_in_millis": -1
@@ -82,7 +82,7 @@ fn license() -> Answer {
 }
 
 /// No index lifecycles, so that nobody rolls indices over.
-fn xpack() -> Answer {
+fn xpack(_query: Option<&str>) -> Answer {
     let features = json!({
         "license": {"uid": CLUSTER_UUID, "type": "basic", "mode": "basic", "status": "active"},
         "features": {"ilm": {"available": false, "enabled": false}}
@@ -90,7 +90,7 @@ fn xpack() -> Answer {
     branded(agent::json(StatusCode::OK, &features))
 }
 
-fn health() -> Answer {
+fn health(_query: Option<&str>) -> Answer {
     let health = json!({
         "cluster_name": "tidegate", "status": "green", "timed_out": false, "number_of_nodes": 1,
         "number_of_data_nodes": 1, "active_primary_shards": 1, "active_shards": 1, "relocating_shards": 0,
@@ -99,10 +99,10 @@ fn health() -> Answer {
     branded(agent::json(StatusCode::OK, &health))
 }
 
-fn cat_health() -> Answer {
+fn cat_health(_query: Option<&str>) -> Answer {
     branded(agent::text(StatusCode::OK, "tidegate green 1 1 1 1 0 0 0 0 - 100.0%\n"))
 }
 
-fn there() -> Answer {
+fn there(_query: Option<&str>) -> Answer {
     branded(agent::json(StatusCode::OK, &json!({})))
 }

@@ -315,13 +315,13 @@ fn clients_are_told_who_is_there() {
     assert!(speaks("application/json") && speaks("application/vnd.elasticsearch+json;compatible-with=8"));
     assert!(!speaks("text/html,application/json;q=0.9,*/*") && !speaks("*/*") && !(root.speaks)(&HeaderMap::new()));
     for probe in Elastic.probes() {
-        let answer = (probe.answer)();
+        let answer = (probe.answer)(None);
         assert_eq!(
             (answer.status().as_u16(), &answer.headers()["x-elastic-product"]),
             (200, &HeaderValue::from_static("Elasticsearch"))
         );
     }
-    assert_eq!(body(&(root.answer)())["version"]["number"], "8.17.0");
+    assert_eq!(body(&(root.answer)(None))["version"]["number"], "8.17.0");
 }
 
 fn decoded(made: &Converted) -> crate::wire::item::Decoded {

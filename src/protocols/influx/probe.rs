@@ -4,7 +4,7 @@ use hyper::{Method, StatusCode};
 use serde_json::json;
 
 use super::answer::{VERSION, named};
-use crate::protocols::agent;
+use crate::protocols::agent::{self, Query};
 use crate::protocols::problem::Answer;
 use crate::protocols::protocol::Probe;
 
@@ -12,14 +12,15 @@ pub const PROBES: &[Probe] = &[
     Probe { method: Method::GET, path: "/ping", speaks: |_| true, answer: ping },
     Probe { method: Method::HEAD, path: "/ping", speaks: |_| true, answer: ping },
     Probe { method: Method::GET, path: "/health", speaks: |_| true, answer: health },
+    Probe { method: Method::GET, path: "/query", speaks: |_| true, answer: query },
     Probe { method: Method::POST, path: "/query", speaks: |_| true, answer: query },
 ];
 
-fn ping() -> Answer {
+fn ping(_query: Option<&str>) -> Answer {
     named(agent::empty(StatusCode::NO_CONTENT))
 }
 
-fn health() -> Answer {
+fn health(_query: Option<&str>) -> Answer {
     let body = json!({
         "name": "influxdb",
         "message": "ready for queries and writes",
@@ -30,8 +31,20 @@ fn health() -> Answer {
     named(agent::json(StatusCode::OK, &body))
 }
 
-/// Clients of version 1 ask that a database be created, some of them give up without a 200, and there is nothing to
-/// create. There are no results of any statement, so that no question is answered by it.
-fn query() -> Answer {
-    named(agent::json(StatusCode::OK, &json!({"results": []})))
+/// Clients of version 1 ask that a database be created, some give up without a 200, and there is nothing to create. Some have
+/// the statement in a body, which is not read: of that there are no results. Whatever else is asked is not answered here.
+fn query(query: Option<&str>) -> Answer {
+    let query = Query::parse(query);
+    let statement = query.get("q").map(str::trim_start);
+    let begins = |words: &str| {
+        statement.is_some_and(|text| text.get(..words.len()).is_some_and(|start| start.eq_ignore_ascii_case(words)))
+    };
+    named(match statement {
+        None => agent::json(StatusCode::OK, &json!({"results": []})),
+        Some(_) if begins("create database") => agent::json(StatusCode::OK, &json!({"results": [{"statement_id": 0}]})),
+        Some(_) => {
+            let error = "Tidegate takes line protocol and no queries: read by GET /v1/metrics, or by SQL";
+            agent::json(StatusCode::BAD_REQUEST, &json!({"error": error}))
+        }
+    })
 }

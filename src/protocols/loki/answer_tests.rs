@@ -118,7 +118,7 @@ fn heads_are_read_before_bodies() {
 
 #[test]
 fn probes_are_answered_as_loki_does() {
-    let answers: Vec<_> = Loki.probes().iter().map(|probe| (probe.path, said((probe.answer)()))).collect();
+    let answers: Vec<_> = Loki.probes().iter().map(|probe| (probe.path, said((probe.answer)(None)))).collect();
     assert_eq!(answers[0], ("/ready", (StatusCode::OK, "ready\n".to_owned())));
     let build: Value = serde_json::from_str(&answers[1].1.1).unwrap();
     assert!(answers[1].0 == "/loki/api/v1/status/buildinfo" && build["version"].is_string());

@@ -127,12 +127,12 @@ impl Protocol for Loki {
     }
 
     fn probes(&self) -> &'static [Probe] {
-        const fn probe(path: &'static str, answer: fn() -> Answer) -> Probe {
+        const fn probe(path: &'static str, answer: fn(Option<&str>) -> Answer) -> Probe {
             Probe { method: Method::GET, path, speaks: |_| true, answer }
         }
         const PROBES: &[Probe] = &[
             // Vector asks it first.
-            probe("/ready", || plain(StatusCode::OK, "ready")),
+            probe("/ready", |_| plain(StatusCode::OK, "ready")),
             probe("/loki/api/v1/status/buildinfo", build),
         ];
         PROBES
@@ -148,7 +148,7 @@ fn is_retried(problem: &Problem) -> bool {
     }
 }
 
-fn build() -> Answer {
+fn build(_query: Option<&str>) -> Answer {
     let version = env!("CARGO_PKG_VERSION");
     let build = serde_json::json!({
         "version": version, "revision": "", "branch": "", "buildUser": "tidegate", "buildDate": "", "goVersion": "",

@@ -182,7 +182,8 @@ fn heads_are_read_before_bodies() {
 #[test]
 fn agents_that_ask_first_are_answered_without_a_key() {
     let health = json!({"text": "HEC is healthy", "code": 17});
-    let mut asked: Vec<_> = Splunk.probes().iter().map(|probe| (&probe.method, probe.path, (probe.answer)())).collect();
+    let mut asked: Vec<_> =
+        Splunk.probes().iter().map(|probe| (&probe.method, probe.path, (probe.answer)(None))).collect();
     let options = asked.split_off(2);
     for (answer, expected) in asked.into_iter().zip(["/services/collector/health", "/services/collector/health/1.0"]) {
         assert_eq!((answer.0, answer.1, said(answer.2)), (&Method::GET, expected, (200, health.clone())));

@@ -128,7 +128,7 @@ impl Protocol for Splunk {
     }
 
     fn probes(&self) -> &'static [Probe] {
-        const fn probe(method: Method, path: &'static str, answer: fn() -> Answer) -> Probe {
+        const fn probe(method: Method, path: &'static str, answer: fn(Option<&str>) -> Answer) -> Probe {
             Probe { method, path, speaks: |_| true, answer }
         }
         const PROBES: &[Probe] = &[
@@ -142,11 +142,11 @@ impl Protocol for Splunk {
     }
 }
 
-fn healthy() -> Answer {
+fn healthy(_query: Option<&str>) -> Answer {
     codes::HEALTHY.answer(More::default())
 }
 
-fn options() -> Answer {
+fn options(_query: Option<&str>) -> Answer {
     let mut answer = agent::empty(StatusCode::OK);
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
     answer

@@ -108,12 +108,19 @@ fn refusals_are_in_the_words_of_each_version() {
 #[test]
 fn probes_answer() {
     for probe in Influx.probes() {
-        let (status, headers, body) = told((probe.answer)());
+        let (status, headers, body) = told((probe.answer)(None));
         assert_eq!(headers["x-influxdb-version"], "1.8.10-tidegate");
         match probe.path {
             "/ping" => assert_eq!((status, body), (StatusCode::NO_CONTENT, Value::Null)),
             "/health" => assert_eq!((status, &body["status"]), (StatusCode::OK, &json!("pass"))),
-            _ => assert_eq!((status, body), (StatusCode::OK, json!({"results": []}))),
+            _ => {
+                assert_eq!((status, body), (StatusCode::OK, json!({"results": []})));
+                let asked = |query: &str| told((probe.answer)(Some(query)));
+                let (status, _, body) = asked("db=&q=CREATE+DATABASE+%22trial%22");
+                assert_eq!((status, body), (StatusCode::OK, json!({"results": [{"statement_id": 0}]})));
+                assert_eq!(asked("q=SELECT%201").0, StatusCode::BAD_REQUEST);
+                assert_eq!(asked("q=%C3%BC").0, StatusCode::BAD_REQUEST);
+            }
         }
     }
 }

@@ -166,6 +166,13 @@ impl<'o, 'c> Output<'o, 'c> {
                 };
                 self.number(metric_type, point, place);
             }
+            Data::Histogram(Temporality::Cumulative) => {
+                explicit_buckets(point)?;
+                self.since_start(point, place, |json| explicit(json, point));
+            }
+            Data::ExponentialHistogram(Temporality::Cumulative) => {
+                self.since_start(point, place, |json| exponential(json, point));
+            }
             Data::Histogram(_) => {
                 let buckets = explicit_buckets(point)?;
                 let made = summary(known(point), buckets)?;
@@ -285,6 +292,26 @@ impl<'o, 'c> Output<'o, 'c> {
         }
         buckets(json);
         self.end(point, place);
+    }
+
+    /// A histogram of all that was seen since its start, as two counters: as a summary each point would be counted again
+    /// with the next one. The buckets are with the count.
+    fn since_start(&mut self, point: &Point<'_>, place: &Range<usize>, buckets: impl FnOnce(&mut Json<'_>)) {
+        self.begin(("counter", COUNT), point, b"");
+        let json = self.into.item();
+        json.raw(b",\"value\":");
+        json.f64(as_double(point.count));
+        for (key, number) in [(&b",\"since_start_min\":"[..], point.min), (b",\"since_start_max\":", point.max)] {
+            if let Some(number) = number {
+                json.raw(key);
+                json.f64(number);
+            }
+        }
+        buckets(json);
+        self.end(point, place);
+        if let Some(sum) = point.sum {
+            self.sample(("counter", SUM), point, sum, None, place);
+        }
     }
 
     /// Count and sum as counters, and each quantile as a gauge, as Prometheus has them.

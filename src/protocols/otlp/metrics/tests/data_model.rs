@@ -2,22 +2,6 @@
 
 use super::*;
 
-fn point(more: Value) -> Value {
-    let mut point = json!({"timeUnixNano": TIME});
-    point.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    json!([point])
-}
-
-fn item(metric_type: &str, name: &str, dimensions: Value, more: Value) -> Value {
-    let mut item =
-        json!({"asset_id": "unknown", "metric_type": metric_type, "metric_name": name, "timestamp": TIME_NS});
-    if dimensions != json!({}) {
-        item["dimensions"] = dimensions;
-    }
-    item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    item
-}
-
 /// `examples/metrics.json` of opentelemetry-proto.
 #[test]
 fn the_specification_s_example() {
@@ -329,7 +313,7 @@ fn summaries_are_counters_and_quantiles() {
 #[test]
 fn histograms_that_do_not_fit() {
     let histogram =
-        |more: Value| metric("m", json!({"histogram": {"aggregationTemporality": 2, "dataPoints": point(more)}}));
+        |more: Value| metric("m", json!({"histogram": {"aggregationTemporality": 1, "dataPoints": point(more)}}));
     for (more, reason) in [
         (json!({"count": 1, "sum": 1, "bucketCounts": [1, 0]}), "2 bucket counts for 0 bounds"),
         (json!({"count": 1, "sum": 1, "bucketCounts": [1], "explicitBounds": [1]}), "1 bucket counts for 1 bounds"),
@@ -355,40 +339,8 @@ fn histograms_that_do_not_fit() {
     let expected = item(
         "histogram",
         "m",
-        json!({"temporality": "cumulative"}),
+        json!({"temporality": "delta"}),
         json!({"count": 4, "sum": 10.0, "min": 2.5, "max": 2.5}),
     );
     assert_items(&bare, json!([expected]), &[("estimated_histogram", 1)]);
-}
-
-#[test]
-fn when_counting_began_is_kept_of_what_is_cumulative() {
-    let started = |more: Value| {
-        let mut point =
-            json!({"startTimeUnixNano": "1544712000000000001", "timeUnixNano": TIME, "asInt": 1, "count": 1, "sum": 1});
-        point.as_object_mut().unwrap().remove(if more == json!({}) { "count" } else { "asInt" });
-        if more == json!({}) {
-            point.as_object_mut().unwrap().remove("sum");
-        }
-        json!([point])
-    };
-    let number = || started(json!({}));
-    for (data, kept) in [
-        (json!({"gauge": {"dataPoints": number()}}), false),
-        (json!({"sum": {"aggregationTemporality": 1, "dataPoints": number()}}), false),
-        (json!({"sum": {"aggregationTemporality": 2, "dataPoints": number()}}), true),
-        (json!({"sum": {"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": number()}}), true),
-        (json!({"histogram": {"aggregationTemporality": 1, "dataPoints": started(json!(1))}}), false),
-        (json!({"histogram": {"aggregationTemporality": 2, "dataPoints": started(json!(1))}}), true),
-        (json!({"exponentialHistogram": {"aggregationTemporality": 2, "dataPoints": started(json!(1))}}), true),
-        (json!({"summary": {"dataPoints": started(json!(1))}}), true),
-    ] {
-        for made in converted(&metric("m", data)) {
-            for item in items(&made) {
-                let expected = kept.then(|| json!(1_544_712_000_000_000_001_u64));
-                assert_eq!(item.get("start_time_unix_nano"), expected.as_ref(), "{item}");
-            }
-            assert!(decoded(&made).rejected.is_empty());
-        }
-    }
 }

@@ -119,7 +119,7 @@ proptest! {
                 point[key] = if value.is_nan() { json!("NaN") } else { json!(value) };
             }
         }
-        let request = metric("m", json!({"histogram": {"aggregationTemporality": 2, "dataPoints": [point]}}));
+        let request = metric("m", json!({"histogram": {"aggregationTemporality": 1, "dataPoints": [point]}}));
         for made in converted(&request) {
             if made.original.broken.is_empty() && !made.items.is_empty() {
                 let decoded = decoded(&made);

@@ -4,6 +4,7 @@
 mod data_model;
 mod estimates;
 mod json_mapping;
+mod since_start;
 mod transcode;
 mod unreadable;
 
@@ -64,6 +65,22 @@ fn request(metrics: Value) -> Value {
 }
 
 /// The same of one metric.
+fn point(more: Value) -> Value {
+    let mut point = json!({"timeUnixNano": TIME});
+    point.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!([point])
+}
+
+fn item(metric_type: &str, name: &str, dimensions: Value, more: Value) -> Value {
+    let mut item =
+        json!({"asset_id": "unknown", "metric_type": metric_type, "metric_name": name, "timestamp": TIME_NS});
+    if dimensions != json!({}) {
+        item["dimensions"] = dimensions;
+    }
+    item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    item
+}
+
 fn metric(name: &str, data: Value) -> Value {
     let mut metric = json!({"name": name});
     metric.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
