@@ -14,8 +14,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Api;
 use super::deadline::timed_out;
-use super::decompress::{BodySink, Decompressor, Refused, Unfinished};
+use super::decompress::Decompressor;
 use super::quota::{self, Memory};
+use super::sink::{BodySink, Refused, Unfinished};
 use crate::budget::Reservation;
 use crate::config::HttpConfig;
 use crate::limits::{KIB, MIB, SMALL_BODY_BYTES_MAX};

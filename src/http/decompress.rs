@@ -2,14 +2,13 @@
 
 use std::io::{self, Write};
 
-use bytes::Bytes;
 use zstd::stream::raw::{self, Operation};
 use zstd::zstd_safe::{DParameter, InBuffer, OutBuffer};
 
 use super::grpc::GrpcFrame;
 use super::gzip::GzipDecoder;
+use super::sink::{BodySink, Refused, Unfinished};
 use super::zlib::ZlibDecoder;
-use crate::budget::{NoRoom, Reservation};
 use crate::limits::KIB;
 use crate::protocols::Encoding;
 
@@ -19,59 +18,6 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 24;
 const SNAPPY_RATIO_MAX: usize = 32;
 /// What one step of zstd may put out.
 const ZSTD_STEP_BYTES: usize = 64 * KIB;
-
-/// Why the buffer took no more.
-#[derive(Clone, Copy)]
-pub enum Refused {
-    TooLarge,
-    /// The budget of all requests, or the tenant's share of it.
-    NoMemory(NoRoom),
-}
-
-/// Where decompressed bytes go.
-pub struct BodySink {
-    bytes: Vec<u8>,
-    bytes_max: usize,
-    reservation: Reservation,
-    refused: Option<Refused>,
-}
-
-impl BodySink {
-    /// A buffer with room for `first` bytes, which `reservation` holds.
-    pub fn new(first: usize, bytes_max: usize, reservation: Reservation) -> Self {
-        Self { bytes: Vec::with_capacity(first), bytes_max, reservation, refused: None }
-    }
-
-    /// What came in, and its hold on the budget.
-    pub fn into_parts(self) -> (Bytes, Reservation) {
-        (self.bytes.into(), self.reservation)
-    }
-}
-
-impl Write for BodySink {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let size = self.bytes.len() + data.len();
-        if size > self.bytes_max {
-            self.refused = Some(Refused::TooLarge);
-        } else if size > self.bytes.capacity() {
-            // Grown by doubling, so that the budget knows of the capacity and not only of what is filled.
-            let capacity = size.max(2 * self.bytes.capacity()).min(self.bytes_max);
-            match self.reservation.grow_to(capacity) {
-                Ok(()) => self.bytes.reserve_exact(capacity - self.bytes.len()),
-                Err(no_room) => self.refused = Some(Refused::NoMemory(no_room)),
-            }
-        }
-        if self.refused.is_some() {
-            return Err(io::Error::other("refused"));
-        }
-        self.bytes.extend_from_slice(data);
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// How frames begin: with content (RFC 8878, 3.1.1), or to be skipped (3.1.2), of which the lowest four bits are free.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -155,18 +101,6 @@ pub struct GrpcDecoder {
     encoding: Encoding,
     /// Where the message goes; until its head has come, the sink alone.
     message: Result<Decompressor, Option<BodySink>>,
-}
-
-/// Why there is no whole body.
-pub enum Unfinished {
-    Refused(Refused),
-    Broken(io::Error),
-}
-
-impl From<io::Error> for Unfinished {
-    fn from(error: io::Error) -> Self {
-        Self::Broken(error)
-    }
 }
 
 impl Decompressor {
@@ -277,6 +211,8 @@ fn unsnapped(sink: BodySink) -> Result<BodySink, Unfinished> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use bytes::Bytes;
+
     use super::*;
     use crate::budget::{Budget, HeldFor, Shares};
 

@@ -41,6 +41,7 @@ mod response;
 mod router;
 mod routes;
 mod server;
+mod sink;
 mod slots;
 mod socket;
 mod spelling;

@@ -45,6 +45,11 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ),
     ("tidegate_drain_rows_per_second", Gauge, "rows that the writers write in a second of work"),
     ("tidegate_drain_bytes_per_second", Gauge, "bytes that the writers write in a second of work"),
+    (
+        "tidegate_conversion_notes_total",
+        Counter,
+        "what agents sent and is stored otherwise, or not at all, without being refused: by route and note",
+    ),
     ("tidegate_syslog_messages_total", Counter, "messages of syslog that came, by transport"),
     (
         "tidegate_syslog_dropped_total",

@@ -111,6 +111,7 @@ mod projections;
 mod protocols;
 mod protocols_faults;
 mod protocols_grpc;
+mod protocols_sent;
 mod quarantine;
 mod queries;
 mod quotas;

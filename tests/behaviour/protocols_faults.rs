@@ -8,7 +8,7 @@ use crate::books::Books;
 use crate::client::Client;
 use crate::env::{Env, Test, TestResult, until};
 use crate::process::Tidegate;
-use crate::protocols::{PROTOBUF, now_ns, samples};
+use crate::protocols_sent::{PROTOBUF, now_ns, samples};
 use crate::proxy::{Cut, Proxy};
 use crate::tests;
 use crate::wired::{log_record, otlp, snappy, time_series};

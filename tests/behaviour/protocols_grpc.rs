@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use crate::client::Client;
 use crate::env::{Env, Test, TestResult, until};
 use crate::process::Tidegate;
-use crate::protocols::now_ns;
+use crate::protocols_sent::now_ns;
 use crate::proxy::Proxy;
 use crate::samples::gzip;
 use crate::tests;

@@ -5,8 +5,7 @@ use jiff::civil::{Date, DateTime, Time as Clock};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 
-use super::Context;
-use super::message::{Message, Time};
+use super::parts::{Context, Message, Time};
 use crate::limits::FUTURE_DAYS_MAX;
 use crate::timestamp::parse_rfc3339;
 

@@ -1,50 +1,14 @@
 //! The parts of a message: RFC 5424 where a version says so, else what RFC 3164 observed.
 
-use super::Context;
 use super::bsd;
-use super::data::{self, Param};
+use super::data;
+use super::parts::{Context, Message, Time};
 use crate::timestamp::parse_rfc3339;
 
 /// `user.notice`, which RFC 3164 (4.3.3) gives to what says no priority.
 const PRIORITY_DEFAULT: u8 = 13;
 /// The last facility's last severity: `local7.debug`.
 const PRIORITY_MAX: u8 = 191;
-
-/// What a message says of its time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Time<'a> {
-    /// Nothing: it is that of its receipt.
-    #[default]
-    None,
-    /// RFC 3339.
-    Text(&'a str),
-    /// Microseconds since 1970.
-    Us(i64),
-}
-
-/// A message in its parts; what is not there is empty.
-#[derive(Debug, Default)]
-pub struct Message<'a> {
-    pub priority: u8,
-    /// Whether it is one of RFC 5424.
-    pub versioned: bool,
-    pub time: Time<'a>,
-    /// What stands in the place of a time and was not understood, or not all of it.
-    pub time_text: &'a str,
-    pub host: &'a str,
-    /// Application or tag.
-    pub app: &'a str,
-    pub procid: &'a str,
-    pub msgid: &'a str,
-    /// A number that Cisco's devices put before the time.
-    pub sequence: &'a str,
-    pub params: Vec<Param<'a>>,
-    /// Structured data of more than that.
-    pub data_text: &'a str,
-    pub text: &'a str,
-    /// What of it was not as it should be.
-    pub note: Option<&'static str>,
-}
 
 impl<'a> Message<'a> {
     pub fn read(text: &'a str, context: Context<'_>) -> Self {

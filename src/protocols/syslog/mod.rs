@@ -6,6 +6,7 @@ mod bsd;
 mod data;
 pub mod framing;
 mod message;
+mod parts;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -27,7 +28,9 @@ use super::report::Report;
 use crate::limits::SYSLOG_MESSAGE_BYTES_MAX;
 use crate::model::Kind;
 use framing::{Frame, Framing};
-use message::Message;
+use parts::Message;
+
+pub use parts::Context;
 
 /// The route of all messages, whichever way they came.
 pub const ROUTE: &str = "/syslog";
@@ -68,17 +71,6 @@ impl Protocol for Syslog {
     fn answer(&self, _head: &Head<'_>, _sent: Sent<'_>, report: Report<'_>) -> Answer {
         native::answer(report)
     }
-}
-
-/// What is known of a message from elsewhere.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
-    /// Messages of RFC 3164 have no year: they came before this, or little ahead.
-    pub received_at_us: i64,
-    /// In which messages without a zone are.
-    pub zone: &'a TimeZone,
-    /// The address that it came from: the host of a message that names none.
-    pub sender: &'a str,
 }
 
 /// Makes an event of a message, which stands at `place` of what was sent; `cut`: it was longer. What is blank is none.

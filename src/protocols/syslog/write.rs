@@ -1,7 +1,7 @@
 //! An event of a message.
 
 use super::data::{Param, pieces};
-use super::message::{Message, Time};
+use super::parts::{Message, Time};
 use crate::protocols::convert::Json;
 
 /// By RFC 5424, table 2, as programs call them.

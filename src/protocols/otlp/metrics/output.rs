@@ -167,7 +167,7 @@ impl<'o, 'c> Output<'o, 'c> {
                 self.number(metric_type, point, place);
             }
             Data::Histogram(Temporality::Cumulative) => {
-                explicit_buckets(point)?;
+                drop(explicit_buckets(point)?);
                 self.since_start(point, place, |json| explicit(json, point));
             }
             Data::ExponentialHistogram(Temporality::Cumulative) => {
