@@ -11,7 +11,7 @@ TEST ?= smoke
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-faults test-matrix bench load-test fuzz lint fmt licences clean postgres release package
+.PHONY: help run demo test test-faults test-matrix test-agents bench load-test fuzz lint fmt licences clean postgres release package
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -30,6 +30,10 @@ test-faults: postgres ## the slow, rare and repeated trials that `make test` lea
 
 test-matrix: postgres ## every behaviour on each PostgreSQL of the machine and of TIDEGATE_TEST_POSTGRES=bindir:bindir; ARGS names some
 	@CARGO="$(CARGO)" scripts/test-matrix $(ARGS)
+
+test-agents: postgres ## real agents end to end: installs them into target/agents, and tries each; ARGS names some
+	@scripts/install-agents
+	@CARGO="$(CARGO)" scripts/test --test agents -- $(ARGS)
 
 fuzz: postgres ## each fuzz target for FUZZ_SECONDS (60)
 	CARGO="$(CARGO)" CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" scripts/fuzz $(FUZZ_SECONDS)

@@ -109,6 +109,7 @@ mod poison;
 mod poolers;
 mod projections;
 mod protocols;
+mod protocols_agents;
 mod protocols_faults;
 mod protocols_grpc;
 mod protocols_sent;
