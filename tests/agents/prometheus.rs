@@ -74,7 +74,9 @@ impl<'a> Prometheus<'a> {
         let mut before = f64::NAN;
         until("Prometheus has sent everything", || {
             let written = self.counter("prometheus_remote_storage_samples_in_total");
-            let sent = self.counter("prometheus_remote_storage_samples_total");
+            // Each attempt counts.
+            let sent = self.counter("prometheus_remote_storage_samples_total")
+                - self.counter("prometheus_remote_storage_samples_retried_total");
             let is_over = sent.to_bits() == written.to_bits() && written.to_bits() == before.to_bits();
             before = written;
             is_over.then_some(())

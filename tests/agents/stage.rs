@@ -20,7 +20,7 @@ pub struct Stage<'a> {
 }
 
 /// The settings of a listener for syslog.
-const SYSLOG: [(&str, &str); 2] = [("syslog.listen", "ADDRESS"), ("syslog.key", "KEY")];
+const SYSLOG: [(&str, &str); 3] = [("syslog.listen", "ADDRESS"), ("syslog.udp", "true"), ("syslog.key", "KEY")];
 
 impl<'a> Stage<'a> {
     pub fn new(env: &'a Env) -> Self {

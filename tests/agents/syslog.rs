@@ -34,8 +34,12 @@ pub fn syslog_ng(stage: &Stage<'_>, page: &str, name: &str, more: &[(&str, &str)
     let config = configuration(page, name, stage.address(), stage.key(), &replaced);
     std::fs::write(env.path().join("syslog-ng.conf"), config).unwrap();
     let mut command = command(env, debian("sbin/syslog-ng"));
-    command.args(["-F", "-e", "--no-caps", "-f", "syslog-ng.conf", "-R", "syslog-ng.persist", "-c", "syslog-ng.ctl"]);
-    command.args(["-p", "syslog-ng.pid"]).arg(format!("--module-path={}", modules().display()));
+    command.args(["-F", "-e", "--no-caps", "-f", "syslog-ng.conf"]);
+    // Relative ones would be in the package's own folder.
+    for (flag, name) in [("-R", "syslog-ng.persist"), ("-c", "syslog-ng.ctl"), ("-p", "syslog-ng.pid")] {
+        command.arg(flag).arg(env.path().join(name));
+    }
+    command.arg(format!("--module-path={}", modules().display()));
     Agent::start(env, "syslog-ng", command)
 }
 

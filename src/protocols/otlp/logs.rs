@@ -150,16 +150,11 @@ fn write_severity(json: &mut Json<'_>, record: &LogRecord<'_>) -> bool {
     }
 }
 
-/// The trace's id is also what the events of a trace are correlated by, and the span's event the parent.
+/// The trace alone: a span as the parent of each of its records, or the trace as what correlates them, would cost a pair for each, and
+/// most spans are sampled away before they come here.
 fn write_ids(json: &mut Json<'_>, record: &LogRecord<'_>) {
     let Some(trace) = trace_id(record.trace_id) else { return };
     json.raw(b",\"trace_id\":\"");
     json.raw(&trace);
-    json.raw(b"\",\"correlation_id\":\"");
-    json.raw(&trace);
     json.raw(b"\"");
-    if let Some(span) = span_id(record.span_id) {
-        json.raw(b",\"parent_event_id\":");
-        json.raw(&event_id(&trace, &span));
-    }
 }

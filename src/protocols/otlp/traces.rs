@@ -146,8 +146,6 @@ fn said(id: &[u8]) -> String {
 fn write_trace(json: &mut Json<'_>, trace: &TraceId) {
     json.raw(b",\"trace_id\":\"");
     json.raw(trace);
-    json.raw(b"\",\"correlation_id\":\"");
-    json.raw(trace);
     json.raw(b"\"");
 }
 

@@ -57,6 +57,7 @@ async function main() {
   const [logger, tracer, meter] = [provider.getLogger('trial'), tracers.getTracer('trial'), meters.getMeter('trial')]
   const orders = meter.createCounter('orders', { unit: '1' })
   const latency = meter.createHistogram('latency', { unit: 'ms' })
+  const depth = meter.createUpDownCounter('depth')
   const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 
   for (let turn = 0; turn < rounds; turn++) {
@@ -77,6 +78,7 @@ async function main() {
       orders.add(1, { run, shop: n % 2 ? 'north' : 'south' })
       latency.record(n % 100, { run })
     }
+    depth.add(7, { run })
     for (const one of [provider, tracers, meters]) await one.forceFlush()
   }
   for (const one of [provider, tracers, meters]) await one.shutdown()

@@ -17,8 +17,6 @@ fn a_log_record_is_an_event_with_all_that_was_sent() {
         "timestamp": TIME_NS + 1001,
         "severity": "error",
         "trace_id": TRACE_HEX,
-        "correlation_id": TRACE_HEX,
-        "parent_event_id": format!("{TRACE_HEX}:{SPAN_HEX}"),
         "payload": {
             "body": "the payment of order 4711 was declined by the bank: card expired (code 54)",
             "attributes": {

@@ -21,7 +21,6 @@ fn a_span_is_an_event_with_all_that_was_sent() {
         "id": format!("{TRACE_HEX}:{SPAN_HEX}"),
         "parent_event_id": format!("{TRACE_HEX}:{PARENT_HEX}"),
         "trace_id": TRACE_HEX,
-        "correlation_id": TRACE_HEX,
         "source_module": "checkout",
         "asset_id": "node-1",
         "environment": "staging",
@@ -52,14 +51,11 @@ fn a_span_is_an_event_with_all_that_was_sent() {
 }
 
 #[test]
-fn the_parent_of_a_span_and_of_its_records_is_the_event_of_that_span() {
+fn the_parent_of_a_span_is_the_event_of_that_span() {
     let child = Message::new().bytes(1, TRACE).bytes(2, PARENT).bytes(4, SPAN);
     let (own, child) = (event_of(bare()), event_of(child));
-    let log = only(Signal::Logs, Form::Protobuf, &request([log_record()]));
-    assert_eq!((&child["parent_event_id"], &log["parent_event_id"]), (&own["id"], &own["id"]));
+    assert_eq!(child["parent_event_id"], own["id"]);
     assert_eq!(own.get("parent_event_id"), None);
-    // The trace id is read as the UUID that it is.
-    assert!(Uuid::try_parse(own["correlation_id"].as_str().unwrap()).is_ok());
 }
 
 #[test]
