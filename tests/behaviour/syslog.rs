@@ -52,7 +52,7 @@ fn messages_become_events(env: &Env) -> TestResult {
     // Counted, in the same stream, and with a line break inside.
     let counted = format!("<11>1 {now} web-2 job - - - first\nsecond");
     write!(stream, "{} {counted}", counted.len())?;
-    write!(stream, "no syslog at all\n")?;
+    writeln!(stream, "no syslog at all")?;
     stream.flush()?;
     drop(stream);
     // The old one is of October, and may be older than events are kept.

@@ -1,7 +1,7 @@
 //! A log record as an event: body and attributes are its payload, all else that no column takes is in `metadata.otlp`.
 
 use super::context::Context;
-use super::ids::{event_id, is_odd, span_id, trace_id};
+use super::ids::{is_odd, span_id, trace_id};
 use super::members::Members;
 use super::value::{any_value, key_value, note_repeated, object, text_in, unique};
 use super::walk::{Flaw, Scratch};

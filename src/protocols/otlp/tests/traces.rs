@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::bodies::{Message, PARENT, PARENT_HEX, SPAN, SPAN_HEX, TRACE, TRACE_HEX, log_record, request, span};
+use super::bodies::{Message, PARENT, PARENT_HEX, SPAN, SPAN_HEX, TRACE, TRACE_HEX, request, span};
 use super::*;
 
 fn event_of(span: Message) -> Value {
