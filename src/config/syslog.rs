@@ -47,6 +47,10 @@ impl SyslogConfig {
             return refuse("syslog.utc_offset", "must be an offset from UTC such as +00:00, +01:00 or -05:30".into());
         };
         if !read.is_set("syslog.listen") {
+            if let Some(key) = [("syslog.udp", udp), ("syslog.tls", tls)].iter().find_map(|(key, on)| on.then_some(key))
+            {
+                return refuse(key, "needs an address to listen at; set syslog.listen".into());
+            }
             return Ok(None);
         }
         let listen = read.parsed("syslog.listen", "an address or name and a port, such as 0.0.0.0:6514")?;

@@ -30,15 +30,18 @@ pub async fn post(
     incoming: &mut Incoming,
 ) -> Result<Answer, Problem> {
     let kind = head.route.kind;
-    let mut reading = protocol.reading(head)?;
+    // What the one refuses, the other may take.
+    let own = match protocol.reading(head) {
+        Err(problem) if !protocols::is_told_by_body(head) => return Err(problem),
+        reading => reading,
+    };
     let encoding = protocol.encoding(head.headers);
     let (sent, mut reservation, charge) = body::read(api, principal, encoding, incoming).await?;
     let unpaid = |problem| quota::unpaid(problem, &charge);
-    if let Some(other) = protocols::by_body(head, &sent) {
-        *protocol = other;
-        reading = other.reading(head).map_err(unpaid)?;
-    }
+    let other = protocols::by_body(head, &sent);
+    *protocol = other.unwrap_or(*protocol);
     let protocol = *protocol;
+    let reading = other.map_or(own, |other| other.reading(head)).map_err(unpaid)?;
     let Made { items, original, dedupe } =
         make(api, principal, protocol, head, &sent, &mut reservation).map_err(unpaid)?;
     if original.as_ref().is_some_and(|original| original.places.is_empty()) {

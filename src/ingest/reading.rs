@@ -68,7 +68,7 @@ pub fn digest_before(registry: &Registry, received: &Received) -> Option<[u8; 32
         return Some(received.sha256());
     }
     let key = MaskKey::of(registry.known_secret()?, &received.tenant_id);
-    let sent_digest = Some(key.body_digest(&received.body));
+    let sent_digest = Some(key.body_digest(received.told_apart_by()));
     Some(Received { sent_digest, ..received.clone() }.sha256())
 }
 
@@ -218,7 +218,8 @@ async fn mask(
     };
     let masked = masked.map_err(|_| NotRead::Grown)?;
     // Equal bodies are known again by what was sent, of which no more is told than that they are equal.
-    received.sent_digest.get_or_insert_with(|| key.body_digest(&received.body));
+    let sent_digest = received.sent_digest.unwrap_or_else(|| key.body_digest(received.told_apart_by()));
+    received.sent_digest = Some(sent_digest);
     received.body = masked.bytes.into();
     // It holds what is masked.
     received.original = None;

@@ -122,17 +122,29 @@ impl Received {
         Some(Idempotency { key, sha256, before: None })
     }
 
+    /// The body, and behind it what was sent where something of that could not be read: of it the body has a mark alone, the same for
+    /// all.
+    pub fn told_apart_by(&self) -> [&[u8]; 2] {
+        let sent = self.original.as_ref().filter(|original| !original.broken.is_empty());
+        [&self.body[..], sent.map_or(&[][..], |original| &original.body[..])]
+    }
+
     /// SHA-256 of route, parameters and body, and of the form of the body: the same bytes are other events as
     /// `CloudEvents`. JSON, the usual form, goes without.
     pub fn sha256(&self) -> [u8; 32] {
         let form = if self.form == BodyForm::Json { "" } else { self.form.media_type() };
+        let [body, sent] = match &self.sent_digest {
+            Some(digest) => [&digest[..], &[][..]],
+            None => self.told_apart_by(),
+        };
         Sha256::new()
             .chain_update(&*self.route)
             .chain_update(form)
             .chain_update([0])
             .chain_update(self.parameters().to_string())
             .chain_update([0])
-            .chain_update(self.sent_digest.as_ref().map_or(&*self.body, |digest| digest))
+            .chain_update(body)
+            .chain_update(sent)
             .finalize()
             .into()
     }
@@ -174,6 +186,19 @@ mod tests {
         for unknown in [json!({ "schema": "7" }), json!({ "wrap": "item" }), json!({ "stream": 1 }), json!([])] {
             assert_eq!(Received::defaults_of(&unknown), None, "{unknown}");
         }
+    }
+
+    #[test]
+    fn bodies_of_which_nothing_could_be_read_are_other_requests() {
+        use crate::wire::item::Broken;
+        let of = |sent: &'static str, is_broken: bool| {
+            let broken = Vec::from_iter(is_broken.then(|| Broken { item: 0, message: String::new() }));
+            let original = Original { body: Bytes::from_static(sent.as_bytes()), places: Vec::new(), broken };
+            Received { original: Some(Arc::new(original)), ..received(Defaults::default(), None) }.sha256()
+        };
+        assert_ne!(of("a v=oops", true), of("b v=oops", true));
+        assert_eq!(of("a v=oops", true), of("a v=oops", true));
+        assert_eq!(of("a v=1", false), of(" a v=1", false));
     }
 
     #[test]

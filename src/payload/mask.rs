@@ -54,18 +54,22 @@ impl<'k> MaskKey<'k> {
 
     /// HMAC-SHA-256 of what, for which purpose.
     fn digest(&self, purpose: &[u8], what: &[u8]) -> [u8; 32] {
+        self.digest_of(purpose, [what, &[]])
+    }
+
+    fn digest_of(&self, purpose: &[u8], what: [&[u8]; 2]) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.secret).expect("HMAC takes keys of any length");
         for part in [purpose, self.tenant_id.as_bytes()] {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
         }
-        mac.update(what);
+        what.into_iter().for_each(|part| mac.update(part));
         mac.finalize().into_bytes().into()
     }
 
     /// What stands for a body whose parts are masked, where equal bodies are to be known again.
-    pub fn body_digest(&self, body: &[u8]) -> [u8; 32] {
-        self.digest(b"body", body)
+    pub fn body_digest(&self, parts: [&[u8]; 2]) -> [u8; 32] {
+        self.digest_of(b"body", parts)
     }
 
     /// Appends the hash of a value, as a string of JSON. Null, and what is a hash already, stays.

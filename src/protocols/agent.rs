@@ -3,8 +3,6 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Response, StatusCode};
@@ -86,10 +84,8 @@ pub fn key<'a>(headers: &'a HeaderMap, schemes: &[&str]) -> Option<Cow<'a, str>>
     if let Some(key) = schemes.iter().find_map(|scheme| credential::of_scheme(headers, scheme)) {
         return Some(key.into());
     }
-    if let Some(encoded) = credential::of_scheme(headers, "basic") {
-        let pair = STANDARD.decode(encoded).ok().and_then(|pair| String::from_utf8(pair).ok())?;
-        let (user, password) = pair.split_once(':').unwrap_or((&pair, ""));
-        return Some(Cow::Owned(if password.is_empty() { user } else { password }.to_owned()));
+    if let Some(password) = credential::basic(headers) {
+        return Some(password.into());
     }
     credential::own(headers).ok().map(Cow::Borrowed)
 }
@@ -133,6 +129,8 @@ pub fn refused(mut answer: Answer, problem: &Problem) -> Answer {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use hyper::header::HeaderName;
 
     use super::*;

@@ -1,5 +1,7 @@
 //! Where a head may hold an API key, or the cookie of a session.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, AsHeaderName, COOKIE};
 
@@ -38,6 +40,13 @@ pub fn own(headers: &HeaderMap) -> Result<&str, Problem> {
 /// Whether a key is sent, good or not.
 pub fn given(headers: &HeaderMap) -> bool {
     headers.contains_key(AUTHORIZATION) || headers.contains_key("x-api-key")
+}
+
+/// The password of `Basic`, or its user where that is empty.
+pub fn basic(headers: &HeaderMap) -> Option<String> {
+    let pair = STANDARD.decode(of_scheme(headers, "basic")?).ok().and_then(|pair| String::from_utf8(pair).ok())?;
+    let (user, password) = pair.split_once(':').unwrap_or((&pair, ""));
+    Some(if password.is_empty() { user } else { password }.to_owned())
 }
 
 /// What follows this scheme, in any case, in Authorization.

@@ -65,9 +65,12 @@ pub fn doors() -> impl Iterator<Item = Door> {
 /// The protocol that a body is of, where it is not the one that its head says: OTLP in JSON is sent to the path of metrics of
 /// Tidegate's own.
 pub fn by_body(head: &Head<'_>, body: &[u8]) -> Option<&'static dyn Protocol> {
-    let is_own =
-        head.route.name == "/v1/metrics" && content::media_type(head.headers).as_deref() == Some("application/json");
-    if is_own && otlp::is_otlp_json(body) { Some(&otlp::Otlp) } else { None }
+    if is_told_by_body(head) && otlp::is_otlp_json(body) { Some(&otlp::Otlp) } else { None }
+}
+
+/// Whether the body may say that the request is of another protocol.
+pub fn is_told_by_body(head: &Head<'_>) -> bool {
+    head.route.name == "/v1/metrics" && content::media_type(head.headers).as_deref() == Some("application/json")
 }
 
 /// The answer to a request for which there is no route.

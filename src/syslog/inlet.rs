@@ -42,6 +42,16 @@ pub enum Refused {
     Never { reason: &'static str },
 }
 
+/// Says why messages of a connection wait.
+pub fn held_up(transport: &'static str, reason: &'static str) {
+    tracing::warn!(
+        transport,
+        reason,
+        "messages of syslog are not taken; nothing more is read until they are. Of a key: it needs the scope `ingest` \
+         (tidegate keys list)"
+    );
+}
+
 impl Inlet {
     pub fn new(api: Arc<Api>, config: &SyslogConfig) -> Self {
         let SyslogConfig { key, stream, zone, .. } = config.clone();
@@ -73,11 +83,7 @@ impl Inlet {
             }
             if said != reason {
                 said = reason;
-                tracing::warn!(
-                    transport,
-                    reason,
-                    "messages of syslog are not taken; nothing more is read until they are"
-                );
+                held_up(transport, reason);
             }
             tokio::select! {
                 () = tokio::time::sleep(after.min(RETRY_AFTER_MAX)) => {}

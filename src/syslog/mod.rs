@@ -39,7 +39,8 @@ impl Bound {
     /// Binds what the configuration names; an error says which key is wrong.
     pub async fn bind(config: &SyslogConfig) -> Result<Self, String> {
         // What it is, is not repeated: it may be a key that has lost its end.
-        ApiKey::parse(&config.key).map_err(|_| "`syslog.key` is no API key; make one by `tidegate keys create`")?;
+        ApiKey::parse(&config.key)
+            .map_err(|_| "`syslog.key` is no API key; make one by `tidegate keys create --org ORG --scopes ingest`")?;
         let failed = |what: &str, error: &std::io::Error| {
             format!(
                 "cannot listen for syslog on {} ({what}): {error}; set `syslog.listen` to an address that is this \

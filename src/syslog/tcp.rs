@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::batch::Batch;
-use super::inlet::{Inlet, Refused, came};
+use super::inlet::{Inlet, Refused, came, held_up};
 use crate::budget::Reservation;
 use crate::limits::{KIB, RETRY_AFTER_MAX, SYSLOG_CONNECTIONS_MAX};
 use crate::protocols::syslog::framing::{Frame, Framing};
@@ -177,10 +177,17 @@ impl<'a> Sender<'a> {
 
     /// Waits for room; None: the process stops meanwhile.
     async fn room(&self, stop: &mut watch::Receiver<bool>) -> Option<Reservation> {
+        let mut said = "";
         loop {
             let after = match self.inlet.room().await {
                 Ok(reservation) => return Some(reservation),
-                Err(Refused::Later { after, .. }) => after,
+                Err(Refused::Later { after, reason }) => {
+                    if said != reason {
+                        said = reason;
+                        held_up(self.transport, reason);
+                    }
+                    after
+                }
                 Err(Refused::Never { .. }) => return None,
             };
             tokio::select! {

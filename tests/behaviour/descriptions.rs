@@ -171,6 +171,11 @@ fn answers_are_what_is_described(env: &Env) -> TestResult {
     for code in ["missing_field", "out_of_window", "invalid_json", "parked", "max_deliveries"] {
         ask("GET /v1/dead-letters/{id}", &format!("{kept}/{}", id(code))).expect(200);
     }
+    let converted = client.post("/write", &[], "no line");
+    assert_eq!(converted.status, 400);
+    let letters = ask("GET /v1/dead-letters", "/v1/dead-letters?code=undecodable").expect(200);
+    let converted = format!("{kept}/{}/original", letters["data"][0]["id"].as_str().unwrap());
+    assert_eq!(ask("GET /v1/dead-letters/{id}/original", &converted).text(), "no line");
     let replay = |id: &str| ask("POST /v1/dead-letters/{id}/replay", &format!("{kept}/{id}/replay"));
     replay(&id("missing_field")).problem(422, "replay_failed");
     replay(&id("parked")).problem(422, "not_replayable");

@@ -16,6 +16,7 @@ pub const GROUPS: &[Group] = &[
     group("protocols", protocols::TESTS),
     slow("protocols", protocols::SLOW),
     group("protocols", protocols_agents::TESTS),
+    group("protocols", protocols_bodies::TESTS),
     group("protocols", protocols_faults::TESTS),
     group("protocols", protocols_grpc::TESTS),
     group("syslog", syslog::TESTS),

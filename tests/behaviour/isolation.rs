@@ -54,6 +54,7 @@ pub const NAMED: &[Named] = &[
     named("GET /v1/assets/{id}", &["asset"], ""),
     named("GET /v1/receipts/{id}", &["receipt"], ""),
     named("GET /v1/dead-letters/{id}", &["letter"], ""),
+    named("GET /v1/dead-letters/{id}/original", &["converted"], ""),
     named("POST /v1/dead-letters/{id}/replay", &["letter"], ""),
     named("GET /v1/streams/{name}", STREAM, ""),
     named("GET /v1/streams/{name}/schemas", STREAM, ""),

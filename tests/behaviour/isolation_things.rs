@@ -76,6 +76,7 @@ fn things(env: &Env, client: &Client, tenant: &str, tag: &str) -> Things {
         user(client, &address, "viewer");
         sign_in(client, &address, PASSWORD).expect(201);
     }
+    assert_eq!(client.post("/write", &[], "no line").status, 400);
     let first = |path: &str, member: &str| {
         until(path, || {
             let list = client.get(path).expect(200);
@@ -88,6 +89,7 @@ fn things(env: &Env, client: &Client, tenant: &str, tag: &str) -> Things {
         ("asset", first("/v1/assets", "asset_id")),
         ("receipt", sent["receipt"].as_str().unwrap().to_owned()),
         ("letter", first("/v1/dead-letters?stage=validate", "id")),
+        ("converted", first("/v1/dead-letters?code=undecodable", "id")),
         ("user", first("/v1/users", "id")),
         ("session", first("/v1/sessions", "id")),
         ("stream", stream),

@@ -110,6 +110,7 @@ mod poolers;
 mod projections;
 mod protocols;
 mod protocols_agents;
+mod protocols_bodies;
 mod protocols_faults;
 mod protocols_grpc;
 mod protocols_sent;

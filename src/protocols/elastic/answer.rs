@@ -60,7 +60,7 @@ pub fn answer(head: &Head<'_>, sent: Sent<'_>, report: Report<'_>) -> Answer {
     let before = json.len();
     json.raw(separator);
     json.raw(b"\"items\":[");
-    if entries(&mut json, original, &filter, report) {
+    if entries(&mut json, original, &filter, head.path.get("index"), report) {
         json.raw(b"]");
     } else {
         json.truncate(before);
@@ -77,7 +77,13 @@ pub fn answer(head: &Head<'_>, sent: Sent<'_>, report: Report<'_>) -> Answer {
 }
 
 /// Writes the entries; false: none is wanted.
-fn entries(json: &mut Json<'_>, original: &Original, filter: &Filter<'_>, report: Report<'_>) -> bool {
+fn entries(
+    json: &mut Json<'_>,
+    original: &Original,
+    filter: &Filter<'_>,
+    index_of_path: &str,
+    report: Report<'_>,
+) -> bool {
     let wanted = Op::ALL.map(|op| {
         let is_wanted = |below: &[&str]| filter.has(&[&["items", op.name()], below].concat());
         MEMBERS.iter().filter(|(_, path)| is_wanted(path)).fold(0, |all, (bit, _)| all | bit)
@@ -106,7 +112,7 @@ fn entries(json: &mut Json<'_>, original: &Original, filter: &Filter<'_>, report
         any = true;
         json.raw(op.name().as_bytes());
         json.raw(b"\":");
-        let entry = Entry { op, wanted, position, receipt: &receipt, meta: &known.1 };
+        let entry = Entry { op, wanted, position, receipt: &receipt, meta: &known.1, index_of_path };
         entry.write(json, error.as_ref());
         json.raw(b"}");
     }
@@ -125,6 +131,8 @@ struct Entry<'a> {
     position: usize,
     receipt: &'a str,
     meta: &'a Meta<'a>,
+    /// Of those that name none.
+    index_of_path: &'a str,
 }
 
 impl Entry<'_> {
@@ -140,7 +148,8 @@ impl Entry<'_> {
             is_wanted
         };
         if member(json, INDEX, b"\"_index\":") {
-            json.string(self.meta.index.as_bytes());
+            let index = if self.meta.index.is_empty() { self.index_of_path } else { &self.meta.index };
+            json.string(index.as_bytes());
         }
         if member(json, ID, b"\"_id\":") {
             if self.meta.id.is_empty() {

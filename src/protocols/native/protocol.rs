@@ -1,11 +1,14 @@
 //! POST /v1/events and POST /v1/metrics.
 
+use std::borrow::Cow;
+
 use hyper::{HeaderMap, Method, StatusCode};
 
 use super::options::options;
 use super::receipt;
 use crate::model::Kind;
 use crate::protocols::content::media_type;
+use crate::protocols::credential;
 use crate::protocols::problem::{Answer, Problem, ProblemCode};
 use crate::protocols::protocol::{Head, Protocol, Reading, Route, Sent};
 use crate::protocols::report::Report;
@@ -20,6 +23,12 @@ impl Protocol for Native {
             Route { method: Method::POST, path: "/v1/metrics", name: "/v1/metrics", kind: Kind::Metrics },
         ];
         ROUTES
+    }
+
+    /// OTLP in JSON is sent to the same path as metrics, and known when its body is read: its agents may have a password alone.
+    fn credential<'a>(&self, head: &Head<'a>) -> Result<Cow<'a, str>, Problem> {
+        let basic = (head.route.kind == Kind::Metrics).then(|| credential::basic(head.headers)).flatten();
+        basic.map_or_else(|| credential::own(head.headers).map(Cow::Borrowed), |password| Ok(password.into()))
     }
 
     fn reading(&self, head: &Head<'_>) -> Result<Reading, Problem> {

@@ -183,16 +183,31 @@ pub fn convert(
     })
     .map_err(malformed)?;
     let is_said = |value: &&RawValue| value.get() != "null";
-    let event = event
-        .filter(is_said)
-        .ok_or_else(|| Refused { code: EVENT_REQUIRED, why: "the envelope has no `event`".to_owned() })?;
+    let event = event.filter(is_said);
     // Vector sends them empty.
     let fields = fields.filter(is_said).filter(|fields| fields.get() != "{}");
     let blank = || Refused { code: EVENT_BLANK, why: "`event` is empty".to_owned() };
-    if event.get() == "\"\"" {
-        return Err(blank());
-    }
     let (mut of_fields, mut of_event) = (Columns::new(), Columns::new());
+    let (mut has_name, mut has_value, mut has_metric) = (false, false, false);
+    if let Some(fields) = fields {
+        let look = |name: Cow<'_, str>, value| {
+            has_name |= name == "metric_name";
+            has_value |= name == "_value";
+            has_metric |= name.starts_with("metric_name:");
+            of_fields.look(&name, value);
+            Ok(())
+        };
+        members(fields.get(), look).map_err(|error| malformed(format_args!("`fields`: {error}")))?;
+    }
+    // Of a metric the event need not be there, as for Splunk.
+    let is_metric =
+        matches!(event.map(RawValue::get), None | Some("\"\"" | "\"metric\"")) && (has_metric || has_name && has_value);
+    let event = match event {
+        Some(event) if is_metric || event.get() != "\"\"" => event,
+        Some(_) => return Err(blank()),
+        None if is_metric => RawValue::NULL,
+        None => return Err(Refused { code: EVENT_REQUIRED, why: "the envelope has no `event`".to_owned() }),
+    };
     let is_object = event.get().starts_with('{');
     if is_object {
         let mut count = 0_usize;
@@ -206,18 +221,6 @@ pub fn convert(
             return Err(blank());
         }
     }
-    let (mut has_name, mut has_value, mut has_metric) = (false, false, false);
-    if let Some(fields) = fields {
-        let look = |name: Cow<'_, str>, value| {
-            has_name |= name == "metric_name";
-            has_value |= name == "_value";
-            has_metric |= name.starts_with("metric_name:");
-            of_fields.look(&name, value);
-            Ok(())
-        };
-        members(fields.get(), look).map_err(|error| malformed(format_args!("`fields`: {error}")))?;
-    }
-    let is_metric = event.get() == "\"metric\"" && (has_metric || has_name && has_value);
 
     let about = About {
         time_ns: about.time_ns.or(defaults.time_ns),

@@ -67,6 +67,10 @@ fn tagged<'a>(text: &'a str, message: &mut Message<'a>) {
     message.text = text;
     let Some(end) = text.find(['[', ':', ' ']).filter(|end| (1..=NAME_BYTES_MAX).contains(end)) else { return };
     let (tag, rest) = text.split_at(end);
+    // The first name of JSON, a quoted value, or a number of Cisco's devices.
+    if tag.contains(['{', '}', '"']) || tag.bytes().all(|byte| byte.is_ascii_digit()) {
+        return;
+    }
     let (procid, rest) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((procid, rest)) if procid.len() <= NAME_BYTES_MAX && !procid.contains(' ') => (procid, rest),
         _ => ("", rest),

@@ -1,7 +1,7 @@
-//! A stream into messages (RFC 6587): their length before them, or a line end behind them, told apart message by
+//! A stream into messages (RFC 6587): their length before them, or a line end or NUL behind them, told apart message by
 //! message. What is too long is cut.
 
-use memchr::memchr;
+use memchr::memchr2;
 
 use crate::limits::SYSLOG_MESSAGE_BYTES_MAX as MESSAGE_BYTES_MAX;
 
@@ -83,7 +83,7 @@ impl Framing {
                 self.skip = if length > kept && !ended { Skip::Bytes(length - kept) } else { Skip::Nothing };
                 (digits, kept, digits + kept, length > kept)
             }
-            Start::Line => match memchr(b'\n', &rest[self.looked..]).map(|at| self.looked + at) {
+            Start::Line => match memchr2(b'\n', b'\0', &rest[self.looked..]).map(|at| self.looked + at) {
                 Some(end) if end <= MESSAGE_BYTES_MAX => (0, end, end + 1, false),
                 found if found.is_some() || rest.len() > MESSAGE_BYTES_MAX => {
                     self.skip = Skip::Line;
@@ -113,7 +113,7 @@ impl Framing {
             Skip::Nothing => return,
             Skip::Bytes(count) if count > rest.len() => (rest.len(), Skip::Bytes(count - rest.len())),
             Skip::Bytes(count) => (count, Skip::Nothing),
-            Skip::Line => memchr(b'\n', rest).map_or((rest.len(), Skip::Line), |at| (at + 1, Skip::Nothing)),
+            Skip::Line => memchr2(b'\n', b'\0', rest).map_or((rest.len(), Skip::Line), |at| (at + 1, Skip::Nothing)),
         };
         self.taken += passed;
         self.skip = left;

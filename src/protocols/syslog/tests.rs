@@ -49,7 +49,7 @@ fn messages_of_rfc_5424_are_events() {
     assert_eq!(
         su,
         json!({"event_type": "syslog", "source_module": "su", "timestamp": "2003-10-11T22:14:15.003Z",
-            "severity": "crit", "asset_id": "mymachine.example.com",
+            "severity": "critical", "asset_id": "mymachine.example.com",
             "payload": {"message": "'su root' failed on /dev/pts/8"},
             "metadata": {"syslog": {"facility": "auth", "priority": 34, "version": 1, "msgid": "ID47",
                 "sender": "192.0.2.7"}}})
@@ -69,7 +69,7 @@ fn messages_of_rfc_5424_are_events() {
     let nil = event("<0>1 - - - - - -");
     assert_eq!(
         (&nil["severity"], &nil["source_module"], &nil["asset_id"]),
-        (&json!("emerg"), &json!("syslog"), &json!("192.0.2.7"))
+        (&json!("emergency"), &json!("syslog"), &json!("192.0.2.7"))
     );
     assert_eq!((nil.get("timestamp"), &nil["payload"]), (None, &json!({"message": ""})));
 }
@@ -230,7 +230,7 @@ fn what_is_no_message_is_an_event_all_the_same() {
     }
     for text in ["1 ", "1 - - -", "1  h a - - - m", "1 2026-11-29T10:00:00Z h a p"] {
         let found = event(&format!("<11>{text}"));
-        assert_eq!((&found["severity"], &found["payload"]["message"]), (&json!("err"), &json!(text.trim_end())));
+        assert_eq!((&found["severity"], &found["payload"]["message"]), (&json!("error"), &json!(text.trim_end())));
     }
     for blank in ["", "\n", " \r\n", "\0"] {
         let none = made(blank.as_bytes(), false);

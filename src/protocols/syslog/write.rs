@@ -5,7 +5,7 @@ use super::parts::{Message, Time};
 use crate::protocols::convert::Json;
 
 /// By RFC 5424, table 2, as programs call them.
-const SEVERITIES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+const SEVERITIES: [&str; 8] = ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
 
 /// By RFC 5424, table 1.
 const FACILITIES: [&str; 24] = [
