@@ -33,7 +33,7 @@ test-matrix: postgres ## every behaviour on each PostgreSQL of the machine and o
 
 test-agents: postgres ## real agents end to end: installs them into target/agents, and tries each; ARGS names some
 	@scripts/install-agents
-	@CARGO="$(CARGO)" scripts/test --test agents -- $(ARGS)
+	@CARGO="$(CARGO)" scripts/test --test agents -- --include-ignored $(ARGS)
 
 fuzz: postgres ## each fuzz target for FUZZ_SECONDS (60)
 	CARGO="$(CARGO)" CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" scripts/fuzz $(FUZZ_SECONDS)

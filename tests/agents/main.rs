@@ -53,7 +53,7 @@ pub struct Trial {
     pub missing: fn() -> Option<String>,
 }
 
-const TRIALS: [&[Trial]; 10] = [
+const TRIALS: [&[Trial]; 11] = [
     curl::TRIALS,
     prometheus::TRIALS,
     collectd::TRIALS,
@@ -64,7 +64,11 @@ const TRIALS: [&[Trial]; 10] = [
     syslog::TRIALS,
     elastic::TRIALS,
     loki::TRIALS,
+    splunk::TRIALS,
 ];
+
+/// What every machine has, and takes seconds: part of `make test`. The others are left to `make test-agents`.
+const QUICK: [&str; 4] = ["curl", "logger_tcp", "logger_octets", "logger_udp"];
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -74,12 +78,18 @@ fn main() {
     let place =
         servers.own(Engine::Timescale).or_else(|| servers.own(Engine::Postgres)).expect("a PostgreSQL to test on");
     let mut trials = Vec::new();
-    for trial in TRIALS.into_iter().flatten().chain(splunk::TRIALS) {
+    for trial in TRIALS.into_iter().flatten() {
         let name = format!("agents::{}", trial.name);
         // Left out instead of marked: marked ones are run on demand, and these cannot be.
         match (trial.missing)() {
             Some(missing) => println!("skipped: {name}: {missing}"),
-            None => trials.push(runnable(name, place, trial, &servers)),
+            None => {
+                let is_slow = !QUICK.contains(&trial.name);
+                if is_slow && !arguments.include_ignored && !arguments.ignored {
+                    println!("skipped: {name}: slow, `make test-agents` runs it");
+                }
+                trials.push(runnable(name, place, trial, &servers).with_ignored_flag(is_slow));
+            }
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::Trial;
 use crate::agent::{Agent, command, debian, without, without_debian};
-use crate::env::{Env, TestResult, until};
+use crate::env::{Env, TestResult};
 use crate::page::configuration;
 use crate::rsyslog::{COUNT, NUMBERS, append};
 use crate::stage::Stage;
@@ -89,27 +89,19 @@ fn logger(env: &Env, kind: &str) -> TestResult {
     let mut stage = Stage::with_syslog(env);
     let port = stage.syslog_port();
     let path = env.path().join("lines");
-    append(&path, 0..COUNT);
+    // Datagrams that come at once must find room in the socket's buffer, which drops in silence.
+    let count = if kind == "udp" { COUNT / 5 } else { COUNT };
+    append(&path, 0..count);
     let name = format!("logger-{kind}");
     let line = configuration("syslog", &name, "", "", &[("syslog.example", "127.0.0.1"), ("6514", &port)]);
     let mut command = command(env, "sh");
     command.args(["-c", &line]).stdin(Stdio::null());
     std::fs::rename(&path, env.path().join("app.log"))?;
     Agent::start(env, "logger", command).finish();
-    if kind == "udp" {
-        // A datagram may be lost, also on one machine: what came is stored once, and most of it came.
-        let count = "SELECT count(*) FROM events";
-        let sql = stage.sql();
-        until("datagrams are stored", || (sql.one::<i64>(count) >= i64::from(COUNT) * 9 / 10).then_some(()));
-        let twice = "SELECT count(*) - count(DISTINCT payload) FROM events";
-        assert_eq!(sql.one::<i64>(twice), 0);
-    } else {
-        stage.reaches("lines", "SELECT count(*) FROM events", COUNT.into());
-        stage.is_whole("lines", NUMBERS, COUNT);
-        stage.goes_away();
-        stage.comes_back();
-        stage.is_whole("lines", NUMBERS, COUNT);
-    }
+    stage.reaches("lines", "SELECT count(*) FROM events", count.into());
+    stage.goes_away();
+    stage.comes_back();
+    stage.is_whole("lines", NUMBERS, count);
     stage.is_well();
     Ok(())
 }
