@@ -66,7 +66,7 @@ pub async fn post(
             replay: None,
         },
         idempotency_key: reading.idempotency_key,
-        dedupe_body: reading.dedupe_body && dedupe,
+        dedupe_body: reading.dedupe_body && (dedupe || reading.dedupe_asked),
         ack_spooled: reading.ack_spooled,
         waited,
         reservation,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::KIB;
+use super::{KIB, MIB};
 
 /// Longest message; what is behind it is cut off. (RFC 5424 asks for 2 KiB, rsyslog takes 8.)
 pub const SYSLOG_MESSAGE_BYTES_MAX: usize = 64 * KIB;
@@ -16,6 +16,8 @@ pub const SYSLOG_LINGER: Duration = Duration::from_millis(100);
 pub const SYSLOG_CONNECTIONS_MAX: usize = 1024;
 /// Requests of datagrams that wait for the one before; what comes when they are full is dropped, and counted.
 pub const SYSLOG_DATAGRAM_BATCHES_MAX: usize = 16;
+/// The socket's buffer for datagrams that are not read yet; the kernel may give less.
+pub const SYSLOG_DATAGRAM_BUFFER_BYTES: usize = 8 * MIB;
 /// Before messages are offered again that were refused since their key is not good: somebody may mend that.
 pub const SYSLOG_KEY_PAUSE: Duration = Duration::from_secs(10);
 

@@ -74,6 +74,7 @@ pub fn reading(head: &Head<'_>, dedupe: bool) -> Result<Reading, Problem> {
         defaults: Defaults { stream, ..Defaults::default() },
         idempotency_key: native::idempotency_key(head.headers)?,
         dedupe_body: one_of("dedupe", [("body", true), ("off", false)], dedupe)?,
+        dedupe_asked: query.get("dedupe") == Some("body"),
         ack_spooled: one_of("ack", [("spooled", true), ("committed", false)], false)?,
     })
 }

@@ -41,6 +41,8 @@ pub struct Reading {
     pub idempotency_key: Option<String>,
     /// Without a key, the body's hash is the key.
     pub dedupe_body: bool,
+    /// That was asked for, whatever the body says.
+    pub dedupe_asked: bool,
     /// Safe on disk is enough.
     pub ack_spooled: bool,
 }

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
 use super::batch::Batch;
 use super::inlet::{Inlet, Refused, came, dropped};
-use crate::limits::{SYSLOG_DATAGRAM_BATCHES_MAX, SYSLOG_MESSAGE_BYTES_MAX};
+use crate::limits::{SYSLOG_DATAGRAM_BATCHES_MAX, SYSLOG_DATAGRAM_BUFFER_BYTES, SYSLOG_MESSAGE_BYTES_MAX};
 
 const UDP: &str = "udp";
 /// After a read failed.
@@ -18,6 +19,8 @@ const READ_PAUSE: Duration = Duration::from_millis(50);
 
 /// Takes datagrams until `stop` turns true, and offers what was gathered.
 pub async fn serve(socket: UdpSocket, inlet: Arc<Inlet>, stop: watch::Receiver<bool>) {
+    // What the kernel drops nobody counts here: as much room as it gives for a burst.
+    let _ = setsockopt(&socket, sockopt::RcvBuf, &SYSLOG_DATAGRAM_BUFFER_BYTES);
     let (send, receive) = mpsc::channel(SYSLOG_DATAGRAM_BATCHES_MAX);
     tokio::join!(gather(socket, send, stop), deliver(&inlet, receive));
 }

@@ -69,6 +69,9 @@ pub fn convert(head: &Head<'_>, body: &Bytes, into: &mut Converter<'_>) -> Resul
             Some(known) => known,
             None => prepare(line, lines.count, &defaults)?,
         };
+        if action.id.is_empty() {
+            into.repeats();
+        }
         take(&mut lines, start, &action, into);
         prepared = Some(action);
         if into.is_full() {

@@ -79,7 +79,8 @@ impl Protocol for Elastic {
             let code = ProblemCode::UnsupportedMediaType;
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code, detail));
         }
-        agent::reading(head, false)
+        // Documents with ids are the same when they are sent again; of others a request may be meant twice.
+        agent::reading(head, true)
     }
 
     fn items(&self, head: &Head<'_>, body: &Bytes, into: &mut Converter<'_>) -> Result<Items, Problem> {

@@ -21,7 +21,8 @@ pub fn options(head: &Head<'_>, form: BodyForm) -> Result<Reading, Problem> {
     let dedupe_body = params.take_one_of("dedupe", &[("body", true)])?.unwrap_or(false);
     let ack_spooled = params.take_one_of("ack", &[("committed", false), ("spooled", true)])?.unwrap_or(false);
     params.finish()?;
-    Ok(Reading { form, defaults, idempotency_key: idempotency_key(head.headers)?, dedupe_body, ack_spooled })
+    let idempotency_key = idempotency_key(head.headers)?;
+    Ok(Reading { form, defaults, idempotency_key, dedupe_body, dedupe_asked: dedupe_body, ack_spooled })
 }
 
 fn defaults(params: &mut Params) -> Result<Defaults, Problem> {
