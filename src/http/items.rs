@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{Api, body, quota};
 use crate::budget::Reservation;
 use crate::ingest::{self, Refusal, Unanswered};
+use crate::limits::{MIB, SPOOL_RECORD_BYTES_MAX};
 use crate::model::{Kind, Relation};
 use crate::protocols::{
     self, Answer, Converted, Converter, Ending, Head, ItemError, Items, Problem, ProblemCode, Protocol, Report, Sent,
@@ -99,7 +100,8 @@ fn make(
     reservation: &mut Reservation,
 ) -> Result<Made, Problem> {
     let memory = quota::Memory { ingest: &api.ingest, tenant_id: &principal.tenant_id };
-    let most = memory.most();
+    // A record of the spool holds what was sent, what was made of it, and places beside.
+    let most = memory.most().min(SPOOL_RECORD_BYTES_MAX - 4 * MIB);
     let mut grow = |bytes: usize| {
         if sent.len() + bytes > most {
             return Err(body::too_much_made(most));
@@ -168,7 +170,7 @@ pub fn problem(unanswered: Unanswered, kind: Kind, blank: bool) -> Problem {
                 Kind::Metrics => format!("a request holds at most {max} metrics or values; send smaller batches"),
             },
         ),
-        Unanswered::Unreadable(error @ BodyError::MaskedTooLarge) => {
+        Unanswered::Unreadable(error @ (BodyError::MaskedTooLarge | BodyError::TooMuchMade { .. })) => {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, ProblemCode::BodyTooLarge, error.to_string())
         }
         Unanswered::Refused(Refusal::KeyInFlight) => Problem::new(

@@ -59,7 +59,12 @@ async fn insert_slice(client: &Client, items: &[(&Submission, &RejectedItem)]) -
         .collect();
     let originals: Vec<Option<Cow<'_, [u8]>>> = items
         .iter()
-        .map(|(submission, item)| submission.received.original.as_ref().map(|sent| redacted_bytes(sent.of(item.index))))
+        .enumerate()
+        .map(|(at, (submission, item))| {
+            let same = |previous: &&(&Submission, &RejectedItem)| std::ptr::eq(previous.0, *submission);
+            let previous = at.checked_sub(1).and_then(|at| items.get(at)).filter(same).map(|(_, item)| item.index);
+            submission.received.original.as_ref()?.kept(item.index, previous).map(redacted_bytes)
+        })
         .collect();
     let is_cut = |sent: &Cow<'_, [u8]>| matches!(sent, Cow::Owned(_));
     let redacted: Vec<bool> = raw

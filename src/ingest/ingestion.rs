@@ -195,7 +195,7 @@ impl Ingest {
         let api_key_id = submission.received.api_key_id;
         // Of a replay nothing more is kept.
         let is_replay = submission.received.replay.is_some();
-        let rejected_bytes = if is_replay { 0 } else { submission.decoded.rejected_bytes() as u64 };
+        let rejected_bytes = if is_replay { 0 } else { submission.letter_bytes() as u64 };
         let now_s = Timestamp::now().as_second();
         if rejected_bytes > 0 && !self.quota.take(api_key_id, rejected_bytes, now_s) {
             submission.finish(Err(Refusal::DeadLetterQuota));
@@ -285,6 +285,11 @@ impl Ingest {
         }
         // Encoded rows and rejections are held as well, until they are written.
         let held_bytes = received.held_bytes() + decoded.rows.bytes.len() + decoded.rejected_bytes();
+        let most = self.budget.tenant_share();
+        if held_bytes > most && received.original.is_some() {
+            // To come again would not help.
+            return Err(Unanswered::Unreadable(BodyError::TooMuchMade { max: most }));
+        }
         if let Err(no_room) = reservation.grow_to(held_bytes) {
             let retry_after_s = self.retry_after_s();
             let reason = "requests that wait for the database fill the memory set aside for them".into();

@@ -222,7 +222,8 @@ async fn mask(
     received.sent_digest = Some(sent_digest);
     received.body = masked.bytes.into();
     // It holds what is masked.
-    received.original = None;
+    let original = received.original.take();
+    received.original = original.map(|original| Arc::new(original.without_what_was_sent()));
     Ok(masked.unreadable)
 }
 

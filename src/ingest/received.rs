@@ -68,7 +68,8 @@ impl Received {
 
     /// Bytes that were sent, decompressed.
     pub fn sent_bytes(&self) -> usize {
-        self.original.as_ref().map_or(self.body.len(), |original| original.body.len())
+        let sent = self.original.as_ref().filter(|original| !original.places.is_empty());
+        sent.map_or(self.body.len(), |original| original.body.len())
     }
 
     /// Bytes that are held for it.

@@ -92,7 +92,9 @@ pub fn as_one_item(decoded: Result<Decoded, BodyError>, body_bytes: usize, oldes
             |item| item.rejection,
         ),
         Err(BodyError::Empty) => refused(Code::InvalidJson, "it holds no item"),
-        Err(error @ BodyError::MaskedTooLarge) => refused(Code::ItemTooLarge, &error.to_string()),
+        Err(error @ (BodyError::MaskedTooLarge | BodyError::TooMuchMade { .. })) => {
+            refused(Code::ItemTooLarge, &error.to_string())
+        }
         Err(BodyError::TooManyItems { max }) => {
             refused(Code::ItemTooLarge, &format!("it has more than {max} values; send them in several items"))
         }

@@ -38,6 +38,13 @@ impl Submission {
         self.received.held_bytes() + self.decoded.rows.bytes.len() + self.decoded.rejected_bytes()
     }
 
+    /// What its rejected items take as dead letters, in bytes.
+    pub fn letter_bytes(&self) -> usize {
+        let rejected = &self.decoded.rejected;
+        let sent = self.received.original.as_ref().map_or(0, |original| original.kept_bytes(rejected));
+        self.decoded.rejected_bytes() + sent
+    }
+
     /// Whether it is a dead letter that is refused once more.
     pub fn fails_again(&self) -> bool {
         self.received.replay.is_some() && !self.decoded.rejected.is_empty()

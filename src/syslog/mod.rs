@@ -67,7 +67,7 @@ impl Bound {
         let tcp = tcp::serve(self.tcp, Arc::clone(&inlet), tls, stop.clone(), drain);
         let mut tasks = vec![tokio::spawn(tcp)];
         if let Some(socket) = self.udp {
-            tasks.push(tokio::spawn(udp::serve(socket, inlet, stop.clone())));
+            tasks.push(tokio::spawn(udp::serve(socket, inlet, stop.clone(), drain)));
         }
         tracing::info!(%address, tls, udp = tasks.len() > 1, "listening for syslog");
         Ok(Syslog { tasks })

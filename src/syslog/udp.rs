@@ -18,11 +18,25 @@ const UDP: &str = "udp";
 const READ_PAUSE: Duration = Duration::from_millis(50);
 
 /// Takes datagrams until `stop` turns true, and offers what was gathered.
-pub async fn serve(socket: UdpSocket, inlet: Arc<Inlet>, stop: watch::Receiver<bool>) {
+pub async fn serve(socket: UdpSocket, inlet: Arc<Inlet>, stop: watch::Receiver<bool>, drain: Duration) {
     // What the kernel drops nobody counts here: as much room as it gives for a burst.
     let _ = setsockopt(&socket, sockopt::RcvBuf, &SYSLOG_DATAGRAM_BUFFER_BYTES);
-    let (send, receive) = mpsc::channel(SYSLOG_DATAGRAM_BATCHES_MAX);
-    tokio::join!(gather(socket, send, stop), deliver(&inlet, receive));
+    let (send, mut receive) = mpsc::channel(SYSLOG_DATAGRAM_BATCHES_MAX);
+    let mut stopping = stop.clone();
+    let over = async {
+        let _ = stopping.wait_for(|stop| *stop).await;
+        tokio::time::sleep(drain).await;
+    };
+    let delivered = async {
+        let in_time = tokio::select! {
+            () = deliver(&inlet, &mut receive) => true,
+            () = over => false,
+        };
+        while let (false, Ok(batch)) = (in_time, receive.try_recv()) {
+            dropped(UDP, "stopping", batch.len());
+        }
+    };
+    tokio::join!(gather(socket, send, stop), delivered);
 }
 
 /// Reads on whatever becomes of what was read: the socket's own buffer drops in silence.
@@ -66,7 +80,7 @@ fn hand_over(batch: Option<Batch>, send: &mpsc::Sender<Batch>) {
     }
 }
 
-async fn deliver(inlet: &Inlet, mut receive: mpsc::Receiver<Batch>) {
+async fn deliver(inlet: &Inlet, receive: &mut mpsc::Receiver<Batch>) {
     let mut said = "";
     while let Some(mut batch) = receive.recv().await {
         match inlet.offer(&mut batch).await {

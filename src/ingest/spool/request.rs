@@ -83,7 +83,9 @@ impl SpooledRequest {
             ..
         } = &self.received;
         let mut head = Vec::with_capacity(256);
-        head.push(VERSION);
+        // As the version before wrote it, where that says all: who goes back to it can read what is spooled.
+        let is_whole = original.is_some() || *form == BodyForm::Converted;
+        head.push(if is_whole { VERSION } else { VERSION - 1 });
         put_text(&mut head, Some(tenant_id));
         head.extend_from_slice(receipt.as_bytes());
         head.extend_from_slice(&received_at_us.to_le_bytes());
@@ -110,7 +112,9 @@ impl SpooledRequest {
                 head.extend_from_slice(&id.to_le_bytes());
             }
         }
-        head.push(original.is_some().into());
+        if is_whole {
+            head.push(original.is_some().into());
+        }
         if let Some(original) = original {
             original::put(&mut head, original);
         }

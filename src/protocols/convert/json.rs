@@ -74,8 +74,15 @@ impl<'a> Json<'a> {
         if self.refused.is_some() {
             return false;
         }
-        let taken = (self.out.len() + bytes).max(2 * self.taken).max(FIRST_BYTES);
-        match (self.room)(taken + self.aside) {
+        // Twice as much, or where there is no room for that as much as is needed.
+        let needed = (self.out.len() + bytes).max(FIRST_BYTES);
+        let mut taken = needed.max(2 * self.taken);
+        let mut asked = (self.room)(taken + self.aside);
+        if asked.is_err() && needed < taken {
+            taken = needed + needed / 8;
+            asked = (self.room)(taken + self.aside);
+        }
+        match asked {
             Ok(()) => {
                 self.taken = taken;
                 self.out.reserve_exact(taken - self.out.len());

@@ -75,9 +75,11 @@ impl<'a> Converter<'a> {
     /// letter.
     pub fn broken(&mut self, place: Range<usize>, tag: u8, message: impl Into<String>) {
         self.undo();
-        if self.places.len() < ITEMS_PER_REQUEST_MAX {
+        if self.places.len() < ITEMS_PER_REQUEST_MAX && !self.json.is_full() {
             let item = u32::try_from(self.places.len()).expect("items of a request are limited");
-            self.broken.push(Broken { item, message: message.into() });
+            let message = message.into();
+            self.json.aside(size_of::<Broken>() + message.len());
+            self.broken.push(Broken { item, message });
         }
         self.json.raw(BROKEN_ITEM);
         self.end(place, tag);

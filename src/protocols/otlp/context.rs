@@ -1,7 +1,7 @@
 //! What all records of a resource and a scope have in common: written once, copied for each.
 
 use super::members::Members;
-use super::value::{Attribute, key_value, object, text_in, unique};
+use super::value::{Attribute, add, key_value, object, text_in, unique};
 use crate::protocols::convert::Json;
 use crate::protocols::protobuf::{Malformed, Value, fields};
 
@@ -79,7 +79,7 @@ fn write_resource<'a>(
     for field in fields(resource) {
         let field = field?;
         match field.number {
-            1 => attributes.push(key_value(field.value.bytes()?)?),
+            1 => add(attributes, key_value(field.value.bytes()?)?)?,
             2 => dropped = field.value.u64()?,
             _ => {}
         }
@@ -153,7 +153,7 @@ fn write_scope<'a>(
         match field.number {
             1 => name = field.value.bytes()?,
             2 => version = field.value.bytes()?,
-            3 => attributes.push(key_value(field.value.bytes()?)?),
+            3 => add(attributes, key_value(field.value.bytes()?)?)?,
             4 => dropped = field.value.u64()?,
             _ => {}
         }

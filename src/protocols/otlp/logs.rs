@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::ids::{is_odd, span_id, trace_id};
 use super::members::Members;
-use super::value::{any_value, key_value, note_repeated, object, text_in, unique};
+use super::value::{add, any_value, key_value, note_repeated, object, text_in, unique};
 use super::walk::{Flaw, Scratch};
 use crate::protocols::Converter;
 use crate::protocols::convert::Json;
@@ -44,7 +44,7 @@ impl<'a> LogRecord<'a> {
                 2 => record.severity_number = field.value.u64()?,
                 3 => record.severity_text = field.value.bytes()?,
                 5 => record.body = Some(field.value.bytes()?),
-                6 => scratch.attributes.push(key_value(field.value.bytes()?)?),
+                6 => add(&mut scratch.attributes, key_value(field.value.bytes()?)?)?,
                 7 => record.dropped = field.value.u64()?,
                 8 => record.flags = field.value.u64()?,
                 9 => record.trace_id = field.value.bytes()?,

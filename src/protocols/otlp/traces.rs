@@ -5,7 +5,7 @@ use super::context::Context;
 use super::ids::{TraceId, event_id, is_odd, span_id, trace_id};
 use super::logs::timestamp;
 use super::members::Members;
-use super::value::{key_value, note_repeated, object, unique};
+use super::value::{add, key_value, note_repeated, object, unique};
 use super::walk::{Flaw, Scratch};
 use crate::protocols::Converter;
 use crate::protocols::convert::Json;
@@ -53,7 +53,7 @@ impl<'a> Span<'a> {
                 6 => span.kind = value.u64()?,
                 7 => span.start_ns = value.u64()?,
                 8 => span.end_ns = value.u64()?,
-                9 => scratch.attributes.push(key_value(value.bytes()?)?),
+                9 => add(&mut scratch.attributes, key_value(value.bytes()?)?)?,
                 10 => span.dropped_attributes = value.u64()?,
                 11 => span.has_events = true,
                 12 => span.dropped_events = value.u64()?,
@@ -220,7 +220,7 @@ fn write_event<'a>(json: &mut Json<'_>, event: &'a [u8], scratch: &mut Scratch<'
         match field.number {
             1 => time_ns = field.value.u64()?,
             2 => name = field.value.bytes()?,
-            3 => scratch.inner.push(key_value(field.value.bytes()?)?),
+            3 => add(&mut scratch.inner, key_value(field.value.bytes()?)?)?,
             4 => dropped = field.value.u64()?,
             _ => {}
         }
@@ -241,7 +241,7 @@ fn write_link<'a>(json: &mut Json<'_>, link: &'a [u8], scratch: &mut Scratch<'a>
             1 => trace_id = field.value.bytes()?,
             2 => span_id = field.value.bytes()?,
             3 => trace_state = field.value.bytes()?,
-            4 => scratch.inner.push(key_value(field.value.bytes()?)?),
+            4 => add(&mut scratch.inner, key_value(field.value.bytes()?)?)?,
             5 => dropped = field.value.u64()?,
             6 => flags = field.value.u64()?,
             _ => {}

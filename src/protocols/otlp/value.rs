@@ -77,6 +77,18 @@ pub fn unique(attributes: &mut Vec<Attribute<'_>>) -> usize {
     before - attributes.len()
 }
 
+/// Attributes of one record, resource or list, at most: SDKs keep 128.
+const ATTRIBUTES_MAX: usize = 10_000;
+
+/// Adds an attribute to a list, which is memory that nobody is asked for.
+pub fn add<'a>(to: &mut Vec<Attribute<'a>>, attribute: Attribute<'a>) -> Result<(), Malformed> {
+    if to.len() == ATTRIBUTES_MAX {
+        return Err(Malformed { at: 0, what: "there are more than 10,000 attributes; send fewer" });
+    }
+    to.push(attribute);
+    Ok(())
+}
+
 /// Writes attributes, whose keys are [`unique`], as an object.
 pub fn object(json: &mut Json<'_>, attributes: &[Attribute<'_>]) -> Result<(), Malformed> {
     members(json, attributes, 0)
@@ -143,7 +155,7 @@ fn value(json: &mut Json<'_>, message: &[u8], depth: usize) -> Result<(), Malfor
             for element in fields(field.value.bytes()?) {
                 let element = element?;
                 if element.number == 1 {
-                    attributes.push(key_value(element.value.bytes()?)?);
+                    add(&mut attributes, key_value(element.value.bytes()?)?)?;
                 }
             }
             unique(&mut attributes);

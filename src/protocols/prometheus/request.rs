@@ -22,6 +22,9 @@ pub fn convert(message: Message, body: &[u8], into: &mut Converter<'_>) {
     if frame.metadata > 0 {
         into.note("metadata", frame.metadata);
     }
+    if !into.aside(frame.symbols.len() * size_of::<&[u8]>()) {
+        return;
+    }
     let mut series = Series::new(message, frame.symbols);
     for field in fields(body).map_while(Result::ok).filter(|field| field.number == message.series()) {
         let Ok(bytes) = field.value.bytes() else { continue };

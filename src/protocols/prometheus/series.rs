@@ -116,7 +116,9 @@ impl<'a> Series<'a> {
             let Some(element) = self.message.element(field.number) else { continue };
             let Ok(bytes) = field.value.bytes() else {
                 let what = format!("{element:?} of the series {:?} is no message", shown(self.labels.name()));
-                into.broken(place.clone(), element.tag(), what);
+                // Its own byte alone, or the series would be kept for each of them.
+                let at = place.start + about.first_element + field.at;
+                into.broken(at..at + 1, element.tag(), what);
                 continue;
             };
             // Of several each has its own, so that all of them together are no larger than the body.
@@ -226,12 +228,13 @@ impl<'a> Series<'a> {
                 return into.broken(place, tag::EXEMPLAR, format!("an exemplar of the series {name:?} {why}"));
             }
         };
-        self.labels.begin(&mut self.text, "exemplar", "_exemplar");
         // It may have none: it is then of the time when it was received.
         let timestamp_ns = Some(exemplar.timestamp_ms).filter(|ms| *ms != 0).map(nanoseconds);
         if !exemplar.value.is_finite() {
+            // Noted, before its labels are written for nothing.
             return into.sample(&self.text, timestamp_ns, exemplar.value, place, tag::EXEMPLAR);
         }
+        self.labels.begin(&mut self.text, "exemplar", "_exemplar");
         self.begin(exemplar.value, timestamp_ns, into);
         let json = into.item();
         json.raw(b",\"exemplar\":{");

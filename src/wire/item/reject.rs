@@ -181,12 +181,19 @@ pub enum BodyError {
     TooManyItems { max: usize },
     /// Hashes in the place of what is masked make it many times as large.
     MaskedTooLarge,
+    /// What is made of it, and its rows, take more memory than its tenant can have.
+    TooMuchMade { max: usize },
 }
 
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("the body holds no item"),
+            Self::TooMuchMade { max } => write!(
+                f,
+                "the body, what is made of it and its rows are more than the {max} bytes that an organization's requests may take \
+                 here (a part of limits.memory_bytes): send less at once"
+            ),
             Self::MaskedTooLarge => f.write_str(
                 "what is hashed of the body makes it up to four times as large, or more: send fewer events at once, or mask what holds the values",
             ),
