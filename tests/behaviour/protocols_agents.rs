@@ -9,6 +9,7 @@ use crate::client::{Answer, Client};
 use crate::env::{Env, Test, TestResult};
 use crate::samples::gzip;
 use crate::tests;
+use crate::wired::{double, field, fixed, number, snappy};
 
 pub const TESTS: &[Test] = tests!(
     vector_to_loki,
@@ -24,39 +25,6 @@ pub const TESTS: &[Test] = tests!(
     the_collector_by_http,
     the_collector_as_json,
 );
-
-/// A field of protobuf that holds bytes.
-fn bytes_field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut field = vec![number << 3 | 2];
-    field.extend(varint(bytes.len() as u64));
-    field.extend_from_slice(bytes);
-    field
-}
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        let low = (value & 0x7f).to_le_bytes()[0];
-        value >>= 7;
-        if value == 0 {
-            bytes.push(low);
-            return bytes;
-        }
-        bytes.push(low | 0x80);
-    }
-}
-
-fn number_field(number: u8, value: u64) -> Vec<u8> {
-    [vec![number << 3], varint(value)].concat()
-}
-
-fn fixed_field(number: u8, bytes: [u8; 8]) -> Vec<u8> {
-    [vec![number << 3 | 1], bytes.to_vec()].concat()
-}
-
-fn snappy(body: &[u8]) -> Vec<u8> {
-    snap::raw::Encoder::new().compress_vec(body).unwrap()
-}
 
 /// Now, in whole seconds.
 fn now_s() -> i64 {
@@ -78,13 +46,13 @@ fn vector_to_loki(env: &Env) -> TestResult {
     assert_eq!(ask(client, "/ready", &[]), 200, "its health check");
     // PushRequest { streams: [{ labels, entries: [{ timestamp, line }] }] }
     let entry = |n: u64| {
-        let at = [number_field(1, now_s().unsigned_abs()), number_field(2, n)].concat();
+        let at = [number(1, now_s().unsigned_abs()), number(2, n)].concat();
         let line = format!(r#"{{"message":"line {n}","host":"web-1","level":"warn"}}"#);
-        bytes_field(2, &[bytes_field(1, &at), bytes_field(2, line.as_bytes())].concat())
+        field(2, &[field(1, &at), field(2, line.as_bytes())].concat())
     };
-    let labels = bytes_field(1, br#"{forwarder="vector",host="web-1",service_name="checkout"}"#);
+    let labels = field(1, br#"{forwarder="vector",host="web-1",service_name="checkout"}"#);
     let stream = [labels, entry(1), entry(2)].concat();
-    let body = snappy(&bytes_field(1, &stream));
+    let body = snappy(&field(1, &stream));
     let bearer = format!("Bearer {}", client.key());
     let headers = [
         ("authorization", bearer.as_str()),
@@ -180,11 +148,9 @@ fn vector_to_influxdb(env: &Env) -> TestResult {
 fn vector_by_remote_write(env: &Env) -> TestResult {
     let service = env.share();
     let client = &service.client;
-    let label = |name: &str, value: &str| {
-        bytes_field(1, &[bytes_field(1, name.as_bytes()), bytes_field(2, value.as_bytes())].concat())
-    };
+    let label = |name: &str, value: &str| field(1, &[field(1, name.as_bytes()), field(2, value.as_bytes())].concat());
     let millis = Timestamp::now().as_millisecond().unsigned_abs();
-    let sample = bytes_field(2, &[fixed_field(1, 4.5_f64.to_le_bytes()), number_field(2, millis)].concat());
+    let sample = field(2, &[double(1, 4.5), number(2, millis)].concat());
     let series =
         [label("__name__", "vector_requests"), label("host", "web-1"), label("instance", "a:9100"), sample].concat();
     let bearer = format!("Bearer {}", client.key());
@@ -194,7 +160,7 @@ fn vector_by_remote_write(env: &Env) -> TestResult {
         ("content-encoding", "snappy"),
         ("x-prometheus-remote-write-version", "0.1.0"),
     ];
-    let body = snappy(&bytes_field(1, &series));
+    let body = snappy(&field(1, &series));
     for _ in 0..2 {
         // It repeats what it was not told of: the same bytes are one request.
         let answer = send(client, "/api/v1/write", &headers, &body);
@@ -302,8 +268,8 @@ fn telegraf_to_influxdb(env: &Env) -> TestResult {
 
 /// An attribute whose value is text.
 fn attribute(number: u8, name: &str, value: &str) -> Vec<u8> {
-    let value = bytes_field(2, &bytes_field(1, value.as_bytes()));
-    bytes_field(number, &[bytes_field(1, name.as_bytes()), value].concat())
+    let value = field(2, &field(1, value.as_bytes()));
+    field(number, &[field(1, name.as_bytes()), value].concat())
 }
 
 fn the_collector_by_http(env: &Env) -> TestResult {
@@ -312,14 +278,13 @@ fn the_collector_by_http(env: &Env) -> TestResult {
     // ExportLogsServiceRequest, as the filelog receiver makes it: no severity, and a body of text.
     let nanos = u64::try_from(Timestamp::now().as_nanosecond()).unwrap();
     let record = |n: u64| {
-        let observed = fixed_field(11, (nanos + n).to_le_bytes());
-        let body = bytes_field(5, &bytes_field(1, format!("line {n}").as_bytes()));
-        bytes_field(2, &[body, attribute(6, "log.file.name", "app.log"), observed].concat())
+        let observed = fixed(11, nanos + n);
+        let body = field(5, &field(1, format!("line {n}").as_bytes()));
+        field(2, &[body, attribute(6, "log.file.name", "app.log"), observed].concat())
     };
-    let resource =
-        bytes_field(1, &[attribute(1, "service.name", "checkout"), attribute(1, "host.name", "web-1")].concat());
-    let scope = bytes_field(2, &[bytes_field(1, b""), record(1), record(2)].concat());
-    let body = gzip(&bytes_field(1, &[resource, scope].concat()));
+    let resource = field(1, &[attribute(1, "service.name", "checkout"), attribute(1, "host.name", "web-1")].concat());
+    let scope = field(2, &[field(1, b""), record(1), record(2)].concat());
+    let body = gzip(&field(1, &[resource, scope].concat()));
     let bearer = format!("Bearer {}", client.key());
     let headers = [
         ("authorization", bearer.as_str()),

@@ -1,6 +1,6 @@
 //! Splunk's HTTP Event Collector (HEC): envelopes of JSON, raw lines, and its codes, as Vector, Fluent Bit, the
 //! Collector's `splunk_hec` exporter and Docker's log driver send and read them. An answer comes once events are safe:
-//! whoever asks for the state of an `ackId` is told that it is indexed.
+//! a question for the state of an `ackId` is answered that it is indexed.
 
 #[cfg(test)]
 mod answer_tests;
