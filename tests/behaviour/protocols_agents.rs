@@ -48,7 +48,7 @@ fn vector_to_loki(env: &Env) -> TestResult {
     let entry = |n: u64| {
         let at = [number(1, now_s().unsigned_abs()), number(2, n)].concat();
         let line = format!(r#"{{"message":"line {n}","host":"web-1","level":"warn"}}"#);
-        field(2, &[field(1, &at), field(2, line.as_bytes())].concat())
+        field(2, [field(1, &at), field(2, line.as_bytes())].concat())
     };
     let labels = field(1, br#"{forwarder="vector",host="web-1",service_name="checkout"}"#);
     let stream = [labels, entry(1), entry(2)].concat();
@@ -148,9 +148,9 @@ fn vector_to_influxdb(env: &Env) -> TestResult {
 fn vector_by_remote_write(env: &Env) -> TestResult {
     let service = env.share();
     let client = &service.client;
-    let label = |name: &str, value: &str| field(1, &[field(1, name.as_bytes()), field(2, value.as_bytes())].concat());
+    let label = |name: &str, value: &str| field(1, [field(1, name.as_bytes()), field(2, value.as_bytes())].concat());
     let millis = Timestamp::now().as_millisecond().unsigned_abs();
-    let sample = field(2, &[double(1, 4.5), number(2, millis)].concat());
+    let sample = field(2, [double(1, 4.5), number(2, millis)].concat());
     let series =
         [label("__name__", "vector_requests"), label("host", "web-1"), label("instance", "a:9100"), sample].concat();
     let bearer = format!("Bearer {}", client.key());
@@ -268,8 +268,8 @@ fn telegraf_to_influxdb(env: &Env) -> TestResult {
 
 /// An attribute whose value is text.
 fn attribute(number: u8, name: &str, value: &str) -> Vec<u8> {
-    let value = field(2, &field(1, value.as_bytes()));
-    field(number, &[field(1, name.as_bytes()), value].concat())
+    let value = field(2, field(1, value.as_bytes()));
+    field(number, [field(1, name.as_bytes()), value].concat())
 }
 
 fn the_collector_by_http(env: &Env) -> TestResult {
@@ -279,12 +279,12 @@ fn the_collector_by_http(env: &Env) -> TestResult {
     let nanos = u64::try_from(Timestamp::now().as_nanosecond()).unwrap();
     let record = |n: u64| {
         let observed = fixed(11, nanos + n);
-        let body = field(5, &field(1, format!("line {n}").as_bytes()));
-        field(2, &[body, attribute(6, "log.file.name", "app.log"), observed].concat())
+        let body = field(5, field(1, format!("line {n}").as_bytes()));
+        field(2, [body, attribute(6, "log.file.name", "app.log"), observed].concat())
     };
-    let resource = field(1, &[attribute(1, "service.name", "checkout"), attribute(1, "host.name", "web-1")].concat());
-    let scope = field(2, &[field(1, b""), record(1), record(2)].concat());
-    let body = gzip(&field(1, &[resource, scope].concat()));
+    let resource = field(1, [attribute(1, "service.name", "checkout"), attribute(1, "host.name", "web-1")].concat());
+    let scope = field(2, [field(1, b""), record(1), record(2)].concat());
+    let body = gzip(&field(1, [resource, scope].concat()));
     let bearer = format!("Bearer {}", client.key());
     let headers = [
         ("authorization", bearer.as_str()),
