@@ -51,17 +51,29 @@ pub(super) fn program(installation: &Installation, url: &ConnectionUrl, snapshot
     command
 }
 
+/// What has chunks or partitions: locked, its parts are as well.
+const PARENTS: &str = "SELECT DISTINCT inhparent::regclass::text FROM pg_inherits JOIN pg_class c ON c.oid = inhparent \
+    WHERE c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) OR c.relnamespace = to_regnamespace('_timescaledb_internal')";
+
 /// Counts what a snapshot sees while `work` dumps it.
+///
+/// What is read is locked before the snapshot is taken: of a chunk that is recompressed between the two a snapshot sees
+/// nothing, and neither dump nor counts would have its rows.
 pub(super) async fn in_snapshot(
     client: &mut Client,
     work: impl AsyncFnOnce(&str) -> Result<(), StorageError>,
 ) -> Result<Contents, StorageError> {
+    let rows = client.query(PARENTS, &[]).await?;
+    let parents: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
     let transaction = client.build_transaction().isolation_level(tokio_postgres::IsolationLevel::RepeatableRead);
     let transaction = transaction.read_only(true).start().await?;
     // It lasts as long as the dump.
     transaction
         .batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0")
         .await?;
+    if !parents.is_empty() {
+        transaction.batch_execute(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", parents.join(", "))).await?;
+    }
     let snapshot: String = transaction.query_one("SELECT pg_export_snapshot()", &[]).await?.get(0);
     let contents = Contents::of(&transaction).await?;
     work(&snapshot).await?;

@@ -1,5 +1,9 @@
 //! A query whose rows are fetched some at a time, each fetch with the time of a read of its own: a reader that is slow holds
 //! a cursor and a snapshot, and no statement.
+//!
+//! A cursor's query is planned under the snapshot that it reads with, unlike a query by itself. A chunk that is recompressed
+//! meanwhile is waited for when it is planned, and has then nothing that this snapshot sees: its rows would be missing, and
+//! nothing would say so. So the query is planned once beforehand, which locks what it reads until the transaction ends.
 
 use std::time::Instant;
 
@@ -30,6 +34,7 @@ impl Portal {
         let declare = format!("DECLARE pass NO SCROLL CURSOR FOR {}", sql.text);
         within_time(async {
             lease.client().batch_execute(&begin).await?;
+            lease.client().query_typed(&format!("EXPLAIN {}", sql.text), &sql.parameters()).await?;
             Ok(lease.client().query_typed(&declare, &sql.parameters()).await?)
         })
         .await?;

@@ -58,6 +58,7 @@ pub const GROUPS: &[Group] = &[
     group("streams", stream_lists::TESTS),
     group("streams", streams_abuse::TESTS),
     group("streams", reported::TESTS),
+    group("rewritten", rewritten::TESTS),
     group("definitions", definitions::TESTS),
     group("definitions", definitions::ON_ONE),
     group("definitions", definitions_again::TESTS),

@@ -127,6 +127,7 @@ mod relied_on;
 mod replays;
 mod replays_broken;
 mod reported;
+mod rewritten;
 mod roles;
 mod rollups;
 mod rollups_closing;
