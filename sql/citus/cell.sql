@@ -1,0 +1,134 @@
+-- Makes a cell on the node that has its shards: a schema in which every relation, view and function that knows relations has its
+-- own name, over the shards of one range of hashes. What runs with it first on its search_path works on these tenants alone, on
+-- tables of one node: every statement of PostgreSQL works, in transactions of one phase, by snapshots and numbers of that node.
+--
+-- Settings: tidegate.cell (its name), tidegate.first_hash, tidegate.tables (what it has of its own, and is empty),
+-- tidegate.mark (what it is made of; where that is as before nothing is done).
+DO $cell$
+DECLARE
+    cell CONSTANT text := current_setting('tidegate.cell');
+    mark CONSTANT text := current_setting('tidegate.mark');
+    -- Functions that read or write relations of a cell.
+    working CONSTANT text[] := ARRAY['metrics_rollup', 'event_counts_rollup', 'correlation_groups_rollup', 'commit_offset', 'sink_group',
+        'advance_offset', 'ack_lease', 'settle_lease'];
+    keys CONSTANT jsonb := '{"consumer_groups": "group_id", "consumer_members": "group_id, member", "consumer_offsets": "group_id",
+        "consumer_leases": "group_id, is_replay, lo", "consumer_slots": "group_id, slot", "consumer_parked": "group_id, \"offset\"",
+        "sequencer_ticks": "tick", "log_epochs": "epoch", "rollup_levels": "level", "rollup_floors": "source, tenant_id",
+        "projections": "name", "projection_queue": "turn", "series_pending": "from_at", "job_runs": "job",
+        "storage_samples": "relation, at"}';
+    relation record;
+    item record;
+    names text;
+    columns text;
+    made text;
+    shard text;
+    waiting text[];
+    pass int := 0;
+BEGIN
+    -- One at a time, and no writer between the cell before and this one.
+    SELECT format('tidegate.%I', 'ingest_ledger_' || shardid) INTO shard FROM pg_dist_shard
+        WHERE logicalrelid = 'tidegate.ingest_ledger'::regclass AND shardminvalue = current_setting('tidegate.first_hash');
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', shard);
+    IF obj_description(to_regnamespace(cell), 'pg_namespace') = mark THEN
+        RETURN;
+    END IF;
+    EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', cell);
+    EXECUTE format('CREATE SCHEMA %I', cell);
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO tidegate_writer, tidegate_reader', cell);
+
+    FOR relation IN SELECT d.logicalrelid AS oid, c.relname, c.relacl, c.relowner, d.partmethod, s.shardid,
+            format('tidegate.%I', c.relname || '_' || s.shardid) AS shard
+        FROM pg_dist_partition d JOIN pg_class c ON c.oid = d.logicalrelid JOIN pg_dist_shard s ON s.logicalrelid = d.logicalrelid
+        WHERE c.relnamespace = 'tidegate'::regnamespace AND NOT c.relispartition
+            AND (d.partmethod = 'n' OR s.shardminvalue = current_setting('tidegate.first_hash')) LOOP
+        SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO columns FROM pg_attribute
+            WHERE attrelid = relation.oid AND attnum > 0 AND NOT attisdropped AND attname <> 'cell';
+        -- Where a row is, for what deletes some rows at a time.
+        EXECUTE format('CREATE VIEW %I.%I AS SELECT %s%s FROM %s', cell, relation.relname, columns,
+            CASE WHEN relation.partmethod = 'h' AND (SELECT relkind FROM pg_class WHERE oid = relation.oid) = 'r' THEN ', ctid' ELSE '' END,
+            relation.shard);
+        FOR item IN SELECT DISTINCT grantee::regrole AS role, privilege_type AS privilege
+            FROM aclexplode(relation.relacl) WHERE grantee <> relation.relowner AND grantee <> 0
+                AND privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE') LOOP
+            EXECUTE format('GRANT %s ON %I.%I TO %s', item.privilege, cell, relation.relname, item.role);
+        END LOOP;
+        FOR item IN SELECT attname, privilege_type AS privilege, grantee::regrole AS role
+            FROM pg_attribute, aclexplode(attacl) WHERE attrelid = relation.oid AND attnum > 0 LOOP
+            EXECUTE format('GRANT %s (%I) ON %I.%I TO %s', item.privilege, item.attname, cell, relation.relname, item.role);
+        END LOOP;
+        CONTINUE WHEN relation.partmethod = 'n';
+        FOR item IN SELECT attname FROM pg_attribute WHERE attrelid = relation.oid AND attidentity <> '' LOOP
+            made := format('%I.%I', cell, relation.relname || '_' || item.attname || '_seq');
+            -- Behind every number that was given out before, on whichever node.
+            EXECUTE format('CREATE SEQUENCE %s START %s', made, (extract(epoch FROM clock_timestamp())::bigint << 20));
+            EXECUTE format('GRANT USAGE ON SEQUENCE %s TO tidegate_writer', made);
+            EXECUTE format('ALTER VIEW %I.%I ALTER COLUMN %I SET DEFAULT nextval(%L)', cell, relation.relname, item.attname, made);
+        END LOOP;
+        IF keys ? relation.relname THEN
+            EXECUTE format('CREATE UNIQUE INDEX IF NOT EXISTS %I ON %s (%s)', relation.relname || '_key_' || relation.shardid,
+                relation.shard, keys ->> relation.relname);
+        END IF;
+        EXECUTE format('CREATE OR REPLACE TRIGGER hold_shard BEFORE INSERT OR UPDATE OR DELETE ON %s '
+            'FOR EACH STATEMENT EXECUTE FUNCTION tidegate.hold_shard(%L)', relation.shard, relation.shardid);
+    END LOOP;
+    -- What every cell has from the beginning: in the shard of no cell there is what migrations put in.
+    FOREACH made IN ARRAY ARRAY['rollup_levels', 'projections'] LOOP
+        SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO columns FROM pg_attribute
+            WHERE attrelid = format('tidegate.%I', made)::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'cell';
+        EXECUTE format('INSERT INTO %I.%I (%s) SELECT %s FROM tidegate.%I WHERE cell = %L ON CONFLICT DO NOTHING',
+            cell, made, columns, columns, made, '');
+    END LOOP;
+    FOREACH made IN ARRAY string_to_array(current_setting('tidegate.tables'), ',') LOOP
+        EXECUTE format('CREATE TABLE %I.%I ()', cell, made);
+        EXECUTE format('GRANT SELECT ON %I.%I TO tidegate_reader', cell, made);
+    END LOOP;
+    EXECUTE format('CREATE TABLE %I.birth_locks (kind text NOT NULL, slot int NOT NULL, PRIMARY KEY (kind, slot))', cell);
+    EXECUTE format('CREATE SEQUENCE %I.ingest_batch_id START %s', cell, 1 + floor(random() * 4294967296)::bigint);
+    EXECUTE format('CREATE SEQUENCE %I.consumer_lease_numbers START %s', cell, (extract(epoch FROM clock_timestamp())::bigint << 10));
+    EXECUTE format('GRANT USAGE ON SEQUENCE %I.ingest_batch_id, %I.consumer_lease_numbers TO tidegate_writer', cell, cell);
+
+    SELECT string_agg(relname, '|') INTO names FROM pg_class
+        WHERE relnamespace = cell::regnamespace AND relkind IN ('v', 'r', 'S')
+            OR relnamespace = 'tidegate'::regnamespace AND relkind = 'v';
+    names := names || '|' || array_to_string(working, '|');
+    PERFORM set_config('check_function_bodies', 'off', true);
+    FOR item IN SELECT oid, proname, pronargs, proacl, pg_get_function_identity_arguments(oid) AS arguments FROM pg_proc
+        WHERE pronamespace = 'tidegate'::regnamespace AND proname = ANY (working) LOOP
+        made := regexp_replace(pg_get_functiondef(item.oid), format('\mtidegate\.(%s)\M', names), format('%I.\1', cell), 'g');
+        made := regexp_replace(made, 'SET search_path TO ''tidegate''', format('SET search_path TO %L, ''tidegate''', cell));
+        EXECUTE made;
+        IF item.proacl IS NOT NULL THEN
+            EXECUTE format('REVOKE ALL ON FUNCTION %I.%I(%s) FROM PUBLIC', cell, item.proname, item.arguments);
+            FOR relation IN SELECT grantee::regrole AS role FROM aclexplode(item.proacl) WHERE grantee <> 0 LOOP
+                EXECUTE format('GRANT EXECUTE ON FUNCTION %I.%I(%s) TO %s', cell, item.proname, item.arguments, relation.role);
+            END LOOP;
+        END IF;
+    END LOOP;
+
+    -- Views, those that others read first: their text without the schema's name, read with the cell's first.
+    SELECT array_agg(relname ORDER BY oid) INTO waiting FROM pg_class
+        WHERE relnamespace = 'tidegate'::regnamespace AND relkind = 'v' AND relname <> 'tenant_usage';
+    WHILE waiting <> '{}' LOOP
+        pass := pass + 1;
+        IF pass > 100 THEN
+            RAISE EXCEPTION 'the views % could not be made in %', waiting, cell;
+        END IF;
+        FOREACH made IN ARRAY waiting LOOP
+            CONTINUE WHEN EXISTS (SELECT FROM pg_rewrite w JOIN pg_depend p ON p.objid = w.oid AND p.classid = 'pg_rewrite'::regclass
+                JOIN pg_class r ON r.oid = p.refobjid AND p.refclassid = 'pg_class'::regclass
+                WHERE w.ev_class = format('tidegate.%I', made)::regclass AND r.relname = ANY (waiting) AND r.relname <> made
+                    AND r.relnamespace = 'tidegate'::regnamespace);
+            PERFORM set_config('search_path', 'tidegate, public', true);
+            columns := pg_get_viewdef(format('tidegate.%I', made)::regclass);
+            PERFORM set_config('search_path', format('%I, tidegate, public', cell), true);
+            EXECUTE format('CREATE VIEW %I.%I AS %s', cell, made, columns);
+            FOR item IN SELECT DISTINCT grantee::regrole AS role, privilege_type AS privilege FROM pg_class c, aclexplode(c.relacl)
+                WHERE c.oid = format('tidegate.%I', made)::regclass AND grantee <> c.relowner AND grantee <> 0 AND privilege_type = 'SELECT' LOOP
+                EXECUTE format('GRANT SELECT ON %I.%I TO %s', cell, made, item.role);
+            END LOOP;
+            waiting := array_remove(waiting, made);
+        END LOOP;
+    END LOOP;
+    EXECUTE format('COMMENT ON SCHEMA %I IS %L', cell, mark);
+END
+$cell$;

@@ -1,0 +1,89 @@
+-- Spreads the relations over the workers of Citus; run after migrations, by one installer at a time. What is spread stays as it is.
+--
+-- $1 (tidegate.shards) is the number of cells that a new database gets.
+
+SET citus.shard_replication_factor = 1;
+SELECT set_config('citus.shard_count', current_setting('tidegate.shards'), false);
+
+DO $spread$
+DECLARE
+    -- What jobs of every cell read, and what is defined there: a copy on every node.
+    everywhere CONSTANT text[] := ARRAY['organizations', 'installation', 'claim_salt', 'event_streams', 'event_stream_schemas',
+        'event_stream_revision', 'event_stream_warnings'];
+    -- Of people, keys and installers: on the coordinator alone. Policies of row-level security that look at other tables cannot be spread.
+    here CONSTANT text[] := ARRAY['api_keys', 'users', 'sessions', 'reader_logins', 'audit_log', 'sign_in_attempts', 'consumer_sinks',
+        'ticket_secret', 'schema_migrations', 'birth_locks'];
+    -- Of a cell and no tenant: one set of rows in each cell.
+    of_cells CONSTANT text[] := ARRAY['consumer_members', 'consumer_offsets', 'consumer_leases', 'consumer_slots', 'consumer_parked',
+        'consumer_groups', 'sequencer_ticks', 'log_epochs', 'rollup_levels', 'rollup_floors', 'projections', 'projection_queue',
+        'series_pending', 'job_runs', 'storage_samples'];
+    relation record;
+    item record;
+    forced boolean;
+BEGIN
+    -- Triggers are not taken by Citus. None is needed: no version before knows this layout, and tenants' readers are refused on it.
+    FOR item IN SELECT t.tgrelid::regclass AS on_table, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+        WHERE c.relnamespace = 'tidegate'::regnamespace AND NOT t.tgisinternal AND c.relname IN
+            ('dead_letter_events', 'ingest_batches', 'organizations') LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', item.tgname, item.on_table);
+    END LOOP;
+    -- Foreign keys between what is here, what is everywhere and what is of cells.
+    FOR item IN SELECT k.conrelid::regclass AS on_table, k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+        JOIN pg_class r ON r.oid = k.confrelid
+        WHERE k.contype = 'f' AND c.relnamespace = 'tidegate'::regnamespace AND NOT (c.relname = ANY (here) AND r.relname = ANY (here)) LOOP
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', item.on_table, item.conname);
+    END LOOP;
+
+    FOR relation IN SELECT c.oid, c.relname FROM pg_class c
+        WHERE c.relnamespace = 'tidegate'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+            AND c.relname NOT LIKE 'lock\_%' AND c.relname <> ALL (here)
+            AND NOT EXISTS (SELECT FROM pg_dist_partition d WHERE d.logicalrelid = c.oid)
+        ORDER BY c.relname <> 'ingest_ledger', c.relname LOOP
+        -- Its rows are copied to the workers, which row-level security that holds for the owner as well refuses.
+        SELECT relforcerowsecurity INTO forced FROM pg_class WHERE oid = relation.oid;
+        IF forced THEN
+            EXECUTE format('ALTER TABLE tidegate.%I NO FORCE ROW LEVEL SECURITY', relation.relname);
+        END IF;
+        IF relation.relname = ANY (everywhere) THEN
+            PERFORM create_reference_table(relation.oid::regclass);
+        ELSIF relation.relname = ANY (of_cells) THEN
+            -- Unique among the rows of a cell, which its builder sees to: a key of Citus would have to name the cell.
+            FOR item IN SELECT conname FROM pg_constraint WHERE conrelid = relation.oid AND contype IN ('p', 'u') LOOP
+                EXECUTE format('ALTER TABLE tidegate.%I DROP CONSTRAINT %I', relation.relname, item.conname);
+            END LOOP;
+            FOR item IN SELECT indexrelid::regclass AS name FROM pg_index WHERE indrelid = relation.oid AND indisunique LOOP
+                EXECUTE format('DROP INDEX %s', item.name);
+            END LOOP;
+            EXECUTE format('ALTER TABLE tidegate.%I ADD COLUMN cell text NOT NULL DEFAULT %L, REPLICA IDENTITY FULL', relation.relname, '');
+            PERFORM create_distributed_table(relation.oid::regclass, 'cell', colocate_with := 'tidegate.ingest_ledger');
+        ELSIF relation.relname = 'ingest_ledger' THEN
+            PERFORM create_distributed_table(relation.oid::regclass, 'tenant_id');
+        ELSE
+            PERFORM create_distributed_table(relation.oid::regclass, 'tenant_id', colocate_with := 'tidegate.ingest_ledger');
+        END IF;
+        IF forced THEN
+            EXECUTE format('ALTER TABLE tidegate.%I FORCE ROW LEVEL SECURITY', relation.relname);
+        END IF;
+    END LOOP;
+    FOR relation IN SELECT c.relname FROM pg_class c JOIN pg_dist_partition d ON d.logicalrelid = c.oid
+        WHERE c.relnamespace = 'tidegate'::regnamespace AND c.relkind = 'r' AND c.relreplident = 'd' AND d.partmethod = 'h' AND NOT c.relispartition
+            AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary) LOOP
+        EXECUTE format('ALTER TABLE tidegate.%I REPLICA IDENTITY FULL', relation.relname);
+    END LOOP;
+END
+$spread$;
+
+-- Before each statement that writes to a shard: that it is not being moved, and is still this node's. A shard that was moved is
+-- left behind for a while, and what is written there would be lost.
+CREATE OR REPLACE FUNCTION tidegate.hold_shard() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_catalog.lock_shard_metadata(5, ARRAY[TG_ARGV[0]::bigint]);
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_dist_placement p JOIN pg_catalog.pg_dist_local_group g ON g.groupid = p.groupid
+                   WHERE p.shardid = TG_ARGV[0]::bigint) THEN
+        RAISE EXCEPTION 'the shard % of % is another node''s now', TG_ARGV[0], TG_TABLE_NAME USING ERRCODE = '55000';
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION tidegate.hold_shard() FROM PUBLIC;
