@@ -7,9 +7,8 @@
 use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::error::{DbError, SqlState};
 
-use super::lost;
 use super::sqlstate::{self, Meaning};
-use super::tls;
+use super::{hosts, lost, tls};
 
 /// An error of the storage layer.
 #[derive(Debug)]
@@ -163,6 +162,10 @@ impl std::fmt::Display for StorageError {
                 if unwanted { write!(f, "; {}", tls::NO_HBA_LINE) } else { Ok(()) }
             }
             None => {
+                let unsuitable = source.downcast_ref::<tokio_postgres::Error>().and_then(hosts::unsuitable);
+                if let Some(refused) = unsuitable {
+                    return write!(f, "{separator}{}", refused.why);
+                }
                 if let Some(explained) = tls::explain(source.as_ref()) {
                     return write!(f, "{separator}{explained}");
                 }
@@ -185,6 +188,7 @@ impl From<tokio_postgres::Error> for StorageError {
         let fate = match error.as_db_error() {
             Some(db) => fate_of(db),
             // No SQLSTATE: the connection broke, or could not be made.
+            None if hosts::unsuitable(&error).is_some_and(|refused| refused.left_behind) => Fate::AnotherDatabase,
             None => Fate::Retry,
         };
         Self { source: Some(Box::new(error)), ..Self::ours("", fate) }
