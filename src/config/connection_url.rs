@@ -12,8 +12,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslNegotiation};
 
 const FORM: &str = "must be a PostgreSQL connection URL, postgres://user:password@host/db";
-const TARGETS: &str =
-    "target_session_attrs must be any, read-write, read-only, primary, standby or prefer-standby";
+const TARGETS: &str = "target_session_attrs must be any, read-write, read-only, primary, standby or prefer-standby";
 /// Names of one URL: all of them are tried within the time that a connection may take.
 const HOSTS_MAX: usize = 8;
 const MODES: &str = "sslmode must be disable, allow, prefer, require, verify-ca or verify-full";
@@ -164,8 +163,7 @@ impl FromStr for ConnectionUrl {
 
 /// Lists that belong together, as libpq wants them.
 fn check_hosts(server: &Config) -> Result<(), String> {
-    let (hosts, ports, addresses) =
-        (server.get_hosts().len(), server.get_ports().len(), server.get_hostaddrs().len());
+    let (hosts, ports, addresses) = (server.get_hosts().len(), server.get_ports().len(), server.get_hostaddrs().len());
     if hosts > HOSTS_MAX {
         return Err(format!("names {hosts} hosts; {HOSTS_MAX} are tried at most"));
     }

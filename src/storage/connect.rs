@@ -15,17 +15,14 @@ use tokio_postgres::config::Host;
 use tokio_postgres::error::Severity;
 use tokio_postgres::{AsyncMessage, CancelToken, Client, Config};
 
+use super::hosts::{CONNECT_TIMEOUT, with_timeouts};
 use super::seen::View;
 use super::tls::Handshakes;
 use super::{StorageError, hosts};
 use crate::config::{ConnectionUrl, RootCert, SslMode};
 use crate::limits::HOST_HEAD_START;
 
-/// How long making a connection, or waiting for a free one, may take; connect_timeout of a URL says otherwise.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// After which a connection is lost whose other end takes nothing: a machine that is gone says no word.
-const UNTAKEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same for all that belongs to it: names, several hosts, the handshake, the password.
+/// How long making a connection may take with all that belongs to it: names, several hosts, the handshake, the password.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The path of work that a pool carries.
@@ -148,18 +145,6 @@ pub async fn connect_to(
         let advice = "check that the server runs and that the connection URL is right";
         error.doing(&format!("cannot connect to PostgreSQL at {} ({advice})", place(&url.server)))
     })
-}
-
-/// The timeouts that the URL does not name.
-pub(super) fn with_timeouts(url: &ConnectionUrl) -> ConnectionUrl {
-    let mut url = url.clone();
-    if url.server.get_connect_timeout().is_none() {
-        url.server.connect_timeout(CONNECT_TIMEOUT);
-    }
-    if url.server.get_tcp_user_timeout().is_none() {
-        url.server.tcp_user_timeout(UNTAKEN_TIMEOUT);
-    }
-    url
 }
 
 /// Cancels queries of one URL's connections, over TLS where they have it.
@@ -324,11 +309,7 @@ pub fn pool(
         // connection would come to have all of them.
         .queue_mode(QueueMode::Lifo)
         .runtime(Runtime::Tokio1)
-        .timeouts(Timeouts {
-            wait: Some(CONNECT_TIMEOUT),
-            create: Some(create),
-            recycle: Some(CONNECT_TIMEOUT),
-        })
+        .timeouts(Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(create), recycle: Some(CONNECT_TIMEOUT) })
         .pre_recycle(Hook::sync_fn(move |_, metrics| match known.is_outdated(metrics.created) {
             true => Err(HookError::message("it may lead to a server that was left")),
             false => Ok(()),

@@ -252,7 +252,11 @@ impl Database {
         // What is not of a pool connects without knowing what was seen.
         let [owner_url, writer_url] = [&location.owner, &location.writer];
         let owner_url = without_left_behind(owner_url, known.seen()).await;
-        let writer_url = if writer_url == &location.owner { owner_url.clone() } else { without_left_behind(writer_url, known.seen()).await };
+        let writer_url = if writer_url == &location.owner {
+            owner_url.clone()
+        } else {
+            without_left_behind(writer_url, known.seen()).await
+        };
         let places = needs::Place { owner: &owner_url, writer: &writer_url, ..location.place(config) };
         let (installed, before, owner) = install::install_looking(&places, config).await?;
         // What the roles may do is known only on a schema that is there: once more where it was made or changed, be it by
@@ -301,7 +305,8 @@ impl Database {
         let consumers = make(&location.writer, Role::Consumer, GROUP_CONNECTIONS, "")?;
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
         let behind = (!location.external).then(priority::stands_behind);
-        let exports = pool(&location.reader, Role::Export, EXPORT_CONNECTIONS, "", (Arc::clone(&warnings), view(true)), behind)?;
+        let exports =
+            pool(&location.reader, Role::Export, EXPORT_CONNECTIONS, "", (Arc::clone(&warnings), view(true)), behind)?;
         let store = Store::new(installed.layout, &owner, config.chunk_interval);
         let canceller = Canceller::new(&location.reader);
         let slices = chunks.kept(&owner);

@@ -128,6 +128,12 @@ impl StorageError {
         code.is_some_and(|code| *code == SqlState::LOCK_NOT_AVAILABLE || code.code().starts_with("40"))
     }
 
+    /// Whether a read may go through on another connection, or a moment later: the server was lost, or what a standby replays
+    /// was in the way.
+    pub fn is_of_this_server(&self) -> bool {
+        self.is_retryable() && !self.is_silence && (self.loses_session() || self.is_contention())
+    }
+
     /// Whether it is another database than the one before.
     pub fn is_another_database(&self) -> bool {
         self.fate == Fate::AnotherDatabase

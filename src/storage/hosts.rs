@@ -4,6 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
@@ -39,6 +40,11 @@ pub fn unsuitable(error: &Error) -> Option<&Unsuitable> {
     let cause = std::error::Error::source(error)?.downcast_ref::<io::Error>()?;
     cause.get_ref()?.downcast_ref()
 }
+
+/// How long making a connection, or waiting for a free one, may take; connect_timeout of a URL says otherwise.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// After which a connection is lost whose other end takes nothing: a machine that is gone says no word.
+const UNTAKEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Connected = (Client, Wire);
 
@@ -167,6 +173,18 @@ fn refuse_a_lagging(url: &ConnectionUrl, view: &View) -> Result<(), Error> {
     }
 }
 
+/// The timeouts that the URL does not name.
+pub fn with_timeouts(url: &ConnectionUrl) -> ConnectionUrl {
+    let mut url = url.clone();
+    if url.server.get_connect_timeout().is_none() {
+        url.server.connect_timeout(CONNECT_TIMEOUT);
+    }
+    if url.server.get_tcp_user_timeout().is_none() {
+        url.server.tcp_user_timeout(UNTAKEN_TIMEOUT);
+    }
+    url
+}
+
 /// Where a host of a URL is, for people.
 pub fn at(server: &Config, n: usize) -> String {
     let port = server.get_ports().get(n).or_else(|| server.get_ports().first()).copied().unwrap_or(5432);
@@ -182,25 +200,35 @@ pub fn only(url: &ConnectionUrl, n: usize) -> ConnectionUrl {
     ConnectionUrl { server: with_hosts(&url.server, &[n]), target: None, tls: url.tls.clone() }
 }
 
+/// Every server of a URL, by its place, and how it stands.
+pub async fn each(url: &ConnectionUrl) -> Vec<(String, Result<Standing, Error>)> {
+    let url = &with_timeouts(url);
+    let look = async |n| attempt(&only(url, n), &View::default()).await.map(|(_connection, standing)| standing);
+    join_all((0..url.hosts()).map(async |n| (at(&url.server, n), look(n).await))).await
+}
+
 /// The same URL without old primaries: what connects to the rest cannot come to one of them. Where nothing else is left, they
 /// stay, for others to refuse.
 pub async fn without_left_behind(url: &ConnectionUrl, seen: &Seen) -> ConnectionUrl {
     if url.hosts() <= 1 {
         return url.clone();
     }
-    let look = async |n| Some(attempt(&only(url, n), &View::default()).await.ok()?.1);
-    let standings = join_all((0..url.hosts()).map(look)).await;
+    let looked = each(url).await;
+    let standings: Vec<Option<&Standing>> = looked.iter().map(|(_, standing)| standing.as_ref().ok()).collect();
     let timelines = || standings.iter().flatten().filter_map(|standing| standing.timeline).chain(seen.newest());
     let is_left = |n: &usize| {
         let own = standings[*n].and_then(|standing| standing.timeline);
         own.is_some_and(|own| timelines().any(|other| own.is_left_for(other)))
     };
     let (left, kept): (Vec<usize>, Vec<usize>) = (0..url.hosts()).partition(is_left);
-    let places: Vec<String> = left.iter().map(|n| at(&url.server, *n)).collect();
+    let places: Vec<&str> = left.iter().map(|n| &*looked[*n].0).collect();
     if left.is_empty() || kept.is_empty() {
         return url.clone();
     }
-    tracing::error!(hosts = places.join(", "), "an old primary takes writes, and is left alone: stop it, or make it a standby");
+    tracing::error!(
+        hosts = places.join(", "),
+        "an old primary takes writes, and is left alone: stop it, or make it a standby"
+    );
     ConnectionUrl { server: with_hosts(&url.server, &kept), ..url.clone() }
 }
 

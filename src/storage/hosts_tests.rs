@@ -17,7 +17,8 @@ fn one_of_several_is_the_same_in_all_else() {
                 keepalives=0 keepalives_idle=5 keepalives_interval=6 keepalives_retries=7 sslnegotiation=direct \
                 channel_binding=require load_balance_hosts=random sslmode=require";
     let all = parsed(&format!("host=a,/run/pg,c port=1,2,3 hostaddr=10.0.0.1,10.0.0.2,10.0.0.3 {rest}"));
-    for (n, own) in ["host=a port=1 hostaddr=10.0.0.1", "host=/run/pg port=2 hostaddr=10.0.0.2"].into_iter().enumerate() {
+    for (n, own) in ["host=a port=1 hostaddr=10.0.0.1", "host=/run/pg port=2 hostaddr=10.0.0.2"].into_iter().enumerate()
+    {
         assert_eq!(only(&all, n), parsed(&format!("{own} {rest}")));
     }
     assert_eq!(only(&parsed("host=a,b port=7"), 1), parsed("host=b port=7"));
@@ -53,7 +54,8 @@ async fn a_silent_host_holds_up_the_next_for_a_moment() {
     let last = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
     let [a, b, c] = [port(&silent[0]), port(&silent[1]), port(&last)];
-    let hosts = format!("host=127.0.0.1,127.0.0.1,127.0.0.1 port={a},{b},{c} user=u sslmode=disable connect_timeout=60");
+    let hosts =
+        format!("host=127.0.0.1,127.0.0.1,127.0.0.1 port={a},{b},{c} user=u sslmode=disable connect_timeout=60");
     let url = parsed(&hosts).for_writing();
     let begun = Instant::now();
     let view = View::default();

@@ -236,7 +236,9 @@ async fn identify(client: &Client) -> Result<Option<Identity>, tokio_postgres::E
             id: row.get("id"),
             batches: row.get("batches"),
             has_timescaledb: row.get("has_timescaledb"),
-            timeline: row.get::<_, Option<&str>>("timeline").and_then(|number| Timeline::parse(row.get("system"), number)),
+            timeline: row
+                .get::<_, Option<&str>>("timeline")
+                .and_then(|number| Timeline::parse(row.get("system"), number)),
         })),
         Err(error) => match error.code() {
             Some(&SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_COLUMN | &SqlState::INVALID_SCHEMA_NAME) => Ok(None),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_postgres::AsyncMessage;
 
-use super::connect::{Role, session_sql, with_timeouts};
+use super::connect::{Role, session_sql};
+use super::hosts::with_timeouts;
 use super::seen::View;
 use super::{StorageError, hosts};
 use crate::config::ConnectionUrl;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio_postgres::Client;
 
-use super::connect::{connect, with_timeouts};
-use super::hosts::{at, only};
+use super::connect::connect;
+use super::hosts::{at, only, with_timeouts};
 use super::seen::{Seen, View};
 use super::standing::Standing;
 use crate::config::ConnectionUrl;
