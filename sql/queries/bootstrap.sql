@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS tidegate.schema_migrations (
 -- One row: what this database was made as.
 CREATE TABLE IF NOT EXISTS tidegate.installation (
     singleton       boolean     PRIMARY KEY DEFAULT true CHECK (singleton),
-    engine          text        NOT NULL CHECK (engine IN ('timescale', 'postgres')),
+    engine          text        NOT NULL CHECK (engine IN ('timescale', 'postgres', 'citus')),
     storage_profile text        NOT NULL CHECK (storage_profile IN ('columnstore', 'rowstore')),
     installed_at    timestamptz NOT NULL DEFAULT now()
 );

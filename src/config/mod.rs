@@ -12,6 +12,7 @@ mod keys;
 mod limits;
 mod live;
 mod log;
+mod node;
 mod origin;
 mod partitions;
 mod rollups;
@@ -30,6 +31,7 @@ pub use keys::{ConfigKey, KEYS};
 pub use limits::LimitsConfig;
 pub use live::{Changes, LiveLimits};
 pub use log::LogConfig;
+pub use node::NodeConfig;
 pub use origin::Origin;
 pub use secrets::of_environment as secret_of_environment;
 pub use source::Layers;
@@ -49,6 +51,8 @@ use crate::model::{Kind, Level, PerKind, PerLevel, Relation, StoredJson};
 pub struct Config {
     pub database: DatabaseConfig,
     pub listen: ListenAddress,
+    /// Which of several nodes this is.
+    pub node: NodeConfig,
     /// Folder of the embedded server and of the spool.
     pub data_dir: PathBuf,
     pub batch: BatchConfig,
@@ -77,6 +81,8 @@ pub struct Config {
     pub chunk_interval: Duration,
     /// Into how many chunks a new slice of time is cut, on hypertables; None: as the database has it.
     pub partitions: PerKind<Option<u32>>,
+    /// Into how many cells a new database is cut, on Citus.
+    pub citus_cells: u32,
     pub log: LogConfig,
     /// A hash of each value's text, to tell what changed; no secret can be read from it.
     fingerprints: BTreeMap<&'static str, u64>,
@@ -205,6 +211,7 @@ impl Config {
                         ("auto", EngineChoice::Auto),
                         ("timescale", EngineChoice::Timescale),
                         ("postgres", EngineChoice::Postgres),
+                        ("citus", EngineChoice::Citus),
                     ],
                 )?,
                 storage_profile: read.one_of("storage_profile", &StorageProfile::ALL)?,
@@ -229,6 +236,7 @@ impl Config {
                 read_ahead_bytes: read.bytes("read_ahead_bytes")?,
             },
             listen: read.parsed("listen", "an address or name and a port, such as 127.0.0.1:8080 or localhost:8080")?,
+            node: NodeConfig::read(&read)?,
             data_dir: read.path("data_dir")?,
             backup: BackupConfig::read(&read, &read.path("data_dir")?)?,
             batch: BatchConfig {
@@ -290,6 +298,7 @@ impl Config {
             },
             chunk_interval: read.duration("chunk_interval")?,
             partitions: partitions::read(&read)?,
+            citus_cells: u32::try_from(read.count("citus.cells", 1, 1024)?).unwrap_or(1),
             log: LogConfig::read(&read)?,
             fingerprints: KEYS.iter().map(|key| (key.path, read.fingerprint(key.path))).collect(),
         };

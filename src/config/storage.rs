@@ -11,6 +11,8 @@ pub enum EngineChoice {
     Timescale,
     /// Native partitions, whatever the server has.
     Postgres,
+    /// Native partitions, spread over the workers of Citus.
+    Citus,
 }
 
 /// `storage_profile`: how events are laid out on the timescale engine.

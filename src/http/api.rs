@@ -10,6 +10,7 @@ use crate::config::{CorsOrigins, HttpConfig, LiveLimits};
 use crate::groups::{AllGroups, GroupCounts};
 use crate::ingest::{Ingest, Traffic};
 use crate::lifecycle::LifecycleView;
+use crate::nodes::Nodes;
 use crate::precedence::Precedence;
 use crate::processor::Replays;
 use crate::protocols::{Problem, ProblemCode};
@@ -28,23 +29,39 @@ pub enum Readiness {
     Stopping,
 }
 
-/// What handlers need of the database.
-pub struct Attached {
+/// What handlers need of the database in which a tenant's rows are.
+pub struct Home {
     pub reads: Readers,
     pub lifecycle: LifecycleView,
     /// Wakes who waits for events of a stream.
     pub arrivals: Arc<Arrivals>,
-    pub tickets: Tickets,
     pub groups: AllGroups,
     /// How far they are.
     pub group_counts: GroupCounts,
     /// Of events that projections could not take.
     pub letters: Replays,
+}
+
+/// What handlers need of databases.
+pub struct Attached {
+    /// By their numbers, which [`Self::number`] tells of a tenant.
+    pub homes: Vec<Home>,
+    pub number: Box<dyn Fn(&str) -> usize + Send + Sync>,
+    /// Of what is of people, keys and organizations.
+    pub control: Readers,
+    pub tickets: Tickets,
     /// Users, and how they sign in.
     pub people: People,
     /// Defines streams.
     pub definitions: Definitions,
     pub administration: Administration,
+}
+
+impl Attached {
+    /// Where a tenant's rows are.
+    pub fn home(&self, tenant_id: &str) -> &Home {
+        &self.homes[(self.number)(tenant_id)]
+    }
 }
 
 /// Everything that handlers need.
@@ -55,6 +72,8 @@ pub struct Api {
     /// Who a request speaks for.
     pub verifier: Arc<Verifier>,
     pub limiter: Arc<Limiter>,
+    /// Which node this is, and what it knows of the others.
+    pub nodes: Arc<Nodes>,
     pub limits: LiveLimits,
     pub timeouts: HttpConfig,
     /// None: plain HTTP.
@@ -72,6 +91,11 @@ impl Api {
     pub fn behind_ingestion(&self, who: &'static str, times: u32) -> Precedence {
         let ingest = Arc::clone(&self.ingest);
         Precedence::over(who, times, move || ingest.is_behind(Traffic::Live))
+    }
+
+    /// Where a tenant's rows are, or the answer to who asks for them before the database is there.
+    pub fn home(&self, tenant_id: &str) -> Result<&Home, Problem> {
+        Ok(self.attached()?.home(tenant_id))
     }
 
     /// What needs the database, or the answer to who asks for it before it is there.

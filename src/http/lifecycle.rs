@@ -10,7 +10,7 @@ use crate::tenancy::Principal;
 
 pub async fn status(api: &Api, principal: &Principal, params: Params) -> Result<Response<Body>, Problem> {
     params.finish()?;
-    let attached = api.attached()?;
+    let attached = api.home(&principal.tenant_id)?;
     // It asks on a reader's connection, and waits for its turn like others.
     let _turn = attached.reads.begin(&principal.tenant_id).await.map_err(|error| reads::problem(api, error))?;
     let status = attached.lifecycle.status().await.map_err(|error| {

@@ -209,7 +209,7 @@ pub async fn by_filter(call: Call<'_>) -> Result<Response<Body>, Problem> {
 }
 
 async fn begin(api: &Api, principal: &Principal) -> Result<Reads, Problem> {
-    api.attached()?.reads.begin(&principal.tenant_id).await.map_err(|error| reads::problem(api, error))
+    api.home(&principal.tenant_id)?.reads.begin(&principal.tenant_id).await.map_err(|error| reads::problem(api, error))
 }
 
 /// Replays the letters of a page at once, so that they share transactions; large ones, which the page does not hold, one
@@ -291,7 +291,7 @@ async fn replay(api: &Api, principal: &Principal, kept: DeadLetter, sent: Vec<u8
 async fn project(api: &Api, principal: &Principal, kept: &DeadLetter, sent: &[u8]) -> Result<Noted, Problem> {
     let now = Timestamp::now().as_microsecond();
     let at = Timestamp::from_microsecond(now).expect("now is a time");
-    let letters = &api.attached()?.letters;
+    let letters = &api.home(&principal.tenant_id)?.letters;
     let done = letters.replay(&principal.tenant_id, kept.id, &kept.parameters, sent, at).await;
     let refused = match done.map_err(|error| reads::problem(api, error.into()))? {
         ReplayedLetter::Taken => None,

@@ -4,6 +4,7 @@
 //! planning and the same ledger as live ones, those without a key under a key made of their receipt; whatever was
 //! written before a crash is thus recognised. The spool forgets a request only once it is settled.
 
+use std::collections::BTreeSet;
 use std::slice::from_ref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +28,7 @@ use super::trials::{Next, Trials};
 use super::writer::Writer;
 use crate::limits::{DRAIN_ALONE_DEADLINE, DRAIN_BYTES, WRITE_DEADLINE};
 use crate::registry::Registry;
-use crate::storage::StorageError;
+use crate::storage::{Homes, StorageError};
 
 /// Between two tries of what did not go in, at first; it doubles while nothing does.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -40,7 +41,9 @@ const DRAIN_ITEMS: u32 = 20_000;
 
 pub struct Drainer {
     pub spool: Arc<Spool>,
-    pub writer: Arc<Writer>,
+    /// Of each home, by its number.
+    pub writers: Vec<Arc<Writer>>,
+    pub places: Homes,
     pub intake: Arc<Intake>,
     pub conservation: Arc<Conservation>,
     pub registry: Arc<Registry>,
@@ -65,7 +68,6 @@ impl Drainer {
     }
 
     async fn drain(&mut self) {
-        let mut health = self.writer.shelter.health();
         loop {
             let entries = self.spool.next(DRAIN_BYTES).await;
             if entries.is_empty() {
@@ -79,9 +81,8 @@ impl Drainer {
                     }
                 }
                 while !pending.is_empty() {
-                    if health.wait_for(|health| *health == Health::Available).await.is_err() {
-                        return;
-                    }
+                    self.some_home().await;
+                    pending = self.set_aside(pending).await;
                     pending = self.read_again(pending).await;
                     if !pending.is_empty() {
                         pending = self.write_some(pending).await;
@@ -92,6 +93,48 @@ impl Drainer {
                 }
             }
         }
+    }
+
+    fn home(&self, submission: &Submission) -> usize {
+        self.places.of(&submission.received.tenant_id)
+    }
+
+    fn writer(&self, submission: &Submission) -> &Arc<Writer> {
+        &self.writers[self.home(submission)]
+    }
+
+    fn is_there(&self, home: usize) -> bool {
+        *self.writers[home].shelter.health().borrow() == Health::Available
+    }
+
+    /// Waits until a home is there.
+    async fn some_home(&self) {
+        let there = self.writers.iter().map(|writer| {
+            let mut health = writer.shelter.health();
+            Box::pin(async move {
+                // The shelters live as long as this.
+                let _ = health.wait_for(|health| *health == Health::Available).await;
+            })
+        });
+        futures_util::future::select_all(there).await;
+    }
+
+    /// What is of a home that is away goes to the end of the spool, so that it holds up no other home's.
+    async fn set_aside(&self, pending: Vec<Pending>) -> Vec<Pending> {
+        let mut rest = Vec::new();
+        let mut aside = 0;
+        for one in pending {
+            if self.is_there(self.home(&one.submission)) || !self.postpone(&one.entry).await {
+                rest.push(one);
+            } else {
+                aside += 1;
+            }
+        }
+        if aside > 0 && rest.is_empty() {
+            // Perhaps there is nothing else: it would be written to the disk again and again.
+            tokio::time::sleep(PAUSE_MAX).await;
+        }
+        rest
     }
 
     /// What streams mask may have changed while requests waited, and while the database was away.
@@ -112,19 +155,21 @@ impl Drainer {
         pending
     }
 
-    /// Tries as many requests together as went in before, all of the kind of the first; what does not go in waits
+    /// Tries as many requests together as went in before, all of the kind and home of the first; what does not go in waits
     /// behind the others, so that it does not hold them up, and is tried again in smaller company. So do those of the
-    /// other kind, which are next.
+    /// other kind and of other homes, which are next.
     async fn write_some(&mut self, pending: Vec<Pending>) -> Vec<Pending> {
         let kind = pending[0].submission.received.kind;
-        let (mut pending, mut rest): (Vec<Pending>, Vec<Pending>) =
-            pending.into_iter().partition(|one| one.submission.received.kind == kind);
+        let home = self.home(&pending[0].submission);
+        let (mut pending, mut rest): (Vec<Pending>, Vec<Pending>) = pending
+            .into_iter()
+            .partition(|one| one.submission.received.kind == kind && self.home(&one.submission) == home);
         rest.extend(pending.split_off(self.together.min(pending.len())));
         let tried = pending.len();
         let left = self.write(pending).await;
         if left.len() < tried {
             self.vain = 0;
-            self.writer.shelter.drains();
+            self.writers[home].shelter.drains();
         }
         if left.is_empty() {
             self.together = (self.together * 2).min(TOGETHER_MAX);
@@ -189,9 +234,10 @@ impl Drainer {
             pending.into_iter().map(|one| (one.submission, (one.entry, one.trials, one.read))).unzip();
         // One alone cannot be made smaller: it gets more time.
         let deadline = Instant::now() + if batch.len() > 1 { WRITE_DEADLINE } else { DRAIN_ALONE_DEADLINE };
-        match self.writer.write_joined(&mut batch, Traffic::Late, deadline).await {
+        let writer = Arc::clone(self.writer(&batch[0]));
+        match writer.write_joined(&mut batch, Traffic::Late, deadline).await {
             Ok(verdicts) => {
-                self.writer.shelter.wrote();
+                writer.shelter.wrote();
                 self.settle(batch, tickets, verdicts).await
             }
             Err(unwritten) => self.again(batch, tickets, unwritten).await,
@@ -225,7 +271,7 @@ impl Drainer {
 
     async fn written_before(&self, one: &Pending) -> Result<bool, StorageError> {
         let Some(attempt) = &one.attempt else { return Ok(false) };
-        ask(&self.writer.database, WRITE_DEADLINE, async |client| {
+        ask(&self.writer(&one.submission).database, WRITE_DEADLINE, async |client| {
             let server_start = jiff::Timestamp::from_microsecond(attempt.server_start_us)
                 .map_err(|_| StorageError::fatal("a spooled request names an impossible time"))?;
             settle(client, &TransactionId { xid: attempt.xid.clone(), server_start }).await?;
@@ -280,7 +326,7 @@ impl Drainer {
             return Ok(());
         }
         let outcome = Outcome { receipt, ..outcome.clone() };
-        ask(&self.writer.database, WRITE_DEADLINE, async |client| {
+        ask(&self.writer(submission).database, WRITE_DEADLINE, async |client| {
             Ok(ledger::remember_receipt(client, submission, &own_key(receipt), outcome).await?)
         })
         .await
@@ -300,7 +346,8 @@ impl Drainer {
         };
         let mut pending: Vec<Pending> = batch.into_iter().zip(tickets).enumerate().map(pending).collect();
         // Also where the server refuses a request: before others pass beside it, that may be the server's own state.
-        self.writer.shelter.does_not_drain(self.vain, &error);
+        let Some(shelter) = pending.first().map(|one| Arc::clone(&self.writer(&one.submission).shelter)) else { return pending };
+        shelter.does_not_drain(self.vain, &error);
         if error.fate().is_of_database() || unconfirmed {
             tracing::warn!(%error, requests = pending.len(), "spooled requests could not be written; they are tried again");
             // Live traffic says whether the database is away; here it is enough to try again.
@@ -317,7 +364,7 @@ impl Drainer {
         }
         let Some(mut one) = pending.pop() else { return pending };
         let receipt = one.submission.received.receipt;
-        let next = one.trials.failed(error.fate(), self.writer.shelter.written());
+        let next = one.trials.failed(error.fate(), shelter.written());
         tracing::error!(%error, %receipt, tries = one.trials.failures(), ?next, "a spooled request was not written");
         match next {
             Next::Again => return vec![one],

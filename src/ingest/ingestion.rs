@@ -11,8 +11,8 @@ use super::conservation::Conservation;
 use super::dead_letters::Quota;
 use super::drain::{Drainer, TOGETHER_MAX};
 use super::health::{Health, Reason};
+use super::home::{Home, Homes};
 use super::intake::Intake;
-use super::lane::Lane;
 use super::lanes::{Lanes, Traffic, micros, traffic};
 use super::outcome::{Outcome, Refusal, Reply};
 use super::pressure::Pressure;
@@ -30,15 +30,14 @@ use crate::budget::{Budget, HeldFor, NoRoom, Shares};
 use crate::config::{Config, LimitsConfig};
 use crate::model::{Kind, PerKind};
 use crate::registry::Registry;
-use crate::storage::{Database, StorageError};
+use crate::storage::{self, Database, StorageError};
 use crate::wire::item::{BodyError, Decoded};
 
 pub struct Ingest {
-    lanes: Arc<PerKind<Lanes>>,
-    /// Of each kind the width of a new slice of time, in microseconds. Empty while there is no writer:
-    /// the database is not there yet.
-    slices_us: OnceLock<PerKind<i64>>,
+    /// Empty while there is no writer: the database is not there yet.
+    homes: OnceLock<Homes>,
     intake: Arc<Intake>,
+    /// Of the first home, and of all before the database is there.
     shelter: Arc<Shelter>,
     quota: Quota,
     series_quota: Arc<SeriesQuota>,
@@ -64,17 +63,12 @@ impl Ingest {
         let pressure: Arc<Pressure> = Arc::default();
         let shelter = Arc::new(Shelter::new(spool, Arc::clone(&pressure), Arc::clone(&budget)));
         let intake = Arc::new(Intake::new(PerKind::new(|kind| age_us_max(config, kind)), config.limits.body_bytes));
-        let lanes = Arc::new(PerKind::new(|_| Lanes {
-            live: Lane::new(workers::seal(config, Traffic::Live)),
-            late: Lane::new(workers::seal(config, Traffic::Late)),
-        }));
         let quota = Quota::new(config.limits.dead_letter_bytes_per_day);
         let kept_s = config.retention.metrics.as_secs_f64();
         let series_quota = Arc::new(SeriesQuota::new(config.limits.series_per_tenant, kept_s));
         let registry = Registry::open(&config.streams, config.data_dir.clone(), shelter.spool().is_some());
         Ok(Arc::new(Self {
-            lanes,
-            slices_us: OnceLock::new(),
+            homes: OnceLock::new(),
             intake,
             shelter,
             quota,
@@ -94,13 +88,19 @@ impl Ingest {
     }
 
     /// Starts the writers and the drain; from now on requests go to the database. Called once.
-    pub fn attach(&self, database: &Database, config: &Config) -> Workers {
-        let slices_us = PerKind::new(|kind| database.slices.of(kind).map().interval_us);
-        self.intake.encode_for(database.installed.stored_json);
-        let writer = workers::writer(&self.shelter, &self.series_quota, &self.stream_quota, database, config);
+    pub fn attach(&self, places: &storage::Homes, config: &Config) -> Workers {
+        let slices_us = PerKind::new(|kind| places.control.slices.of(kind).map().interval_us);
+        self.intake.encode_for(places.control.installed.stored_json);
+        let (mut homes, mut writers) = (Vec::new(), Vec::new());
+        for (n, database) in places.all().enumerate() {
+            let shelter = if n == 0 { Arc::clone(&self.shelter) } else { Arc::new(self.shelter.beside()) };
+            writers.push(workers::writer(&shelter, &self.series_quota, &self.stream_quota, database, config));
+            homes.push(Home::new(shelter, config));
+        }
         let drain = self.spool().map(|spool| Drainer {
             spool: Arc::clone(spool),
-            writer: Arc::clone(&writer),
+            writers: writers.clone(),
+            places: places.clone(),
             intake: Arc::clone(&self.intake),
             conservation: Arc::clone(&self.conservation),
             registry: Arc::clone(&self.registry),
@@ -108,10 +108,22 @@ impl Ingest {
             together: TOGETHER_MAX,
             vain: 0,
         });
-        let workers = Workers::start(&self.lanes, &writer, drain, config.database.writers);
-        assert!(self.slices_us.set(slices_us).is_ok(), "the database is attached once");
-        self.shelter.back();
+        let each = homes.iter().map(|home| Arc::clone(&home.lanes)).zip(writers);
+        let workers = Workers::start(each, drain, config.database.writers);
+        let homes = Homes { places: places.clone(), slices_us, homes };
+        assert!(self.homes.set(homes).is_ok(), "the database is attached once");
+        self.shelters().for_each(|shelter| shelter.back());
         workers
+    }
+
+    /// Of all homes.
+    fn shelters(&self) -> impl Iterator<Item = &Arc<Shelter>> {
+        let others = self.homes.get().into_iter().flat_map(|homes| homes.homes.iter().skip(1));
+        std::iter::once(&self.shelter).chain(others.map(|home| &home.shelter))
+    }
+
+    fn lanes(&self) -> impl Iterator<Item = &Lanes> {
+        self.homes.get().into_iter().flat_map(Homes::lanes)
     }
 
     /// Notes why the database cannot be attached yet.
@@ -137,33 +149,34 @@ impl Ingest {
 
     /// Takes no more submissions; the writers finish those that wait.
     pub fn close(&self) {
-        self.lanes.iter().flat_map(Lanes::both).for_each(|lane| lane.close());
+        self.lanes().flat_map(Lanes::both).for_each(|lane| lane.close());
     }
 
     /// Submissions waiting for a writer.
     pub fn waiting(&self) -> usize {
-        self.lanes.iter().flat_map(Lanes::both).map(|lane| lane.waiting()).sum()
+        self.lanes().flat_map(Lanes::both).map(|lane| lane.waiting()).sum()
     }
 
     /// Whether requests of this traffic wait because all writers of their kind are at work: who can wait, should.
     pub fn is_behind(&self, traffic: Traffic) -> bool {
-        self.lanes.iter().any(|lanes| lanes.of(traffic).is_behind())
+        self.lanes().any(|lanes| lanes.of(traffic).is_behind())
     }
 
-    /// What is known of the database.
+    /// What is known of the database; of several homes, of one that is away.
     pub fn health(&self) -> Health {
-        self.shelter.health().borrow().clone()
+        let away = self.shelters().map(|shelter| shelter.health().borrow().clone());
+        away.into_iter().find(|health| *health != Health::Available).unwrap_or(Health::Available)
     }
 
     /// Whether requests that the database does not take are made safe on disk: there is a spool, and it took the last
     /// one.
     pub fn spools(&self) -> bool {
-        self.shelter.spools()
+        self.shelters().any(|shelter| shelter.spools())
     }
 
     /// Why spooled requests are not written although the database takes batches, if that is so.
     pub fn undrained(&self) -> Option<Reason> {
-        self.shelter.undrained()
+        self.shelters().find_map(|shelter| shelter.undrained())
     }
 
     pub fn spool(&self) -> Option<&Arc<Spool>> {
@@ -174,8 +187,9 @@ impl Ingest {
     pub async fn take(&self, request: Request) -> Result<Outcome, Unanswered> {
         let ack_spooled = request.ack_spooled;
         // Asked before anything is encoded: rows are for a lane only if it was known what the database is.
-        let slices_us = self.slices_us.get();
-        let may_load = slices_us.is_some() && !self.shelter.takes_over();
+        let homes = self.homes.get();
+        let shelter = homes.map_or(&self.shelter, |homes| &homes.of(&request.received.tenant_id).shelter);
+        let may_load = homes.is_some() && !shelter.takes_over();
         if may_load && request.received.kind == Kind::Events {
             let _ = self.registry.freshen().await;
         }
@@ -186,7 +200,7 @@ impl Ingest {
         if let Some(error) = &undecided {
             tracing::warn!(%error, "a schema that should judge events could not be had; they wait in the spool");
         }
-        let slices_us = slices_us.filter(|_| undecided.is_none());
+        let homes = homes.filter(|_| undecided.is_none());
         let (mut submission, answer) = self.submission(request, decoded)?;
         submission.warnings = warnings;
         if let Some(idempotency) = &mut submission.idempotency {
@@ -200,7 +214,7 @@ impl Ingest {
         if rejected_bytes > 0 && !self.quota.take(api_key_id, rejected_bytes, now_s) {
             submission.finish(Err(Refusal::DeadLetterQuota));
         } else {
-            self.dispatch(submission, slices_us, ack_spooled).await;
+            self.dispatch(submission, homes, ack_spooled).await;
         }
         let reply = answer.await.unwrap_or_else(|_| {
             // Only a writer that panicked drops a submission unanswered.
@@ -224,24 +238,26 @@ impl Ingest {
     }
 
     /// Into the spool where that is asked for or all there is, else into a lane.
-    async fn dispatch(&self, mut submission: Submission, slices_us: Option<&PerKind<i64>>, ack_spooled: bool) {
-        let Some(slices_us) = slices_us.filter(|_| !self.shelter.takes_over()) else {
-            return self.shelter.park(vec![submission], None).await;
-        };
+    async fn dispatch(&self, mut submission: Submission, homes: Option<&Homes>, ack_spooled: bool) {
+        let Some(homes) = homes else { return self.shelter.park(vec![submission], None).await };
+        let Home { lanes, shelter } = homes.of(&submission.received.tenant_id);
+        if shelter.takes_over() {
+            return shelter.park(vec![submission], None).await;
+        }
         if ack_spooled {
             // Without room in the spool the stronger promise is as good.
-            match self.shelter.try_park(submission, None).await {
+            match shelter.try_park(submission, None).await {
                 Ok(()) => return,
                 Err((back, _)) => submission = back,
             }
         }
         let Received { kind, received_at_us, replay, .. } = submission.received;
         let traffic = match replay {
-            None => traffic(&submission.decoded.rows.rows, *slices_us.of(kind), received_at_us),
+            None => traffic(&submission.decoded.rows.rows, *homes.slices_us.of(kind), received_at_us),
             // It may have to wait for its letter's row, and delays nobody there.
             Some(_) => Traffic::Late,
         };
-        let lane = self.lanes.of(kind).of(traffic);
+        let lane = lanes.of(kind).of(traffic);
         if let Err(submission) = lane.send(submission) {
             let reason = "too many requests are waiting for the database".into();
             submission.finish(Err(Refusal::Unavailable { retry_after_s: self.retry_after_s(), reason }));

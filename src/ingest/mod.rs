@@ -16,6 +16,7 @@ mod copy;
 mod dead_letters;
 mod drain;
 mod health;
+mod home;
 mod ingestion;
 mod intake;
 mod isolate;

@@ -59,6 +59,11 @@ impl Shelter {
         Self { spool, health, refused_at, written, undrained, pressure, budget }
     }
 
+    /// Of another home, with the same spool.
+    pub fn beside(&self) -> Self {
+        Self::new(self.spool.clone(), Arc::clone(&self.pressure), Arc::clone(&self.budget))
+    }
+
     /// Notes that a batch was written.
     pub fn settled(&self, rows: usize, bytes: usize, took: Duration) {
         self.wrote();

@@ -141,11 +141,11 @@ struct Statements {
 }
 
 impl Statements {
-    async fn of(client: &Object, kind: Kind) -> Result<Self, tokio_postgres::Error> {
+    async fn of(client: &Object, kind: Kind, table: &str) -> Result<Self, tokio_postgres::Error> {
         Ok(Self {
             identify: client.prepare_cached(IDENTIFY).await?,
             ledger: ledger::LedgerStatements::of(client).await?,
-            copy: client.prepare_cached(&copy_sql(kind.table(), kind)).await?,
+            copy: client.prepare_cached(&copy_sql(table, kind)).await?,
             manifests: client.prepare_cached(manifests::INSERT).await?,
             series: client.prepare_cached(series::INSERT).await?,
             usage: client.prepare_cached(usage::INSERT).await?,
@@ -169,6 +169,8 @@ pub struct Means<'a> {
     pub stream_quota: &'a StreamQuota,
     /// How the relation is cut into chunks.
     pub slices: &'a Slices,
+    /// What COPY writes to.
+    pub table: &'a str,
     /// What makes partitions that are missing.
     pub store: &'a Store,
     /// Longest wait for a lock, as PostgreSQL writes it; None: the session's.
@@ -184,7 +186,7 @@ pub async fn attempt(
     ids: &mut BatchIds,
     means: Means<'_>,
 ) -> Result<Vec<Verdict>, Failure> {
-    let statements = Statements::of(client, means.kind).await?;
+    let statements = Statements::of(client, means.kind, means.table).await?;
     let begin = match means.lock_timeout {
         Some(timeout) => format!("{BEGIN}; SET LOCAL lock_timeout = '{timeout}'"),
         None => BEGIN.to_owned(),

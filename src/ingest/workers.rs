@@ -29,30 +29,34 @@ pub struct Workers {
     pub writers: Vec<JoinHandle<()>>,
     drain: Option<JoinHandle<()>>,
     requeue: Option<JoinHandle<()>>,
-    watch: JoinHandle<()>,
+    watches: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
 }
 
 impl Workers {
-    /// Starts `writers` live writers and a late one of each kind, the drain if there is a spool, and the watch.
+    /// Starts `writers` live writers and a late one of each kind and the watch of each home, and the drain if there is a spool.
     pub(super) fn start(
-        lanes: &Arc<PerKind<Lanes>>,
-        writer: &Arc<Writer>,
+        homes: impl Iterator<Item = (Arc<PerKind<Lanes>>, Arc<Writer>)>,
         drain: Option<Drainer>,
         writers: usize,
     ) -> Self {
         let traffic = || iter::repeat_n(Traffic::Live, writers).chain([Traffic::Late]);
-        let each = Kind::ALL.into_iter().flat_map(|kind| traffic().map(move |traffic| (kind, traffic)));
-        let keep = |(kind, traffic)| tokio::spawn(keep_writing(Arc::clone(writer), Arc::clone(lanes), kind, traffic));
+        let each = || Kind::ALL.into_iter().flat_map(|kind| traffic().map(move |traffic| (kind, traffic)));
         let (stop, stopped) = watch::channel(false);
+        let (mut writing, mut watches) = (Vec::new(), Vec::new());
+        for (lanes, writer) in homes {
+            let keep = |(kind, traffic)| tokio::spawn(keep_writing(Arc::clone(&writer), Arc::clone(&lanes), kind, traffic));
+            writing.extend(each().map(keep));
+            watches.push(tokio::spawn(Arc::clone(&writer.shelter).watch(writer.database.clone())));
+        }
         Self {
-            writers: each.map(keep).collect(),
+            writers: writing,
             requeue: drain.as_ref().map(|drain| {
                 let (spool, conservation) = (Arc::clone(&drain.spool), Arc::clone(&drain.conservation));
                 tokio::spawn(requeue::run(spool, conservation, stopped.clone()))
             }),
             drain: drain.map(|drain| tokio::spawn(drain.run(stopped))),
-            watch: tokio::spawn(Arc::clone(&writer.shelter).watch(writer.database.clone())),
+            watches,
             stop,
         }
     }
@@ -67,7 +71,7 @@ impl Workers {
         if let Some(requeue) = self.requeue {
             let _ = requeue.await;
         }
-        self.watch.abort();
+        self.watches.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -269,6 +269,7 @@ impl Writer {
             series_quota: &self.series_quota,
             stream_quota: &self.stream_quota,
             slices: self.database.slices.of(kind),
+            table: self.database.copied.of(kind),
             store: &self.database.store,
             lock_timeout: (traffic == Traffic::Late).then_some(LATE_LOCK_TIMEOUT),
         };

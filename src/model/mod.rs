@@ -16,3 +16,5 @@ pub use relation::Relation;
 pub use table::{Kept, TABLES, Table};
 
 pub use crate::wire::item::StoredJson;
+/// By which tenants are spread over cells: PostgreSQL's hash of their names.
+pub use crate::wire::item::space::signed_hash as tenant_hash;

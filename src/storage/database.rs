@@ -7,6 +7,7 @@ use std::time::Duration;
 use deadpool_postgres::Pool;
 
 use super::chunks::{ChunkLayout, Slices};
+use super::citus::Cell;
 use super::connect::{Canceller, Role, Warnings, place, pool};
 use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
 use super::hosts::without_left_behind;
@@ -14,12 +15,12 @@ use super::install::{self, Installed};
 use super::known::KnownDatabase;
 use super::listener::Listener;
 use super::relied_on::only_row;
-use super::seen::View;
+use super::seen::{Seen, View};
 use super::servers::{Servers, Watch};
 use super::supervisor::Supervisor;
 use super::{StorageError, Store, data_dir, needs, priority};
 use crate::config::{Config, ConnectionUrl};
-use crate::limits::GROUP_CONNECTIONS;
+use crate::limits::{GROUP_CONNECTIONS, OWNER_IDLE_MAX};
 use crate::model::{Kind, PerKind};
 
 /// A crash recovery of the embedded server may replay gigabytes of WAL.
@@ -44,12 +45,14 @@ const EXPORT_CONNECTIONS: usize = 4;
 const LISTENER_CONNECTIONS: usize = 1;
 /// For each host that the URLs name: the one on which it is looked at.
 const WATCH_CONNECTIONS: usize = 1;
+/// The one on which the node says that it lives.
+const NODE_CONNECTIONS: usize = 1;
 
 /// Connections that a process may open at once, with this configuration.
 fn connections_max(config: &Config) -> usize {
     let of_readers = config.database.readers + EXPORT_CONNECTIONS;
     let of_writers = writer_connections(config) + VERIFIER_CONNECTIONS + GROUP_CONNECTIONS;
-    OWNER_CONNECTIONS + of_writers + of_readers + LISTENER_CONNECTIONS + WATCH_CONNECTIONS
+    OWNER_CONNECTIONS + of_writers + of_readers + LISTENER_CONNECTIONS + WATCH_CONNECTIONS + NODE_CONNECTIONS
 }
 
 fn writer_connections(config: &Config) -> usize {
@@ -233,6 +236,8 @@ pub struct Database {
     pub store: Store,
     /// How the relations that are written to are cut into chunks.
     pub slices: PerKind<Arc<Slices>>,
+    /// What COPY writes to.
+    pub copied: PerKind<Arc<str>>,
     /// What the server warned of on the pools' connections.
     pub warnings: Arc<Warnings>,
     /// For queries of the reader's connections that nobody waits for.
@@ -298,7 +303,8 @@ impl Database {
             let guard = (!reads).then(|| known.guard());
             pool(url, role, size, extra, (Arc::clone(&warnings), view(reads)), guard)
         };
-        let owner = make(&location.owner, Role::Owner, OWNER_CONNECTIONS, "")?;
+        let idle = format!("SET idle_in_transaction_session_timeout = {};", OWNER_IDLE_MAX.as_millis());
+        let owner = make(&location.owner, Role::Owner, OWNER_CONNECTIONS, &idle)?;
         let writer =
             make(&location.writer, Role::Writer, writer_connections(config), &installed.layout.writer_settings())?;
         let verifier = make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS, "")?;
@@ -311,6 +317,7 @@ impl Database {
         let canceller = Canceller::new(&location.reader);
         let slices = chunks.kept(&owner);
         let listener = Listener::new(&location.owner, view(false));
+        let copied = PerKind::new(|kind: Kind| kind.table().into());
         Ok(Self {
             owner,
             writer,
@@ -321,11 +328,40 @@ impl Database {
             installed,
             store,
             slices,
+            copied,
             warnings,
             canceller,
             listener,
             servers: Servers::default(),
             salt,
+        })
+    }
+
+    /// The database of a cell, which connections find where `seen` leads; partitions are made and dropped by its coordinator.
+    pub(super) fn of_cell(
+        &self,
+        location: &Location,
+        config: &Config,
+        cell: &Cell,
+        seen: &Arc<Seen>,
+    ) -> Result<Self, StorageError> {
+        let settings = cell.settings();
+        let make = |url: &ConnectionUrl, role: Role, size: usize| {
+            let reads = matches!(role, Role::Reader | Role::Export);
+            let view = View { seen: Arc::clone(seen), reads };
+            pool(url, role, size, &settings, (Arc::clone(&self.warnings), view), None)
+        };
+        let view = View { seen: Arc::clone(seen), reads: false };
+        Ok(Self {
+            owner: make(&location.owner, Role::Owner, OWNER_CONNECTIONS)?,
+            writer: make(&location.writer, Role::Writer, writer_connections(config))?,
+            verifier: make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS)?,
+            consumers: make(&location.writer, Role::Consumer, GROUP_CONNECTIONS)?,
+            reader: make(&location.reader, Role::Reader, config.database.readers)?,
+            exports: make(&location.reader, Role::Export, EXPORT_CONNECTIONS)?,
+            listener: Listener::new(&location.owner, view),
+            copied: cell.copied.clone(),
+            ..self.clone()
         })
     }
 

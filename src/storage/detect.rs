@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 
 use super::connect::{Warnings, connect_to};
 use super::extension::Extension;
-use super::{Layout, StorageError, standing_layout};
+use super::{Layout, StorageError, citus, standing_layout};
 use crate::config::{ConnectionUrl, DatabaseConfig, EngineChoice};
 
 #[derive(Debug, Clone)]
@@ -37,19 +37,23 @@ pub(super) async fn detect_on(
     if config.engine == EngineChoice::Postgres {
         return native("engine = postgres is configured".into());
     }
+    if config.engine == EngineChoice::Citus {
+        return Ok(Detected { layout: Layout::Citus, reason: citus::require(client).await? });
+    }
     // A database that was made without it goes on so, and the extension is not made for nothing: a server that is started with
     // engine = postgres does not load it, and then refuses what touches it.
     let standing = standing_layout(client).await?;
-    if standing.is_some_and(|layout| !layout.has_hypertables()) {
+    if let Some(layout) = standing.filter(|layout| !layout.has_hypertables()) {
         let layout = match config.engine {
-            EngineChoice::Auto | EngineChoice::Postgres => Layout::Native,
+            EngineChoice::Auto => layout,
+            EngineChoice::Postgres | EngineChoice::Citus => Layout::Native,
             EngineChoice::Timescale => Layout::of_hypertables(config.storage_profile),
         };
         return Ok(Detected { layout, reason: MADE_WITH_IT.into() });
     }
     let no = |why: String| match config.engine {
         EngineChoice::Timescale => Err(StorageError::not_ready(format!("engine = timescale is configured, but {why}"))),
-        EngineChoice::Auto | EngineChoice::Postgres => native(why),
+        EngineChoice::Auto | EngineChoice::Postgres | EngineChoice::Citus => native(why),
     };
     if !extension_works(url, client).await? {
         return no("TimescaleDB is not installed, or not in shared_preload_libraries, on this server".into());

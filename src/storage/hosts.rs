@@ -50,6 +50,9 @@ type Connected = (Client, Wire);
 
 /// Connects to one of the URL's servers that is meant.
 pub async fn connect(url: &ConnectionUrl, view: &View) -> Result<Connected, Error> {
+    if let Some((host, port)) = view.seen.lead() {
+        return tls::connect(&led_to(url, (&host, port))).await;
+    }
     let target = url.target.unwrap_or(TargetSession::Any);
     if url.hosts() <= 1 && target == TargetSession::Any {
         refuse_a_lagging(url, view)?;
@@ -198,6 +201,13 @@ pub fn at(server: &Config, n: usize) -> String {
 /// The same URL with this one of its hosts, whichever server that is.
 pub fn only(url: &ConnectionUrl, n: usize) -> ConnectionUrl {
     ConnectionUrl { server: with_hosts(&url.server, &[n]), target: None, tls: url.tls.clone() }
+}
+
+/// The same database on another server.
+pub fn led_to(url: &ConnectionUrl, (host, port): (&str, u16)) -> ConnectionUrl {
+    let mut server = with_hosts(&url.server, &[]);
+    server.host(host).port(port);
+    ConnectionUrl { server, target: None, tls: url.tls.clone() }
 }
 
 /// Every server of a URL, by its place, and how it stands.

@@ -5,6 +5,7 @@
 use tokio_postgres::Client;
 
 use super::StorageError;
+use super::citus;
 use super::hypertables::{apply_partitions, apply_policies, apply_rowstore};
 use super::toast::PREFER_LZ4;
 use crate::config::{Config, StorageProfile};
@@ -20,6 +21,8 @@ listed! {
         Rowstore,
         /// Native range partitions of any PostgreSQL.
         Native,
+        /// The same, spread over the workers of Citus by tenant.
+        Citus,
     }
 }
 
@@ -37,11 +40,12 @@ impl Layout {
         Self::ALL.into_iter().find(|layout| (layout.engine(), layout.profile()) == (engine, profile))
     }
 
-    /// The engine that it is a layout of: `timescale` or `postgres`.
+    /// The engine that it is a layout of: `timescale`, `postgres` or `citus`.
     pub fn engine(self) -> &'static str {
         match self {
             Self::Columnstore | Self::Rowstore => "timescale",
             Self::Native => "postgres",
+            Self::Citus => "citus",
         }
     }
 
@@ -49,7 +53,7 @@ impl Layout {
     pub(super) fn profile(self) -> &'static str {
         match self {
             Self::Columnstore => "columnstore",
-            Self::Rowstore | Self::Native => "rowstore",
+            Self::Rowstore | Self::Native | Self::Citus => "rowstore",
         }
     }
 
@@ -58,7 +62,15 @@ impl Layout {
     pub fn has_hypertables(self) -> bool {
         match self {
             Self::Columnstore | Self::Rowstore => true,
-            Self::Native => false,
+            Self::Native | Self::Citus => false,
+        }
+    }
+
+    /// Whether tenants' rows are in cells, on other servers than the one that is named.
+    pub fn has_cells(self) -> bool {
+        match self {
+            Self::Citus => true,
+            Self::Columnstore | Self::Rowstore | Self::Native => false,
         }
     }
 
@@ -66,7 +78,7 @@ impl Layout {
     pub fn tells_equal_events(self) -> bool {
         match self {
             Self::Rowstore => true,
-            Self::Columnstore | Self::Native => false,
+            Self::Columnstore | Self::Native | Self::Citus => false,
         }
     }
 
@@ -74,7 +86,7 @@ impl Layout {
     pub fn direct_compress(self) -> bool {
         match self {
             Self::Columnstore => true,
-            Self::Rowstore | Self::Native => false,
+            Self::Rowstore | Self::Native | Self::Citus => false,
         }
     }
 
@@ -91,6 +103,7 @@ impl Layout {
                 apply_partitions(client, config).await
             }
             Self::Native => Ok(()),
+            Self::Citus => citus::spread(client, config.citus_cells).await,
         }
     }
 
@@ -98,7 +111,7 @@ impl Layout {
     pub fn writer_settings(self) -> String {
         match self {
             Self::Columnstore => format!("SET timescaledb.enable_direct_compress_copy = on; {PREFER_LZ4}"),
-            Self::Rowstore | Self::Native => String::new(),
+            Self::Rowstore | Self::Native | Self::Citus => String::new(),
         }
     }
 }

@@ -91,6 +91,8 @@ pub const MIGRATIONS: &[Migration] = &[
     common!("0034_readers"),
     common!("0035_usage"),
     common!("0036_originals"),
+    common!("0037_nodes"),
+    common!("0038_citus"),
 ];
 
 impl Migration {
@@ -118,6 +120,11 @@ impl Migration {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The newest that this program knows.
+pub fn latest() -> i32 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// Where a database stands against this version of Tidegate.

@@ -5,6 +5,7 @@
 
 pub mod catalogue;
 mod chunks;
+pub mod citus;
 mod connect;
 mod data_dir;
 mod database;
@@ -12,6 +13,7 @@ mod detect;
 pub mod embedded;
 mod errors;
 mod extension;
+mod homes;
 mod hosts;
 mod hypertables;
 mod install;
@@ -44,11 +46,12 @@ pub mod tools;
 
 pub use catalogue::StoredChunk;
 pub use chunks::{ChunkLayout, Slices};
-pub use connect::{Canceller, Role, Warnings, connect_to, connection_string, give_back, on_connection, session_sql};
+pub use connect::{Canceller, aside, Role, Warnings, connect_to, connection_string, give_back, on_connection, session_sql};
 pub use database::{Database, Location};
 pub use detect::{Detected, detect};
 pub use errors::{Fate, StorageError};
 pub use extension::{TIMESCALEDB_SUPPORTED, is_supported};
+pub use homes::Homes;
 pub use hosts::each as each_server;
 pub use install::{Installed, agreed_layout, install, prove_direct_compress};
 pub use known::{Acquaintance, KnownDatabase, accept, acquaintance};

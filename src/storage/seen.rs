@@ -15,6 +15,8 @@ pub struct Seen {
     /// When another timeline was seen.
     moved: watch::Sender<Instant>,
     copies: Mutex<Copies>,
+    /// Where the data is now, whatever the URLs name: shards move.
+    lead: Mutex<Option<(String, u16)>>,
 }
 
 #[derive(Debug)]
@@ -27,7 +29,7 @@ struct Copies {
 impl Default for Seen {
     fn default() -> Self {
         let copies = Copies { behind: BTreeSet::new(), changed: Instant::now() };
-        Self { newest: Mutex::default(), moved: watch::Sender::new(Instant::now()), copies: Mutex::new(copies) }
+        Self { newest: Mutex::default(), moved: watch::Sender::new(Instant::now()), copies: Mutex::new(copies), lead: Mutex::default() }
     }
 }
 
@@ -61,6 +63,17 @@ impl Seen {
     pub fn refusal(&self, standing: &Standing) -> Option<String> {
         let (at, newest) = (standing.timeline?, self.newest()?);
         at.is_left_for(newest).then(|| left_behind(at, newest))
+    }
+
+    /// Where connections lead to, if not to where their URL says.
+    pub fn lead(&self) -> Option<(String, u16)> {
+        self.lead.lock().expect("no code panics while holding it").clone()
+    }
+
+    /// Leads connections elsewhere; those that were made before are not used again.
+    pub fn lead_to(&self, place: (String, u16)) {
+        *self.lead.lock().expect("no code panics while holding it") = Some(place);
+        self.moved.send_replace(Instant::now());
     }
 
     /// Resolves when another timeline is seen.

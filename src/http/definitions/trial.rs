@@ -120,7 +120,7 @@ impl Trial {
 pub async fn trial(call: &Call<'_>, stream: &str, schema: &Arc<Schema>) -> Result<Trial, Problem> {
     let (api, tenant_id) = (call.api, &call.principal.tenant_id);
     let problem = |error| reads::problem(api, error);
-    let readers = &api.attached()?.reads;
+    let readers = &api.home(tenant_id)?.reads;
     let begun = Instant::now();
     let at_end = PageLimit { events: 1, text_bytes: TRIAL_TEXT_BYTES };
     let reads = readers.begin(tenant_id).await.map_err(problem)?;

@@ -34,7 +34,7 @@ fn at(call: &Call<'_>) -> GroupName {
 }
 
 fn groups(call: &Call<'_>) -> Result<Groups, Problem> {
-    Ok(call.api.attached()?.groups.of(&call.principal.tenant_id))
+    Ok(call.api.home(&call.principal.tenant_id)?.groups.of(&call.principal.tenant_id))
 }
 
 /// Whether a member may be called so. A query has no NUL; a body may.

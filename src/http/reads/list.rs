@@ -75,11 +75,12 @@ impl ListRequest {
             cursor,
             streamed: wanted != ListForm::Page,
         };
-        let readers = &api.attached()?.reads;
+        let attached = api.attached()?;
+        let readers = if L::OF_CONTROL { &attached.control } else { &attached.home(&tenant_id).reads };
         let page = async |reads: &Reads| query.page(reads, &request).await;
         let answer = match wanted {
-            ListForm::Page if explain => explained(api, &tenant_id, page).await?,
-            ListForm::Page => one(api, &tenant_id, page).await?,
+            ListForm::Page if explain => explained((api, readers), &tenant_id, page).await?,
+            ListForm::Page => one_of((api, readers), &tenant_id, page).await?,
             ListForm::Stream(form) => {
                 let precedence = api.behind_ingestion("exports", EXPORTS_GIVE_WAY);
                 let streamed = export::streamed(readers, precedence, &tenant_id, query, request, limit, form).await;
@@ -97,7 +98,15 @@ pub async fn one<T: Serialize>(
     tenant_id: &Arc<str>,
     read: impl AsyncFnOnce(&Reads) -> Result<T, ReadError>,
 ) -> ListAnswer {
-    let readers = &api.attached()?.reads;
+    one_of((api, &api.home(tenant_id)?.reads), tenant_id, read).await
+}
+
+/// The same, by these readers.
+async fn one_of<T: Serialize>(
+    (api, readers): (&Api, &Readers),
+    tenant_id: &Arc<str>,
+    read: impl AsyncFnOnce(&Reads) -> Result<T, ReadError>,
+) -> ListAnswer {
     let made = async {
         let reads = readers.begin(tenant_id).await?;
         let found = read(&reads).await?;
@@ -109,12 +118,12 @@ pub async fn one<T: Serialize>(
 
 /// The same, with the statements and their plans.
 async fn explained<T: Serialize>(
-    api: &Api,
+    (api, readers): (&Api, &Readers),
     tenant_id: &Arc<str>,
     read: impl AsyncFnOnce(&Reads) -> Result<T, ReadError>,
 ) -> ListAnswer {
     let made = async {
-        let mut reads = api.attached()?.reads.begin(tenant_id).await.map_err(|error| problem(api, error))?;
+        let mut reads = readers.begin(tenant_id).await.map_err(|error| problem(api, error))?;
         reads.explain();
         let found = read(&reads).await.map_err(|error| problem(api, error))?;
         let answer = WithPlans { found, explain: reads.explained() };

@@ -58,7 +58,7 @@ pub async fn events(mut call: Call<'_>) -> ListAnswer {
 /// A page, once it has an event or the time is over. Nobody holds a reader while waiting.
 async fn page(call: &Call<'_>, stream: &str, mut start: Start, limit: usize, wait: Duration) -> ListAnswer {
     let (api, tenant_id) = (call.api, &call.principal.tenant_id);
-    let readers = &api.attached()?.reads;
+    let readers = &api.home(tenant_id)?.reads;
     let begun = Instant::now();
     let limit = PageLimit { events: limit, text_bytes: PAGE_BYTES_MAX };
     let mut waiting = if wait.is_zero() { None } else { Some(Waiting::begin(call, stream)?) };
@@ -124,7 +124,7 @@ async fn page(call: &Call<'_>, stream: &str, mut start: Start, limit: usize, wai
 }
 
 fn packed(call: &Call<'_>, answer: Response<Body>) -> ListAnswer {
-    let (readers, tenant_id) = (&call.api.attached()?.reads, Arc::clone(&call.principal.tenant_id));
+    let (readers, tenant_id) = (&call.api.home(&call.principal.tenant_id)?.reads, Arc::clone(&call.principal.tenant_id));
     let room = || readers.room(&tenant_id, ENCODER_BYTES);
     let coding = Coding::wanted(&call.parts.headers);
     Ok(compressed(answer, coding.and_then(|coding| Some((coding, room()?)))))

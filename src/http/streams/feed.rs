@@ -72,7 +72,7 @@ impl Feed {
         let follows = form == FeedForm::ServerSent || !wait.is_zero();
         let waiting = if follows { Some(Waiting::begin(call, &stream)?) } else { None };
         let mut feed = Self {
-            readers: call.api.attached()?.reads.clone(),
+            readers: call.api.home(&call.principal.tenant_id)?.reads.clone(),
             tenant_id: Arc::clone(&call.principal.tenant_id),
             stream,
             start,

@@ -20,7 +20,7 @@ pub async fn ticket(call: Call<'_>) -> ListAnswer {
     let stream = path.get("name");
     let made = async {
         // Of a stream that is not there, or another tenant's, there is none.
-        let reads = attached.reads.begin(&principal.tenant_id).await?;
+        let reads = attached.home(&principal.tenant_id).reads.begin(&principal.tenant_id).await?;
         reads.stream(&principal.tenant_id, stream).await?;
         drop(reads);
         Ok(attached.tickets.make(principal, stream, Timestamp::now()).await?)

@@ -58,7 +58,7 @@ impl Waiting {
     /// Takes a place among those of the tenant who wait.
     pub fn begin(call: &Call<'_>, stream: &str) -> Result<Self, Problem> {
         let Call { api, principal, parts, .. } = call;
-        let follower = api.attached()?.arrivals.follow(&principal.tenant_id, stream).ok_or_else(|| {
+        let follower = api.home(&principal.tenant_id)?.arrivals.follow(&principal.tenant_id, stream).ok_or_else(|| {
             Problem::new(
                 hyper::StatusCode::TOO_MANY_REQUESTS,
                 ProblemCode::TooManyFollowers,

@@ -7,6 +7,15 @@ const SEED: u32 = 0x9e37_79b9 + 3_923_095;
 
 /// `hashtext(text) & 2147483647` of a little-endian server.
 pub fn space(text: &str) -> u32 {
+    hash(text) & 0x7fff_ffff
+}
+
+/// `hashtext(text)` of a little-endian server, by which Citus spreads rows over shards.
+pub fn signed_hash(text: &str) -> i32 {
+    hash(text).cast_signed()
+}
+
+fn hash(text: &str) -> u32 {
     let bytes = text.as_bytes();
     let length = u32::try_from(bytes.len()).expect("names are short");
     let mut state = [SEED.wrapping_add(length); 3];
@@ -23,7 +32,7 @@ pub fn space(text: &str) -> u32 {
         state[at / 4] = state[at / 4].wrapping_add(u32::from(byte) << (8 * shift));
     }
     last_mix(&mut state);
-    state[2] & 0x7fff_ffff
+    state[2]
 }
 
 fn mix([a, b, c]: &mut [u32; 3]) {
@@ -54,6 +63,14 @@ fn last_mix([a, b, c]: &mut [u32; 3]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_the_hash_of_citus() {
+        // As `worker_hash(text)` says.
+        for (text, expected) in [("default", 822_708_183), ("a", 1_075_015_857), ("b", -68_821_088), ("e", 2_035_879_394)] {
+            assert_eq!(signed_hash(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn it_is_the_hash_of_postgres() {

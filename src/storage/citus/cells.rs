@@ -1,0 +1,77 @@
+//! Cells: where they are, and how one is made.
+
+use std::sync::Arc;
+
+use tokio_postgres::Client;
+
+use crate::config::ConnectionUrl;
+use crate::model::{Kind, PerKind};
+use crate::storage::StorageError;
+use crate::storage::connect::{Role, connect_to, session_sql};
+use crate::storage::hosts::led_to;
+
+const CELLS: &str = include_str!("../../../sql/citus/cells.sql");
+const CELL: &str = include_str!("../../../sql/citus/cell.sql");
+/// What a cell has of its own beside shards: what jobs lock.
+const LOCKS: &str = "SELECT coalesce(string_agg(relname, ',' ORDER BY relname), '') FROM pg_class \
+                     WHERE relnamespace = 'tidegate'::regnamespace AND relname LIKE 'lock\\_%'";
+const VERSION: &str = "SELECT max(version) FROM tidegate.schema_migrations";
+/// For sessions that work on shards, and for who makes cells: nothing of this is told to other nodes.
+pub const SESSION: &str = "SET citus.enable_manual_changes_to_shards = on; SET citus.enable_ddl_propagation = off;";
+
+/// The tenants of a range of hashes, on one worker.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    pub first_hash: i32,
+    pub last_hash: i32,
+    pub place: (String, u16),
+    /// The schema's.
+    pub name: String,
+    /// The shards that COPY writes to.
+    pub copied: PerKind<Arc<str>>,
+}
+
+impl Cell {
+    /// Settings of the sessions that work in it.
+    pub fn settings(&self) -> String {
+        format!("SET search_path = {}, tidegate, public; {SESSION}", self.name)
+    }
+}
+
+/// All cells, in the order of their hashes.
+pub async fn cells(client: &Client) -> Result<Vec<Cell>, StorageError> {
+    let cell = |row: tokio_postgres::Row| -> Result<Cell, StorageError> {
+        let port: i32 = row.try_get("port")?;
+        let copied = |kind| match kind {
+            Kind::Events => row.get::<_, &str>("events").into(),
+            Kind::Metrics => row.get::<_, &str>("metrics").into(),
+        };
+        Ok(Cell {
+            first_hash: row.try_get("first_hash")?,
+            last_hash: row.try_get("last_hash")?,
+            place: (row.try_get("host")?, u16::try_from(port).unwrap_or_default()),
+            name: row.try_get("name")?,
+            copied: PerKind::new(copied),
+        })
+    };
+    client.query(CELLS, &[]).await?.into_iter().map(cell).collect()
+}
+
+/// Makes a cell where its shards are, if it is not there as it should be; `coordinator` says what it is made of.
+pub async fn build(coordinator: &Client, owner: &ConnectionUrl, cell: &Cell) -> Result<(), StorageError> {
+    let locks: String = coordinator.query_one(LOCKS, &[]).await?.get(0);
+    let version: i32 = coordinator.query_one(VERSION, &[]).await?.get(0);
+    let (host, port) = (cell.place.0.as_str(), cell.place.1);
+    let (client, _task) = connect_to(&led_to(owner, (host, port)), Arc::default()).await?;
+    client.batch_execute(&session_sql(Role::Owner, SESSION)).await?;
+    let Cell { name, first_hash, .. } = cell;
+    let mark = format!("migration {version}, program {}, {locks}", env!("CARGO_PKG_VERSION"));
+    let settings = format!(
+        "SET tidegate.cell = '{name}'; SET tidegate.first_hash = '{first_hash}'; SET tidegate.tables = '{locks}'; \
+         SET tidegate.mark = '{mark}'; SET citus.override_table_visibility = off;"
+    );
+    client.batch_execute(&settings).await?;
+    client.batch_execute(CELL).await.map_err(|error| {
+        StorageError::from(error).doing(&format!("making the cell {name} at {host}:{port}"))
+    })
+}

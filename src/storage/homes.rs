@@ -1,0 +1,73 @@
+//! Where tenants' rows are: in the one database, or in the cells of Citus, each of which is a database of its own.
+
+use std::sync::Arc;
+
+use super::citus::{Cell, build, cells, follow};
+use super::database::{Database, Location};
+use super::seen::Seen;
+use super::StorageError;
+use crate::config::{Config, ConnectionUrl};
+use crate::model::tenant_hash;
+
+/// The databases of all tenants.
+#[derive(Clone)]
+pub struct Homes {
+    /// What is of no tenant's data: keys, people, definitions, and whatever changes relations.
+    pub control: Database,
+    /// In the order of their hashes; none: the control database is everybody's home.
+    cells: Arc<Vec<(Cell, Database, Arc<Seen>)>>,
+    owner: ConnectionUrl,
+}
+
+impl Homes {
+    /// Opens what there is beside the control database.
+    pub async fn open(control: Database, location: &Location, config: &Config) -> Result<Self, StorageError> {
+        let mut homes = Vec::new();
+        if control.installed.layout.has_cells() {
+            let client = control.owner.get().await?;
+            for cell in cells(&client).await? {
+                build(&client, location.owner(), &cell).await?;
+                let seen = Arc::new(Seen::default());
+                seen.lead_to(cell.place.clone());
+                let database = control.of_cell(location, config, &cell, &seen)?;
+                homes.push((cell, database, seen));
+            }
+        }
+        Ok(Self { control, cells: Arc::new(homes), owner: location.owner().clone() })
+    }
+
+    /// How many homes there are.
+    pub fn count(&self) -> usize {
+        self.cells.len().max(1)
+    }
+
+    /// Which home a tenant has, below [`Self::count`].
+    pub fn of(&self, tenant_id: &str) -> usize {
+        if self.cells.is_empty() {
+            return 0;
+        }
+        let hash = tenant_hash(tenant_id);
+        self.cells.partition_point(|(cell, ..)| cell.last_hash < hash).min(self.cells.len() - 1)
+    }
+
+    /// All homes, by their numbers.
+    pub fn all(&self) -> impl Iterator<Item = &Database> {
+        let one = self.cells.is_empty().then_some(&self.control);
+        one.into_iter().chain(self.cells.iter().map(|(_cell, database, _seen)| database))
+    }
+
+    /// Follows homes that move; None: there is one, and it stays.
+    pub fn follow(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        if self.cells.is_empty() {
+            return None;
+        }
+        let known = self.cells.iter().map(|(cell, _database, seen)| (cell.clone(), Arc::clone(seen)));
+        Some(follow(self.control.owner.clone(), self.owner.clone(), known.collect()))
+    }
+
+    /// Closes all pools; connections in use end when they are given back.
+    pub fn close(&self) {
+        self.control.close();
+        self.cells.iter().for_each(|(_cell, database, _seen)| database.close());
+    }
+}
