@@ -2,20 +2,19 @@
 -- own name, over the shards of one range of hashes. What runs with it first on its search_path works on these tenants alone, on
 -- tables of one node: every statement of PostgreSQL works, in transactions of one phase, by snapshots and numbers of that node.
 --
--- Settings: tidegate.cell (its name), tidegate.first_hash, tidegate.tables (what it has of its own, and is empty),
--- tidegate.mark (what it is made of; where that is as before nothing is done).
+-- Settings: tidegate.cell (its name), tidegate.first_hash, tidegate.tables (tables that are its own and are left behind when it
+-- moves: what jobs lock, and how they went; an object of names and columns), tidegate.mark (what it is made of; where that is as before nothing is done).
 DO $cell$
 DECLARE
     cell CONSTANT text := current_setting('tidegate.cell');
-    mark CONSTANT text := current_setting('tidegate.mark');
+    mark text;
     -- Functions that read or write relations of a cell.
     working CONSTANT text[] := ARRAY['metrics_rollup', 'event_counts_rollup', 'correlation_groups_rollup', 'commit_offset', 'sink_group',
-        'advance_offset', 'ack_lease', 'settle_lease'];
+        'advance_offset', 'ack_lease', 'settle_lease', 'try_lock'];
     keys CONSTANT jsonb := '{"consumer_groups": "group_id", "consumer_members": "group_id, member", "consumer_offsets": "group_id",
         "consumer_leases": "group_id, is_replay, lo", "consumer_slots": "group_id, slot", "consumer_parked": "group_id, \"offset\"",
         "sequencer_ticks": "tick", "log_epochs": "epoch", "rollup_levels": "level", "rollup_floors": "source, tenant_id",
-        "projections": "name", "projection_queue": "turn", "series_pending": "from_at", "job_runs": "job",
-        "storage_samples": "relation, at"}';
+        "projections": "name", "projection_queue": "turn", "series_pending": "from_at"}';
     relation record;
     item record;
     names text;
@@ -29,6 +28,8 @@ BEGIN
     SELECT format('tidegate.%I', 'ingest_ledger_' || shardid) INTO shard FROM pg_dist_shard
         WHERE logicalrelid = 'tidegate.ingest_ledger'::regclass AND shardminvalue = current_setting('tidegate.first_hash');
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', shard);
+    -- Where the cell comes back to a node that had it, its shards are others.
+    mark := current_setting('tidegate.mark') || ', shard ' || shard::regclass::oid;
     IF obj_description(to_regnamespace(cell), 'pg_namespace') = mark THEN
         RETURN;
     END IF;
@@ -78,11 +79,10 @@ BEGIN
         EXECUTE format('INSERT INTO %I.%I (%s) SELECT %s FROM tidegate.%I WHERE cell = %L ON CONFLICT DO NOTHING',
             cell, made, columns, columns, made, '');
     END LOOP;
-    FOREACH made IN ARRAY string_to_array(current_setting('tidegate.tables'), ',') LOOP
-        EXECUTE format('CREATE TABLE %I.%I ()', cell, made);
-        EXECUTE format('GRANT SELECT ON %I.%I TO tidegate_reader', cell, made);
+    FOR item IN SELECT key AS name, value AS columns FROM jsonb_each_text(current_setting('tidegate.tables')::jsonb) LOOP
+        EXECUTE format('CREATE TABLE %I.%I (%s)', cell, item.name, item.columns);
+        EXECUTE format('GRANT SELECT ON %I.%I TO tidegate_reader', cell, item.name);
     END LOOP;
-    EXECUTE format('CREATE TABLE %I.birth_locks (kind text NOT NULL, slot int NOT NULL, PRIMARY KEY (kind, slot))', cell);
     EXECUTE format('CREATE SEQUENCE %I.ingest_batch_id START %s', cell, 1 + floor(random() * 4294967296)::bigint);
     EXECUTE format('CREATE SEQUENCE %I.consumer_lease_numbers START %s', cell, (extract(epoch FROM clock_timestamp())::bigint << 10));
     EXECUTE format('GRANT USAGE ON SEQUENCE %I.ingest_batch_id, %I.consumer_lease_numbers TO tidegate_writer', cell, cell);
@@ -95,6 +95,7 @@ BEGIN
     FOR item IN SELECT oid, proname, pronargs, proacl, pg_get_function_identity_arguments(oid) AS arguments FROM pg_proc
         WHERE pronamespace = 'tidegate'::regnamespace AND proname = ANY (working) LOOP
         made := regexp_replace(pg_get_functiondef(item.oid), format('\mtidegate\.(%s)\M', names), format('%I.\1', cell), 'g');
+        made := replace(made, 'TABLE tidegate.%I', format('TABLE %I.%%I', cell));
         made := regexp_replace(made, 'SET search_path TO ''tidegate''', format('SET search_path TO %L, ''tidegate''', cell));
         EXECUTE made;
         IF item.proacl IS NOT NULL THEN

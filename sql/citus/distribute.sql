@@ -12,11 +12,11 @@ DECLARE
         'event_stream_revision', 'event_stream_warnings'];
     -- Of people, keys and installers: on the coordinator alone. Policies of row-level security that look at other tables cannot be spread.
     here CONSTANT text[] := ARRAY['api_keys', 'users', 'sessions', 'reader_logins', 'audit_log', 'sign_in_attempts', 'consumer_sinks',
-        'ticket_secret', 'schema_migrations', 'birth_locks'];
+        'ticket_secret', 'schema_migrations', 'birth_locks', 'nodes', 'job_runs', 'storage_samples'];
     -- Of a cell and no tenant: one set of rows in each cell.
     of_cells CONSTANT text[] := ARRAY['consumer_members', 'consumer_offsets', 'consumer_leases', 'consumer_slots', 'consumer_parked',
         'consumer_groups', 'sequencer_ticks', 'log_epochs', 'rollup_levels', 'rollup_floors', 'projections', 'projection_queue',
-        'series_pending', 'job_runs', 'storage_samples'];
+        'series_pending'];
     relation record;
     item record;
     forced boolean;

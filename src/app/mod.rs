@@ -23,7 +23,7 @@ use crate::http;
 use crate::limits::{AWAY_PAUSE_MAX, SHUTDOWN_DEADLINE, UNMET_PAUSE_MAX, WAIT_PAUSE_FIRST};
 use crate::nodes::Heartbeat;
 use crate::shutdown::Signals;
-use crate::storage::{Database, KnownDatabase, Location, StorageError, needs};
+use crate::storage::{Database, Homes, KnownDatabase, Location, StorageError, needs};
 use crate::syslog;
 use crate::telemetry;
 use crate::tenancy::acts::Actor;
@@ -55,7 +55,7 @@ pub struct App {
 
 /// A database that is there, up to date, and proven to be what is needed.
 pub struct Reached {
-    database: Database,
+    homes: Homes,
     first_key: Option<FirstKey>,
 }
 
@@ -136,13 +136,13 @@ impl Listening {
     }
 
     async fn try_to_reach(&self) -> Result<Reached, StorageError> {
-        let database = Backend::open(&self.location, &self.config, &self.known, &self.front.ingest.registry).await?;
+        let homes = Backend::open(&self.location, &self.config, &self.known, &self.front.ingest.registry).await?;
         self.proven.send_replace(true);
         // Last of all: a key that nobody was shown would be lost.
-        match first_key(&database).await {
-            Ok(first_key) => Ok(Reached { database, first_key }),
+        match first_key(&homes.control).await {
+            Ok(first_key) => Ok(Reached { homes, first_key }),
             Err(error) => {
-                database.close();
+                homes.close();
                 Err(error)
             }
         }
@@ -150,9 +150,9 @@ impl Listening {
 
     /// Puts to work what needs the database.
     pub fn attach(self, reached: Reached) -> App {
-        let Reached { database, first_key } = reached;
+        let Reached { homes, first_key } = reached;
         let Self { config, location, known, front, heartbeat, proven: _ } = self;
-        let backend = Backend::start(database, &location, &front, &config, known);
+        let backend = Backend::start(homes, &location, &front, &config, known);
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", front.address);
         let welcome = Welcome { url, first_key, psql: location.psql.clone(), engine: backend.engine() };

@@ -10,7 +10,7 @@ use super::output::{Exit, failed, print_json, print_table, say};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::jobs::run_now;
-use crate::lifecycle::{Lifecycle, LifecycleStatus};
+use crate::lifecycle::{Lifecycle, LifecycleStatus, Part};
 use crate::rollup::Rollups;
 use crate::storage::{Layout, Location, StorageError, Store, standing_layout};
 use crate::tenancy::acts;
@@ -79,7 +79,7 @@ async fn run_due(config: &Config) -> Result<BTreeMap<&'static str, u64>, Storage
             Err(error) if error.is_contention() => *sum.entry("rollups_busy").or_default() += 1,
             Err(error) => return Err(error),
         }
-        let job = Lifecycle::new(&store, config);
+        let job = Lifecycle::new(&store, config, Part::Whole);
         loop {
             let mut left = 0;
             for (what, count) in run_now(&job, &owner).await? {

@@ -149,7 +149,11 @@ const FIXED: &[ConfigKey] = &[
         "into how many chunks by tenant a new slice of time is cut (timescale engine); unset: as the database has it",
     ),
     key("partitions.metrics", None, "the same of metrics, by asset"),
-    key("citus.cells", Some("8"), "into how many cells, each on one worker, tenants are cut when a database is made (citus engine)"),
+    key(
+        "citus.cells",
+        Some("8"),
+        "into how many cells, each on one worker, tenants are cut when a database is made (citus engine)",
+    ),
     key("log.format", Some("text"), "text | json"),
     key("log.level", Some("info"), "error | warn | info | debug | trace, or a tracing filter"),
 ];

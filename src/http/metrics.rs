@@ -14,7 +14,8 @@ use super::response::{Body, answer, full};
 use crate::budget::HeldFor;
 use crate::groups::Status;
 use crate::ingest::Counts;
-use crate::lifecycle::{AssetCount, SeriesCount, SeriesCounts};
+use crate::lifecycle::{AssetCount, SeriesCount};
+use crate::query::ReadersInUse;
 use crate::telemetry::process;
 use crate::tenancy::Scope;
 
@@ -39,9 +40,12 @@ pub fn metrics(visit: &Visit<'_>) -> Response<Body> {
     gauge!("tidegate_body_bytes_held").set(exact(api.ingest.budget.used(HeldFor::Body) as u64));
     gauge!("tidegate_answer_bytes_held").set(exact(api.ingest.budget.used(HeldFor::Answer) as u64));
     if let Some(attached) = api.attached.get() {
-        gauge!("tidegate_read_ahead_bytes").set(exact(attached.reads.logs().bytes() as u64));
-        let readers = attached.reads.in_use();
-        for (state, reads) in [("running", readers.running), ("waiting", readers.waiting)] {
+        let bytes: usize = attached.homes.iter().map(|home| home.reads.logs().bytes()).sum();
+        gauge!("tidegate_read_ahead_bytes").set(exact(bytes as u64));
+        let in_use: Vec<_> = attached.homes.iter().map(|home| home.reads.in_use()).collect();
+        let [running, waiting] = [|one: &ReadersInUse| one.running, |one: &ReadersInUse| one.waiting]
+            .map(|of| in_use.iter().map(of).sum::<usize>());
+        for (state, reads) in [("running", running), ("waiting", waiting)] {
             gauge!("tidegate_reads", "state" => state).set(exact(reads as u64));
         }
     }
@@ -55,15 +59,16 @@ pub fn metrics(visit: &Visit<'_>) -> Response<Body> {
     tenants.retain(|(tenant, _)| all || principal.is_some_and(|principal| principal.tenant_id == *tenant));
     append_tenants(&mut text, &tenants);
     if let Some(attached) = api.attached.get() {
-        append_series(&mut text, &tenants, &attached.lifecycle.series);
-        let mut assets = attached.lifecycle.series.assets();
+        append_series(&mut text, &tenants, |tenant| attached.home(tenant).lifecycle.series.of(tenant));
+        let mut assets: Vec<_> = attached.homes.iter().flat_map(|home| home.lifecycle.series.assets()).collect();
         assets.retain(|(tenant, _)| all || principal.is_some_and(|principal| *principal.tenant_id == **tenant));
         append_assets(&mut text, &assets);
-        if let Some(counts) = attached.group_counts.now() {
+        let counts: Vec<_> = attached.homes.iter().filter_map(|home| home.group_counts.now()).collect();
+        if !counts.is_empty() {
             let own = |(tenant_id, _): &&(String, Status)| {
                 all || principal.is_some_and(|principal| *principal.tenant_id == **tenant_id)
             };
-            append_groups(&mut text, &counts.iter().filter(own).collect::<Vec<_>>());
+            append_groups(&mut text, &counts.iter().flat_map(|counts| counts.iter()).filter(own).collect::<Vec<_>>());
         }
     }
     process::append(&mut text);
@@ -93,9 +98,9 @@ fn label(tenant: &str) -> String {
 }
 
 /// The series of each of these tenants; nothing where another node counts them.
-fn append_series(into: &mut String, tenants: &[(Arc<str>, Counts)], series: &SeriesCounts) {
+fn append_series(into: &mut String, tenants: &[(Arc<str>, Counts)], series: impl Fn(&str) -> Option<SeriesCount>) {
     let counted: Vec<(&str, SeriesCount)> =
-        tenants.iter().filter_map(|(tenant, _)| Some((&**tenant, series.of(tenant)?))).collect();
+        tenants.iter().filter_map(|(tenant, _)| Some((&**tenant, series(tenant)?))).collect();
     let mut append = |name: &str, help: &str, of: fn(&SeriesCount) -> i64| {
         let _ = writeln!(into, "# HELP {name} {help}\n# TYPE {name} gauge");
         for (tenant, count) in &counted {

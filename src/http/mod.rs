@@ -52,7 +52,7 @@ mod who;
 mod wire;
 mod zlib;
 
-pub use api::{Api, Attached, Readiness};
+pub use api::{Api, Attached, Home, Readiness};
 pub use routes::noted;
 pub use server::{Served, serve};
 pub use tls::Tls;

@@ -46,11 +46,11 @@ pub async fn readyz(visit: &Visit<'_>) -> Response<Body> {
             }
             text
         }
-        (Health::Available, Some(attached)) => match attached.reads.ping().await {
+        (Health::Available, Some(attached)) => match attached.control.ping().await {
             Ok(()) => match api.ingest.undrained() {
                 None => {
                     // With what reads find, where there are several servers for them.
-                    let answer = match attached.reads.servers() {
+                    let answer = match attached.control.servers() {
                         None => json!({ "status": "ready" }),
                         Some(servers) => json!({ "status": "ready", "reads": servers }),
                     };

@@ -4,7 +4,6 @@
 //! planning and the same ledger as live ones, those without a key under a key made of their receipt; whatever was
 //! written before a crash is thus recognised. The spool forgets a request only once it is settled.
 
-use std::collections::BTreeSet;
 use std::slice::from_ref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -346,7 +345,9 @@ impl Drainer {
         };
         let mut pending: Vec<Pending> = batch.into_iter().zip(tickets).enumerate().map(pending).collect();
         // Also where the server refuses a request: before others pass beside it, that may be the server's own state.
-        let Some(shelter) = pending.first().map(|one| Arc::clone(&self.writer(&one.submission).shelter)) else { return pending };
+        let Some(shelter) = pending.first().map(|one| Arc::clone(&self.writer(&one.submission).shelter)) else {
+            return pending;
+        };
         shelter.does_not_drain(self.vain, &error);
         if error.fate().is_of_database() || unconfirmed {
             tracing::warn!(%error, requests = pending.len(), "spooled requests could not be written; they are tried again");

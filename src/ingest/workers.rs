@@ -45,7 +45,8 @@ impl Workers {
         let (stop, stopped) = watch::channel(false);
         let (mut writing, mut watches) = (Vec::new(), Vec::new());
         for (lanes, writer) in homes {
-            let keep = |(kind, traffic)| tokio::spawn(keep_writing(Arc::clone(&writer), Arc::clone(&lanes), kind, traffic));
+            let keep =
+                |(kind, traffic)| tokio::spawn(keep_writing(Arc::clone(&writer), Arc::clone(&lanes), kind, traffic));
             writing.extend(each().map(keep));
             watches.push(tokio::spawn(Arc::clone(&writer.shelter).watch(writer.database.clone())));
         }

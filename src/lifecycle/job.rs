@@ -15,7 +15,7 @@ use super::{chunks, partitions, rows, samples};
 use crate::config::{Config, RetentionConfig, RollupsConfig};
 use crate::jobs::{Job, RunCounts};
 use crate::limits::{HOURLY_EXPIRY_EVERY, RECOMPRESS_PAUSE};
-use crate::rollup::floors;
+use crate::rollup::{floors, floors_of_cells};
 use crate::storage::{StorageError, Store, StoredChunk};
 
 pub struct Lifecycle {
@@ -28,6 +28,7 @@ pub struct Lifecycle {
     clock: Mutex<Clock>,
     /// When a chunk was last put in order, by its name.
     recompressed: Mutex<HashMap<String, Instant>>,
+    part: Part,
     /// When streams, and what was inferred, were last looked through.
     looked_through: Mutex<Option<Instant>>,
 }
@@ -47,14 +48,22 @@ impl Job for Lifecycle {
         let expires = self.clock.lock().expect("no code panics while holding it").is_believed(now, Instant::now());
         let mut run = Run::new(&self.plan, now);
         let mut counts = RunCounts::new();
-        match floors(client).await {
+        let floors = match self.part {
+            Part::Control { cells } => floors_of_cells(client, cells).await,
+            Part::Whole | Part::Cell => floors(client).await,
+        };
+        match floors {
             Ok(floors) => run.floors = floors,
             Err(error) => run.note("reading how far back the rollups look", error),
         }
         // First of all: without them nothing can be written.
-        let made = partitions::make_ahead(&self.store, &self.rollups, run.now_us).await;
+        let has_relations = self.part != Part::Cell;
+        let made = match has_relations {
+            true => partitions::make_ahead(&self.store, &self.rollups, run.now_us).await,
+            false => Ok(0),
+        };
         let made = run.count("making partitions ahead", made);
-        let dropped = if expires { partitions::drop_expired(&self.store, &mut run).await } else { 0 };
+        let dropped = if expires && has_relations { partitions::drop_expired(&self.store, &mut run).await } else { 0 };
         let has_chunks = self.store.layout().has_hypertables();
         if !has_chunks {
             counts.extend([("partitions_made", made), ("partitions_dropped", dropped)]);
@@ -78,9 +87,22 @@ impl Job for Lifecycle {
     }
 }
 
+/// What of a database a run looks after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Whole,
+    /// Relations, and rows of people and keys: what is of so many cells is done in each.
+    Control {
+        cells: usize,
+    },
+    /// Rows of tenants.
+    Cell,
+}
+
 impl Lifecycle {
-    pub fn new(store: &Store, config: &Config) -> Self {
+    pub fn new(store: &Store, config: &Config, part: Part) -> Self {
         Self {
+            part,
             store: store.clone(),
             retention: config.retention.clone(),
             rollups: config.rollups.clone(),
@@ -97,11 +119,14 @@ impl Lifecycle {
         if self.store.layout().has_hypertables() {
             counts.push(("chunks_dropped", self.drop_expired(client, run).await));
         }
-        let expired = self.tenants.expire(client, run).await;
-        counts.push(("organizations_rows_deleted", run.count("expiring rows of organizations", expired)));
-        for (what, deleted) in rows::delete(client, &self.retention).await {
+        for (what, deleted) in rows::delete(client, &self.retention, self.part).await {
             counts.push((what, run.count(what, deleted)));
         }
+        if matches!(self.part, Part::Control { .. }) {
+            return;
+        }
+        let expired = self.tenants.expire(client, run).await;
+        counts.push(("organizations_rows_deleted", run.count("expiring rows of organizations", expired)));
         if self.hourly_is_due() {
             let deleted = rows::delete_logged(client, &self.retention).await;
             counts.push(("log_rows_deleted", run.count("log_rows_deleted", deleted)));

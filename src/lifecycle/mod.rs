@@ -19,6 +19,6 @@ mod status;
 mod tenants;
 
 pub use growth::Growth;
-pub use job::Lifecycle;
+pub use job::{Lifecycle, Part};
 pub use series::{AssetCount, SeriesCount, SeriesCounts};
 pub use status::{JobStatus, LifecycleStatus, LifecycleView, OverQuota, RelationStatus, RollupStatus, waited};

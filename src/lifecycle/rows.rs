@@ -6,6 +6,7 @@ use std::time::Duration;
 use deadpool_postgres::Object;
 use tokio_postgres::types::ToSql;
 
+use super::job::Part;
 use crate::config::RetentionConfig;
 use crate::limits::{OVER_QUOTA_KEPT, SESSIONS_KEPT, SIGN_IN_WINDOW, STORAGE_SAMPLES_KEPT, USAGE_KEPT};
 use crate::model::{Kind, Level};
@@ -24,22 +25,35 @@ const TOLD: [(&str, &str); 4] = [
     ("resources_deleted", "resource_references"),
 ];
 
+/// What is kept beside organizations, and not beside their rows.
+const OF_CONTROL: [&str; 3] = ["audit_log", "sessions", "sign_in_attempts"];
+
 /// A table whose rows expire, and how they are found.
 struct Expiring {
     what: &'static str,
     /// Deletes at most $2 rows older than $1 seconds.
     sql: String,
     keep: Duration,
+    /// Of people and keys, and not of tenants' rows.
+    of_control: bool,
 }
 
 /// What was done, or why not, by name.
 type Deleted = Vec<(&'static str, Result<u64, StorageError>)>;
 
 /// Deletes what has expired, each table on its own.
-pub async fn delete(client: &Object, retention: &RetentionConfig) -> Deleted {
+pub async fn delete(client: &Object, retention: &RetentionConfig, part: Part) -> Deleted {
     let mut results = Vec::new();
-    for table in expiring(retention) {
+    let is_here = |table: &Expiring| match part {
+        Part::Whole => true,
+        Part::Control { .. } => table.of_control,
+        Part::Cell => !table.of_control,
+    };
+    for table in expiring(retention).into_iter().filter(is_here) {
         results.push((table.what, delete_in_steps(client, &table.sql, &[&seconds(table.keep), &DELETE_ROWS]).await));
+    }
+    if matches!(part, Part::Control { .. }) {
+        return results;
     }
     // Each kind on its own, so that one that is kept long does not hide the other.
     for kind in Kind::ALL {
@@ -85,6 +99,7 @@ fn expiring(retention: &RetentionConfig) -> Vec<Expiring> {
         what,
         sql: format!("DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {old} LIMIT $2))"),
         keep,
+        of_control: OF_CONTROL.contains(&table),
     };
     let before = "now() - make_interval(secs => $1::bigint)";
     vec![

@@ -160,6 +160,9 @@ impl std::io::Write for Counter {
 pub trait Listing: Send + Sync + Sized + 'static {
     type Item: Columns + Serialize + Send;
 
+    /// Whether it is of people, keys and organizations, and not of what tenants sent.
+    const OF_CONTROL: bool = false;
+
     /// Rows of a page when the reader names none.
     const ROWS_DEFAULT: usize = PAGE_ROWS_DEFAULT;
 

@@ -75,7 +75,7 @@ pub use lookup::EventName;
 pub use metrics::{Point, PointsQuery};
 pub use payload::{Comparison, PathFilter, PathTest, is_number};
 pub use place::Direction;
-pub use readers::Readers;
+pub use readers::{Readers, ReadersInUse};
 pub use reads::{Explained, FoundRows, Reads};
 pub use receipts::Receipt;
 pub use related::{Related, RelatedBy, RelatedQuery};

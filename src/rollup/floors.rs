@@ -42,6 +42,15 @@ pub async fn floors(client: &Client) -> Result<Floors, StorageError> {
     Ok(Floors(rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect()))
 }
 
+/// The same of all cells together, asked of their coordinator: the lowest, once each of so many has one.
+pub async fn floors_of_cells(client: &Client, cells: usize) -> Result<Floors, StorageError> {
+    let sql = "SELECT source, tenant_id, min(floor) FROM rollup_floors WHERE tenant_id = '' \
+               GROUP BY source, tenant_id HAVING count(*) >= $1";
+    let cells = i64::try_from(cells).unwrap_or(i64::MAX);
+    let rows = client.query(sql, &[&cells]).await?;
+    Ok(Floors(rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect()))
+}
+
 /// How long rows are whole, in seconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ages {

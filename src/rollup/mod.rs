@@ -8,7 +8,7 @@ mod refresh;
 mod rollups;
 mod series;
 
-pub use floors::{Floors, floors};
+pub use floors::{Floors, floors, floors_of_cells};
 pub use late::Late;
 pub use refresh::Refresh;
 pub use rollups::{RollupLag, Rollups, rollup_lags};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use super::StorageError;
 use super::citus::{Cell, build, cells, follow};
 use super::database::{Database, Location};
 use super::seen::Seen;
-use super::StorageError;
 use crate::config::{Config, ConnectionUrl};
 use crate::model::tenant_hash;
 

@@ -42,7 +42,7 @@ impl Lease {
     /// Takes a lock if it is free.
     pub async fn try_take(owner: &Pool, lock: &str) -> Result<Option<Self>, StorageError> {
         let held = Held::begin(owner, Duration::ZERO).await?;
-        let statement = held.client().prepare_cached("SELECT tidegate.try_lock($1)").await?;
+        let statement = held.client().prepare_cached("SELECT try_lock($1)").await?;
         let free: bool = held.client().query_one(&statement, &[&lock]).await?.get(0);
         if free {
             return Ok(Some(held.keep()));
@@ -55,7 +55,7 @@ impl Lease {
     pub async fn take(owner: &Pool, locks: &[String], wait: Duration) -> Result<Self, StorageError> {
         let held = Held::begin(owner, wait).await?;
         for lock in locks {
-            held.client().batch_execute(&format!("LOCK TABLE tidegate.{lock} IN EXCLUSIVE MODE")).await?;
+            held.client().batch_execute(&format!("LOCK TABLE {lock} IN EXCLUSIVE MODE")).await?;
         }
         Ok(held.keep())
     }

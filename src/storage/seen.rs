@@ -29,7 +29,12 @@ struct Copies {
 impl Default for Seen {
     fn default() -> Self {
         let copies = Copies { behind: BTreeSet::new(), changed: Instant::now() };
-        Self { newest: Mutex::default(), moved: watch::Sender::new(Instant::now()), copies: Mutex::new(copies), lead: Mutex::default() }
+        Self {
+            newest: Mutex::default(),
+            moved: watch::Sender::new(Instant::now()),
+            copies: Mutex::new(copies),
+            lead: Mutex::default(),
+        }
     }
 }
 

@@ -231,8 +231,9 @@ async fn shown(call: &Call<'_>, name: &str, definition: Option<Definition>) -> R
 
 async fn logged(call: &Call<'_>, name: &str) -> Result<Option<Stream>, Problem> {
     let tenant_id = &call.principal.tenant_id;
-    let read =
-        async { call.api.home(tenant_id)?.reads.begin(tenant_id).await.map_err(|error| reads::problem(call.api, error)) };
+    let read = async {
+        call.api.home(tenant_id)?.reads.begin(tenant_id).await.map_err(|error| reads::problem(call.api, error))
+    };
     match read.await?.stream(tenant_id, name).await {
         Ok(stream) => Ok(Some(stream)),
         Err(ReadError::NotFound(_)) => Ok(None),

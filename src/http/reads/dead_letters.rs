@@ -54,7 +54,7 @@ pub fn dead_letters_query(params: &mut Params) -> Result<DeadLettersQuery, Probl
 pub async fn dead_letter(api: &Api, principal: &Principal, id: &str, params: Params) -> ListAnswer {
     params.finish()?;
     let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("dead letter")) };
-    let readers = &api.attached()?.reads;
+    let readers = &api.home(&principal.tenant_id)?.reads;
     let made = async {
         let reads = readers.begin(&principal.tenant_id).await?;
         let (letter, sent) = reads.dead_letter(&principal.tenant_id, id).await?;
@@ -71,7 +71,7 @@ pub async fn dead_letter(api: &Api, principal: &Principal, id: &str, params: Par
 pub async fn original(api: &Api, principal: &Principal, id: &str, params: Params) -> ListAnswer {
     params.finish()?;
     let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found("dead letter")) };
-    let readers = &api.attached()?.reads;
+    let readers = &api.home(&principal.tenant_id)?.reads;
     let made = async {
         let reads = readers.begin(&principal.tenant_id).await?;
         let sent = reads.original(&principal.tenant_id, id).await?;

@@ -47,7 +47,12 @@ impl LineQuery {
         }
         let tenant_id = principal.tenant_id.to_string();
         let request = PageRequest { tenant_id, limit: most + 1, cursor: None, streamed: false };
-        let reads = api.home(&principal.tenant_id)?.reads.begin(&principal.tenant_id).await.map_err(|error| problem(api, error))?;
+        let reads = api
+            .home(&principal.tenant_id)?
+            .reads
+            .begin(&principal.tenant_id)
+            .await
+            .map_err(|error| problem(api, error))?;
         let page = query.page(&reads, &request).await.map_err(|error| problem(api, error))?;
         if page.items.len() > most {
             return Err(too_many(what, most));

@@ -17,7 +17,7 @@ use crate::http::response::{Body, held_json};
 use crate::limits::{COUNTS_TIMEOUT, ENCODER_BYTES, EXPORTS_GIVE_WAY, PAGE_ROWS_MAX};
 use crate::protocols::params::{Params, invalid};
 use crate::protocols::problem::{Problem, ProblemCode};
-use crate::query::{CursorError, Explained, Gone, Listing, PageRequest, ReadError, Reads, WhyGone, Window};
+use crate::query::{CursorError, Explained, Gone, Listing, PageRequest, ReadError, Readers, Reads, WhyGone, Window};
 use crate::tenancy::{Principal, Scope};
 
 pub type ListAnswer = Result<Response<Body>, Problem>;

@@ -124,7 +124,8 @@ async fn page(call: &Call<'_>, stream: &str, mut start: Start, limit: usize, wai
 }
 
 fn packed(call: &Call<'_>, answer: Response<Body>) -> ListAnswer {
-    let (readers, tenant_id) = (&call.api.home(&call.principal.tenant_id)?.reads, Arc::clone(&call.principal.tenant_id));
+    let (readers, tenant_id) =
+        (&call.api.home(&call.principal.tenant_id)?.reads, Arc::clone(&call.principal.tenant_id));
     let room = || readers.room(&tenant_id, ENCODER_BYTES);
     let coding = Coding::wanted(&call.parts.headers);
     Ok(compressed(answer, coding.and_then(|coding| Some((coding, room()?)))))

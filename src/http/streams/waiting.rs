@@ -58,14 +58,15 @@ impl Waiting {
     /// Takes a place among those of the tenant who wait.
     pub fn begin(call: &Call<'_>, stream: &str) -> Result<Self, Problem> {
         let Call { api, principal, parts, .. } = call;
-        let follower = api.home(&principal.tenant_id)?.arrivals.follow(&principal.tenant_id, stream).ok_or_else(|| {
-            Problem::new(
-                hyper::StatusCode::TOO_MANY_REQUESTS,
-                ProblemCode::TooManyFollowers,
-                format!("{STREAM_FOLLOWERS_PER_TENANT} requests of the organization wait for events already"),
-            )
-            .retry_after(1)
-        })?;
+        let follower =
+            api.home(&principal.tenant_id)?.arrivals.follow(&principal.tenant_id, stream).ok_or_else(|| {
+                Problem::new(
+                    hyper::StatusCode::TOO_MANY_REQUESTS,
+                    ProblemCode::TooManyFollowers,
+                    format!("{STREAM_FOLLOWERS_PER_TENANT} requests of the organization wait for events already"),
+                )
+                .retry_after(1)
+            })?;
         let (stopping, verifier) = (api.readiness.clone(), Arc::clone(&api.verifier));
         Ok(Self { follower, stopping, verifier, named: principal.named(), peer: peer_of(parts) })
     }

@@ -51,6 +51,7 @@ pub struct AuditQuery {
 }
 
 impl Listing for AuditQuery {
+    const OF_CONTROL: bool = true;
     type Item = AuditRow;
 
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<AuditRow>, ReadError> {

@@ -36,6 +36,7 @@ pub struct KeysQuery {
 }
 
 impl Listing for KeysQuery {
+    const OF_CONTROL: bool = true;
     type Item = KeyRow;
 
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<KeyRow>, ReadError> {

@@ -33,6 +33,7 @@ pub struct OrganizationsQuery {
 }
 
 impl Listing for OrganizationsQuery {
+    const OF_CONTROL: bool = true;
     type Item = OrganizationRow;
 
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<OrganizationRow>, ReadError> {

@@ -44,6 +44,7 @@ pub struct SessionsQuery {
 }
 
 impl Listing for SessionsQuery {
+    const OF_CONTROL: bool = true;
     type Item = SessionRow;
 
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<SessionRow>, ReadError> {

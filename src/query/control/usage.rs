@@ -38,6 +38,7 @@ pub struct UsageQuery {
 }
 
 impl Listing for UsageQuery {
+    const OF_CONTROL: bool = true;
     type Item = UsageRow;
 
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<UsageRow>, ReadError> {

@@ -33,6 +33,7 @@ pub struct UsersQuery {
 }
 
 impl Listing for UsersQuery {
+    const OF_CONTROL: bool = true;
     type Item = UserRow;
 
     async fn page(&self, reads: &Reads, request: &PageRequest) -> Result<Page<UserRow>, ReadError> {

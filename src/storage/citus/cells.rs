@@ -12,9 +12,7 @@ use crate::storage::hosts::led_to;
 
 const CELLS: &str = include_str!("../../../sql/citus/cells.sql");
 const CELL: &str = include_str!("../../../sql/citus/cell.sql");
-/// What a cell has of its own beside shards: what jobs lock.
-const LOCKS: &str = "SELECT coalesce(string_agg(relname, ',' ORDER BY relname), '') FROM pg_class \
-                     WHERE relnamespace = 'tidegate'::regnamespace AND relname LIKE 'lock\\_%'";
+const OWN_TABLES: &str = include_str!("../../../sql/citus/own_tables.sql");
 const VERSION: &str = "SELECT max(version) FROM tidegate.schema_migrations";
 /// For sessions that work on shards, and for who makes cells: nothing of this is told to other nodes.
 pub const SESSION: &str = "SET citus.enable_manual_changes_to_shards = on; SET citus.enable_ddl_propagation = off;";
@@ -59,19 +57,22 @@ pub async fn cells(client: &Client) -> Result<Vec<Cell>, StorageError> {
 
 /// Makes a cell where its shards are, if it is not there as it should be; `coordinator` says what it is made of.
 pub async fn build(coordinator: &Client, owner: &ConnectionUrl, cell: &Cell) -> Result<(), StorageError> {
-    let locks: String = coordinator.query_one(LOCKS, &[]).await?.get(0);
+    let tables: String = coordinator.query_one(OWN_TABLES, &[]).await?.get(0);
     let version: i32 = coordinator.query_one(VERSION, &[]).await?.get(0);
     let (host, port) = (cell.place.0.as_str(), cell.place.1);
     let (client, _task) = connect_to(&led_to(owner, (host, port)), Arc::default()).await?;
     client.batch_execute(&session_sql(Role::Owner, SESSION)).await?;
     let Cell { name, first_hash, .. } = cell;
-    let mark = format!("migration {version}, program {}, {locks}", env!("CARGO_PKG_VERSION"));
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let mark = format!("migration {version}, program {}, {tables}", env!("CARGO_PKG_VERSION"));
+    let (tables, mark) = (quoted(&tables), quoted(&mark));
     let settings = format!(
-        "SET tidegate.cell = '{name}'; SET tidegate.first_hash = '{first_hash}'; SET tidegate.tables = '{locks}'; \
-         SET tidegate.mark = '{mark}'; SET citus.override_table_visibility = off;"
+        "SET tidegate.cell = '{name}'; SET tidegate.first_hash = '{first_hash}'; SET tidegate.tables = {tables}; \
+         SET tidegate.mark = {mark}; SET citus.override_table_visibility = off;"
     );
     client.batch_execute(&settings).await?;
-    client.batch_execute(CELL).await.map_err(|error| {
-        StorageError::from(error).doing(&format!("making the cell {name} at {host}:{port}"))
-    })
+    client
+        .batch_execute(CELL)
+        .await
+        .map_err(|error| StorageError::from(error).doing(&format!("making the cell {name} at {host}:{port}")))
 }

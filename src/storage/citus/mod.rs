@@ -45,5 +45,8 @@ pub async fn require(client: &Client) -> Result<String, StorageError> {
 /// Spreads what is not spread yet; run after migrations, under the installers' lock.
 pub async fn spread(client: &Client, cells: u32) -> Result<(), StorageError> {
     client.batch_execute(&format!("SET tidegate.shards = '{cells}'")).await?;
-    client.batch_execute(DISTRIBUTE).await.map_err(|error| StorageError::from(error).doing("spreading the relations over workers"))
+    client
+        .batch_execute(DISTRIBUTE)
+        .await
+        .map_err(|error| StorageError::from(error).doing("spreading the relations over workers"))
 }

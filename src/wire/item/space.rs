@@ -67,7 +67,9 @@ mod tests {
     #[test]
     fn it_is_the_hash_of_citus() {
         // As `worker_hash(text)` says.
-        for (text, expected) in [("default", 822_708_183), ("a", 1_075_015_857), ("b", -68_821_088), ("e", 2_035_879_394)] {
+        for (text, expected) in
+            [("default", 822_708_183), ("a", 1_075_015_857), ("b", -68_821_088), ("e", 2_035_879_394)]
+        {
             assert_eq!(signed_hash(text), expected, "{text}");
         }
     }
