@@ -37,7 +37,7 @@ BEGIN
     EXECUTE format('CREATE SCHEMA %I', cell);
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO tidegate_writer, tidegate_reader', cell);
 
-    FOR relation IN SELECT d.logicalrelid AS oid, c.relname, c.relacl, c.relowner, d.partmethod, s.shardid,
+    FOR relation IN SELECT d.logicalrelid AS oid, CASE c.relname WHEN 'cell_organizations' THEN 'organizations' ELSE c.relname END AS relname, c.relacl, c.relowner, d.partmethod, s.shardid,
             format('tidegate.%I', c.relname || '_' || s.shardid) AS shard
         FROM pg_dist_partition d JOIN pg_class c ON c.oid = d.logicalrelid JOIN pg_dist_shard s ON s.logicalrelid = d.logicalrelid
         WHERE c.relnamespace = 'tidegate'::regnamespace AND NOT c.relispartition

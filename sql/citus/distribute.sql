@@ -3,15 +3,17 @@
 -- $1 (tidegate.shards) is the number of cells that a new database gets.
 
 SET citus.shard_replication_factor = 1;
+SET citus.multi_shard_modify_mode = 'sequential';
 SELECT set_config('citus.shard_count', current_setting('tidegate.shards'), false);
 
 DO $spread$
 DECLARE
     -- What jobs of every cell read, and what is defined there: a copy on every node.
-    everywhere CONSTANT text[] := ARRAY['organizations', 'installation', 'claim_salt', 'event_streams', 'event_stream_schemas',
+    everywhere CONSTANT text[] := ARRAY['cell_organizations', 'installation', 'claim_salt', 'event_streams', 'event_stream_schemas',
         'event_stream_revision', 'event_stream_warnings'];
-    -- Of people, keys and installers: on the coordinator alone. Policies of row-level security that look at other tables cannot be spread.
-    here CONSTANT text[] := ARRAY['api_keys', 'users', 'sessions', 'reader_logins', 'audit_log', 'sign_in_attempts', 'consumer_sinks',
+    -- Of people, keys and installers: on the coordinator alone. Policies of row-level security that look at other tables cannot be
+    -- spread, nor may what they look at be: a query of a local table becomes one of Citus by its policy, and again where it is sent.
+    here CONSTANT text[] := ARRAY['organizations', 'api_keys', 'users', 'sessions', 'reader_logins', 'audit_log', 'sign_in_attempts', 'consumer_sinks',
         'ticket_secret', 'schema_migrations', 'birth_locks', 'nodes', 'job_runs', 'storage_samples'];
     -- Of a cell and no tenant: one set of rows in each cell.
     of_cells CONSTANT text[] := ARRAY['consumer_members', 'consumer_offsets', 'consumer_leases', 'consumer_slots', 'consumer_parked',
@@ -21,10 +23,18 @@ DECLARE
     item record;
     forced boolean;
 BEGIN
+    -- Organizations as cells see them: a copy that follows in the same transaction.
+    IF to_regclass('tidegate.cell_organizations') IS NULL THEN
+        CREATE TABLE tidegate.cell_organizations (LIKE tidegate.organizations INCLUDING DEFAULTS INCLUDING INDEXES);
+        GRANT SELECT ON tidegate.cell_organizations TO tidegate_writer, tidegate_reader;
+        INSERT INTO tidegate.cell_organizations SELECT * FROM tidegate.organizations;
+        CREATE TRIGGER spread_organization AFTER INSERT OR UPDATE OR DELETE ON tidegate.organizations
+            FOR EACH ROW EXECUTE FUNCTION tidegate.spread_organization();
+    END IF;
     -- Triggers are not taken by Citus. None is needed: no version before knows this layout, and tenants' readers are refused on it.
     FOR item IN SELECT t.tgrelid::regclass AS on_table, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
         WHERE c.relnamespace = 'tidegate'::regnamespace AND NOT t.tgisinternal AND c.relname IN
-            ('dead_letter_events', 'ingest_batches', 'organizations') LOOP
+            ('dead_letter_events', 'ingest_batches') LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', item.tgname, item.on_table);
     END LOOP;
     -- Foreign keys between what is here, what is everywhere and what is of cells.
@@ -72,18 +82,3 @@ BEGIN
     END LOOP;
 END
 $spread$;
-
--- Before each statement that writes to a shard: that it is not being moved, and is still this node's. A shard that was moved is
--- left behind for a while, and what is written there would be lost.
-CREATE OR REPLACE FUNCTION tidegate.hold_shard() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    PERFORM pg_catalog.lock_shard_metadata(5, ARRAY[TG_ARGV[0]::bigint]);
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_dist_placement p JOIN pg_catalog.pg_dist_local_group g ON g.groupid = p.groupid
-                   WHERE p.shardid = TG_ARGV[0]::bigint) THEN
-        RAISE EXCEPTION 'the shard % of % is another node''s now', TG_ARGV[0], TG_TABLE_NAME USING ERRCODE = '55000';
-    END IF;
-    RETURN NULL;
-END
-$$;
-REVOKE ALL ON FUNCTION tidegate.hold_shard() FROM PUBLIC;

@@ -29,6 +29,8 @@ pub struct Partitions {
     owner: Pool,
     relation: Relation,
     interval_us: i64,
+    /// Over the workers of Citus.
+    spread: bool,
     known: Arc<RwLock<Ranges>>,
 }
 
@@ -49,9 +51,9 @@ const LIST: &str = include_str!("../../sql/queries/partitions.sql");
 
 impl Partitions {
     /// Knows nothing yet; `interval` is the width of new partitions.
-    pub fn new(owner: Pool, relation: Relation, interval: Duration) -> Self {
+    pub fn new(owner: Pool, relation: Relation, interval: Duration, spread: bool) -> Self {
         let interval_us = i64::try_from(interval.as_micros()).expect("chunk_interval fits: checked by configuration");
-        Self { owner, relation, interval_us, known: Arc::default() }
+        Self { owner, relation, interval_us, spread, known: Arc::default() }
     }
 
     pub fn relation(&self) -> Relation {
@@ -119,8 +121,10 @@ impl Partitions {
                 continue;
             }
             let (from, to) = self.range(&ranges, timestamp_us, Timestamp::now().as_microsecond());
-            let sql = create_sql(self.table(), &free_name(client, self.table(), from).await?, from, to)?;
-            client.batch_execute(&sql).await?;
+            // Each by itself: of several at once Citus makes one for its workers, which they refuse.
+            for sql in create_sql(self.table(), &free_name(client, self.table(), from).await?, from, to)? {
+                client.batch_execute(&sql).await?;
+            }
             ranges.insert(from, to);
             made += 1;
         }
@@ -173,10 +177,12 @@ impl Partitions {
                 continue;
             }
             self.forget();
-            client.batch_execute(&format!("COMMENT ON TABLE {table} IS '{EXPIRED}'")).await?;
-            client
-                .batch_execute(&format!("ALTER TABLE tidegate.{} DETACH PARTITION {table} CONCURRENTLY", self.table()))
-                .await?;
+            // Citus takes no DETACH CONCURRENTLY; what is dropped there waits, for a moment, for who reads the table.
+            if !self.spread {
+                client.batch_execute(&format!("COMMENT ON TABLE {table} IS '{EXPIRED}'")).await?;
+                let detach = format!("ALTER TABLE tidegate.{} DETACH PARTITION {table} CONCURRENTLY", self.table());
+                client.batch_execute(&detach).await?;
+            }
             match client.batch_execute(&format!("DROP TABLE {table}")).await {
                 Ok(()) => {
                     tracing::info!(table, "expired partition dropped");
@@ -246,12 +252,12 @@ async fn free_name(client: &Client, table: &str, from_us: i64) -> Result<String,
     Ok(free)
 }
 
-fn create_sql(table: &str, name: &str, from_us: i64, to_us: i64) -> Result<String, StorageError> {
+fn create_sql(table: &str, name: &str, from_us: i64, to_us: i64) -> Result<[String; 2], StorageError> {
     let (from, to) = (time(from_us)?, time(to_us)?);
-    Ok(format!(
-        "CREATE TABLE {name} (LIKE tidegate.{table} INCLUDING ALL); \
-         ALTER TABLE tidegate.{table} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}');"
-    ))
+    Ok([
+        format!("CREATE TABLE {name} (LIKE tidegate.{table} INCLUDING ALL)"),
+        format!("ALTER TABLE tidegate.{table} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}')"),
+    ])
 }
 
 #[cfg(test)]
@@ -282,7 +288,7 @@ mod tests {
     #[test]
     fn sql_names_the_partition_and_its_bounds() {
         let sql = create_sql("events", "tidegate.events_p19700101_000000", 0, DAY).expect("a valid range");
-        assert!(sql.contains("PARTITION tidegate.events_p19700101_000000 FOR VALUES FROM ('1970-01-01T00:00:00Z')"));
-        assert!(sql.contains("TO ('1970-01-02T00:00:00Z')"), "{sql}");
+        assert!(sql[1].contains("PARTITION tidegate.events_p19700101_000000 FOR VALUES FROM ('1970-01-01T00:00:00Z')"));
+        assert!(sql[1].contains("TO ('1970-01-02T00:00:00Z')"), "{sql:?}");
     }
 }

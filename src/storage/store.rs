@@ -21,7 +21,9 @@ pub struct Store {
 impl Store {
     /// Knows of no partition yet; `chunk_interval` is the width of new partitions of what is not a rollup.
     pub fn new(layout: Layout, owner: &Pool, chunk_interval: Duration) -> Self {
-        let of = |relation: Relation| Partitions::new(owner.clone(), relation, relation.partition(chunk_interval));
+        let of = |relation: Relation| {
+            Partitions::new(owner.clone(), relation, relation.partition(chunk_interval), layout.has_cells())
+        };
         let partitions = if layout.has_hypertables() { Vec::new() } else { Relation::all().map(of).collect() };
         Self { layout, partitions: Arc::new(partitions) }
     }

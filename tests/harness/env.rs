@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tidegate::storage::embedded::{Installation, OWNER};
 
 use crate::client::Key;
-use crate::postgres::{Servers, Sql, Template, temp_dir};
+use crate::postgres::{CITUS, Servers, Sql, Template, temp_dir};
 use crate::private::variables;
 use crate::process::{Finished, Service, Tidegate};
 use crate::proxy::Proxy;
@@ -215,6 +215,9 @@ impl Env {
     /// The variables that point the program at the test's database, one URL for each role.
     pub fn variables(&self) -> Vec<(String, String)> {
         let mut all = variables(|role| self.url(role));
+        if self.servers.places()[self.place].citus {
+            all.extend(CITUS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        }
         if self.as_json.get() {
             all.push(("TIDEGATE_STORAGE_PAYLOAD".to_owned(), "json".to_owned()));
         }

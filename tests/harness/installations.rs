@@ -23,12 +23,17 @@ pub struct Place {
     pub installation: Installation,
     /// Whether every behaviour runs there.
     pub whole: bool,
+    /// Partitions spread over cells; there is one server, which is coordinator and worker.
+    pub citus: bool,
 }
 
 impl Place {
     /// Its number and its engine, with which the names of its trials begin: `pg15.20-ts2.28.3::timescale`.
     pub fn name(&self) -> String {
         let Installation { version, timescaledb, .. } = &self.installation;
+        if self.citus {
+            return format!("pg{version}::citus");
+        }
         match (self.engine, timescaledb) {
             (Engine::Timescale, Some(timescaledb)) => format!("pg{version}-ts{timescaledb}::timescale"),
             (engine, _) => format!("pg{version}::{}", engine.as_str()),
@@ -57,8 +62,8 @@ pub async fn find() -> Found {
     }
     let everything = everything();
     let mut places: Vec<Place> = Vec::new();
-    let mut add = |engine, installation: &Installation, whole: bool| {
-        let place = Place { engine, installation: installation.clone(), whole: whole || everything };
+    let mut add = |(engine, citus), installation: &Installation, whole: bool| {
+        let place = Place { engine, installation: installation.clone(), whole: whole || everything, citus };
         if why_not(&place).is_none() && places.iter().all(|known| known.name() != place.name()) {
             places.push(place);
         }
@@ -67,11 +72,14 @@ pub async fn find() -> Found {
         let wanted = engine == Engine::Timescale;
         let has = |found: &&Installation| !wanted || found.timescaledb.is_some();
         if let Some(whole) = pick(&own, None, wanted).filter(has).or_else(|| pick(&all, None, wanted)) {
-            add(engine, whole, true);
+            add((engine, false), whole, true);
         }
     }
     for installation in &all {
-        Engine::ALL.into_iter().for_each(|engine| add(engine, installation, false));
+        Engine::ALL.into_iter().for_each(|engine| add((engine, false), installation, false));
+        if has_citus(&installation.bin_dir) {
+            add((Engine::Postgres, true), installation, false);
+        }
     }
     let missing = missing(&all, &places);
     Found { places, missing }
@@ -83,6 +91,15 @@ pub fn other_majors() -> Option<()> {
     let places = runtime.block_on(find()).places;
     let first = places.first()?.installation.major;
     places.iter().any(|place| place.installation.major != first).then_some(())
+}
+
+/// Whether Citus is installed there.
+fn has_citus(bin_dir: &Path) -> bool {
+    let asked = std::process::Command::new(bin_dir.join("pg_config")).arg("--sharedir").output();
+    asked.is_ok_and(|answer| {
+        let folder = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
+        Path::new(&folder).join("extension/citus.control").exists()
+    })
 }
 
 async fn of_folder(bin_dir: &Path) -> Installation {
@@ -114,7 +131,8 @@ fn missing(all: &[Installation], places: &[Place]) -> Vec<(String, String)> {
                 continue;
             }
             let there = all.iter().find(|installation| installation.major == major).cloned();
-            let why = there.and_then(|installation| why_not(&Place { engine, installation, whole: false }));
+            let why =
+                there.and_then(|installation| why_not(&Place { engine, installation, whole: false, citus: false }));
             let why =
                 why.unwrap_or_else(|| format!("there is no PostgreSQL {major} on this machine ({NAMED} names more)"));
             missing.push((format!("pg{major}::{}", engine.as_str()), why));

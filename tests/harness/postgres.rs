@@ -22,6 +22,9 @@ use crate::shared::Sharing;
 /// The role that `initdb` makes.
 pub const SUPERUSER: &str = "postgres";
 
+/// What has the program use cells: few, since each has its own writers and jobs.
+pub const CITUS: [(&str, &str); 2] = [("TIDEGATE_ENGINE", "citus"), ("TIDEGATE_CITUS_CELLS", "2")];
+
 /// A directory that PostgreSQL's account can reach, also when the tests run as root.
 pub fn temp_dir() -> TempDir {
     tempfile::Builder::new().prefix("tidegate-").permissions(Permissions::from_mode(0o755)).tempdir().unwrap()
@@ -117,6 +120,20 @@ impl Servers {
                 let libraries = format!("timescaledb,timescaledb-{version},timescaledb-tsl-{version}{counts}");
                 config.extra_settings.push(("shared_preload_libraries".into(), libraries));
             }
+            if self.places()[place].citus {
+                // Each test has a database of its own, whose sessions on its one server come beside those of the program.
+                for (name, value) in [
+                    ("shared_preload_libraries", "citus"),
+                    ("citus.enable_statistics_collection", "off"),
+                    ("citus.enable_create_database_propagation", "off"),
+                    ("max_prepared_transactions", "200"),
+                    ("max_connections", "1000"),
+                    ("citus.node_conninfo", "sslmode=disable"),
+                ] {
+                    config.extra_settings.retain(|(set, _)| set != name);
+                    config.extra_settings.push((name.into(), value.into()));
+                }
+            }
             let server = self.runtime.block_on(EmbeddedServer::start(config)).unwrap_or_else(|error| panic!("{error}"));
             let running = Running { socket_dir: server.socket_dir().to_owned(), port: server.port() };
             let server = Mutex::new(Some((server, dir)));
@@ -147,6 +164,19 @@ impl Servers {
     }
 
     fn extend(&self, place: usize, database: &str) -> Result<(), String> {
+        if self.places()[place].citus {
+            let running = &self.get(place).running;
+            let (folder, port) = (running.socket_dir.display(), running.port);
+            let sql = format!(
+                "SET client_min_messages = error; CREATE EXTENSION citus; \
+                 SELECT citus_set_coordinator_host('{folder}', {port}); \
+                 SELECT citus_set_node_property('{folder}', {port}, 'shouldhaveshards', true)"
+            );
+            // Each by itself, as nodes are told.
+            let superuser =
+                Sql::try_connect(&self.url(place, SUPERUSER, database)).map_err(|error| error.to_string())?;
+            return sql.split(';').try_for_each(|one| superuser.try_run(one));
+        }
         if self.places()[place].engine == Engine::Postgres {
             return Ok(());
         }
@@ -196,6 +226,7 @@ impl Servers {
             .args(arguments)
             .env_clear()
             .envs(variables(|role| self.url(place, role, template.database())))
+            .envs(self.places()[place].citus.then_some(CITUS).into_iter().flatten())
             .output()
             .map_err(|error| error.to_string())?;
         if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }

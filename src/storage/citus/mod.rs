@@ -15,6 +15,7 @@ use super::StorageError;
 pub use cells::{Cell, SESSION, build, cells};
 pub use follow::follow;
 
+const FUNCTIONS: &str = include_str!("../../../sql/citus/functions.sql");
 const DISTRIBUTE: &str = include_str!("../../../sql/citus/distribute.sql");
 
 /// Why the layout can be made here, or what is missing.
@@ -45,8 +46,10 @@ pub async fn require(client: &Client) -> Result<String, StorageError> {
 /// Spreads what is not spread yet; run after migrations, under the installers' lock.
 pub async fn spread(client: &Client, cells: u32) -> Result<(), StorageError> {
     client.batch_execute(&format!("SET tidegate.shards = '{cells}'")).await?;
-    client
-        .batch_execute(DISTRIBUTE)
-        .await
-        .map_err(|error| StorageError::from(error).doing("spreading the relations over workers"))
+    // Each by itself: in one transaction Citus refuses the one after the other.
+    for sql in [FUNCTIONS, DISTRIBUTE] {
+        let done = client.batch_execute(sql).await;
+        done.map_err(|error| StorageError::from(error).doing("spreading the relations over workers"))?;
+    }
+    Ok(())
 }
