@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use deadpool_postgres::Pool;
 use serde_json::json;
 
 use super::database::{up_to_date, with_location, with_owner};
@@ -69,35 +70,54 @@ async fn run_due(config: &Config) -> Result<BTreeMap<&'static str, u64>, Storage
         let client = owner_client(location).await?;
         up_to_date(&client, location, config).await?;
         let owner = location.owner_pool()?;
-        let store = Store::new(layout_of(&client).await?, &owner, config.chunk_interval);
+        let layout = layout_of(&client).await?;
+        let store = Store::new(layout, &owner, config.chunk_interval);
+        let homes = location.home_pools(&owner, layout).await?;
         let mut sum: BTreeMap<&'static str, u64> = BTreeMap::new();
         // How far back the rollups look comes first: rows go only before that.
         let rollups = Rollups::new(&store, config);
-        match run_now(&rollups, &owner).await {
-            Ok(_counts) => {}
-            // Somebody refreshes the same rollup; where rows begin to go stays as it is.
-            Err(error) if error.is_contention() => *sum.entry("rollups_busy").or_default() += 1,
-            Err(error) => return Err(error),
-        }
-        let job = Lifecycle::new(&store, config, Part::Whole);
-        loop {
-            let mut left = 0;
-            for (what, count) in run_now(&job, &owner).await? {
-                match what {
-                    "chunks_left" => left = count,
-                    // What others were at in the last round, not how often.
-                    "chunks_busy" => *sum.entry(what).or_default() = count,
-                    _ => *sum.entry(what).or_default() += count,
-                }
-            }
-            if left == 0 {
-                owner.close();
-                acts::note_command(&client, "lifecycle.run", None, json!(sum)).await?;
-                return Ok(sum);
+        for home in &homes {
+            match run_now(&rollups, home).await {
+                Ok(_counts) => {}
+                // Somebody refreshes the same rollup; where rows begin to go stays as it is.
+                Err(error) if error.is_contention() => *sum.entry("rollups_busy").or_default() += 1,
+                Err(error) => return Err(error),
             }
         }
+        let (part, control) = match layout.has_cells() {
+            true => (Part::Cell, Some((Part::Control { cells: homes.len() }, owner.clone()))),
+            false => (Part::Whole, None),
+        };
+        for (part, home) in homes.iter().map(|home| (part, home.clone())).chain(control) {
+            until_nothing_is_left(&Lifecycle::new(&store, config, part), &home, &mut sum).await?;
+            home.close();
+        }
+        owner.close();
+        acts::note_command(&client, "lifecycle.run", None, json!(sum)).await?;
+        Ok(sum)
     };
     with_location(Location::find(config), run).await
+}
+
+async fn until_nothing_is_left(
+    job: &Lifecycle,
+    home: &Pool,
+    sum: &mut BTreeMap<&'static str, u64>,
+) -> Result<(), StorageError> {
+    loop {
+        let mut left = 0;
+        for (what, count) in run_now(job, home).await? {
+            match what {
+                "chunks_left" => left = count,
+                // What others were at in the last round, not how often.
+                "chunks_busy" => *sum.entry(what).or_default() = count,
+                _ => *sum.entry(what).or_default() += count,
+            }
+        }
+        if left == 0 {
+            return Ok(());
+        }
+    }
 }
 
 fn show(status: &LifecycleStatus) {

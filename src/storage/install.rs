@@ -137,7 +137,10 @@ async fn install_locked(
         None => None,
     };
     let applied = migrations::apply(client, layout).await?;
-    put_back(client).await?;
+    // On Citus before anything is spread; what cells rely on is put into each when it is made.
+    if !standing.is_some_and(Layout::has_cells) {
+        put_back(client).await?;
+    }
     let stored_json = match standing_json {
         Some(standing) => standing,
         // Until its layout is recorded nothing is written to it.

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, NoTls, Row};
 
-use crate::env::{DEADLINE, Engine};
+use crate::env::{DEADLINE, Engine, until};
 use crate::installations::{self, Found, Place};
 use crate::memory_disk;
 use crate::private::{self, variables};
@@ -190,7 +190,16 @@ impl Servers {
             .unwrap_or_else(|error| panic!("the template of all test databases could not be made: {error}"));
         let template = template.database();
         // As files, which costs half of what it does by WAL.
-        self.make(place, &format!("CREATE DATABASE {database} TEMPLATE {template} OWNER {OWNER} STRATEGY file_copy"));
+        let copy = format!("CREATE DATABASE {database} TEMPLATE {template} OWNER {OWNER} STRATEGY file_copy");
+        if !self.places()[place].citus {
+            return self.make(place, &copy);
+        }
+        // Citus has a worker in every database that was used, and nobody may be in one that is copied.
+        let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{template}'");
+        until("nobody is in the template", || {
+            self.administer(place, &end).ok()?;
+            self.administer(place, &copy).ok()
+        });
     }
 
     /// Makes a template if it is not there yet.
