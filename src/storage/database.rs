@@ -9,7 +9,7 @@ use deadpool_postgres::Pool;
 use super::chunks::{ChunkLayout, Slices};
 use super::connect::{Canceller, Role, Warnings, place, pool};
 use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
-use super::hosts::without_left_behind;
+use super::hosts::for_start;
 use super::install::{self, Installed};
 use super::known::KnownDatabase;
 use super::listener::Listener;
@@ -248,16 +248,13 @@ pub struct Database {
 impl Database {
     /// Installs or updates the schema, proves the write path, and opens the pools; of the known database, and no other.
     pub async fn open(location: &Location, config: &Config, known: &Arc<KnownDatabase>) -> Result<Self, StorageError> {
-        known.check(&location.owner).await?;
-        // What is not of a pool connects without knowing what was seen.
-        let [owner_url, writer_url] = [&location.owner, &location.writer];
-        let owner_url = without_left_behind(owner_url, known.seen()).await;
-        let writer_url = if writer_url == &location.owner {
-            owner_url.clone()
-        } else {
-            without_left_behind(writer_url, known.seen()).await
-        };
-        let places = needs::Place { owner: &owner_url, writer: &writer_url, ..location.place(config) };
+        known.recall();
+        let start = async |url| for_start(url, known.seen()).await;
+        let (owner_url, writer_url, reader_url) =
+            tokio::join!(start(&location.owner), start(&location.writer), start(&location.reader));
+        known.check(&owner_url).await?;
+        let (owner, writer, reader) = (&owner_url, &writer_url, &reader_url);
+        let places = needs::Place { owner, writer, reader, ..location.place(config) };
         let (installed, before, owner) = install::install_looking(&places, config).await?;
         // What the roles may do is known only on a schema that is there: once more where it was made or changed, be it by
         // another process meanwhile.

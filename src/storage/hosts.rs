@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
 use tokio_postgres::config::{Host, LoadBalanceHosts};
 use tokio_postgres::{Client, Config, Error, NoTls};
 
@@ -45,6 +46,8 @@ pub fn unsuitable(error: &Error) -> Option<&Unsuitable> {
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// After which a connection is lost whose other end takes nothing: a machine that is gone says no word.
 const UNTAKEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a look at all hosts of a URL.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Connected = (Client, Wire);
 
@@ -55,16 +58,28 @@ pub async fn connect(url: &ConnectionUrl, view: &View) -> Result<Connected, Erro
         refuse_a_lagging(url, view)?;
         return tls::connect(url).await;
     }
-    let mut waiting = order(&url.server).into_iter();
-    let try_host = |n: usize| async move { (n, attempt(&only(url, n), view).await) };
-    let mut trying = FuturesUnordered::from_iter(waiting.next().map(try_host));
-    let mut found = Found::default();
+    let mut order = order(&url.server);
+    order.sort_by_key(|n| view.seen.is_slow(&at(&url.server, *n)));
+    let mut waiting = order.into_iter();
+    let (mut trying, mut silent, mut found) = (FuturesUnordered::new(), Vec::new(), Found::default());
     loop {
+        if let Some(n) = waiting.next() {
+            trying.push(async move { (n, attempt(&only(url, n), view).await) });
+            silent.push(n);
+        }
         let is_patient = waiting.len() == 0 && found.spare.is_none();
         let next = match is_patient {
             true => Ok(trying.next().await),
-            false => tokio::time::timeout(HOST_HEAD_START, trying.next()).await,
+            false => timeout(HOST_HEAD_START, trying.next()).await,
         };
+        match &next {
+            Ok(Some((n, _))) => {
+                silent.retain(|other| other != n);
+                view.seen.heard(&at(&url.server, *n));
+            }
+            Ok(None) => {}
+            Err(_elapsed) => silent.iter().for_each(|n| view.seen.is_silent(at(&url.server, *n))),
+        }
         match next {
             Ok(Some((n, Ok((connected, standing))))) => match standing.refusal(target) {
                 None => return Ok(connected),
@@ -78,7 +93,6 @@ pub async fn connect(url: &ConnectionUrl, view: &View) -> Result<Connected, Erro
             Ok(None) | Err(_) if waiting.len() == 0 => return found.end(target),
             Ok(None) | Err(_) => {}
         }
-        trying.extend(waiting.next().map(try_host));
     }
 }
 
@@ -152,7 +166,7 @@ async fn attempt(url: &ConnectionUrl, view: &View) -> Result<(Connected, Standin
     };
     // As libpq counts it: for all that belongs to one host.
     let (connected, standing) = match url.server.get_connect_timeout() {
-        Some(time) => match tokio::time::timeout(*time, connecting).await {
+        Some(time) => match timeout(*time, connecting).await {
             Ok(connected) => connected?,
             Err(_elapsed) => return Err(io_error(io::ErrorKind::TimedOut.into())),
         },
@@ -203,13 +217,16 @@ pub fn only(url: &ConnectionUrl, n: usize) -> ConnectionUrl {
 /// Every server of a URL, by its place, and how it stands.
 pub async fn each(url: &ConnectionUrl) -> Vec<(String, Result<Standing, Error>)> {
     let url = &with_timeouts(url);
-    let look = async |n| attempt(&only(url, n), &View::default()).await.map(|(_connection, standing)| standing);
+    let look = async |n| match timeout(LOOK_TIMEOUT, attempt(&only(url, n), &View::default())).await {
+        Ok(connected) => connected.map(|(_connection, standing)| standing),
+        Err(_elapsed) => Err(io_error(io::ErrorKind::TimedOut.into())),
+    };
     join_all((0..url.hosts()).map(async |n| (at(&url.server, n), look(n).await))).await
 }
 
-/// The same URL without old primaries: what connects to the rest cannot come to one of them. Where nothing else is left, they
-/// stay, for others to refuse.
-pub async fn without_left_behind(url: &ConnectionUrl, seen: &Seen) -> ConnectionUrl {
+/// The same URL for who connects without knowing what others have seen: without old primaries, so that none of them is come to,
+/// and with hosts that do not answer behind the others. Where nothing but old primaries is left they stay, for others to refuse.
+pub async fn for_start(url: &ConnectionUrl, seen: &Seen) -> ConnectionUrl {
     if url.hosts() <= 1 {
         return url.clone();
     }
@@ -220,15 +237,16 @@ pub async fn without_left_behind(url: &ConnectionUrl, seen: &Seen) -> Connection
         let own = standings[*n].and_then(|standing| standing.timeline);
         own.is_some_and(|own| timelines().any(|other| own.is_left_for(other)))
     };
-    let (left, kept): (Vec<usize>, Vec<usize>) = (0..url.hosts()).partition(is_left);
+    let (left, mut kept): (Vec<usize>, Vec<usize>) = (0..url.hosts()).partition(is_left);
     let places: Vec<&str> = left.iter().map(|n| &*looked[*n].0).collect();
-    if left.is_empty() || kept.is_empty() {
+    if kept.is_empty() {
         return url.clone();
     }
-    tracing::error!(
-        hosts = places.join(", "),
-        "an old primary takes writes, and is left alone: stop it, or make it a standby"
-    );
+    if !places.is_empty() {
+        let hosts = places.join(", ");
+        tracing::error!(hosts, "an old primary takes writes, and is left alone: stop it, or make it a standby");
+    }
+    kept.sort_by_key(|n| standings[*n].is_none());
     ConnectionUrl { server: with_hosts(&url.server, &kept), ..url.clone() }
 }
 

@@ -65,4 +65,14 @@ async fn a_silent_host_holds_up_the_next_for_a_moment() {
     }
     assert!(begun.elapsed() >= 2 * HOST_HEAD_START, "{:?}", begun.elapsed());
     assert!(begun.elapsed() < 40 * HOST_HEAD_START, "{:?}", begun.elapsed());
+    // The next connection does not wait for them again.
+    let first = format!("127.0.0.1:{a}");
+    assert!(view.seen.is_slow(&first) && !view.seen.is_slow(&format!("127.0.0.1:{c}")));
+    let next = connect(&url, &view);
+    tokio::select! {
+        ended = next => panic!("it ended: {:?}", ended.err()),
+        reached = last.accept() => drop(reached.unwrap()),
+    }
+    view.seen.heard(&first);
+    assert!(!view.seen.is_slow(&first));
 }

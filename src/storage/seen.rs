@@ -1,13 +1,16 @@
 //! What a process has seen of the servers that its URLs lead to: the newest timeline, and which copies are too far behind to be
 //! read. Connections that were made before it changed are not used again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::standing::{Standing, Timeline};
+
+/// How long a host that did not answer is tried behind the others.
+const SILENT_FOR: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub struct Seen {
@@ -15,6 +18,8 @@ pub struct Seen {
     /// When another timeline was seen.
     moved: watch::Sender<Instant>,
     copies: Mutex<Copies>,
+    /// Hosts that did not answer in their turn, and until when they are tried last.
+    silent: Mutex<BTreeMap<String, Instant>>,
 }
 
 #[derive(Debug)]
@@ -27,7 +32,8 @@ struct Copies {
 impl Default for Seen {
     fn default() -> Self {
         let copies = Copies { behind: BTreeSet::new(), changed: Instant::now() };
-        Self { newest: Mutex::default(), moved: watch::Sender::new(Instant::now()), copies: Mutex::new(copies) }
+        let (newest, silent) = Default::default();
+        Self { newest, moved: watch::Sender::new(Instant::now()), copies: Mutex::new(copies), silent }
     }
 }
 
@@ -66,6 +72,21 @@ impl Seen {
     /// Resolves when another timeline is seen.
     pub fn moves(&self) -> watch::Receiver<Instant> {
         self.moved.subscribe()
+    }
+
+    /// Notes a host that did not answer in its turn: each connection would wait for it once more.
+    pub fn is_silent(&self, place: String) {
+        self.silent.lock().expect("no code panics while holding it").insert(place, Instant::now() + SILENT_FOR);
+    }
+
+    pub fn heard(&self, place: &str) {
+        self.silent.lock().expect("no code panics while holding it").remove(place);
+    }
+
+    /// Whether a host is tried behind others.
+    pub fn is_slow(&self, place: &str) -> bool {
+        let silent = self.silent.lock().expect("no code panics while holding it");
+        silent.get(place).is_some_and(|until| Instant::now() < *until)
     }
 
     fn copies(&self) -> MutexGuard<'_, Copies> {

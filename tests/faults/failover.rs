@@ -128,7 +128,7 @@ fn failover_loses_no_commit_that_waited(env: &Env) -> TestResult {
     });
     until("it is waited for", || {
         let waits =
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%emit_message%'";
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%ROLLBACK TO seen%'";
         (old.one::<i64>(waits) > 0).then_some(())
     });
     assert!(Books::of(&tidegate.client).get("tidegate_spool_records") > 0.5, "the spool let it go");
@@ -195,7 +195,7 @@ fn failover_cancels_reads(env: &Env) -> TestResult {
     let settings = Cluster::variables_of(&[&primary, &standby], "", "target_session_attrs=standby");
     let tidegate = Tidegate::serve(env, &settings, &[]);
     let client = &tidegate.client;
-    client.events(r#"[{"event_type":"t"}]"#).in_time().accepted(0, 1);
+    client.events(format!(r#"[{},{{"event_type":"t"}}]"#, event(1))).in_time().accepted(1, 1);
     let owner = primary.superuser();
     let server = standby.superuser();
     server.run("ALTER SYSTEM SET max_standby_streaming_delay = 0");
