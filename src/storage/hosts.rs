@@ -2,6 +2,7 @@
 //! (`target_session_attrs`). One that does not answer holds up the next for a moment only, and not until its timeout.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tokio_postgres::config::{Host, LoadBalanceHosts};
 use tokio_postgres::{Client, Config, Error, NoTls};
@@ -58,14 +60,14 @@ pub async fn connect(url: &ConnectionUrl, view: &View) -> Result<Connected, Erro
         refuse_a_lagging(url, view)?;
         return tls::connect(url).await;
     }
-    let mut order = order(&url.server);
-    order.sort_by_key(|n| view.seen.is_slow(&at(&url.server, *n)));
-    let mut waiting = order.into_iter();
+    let mut candidates = candidates(url).await;
+    candidates.sort_by_key(|one| view.seen.is_slow(&place(one)));
+    let mut waiting = candidates.iter();
     let (mut trying, mut silent, mut found) = (FuturesUnordered::new(), Vec::new(), Found::default());
     loop {
-        if let Some(n) = waiting.next() {
-            trying.push(async move { (n, attempt(&only(url, n), view).await) });
-            silent.push(n);
+        if let Some(one) = waiting.next() {
+            trying.push(async move { (place(one), attempt(one, view).await) });
+            silent.push(place(one));
         }
         let is_patient = waiting.len() == 0 && found.spare.is_none();
         let next = match is_patient {
@@ -73,22 +75,22 @@ pub async fn connect(url: &ConnectionUrl, view: &View) -> Result<Connected, Erro
             false => timeout(HOST_HEAD_START, trying.next()).await,
         };
         match &next {
-            Ok(Some((n, _))) => {
-                silent.retain(|other| other != n);
-                view.seen.heard(&at(&url.server, *n));
+            Ok(Some((place, _))) => {
+                silent.retain(|other| other != place);
+                view.seen.heard(place);
             }
             Ok(None) => {}
-            Err(_elapsed) => silent.iter().for_each(|n| view.seen.is_silent(at(&url.server, *n))),
+            Err(_elapsed) => silent.iter().for_each(|place| view.seen.is_silent(place.clone())),
         }
         match next {
-            Ok(Some((n, Ok((connected, standing))))) => match standing.refusal(target) {
+            Ok(Some((place, Ok((connected, standing))))) => match standing.refusal(target) {
                 None => return Ok(connected),
                 Some(_) if target == TargetSession::PreferStandby => {
                     found.spare.get_or_insert(connected);
                 }
-                Some(why) => found.refuse(format!("{} {why}", at(&url.server, n)), false),
+                Some(why) => found.refuse(format!("{place} {why}"), false),
             },
-            Ok(Some((n, Err(error)))) => found.fail(&at(&url.server, n), error),
+            Ok(Some((place, Err(error)))) => found.fail(&place, error),
             // All have said what they had to, or those that did not are no better than what there is.
             Ok(None) | Err(_) if waiting.len() == 0 => return found.end(target),
             Ok(None) | Err(_) => {}
@@ -135,6 +137,39 @@ impl Found {
                 Err(refusal(why, left_behind))
             }
         }
+    }
+}
+
+/// What is tried, one after another: each host, and of a name with several addresses each of them.
+async fn candidates(url: &ConnectionUrl) -> Vec<ConnectionUrl> {
+    let each = order(&url.server).into_iter().map(async |n| {
+        let one = only(url, n);
+        let (port, addresses) = (one.server.get_ports().first().copied().unwrap_or(5432), one.server.get_hostaddrs());
+        let (Some(Host::Tcp(name)), []) = (one.server.get_hosts().first(), addresses) else { return vec![one] };
+        // A name that is not found in time, or not at all, is for the connection to complain of.
+        let found = match timeout(HOST_HEAD_START, lookup_host((name.as_str(), port))).await {
+            Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
+            Ok(Err(_)) | Err(_) => Vec::new(),
+        };
+        if found.len() < 2 {
+            return vec![one];
+        }
+        let addressed = |address: IpAddr| {
+            let mut own = one.clone();
+            own.server.hostaddr(address);
+            own
+        };
+        found.into_iter().map(addressed).collect()
+    });
+    join_all(each).await.concat()
+}
+
+/// What one of them is called.
+fn place(one: &ConnectionUrl) -> String {
+    let host = at(&one.server, 0);
+    match one.server.get_hostaddrs().first() {
+        Some(address) => format!("{host} ({address})"),
+        None => host,
     }
 }
 
