@@ -82,10 +82,10 @@ impl KnownDatabase {
         &self.seen
     }
 
-    /// What was known before the start.
+    /// What was known before the start, or is since an operator accepted a database, be it of an older timeline.
     pub(super) fn recall(&self) {
-        if let Some(timeline) = self.file.as_ref().and_then(read).and_then(|known| known.timeline) {
-            self.seen.note(timeline);
+        if let Some(known) = self.file.as_ref().and_then(read) {
+            self.seen.begin(known.timeline);
         }
     }
 

@@ -59,6 +59,11 @@ impl Seen {
         true
     }
 
+    /// Begins with what is known before there are connections.
+    pub fn begin(&self, timeline: Option<Timeline>) {
+        *self.newest.lock().expect("no code panics while holding it") = timeline;
+    }
+
     pub fn newest(&self) -> Option<Timeline> {
         *self.newest.lock().expect("no code panics while holding it")
     }
@@ -152,6 +157,15 @@ mod tests {
         assert!(view.seen.refusal(&on(at(1, 2))).is_some());
         // Another cluster, such as one that was upgraded, counts for itself.
         assert!(view.seen.note(at(2, 1)) && view.seen.refusal(&on(at(2, 1))).is_none());
+    }
+
+    #[test]
+    fn what_an_operator_accepts_counts_from_then_on() {
+        let seen = Seen::default();
+        seen.note(at(1, 3));
+        seen.begin(Some(at(1, 2)));
+        let on = |number| Standing { standby: false, read_only: false, timeline: Some(at(1, number)), position: 0 };
+        assert!(seen.refusal(&on(2)).is_none() && seen.refusal(&on(1)).is_some());
     }
 
     #[test]
