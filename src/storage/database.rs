@@ -14,7 +14,7 @@ use super::install::{self, Installed};
 use super::known::KnownDatabase;
 use super::listener::Listener;
 use super::relied_on::only_row;
-use super::seen::View;
+use super::seen::{Seen, View};
 use super::servers::{Servers, Watch};
 use super::supervisor::Supervisor;
 use super::{StorageError, Store, data_dir, needs, priority};
@@ -84,7 +84,7 @@ impl Location {
     /// one, started for as long as the command takes. A command run in the wrong folder must not make an empty database.
     pub async fn find(config: &Config) -> Result<Self, StorageError> {
         if let Some(location) = Self::external(config)? {
-            return Ok(location);
+            return Ok(location.without_old_primaries().await);
         }
         match embedded::locate_running(&config.data_dir) {
             Some(running) => Self::embedded(&running, None),
@@ -114,6 +114,14 @@ impl Location {
         let (owner, writer) = (url.clone(), or_owner(&database.writer_url));
         let admin = owner.clone();
         Ok(Some(Self { owner, writer, reader, external: true, admin, supervisor: None, psql: None }))
+    }
+
+    /// A command knows nothing of before; of several servers that take writes it means the newest all the same.
+    async fn without_old_primaries(mut self) -> Self {
+        let seen = Seen::default();
+        let each = [&mut self.owner, &mut self.writer, &mut self.reader, &mut self.admin];
+        futures_util::future::join_all(each.map(async |url| *url = for_start(url, &seen).await)).await;
+        self
     }
 
     async fn start(config: &Config) -> Result<Self, StorageError> {
