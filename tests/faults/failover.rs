@@ -22,10 +22,10 @@ use crate::traffic::Patience;
 
 pub const SCENARIOS: &[Scenario] = &[
     scenario!(failover_to_a_synchronous_standby),
-    scenario!(failover_from_a_frozen_primary),
+    scenario!(failover_from_a_frozen_primary).slow(),
     scenario!(failover_loses_what_no_standby_had),
     scenario!(failover_leaves_an_old_primary),
-    scenario!(failover_loses_no_commit_that_waited),
+    scenario!(failover_loses_no_commit_that_waited).slow(),
     scenario!(failover_of_reads),
     scenario!(failover_cancels_reads),
     scenario!(failover_past_a_host_that_hangs),
