@@ -145,7 +145,7 @@ impl Watch {
                 self.positions = Positions::default();
             }
         }
-        let newest = primaries.iter().filter(|(_, standing)| self.seen.refusal(standing).is_none()).next_back();
+        let newest = primaries.iter().rfind(|(_, standing)| self.seen.refusal(standing).is_none());
         if let Some((_, standing)) = newest {
             self.positions.note(now, standing.position);
         }
@@ -165,10 +165,12 @@ impl Watch {
         }
         for (state, standby) in [("primary", false), ("standby", true)] {
             let is_so = |server: &&Server| server.standing.is_some_and(|standing| standing.standby == standby);
-            gauge("tidegate_database_servers", state, of_writes().filter(is_so).count());
+            metrics::gauge!("tidegate_database_servers", "state" => state)
+                .set(counted(of_writes().filter(is_so).count()));
         }
         let is_away = |server: &&Server| server.standing.is_none();
-        gauge("tidegate_database_servers", "away", of_writes().filter(is_away).count());
+        metrics::gauge!("tidegate_database_servers", "state" => "away")
+            .set(counted(of_writes().filter(is_away).count()));
         self.split = split;
     }
 
@@ -195,7 +197,8 @@ impl Watch {
             read.insert(server.place.clone(), state);
         }
         for (state, word) in [(State::Current, "current"), (State::Behind, "behind"), (State::Away, "away")] {
-            gauge("tidegate_reader_servers", word, read.values().filter(|found| **found == state).count());
+            metrics::gauge!("tidegate_reader_servers", "state" => word)
+                .set(counted(read.values().filter(|found| **found == state).count()));
         }
         metrics::gauge!("tidegate_reader_lag_seconds").set(copies.lag.unwrap_or_default().as_secs_f64());
         // One that went away took its connections with it; one that is back, or is behind, is to be noticed by the others'.
@@ -218,9 +221,8 @@ impl Watch {
     }
 }
 
-fn gauge(name: &'static str, state: &'static str, count: usize) {
-    let count = u32::try_from(count).unwrap_or(u32::MAX);
-    metrics::gauge!(name, "state" => state).set(f64::from(count));
+fn counted(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// Asks a server, on a connection that stays.
