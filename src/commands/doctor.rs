@@ -83,7 +83,7 @@ async fn database(config: &Config) -> Result<Vec<Finding>, StorageError> {
             findings.extend(upkeep(&client, location, config).await?);
             findings.push(encryption::finding(location).await?);
             if location.is_external() {
-                findings.extend(servers::findings(&client, location).await?);
+                findings.extend(servers::findings(&client, &config.database).await?);
             }
             findings.push(rights::finding(&client, location).await?);
         }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
 use deadpool_postgres::Pool;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::database::{up_to_date, with_location, with_owner};

@@ -10,7 +10,7 @@ use super::chunks::{ChunkLayout, Slices};
 use super::citus::{Cell, build, cells};
 use super::connect::{Canceller, Role, Warnings, place, pool};
 use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
-use super::hosts::without_left_behind;
+use super::hosts::for_start;
 use super::install::{self, Installed};
 use super::known::KnownDatabase;
 use super::listener::Listener;
@@ -87,7 +87,7 @@ impl Location {
     /// one, started for as long as the command takes. A command run in the wrong folder must not make an empty database.
     pub async fn find(config: &Config) -> Result<Self, StorageError> {
         if let Some(location) = Self::external(config)? {
-            return Ok(location);
+            return Ok(location.without_old_primaries().await);
         }
         match embedded::locate_running(&config.data_dir) {
             Some(running) => Self::embedded(&running, None),
@@ -117,6 +117,14 @@ impl Location {
         let (owner, writer) = (url.clone(), or_owner(&database.writer_url));
         let admin = owner.clone();
         Ok(Some(Self { owner, writer, reader, external: true, admin, supervisor: None, psql: None }))
+    }
+
+    /// A command knows nothing of before; of several servers that take writes it means the newest all the same.
+    async fn without_old_primaries(mut self) -> Self {
+        let seen = Seen::default();
+        let each = [&mut self.owner, &mut self.writer, &mut self.reader, &mut self.admin];
+        futures_util::future::join_all(each.map(async |url| *url = for_start(url, &seen).await)).await;
+        self
     }
 
     async fn start(config: &Config) -> Result<Self, StorageError> {
@@ -270,16 +278,13 @@ pub struct Database {
 impl Database {
     /// Installs or updates the schema, proves the write path, and opens the pools; of the known database, and no other.
     pub async fn open(location: &Location, config: &Config, known: &Arc<KnownDatabase>) -> Result<Self, StorageError> {
-        known.check(&location.owner).await?;
-        // What is not of a pool connects without knowing what was seen.
-        let [owner_url, writer_url] = [&location.owner, &location.writer];
-        let owner_url = without_left_behind(owner_url, known.seen()).await;
-        let writer_url = if writer_url == &location.owner {
-            owner_url.clone()
-        } else {
-            without_left_behind(writer_url, known.seen()).await
-        };
-        let places = needs::Place { owner: &owner_url, writer: &writer_url, ..location.place(config) };
+        known.recall();
+        let start = async |url| for_start(url, known.seen()).await;
+        let (owner_url, writer_url, reader_url) =
+            tokio::join!(start(&location.owner), start(&location.writer), start(&location.reader));
+        known.check(&owner_url).await?;
+        let (owner, writer, reader) = (&owner_url, &writer_url, &reader_url);
+        let places = needs::Place { owner, writer, reader, ..location.place(config) };
         let (installed, before, owner) = install::install_looking(&places, config).await?;
         // What the roles may do is known only on a schema that is there: once more where it was made or changed, be it by
         // another process meanwhile.

@@ -2,6 +2,7 @@
 //! (`target_session_attrs`). One that does not answer holds up the next for a moment only, and not until its timeout.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,6 +11,8 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::lookup_host;
+use tokio::time::timeout;
 use tokio_postgres::config::{Host, LoadBalanceHosts};
 use tokio_postgres::{Client, Config, Error, NoTls};
 
@@ -45,6 +48,8 @@ pub fn unsuitable(error: &Error) -> Option<&Unsuitable> {
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// After which a connection is lost whose other end takes nothing: a machine that is gone says no word.
 const UNTAKEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a look at all hosts of a URL.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Connected = (Client, Wire);
 
@@ -58,30 +63,41 @@ pub async fn connect(url: &ConnectionUrl, view: &View) -> Result<Connected, Erro
         refuse_a_lagging(url, view)?;
         return tls::connect(url).await;
     }
-    let mut waiting = order(&url.server).into_iter();
-    let try_host = |n: usize| async move { (n, attempt(&only(url, n), view).await) };
-    let mut trying = FuturesUnordered::from_iter(waiting.next().map(try_host));
-    let mut found = Found::default();
+    let mut candidates = candidates(url).await;
+    candidates.sort_by_key(|one| view.seen.is_slow(&place(one)));
+    let mut waiting = candidates.iter();
+    let (mut trying, mut silent, mut found) = (FuturesUnordered::new(), Vec::new(), Found::default());
     loop {
+        if let Some(one) = waiting.next() {
+            trying.push(async move { (place(one), attempt(one, view).await) });
+            silent.push(place(one));
+        }
         let is_patient = waiting.len() == 0 && found.spare.is_none();
         let next = match is_patient {
             true => Ok(trying.next().await),
-            false => tokio::time::timeout(HOST_HEAD_START, trying.next()).await,
+            false => timeout(HOST_HEAD_START, trying.next()).await,
         };
+        match &next {
+            Ok(Some((place, _))) => {
+                silent.retain(|other| other != place);
+                view.seen.heard(place);
+            }
+            Ok(None) => {}
+            Err(_elapsed) => silent.iter().for_each(|place| view.seen.is_silent(place.clone())),
+        }
         match next {
-            Ok(Some((n, Ok((connected, standing))))) => match standing.refusal(target) {
+            Ok(Some((place, Ok((connected, standing))))) => match standing.refusal(target) {
                 None => return Ok(connected),
                 Some(_) if target == TargetSession::PreferStandby => {
                     found.spare.get_or_insert(connected);
                 }
-                Some(why) => found.refuse(format!("{} {why}", at(&url.server, n)), false),
+                Some(why) => found.refuse(format!("{place} {why}"), false),
             },
-            Ok(Some((n, Err(error)))) => found.fail(&at(&url.server, n), error),
+            Ok(Some((place, Err(error)))) => found.fail(&place, error),
             // All have said what they had to, or those that did not are no better than what there is.
             Ok(None) | Err(_) if waiting.len() == 0 => return found.end(target),
             Ok(None) | Err(_) => {}
         }
-        trying.extend(waiting.next().map(try_host));
     }
 }
 
@@ -127,6 +143,39 @@ impl Found {
     }
 }
 
+/// What is tried, one after another: each host, and of a name with several addresses each of them.
+async fn candidates(url: &ConnectionUrl) -> Vec<ConnectionUrl> {
+    let each = order(&url.server).into_iter().map(async |n| {
+        let one = only(url, n);
+        let (port, addresses) = (one.server.get_ports().first().copied().unwrap_or(5432), one.server.get_hostaddrs());
+        let (Some(Host::Tcp(name)), []) = (one.server.get_hosts().first(), addresses) else { return vec![one] };
+        // A name that is not found in time, or not at all, is for the connection to complain of.
+        let found = match timeout(HOST_HEAD_START, lookup_host((name.as_str(), port))).await {
+            Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
+            Ok(Err(_)) | Err(_) => Vec::new(),
+        };
+        if found.len() < 2 {
+            return vec![one];
+        }
+        let addressed = |address: IpAddr| {
+            let mut own = one.clone();
+            own.server.hostaddr(address);
+            own
+        };
+        found.into_iter().map(addressed).collect()
+    });
+    join_all(each).await.concat()
+}
+
+/// What one of them is called.
+fn place(one: &ConnectionUrl) -> String {
+    let host = at(&one.server, 0);
+    match one.server.get_hostaddrs().first() {
+        Some(address) => format!("{host} ({address})"),
+        None => host,
+    }
+}
+
 /// The hosts' numbers, in the order in which they are tried.
 fn order(server: &Config) -> Vec<usize> {
     let mut order: Vec<usize> = (0..server.get_hosts().len()).collect();
@@ -155,7 +204,7 @@ async fn attempt(url: &ConnectionUrl, view: &View) -> Result<(Connected, Standin
     };
     // As libpq counts it: for all that belongs to one host.
     let (connected, standing) = match url.server.get_connect_timeout() {
-        Some(time) => match tokio::time::timeout(*time, connecting).await {
+        Some(time) => match timeout(*time, connecting).await {
             Ok(connected) => connected?,
             Err(_elapsed) => return Err(io_error(io::ErrorKind::TimedOut.into())),
         },
@@ -213,13 +262,16 @@ pub fn led_to(url: &ConnectionUrl, (host, port): (&str, u16)) -> ConnectionUrl {
 /// Every server of a URL, by its place, and how it stands.
 pub async fn each(url: &ConnectionUrl) -> Vec<(String, Result<Standing, Error>)> {
     let url = &with_timeouts(url);
-    let look = async |n| attempt(&only(url, n), &View::default()).await.map(|(_connection, standing)| standing);
+    let look = async |n| match timeout(LOOK_TIMEOUT, attempt(&only(url, n), &View::default())).await {
+        Ok(connected) => connected.map(|(_connection, standing)| standing),
+        Err(_elapsed) => Err(io_error(io::ErrorKind::TimedOut.into())),
+    };
     join_all((0..url.hosts()).map(async |n| (at(&url.server, n), look(n).await))).await
 }
 
-/// The same URL without old primaries: what connects to the rest cannot come to one of them. Where nothing else is left, they
-/// stay, for others to refuse.
-pub async fn without_left_behind(url: &ConnectionUrl, seen: &Seen) -> ConnectionUrl {
+/// The same URL for who connects without knowing what others have seen: without old primaries, so that none of them is come to,
+/// and with hosts that do not answer behind the others. Where nothing but old primaries is left they stay, for others to refuse.
+pub async fn for_start(url: &ConnectionUrl, seen: &Seen) -> ConnectionUrl {
     if url.hosts() <= 1 {
         return url.clone();
     }
@@ -230,15 +282,16 @@ pub async fn without_left_behind(url: &ConnectionUrl, seen: &Seen) -> Connection
         let own = standings[*n].and_then(|standing| standing.timeline);
         own.is_some_and(|own| timelines().any(|other| own.is_left_for(other)))
     };
-    let (left, kept): (Vec<usize>, Vec<usize>) = (0..url.hosts()).partition(is_left);
+    let (left, mut kept): (Vec<usize>, Vec<usize>) = (0..url.hosts()).partition(is_left);
     let places: Vec<&str> = left.iter().map(|n| &*looked[*n].0).collect();
-    if left.is_empty() || kept.is_empty() {
+    if kept.is_empty() {
         return url.clone();
     }
-    tracing::error!(
-        hosts = places.join(", "),
-        "an old primary takes writes, and is left alone: stop it, or make it a standby"
-    );
+    if !places.is_empty() {
+        let hosts = places.join(", ");
+        tracing::error!(hosts, "an old primary takes writes, and is left alone: stop it, or make it a standby");
+    }
+    kept.sort_by_key(|n| standings[*n].is_none());
     ConnectionUrl { server: with_hosts(&url.server, &kept), ..url.clone() }
 }
 

@@ -65,4 +65,26 @@ async fn a_silent_host_holds_up_the_next_for_a_moment() {
     }
     assert!(begun.elapsed() >= 2 * HOST_HEAD_START, "{:?}", begun.elapsed());
     assert!(begun.elapsed() < 40 * HOST_HEAD_START, "{:?}", begun.elapsed());
+    // The next connection does not wait for them again.
+    let first = format!("127.0.0.1:{a}");
+    assert!(view.seen.is_slow(&first) && !view.seen.is_slow(&format!("127.0.0.1:{c}")));
+    let next = connect(&url, &view);
+    tokio::select! {
+        ended = next => panic!("it ended: {:?}", ended.err()),
+        reached = last.accept() => drop(reached.unwrap()),
+    }
+    view.seen.heard(&first);
+    assert!(!view.seen.is_slow(&first));
+}
+
+/// As with libpq: a name is all of its addresses, and each keeps the name for TLS.
+#[tokio::test]
+async fn a_name_is_all_its_addresses() {
+    let all = candidates(&parsed("host=localhost,127.0.0.1,/run/pg port=1,2,3")).await;
+    let names: Vec<String> = all.iter().map(|one| at(&one.server, 0)).collect();
+    let (of_name, others) = names.split_at(names.len() - 2);
+    assert!(of_name.iter().all(|name| name == "localhost:1") && !of_name.is_empty(), "{names:?}");
+    assert_eq!(others, ["127.0.0.1:2", "/run/pg:3"]);
+    let given = candidates(&parsed("host=nowhere.invalid hostaddr=10.0.0.1 port=1")).await;
+    assert_eq!(given.iter().map(place).collect::<Vec<_>>(), ["nowhere.invalid:1 (10.0.0.1)"]);
 }

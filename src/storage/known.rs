@@ -16,7 +16,6 @@ use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::connect::{connect_to, on_connection, place};
-use super::hosts::without_left_behind;
 use super::seen::{Seen, left_behind};
 use super::standing::Timeline;
 use super::{Layout, StorageError};
@@ -83,14 +82,17 @@ impl KnownDatabase {
         &self.seen
     }
 
+    /// What was known before the start, or is since an operator accepted a database, be it of an older timeline.
+    pub(super) fn recall(&self) {
+        if let Some(known) = self.file.as_ref().and_then(read) {
+            self.seen.begin(known.timeline);
+        }
+    }
+
     /// Refuses another database than the one before. Changes nothing; reads the file again, since an operator may have
     /// accepted one.
     pub(super) async fn check(&self, owner: &ConnectionUrl) -> Result<(), StorageError> {
         let Some(known) = self.file.as_ref().and_then(read) else { return Ok(()) };
-        if let Some(timeline) = known.timeline {
-            self.seen.note(timeline);
-        }
-        let owner = &without_left_behind(owner, &self.seen).await;
         let (client, _task) = connect_to(owner, Arc::default()).await?;
         known.compare(identify(&client).await?.as_ref()).map_err(StorageError::another_database)
     }

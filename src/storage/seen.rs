@@ -1,13 +1,16 @@
 //! What a process has seen of the servers that its URLs lead to: the newest timeline, and which copies are too far behind to be
 //! read. Connections that were made before it changed are not used again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::standing::{Standing, Timeline};
+
+/// How long a host that did not answer is tried behind the others.
+const SILENT_FOR: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub struct Seen {
@@ -17,6 +20,8 @@ pub struct Seen {
     copies: Mutex<Copies>,
     /// Where the data is now, whatever the URLs name: shards move.
     lead: Mutex<Option<(String, u16)>>,
+    /// Hosts that did not answer in their turn, and until when they are tried last.
+    silent: Mutex<BTreeMap<String, Instant>>,
 }
 
 #[derive(Debug)]
@@ -29,12 +34,8 @@ struct Copies {
 impl Default for Seen {
     fn default() -> Self {
         let copies = Copies { behind: BTreeSet::new(), changed: Instant::now() };
-        Self {
-            newest: Mutex::default(),
-            moved: watch::Sender::new(Instant::now()),
-            copies: Mutex::new(copies),
-            lead: Mutex::default(),
-        }
+        let (newest, silent, lead) = Default::default();
+        Self { newest, moved: watch::Sender::new(Instant::now()), copies: Mutex::new(copies), silent, lead }
     }
 }
 
@@ -58,6 +59,11 @@ impl Seen {
             self.moved.send_replace(Instant::now());
         }
         true
+    }
+
+    /// Begins with what is known before there are connections.
+    pub fn begin(&self, timeline: Option<Timeline>) {
+        *self.newest.lock().expect("no code panics while holding it") = timeline;
     }
 
     pub fn newest(&self) -> Option<Timeline> {
@@ -84,6 +90,21 @@ impl Seen {
     /// Resolves when another timeline is seen.
     pub fn moves(&self) -> watch::Receiver<Instant> {
         self.moved.subscribe()
+    }
+
+    /// Notes a host that did not answer in its turn: each connection would wait for it once more.
+    pub fn is_silent(&self, place: String) {
+        self.silent.lock().expect("no code panics while holding it").insert(place, Instant::now() + SILENT_FOR);
+    }
+
+    pub fn heard(&self, place: &str) {
+        self.silent.lock().expect("no code panics while holding it").remove(place);
+    }
+
+    /// Whether a host is tried behind others.
+    pub fn is_slow(&self, place: &str) -> bool {
+        let silent = self.silent.lock().expect("no code panics while holding it");
+        silent.get(place).is_some_and(|until| Instant::now() < *until)
     }
 
     fn copies(&self) -> MutexGuard<'_, Copies> {
@@ -149,6 +170,15 @@ mod tests {
         assert!(view.seen.refusal(&on(at(1, 2))).is_some());
         // Another cluster, such as one that was upgraded, counts for itself.
         assert!(view.seen.note(at(2, 1)) && view.seen.refusal(&on(at(2, 1))).is_none());
+    }
+
+    #[test]
+    fn what_an_operator_accepts_counts_from_then_on() {
+        let seen = Seen::default();
+        seen.note(at(1, 3));
+        seen.begin(Some(at(1, 2)));
+        let on = |number| Standing { standby: false, read_only: false, timeline: Some(at(1, number)), position: 0 };
+        assert!(seen.refusal(&on(2)).is_none() && seen.refusal(&on(1)).is_some());
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use super::connect::connect;
@@ -46,7 +47,6 @@ struct Server {
     /// Whether reads may go to it, and whether writes.
     reads: bool,
     writes: bool,
-    client: Option<Client>,
     standing: Option<Standing>,
 }
 
@@ -84,7 +84,7 @@ impl Watch {
         let server = |(place, url): (String, ConnectionUrl), writes: bool, reads: bool| {
             let mut url = url;
             url.server.application_name("tidegate servers");
-            Server { url, place, reads, writes, client: None, standing: None }
+            Server { url, place, reads, writes, standing: None }
         };
         let is_read = |place: &str| readers.iter().any(|(read, _)| read == place);
         let mut servers: Vec<Server> = Vec::new();
@@ -102,12 +102,27 @@ impl Watch {
         (servers.len() > 1).then_some(Self { servers, seen, lag_max, positions, split, read, found })
     }
 
-    /// For as long as the process runs.
+    /// For as long as the process runs. One that hangs holds up no look at the others.
     pub async fn run(mut self) {
-        loop {
-            join_all(self.servers.iter_mut().map(Server::look)).await;
-            self.judge(Instant::now());
-            tokio::time::sleep(SERVERS_LOOK_EVERY).await;
+        let (sender, mut found) = mpsc::channel(self.servers.len());
+        let mut looking = JoinSet::new();
+        for (n, server) in self.servers.iter().enumerate() {
+            let (url, place, sender) = (server.url.clone(), server.place.clone(), sender.clone());
+            looking.spawn(async move {
+                let mut client = None;
+                while sender.send((n, look(&url, &place, &mut client).await)).await.is_ok() {
+                    tokio::time::sleep(SERVERS_LOOK_EVERY).await;
+                }
+            });
+        }
+        drop(sender);
+        let mut unknown: BTreeSet<usize> = (0..self.servers.len()).collect();
+        while let Some((n, standing)) = found.recv().await {
+            self.servers[n].standing = standing;
+            unknown.remove(&n);
+            if unknown.is_empty() {
+                self.judge(Instant::now());
+            }
         }
     }
 
@@ -130,7 +145,7 @@ impl Watch {
                 self.positions = Positions::default();
             }
         }
-        let newest = primaries.iter().filter(|(_, standing)| self.seen.refusal(standing).is_none()).next_back();
+        let newest = primaries.iter().rfind(|(_, standing)| self.seen.refusal(standing).is_none());
         if let Some((_, standing)) = newest {
             self.positions.note(now, standing.position);
         }
@@ -150,10 +165,12 @@ impl Watch {
         }
         for (state, standby) in [("primary", false), ("standby", true)] {
             let is_so = |server: &&Server| server.standing.is_some_and(|standing| standing.standby == standby);
-            gauge("tidegate_database_servers", state, of_writes().filter(is_so).count());
+            metrics::gauge!("tidegate_database_servers", "state" => state)
+                .set(counted(of_writes().filter(is_so).count()));
         }
         let is_away = |server: &&Server| server.standing.is_none();
-        gauge("tidegate_database_servers", "away", of_writes().filter(is_away).count());
+        metrics::gauge!("tidegate_database_servers", "state" => "away")
+            .set(counted(of_writes().filter(is_away).count()));
         self.split = split;
     }
 
@@ -180,7 +197,8 @@ impl Watch {
             read.insert(server.place.clone(), state);
         }
         for (state, word) in [(State::Current, "current"), (State::Behind, "behind"), (State::Away, "away")] {
-            gauge("tidegate_reader_servers", word, read.values().filter(|found| **found == state).count());
+            metrics::gauge!("tidegate_reader_servers", "state" => word)
+                .set(counted(read.values().filter(|found| **found == state).count()));
         }
         metrics::gauge!("tidegate_reader_lag_seconds").set(copies.lag.unwrap_or_default().as_secs_f64());
         // One that went away took its connections with it; one that is back, or is behind, is to be noticed by the others'.
@@ -203,30 +221,30 @@ impl Watch {
     }
 }
 
-fn gauge(name: &'static str, state: &'static str, count: usize) {
-    let count = u32::try_from(count).unwrap_or(u32::MAX);
-    metrics::gauge!(name, "state" => state).set(f64::from(count));
+fn counted(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-impl Server {
-    /// Asks it, on a connection that stays.
-    async fn look(&mut self) {
-        let looked = tokio::time::timeout(SERVER_LOOK_TIMEOUT, async {
-            let client = match self.client.take().filter(|client| !client.is_closed()) {
-                Some(client) => client,
-                None => connect(&self.url, Arc::default(), &View::default()).await?.0,
-            };
-            let standing = Standing::ask(&client).await?;
-            Ok::<_, tokio_postgres::Error>((client, standing))
-        });
-        (self.client, self.standing) = match looked.await {
-            Ok(Ok((client, standing))) => (Some(client), standing),
-            Ok(Err(error)) => {
-                tracing::debug!(host = self.place, %error, "a server cannot be looked at");
-                (None, None)
-            }
-            Err(_elapsed) => (None, None),
+/// Asks a server, on a connection that stays.
+async fn look(url: &ConnectionUrl, place: &str, kept: &mut Option<Client>) -> Option<Standing> {
+    let looked = tokio::time::timeout(SERVER_LOOK_TIMEOUT, async {
+        let client = match kept.take().filter(|client| !client.is_closed()) {
+            Some(client) => client,
+            None => connect(url, Arc::default(), &View::default()).await?.0,
         };
+        let standing = Standing::ask(&client).await?;
+        Ok::<_, tokio_postgres::Error>((client, standing))
+    });
+    match looked.await {
+        Ok(Ok((client, standing))) => {
+            *kept = Some(client);
+            standing
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(host = place, %error, "a server cannot be looked at");
+            None
+        }
+        Err(_elapsed) => None,
     }
 }
 

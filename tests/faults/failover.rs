@@ -22,8 +22,10 @@ use crate::traffic::Patience;
 
 pub const SCENARIOS: &[Scenario] = &[
     scenario!(failover_to_a_synchronous_standby),
+    scenario!(failover_from_a_frozen_primary).slow(),
+    scenario!(failover_loses_what_no_standby_had),
     scenario!(failover_leaves_an_old_primary),
-    scenario!(failover_loses_no_commit_that_waited),
+    scenario!(failover_loses_no_commit_that_waited).slow(),
     scenario!(failover_of_reads),
     scenario!(failover_cancels_reads),
     scenario!(failover_past_a_host_that_hangs),
@@ -36,12 +38,20 @@ fn sessions(sql: &Sql, name: &str) -> i64 {
     sql.one(&format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tidegate {name}'"))
 }
 
+/// What `doctor` finds of one thing, and how it calls that.
+fn doctor(env: &Env, variables: &[(String, String)], check: &str) -> (String, String) {
+    let found = Finished::run(env, variables, &["doctor", "--json"]).json_whatever();
+    let one = found.as_array().unwrap().iter().find(|one| one["check"] == check).unwrap_or_else(|| panic!("{found}"));
+    (one["state"].as_str().unwrap().to_owned(), one["found"].as_str().unwrap().to_owned())
+}
+
 /// Nobody tells the node: it has both hosts, and goes where writes are taken.
 fn failover_to_a_synchronous_standby(env: &Env) -> TestResult {
     let mut primary = Cluster::start(env);
     let told = Arc::new(Told::default());
     let mut standby = primary.standby(env);
-    let mut tidegate = Tidegate::serve(env, &Cluster::variables_of(&[&primary, &standby], "", ""), &[]);
+    let both = Cluster::variables_of(&[&primary, &standby], "", "");
+    let mut tidegate = Tidegate::serve(env, &both, &[]);
     primary.replicate_synchronously();
     let senders = Senders::start(&told, &tidegate.client, Patience::Retry);
     senders.flow(20);
@@ -71,6 +81,76 @@ fn failover_to_a_synchronous_standby(env: &Env) -> TestResult {
     Ok(())
 }
 
+/// The primary is there and says nothing; when it speaks again it is an old one, and nobody listens.
+fn failover_from_a_frozen_primary(env: &Env) -> TestResult {
+    let primary = Cluster::start(env);
+    let told = Arc::new(Told::default());
+    let standby = primary.standby(env);
+    let tidegate = Tidegate::serve(env, &Cluster::variables_of(&[&primary, &standby], "", ""), &[]);
+    told.both(&tidegate.client, 200);
+    primary.caught_up(&standby);
+    primary.freeze();
+    let senders = Senders::start(&told, &tidegate.client, Patience::Retry);
+    senders.spool(1);
+    standby.promote();
+    let promoted = Instant::now();
+    senders.flow(5);
+    let took = promoted.elapsed();
+    assert!(took < AGAIN_MAX, "it stored again after {took:?}");
+    println!("{}: it stored again {:.1} s after the promotion", env.engine.as_str(), took.as_secs_f64());
+    primary.thaw();
+    until("it is seen that both take writes", || tidegate.log().contains("several servers take writes").then_some(()));
+    let (old, stored) = (primary.sql(), "SELECT count(*) FROM events");
+    senders.flow(5);
+    let before: i64 = old.one(stored);
+    senders.flow(5);
+    senders.finish();
+    assert_eq!(old.one::<i64>(stored), before, "written to an old primary");
+    let scene = "failover_from_a_frozen_primary";
+    Scene::new(env, &tidegate, &standby.sql(), &told).assert_invariants(scene);
+    Ok(())
+}
+
+/// Without synchronous standbys PostgreSQL forgets what it acknowledged: who has read it is told, and no number of a batch is
+/// given out twice.
+fn failover_loses_what_no_standby_had(env: &Env) -> TestResult {
+    let mut primary = Cluster::start(env);
+    let told = Arc::new(Told::default());
+    let mut standby = primary.standby(env);
+    let tidegate = Tidegate::serve(env, &Cluster::variables_of(&[&primary, &standby], "", ""), &[]);
+    let client = &tidegate.client;
+    told.both(client, 200);
+    let page = |cursor: &str| client.get(&format!("/v1/streams/default/events?limit=1000{cursor}"));
+    let read = |count: usize| {
+        let read = Some(page("")).filter(|read| read.status == 200)?.json();
+        (read["data"].as_array()?.len() == count).then_some(read)
+    };
+    until("they have offsets", || read(6));
+    primary.caught_up(&standby);
+    standby.stop();
+    told.both(client, 200);
+    let all = until("the others have, too", || read(12));
+    let cursor = format!("&cursor={}", all["cursor"].as_str().unwrap());
+    let used: Vec<i64> = primary.sql().column("SELECT batch_id FROM ingest_batches");
+    primary.crash();
+    standby.run(&[]);
+    standby.promote();
+    let sql = standby.sql();
+    let kept: Vec<i64> = sql.column("SELECT batch_id FROM ingest_batches");
+    assert!(kept.len() < used.len(), "nothing was lost");
+    let gone = until("a consumer is told", || {
+        let answer = page(&cursor);
+        (answer.status == 410).then_some(answer)
+    });
+    gone.problem(410, "offset_gone");
+    told.both(client, 200);
+    until("they have offsets here", || read(12));
+    let all: Vec<i64> = sql.column("SELECT batch_id FROM ingest_batches");
+    assert!(all.len() > kept.len() && all.iter().all(|id| kept.contains(id) || !used.contains(id)), "{all:?} {used:?}");
+    assert_eq!(sql.count("events"), 12, "what is stored");
+    Ok(())
+}
+
 /// Both take writes: the one that was promoted is the right one, and nothing is written to the other, although it is named
 /// first; not after a start either, and not where it is the only one that is named.
 fn failover_leaves_an_old_primary(env: &Env) -> TestResult {
@@ -86,6 +166,8 @@ fn failover_leaves_an_old_primary(env: &Env) -> TestResult {
         let primaries = Books::of(&tidegate.client).get("tidegate_database_servers{state=\"primary\"}");
         (primaries > 1.5 && tidegate.log().contains("several servers take writes")).then_some(())
     });
+    let (state, found) = doctor(env, &both, "database_url hosts");
+    assert!(state == "failed" && found.contains("timeline 1") && found.contains("timeline 2"), "{state}: {found}");
     let old = primary.sql();
     let stored = "SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM ingest_ledger)";
     let senders = Senders::start(&told, &tidegate.client, Patience::Retry);
@@ -128,7 +210,7 @@ fn failover_loses_no_commit_that_waited(env: &Env) -> TestResult {
     });
     until("it is waited for", || {
         let waits =
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%emit_message%'";
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%ROLLBACK TO seen%'";
         (old.one::<i64>(waits) > 0).then_some(())
     });
     assert!(Books::of(&tidegate.client).get("tidegate_spool_records") > 0.5, "the spool let it go");
@@ -195,7 +277,11 @@ fn failover_cancels_reads(env: &Env) -> TestResult {
     let settings = Cluster::variables_of(&[&primary, &standby], "", "target_session_attrs=standby");
     let tidegate = Tidegate::serve(env, &settings, &[]);
     let client = &tidegate.client;
-    client.events(r#"[{"event_type":"t"}]"#).in_time().accepted(0, 1);
+    let (state, found) = doctor(env, &settings, "replication");
+    assert!(state == "warning" && found.contains("1 standbys, none of them synchronous"), "{state}: {found}");
+    let (state, found) = doctor(env, &settings, "database_url hosts");
+    assert!(state == "ok" && found.contains("a standby") && found.contains("read-write"), "{state}: {found}");
+    client.events(format!(r#"[{},{{"event_type":"t"}}]"#, event(1))).in_time().accepted(1, 1);
     let owner = primary.superuser();
     let server = standby.superuser();
     server.run("ALTER SYSTEM SET max_standby_streaming_delay = 0");

@@ -82,6 +82,8 @@ pub struct Env {
     as_json: Cell<bool>,
     /// The program that the test shares, and its organization there, where it has none of its own.
     joined: OnceCell<(Arc<Shared>, String)>,
+    /// The program in its place, where none can be shared.
+    own: OnceCell<Tidegate>,
     /// The key that was printed at first start.
     pub first_key: RefCell<Option<String>>,
     logs: RefCell<Vec<PathBuf>>,
@@ -101,6 +103,7 @@ impl Env {
             made: Cell::new(false),
             as_json: Cell::new(false),
             joined: OnceCell::new(),
+            own: OnceCell::new(),
             first_key: RefCell::default(),
             logs: RefCell::default(),
         }
@@ -238,6 +241,10 @@ impl Env {
     /// changes nor counts what others have part in. To be said before anything else.
     pub fn share(&self) -> Service {
         assert!(!self.made.get() && !self.as_json.get(), "the test has a database of its own");
+        if self.servers.places()[self.place].citus {
+            // What keeps tests' rows apart is a setting of the session, which other nodes' sessions do not have.
+            return Service { client: self.own.get_or_init(|| self.serve()).client.clone() };
+        }
         let shared = self.servers.sharing(self.place).join(&self.servers, self.place);
         let shared = shared.unwrap_or_else(|error| panic!("{error}"));
         let (shared, organization) = self.joined.get_or_init(|| (shared, self.database.clone()));
@@ -295,6 +302,7 @@ fn flags(settings: &[&str]) -> Vec<String> {
 
 impl Drop for Env {
     fn drop(&mut self) {
+        drop(self.own.take());
         if self.joined.get().is_some() {
             self.servers.sharing(self.place).leave();
         }

@@ -3,14 +3,15 @@
 use tokio_postgres::Client;
 
 use super::finding::{Finding, FindingState, bad, expect, ok};
-use crate::config::ConnectionUrl;
-use crate::storage::{Location, Standing, StorageError, each_server};
+use crate::config::{ConnectionUrl, DatabaseConfig};
+use crate::storage::{Standing, StorageError, each_server};
 
-pub async fn findings(client: &Client, location: &Location) -> Result<Vec<Finding>, StorageError> {
+/// All that are configured: an old primary is none that `client` leads to.
+pub async fn findings(client: &Client, config: &DatabaseConfig) -> Result<Vec<Finding>, StorageError> {
     let mut findings = vec![replication(client).await?];
-    let [owner, writer, reader] = [location.owner(), location.writer(), location.reader()];
-    let others = [("writer_url", writer), ("reader_url", reader)].into_iter().filter(|(_, url)| *url != owner);
-    for (key, url) in [("database_url", owner)].into_iter().chain(others) {
+    let DatabaseConfig { database_url, writer_url, reader_url, .. } = config;
+    let urls = [("database_url", database_url), ("writer_url", writer_url), ("reader_url", reader_url)];
+    for (key, url) in urls.into_iter().filter_map(|(key, url)| Some((key, url.as_ref()?))) {
         if url.hosts() > 1 {
             findings.push(hosts(key, url).await);
         }
