@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tidegate::storage::embedded::{Installation, OWNER};
 
 use crate::client::Key;
-use crate::postgres::{CITUS, Servers, Sql, Template, temp_dir};
+use crate::postgres::{CELL, CITUS, Servers, Sql, Template, temp_dir};
 use crate::private::variables;
 use crate::process::{Finished, Service, Tidegate};
 use crate::proxy::Proxy;
@@ -212,7 +212,11 @@ impl Env {
 
     /// SQL as a role.
     pub fn sql_as(&self, role: &str) -> Sql {
-        Sql::connect(&self.url(role))
+        let sql = Sql::connect(&self.url(role));
+        if self.servers.places()[self.place].citus {
+            sql.rows(CELL, &[]);
+        }
+        sql
     }
 
     /// The variables that point the program at the test's database, one URL for each role.

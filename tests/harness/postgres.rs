@@ -22,8 +22,13 @@ use crate::shared::Sharing;
 /// The role that `initdb` makes.
 pub const SUPERUSER: &str = "postgres";
 
-/// What has the program use cells: few, since each has its own writers and jobs.
-pub const CITUS: [(&str, &str); 2] = [("TIDEGATE_ENGINE", "citus"), ("TIDEGATE_CITUS_CELLS", "2")];
+/// What has the program use cells: one, in which SQL of tests finds what the program has there.
+pub const CITUS: [(&str, &str); 2] = [("TIDEGATE_ENGINE", "citus"), ("TIDEGATE_CITUS_CELLS", "1")];
+
+/// Settings of a session that works in the one cell, as the program's do; the row is there once it is made.
+pub const CELL: &str = "SELECT set_config('search_path', format('tidegate_cell_%s, tidegate, public', shardid), false), \
+    set_config('citus.enable_manual_changes_to_shards', 'on', false), set_config('citus.enable_ddl_propagation', 'off', false) \
+    FROM pg_dist_shard WHERE logicalrelid = to_regclass('tidegate.ingest_ledger')";
 
 /// A directory that PostgreSQL's account can reach, also when the tests run as root.
 pub fn temp_dir() -> TempDir {
