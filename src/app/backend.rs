@@ -37,7 +37,7 @@ pub struct Backend {
     workers: Workers,
     jobs: Vec<RunningJob>,
     registry: Arc<Registry>,
-    keeping: [JoinHandle<()>; 3],
+    keeping: Vec<JoinHandle<()>>,
     verifier: Arc<Verifier>,
 }
 
@@ -66,7 +66,13 @@ impl Backend {
     }
 
     /// Puts everything to work on it, and gives it to the front.
-    pub fn start(database: Database, front: &Front, config: &Config, known: Arc<KnownDatabase>) -> Self {
+    pub fn start(
+        database: Database,
+        location: &Location,
+        front: &Front,
+        config: &Config,
+        known: Arc<KnownDatabase>,
+    ) -> Self {
         let installed = &database.installed;
         let reads = Readers::new(&database, &front.ingest.budget, config);
         let lifecycle = LifecycleView::new(database.reader.clone(), installed.layout, config);
@@ -103,7 +109,9 @@ impl Backend {
         let counts = (series, counted);
         let jobs = start_jobs(&database, config, counts, Precedence::over("jobs", JOBS_GIVE_WAY, behind));
         let registry = tokio::spawn(Arc::clone(&front.ingest.registry).keep());
-        let keeping = [tokio::spawn(known.keep(database.verifier.clone())), hearing, registry];
+        let watch = database.watch(location, config, &known).map(|watch| tokio::spawn(watch.run()));
+        let mut keeping = vec![tokio::spawn(known.keep(database.verifier.clone())), hearing, registry];
+        keeping.extend(watch);
         let registry = Arc::clone(&front.ingest.registry);
         Self { registry, database, workers, jobs, keeping, verifier }
     }

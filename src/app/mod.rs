@@ -143,7 +143,7 @@ impl Listening {
     pub fn attach(self, reached: Reached) -> App {
         let Reached { database, first_key } = reached;
         let Self { config, location, known, front } = self;
-        let backend = Backend::start(database, &front, &config, known);
+        let backend = Backend::start(database, &location, &front, &config, known);
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", front.address);
         let welcome = Welcome { url, first_key, psql: location.psql.clone(), engine: backend.engine() };

@@ -175,7 +175,7 @@ async fn restore(
             let fail = |error: String| StorageError::fatal(format!("{}: {error}", file.display()));
             let url = std::fs::read_to_string(file).map_err(|error| fail(format!("cannot be read: {error}")))?;
             let url: ConnectionUrl = url.trim().parse().map_err(fail)?;
-            backup::restore_dump(&backup, &url).await?
+            backup::restore_dump(&backup, &url.for_writing()).await?
         }
         (Target::Folder(_), Kind::Dump) => {
             return Err(StorageError::fatal(format!(

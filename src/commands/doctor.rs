@@ -9,6 +9,7 @@ mod jobs;
 mod known;
 mod reads;
 mod rights;
+mod servers;
 mod spool;
 mod storage;
 
@@ -81,6 +82,9 @@ async fn database(config: &Config) -> Result<Vec<Finding>, StorageError> {
             findings.extend(schema(&client, location, config).await?);
             findings.extend(upkeep(&client, location, config).await?);
             findings.push(encryption::finding(location).await?);
+            if location.is_external() {
+                findings.extend(servers::findings(&client, &config.database).await?);
+            }
             findings.push(rights::finding(&client, location).await?);
         }
         Ok(findings)

@@ -54,7 +54,8 @@ fn target(to: Option<String>, to_file: Option<PathBuf>) -> Result<ConnectionUrl,
         }
         (None, None) => return Err(StorageError::fatal("--to or --to-file says where to")),
     };
-    text.trim().parse().map_err(|error| StorageError::fatal(format!("{from}: {error}")))
+    let url: Result<ConnectionUrl, String> = text.trim().parse();
+    url.map(ConnectionUrl::for_writing).map_err(|error| StorageError::fatal(format!("{from}: {error}")))
 }
 
 async fn relocate(config: &Config, url: &ConnectionUrl) -> Result<Transferred, StorageError> {

@@ -1,4 +1,5 @@
-//! A connection URL of PostgreSQL, in both of libpq's forms, with the parameters of TLS that tokio-postgres does not know.
+//! A connection URL of PostgreSQL, in both of libpq's forms, with the parameters of TLS and of the choice among several hosts
+//! that tokio-postgres does not know.
 //!
 //! These are taken out of the text here, and nowhere else; the rest is parsed by tokio-postgres. What a URL holds is never
 //! repeated in an error: a password can stand anywhere in it.
@@ -11,6 +12,9 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslNegotiation};
 
 const FORM: &str = "must be a PostgreSQL connection URL, postgres://user:password@host/db";
+const TARGETS: &str = "target_session_attrs must be any, read-write, read-only, primary, standby or prefer-standby";
+/// Names of one URL: all of them are tried within the time that a connection may take.
+const HOSTS_MAX: usize = 8;
 const MODES: &str = "sslmode must be disable, allow, prefer, require, verify-ca or verify-full";
 
 /// Where a database is, and how it is spoken to.
@@ -18,6 +22,39 @@ const MODES: &str = "sslmode must be disable, allow, prefer, require, verify-ca 
 pub struct ConnectionUrl {
     pub server: Config,
     pub tls: ServerTls,
+    /// Which of its hosts will do; None: not given.
+    pub target: Option<TargetSession>,
+}
+
+/// `target_session_attrs`: which server of several is meant, in libpq's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetSession {
+    Any,
+    /// Takes writes: neither a standby, nor read-only by default.
+    ReadWrite,
+    /// The opposite.
+    ReadOnly,
+    Primary,
+    Standby,
+    /// A standby, and where there is none whichever answers.
+    PreferStandby,
+}
+
+impl TargetSession {
+    const ALL: [Self; 6] =
+        [Self::Any, Self::ReadWrite, Self::ReadOnly, Self::Primary, Self::Standby, Self::PreferStandby];
+
+    /// libpq's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::ReadWrite => "read-write",
+            Self::ReadOnly => "read-only",
+            Self::Primary => "primary",
+            Self::Standby => "standby",
+            Self::PreferStandby => "prefer-standby",
+        }
+    }
 }
 
 /// TLS towards the database, as libpq means it. Unix sockets never use it.
@@ -73,7 +110,25 @@ impl ConnectionUrl {
     pub fn plain(server: Config) -> Self {
         let tls =
             ServerTls { mode: SslMode::Disable, root: RootCert::Unset, identity: None, sni: true, tls13_only: false };
-        Self { server, tls }
+        Self { server, tls, target: None }
+    }
+
+    /// How many servers are named.
+    pub fn hosts(&self) -> usize {
+        self.server.get_hosts().len()
+    }
+
+    /// For what is written to: of several hosts the one that takes writes, unless the URL says otherwise.
+    pub fn for_writing(mut self) -> Self {
+        if self.hosts() > 1 {
+            self.target.get_or_insert(TargetSession::ReadWrite);
+        }
+        self
+    }
+
+    /// Whether a server that takes no writes would do.
+    pub fn may_lead_to_a_standby(&self) -> bool {
+        !matches!(self.target, Some(TargetSession::ReadWrite | TargetSession::Primary))
     }
 
     /// Whether every host is a Unix socket.
@@ -99,9 +154,26 @@ impl FromStr for ConnectionUrl {
                 server.host(address.to_string());
             });
         }
+        check_hosts(&server)?;
         let direct = server.get_ssl_negotiation() == SslNegotiation::Direct;
-        Ok(Self { server, tls: given.check(direct)? })
+        let target = given.target;
+        Ok(Self { server, tls: given.check(direct)?, target })
     }
+}
+
+/// Lists that belong together, as libpq wants them.
+fn check_hosts(server: &Config) -> Result<(), String> {
+    let (hosts, ports, addresses) = (server.get_hosts().len(), server.get_ports().len(), server.get_hostaddrs().len());
+    if hosts > HOSTS_MAX {
+        return Err(format!("names {hosts} hosts; {HOSTS_MAX} are tried at most"));
+    }
+    if ports > 1 && ports != hosts {
+        return Err(format!("names {hosts} hosts and {ports} ports: give one port for all of them, or one for each"));
+    }
+    if addresses > 0 && addresses != hosts {
+        return Err(format!("names {hosts} hosts and {addresses} addresses in hostaddr: give one for each"));
+    }
+    Ok(())
 }
 
 /// The parameters that are taken out, as they are given; one that is empty counts as not given, as with libpq.
@@ -113,6 +185,7 @@ struct Given {
     key: Option<PathBuf>,
     no_sni: bool,
     tls13_only: bool,
+    target: Option<TargetSession>,
 }
 
 impl Given {
@@ -139,6 +212,13 @@ impl Given {
                 let all = [Disable, Allow, Prefer, Require, VerifyCa, VerifyFull];
                 self.mode = Some(all.into_iter().find(|known| known.as_str() == mode).ok_or(MODES)?);
             }
+            ("target_session_attrs", "") => self.target = None,
+            ("target_session_attrs", word) => {
+                let known = TargetSession::ALL.into_iter().find(|known| known.as_str() == word);
+                self.target = Some(known.ok_or(TARGETS)?);
+            }
+            ("load_balance_hosts", "" | "disable" | "random") => return Ok(value.is_empty()),
+            ("load_balance_hosts", _) => return Err("load_balance_hosts must be disable or random".into()),
             ("sslrootcert", "") => self.root = None,
             ("sslrootcert", "system") => self.root = Some(RootCert::System),
             ("sslrootcert", path) => self.root = Some(RootCert::File(path.into())),

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+use tokio_postgres::config::LoadBalanceHosts;
+
 use super::*;
 
 fn parsed(text: &str) -> ConnectionUrl {
@@ -96,4 +98,54 @@ fn an_address_alone_is_also_the_name() {
     assert!(!url.is_local());
     assert!(parsed("host=/run/pg").is_local() && parsed("postgres://%2Frun%2Fpg/d").is_local());
     assert!(!parsed("host=/run/pg,other").is_local());
+}
+
+#[test]
+fn every_word_for_the_server_that_is_meant() {
+    for target in TargetSession::ALL {
+        for text in forms(&[("target_session_attrs", target.as_str()), ("load_balance_hosts", "random")]) {
+            let url = parsed(&text);
+            assert_eq!(url.target, Some(target), "{text}");
+            assert_eq!(url.server.get_load_balance_hosts(), LoadBalanceHosts::Random, "{text}");
+        }
+    }
+    for (parameter, value, what) in [
+        ("target_session_attrs", "master", "prefer-standby"),
+        ("load_balance_hosts", "round-robin", "disable or random"),
+    ] {
+        for text in forms(&[(parameter, value)]) {
+            let why = refused(&text);
+            assert!(why.contains(parameter) && why.contains(what), "{text}: {why}");
+        }
+    }
+}
+
+#[test]
+fn several_hosts_have_their_ports() {
+    let url = parsed("postgres://u@a:1,b:2,c/d?target_session_attrs=&load_balance_hosts=");
+    assert_eq!((url.hosts(), url.server.get_ports(), url.target), (3, &[1, 2, 5432][..], None));
+    assert_eq!(parsed("host=a,b port=7 hostaddr=10.0.0.1,10.0.0.2").server.get_ports(), [7]);
+    for (text, what) in [
+        ("host=a,b port=1,2,3", "3 ports"),
+        ("host=a,b hostaddr=10.0.0.1", "hostaddr"),
+        ("host=a,b,c,d,e,f,g,h,i", "9 hosts"),
+    ] {
+        let why = refused(text);
+        assert!(why.contains(what), "{text}: {why}");
+    }
+}
+
+#[test]
+fn what_is_written_to_is_the_server_that_takes_writes() {
+    use TargetSession::{Any, ReadWrite};
+    for (text, target) in [
+        ("host=a", None),
+        ("host=a,b", Some(ReadWrite)),
+        ("host=a,b target_session_attrs=any", Some(Any)),
+        ("postgres://a,b/d?target_session_attrs=", Some(ReadWrite)),
+    ] {
+        let url = parsed(text).for_writing();
+        assert_eq!(url.target, target, "{text}");
+        assert_eq!(url.may_lead_to_a_standby(), target != Some(ReadWrite), "{text}");
+    }
 }

@@ -58,6 +58,7 @@ const FIXED: &[ConfigKey] = &[
     secret("database_url", "owner's connection, for migrations and jobs; unset: a private embedded PostgreSQL"),
     secret("writer_url", "connection of the ingest path; unset: the owner's"),
     secret("reader_url", "connection of the query path; unset: the owner's"),
+    key("reader_lag_max", None, "a standby that lags more is not read; unset: however far it lags"),
     key("engine", Some("auto"), "auto | timescale | postgres"),
     key("storage_profile", Some("columnstore"), StorageProfile::HELP),
     key("storage_payload", None, "jsonb | json: how a new database keeps payload and metadata; unset: jsonb"),

@@ -23,7 +23,7 @@ mod syslog;
 mod value;
 
 pub use backup::BackupConfig;
-pub use connection_url::{ConnectionUrl, RootCert, ServerTls, SslMode};
+pub use connection_url::{ConnectionUrl, RootCert, ServerTls, SslMode, TargetSession};
 pub use error::ConfigError;
 pub use http::{CorsOrigins, HttpConfig, ListenAddress, TlsConfig};
 pub use keys::{ConfigKey, KEYS};
@@ -97,6 +97,8 @@ pub struct DatabaseConfig {
     pub stored_json: Option<StoredJson>,
     /// Connections that write, each one batch at a time.
     pub writers: usize,
+    /// How far a copy that is read may lag; None: however far.
+    pub reader_lag_max: Option<Duration>,
     pub readers: usize,
     /// Of them, those of one tenant.
     pub readers_per_tenant: usize,
@@ -194,8 +196,8 @@ impl Config {
         let (body_bytes, memory_bytes) = (read.bytes("limits.body_bytes")?, read.bytes("limits.memory_bytes")?);
         let config = Self {
             database: DatabaseConfig {
-                database_url: read.url("database_url")?,
-                writer_url: read.url("writer_url")?,
+                database_url: read.url("database_url")?.map(ConnectionUrl::for_writing),
+                writer_url: read.url("writer_url")?.map(ConnectionUrl::for_writing),
                 reader_url: read.url("reader_url")?,
                 engine: read.one_of(
                     "engine",
@@ -213,6 +215,10 @@ impl Config {
                 writers: match layers.get("writers") {
                     Some(_) => read.count("writers", 1, 64)?,
                     None => storage::writers(layers.get("database_url").is_none()),
+                },
+                reader_lag_max: match layers.get("reader_lag_max") {
+                    Some(_) => Some(read.duration("reader_lag_max")?),
+                    None => None,
                 },
                 readers,
                 readers_per_tenant: match layers.get("readers_per_tenant") {

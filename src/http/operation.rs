@@ -48,7 +48,14 @@ pub async fn readyz(visit: &Visit<'_>) -> Response<Body> {
         }
         (Health::Available, Some(attached)) => match attached.reads.ping().await {
             Ok(()) => match api.ingest.undrained() {
-                None => return json_answer(StatusCode::OK, &json!({ "status": "ready" })),
+                None => {
+                    // With what reads find, where there are several servers for them.
+                    let answer = match attached.reads.servers() {
+                        None => json!({ "status": "ready" }),
+                        Some(servers) => json!({ "status": "ready", "reads": servers }),
+                    };
+                    return json_answer(StatusCode::OK, &answer);
+                }
                 Some(reason) => told("spooled requests cannot be written to the database".into(), &reason),
             },
             Err(error) => {

@@ -339,6 +339,12 @@ pub const UNMET_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// database.
 pub const DATABASE_LAG_MAX: Duration = Duration::from_secs(600);
 
+/// How long one host of several is waited for before the next is tried beside it.
+pub const HOST_HEAD_START: Duration = Duration::from_millis(500);
+/// Between two looks at the servers that the URLs name, and for one look.
+pub const SERVERS_LOOK_EVERY: Duration = Duration::from_secs(1);
+pub const SERVER_LOOK_TIMEOUT: Duration = Duration::from_secs(3);
+
 // ---- migrations -----------------------------------------------------------------------------------------------
 
 /// How long a migration waits for a table that others use, and so how long these can stand behind it: less than the 10 s

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool, PoolError, TimeoutType};
+use serde::Serialize;
 
 use super::error::{Busy, ReadError};
 use super::levels::Kept;
@@ -16,7 +17,7 @@ use crate::budget::{Budget, HeldFor, Reservation};
 use crate::config::Config;
 use crate::limits::{READ_FIRST_BYTES, RETRY_AFTER_MIN};
 use crate::model::Kind;
-use crate::storage::{Canceller, Database, Layout, StorageError};
+use crate::storage::{Canceller, Copies, Database, Layout, Servers, StorageError};
 
 /// How long a health check may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,6 +26,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Readers {
     pool: Pool,
     probe: Pool,
+    /// What consumers are given is written there, so that it is no copy.
+    current: Pool,
     canceller: Canceller,
     layout: Layout,
     payload_gin: bool,
@@ -34,6 +37,7 @@ pub struct Readers {
     queue: Arc<Queue>,
     page: PageMax,
     exports: Pool,
+    servers: Servers,
     /// How wide chunks of events are, as new ones are.
     pub(super) slice: Duration,
 }
@@ -45,6 +49,17 @@ pub struct ReadersInUse {
     pub waiting: usize,
 }
 
+/// How the servers stand that reads may go to.
+#[derive(Debug, Serialize)]
+pub struct ReadServers {
+    pub of: usize,
+    pub reachable: usize,
+    /// Copies that lag more than `reader_lag_max`, and are not read.
+    pub behind: usize,
+    /// Of the copy that is read and lags most.
+    pub lag_ms: Option<u64>,
+}
+
 impl Readers {
     /// The readers of a database; what is read is held in `budget`.
     pub fn new(database: &Database, budget: &Arc<Budget>, config: &Config) -> Self {
@@ -53,6 +68,7 @@ impl Readers {
             pool: database.reader.clone(),
             // No query keeps it busy.
             probe: database.verifier.clone(),
+            current: database.consumers.clone(),
             canceller: database.canceller.clone(),
             layout: database.installed.layout,
             payload_gin: database.installed.payload_gin,
@@ -61,6 +77,7 @@ impl Readers {
             budget: Arc::clone(budget),
             queue: Arc::new(Queue::new(turns)),
             exports: database.exports.clone(),
+            servers: database.servers.clone(),
             slice: Duration::from_micros(database.slices.of(Kind::Events).map().interval_us.unsigned_abs()),
             page: PageMax { bytes: config.limits.page_bytes(), time: config.database.search_time },
         }
@@ -81,6 +98,7 @@ impl Readers {
             self.page,
         );
         reads.payload_gin = self.payload_gin;
+        reads.current = self.current.clone();
         Ok(reads)
     }
 
@@ -108,6 +126,13 @@ impl Readers {
     pub fn in_use(&self) -> ReadersInUse {
         let (running, waiting) = self.queue.in_use();
         ReadersInUse { running, waiting }
+    }
+
+    /// The servers that reads may go to; None: there is one for everything.
+    pub fn servers(&self) -> Option<ReadServers> {
+        let Copies { reachable, of, behind, lag } = self.servers.copies();
+        let lag_ms = lag.map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
+        (of > 0).then_some(ReadServers { of, reachable, behind, lag_ms })
     }
 
     /// Whether the database answers.

@@ -27,6 +27,8 @@ const HELD_PER_BYTE: usize = 2;
 /// The reads that one answer, or one page of a stream, is made of.
 pub struct Reads {
     pool: Pool,
+    /// Where what was answered a moment ago is known: a reader's connection may lead to a copy.
+    pub(super) current: Pool,
     canceller: Canceller,
     pub(super) layout: Layout,
     /// Whether there is an index of what payloads contain.
@@ -96,7 +98,8 @@ impl Reads {
     ) -> Self {
         let held = Mutex::new(Held { reservation, row_bytes: 0 });
         let (_turn, explained, payload_gin) = (turn, None, false);
-        Self { pool, canceller, layout, payload_gin, kept, page_bytes, search_time, _turn, held, explained }
+        let current = pool.clone();
+        Self { pool, current, canceller, layout, payload_gin, kept, page_bytes, search_time, _turn, held, explained }
     }
 
     /// From now on every statement is explained.
@@ -181,8 +184,40 @@ impl Reads {
         self.ask_each(sql, READ_TIMEOUT, take).await
     }
 
+    /// A read that the server lost, or that was in the way of what a standby replays, is begun once more: by then there may be
+    /// another server.
     async fn ask_each(&self, sql: &Sql, time: Duration, take: &mut Take<'_>) -> Result<bool, ReadError> {
-        let mut lease = self.lease().await?;
+        let mut given = false;
+        let mut noting = |row| {
+            given = true;
+            take(row)
+        };
+        match self.ask_once(self.lease().await?, sql, time, &mut noting).await {
+            Err(ReadError::Storage(error)) if !given && error.is_of_this_server() => {
+                metrics::counter!("tidegate_reads_repeated_total").increment(1);
+                tracing::debug!(%error, "a read is begun once more");
+                self.ask_once(self.lease().await?, sql, time, take).await
+            }
+            done => done,
+        }
+    }
+
+    /// The rows of a query that must not come from a copy that lags.
+    pub(super) async fn current_rows(&self, sql: &Sql) -> Result<Vec<Row>, ReadError> {
+        let client = self.current.get().await.map_err(StorageError::from)?;
+        let lease = Lease::new(client, self.canceller.clone());
+        let mut rows = Vec::new();
+        self.ask_once(lease, sql, READ_TIMEOUT, &mut self.taking(Some(self.page_bytes), &mut rows)).await?;
+        Ok(rows)
+    }
+
+    async fn ask_once(
+        &self,
+        mut lease: Lease,
+        sql: &Sql,
+        time: Duration,
+        take: &mut Take<'_>,
+    ) -> Result<bool, ReadError> {
         let time = if time < READ_TIMEOUT { time } else { READ_TIMEOUT + HANG_GRACE };
         match tokio::time::timeout(time, pass_rows(lease.client(), sql, take)).await {
             Ok(Ok(cut)) => {

@@ -15,13 +15,14 @@ use tokio_postgres::config::Host;
 use tokio_postgres::error::Severity;
 use tokio_postgres::{AsyncMessage, CancelToken, Client, Config};
 
-use super::StorageError;
-use super::tls::{self, Handshakes};
+use super::hosts::{CONNECT_TIMEOUT, with_timeouts};
+use super::seen::View;
+use super::tls::Handshakes;
+use super::{StorageError, hosts};
 use crate::config::{ConnectionUrl, RootCert, SslMode};
+use crate::limits::HOST_HEAD_START;
 
-/// How long making a connection, or waiting for a free one, may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The same for all that belongs to it: names, several hosts, the handshake, the password.
+/// How long making a connection may take with all that belongs to it: names, several hosts, the handshake, the password.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The path of work that a pool carries.
@@ -103,8 +104,9 @@ impl Warnings {
 pub async fn connect(
     url: &ConnectionUrl,
     warnings: Arc<Warnings>,
+    view: &View,
 ) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
-    let (client, mut connection) = tls::connect(url).await?;
+    let (client, mut connection) = hosts::connect(url, view).await?;
     let task = tokio::spawn(async move {
         let listen = std::future::poll_fn(|cx| {
             loop {
@@ -134,9 +136,8 @@ pub async fn connect_to(
     url: &ConnectionUrl,
     warnings: Arc<Warnings>,
 ) -> Result<(Client, JoinHandle<()>), StorageError> {
-    let mut url = url.clone();
-    url.server.connect_timeout(CONNECT_TIMEOUT);
-    let connected = match tokio::time::timeout(LOGIN_TIMEOUT, connect(&url, warnings)).await {
+    let url = with_timeouts(url);
+    let connected = match tokio::time::timeout(LOGIN_TIMEOUT, connect(&url, warnings, &View::default())).await {
         Ok(connected) => connected.map_err(StorageError::from),
         Err(_elapsed) => Err(StorageError::retryable(format!("no answer within {} s", LOGIN_TIMEOUT.as_secs()))),
     };
@@ -171,8 +172,10 @@ pub fn place(config: &Config) -> String {
         })
         .collect();
     let ports: Vec<String> = config.get_ports().iter().map(u16::to_string).collect();
+    let addresses: Vec<String> = config.get_hostaddrs().iter().map(ToString::to_string).collect();
     let named = [
         ("host", Some(hosts.join(","))),
+        ("hostaddr", Some(addresses.join(","))),
         ("port", Some(ports.join(","))),
         ("user", config.get_user().map(str::to_owned)),
         ("dbname", config.get_dbname().map(str::to_owned)),
@@ -200,6 +203,9 @@ pub fn connection_string(url: &ConnectionUrl, role: &str) -> String {
 
 fn without_password(url: &ConnectionUrl) -> String {
     let mut line = place(&url.server);
+    if let Some(target) = url.target {
+        line.push_str(&format!(" target_session_attrs={}", target.as_str()));
+    }
     let tls = &url.tls;
     if !url.is_local() && tls.mode != SslMode::Prefer {
         line.push_str(&format!(" sslmode={}", tls.mode.as_str()));
@@ -220,6 +226,7 @@ fn without_password(url: &ConnectionUrl) -> String {
 struct Connector {
     url: ConnectionUrl,
     warnings: Arc<Warnings>,
+    view: View,
 }
 
 type Connecting<'a> =
@@ -227,7 +234,7 @@ type Connecting<'a> =
 
 impl deadpool_postgres::Connect for Connector {
     fn connect(&self, _server: &Config) -> Connecting<'_> {
-        Box::pin(connect(&self.url, Arc::clone(&self.warnings)))
+        Box::pin(connect(&self.url, Arc::clone(&self.warnings), &self.view))
     }
 }
 
@@ -275,20 +282,24 @@ pub async fn on_connection<T>(
 }
 
 /// A pool of at most `size` connections for `role`, opened as they are needed; each is looked at by `guard`, if there is one,
-/// before it is used.
+/// before it is used, and not used again where it may lead to a server that `view` has seen left.
 pub fn pool(
     url: &ConnectionUrl,
     role: Role,
     size: usize,
     extra: &str,
-    warnings: Arc<Warnings>,
+    (warnings, view): (Arc<Warnings>, View),
     guard: Option<Hook>,
 ) -> Result<Pool, StorageError> {
-    let mut url = url.clone();
-    url.server.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(Duration::from_secs(30));
+    let mut url = with_timeouts(url);
+    url.server.keepalives_idle(Duration::from_secs(30));
+    let per_host = url.server.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+    // One that hangs holds up the next by a head start, and that one may need its time.
+    let create = per_host + HOST_HEAD_START * u32::try_from(url.hosts().saturating_sub(1)).unwrap_or(u32::MAX);
+    let known = view.clone();
     let manager = Manager::from_connect(
         url.server.clone(),
-        Connector { url, warnings },
+        Connector { url, warnings, view },
         ManagerConfig { recycling_method: RecyclingMethod::Fast },
     );
     let settings: Arc<str> = session_sql(role, extra).into();
@@ -298,11 +309,11 @@ pub fn pool(
         // connection would come to have all of them.
         .queue_mode(QueueMode::Lifo)
         .runtime(Runtime::Tokio1)
-        .timeouts(Timeouts {
-            wait: Some(CONNECT_TIMEOUT),
-            create: Some(CONNECT_TIMEOUT),
-            recycle: Some(CONNECT_TIMEOUT),
-        })
+        .timeouts(Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(create), recycle: Some(CONNECT_TIMEOUT) })
+        .pre_recycle(Hook::sync_fn(move |_, metrics| match known.is_outdated(metrics.created) {
+            true => Err(HookError::message("it may lead to a server that was left")),
+            false => Ok(()),
+        }))
         .post_create(Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
             let settings = Arc::clone(&settings);
             Box::pin(async move { client.batch_execute(&settings).await.map_err(HookError::Backend) })
@@ -316,6 +327,7 @@ pub fn pool(
 #[cfg(test)]
 mod tests {
     use super::{Role, psql_line};
+    use crate::config::ConnectionUrl;
     use crate::limits::GROUP_BUSY_AFTER;
 
     #[test]
@@ -336,6 +348,20 @@ mod tests {
         }
         let socket = "host=/run/pg user=u dbname=d".parse().expect("valid");
         assert_eq!(psql_line(&socket), "psql \"host=/run/pg user=u dbname=d\"");
+    }
+
+    #[test]
+    fn psql_is_led_to_the_same_of_several_hosts() {
+        for (url, line) in [
+            ("postgres://u@a:1,b:2/d", "host=a,b port=1,2 user=u dbname=d target_session_attrs=read-write"),
+            (
+                "host=a,b port=7 hostaddr=10.0.0.1,10.0.0.2 user=u target_session_attrs=primary",
+                "host=a,b hostaddr=10.0.0.1,10.0.0.2 port=7 user=u target_session_attrs=primary",
+            ),
+        ] {
+            let url: ConnectionUrl = url.parse().expect(url);
+            assert_eq!(psql_line(&url.for_writing()), format!("psql \"{line}\""));
+        }
     }
 
     #[test]

@@ -9,10 +9,13 @@ use deadpool_postgres::Pool;
 use super::chunks::{ChunkLayout, Slices};
 use super::connect::{Canceller, Role, Warnings, place, pool};
 use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
+use super::hosts::for_start;
 use super::install::{self, Installed};
 use super::known::KnownDatabase;
 use super::listener::Listener;
 use super::relied_on::only_row;
+use super::seen::{Seen, View};
+use super::servers::{Servers, Watch};
 use super::supervisor::Supervisor;
 use super::{StorageError, Store, data_dir, needs, priority};
 use crate::config::{Config, ConnectionUrl};
@@ -39,12 +42,14 @@ const EXPORT_CONNECTIONS: usize = 4;
 
 /// The one on which messages are heard.
 const LISTENER_CONNECTIONS: usize = 1;
+/// For each host that the URLs name: the one on which it is looked at.
+const WATCH_CONNECTIONS: usize = 1;
 
 /// Connections that a process may open at once, with this configuration.
 fn connections_max(config: &Config) -> usize {
     let of_readers = config.database.readers + EXPORT_CONNECTIONS;
     let of_writers = writer_connections(config) + VERIFIER_CONNECTIONS + GROUP_CONNECTIONS;
-    OWNER_CONNECTIONS + of_writers + of_readers + LISTENER_CONNECTIONS
+    OWNER_CONNECTIONS + of_writers + of_readers + LISTENER_CONNECTIONS + WATCH_CONNECTIONS
 }
 
 fn writer_connections(config: &Config) -> usize {
@@ -79,7 +84,7 @@ impl Location {
     /// one, started for as long as the command takes. A command run in the wrong folder must not make an empty database.
     pub async fn find(config: &Config) -> Result<Self, StorageError> {
         if let Some(location) = Self::external(config)? {
-            return Ok(location);
+            return Ok(location.without_old_primaries().await);
         }
         match embedded::locate_running(&config.data_dir) {
             Some(running) => Self::embedded(&running, None),
@@ -109,6 +114,14 @@ impl Location {
         let (owner, writer) = (url.clone(), or_owner(&database.writer_url));
         let admin = owner.clone();
         Ok(Some(Self { owner, writer, reader, external: true, admin, supervisor: None, psql: None }))
+    }
+
+    /// A command knows nothing of before; of several servers that take writes it means the newest all the same.
+    async fn without_old_primaries(mut self) -> Self {
+        let seen = Seen::default();
+        let each = [&mut self.owner, &mut self.writer, &mut self.reader, &mut self.admin];
+        futures_util::future::join_all(each.map(async |url| *url = for_start(url, &seen).await)).await;
+        self
     }
 
     async fn start(config: &Config) -> Result<Self, StorageError> {
@@ -199,7 +212,7 @@ impl Location {
 
     /// A small pool of the owner's, for commands that do a job's work.
     pub fn owner_pool(&self) -> Result<Pool, StorageError> {
-        pool(&self.owner, Role::Owner, COMMAND_CONNECTIONS, "", Arc::default(), None)
+        pool(&self.owner, Role::Owner, COMMAND_CONNECTIONS, "", Default::default(), None)
     }
 
     /// Stops the embedded server, if this process owns it.
@@ -234,6 +247,8 @@ pub struct Database {
     pub canceller: Canceller,
     /// Hears what the database's sessions tell each other.
     pub listener: Listener,
+    /// The servers that reads may go to.
+    pub servers: Servers,
     /// Hashed into the names of what sessions tell each other, which any login can hear: a guessed name cannot be tried.
     pub salt: Arc<str>,
 }
@@ -241,14 +256,19 @@ pub struct Database {
 impl Database {
     /// Installs or updates the schema, proves the write path, and opens the pools; of the known database, and no other.
     pub async fn open(location: &Location, config: &Config, known: &Arc<KnownDatabase>) -> Result<Self, StorageError> {
-        known.check(&location.owner).await?;
-        let places = location.place(config);
+        known.recall();
+        let start = async |url| for_start(url, known.seen()).await;
+        let (owner_url, writer_url, reader_url) =
+            tokio::join!(start(&location.owner), start(&location.writer), start(&location.reader));
+        known.check(&owner_url).await?;
+        let (owner, writer, reader) = (&owner_url, &writer_url, &reader_url);
+        let places = needs::Place { owner, writer, reader, ..location.place(config) };
         let (installed, before, owner) = install::install_looking(&places, config).await?;
         // What the roles may do is known only on a schema that is there: once more where it was made or changed, be it by
         // another process meanwhile.
         let is_as_before = installed.applied.is_empty() && !needs::wait_for_the_schema(&before);
         needs::warn(&if is_as_before { before } else { needs::require(&places, config).await? });
-        install::prove_direct_compress(&location.writer, installed.layout).await?;
+        install::prove_direct_compress(&writer_url, installed.layout).await?;
         let chunks = ChunkLayout::read(&owner, installed.layout, config).await?;
         known.adopt(&location.owner, &owner, installed.layout).await?;
         let salt = only_row(owner.query_opt("SELECT salt FROM tidegate.claim_salt", &[]).await?, "claim_salt")?;
@@ -276,10 +296,12 @@ impl Database {
         salt: Arc<str>,
     ) -> Result<Self, StorageError> {
         let warnings = Arc::new(Warnings::default());
+        let view = |reads: bool| View { seen: Arc::clone(known.seen()), reads };
         let make = |url: &ConnectionUrl, role: Role, size: usize, extra: &str| {
             // Readers may be led to a copy, which is not written to.
-            let guard = (role != Role::Reader).then(|| known.guard());
-            pool(url, role, size, extra, Arc::clone(&warnings), guard)
+            let reads = role == Role::Reader;
+            let guard = (!reads).then(|| known.guard());
+            pool(url, role, size, extra, (Arc::clone(&warnings), view(reads)), guard)
         };
         let owner = make(&location.owner, Role::Owner, OWNER_CONNECTIONS, "")?;
         let writer =
@@ -288,11 +310,12 @@ impl Database {
         let consumers = make(&location.writer, Role::Consumer, GROUP_CONNECTIONS, "")?;
         let reader = make(&location.reader, Role::Reader, config.database.readers, "")?;
         let behind = (!location.external).then(priority::stands_behind);
-        let exports = pool(&location.reader, Role::Export, EXPORT_CONNECTIONS, "", Arc::clone(&warnings), behind)?;
+        let exports =
+            pool(&location.reader, Role::Export, EXPORT_CONNECTIONS, "", (Arc::clone(&warnings), view(true)), behind)?;
         let store = Store::new(installed.layout, &owner, config.chunk_interval);
         let canceller = Canceller::new(&location.reader);
         let slices = chunks.kept(&owner);
-        let listener = Listener::new(&location.owner);
+        let listener = Listener::new(&location.owner, view(false));
         Ok(Self {
             owner,
             writer,
@@ -306,8 +329,15 @@ impl Database {
             warnings,
             canceller,
             listener,
+            servers: Servers::default(),
             salt,
         })
+    }
+
+    /// Looks at the servers for as long as the process runs, where there are several.
+    pub fn watch(&self, location: &Location, config: &Config, known: &KnownDatabase) -> Option<Watch> {
+        let lag_max = config.database.reader_lag_max;
+        Watch::new(&location.owner, &location.reader, (known.seen(), lag_max), &self.servers)
     }
 
     /// Closes the pools; connections in use end when they are given back.

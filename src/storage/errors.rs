@@ -7,9 +7,8 @@
 use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::error::{DbError, SqlState};
 
-use super::lost;
 use super::sqlstate::{self, Meaning};
-use super::tls;
+use super::{hosts, lost, tls};
 
 /// An error of the storage layer.
 #[derive(Debug)]
@@ -129,6 +128,12 @@ impl StorageError {
         code.is_some_and(|code| *code == SqlState::LOCK_NOT_AVAILABLE || code.code().starts_with("40"))
     }
 
+    /// Whether a read may go through on another connection, or a moment later: the server was lost, or what a standby replays
+    /// was in the way.
+    pub fn is_of_this_server(&self) -> bool {
+        self.is_retryable() && !self.is_silence && (self.loses_session() || self.is_contention())
+    }
+
     /// Whether it is another database than the one before.
     pub fn is_another_database(&self) -> bool {
         self.fate == Fate::AnotherDatabase
@@ -163,6 +168,10 @@ impl std::fmt::Display for StorageError {
                 if unwanted { write!(f, "; {}", tls::NO_HBA_LINE) } else { Ok(()) }
             }
             None => {
+                let unsuitable = source.downcast_ref::<tokio_postgres::Error>().and_then(hosts::unsuitable);
+                if let Some(refused) = unsuitable {
+                    return write!(f, "{separator}{}", refused.why);
+                }
                 if let Some(explained) = tls::explain(source.as_ref()) {
                     return write!(f, "{separator}{explained}");
                 }
@@ -185,6 +194,7 @@ impl From<tokio_postgres::Error> for StorageError {
         let fate = match error.as_db_error() {
             Some(db) => fate_of(db),
             // No SQLSTATE: the connection broke, or could not be made.
+            None if hosts::unsuitable(&error).is_some_and(|refused| refused.left_behind) => Fate::AnotherDatabase,
             None => Fate::Retry,
         };
         Self { source: Some(Box::new(error)), ..Self::ours("", fate) }

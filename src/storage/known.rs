@@ -2,7 +2,7 @@
 //!
 //! A database is known by the id of its installation, which goes with the data wherever they go, and by how far its
 //! numbering of batches had come: one that has given out fewer is an older state of it. How far is taken from a while ago,
-//! since a standby that is promoted may lag behind. What is known is kept in the folder of data, looked at before a
+//! since a standby that is promoted may lag behind. A primary whose cluster has gone on on another timeline is none. What is known is kept in the folder of data, looked at before a
 //! schema is touched, and on every new connection that may write.
 
 use std::path::Path;
@@ -16,6 +16,8 @@ use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::connect::{connect_to, on_connection, place};
+use super::seen::{Seen, left_behind};
+use super::standing::Timeline;
 use super::{Layout, StorageError};
 use crate::config::ConnectionUrl;
 use crate::durable::DurableFile;
@@ -37,6 +39,8 @@ struct Identity {
     id: Uuid,
     batches: i64,
     has_timescaledb: bool,
+    /// None: it takes no writes.
+    timeline: Option<Timeline>,
 }
 
 /// What is known of a database.
@@ -51,6 +55,9 @@ struct Known {
     batches: i64,
     /// And later this one, at this time in unix microseconds.
     newer: (i64, i64),
+    /// The newest on which it took writes; None: noted by a version that did not look.
+    #[serde(default)]
+    timeline: Option<Timeline>,
 }
 
 /// The database that this process, or the one before it, wrote to.
@@ -60,13 +67,26 @@ pub struct KnownDatabase {
     file: Option<DurableFile>,
     /// Where every connection must lead; None before the first one was made.
     expected: Mutex<Option<Known>>,
+    seen: Arc<Seen>,
 }
 
 impl KnownDatabase {
     /// Kept in `folder`.
     pub fn open(folder: Option<&Path>) -> Arc<Self> {
         let file = folder.map(|folder| DurableFile::new(folder.join(FILE), "database", VERSION, BYTES_MAX));
-        Arc::new(Self { file, expected: Mutex::default() })
+        Arc::new(Self { file, expected: Mutex::default(), seen: Arc::default() })
+    }
+
+    /// What is known of its servers.
+    pub(super) fn seen(&self) -> &Arc<Seen> {
+        &self.seen
+    }
+
+    /// What was known before the start, or is since an operator accepted a database, be it of an older timeline.
+    pub(super) fn recall(&self) {
+        if let Some(known) = self.file.as_ref().and_then(read) {
+            self.seen.begin(known.timeline);
+        }
     }
 
     /// Refuses another database than the one before. Changes nothing; reads the file again, since an operator may have
@@ -93,6 +113,9 @@ impl KnownDatabase {
             }
             None => Known::new(owner, layout, found, now),
         };
+        if let Some(timeline) = known.timeline {
+            self.seen.note(timeline);
+        }
         *self.expected() = Some(known);
         self.save().await;
         Ok(())
@@ -106,9 +129,20 @@ impl KnownDatabase {
             Box::pin(async move {
                 let Some(known) = own.expected().clone() else { return Ok(()) };
                 let found = identify(client).await.map_err(HookError::Backend)?;
-                known.compare(found.as_ref()).map_err(HookError::message)
+                known.compare(found.as_ref()).map_err(HookError::message)?;
+                own.follow(found.and_then(|found| found.timeline)).await;
+                Ok(())
             })
         })
+    }
+
+    /// Keeps a timeline that is newer, before anything is written on it: after a start the one before is still refused.
+    async fn follow(&self, timeline: Option<Timeline>) {
+        let Some(timeline) = timeline.filter(|timeline| self.seen.note(*timeline)) else { return };
+        if let Some(known) = &mut *self.expected() {
+            known.timeline = Some(timeline);
+        }
+        self.save().await;
     }
 
     /// Notes from time to time how far the database has come, for as long as the process runs.
@@ -204,6 +238,9 @@ async fn identify(client: &Client) -> Result<Option<Identity>, tokio_postgres::E
             id: row.get("id"),
             batches: row.get("batches"),
             has_timescaledb: row.get("has_timescaledb"),
+            timeline: row
+                .get::<_, Option<&str>>("timeline")
+                .and_then(|number| Timeline::parse(row.get("system"), number)),
         })),
         Err(error) => match error.code() {
             Some(&SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_COLUMN | &SqlState::INVALID_SCHEMA_NAME) => Ok(None),
@@ -230,11 +267,16 @@ fn write(file: &DurableFile, known: Option<&Known>) {
 impl Known {
     fn new(owner: &ConnectionUrl, layout: Layout, found: Identity, now: Timestamp) -> Self {
         let newer = (found.batches, now.as_microsecond());
-        Self { id: found.id, place: place(&owner.server), hypertables: layout.has_hypertables(), batches: 0, newer }
+        let (id, timeline) = (found.id, found.timeline);
+        Self { id, place: place(&owner.server), hypertables: layout.has_hypertables(), batches: 0, newer, timeline }
     }
 
     /// The same, after it was seen at `now`.
-    fn seen(self, found: Identity, now: Timestamp) -> Self {
+    fn seen(mut self, found: Identity, now: Timestamp) -> Self {
+        let goes_on = |known: Timeline| found.timeline.is_some_and(|found| !found.is_left_for(known));
+        if self.timeline.is_none_or(goes_on) {
+            self.timeline = found.timeline.or(self.timeline);
+        }
         let (newer, newer_us) = self.newer;
         let now_us = now.as_microsecond();
         match u64::try_from(now_us - newer_us) {
@@ -251,6 +293,9 @@ impl Known {
         let other = match found {
             None => "holds nothing of Tidegate, or only what an older version left".to_owned(),
             Some(found) if found.id != *id => format!("is the installation {}", found.id),
+            Some(Identity { timeline: Some(at), .. }) if self.timeline.is_some_and(|newest| at.is_left_for(newest)) => {
+                left_behind(*at, self.timeline.unwrap_or(*at))
+            }
             Some(found) if *hypertables && !found.has_timescaledb => "has lost the extension TimescaleDB".to_owned(),
             Some(found) if found.batches < *batches => format!(
                 "is an older state of it: it has numbered batches up to {}, and had up to {batches}",
@@ -267,68 +312,5 @@ impl Known {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-    use jiff::SignedDuration;
-
-    use super::*;
-
-    const LAG: SignedDuration = SignedDuration::from_secs(DATABASE_LAG_MAX.as_secs().cast_signed());
-
-    fn found(batches: i64) -> Identity {
-        Identity { id: Uuid::from_u128(1), batches, has_timescaledb: true }
-    }
-
-    fn known(batches: i64) -> (Known, Timestamp) {
-        let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let url: ConnectionUrl = "host=h user=u dbname=d".parse().unwrap();
-        (Known::new(&url, Layout::Columnstore, found(batches), now), now)
-    }
-
-    #[test]
-    fn the_same_database_is_the_right_one_whatever_it_has_written() {
-        let (known, _) = known(5000);
-        for batches in [4000, 5000, 6000] {
-            known.compare(Some(&found(batches))).unwrap();
-        }
-    }
-
-    #[test]
-    fn another_one_is_not() {
-        let (known, _) = known(0);
-        let other = Identity { id: Uuid::from_u128(2), ..found(9000) };
-        let bare = Identity { has_timescaledb: false, ..found(9000) };
-        for (found, word) in [(None, "nothing"), (Some(other), "installation"), (Some(bare), "TimescaleDB")] {
-            let why = known.compare(found.as_ref()).unwrap_err();
-            assert!(why.contains(word) && why.contains("accept-database"), "{why}");
-        }
-        let native = Known { hypertables: false, ..known };
-        native.compare(Some(&bare)).unwrap();
-    }
-
-    #[test]
-    fn an_older_state_is_not_and_a_standby_that_lagged_is() {
-        let (known, start) = known(1000);
-        // Looked at often: what counts is at least so long ago that a standby has it.
-        let mut known = known.seen(found(2000), start + LAG / 2);
-        assert_eq!(known.batches, 0);
-        known = known.seen(found(3000), start + LAG);
-        assert_eq!((known.batches, known.newer.0), (1000, 3000));
-        known = known.seen(found(4000), start + LAG * 3 / 2);
-        known.compare(Some(&found(1000))).unwrap();
-        let why = known.compare(Some(&found(999))).unwrap_err();
-        assert!(why.contains("older state"), "{why}");
-        known = known.seen(found(5000), start + LAG * 2);
-        known.compare(Some(&found(3000))).unwrap();
-        known.compare(Some(&found(2999))).unwrap_err();
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_hides_nothing() {
-        let (known, start) = known(1000);
-        let mut known = known.seen(found(2000), start - LAG * 100);
-        assert_eq!(known.batches, 0);
-        known = known.seen(found(3000), start - LAG * 99);
-        assert_eq!((known.batches, known.newer.0), (1000, 3000));
-    }
-}
+#[path = "known_tests.rs"]
+mod tests;

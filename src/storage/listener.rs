@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_postgres::AsyncMessage;
 
-use super::StorageError;
 use super::connect::{Role, session_sql};
-use super::tls;
+use super::hosts::with_timeouts;
+use super::seen::View;
+use super::{StorageError, hosts};
 use crate::config::ConnectionUrl;
 
 /// Between two tries to connect.
@@ -27,11 +28,14 @@ pub enum Heard {
 }
 
 #[derive(Clone)]
-pub struct Listener(Arc<ConnectionUrl>);
+pub struct Listener {
+    url: Arc<ConnectionUrl>,
+    view: View,
+}
 
 impl Listener {
-    pub(super) fn new(owner: &ConnectionUrl) -> Self {
-        Self(Arc::new(owner.clone()))
+    pub(super) fn new(owner: &ConnectionUrl, view: View) -> Self {
+        Self { url: Arc::new(owner.clone()), view }
     }
 
     /// Hears a channel for as long as it is not dropped.
@@ -46,10 +50,11 @@ impl Listener {
 
     async fn hear_once(&self, channel: &str, heard: &mut impl FnMut(Heard)) -> Result<(), StorageError> {
         let silent = |_elapsed| StorageError::silence();
-        let mut url = ConnectionUrl::clone(&self.0);
-        url.server.connect_timeout(ANSWER_TIMEOUT).keepalives_idle(SILENCE_MAX * 2);
+        let mut moves = self.view.seen.moves();
+        let mut url = with_timeouts(&self.url);
+        url.server.keepalives_idle(SILENCE_MAX * 2);
         let (client, mut connection) =
-            tokio::time::timeout(4 * ANSWER_TIMEOUT, tls::connect(&url)).await.map_err(silent)??;
+            tokio::time::timeout(4 * ANSWER_TIMEOUT, hosts::connect(&url, &self.view)).await.map_err(silent)??;
         let (sender, mut messages) = mpsc::unbounded_channel();
         // Ends with the client, or with the server.
         tokio::spawn(async move {
@@ -70,7 +75,12 @@ impl Listener {
         tokio::time::timeout(ANSWER_TIMEOUT, client.batch_execute(&begin)).await.map_err(silent)??;
         heard(Heard::Began);
         loop {
-            match tokio::time::timeout(SILENCE_MAX, messages.recv()).await {
+            let next = tokio::select! {
+                next = tokio::time::timeout(SILENCE_MAX, messages.recv()) => next,
+                // What is said is said elsewhere now.
+                _ = moves.changed() => return Ok(()),
+            };
+            match next {
                 Ok(Some(message)) => heard(Heard::Message(message)),
                 Ok(None) => return Ok(()),
                 Err(_elapsed) => {

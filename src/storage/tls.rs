@@ -74,7 +74,7 @@ impl MakeTlsConnect<Socket> for Handshakes {
     }
 }
 
-/// Connects as the mode says: `allow` begins without TLS and `prefer` with it, and both go the other way when they are
+/// Connects to the one host of a URL, as the mode says: `allow` begins without TLS and `prefer` with it, and both go the other way when they are
 /// refused.
 pub async fn connect(url: &ConnectionUrl) -> Result<(tokio_postgres::Client, Wire), tokio_postgres::Error> {
     let handshakes = Handshakes::of(url).await;

@@ -75,6 +75,12 @@ pub fn connected(path: &Path, url: &ConnectionUrl) -> Command {
             command.env(name, list.join(","));
         }
     }
+    if let Some(target) = url.target {
+        command.env("PGTARGETSESSIONATTRS", target.as_str());
+    }
+    if let Some(time) = server.get_connect_timeout() {
+        command.env("PGCONNECT_TIMEOUT", time.as_secs().to_string());
+    }
     if let Some(user) = server.get_user() {
         command.env("PGUSER", user);
     }

@@ -77,6 +77,10 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ),
     ("tidegate_database_available", Gauge, "0 while the database does not take batches"),
     ("tidegate_database_outages_total", Counter, "how often the database stopped taking batches"),
+    ("tidegate_database_servers", Gauge, "servers that the URLs for writing name, by state: primary, standby, away"),
+    ("tidegate_reader_servers", Gauge, "servers that the URL for reading names, by state: current, behind, away"),
+    ("tidegate_reader_lag_seconds", Gauge, "how far the copy lags that is read and lags most"),
+    ("tidegate_reads_repeated_total", Counter, "reads begun once more: a server was lost, or a standby cancelled them"),
     ("tidegate_spool_records", Gauge, "requests that wait in the spool"),
     ("tidegate_spool_bytes", Gauge, "bytes of the requests that wait in the spool"),
     ("tidegate_spool_oldest_age_seconds", Gauge, "how long the oldest request in the spool has waited"),
@@ -164,7 +168,7 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
 /// Gives the recorder the help of every metric.
 /// Counters without labels that begin at zero with the process: what is first seen at 1 has not grown, for those who ask how far it grew.
 /// Those with labels begin where their labels are known.
-const FROM_ZERO: [&str; 20] = [
+const FROM_ZERO: [&str; 21] = [
     "tidegate_audit_lost_total",
     "tidegate_backup_failures_total",
     "tidegate_backup_wal_failures_total",
@@ -178,6 +182,7 @@ const FROM_ZERO: [&str; 20] = [
     "tidegate_http2_floods_total",
     "tidegate_log_batches_total",
     "tidegate_log_events_total",
+    "tidegate_reads_repeated_total",
     "tidegate_schema_violations_total",
     "tidegate_schema_warnings_total",
     "tidegate_series_samples_refused_total",

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use tempfile::TempDir;
-use tidegate::storage::embedded::{EmbeddedServer, OWNER, Running};
+use tidegate::storage::embedded::{EmbeddedServer, OWNER, READER, Running};
 
 use crate::env::{Engine, Env, until};
 use crate::postgres::{SUPERUSER, Sql, temp_dir};
@@ -127,6 +127,15 @@ impl Cluster {
 
     pub fn url_of(&self, role: &str, database: &str) -> String {
         self.running().url(role, database)
+    }
+
+    /// The variables that name several servers, for every role; `writes` and `reads` are parameters of the URLs.
+    pub fn variables_of(clusters: &[&Self], writes: &str, reads: &str) -> Vec<(String, String)> {
+        let hosts: Vec<String> = clusters.iter().map(|one| one.dir.path().join("s").display().to_string()).collect();
+        variables(|role| {
+            let parameters = if role == READER { reads } else { writes };
+            format!("host={} port={PORT} user={role} dbname={DATABASE} {parameters}", hosts.join(","))
+        })
     }
 
     /// SQL as the owner.
@@ -277,6 +286,27 @@ impl Cluster {
             (self.superuser().one::<i64>(streaming) > 0).then_some(())
         });
         standby
+    }
+
+    /// A server that is gone comes back at its place as a standby of another.
+    pub fn rejoin(&mut self, primary: &Self) {
+        self.crash();
+        std::fs::remove_dir_all(self.data()).unwrap();
+        self.folder_of_account();
+        primary.tool("pg_basebackup", |command| {
+            command.arg("-D").arg(self.data()).args(["-X", "stream", "-c", "fast", "-R"]);
+        });
+        std::fs::set_permissions(self.data(), Permissions::from_mode(0o700)).unwrap();
+        self.run(&[]);
+    }
+
+    /// From now on no COMMIT is answered before a standby has it.
+    pub fn replicate_synchronously(&self) {
+        let server = self.superuser();
+        server.run("ALTER SYSTEM SET synchronous_standby_names = '*'");
+        server.run("SELECT pg_reload_conf()");
+        let sync = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        until("a standby is synchronous", || (server.one::<i64>(sync) > 0).then_some(()));
     }
 
     /// `pg_basebackup` makes its folder itself, as the account.

@@ -21,6 +21,7 @@ mod clocks;
 mod crowds;
 mod database;
 mod drawn;
+mod failover;
 mod files;
 mod floods;
 mod groups;
@@ -64,6 +65,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
     let groups = [
         database::SCENARIOS,
         outage::SCENARIOS,
+        failover::SCENARIOS,
         spool::SCENARIOS,
         killed::SCENARIOS,
         stopping::SCENARIOS,
