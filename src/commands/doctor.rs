@@ -7,6 +7,7 @@ mod finding;
 mod groups;
 mod jobs;
 mod known;
+mod nodes;
 mod reads;
 mod rights;
 mod spool;
@@ -152,6 +153,7 @@ async fn upkeep(client: &Client, location: &Location, config: &Config) -> Result
     }
     findings.extend(jobs::findings(client, layout, &status, config).await?);
     findings.push(groups::finding(client).await?);
+    findings.extend(nodes::findings(client).await?);
     findings.push(reads::finding(client, location).await?);
     Ok(findings)
 }
