@@ -10,7 +10,7 @@ use crate::env::{Env, Test, TestResult, until};
 use crate::nodes_door::Door;
 use crate::process::Tidegate;
 use crate::proxy::Proxy;
-use crate::samples::{batch, event, texts};
+use crate::samples::{batch, event};
 use crate::streams::{reaches, send};
 use crate::tests;
 use crate::traffic::{Patience, Traffic};
@@ -47,11 +47,17 @@ pub fn stand(env: &Env, expected: &[(&str, &str)]) {
     until("the nodes are as they should", || (sql.column::<String>(look) == expected).then_some(()));
 }
 
+/// A member of each node.
+fn each(answer: &Value, member: &str) -> Vec<String> {
+    let nodes = answer["nodes"].as_array().unwrap_or_else(|| panic!("no nodes: {answer}"));
+    nodes.iter().map(|node| node[member].as_str().unwrap().to_owned()).collect()
+}
+
 /// Waits until a node sees so many that serve.
 pub fn sees(client: &Client, count: usize) {
     until("the node sees the others", || {
         let answer = client.get("/v1/nodes").expect(200);
-        let states = texts(&answer["nodes"], "state").iter().filter(|state| **state == "ready").count();
+        let states = each(&answer, "state").iter().filter(|state| *state == "ready").count();
         (states == count).then_some(())
     });
 }
@@ -66,7 +72,7 @@ fn nodes_are_listed_and_leave(env: &Env) -> TestResult {
         let client = tidegate.with(&operator);
         sees(&client, 2);
         let answer = client.get("/v1/nodes").expect(200);
-        assert_eq!(texts(&answer["nodes"], "name"), ["a", "b"], "oldest first");
+        assert_eq!(each(&answer, "name"), ["a", "b"], "oldest first");
         let own = if std::ptr::eq(tidegate, &first) { 0 } else { 1 };
         assert_eq!(answer["asked"], answer["nodes"][own]["id"]);
         assert!(answer["age_ms"].as_u64().unwrap() < 60_000, "{answer}");
@@ -133,7 +139,7 @@ fn a_copied_folder_makes_another_node(env: &Env) -> TestResult {
     let first = node(env, "a", &[]);
     stand(env, &[("a", "ready")]);
     let id = listed(env)[0]["id"].clone();
-    std::fs::create_dir(env.path().join("b"))?;
+    assert_eq!(node(env, "b", &[]).stop(), Some(0));
     std::fs::copy(env.path().join("a/node"), env.path().join("b/node"))?;
     let _second = node(env, "b", &[]);
     stand(env, &[("a", "ready"), ("b", "ready")]);
@@ -163,7 +169,7 @@ fn a_node_without_its_database_is_as_many_as_before(env: &Env) -> TestResult {
     let age = |client: &Client| client.get("/v1/nodes").expect(200)["age_ms"].as_u64().unwrap();
     until("it has not heard of others for long", || (age(&second.with(&operator)) > 6000).then_some(()));
     let answer = second.with(&operator).get("/v1/nodes").expect(200);
-    assert_eq!(texts(&answer["nodes"], "state"), ["ready", "ready"], "as it was when it was seen last");
+    assert_eq!(each(&answer, "state"), ["ready", "ready"], "as it was when it was seen last");
     let counted = rate(&[&client], Duration::from_secs(4), 1);
     assert!((20..=70).contains(&counted), "10 a second and a burst of 10: {counted} in 4 s");
     drop(second);

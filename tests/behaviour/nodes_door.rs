@@ -39,10 +39,6 @@ impl Door {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
     pub fn lead_to(&self, address: &str) {
         *self.state.target.lock().unwrap() = Some(address.to_owned());
     }

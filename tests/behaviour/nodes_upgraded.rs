@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::client::{Answer, Client};
 use crate::env::{Engine, Env, Test, TestResult, until};
@@ -35,7 +35,8 @@ fn missing() -> Option<String> {
 }
 
 const SENDERS: usize = 4;
-const ITEMS: u64 = 5;
+/// As those of `traffic` have, which looks whether they are stored whole.
+const ITEMS: u64 = 20;
 /// The pace of tries of what asks to come again; Retry-After says when, and a second is long where many tries are to be seen.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -118,13 +119,12 @@ impl Balancer {
             if goal > 0 && had.iter().max().is_some_and(|last| last + 1 >= goal) {
                 return had;
             }
-            let take = format!("{}/events?member=m&limit=100&wait=1s", path("default", "g"));
+            let take = format!("{}/events?member=m&limit=1000&wait=1s", path("default", "g"));
             let Some(answer) = self.ask("GET", &take, &[], b"") else { continue };
             let taken = answer.json();
-            let leases: Vec<&Value> = taken["leases"].as_array().into_iter().flatten().collect();
             had.extend(offsets(&taken));
-            for lease in leases {
-                let body = json!({ "lease": lease["lease"] }).to_string();
+            if !taken["lease"].is_null() {
+                let body = json!({ "lease": taken["lease"] }).to_string();
                 let headers = [("content-type", "application/json")];
                 // What was not acknowledged in time is handed out again.
                 let _ = self.ask("POST", &format!("{}/ack", path("default", "g")), &headers, body.as_bytes());
@@ -151,7 +151,7 @@ fn two_nodes_of_the_version_before_are_replaced_under_load(env: &Env) -> TestRes
         })
         .collect();
     balancer.flows(20);
-    make(&nodes[0].client, "default", json!({ "name": "g", "from": "earliest", "ack_timeout": "10s" }));
+    make(&nodes[0].client, "default", json!({ "name": "g", "start": "earliest", "ack_timeout": "10s" }));
     let end = Arc::new(AtomicUsize::new(0));
     let reader = {
         let (balancer, end) = (Arc::clone(&balancer), Arc::clone(&end));
