@@ -87,12 +87,7 @@ impl Front {
     }
 
     /// Says to other nodes that this one lives, once the database is `proven`.
-    pub fn beat(
-        &self,
-        owner: &ConnectionUrl,
-        known: &Arc<KnownDatabase>,
-        proven: watch::Receiver<bool>,
-    ) -> Heartbeat {
+    pub fn beat(&self, owner: &ConnectionUrl, known: &Arc<KnownDatabase>, proven: watch::Receiver<bool>) -> Heartbeat {
         let api = Arc::clone(&self.api);
         Heartbeat::start(Means {
             nodes: Arc::clone(&self.api.nodes),

@@ -101,6 +101,13 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
         let (engine, payload) = (layout.engine(), standing_json(client).await?.unwrap_or_default().type_name());
         let made = format!("engine {engine} and payload as {payload} (this database was made with them)");
         ok("schema", format!("{made}, all migrations applied"))
+    } else if standing.is_usable() {
+        bad(
+            "schema",
+            FindingState::Warning,
+            format!("a newer version has applied the migrations {:?}, beside which this one runs", standing.newer),
+            "an upgrade is under way: replace the nodes of this version (tidegate nodes)",
+        )
     } else {
         bad(
             "schema",

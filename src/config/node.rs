@@ -36,7 +36,8 @@ impl NodeConfig {
 /// Without a user, a path or a query.
 fn is_base(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
-    let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@') && !authority.host().is_empty());
+    let plain =
+        uri.authority().is_some_and(|authority| !authority.as_str().contains('@') && !authority.host().is_empty());
     plain && matches!(uri.scheme_str(), Some("http" | "https")) && uri.path() == "/" && uri.query().is_none()
 }
 

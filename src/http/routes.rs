@@ -5,7 +5,8 @@ use hyper::Method;
 use super::call::{Answering, Call, Endpoint, Handler};
 use super::noting::Noted;
 use super::{
-    Api, admin, console, definitions, groups, keys, lifecycle, metrics, nodes, operation, people, reads, replay, streams,
+    Api, admin, console, definitions, groups, keys, lifecycle, metrics, nodes, operation, people, reads, replay,
+    streams,
 };
 use crate::tenancy::Scope;
 

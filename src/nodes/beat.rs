@@ -182,8 +182,21 @@ impl Beating {
         let (id, process, version) = (nodes.id(), nodes.process_id, env!("CARGO_PKG_VERSION"));
         let (name, url, skew_ms, is_first) = (&config.name, &config.url, self.clock_skew_ms, !self.has_begun);
         let values: [&(dyn ToSql + Sync); 15] = [
-            &id, &process, name, url, &version, schema_version, &up_s, &state, &requests, &items, &bytes, &files,
-            &skew_ms, &demands, &is_first,
+            &id,
+            &process,
+            name,
+            url,
+            &version,
+            schema_version,
+            &up_s,
+            &state,
+            &requests,
+            &items,
+            &bytes,
+            &files,
+            &skew_ms,
+            &demands,
+            &is_first,
         ];
         match client.query_opt(sql, &values).await {
             Ok(row) => Ok(row.is_some()),
@@ -206,9 +219,9 @@ impl Beating {
         demands.sort_by(|one, other| other.most().total_cmp(&one.most()));
         demands.truncate(DEMANDS_MAX);
         let rounded = |part: Option<f64>| part.map(|part| (part * 1e4).round() / 1e4);
-        let told = demands.iter().map(|demand| {
-            (demand.key_id.to_string(), json!([rounded(demand.events), rounded(demand.bytes)]))
-        });
+        let told = demands
+            .iter()
+            .map(|demand| (demand.key_id.to_string(), json!([rounded(demand.events), rounded(demand.bytes)])));
         Value::Object(told.collect::<Map<String, Value>>())
     }
 

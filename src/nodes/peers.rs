@@ -4,9 +4,6 @@
 //! that have a row are, by the URL that they say themselves. Lost ones are asked as well: a node that is cut off from the
 //! database is the very one that spools. A node that is asked looks for itself and asks nobody.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http_body_util::Full;
@@ -17,7 +14,7 @@ use uuid::Uuid;
 use super::node::Node;
 use super::picture::{Nodes, mark};
 use crate::limits::{ASK_TIMEOUT, ASKED_MAX};
-use crate::load::{Connection, Endpoint};
+use crate::load::Connection;
 
 /// With this header a node asks another one: its own id.
 pub const ASKED_BY: &str = "tidegate-asked-by";
@@ -34,26 +31,6 @@ pub enum Asked {
     Nobody,
     /// This one may have it, and could not be asked.
     Unknown { node: Box<Node>, why: String },
-}
-
-/// Where nodes are asked, by their URL: what they are trusted by is read once.
-#[derive(Debug, Default)]
-pub struct Endpoints(Mutex<HashMap<String, Arc<Endpoint>>>);
-
-impl Endpoints {
-    fn of(&self, url: &str) -> Result<Arc<Endpoint>, String> {
-        let mut known = self.0.lock().expect("no code panics while holding it");
-        if let Some(endpoint) = known.get(url) {
-            return Ok(Arc::clone(endpoint));
-        }
-        let endpoint = Arc::new(Endpoint::parse(url)?);
-        // Nodes come and go; a map of those that were is not kept.
-        if known.len() >= 4 * ASKED_MAX {
-            known.clear();
-        }
-        known.insert(url.to_owned(), Arc::clone(&endpoint));
-        Ok(endpoint)
-    }
 }
 
 /// Whether a node has been heard of since it gave the receipt, whose time is of that node's clock: what it had in its spool then

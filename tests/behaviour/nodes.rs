@@ -101,7 +101,9 @@ fn nodes_are_listed_and_leave(env: &Env) -> TestResult {
             'degraded', 3, 15, 99, 0, 0, '{}' FROM nodes WHERE name = 'a'");
     let doctor = env.cli(&["doctor", "--json"]).json_whatever();
     let found = |check: &str| doctor.as_array().unwrap().iter().find(|f| f["check"] == check).unwrap().clone();
-    for (check, words) in [("nodes", "0.0.1 (schema 36)"), ("clocks of nodes", "c is -86400000 ms"), ("lost nodes", "15 items")] {
+    for (check, words) in
+        [("nodes", "0.0.1 (schema 36)"), ("clocks of nodes", "c is -86400000 ms"), ("lost nodes", "15 items")]
+    {
         let finding = found(check);
         assert_eq!(finding["state"], "warning", "{finding}");
         assert!(finding["found"].as_str().unwrap().contains(words), "{finding}");
@@ -240,7 +242,9 @@ fn a_revoked_key_is_refused_by_all_within_5_s_under_load(env: &Env) -> TestResul
                 })
             })
             .collect();
-        until("both know the key", || nodes.iter().all(|n| n.with(&key).get("/v1/keys/self").status == 200).then_some(()));
+        until("both know the key", || {
+            nodes.iter().all(|n| n.with(&key).get("/v1/keys/self").status == 200).then_some(())
+        });
         nodes[0].with(&admin).send("DELETE", &format!("/v1/keys/{}", key.id()), &[], b"").unwrap().expect(200);
         let revoked = began.elapsed();
         let last: Vec<Duration> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
@@ -269,7 +273,8 @@ fn jobs_move_when_their_node_is_killed(env: &Env) -> TestResult {
     Ok(())
 }
 
-const TICK_WAITS: &str = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'tidegate.lock_sequencer'::regclass AND NOT granted)";
+const TICK_WAITS: &str =
+    "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'tidegate.lock_sequencer'::regclass AND NOT granted)";
 
 fn jobs_move_when_their_node_is_stopped(env: &Env) -> TestResult {
     let first = node(env, "a", &[]);

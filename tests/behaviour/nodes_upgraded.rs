@@ -13,18 +13,27 @@ use serde_json::json;
 use crate::client::{Answer, Client};
 use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::groups::{make, offsets, path, show};
+use crate::nodes::node;
 use crate::process::Tidegate;
-use crate::samples::array;
+use crate::samples::{array, event};
 use crate::traffic::assert_stored;
 
 const VARIABLE: &str = "TIDEGATE_TEST_VERSION_BEFORE";
 
-pub const TESTS: &[Test] = &[Test {
-    name: "two_nodes_of_the_version_before_are_replaced_under_load",
-    engines: &Engine::ALL,
-    run: two_nodes_of_the_version_before_are_replaced_under_load,
-    missing,
-}];
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "two_nodes_of_the_version_before_are_replaced_under_load",
+        engines: &Engine::ALL,
+        run: two_nodes_of_the_version_before_are_replaced_under_load,
+        missing,
+    },
+    Test {
+        name: "a_node_starts_beside_a_newer_version_that_lets_it",
+        engines: &Engine::ALL,
+        run: a_node_starts_beside_a_newer_version_that_lets_it,
+        missing: || None,
+    },
+];
 
 fn missing() -> Option<String> {
     match std::env::var_os(VARIABLE).map(PathBuf::from) {
@@ -131,6 +140,42 @@ impl Balancer {
             }
         }
     }
+}
+
+/// As a machine that fails while nodes are replaced, or that goes back to this version: the schema is a newer one's.
+fn a_node_starts_beside_a_newer_version_that_lets_it(env: &Env) -> TestResult {
+    let first = node(env, "a", &[]);
+    first.client.events(event(1)).accepted(1, 0);
+    let newest: i32 = env.sql().one("SELECT max(version) FROM schema_migrations");
+    let apply = |runs_with: &str| {
+        env.sql().run(&format!(
+            "INSERT INTO schema_migrations (version, name, checksum, execution_ms, runs_with) \
+             VALUES ({newest} + 1, 'of_tomorrow', 'its', 1, {runs_with}) \
+             ON CONFLICT (version) DO UPDATE SET runs_with = excluded.runs_with"
+        ));
+    };
+    apply(&newest.to_string());
+    first.client.events(event(2)).accepted(1, 0);
+    let second = node(env, "b", &[]);
+    assert!(second.log().contains("the schema is a newer version's"), "{}", second.log());
+    second.client.events(event(3)).accepted(1, 0);
+    until("its reads work", || {
+        (second.client.get("/v1/events").expect(200)["data"].as_array()?.len() == 3).then_some(())
+    });
+    let told = env.cli(&["migrate", "--check", "--json"]).json_whatever();
+    assert_eq!((&told["newer"], &told["unknown"]), (&json!([newest + 1]), &json!([])), "{told}");
+    assert_eq!(env.cli(&["keys", "list"]).code, Some(0));
+    let doctor = env.cli(&["doctor", "--json"]).json_whatever();
+    let schema = doctor.as_array().unwrap().iter().find(|finding| finding["check"] == "schema").unwrap();
+    assert_eq!(schema["state"], "warning", "{schema}");
+    // One that cannot work with it, or of which that is not said, does not start; those that run go on.
+    for runs_with in [(newest + 1).to_string(), "NULL".to_owned()] {
+        apply(&runs_with);
+        let refused = env.serve_fails(&["data_dir=c"]);
+        assert!(refused.stderr.contains("which this older version of Tidegate does not know"), "{refused:?}");
+        first.client.events(event(4)).accepted(1, 0);
+    }
+    Ok(())
 }
 
 fn two_nodes_of_the_version_before_are_replaced_under_load(env: &Env) -> TestResult {

@@ -43,7 +43,8 @@ fn clocks(live: &[&Node]) -> Finding {
         .filter(|node| node.clock_skew_ms.saturating_abs() > CLOCK_SKEW_MS_MAX)
         .map(|node| format!("{} is {} ms from the database's", node.name, node.clock_skew_ms))
         .collect();
-    let found = if wrong.is_empty() { "none is more than 5 s from the database's".to_owned() } else { wrong.join(", ") };
+    let found =
+        if wrong.is_empty() { "none is more than 5 s from the database's".to_owned() } else { wrong.join(", ") };
     expect(
         "clocks of nodes",
         wrong.is_empty(),

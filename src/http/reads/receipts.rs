@@ -67,7 +67,8 @@ fn unknown(api: &Api, node: &Node, why: &str) -> Problem {
             None => "it has no node.url",
         },
     );
-    Problem::unavailable(ProblemCode::NodeUnavailable, detail, api.ingest.retry_after_s()).with("node", node.id.to_string())
+    Problem::unavailable(ProblemCode::NodeUnavailable, detail, api.ingest.retry_after_s())
+        .with("node", node.id.to_string())
 }
 
 /// What this node knows: of its spool, and of the database.
