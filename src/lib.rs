@@ -62,6 +62,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod load;
 pub mod model;
+pub mod nodes;
 mod payload;
 mod precedence;
 pub mod processor;

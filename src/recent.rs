@@ -43,6 +43,11 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         self.young.get_mut(key).or_else(|| self.old.get_mut(key))
     }
 
+    /// All that are remembered. Not a use.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.young.iter_mut().chain(&mut self.old)
+    }
+
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.young.len() + self.old.len()

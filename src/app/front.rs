@@ -11,12 +11,13 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::{Config, LimitsConfig, LiveLimits};
+use crate::config::{Config, ConnectionUrl, LimitsConfig, LiveLimits};
 use crate::files;
 use crate::http::{self, Api, Attached, Readiness};
-use crate::ingest::Ingest;
+use crate::ingest::{Health, Ingest};
 use crate::limits::SHUTDOWN_DEADLINE;
-use crate::storage::StorageError;
+use crate::nodes::{Heartbeat, Means, NodeState, Nodes, Own, Spooled};
+use crate::storage::{KnownDatabase, StorageError, migrations};
 use crate::syslog::{self, Syslog};
 use crate::tenancy::{Limiter, Verifier};
 
@@ -56,6 +57,7 @@ impl Front {
         let address = listener.local_addr().map_err(|error| StorageError::fatal(error.to_string()))?;
         let ingest = Ingest::open(config).await?;
         let verifier = Verifier::open(folder(&ingest, config));
+        let nodes = Nodes::open(folder(&ingest, config), &config.node);
         let upkeep = [
             tokio::spawn(keep_up(metrics.clone(), config.data_dir.clone())),
             tokio::spawn(Arc::clone(&verifier).keep()),
@@ -68,6 +70,7 @@ impl Front {
             attached: OnceLock::new(),
             verifier: Arc::clone(&verifier),
             limiter: Limiter::new(),
+            nodes,
             limits: limits.clone(),
             timeouts: config.http.clone(),
             tls,
@@ -81,6 +84,20 @@ impl Front {
         let syslog = syslog.map_err(|error| StorageError::fatal(error.to_string()))?;
         let serving = tokio::spawn(http::serve(listener, Arc::clone(&api), stop, drain));
         Ok(Self { address, ingest, api, verifier, upkeep, readiness, stop_serving, serving, syslog })
+    }
+
+    /// Says to other nodes that this one lives, once the database is `proven`.
+    pub fn beat(&self, owner: &ConnectionUrl, known: &Arc<KnownDatabase>, proven: watch::Receiver<bool>) -> Heartbeat {
+        let api = Arc::clone(&self.api);
+        Heartbeat::start(Means {
+            nodes: Arc::clone(&self.api.nodes),
+            owner: owner.clone(),
+            known: Arc::clone(known),
+            limiter: Arc::clone(&self.api.limiter),
+            schema_version: migrations::latest(),
+            own: Box::new(move || own(&api)),
+            proven,
+        })
     }
 
     /// Where something may be kept for the next process.
@@ -131,6 +148,25 @@ impl Quiet {
 /// could be taken while the database is away.
 fn folder<'a>(ingest: &Ingest, config: &'a Config) -> Option<&'a Path> {
     ingest.spool().map(|_| config.data_dir.as_path())
+}
+
+/// How this node stands, as the others are told.
+fn own(api: &Api) -> Own {
+    let takes = api.ingest.health() == Health::Available && api.ingest.undrained().is_none();
+    let state = match (api.readiness.borrow().clone(), api.attached.get()) {
+        (Readiness::Stopping, _) => NodeState::Draining,
+        (Readiness::Ready, None) => NodeState::Starting,
+        (Readiness::Ready, Some(_)) if takes => NodeState::Ready,
+        (Readiness::Ready, Some(_)) => NodeState::Degraded,
+    };
+    let spool = api.ingest.spool().map(|spool| spool.stats()).unwrap_or_default();
+    let spooled = Spooled {
+        requests: spool.undrained.records,
+        items: spool.undrained.items,
+        bytes: spool.undrained.bytes,
+        quarantined_files: spool.quarantined.files,
+    };
+    Own { state, spooled }
 }
 
 /// Follows the limits wherever they go.

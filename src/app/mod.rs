@@ -15,11 +15,13 @@ mod front;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::backup::{Schedule, Source};
 use crate::config::{Config, LiveLimits};
 use crate::http;
 use crate::limits::{AWAY_PAUSE_MAX, SHUTDOWN_DEADLINE, UNMET_PAUSE_MAX, WAIT_PAUSE_FIRST};
+use crate::nodes::Heartbeat;
 use crate::shutdown::Signals;
 use crate::storage::{Database, KnownDatabase, Location, StorageError, needs};
 use crate::syslog;
@@ -36,6 +38,9 @@ pub struct Listening {
     location: Location,
     known: Arc<KnownDatabase>,
     front: Front,
+    heartbeat: Heartbeat,
+    /// Whether the database is what it must be: then others may be told of this node.
+    proven: watch::Sender<bool>,
 }
 
 /// The second phase: ready.
@@ -45,6 +50,7 @@ pub struct App {
     front: Front,
     backend: Backend,
     backups: Schedule,
+    heartbeat: Heartbeat,
 }
 
 /// A database that is there, up to date, and proven to be what is needed.
@@ -89,7 +95,9 @@ impl Listening {
         match Front::start(listener, syslog, tls, metrics, config, limits).await {
             Ok(front) => {
                 let known = KnownDatabase::open(front.folder(config));
-                Ok(Self { config: config.clone(), location, known, front })
+                let (proven, is_proven) = watch::channel(false);
+                let heartbeat = front.beat(location.owner(), &known, is_proven);
+                Ok(Self { config: config.clone(), location, known, front, heartbeat, proven })
             }
             Err(error) => {
                 // The embedded server must not outlive a failed start.
@@ -129,6 +137,7 @@ impl Listening {
 
     async fn try_to_reach(&self) -> Result<Reached, StorageError> {
         let database = Backend::open(&self.location, &self.config, &self.known, &self.front.ingest.registry).await?;
+        self.proven.send_replace(true);
         // Last of all: a key that nobody was shown would be lost.
         match first_key(&database).await {
             Ok(first_key) => Ok(Reached { database, first_key }),
@@ -142,17 +151,17 @@ impl Listening {
     /// Puts to work what needs the database.
     pub fn attach(self, reached: Reached) -> App {
         let Reached { database, first_key } = reached;
-        let Self { config, location, known, front } = self;
+        let Self { config, location, known, front, heartbeat, proven: _ } = self;
         let backend = Backend::start(database, &location, &front, &config, known);
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", front.address);
         let welcome = Welcome { url, first_key, psql: location.psql.clone(), engine: backend.engine() };
         let backups = Schedule::start(Source::of(&location, &config.data_dir), &config.backup);
-        App { welcome, location, front, backend, backups }
+        App { welcome, location, front, backend, backups, heartbeat }
     }
 
     pub async fn stop(self) -> bool {
-        let in_order = stop(self.front, None).await;
+        let in_order = stop(self.front, None, self.heartbeat).await;
         close(self.location).await && in_order
     }
 }
@@ -166,10 +175,10 @@ impl App {
     pub async fn run(self, mut signals: Signals) -> bool {
         let signal = signals.next().await;
         tracing::info!(signal, "stopping; a second signal stops at once");
-        let Self { location, front, backend, backups, .. } = self;
+        let Self { location, front, backend, backups, heartbeat, .. } = self;
         backups.stop().await;
         let in_order = tokio::select! {
-            in_order = stop(front, Some(backend)) => in_order,
+            in_order = stop(front, Some(backend), heartbeat) => in_order,
             signal = signals.next() => {
                 tracing::error!(signal, "stopping at once; what was answered 200 is stored");
                 false
@@ -180,7 +189,7 @@ impl App {
 
     pub async fn stop(self) -> bool {
         self.backups.stop().await;
-        let in_order = stop(self.front, Some(self.backend)).await;
+        let in_order = stop(self.front, Some(self.backend), self.heartbeat).await;
         close(self.location).await && in_order
     }
 }
@@ -193,12 +202,14 @@ async fn first_key(database: &Database) -> Result<Option<FirstKey>, StorageError
 }
 
 /// Stops what there is, within the deadline.
-async fn stop(front: Front, backend: Option<Backend>) -> bool {
+async fn stop(front: Front, backend: Option<Backend>, heartbeat: Heartbeat) -> bool {
     let all = async {
         let (quiet, mut in_order) = front.finish_requests().await;
         if let Some(backend) = backend {
             in_order &= backend.stop().await;
         }
+        // When it is known what is left in the spool.
+        heartbeat.stop().await;
         quiet.close().await;
         in_order
     };

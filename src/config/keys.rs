@@ -63,6 +63,12 @@ const FIXED: &[ConfigKey] = &[
     key("storage_profile", Some("columnstore"), StorageProfile::HELP),
     key("storage_payload", None, "jsonb | json: how a new database keeps payload and metadata; unset: jsonb"),
     key("listen", Some("127.0.0.1:8080"), "address or name, and port, of the HTTP server"),
+    key("node.name", None, "name of this node among those of a database, for people; unset: the host's name"),
+    key(
+        "node.url",
+        None,
+        "URL by which other nodes reach this one, such as http://10.0.0.5:8080; unset: they cannot ask it for its spooled requests",
+    ),
     key("data_dir", Some("./.tidegate"), "folder of the embedded server and of the spool"),
     key("writers", None, "connections that write batches; unset: one a processor beside an embedded server, else 4"),
     key("readers", Some("8"), "connections that answer reads"),

@@ -12,6 +12,7 @@ mod keys;
 mod limits;
 mod live;
 mod log;
+mod node;
 mod origin;
 mod partitions;
 mod rollups;
@@ -30,6 +31,7 @@ pub use keys::{ConfigKey, KEYS};
 pub use limits::LimitsConfig;
 pub use live::{Changes, LiveLimits};
 pub use log::LogConfig;
+pub use node::NodeConfig;
 pub use origin::Origin;
 pub use secrets::of_environment as secret_of_environment;
 pub use source::Layers;
@@ -49,6 +51,8 @@ use crate::model::{Kind, Level, PerKind, PerLevel, Relation, StoredJson};
 pub struct Config {
     pub database: DatabaseConfig,
     pub listen: ListenAddress,
+    /// Which of several nodes this is.
+    pub node: NodeConfig,
     /// Folder of the embedded server and of the spool.
     pub data_dir: PathBuf,
     pub batch: BatchConfig,
@@ -229,6 +233,7 @@ impl Config {
                 read_ahead_bytes: read.bytes("read_ahead_bytes")?,
             },
             listen: read.parsed("listen", "an address or name and a port, such as 127.0.0.1:8080 or localhost:8080")?,
+            node: NodeConfig::read(&read)?,
             data_dir: read.path("data_dir")?,
             backup: BackupConfig::read(&read, &read.path("data_dir")?)?,
             batch: BatchConfig {

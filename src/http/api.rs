@@ -10,6 +10,7 @@ use crate::config::{CorsOrigins, HttpConfig, LiveLimits};
 use crate::groups::{AllGroups, GroupCounts};
 use crate::ingest::{Ingest, Traffic};
 use crate::lifecycle::LifecycleView;
+use crate::nodes::Nodes;
 use crate::precedence::Precedence;
 use crate::processor::Replays;
 use crate::protocols::{Problem, ProblemCode};
@@ -55,6 +56,8 @@ pub struct Api {
     /// Who a request speaks for.
     pub verifier: Arc<Verifier>,
     pub limiter: Arc<Limiter>,
+    /// Which node this is, and what it knows of the others.
+    pub nodes: Arc<Nodes>,
     pub limits: LiveLimits,
     pub timeouts: HttpConfig,
     /// None: plain HTTP.

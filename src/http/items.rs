@@ -7,7 +7,6 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use super::{Api, body, quota};
 use crate::budget::Reservation;
@@ -47,7 +46,7 @@ pub async fn post(
         make(api, principal, protocol, head, &sent, &mut reservation).map_err(unpaid)?;
     if original.as_ref().is_some_and(|original| original.places.is_empty()) {
         let sent = Sent { body: &sent, original: original.as_deref() };
-        return Ok(protocol.answer(head, sent, Report::nothing(Uuid::now_v7())));
+        return Ok(protocol.answer(head, sent, Report::nothing(api.nodes.receipt())));
     }
     let blank = sent.iter().all(u8::is_ascii_whitespace);
     let request = ingest::Request {
@@ -55,7 +54,7 @@ pub async fn post(
             tenant_id: principal.tenant_id.clone(),
             api_key_id: principal.id(),
             keep_days: principal.keeps.days(Relation::Raw(kind)),
-            receipt: Uuid::now_v7(),
+            receipt: api.nodes.receipt(),
             received_at_us: Timestamp::now().as_microsecond(),
             route: head.route.name.into(),
             kind,

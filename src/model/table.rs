@@ -62,6 +62,7 @@ pub const TABLES: &[Table] = &[
     table("job_runs", "jobs", Kept::State),
     table("log_epochs", "streams", Kept::Always),
     table("metric_series", "inferred", Kept::With("metrics")),
+    table("nodes", "nodes", Kept::State),
     table("organizations", "tenancy", Kept::Always),
     table("orphans", "correlate", Kept::UntilDone),
     table("over_quota", "ingest", Kept::Days(1)),

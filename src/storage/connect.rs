@@ -56,13 +56,14 @@ impl Role {
     fn settings(self) -> &'static str {
         match self {
             Self::Owner => "",
-            // A COPY takes milliseconds; 30 s means that something is stuck and the sender should hear of it.
+            // A COPY takes milliseconds; 30 s means that something is stuck and the sender should hear of it. What a node that has
+            // stopped without a word had begun keeps others from chunks that it makes, and from its keys.
             Self::Writer => {
-                "SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '10s';"
+                "SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '15s'; SET lock_timeout = '10s';"
             }
             // Longer than this a group is held only by a consumer's own transaction (`limits::GROUP_BUSY_AFTER`).
             Self::Consumer => {
-                "SET statement_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '500ms';"
+                "SET statement_timeout = '10s'; SET idle_in_transaction_session_timeout = '15s'; SET lock_timeout = '500ms';"
             }
             Self::Verifier => "SET statement_timeout = '5s'; SET default_transaction_read_only = on;",
             // One process a read, or a turn among readers would not say what a read takes from others.
@@ -145,6 +146,18 @@ pub async fn connect_to(
         let advice = "check that the server runs and that the connection URL is right";
         error.doing(&format!("cannot connect to PostgreSQL at {} ({advice})", place(&url.server)))
     })
+}
+
+/// One connection of the owner's for a purpose of its own, beside all pools: neither waits for the other. No statement on it takes
+/// longer than `timeout`.
+pub async fn aside(url: &ConnectionUrl, purpose: &str, timeout: Duration) -> Result<Client, StorageError> {
+    let (client, _task) = connect_to(url, Arc::default()).await?;
+    let millis = timeout.as_millis();
+    let named = format!(
+        "SET application_name = 'tidegate {purpose}'; SET statement_timeout = {millis}; SET lock_timeout = {millis};"
+    );
+    client.batch_execute(&session_sql(Role::Owner, &named)).await?;
+    Ok(client)
 }
 
 /// Cancels queries of one URL's connections, over TLS where they have it.

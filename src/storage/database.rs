@@ -19,7 +19,7 @@ use super::servers::{Servers, Watch};
 use super::supervisor::Supervisor;
 use super::{StorageError, Store, data_dir, needs, priority};
 use crate::config::{Config, ConnectionUrl};
-use crate::limits::GROUP_CONNECTIONS;
+use crate::limits::{GROUP_CONNECTIONS, OWNER_IDLE_MAX};
 use crate::model::{Kind, PerKind};
 
 /// A crash recovery of the embedded server may replay gigabytes of WAL.
@@ -44,12 +44,14 @@ const EXPORT_CONNECTIONS: usize = 4;
 const LISTENER_CONNECTIONS: usize = 1;
 /// For each host that the URLs name: the one on which it is looked at.
 const WATCH_CONNECTIONS: usize = 1;
+/// The one on which the node says that it lives.
+const NODE_CONNECTIONS: usize = 1;
 
 /// Connections that a process may open at once, with this configuration.
 fn connections_max(config: &Config) -> usize {
     let of_readers = config.database.readers + EXPORT_CONNECTIONS;
     let of_writers = writer_connections(config) + VERIFIER_CONNECTIONS + GROUP_CONNECTIONS;
-    OWNER_CONNECTIONS + of_writers + of_readers + LISTENER_CONNECTIONS + WATCH_CONNECTIONS
+    OWNER_CONNECTIONS + of_writers + of_readers + LISTENER_CONNECTIONS + WATCH_CONNECTIONS + NODE_CONNECTIONS
 }
 
 fn writer_connections(config: &Config) -> usize {
@@ -303,7 +305,8 @@ impl Database {
             let guard = (!reads).then(|| known.guard());
             pool(url, role, size, extra, (Arc::clone(&warnings), view(reads)), guard)
         };
-        let owner = make(&location.owner, Role::Owner, OWNER_CONNECTIONS, "")?;
+        let idle = format!("SET idle_in_transaction_session_timeout = {};", OWNER_IDLE_MAX.as_millis());
+        let owner = make(&location.owner, Role::Owner, OWNER_CONNECTIONS, &idle)?;
         let writer =
             make(&location.writer, Role::Writer, writer_connections(config), &installed.layout.writer_settings())?;
         let verifier = make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS, "")?;

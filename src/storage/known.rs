@@ -97,6 +97,13 @@ impl KnownDatabase {
         known.compare(identify(&client).await?.as_ref()).map_err(StorageError::another_database)
     }
 
+    /// The same of a connection that somebody has.
+    pub async fn check_on(&self, client: &Client) -> Result<(), StorageError> {
+        let expected = self.expected().clone();
+        let Some(known) = expected.or_else(|| self.file.as_ref().and_then(read)) else { return Ok(()) };
+        known.compare(identify(client).await?.as_ref()).map_err(StorageError::another_database)
+    }
+
     /// From now on this is the one.
     pub(super) async fn adopt(
         &self,

@@ -44,7 +44,9 @@ pub mod tools;
 
 pub use catalogue::StoredChunk;
 pub use chunks::{ChunkLayout, Slices};
-pub use connect::{Canceller, Role, Warnings, connect_to, connection_string, give_back, on_connection, session_sql};
+pub use connect::{
+    Canceller, Role, Warnings, aside, connect_to, connection_string, give_back, on_connection, session_sql,
+};
 pub use database::{Database, Location};
 pub use detect::{Detected, detect};
 pub use errors::{Fate, StorageError};

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use jiff::tz::TimeZone;
 use metrics::counter;
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use super::batch::{Batch, Items};
 use crate::budget::{HeldFor, Reservation};
@@ -131,7 +130,7 @@ impl Inlet {
                 tenant_id: principal.tenant_id.clone(),
                 api_key_id: principal.id(),
                 keep_days: principal.keeps.days(Relation::Raw(kind)),
-                receipt: Uuid::now_v7(),
+                receipt: self.api.nodes.receipt(),
                 received_at_us: batch.received_at_us,
                 route: ROUTE.into(),
                 kind,

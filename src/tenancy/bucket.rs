@@ -9,21 +9,24 @@ use std::time::{Duration, Instant};
 const ENOUGH: f64 = 1.0 - 1e-6;
 
 /// How fast a bucket fills, and how much it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
     /// Tokens a second; at least 1.
     pub per_second: u64,
     /// Seconds of that rate that an idle bucket holds; at least 1.
     pub burst_s: u32,
+    /// This node's part of it, above 0 and at most 1.
+    pub share: f64,
 }
 
 impl Rate {
     fn per_second(self) -> f64 {
-        self.per_second as f64
+        self.per_second as f64 * self.share
     }
 
+    /// At least the one token without which nothing is ever taken, however small the share.
     fn capacity(self) -> f64 {
-        self.per_second() * f64::from(self.burst_s)
+        (self.per_second() * f64::from(self.burst_s)).max(1.0)
     }
 }
 
@@ -79,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    const RATE: Rate = Rate { per_second: 10, burst_s: 2 };
+    const RATE: Rate = Rate { per_second: 10, burst_s: 2, share: 1.0 };
 
     #[test]
     fn a_burst_and_then_the_rate() {
@@ -121,6 +124,31 @@ mod tests {
     }
 
     #[test]
+    fn a_share_is_that_part_of_the_rate_and_of_the_burst() {
+        let now = Instant::now();
+        let half = Rate { share: 0.5, ..RATE };
+        let mut bucket = Bucket::full(half, now);
+        (0..10).for_each(|_| bucket.take(1, half, now).unwrap());
+        assert_eq!(bucket.take(1, half, now), Err(Duration::from_millis(200)));
+        // What was there of the whole is not kept.
+        let mut bucket = Bucket::full(RATE, now);
+        bucket.wait(half, now);
+        bucket.take(11, half, now).unwrap();
+        assert!(bucket.take(1, RATE, now).is_err());
+    }
+
+    #[test]
+    fn the_smallest_share_is_served_now_and_then() {
+        let now = Instant::now();
+        let little = Rate { per_second: 1, burst_s: 1, share: 0.01 };
+        let mut bucket = Bucket::full(little, now);
+        bucket.take(1, little, now).unwrap();
+        let wait = bucket.take(1, little, now).unwrap_err();
+        assert_eq!(wait.as_secs_f64().round(), 100.0);
+        bucket.take(1, little, now + wait).unwrap();
+    }
+
+    #[test]
     fn a_raised_limit_shortens_the_debt() {
         let now = Instant::now();
         let mut bucket = Bucket::full(RATE, now);
@@ -139,7 +167,7 @@ mod tests {
             burst_s in 1_u32..60,
             steps in prop::collection::vec((0_u64..3_000_000, 0_u64..3_000), 1..200),
         ) {
-            let rate = Rate { per_second, burst_s };
+            let rate = Rate { per_second, burst_s, share: 1.0 };
             let start = Instant::now();
             let (mut now, mut bucket) = (start, Bucket::full(rate, start));
             let (mut granted, mut largest) = (0, 0);

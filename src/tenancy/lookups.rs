@@ -13,8 +13,8 @@ use crate::recent::Recent;
 use crate::rng::Rng;
 
 /// The bursts also bound how many look-ups, of good keys too, are under way at once.
-const ALL: Rate = Rate { per_second: KEY_LOOKUPS_PER_SECOND_MAX, burst_s: 5 };
-const SOURCE: Rate = Rate { per_second: KEY_LOOKUPS_PER_SOURCE_PER_SECOND_MAX, burst_s: 10 };
+const ALL: Rate = Rate { per_second: KEY_LOOKUPS_PER_SECOND_MAX, burst_s: 5, share: 1.0 };
+const SOURCE: Rate = Rate { per_second: KEY_LOOKUPS_PER_SOURCE_PER_SECOND_MAX, burst_s: 10, share: 1.0 };
 const _: () = assert!(SOURCE.per_second * SOURCE.burst_s as u64 * 2 <= ALL.per_second * ALL.burst_s as u64);
 
 /// Counts look-ups that failed, and those under way.
