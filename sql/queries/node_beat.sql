@@ -2,7 +2,7 @@
 INSERT INTO tidegate.nodes AS n
     (node_id, process_id, name, url, version, schema_version, started_at, last_seen, state,
      spooled_requests, spooled_items, spooled_bytes, quarantined_files, clock_skew_ms, demands)
-VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp() - make_interval(secs => $7), clock_timestamp(), $8, $9, $10, $11, $12, $13, $14)
+VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp() - make_interval(secs => $7::float8), clock_timestamp(), $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (node_id) DO UPDATE SET
     process_id = excluded.process_id, name = excluded.name, url = excluded.url, version = excluded.version,
     schema_version = excluded.schema_version,

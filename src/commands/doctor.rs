@@ -7,6 +7,7 @@ mod finding;
 mod groups;
 mod jobs;
 mod known;
+mod nodes;
 mod reads;
 mod rights;
 mod servers;
@@ -104,6 +105,13 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
         let (engine, payload) = (layout.engine(), standing_json(client).await?.unwrap_or_default().type_name());
         let made = format!("engine {engine} and payload as {payload} (this database was made with them)");
         ok("schema", format!("{made}, all migrations applied"))
+    } else if standing.is_usable() {
+        bad(
+            "schema",
+            FindingState::Warning,
+            format!("a newer version has applied the migrations {:?}, beside which this one runs", standing.newer),
+            "an upgrade is under way: replace the nodes of this version (tidegate nodes)",
+        )
     } else {
         bad(
             "schema",
@@ -156,6 +164,7 @@ async fn upkeep(client: &Client, location: &Location, config: &Config) -> Result
     }
     findings.extend(jobs::findings(client, layout, &status, config).await?);
     findings.push(groups::finding(client).await?);
+    findings.extend(nodes::findings(client).await?);
     findings.push(reads::finding(client, location).await?);
     Ok(findings)
 }

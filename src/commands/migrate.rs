@@ -55,16 +55,18 @@ async fn check(location: &Location, config: &Config, json: bool) -> Result<Exit,
     if json {
         print_json(&json!({
             "current": current, "engine": engine, "pending": standing.pending, "altered": standing.altered,
-            "unknown": standing.unknown
+            "unknown": standing.unknown, "newer": standing.newer
         }));
     } else if current {
         say!("up to date; engine {engine}");
     } else {
         say!(
-            "not up to date: pending {:?} (tidegate migrate applies them), altered {:?}, unknown {:?}",
+            "not up to date: pending {:?} (tidegate migrate applies them), altered {:?}, unknown {:?}, of a newer version beside \
+             which this one runs {:?}",
             standing.pending,
             standing.altered,
-            standing.unknown
+            standing.unknown,
+            standing.newer
         );
     }
     Ok(if current { Exit::Ok } else { Exit::Failed })

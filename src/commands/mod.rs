@@ -18,6 +18,7 @@ mod lifecycle;
 mod load;
 mod logins;
 mod migrate;
+mod nodes;
 mod orgs;
 mod output;
 mod query;
@@ -80,6 +81,7 @@ commands! {
     Users => users,
     Sessions => sessions,
     Readers => readers,
+    Nodes => nodes,
     Lifecycle => lifecycle,
     DeadLetters => dead_letters,
     Spool => spool,

@@ -228,7 +228,8 @@ fn right(key: &super::ConfigKey) -> &'static str {
 }
 
 /// Keys whose value may be any text.
-const ANY_TEXT: [&str; 6] = ["backup.dir", "data_dir", "tls.cert", "tls.key", "syslog.key", "syslog.stream"];
+const ANY_TEXT: [&str; 7] =
+    ["backup.dir", "data_dir", "node.name", "tls.cert", "tls.key", "syslog.key", "syslog.stream"];
 
 /// The right value is taken in every spelling, and a wrong one refused by the key's name: one that nobody reads would pass both.
 #[test]

@@ -30,6 +30,7 @@ mod items;
 mod keys;
 mod lifecycle;
 mod metrics;
+mod nodes;
 mod noting;
 mod operation;
 mod peer;

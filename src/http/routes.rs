@@ -5,7 +5,8 @@ use hyper::Method;
 use super::call::{Answering, Call, Endpoint, Handler};
 use super::noting::Noted;
 use super::{
-    Api, admin, console, definitions, groups, keys, lifecycle, metrics, operation, people, reads, replay, streams,
+    Api, admin, console, definitions, groups, keys, lifecycle, metrics, nodes, operation, people, reads, replay,
+    streams,
 };
 use crate::tenancy::Scope;
 
@@ -15,6 +16,8 @@ const READ_OR_INGEST: &[Scope] = &[Scope::Read, Scope::Ingest];
 /// Of what is in a stream.
 const READ_OR_CONSUME: &[Scope] = &[Scope::Read, Scope::Consume];
 const ADMIN: &[Scope] = &[Scope::Admin];
+/// Of the whole installation.
+const OPERATOR: &[Scope] = &[Scope::Operator];
 const CONSUME: &[Scope] = &[Scope::Consume];
 /// Of sessions: a viewer sees its own.
 const READ_OR_ADMIN: &[Scope] = &[Scope::Read, Scope::Admin];
@@ -49,7 +52,7 @@ pub const ROUTES: &[Endpoint] = &[
     get("/v1/assets/{id}", READ, |c| Box::pin(reads::asset(c.api, c.principal, c.path.get("id"), c.params))),
     get("/v1/actions", READ, |c| Box::pin(reads::actions(c.api, c.principal, c.parts, c.params))),
     get("/v1/receipts/{id}", READ_OR_INGEST, |c| {
-        Box::pin(reads::receipt(c.api, c.principal, c.path.get("id"), c.params))
+        Box::pin(reads::receipt(c.api, c.principal, c.parts, c.path.get("id"), c.params))
     }),
     get("/v1/dead-letters", READ, |c| Box::pin(reads::dead_letters(c.api, c.principal, c.parts, c.params))),
     get("/v1/dead-letters/{id}", READ, |c| {
@@ -199,6 +202,7 @@ pub const ROUTES: &[Endpoint] = &[
     get("/v1/audit", ADMIN, |c| Box::pin(admin::audit(c))),
     get("/v1/usage", READ_OR_ADMIN, |c| Box::pin(admin::usage(c))),
     get("/v1/lifecycle", ADMIN, |c| Box::pin(lifecycle::status(c.api, c.principal, c.params))),
+    get("/v1/nodes", OPERATOR, |c| Box::pin(async move { nodes::list(c) })),
     open("/healthz", |_| Box::pin(async { Ok(operation::healthz()) })),
     Endpoint {
         method: Method::GET,

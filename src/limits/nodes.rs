@@ -19,7 +19,7 @@ pub const OWNER_IDLE_MAX: Duration = Duration::from_secs(10);
 pub const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// How often it looks whether there is something to say earlier: that it stops, or begins to spool.
 pub const BEAT_LOOK: Duration = Duration::from_millis(100);
-/// How long one heartbeat may take, connecting included, before its connection is given up.
+/// How long one heartbeat may take before its connection is given up. Making another one may take as long as it takes to be lost.
 pub const BEAT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A node of which nothing was heard for so long, by the database's clock, is lost.
 pub const NODE_LOST_AFTER: Duration = Duration::from_secs(5);

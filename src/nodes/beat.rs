@@ -19,7 +19,8 @@ use super::picture::{Nodes, Picture};
 use super::shares::{Parts, shares};
 use crate::config::ConnectionUrl;
 use crate::limits::{
-    BEAT_EVERY, BEAT_LOOK, BEAT_TIMEOUT, DEMANDS_MAX, NODE_KEPT, NODE_KEPT_WITH_SPOOL, NODES_TIDIED_EVERY,
+    BEAT_EVERY, BEAT_LOOK, BEAT_TIMEOUT, DEMANDS_MAX, NODE_KEPT, NODE_KEPT_WITH_SPOOL, NODE_LOST_AFTER,
+    NODES_TIDIED_EVERY,
 };
 use crate::storage::{KnownDatabase, StorageError, aside};
 use crate::tenancy::{Limiter, Shares};
@@ -137,15 +138,21 @@ impl Beating {
     }
 
     async fn beat(&mut self, own: Own) -> Result<(), StorageError> {
-        let beat = tokio::time::timeout(BEAT_TIMEOUT, self.beat_once(own));
+        let client = self.client().await?;
+        let beat = tokio::time::timeout(BEAT_TIMEOUT, self.beat_on(client, own));
         beat.await.unwrap_or_else(|_elapsed| Err(StorageError::silence()))
     }
 
-    async fn beat_once(&mut self, own: Own) -> Result<(), StorageError> {
-        let client = match self.client.take() {
-            Some(client) => client,
-            None => self.connect().await?,
-        };
+    /// The connection that there is, or another one.
+    async fn client(&mut self) -> Result<Client, StorageError> {
+        if let Some(client) = self.client.take() {
+            return Ok(client);
+        }
+        let connect = tokio::time::timeout(NODE_LOST_AFTER, self.connect());
+        connect.await.unwrap_or_else(|_elapsed| Err(StorageError::silence()))
+    }
+
+    async fn beat_on(&mut self, client: Client, own: Own) -> Result<(), StorageError> {
         if !self.write(&client, own).await? {
             self.copied().await;
             self.write(&client, own).await?;
@@ -266,13 +273,10 @@ impl Beating {
         }
         let own = Own { state: NodeState::Draining, ..(self.means.own)() };
         let leave = async {
+            let client = self.client().await?;
             if !own.spooled.is_nothing() {
-                return self.beat_once(own).await;
+                return self.beat_on(client, own).await;
             }
-            let client = match self.client.take() {
-                Some(client) => client,
-                None => self.connect().await?,
-            };
             let (id, process) = (self.means.nodes.id(), self.means.nodes.process_id);
             let gone = "DELETE FROM tidegate.nodes WHERE node_id = $1 AND process_id = $2";
             client.execute(gone, &[&id, &process]).await?;

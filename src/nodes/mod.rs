@@ -6,6 +6,7 @@
 //! (`storage::locks`), not by this.
 
 mod beat;
+mod endpoints;
 mod identity;
 mod node;
 mod peers;

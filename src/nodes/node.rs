@@ -62,8 +62,11 @@ impl Spooled {
     }
 }
 
-/// Parts of the limits of events and of bytes that are asked for, by key.
-pub type Demands = HashMap<Uuid, (Option<f64>, Option<f64>)>;
+/// Parts of the limits of events and of bytes that are asked for; None: the key has no such limit.
+pub type Parts = (Option<f64>, Option<f64>);
+
+/// The same by key.
+pub type Demands = HashMap<Uuid, Parts>;
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Node {

@@ -4,9 +4,6 @@
 //! that have a row are, by the URL that they say themselves. Lost ones are asked as well: a node that is cut off from the
 //! database is the very one that spools. A node that is asked looks for itself and asks nobody.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http_body_util::Full;
@@ -14,13 +11,16 @@ use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Request, StatusCode};
 use uuid::Uuid;
 
-use super::node::{Node, NodeState};
+use super::node::Node;
 use super::picture::{Nodes, mark};
 use crate::limits::{ASK_TIMEOUT, ASKED_MAX};
-use crate::load::{Connection, Endpoint};
+use crate::load::Connection;
 
 /// With this header a node asks another one: its own id.
 pub const ASKED_BY: &str = "tidegate-asked-by";
+
+/// By how much a clock's skew may be off, and how long a request may be under way before it is in the spool, in milliseconds.
+const CLOCK_SLACK_MS: i64 = 1000;
 
 /// What other nodes say.
 #[derive(Debug)]
@@ -33,24 +33,13 @@ pub enum Asked {
     Unknown { node: Box<Node>, why: String },
 }
 
-/// Where nodes are asked, by their URL: what they are trusted by is read once.
-#[derive(Debug, Default)]
-pub struct Endpoints(Mutex<HashMap<String, Arc<Endpoint>>>);
-
-impl Endpoints {
-    fn of(&self, url: &str) -> Result<Arc<Endpoint>, String> {
-        let mut known = self.0.lock().expect("no code panics while holding it");
-        if let Some(endpoint) = known.get(url) {
-            return Ok(Arc::clone(endpoint));
-        }
-        let endpoint = Arc::new(Endpoint::parse(url)?);
-        // Nodes come and go; a map of those that were is not kept.
-        if known.len() >= 4 * ASKED_MAX {
-            known.clear();
-        }
-        known.insert(url.to_owned(), Arc::clone(&endpoint));
-        Ok(endpoint)
-    }
+/// Whether a node has been heard of since it gave the receipt, whose time is of that node's clock: what it had in its spool then
+/// is known.
+fn has_said_since(node: &Node, receipt: Uuid) -> bool {
+    let Some((seconds, nanos)) = receipt.get_timestamp().map(|at| at.to_unix()) else { return false };
+    let given_ms = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000) + i64::from(nanos / 1_000_000);
+    let by_database_ms = given_ms.saturating_sub(node.clock_skew_ms);
+    node.last_seen.as_millisecond() > by_database_ms.saturating_add(CLOCK_SLACK_MS)
 }
 
 impl Nodes {
@@ -87,12 +76,8 @@ impl Nodes {
 
     async fn ask_one(&self, node: &Node, receipt: Uuid, credential: &HeaderMap) -> Result<Option<Bytes>, String> {
         let Some(url) = &node.url else {
-            // Of one that lives it is known whether it has anything at all.
-            return match node.state {
-                NodeState::Lost => Err("it has no node.url, and is lost".to_owned()),
-                _ if node.spooled.is_nothing() => Ok(None),
-                _ => Err("it has no node.url".to_owned()),
-            };
+            let has_none = node.spooled.is_nothing() && has_said_since(node, receipt);
+            return if has_none { Ok(None) } else { Err("it has no node.url".to_owned()) };
         };
         let endpoint = self.endpoints.of(url)?;
         let mut request = Request::get(endpoint.path(&format!("/v1/receipts/{receipt}"))?);

@@ -7,9 +7,9 @@ use std::time::Instant;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::endpoints::Endpoints;
 use super::identity::Identity;
 use super::node::Node;
-use super::peers::Endpoints;
 use crate::config::NodeConfig;
 
 /// All nodes as the database had them at a moment.

@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use uuid::Uuid;
 
-use super::node::Node;
+use super::node::{Node, Parts as AskedParts};
 use crate::limits::{SHARE_FLOOR, SHARE_GROWS_AFTER};
 use crate::tenancy::{Share, Shares};
 
@@ -22,7 +22,7 @@ pub fn shares(own: Uuid, nodes: &[Node]) -> Shares {
     let serving: Vec<&Node> = nodes.iter().filter(|node| node.id == own || node.state.serves()).collect();
     let count = serving.len() + usize::from(serving.iter().all(|node| node.id != own));
     let named: HashSet<Uuid> = serving.iter().flat_map(|node| node.demands.keys().copied()).collect();
-    let part = |key: &Uuid, of: fn(&(Option<f64>, Option<f64>)) -> Option<f64>| {
+    let part = |key: &Uuid, of: fn(&AskedParts) -> Option<f64>| {
         let demand = |node: &&Node| node.demands.get(key).and_then(of).filter(|part| part.is_finite() && *part > 0.0);
         let all: f64 = serving.iter().filter_map(demand).sum();
         let here = serving.iter().find(|node| node.id == own).and_then(demand).unwrap_or(0.0);

@@ -72,6 +72,7 @@ codes! {
     MaskKey = "mask_key",
     MalformedHead = "malformed_head",
     MethodNotAllowed = "method_not_allowed",
+    NodeUnavailable = "node_unavailable",
     NotAcceptable = "not_acceptable",
     NotFound = "not_found",
     NotReplayable = "not_replayable",

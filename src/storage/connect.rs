@@ -63,7 +63,7 @@ impl Role {
             }
             // Longer than this a group is held only by a consumer's own transaction (`limits::GROUP_BUSY_AFTER`).
             Self::Consumer => {
-                "SET statement_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '500ms';"
+                "SET statement_timeout = '10s'; SET idle_in_transaction_session_timeout = '15s'; SET lock_timeout = '500ms';"
             }
             Self::Verifier => "SET statement_timeout = '5s'; SET default_transaction_read_only = on;",
             // One process a read, or a turn among readers would not say what a read takes from others.

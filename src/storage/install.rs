@@ -136,7 +136,12 @@ async fn install_locked(
         Some(_) => Some(agreed_json(client, config).await?),
         None => None,
     };
-    let applied = migrations::apply(client, layout).await?;
+    let Some(applied) = migrations::apply(client, layout).await? else {
+        let missing = || StorageError::not_ready("the database does not say how it keeps payloads");
+        let (stored_json, payload_gin) =
+            (standing_json.ok_or_else(missing)?, payload_index::payload_index(client).await?);
+        return Ok(Installed { layout, stored_json, payload_gin, reason, applied: Vec::new() });
+    };
     // On Citus before anything is spread; what cells rely on is put into each when it is made.
     if !standing.is_some_and(Layout::has_cells) {
         put_back(client).await?;

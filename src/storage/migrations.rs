@@ -4,12 +4,16 @@
 //! number. Nodes that start together take turns under the lock of
 //! installers. A file that changed after it was applied is an
 //! error, never a second run.
+//!
+//! Two versions run beside each other while nodes are replaced one after the other: a program that runs goes on when a newer one
+//! brings the schema up to date, and one that is started then, since its machine failed or since somebody goes back, does so
+//! where every migration that it does not know says that it may ([`RUNS_WITH`]). It changes nothing of the schema then.
 
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Row};
 
 use super::{Layout, StorageError, tenant_views};
 use crate::limits::{MIGRATION_LOCK_TIMEOUT, MIGRATION_PAUSE, MIGRATION_TRIES};
@@ -50,6 +54,12 @@ macro_rules! apart {
         Migration { apart: true, ..each!($file) }
     };
 }
+
+/// The oldest program that may start on a database with the migrations from this number on, by the newest migration that it knows:
+/// raised by the first one that an older program cannot work with.
+const RUNS_WITH: i32 = FIRST_BESIDE;
+/// The first program that asks whether it may start on a newer schema, and the first migration that says so.
+const FIRST_BESIDE: i32 = 37;
 
 /// Whether this database can have views of tenants' readers.
 const VIEWS_OF_READERS: &str = "SELECT to_regclass('tidegate.reader_logins') IS NOT NULL";
@@ -134,14 +144,21 @@ pub struct SchemaStanding {
     pub pending: Vec<i32>,
     /// Applied versions whose file differs from the one embedded here.
     pub altered: Vec<i32>,
-    /// Applied versions that this binary does not know: it is older than the database.
+    /// Applied versions that this binary does not know, and is not to work with: it is older than the database.
     pub unknown: Vec<i32>,
+    /// Those that it does not know and may work with: a newer version is there as well.
+    pub newer: Vec<i32>,
 }
 
 impl SchemaStanding {
     /// Nothing to do and nothing wrong.
     pub fn is_current(&self) -> bool {
-        *self == Self::default()
+        self.newer.is_empty() && self.is_usable()
+    }
+
+    /// The same, or a newer version has changed what this one does not mind.
+    pub fn is_usable(&self) -> bool {
+        self.pending.is_empty() && self.altered.is_empty() && self.unknown.is_empty()
     }
 }
 
@@ -155,8 +172,11 @@ pub async fn standing(client: &Client, layout: Layout) -> Result<SchemaStanding,
             ..SchemaStanding::default()
         });
     }
-    let rows = client.query("SELECT version, checksum FROM tidegate.schema_migrations ORDER BY version", &[]).await?;
+    // By its name in a text: a schema from before has no such column.
+    let sql = "SELECT version, checksum, (to_jsonb(m) ->> 'runs_with')::int FROM tidegate.schema_migrations m ORDER BY version";
+    let rows = client.query(sql, &[]).await?;
     let applied: Vec<(i32, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let runs_with = |row: &Row| row.get::<_, Option<i32>>(2).is_some_and(|oldest| oldest <= latest());
     let mut standing = SchemaStanding::default();
     for migration in MIGRATIONS {
         match applied.iter().find(|(version, _)| *version == migration.version) {
@@ -166,13 +186,16 @@ pub async fn standing(client: &Client, layout: Layout) -> Result<SchemaStanding,
         }
     }
     let known = |version: &i32| MIGRATIONS.iter().any(|m| m.version == *version);
-    standing.unknown = applied.iter().map(|(version, _)| *version).filter(|version| !known(version)).collect();
+    for row in rows.iter().filter(|row| !known(&row.get(0))) {
+        let list = if runs_with(row) { &mut standing.newer } else { &mut standing.unknown };
+        list.push(row.get(0));
+    }
     Ok(standing)
 }
 
-/// Applies what is pending, each migration in its own transaction or apart from one; returns the versions applied. The caller
-/// holds the installers' lock.
-pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageError> {
+/// Applies what is pending, each migration in its own transaction or apart from one; returns the versions applied. None: a newer
+/// version has brought the schema further, and it is not this one's to change. The caller holds the installers' lock.
+pub async fn apply(client: &Client, layout: Layout) -> Result<Option<Vec<i32>>, StorageError> {
     let standing = standing(client, layout).await?;
     if let Some(version) = standing.altered.first() {
         return Err(StorageError::not_ready(format!(
@@ -183,6 +206,19 @@ pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageE
     if let Some(version) = standing.unknown.first() {
         return Err(StorageError::not_ready(format!(
             "the database has migration {version}, which this older version of Tidegate does not know; run the newer one"
+        )));
+    }
+    if !standing.newer.is_empty() {
+        if standing.is_usable() {
+            tracing::warn!(
+                newer = ?standing.newer,
+                "the schema is a newer version's, beside which this one runs; it is left as it is: go on with the upgrade"
+            );
+            return Ok(None);
+        }
+        return Err(StorageError::not_ready(format!(
+            "the database has migrations {:?} of a newer version of Tidegate, and lacks {:?} of this one's: run the newer one",
+            standing.newer, standing.pending
         )));
     }
     let made = "SELECT to_regclass('tidegate.organizations') IS NOT NULL";
@@ -233,7 +269,7 @@ pub async fn apply(client: &Client, layout: Layout) -> Result<Vec<i32>, StorageE
     if is_new {
         tracing::info!(migrations = applied.len(), "the tables of a new database are made");
     }
-    Ok(applied)
+    Ok(Some(applied))
 }
 
 /// Columns that a view reads are neither dropped nor changed.
@@ -274,6 +310,10 @@ async fn apply_one(client: &Client, migration: &Migration, layout: Layout) -> Re
             &[&migration.version, &migration.name, &migration.checksum(layout), &elapsed_ms],
         )
         .await?;
+    if migration.version >= FIRST_BESIDE {
+        let sql = "UPDATE tidegate.schema_migrations SET runs_with = $2 WHERE version = $1";
+        client.execute(sql, &[&migration.version, &RUNS_WITH]).await?;
+    }
     client.batch_execute("COMMIT").await?;
     Ok(true)
 }

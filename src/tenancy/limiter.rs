@@ -162,7 +162,7 @@ impl Limiter {
                 key.limits = limits;
                 let wait = |rate: Option<Rate>, told: Option<Rate>, bucket: &mut Option<Bucket>| {
                     let Some((rate, told)) = rate.zip(told) else { return Duration::ZERO };
-                    bucket_of(bucket, rate, now).wait(rate, now).mul_f64(rate.share / told.share)
+                    as_told(bucket_of(bucket, rate, now).wait(rate, now), rate, told)
                 };
                 let waits = (
                     wait(limits.events(share), limits.events(told_by), &mut key.events),
@@ -217,7 +217,7 @@ impl Charge {
             key.asked_events.ask(events as f64);
             key.events_of_one += (events as f64 - key.events_of_one) / 8.0;
             let taken = bucket_of(&mut key.events, rate, now).take(events, rate, now);
-            taken.or_else(|wait| refuse_for(wait.mul_f64(rate.share / told.share), Duration::ZERO, rng))
+            taken.or_else(|wait| refuse_for(as_told(wait, rate, told), Duration::ZERO, rng))
         })?;
         self.events.store(events, Ordering::Relaxed);
         Ok(())
@@ -239,6 +239,11 @@ impl Charge {
             give_back(self.limits.events(share), &mut key.events, events);
         });
     }
+}
+
+/// What a wait is with another share.
+fn as_told(wait: Duration, rate: Rate, told: Rate) -> Duration {
+    Duration::try_from_secs_f64(wait.as_secs_f64() * rate.share / told.share).unwrap_or(Duration::MAX)
 }
 
 fn bucket_of(bucket: &mut Option<Bucket>, rate: Rate, now: Instant) -> &mut Bucket {

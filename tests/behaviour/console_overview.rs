@@ -39,7 +39,7 @@ fn it_says_whether_it_is_well(env: &Env) -> TestResult {
     assert!(line(&mut page, "Conservation").starts_with("● well | Conservation | every item is accounted for"));
     line_says(&mut page, "Jobs", "fail");
     line_says(&mut page, "Organizations", ": ");
-    for name in ["Readiness", "Rate", "Latency", "Refusals", "Spool", "Rollups", "Disk"] {
+    for name in ["Readiness", "Rate", "Latency", "Refusals", "Spool", "Rollups", "Nodes", "Disk"] {
         line(&mut page, name);
     }
 
@@ -105,6 +105,7 @@ fn it_says_whether_it_is_well(env: &Env) -> TestResult {
             "TidegateSlowWrites",
         ),
         ("Disk", "tidegate_disk_free_bytes 5000\n", "act", "TidegateDiskFull"),
+        ("Nodes", "tidegate_nodes{state=\"ready\"} 2\ntidegate_nodes{state=\"lost\"} 1\n", "look", "TidegateNodeLost"),
         ("Jobs", "tidegate_job_failures_total{job_name=\"rollups\"} 1\n", "look", "TidegateJobFails"),
         (
             "Consumer groups",

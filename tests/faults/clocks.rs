@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use crate::books::Books;
 use crate::client::{Client, Key};
@@ -28,6 +29,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(s45_the_clock_of_the_machine_jumps).needs(shim::missing).slow(),
     scenario!(s45_seconds_are_set_back_again_and_again).needs(shim::missing).slow(),
     scenario!(s45_quotas_do_not_freeze).needs(shim::missing).on_one_engine(),
+    scenario!(s45_a_node_whose_clock_is_wrong_lives).needs(shim::missing),
 ];
 
 const NONE: SignedDuration = SignedDuration::ZERO;
@@ -234,6 +236,50 @@ fn s45_seconds_are_set_back_again_and_again(env: &Env) -> TestResult {
     scenery.jobs_run();
     senders.finish();
     scenery.ends(&cluster.sql(), "s45_seconds_are_set_back_again_and_again");
+    Ok(())
+}
+
+/// Of two nodes one has its clock a day wrong, either way: nobody takes it for lost, nor it the other, and it is said.
+fn s45_a_node_whose_clock_is_wrong_lives(env: &Env) -> TestResult {
+    let clock = Clock::new(env.path());
+    let mut variables = env.variables();
+    variables.extend(clock.variables());
+    let flags = |name: &str| {
+        let settings = [format!("data_dir={name}"), format!("node.name={name}")];
+        settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting]).collect::<Vec<_>>()
+    };
+    let wrong = Tidegate::serve(env, &variables, &flags("wrong"));
+    let right = Tidegate::serve(env, &env.variables(), &flags("right"));
+    let operator = env.key("default", "operator");
+    let named = |answer: &Value, name: &str| {
+        answer["nodes"].as_array().unwrap().iter().find(|node| node["name"] == name).cloned()
+    };
+    for off in [DAY, SignedDuration::from_hours(-24)] {
+        clock.set(off);
+        for client in [wrong.with(&operator), right.with(&operator)] {
+            let seen = until("its clock is seen to be wrong", || {
+                let answer = client.get("/v1/nodes").expect(200);
+                let skew_ms = named(&answer, "wrong")?["clock_skew_ms"].as_i64()?;
+                (i128::from(skew_ms) - off.as_millis()).abs().lt(&60_000).then_some(answer)
+            });
+            let mut last_seen = named(&seen, "wrong").unwrap()["last_seen"].clone();
+            // For longer than it takes to be lost.
+            for _ in 0..8 {
+                let next = until("it is heard of again", || {
+                    let answer = client.get("/v1/nodes").expect(200);
+                    for name in ["wrong", "right"] {
+                        assert_eq!(named(&answer, name).unwrap()["state"], "ready", "{answer}");
+                    }
+                    let next = named(&answer, "wrong").unwrap()["last_seen"].clone();
+                    (next != last_seen).then_some(next)
+                });
+                last_seen = next;
+            }
+        }
+        let doctor = env.cli(&["doctor", "--json"]).json_whatever();
+        let clocks = doctor.as_array().unwrap().iter().find(|finding| finding["check"] == "clocks of nodes").unwrap();
+        assert_eq!(clocks["state"], "warning", "{clocks}");
+    }
     Ok(())
 }
 

@@ -295,7 +295,8 @@ impl Env {
         match self.joined.get() {
             Some((shared, own)) if organization == "default" => shared.key(own, scopes),
             Some((shared, own)) => shared.key(&format!("{own}-{organization}"), scopes),
-            None => make_key(&self.sql(), organization, scopes),
+            // By the session of who administers, whatever others see.
+            None => make_key(&Sql::connect(&self.url(OWNER)), organization, scopes),
         }
     }
 }

@@ -15,7 +15,11 @@ use crate::client::{Client, Key};
 use crate::env::{DEADLINE, Env, until};
 
 fn command(env: &Env, variables: &[(String, String)], arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command_of(Path::new(env!("CARGO_BIN_EXE_tidegate")), env, variables, arguments)
+}
+
+fn command_of(program: &Path, env: &Env, variables: &[(String, String)], arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     // Neither a tidegate.toml nor variables of the user who runs the tests may matter. The test's own installation of PostgreSQL
     // comes first, for an embedded server.
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -144,6 +148,13 @@ impl Tidegate {
         tidegate
     }
 
+    /// The same of another program than the one that is tested: one of an earlier version.
+    pub fn serve_program(program: &Path, env: &Env, variables: &[(String, String)], flags: &[String]) -> Self {
+        let mut tidegate = Self::start_program(program, env, variables, flags);
+        tidegate.ready(env);
+        tidegate
+    }
+
     /// Starts it while its database cannot be used, and waits until it listens.
     pub fn listening(env: &Env, variables: &[(String, String)], flags: &[String]) -> Self {
         let mut tidegate = Self::start(env, variables, flags);
@@ -160,10 +171,14 @@ impl Tidegate {
     }
 
     fn start(env: &Env, variables: &[(String, String)], flags: &[String]) -> Self {
+        Self::start_program(Path::new(env!("CARGO_BIN_EXE_tidegate")), env, variables, flags)
+    }
+
+    fn start_program(program: &Path, env: &Env, variables: &[(String, String)], flags: &[String]) -> Self {
         let log = env.log_file("serve");
         let mut arguments = vec!["serve", "--listen", "127.0.0.1:0"];
         arguments.extend(flags.iter().map(String::as_str));
-        let mut command = command(env, variables, &arguments);
+        let mut command = command_of(program, env, variables, &arguments);
         // A test that asks for a page means a whole one, however busy the machine is; one that means the limit sets it.
         command.env("TIDEGATE_SEARCH_TIME", "1m");
         let stderr = File::create(&log).unwrap();

@@ -1,3 +1,8 @@
+-- Of each migration from here on the oldest program that may start on a database which has it: the number of the newest migration
+-- that such a program knows. NULL: none that does not know the migration itself.
+ALTER TABLE schema_migrations
+    ADD COLUMN runs_with integer;
+
 -- The processes of Tidegate that work on this database: each writes its own row every second. All times are of the database's
 -- clock: a node whose own is a day wrong is seen like any other. Who is lost follows from `last_seen`, and is stored nowhere.
 CREATE TABLE nodes (

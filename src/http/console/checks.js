@@ -73,6 +73,12 @@ return {
     const failed = [...new Set(samplesOf(now, "tidegate_job_failures_total").map(s => s.of.job_name))].filter(job => grownBy(now, then, "tidegate_job_failures_total", of => of.job_name === job));
     return failed.length ? look(`${failed.join(", ")}: failed lately`, "A key with the scope admin is told the error.", { runbook: "TidegateJobFails" }) : well(`${samplesOf(now, "tidegate_job_runs_total").length}, none failed lately`);
   },
+  Nodes({ now }) {
+    const of = samplesOf(now, "tidegate_nodes").filter(s => s.value > 0), lost = of.find(s => s.of.state === "lost");
+    if (!of.length) return null;
+    const value = of.map(s => `${count(s.value)} ${s.of.state}`).join(", ");
+    return lost ? look(value, "One has not been heard of: tidegate nodes says which, and what is in its spool.", { runbook: "TidegateNodeLost" }) : well(value);
+  },
   Disk({ now }) {
     const free = samplesOf(now, "tidegate_disk_free_bytes");
     if (!free.length) return null;

@@ -158,9 +158,16 @@ pub fn kubernetes(env: &Env) -> TestResult {
     let mounts: Vec<&str> = list(container, "/volumeMounts").map(|mount| text(mount, "mountPath")).collect();
     let secret = &all("secret.example.yaml").remove(0)["stringData"];
     for variable in list(container, "/env") {
-        let (name, value) = (text(variable, "name"), text(variable, "value"));
-        assert!(is_key(name), "{name} is no key of the configuration");
+        let name = text(variable, "name");
+        assert!(is_key(name) || name == "POD_IP", "{name} is no key of the configuration");
+        // Of the pod itself.
+        if !variable["valueFrom"].is_null() {
+            assert!(variable["valueFrom"]["fieldRef"]["fieldPath"].is_string(), "{name}");
+            continue;
+        }
+        let value = text(variable, "value");
         match name {
+            "TIDEGATE_NODE_URL" => assert_eq!(value, format!("http://$(POD_IP):{PORT}")),
             "TIDEGATE_LISTEN" => assert!(value.ends_with(&format!(":{PORT}")), "{value}"),
             "TIDEGATE_DATA_DIR" => assert!(mounts.contains(&value), "{value} is no volume"),
             _ if name.ends_with("_FILE") => {
