@@ -62,6 +62,7 @@ pub const GROUPS: &[Group] = &[
     group("streams", streams_abuse::TESTS),
     group("streams", reported::TESTS),
     group("rewritten", rewritten::TESTS),
+    slow("citus", citus::TESTS),
     group("definitions", definitions::TESTS),
     group("definitions", definitions::ON_ONE),
     group("definitions", definitions_again::TESTS),

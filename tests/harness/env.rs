@@ -289,6 +289,11 @@ impl Env {
         Finished::run(self, &self.variables(), arguments)
     }
 
+    /// A key of an organization of another database, by SQL of its owner.
+    pub fn key_by(&self, owner: &Sql, organization: &str, scopes: &str) -> Key {
+        make_key(owner, organization, scopes)
+    }
+
     /// A key of an organization, which is made if need be. Of a program that is shared `default` is the test's own, and others are
     /// those of no other test.
     pub fn key(&self, organization: &str, scopes: &str) -> Key {

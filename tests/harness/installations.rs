@@ -93,6 +93,15 @@ pub fn other_majors() -> Option<()> {
     places.iter().any(|place| place.installation.major != first).then_some(())
 }
 
+/// What the tests of several servers of Citus lack.
+pub fn citus_missing() -> Option<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let found = runtime.block_on(installations());
+    // A server that is started without a folder of programs is of the machine's own.
+    let own = pick(&found, None, false)?;
+    (!has_citus(&own.bin_dir)).then(|| format!("there is no Citus in the PostgreSQL {} of this machine", own.major))
+}
+
 /// Whether Citus is installed there.
 fn has_citus(bin_dir: &Path) -> bool {
     let asked = std::process::Command::new(bin_dir.join("pg_config")).arg("--sharedir").output();

@@ -1,0 +1,311 @@
+//! Several servers of Citus: a coordinator, and workers that have the cells. Cells go where their shards are moved, under load;
+//! a worker that dies holds up its tenants alone; without the coordinator what was known goes on.
+
+use std::collections::BTreeSet;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tidegate::storage::embedded::{DATABASE, EmbeddedServer, OWNER, Running};
+use tokio::runtime::Runtime;
+
+use crate::client::{Client, Key};
+use crate::env::{Engine, Env, Test, TestResult, until};
+use crate::groups::{commit, make, offsets, take};
+use crate::installations;
+use crate::postgres::{SUPERUSER, Sql, temp_dir};
+use crate::private::{config, variables};
+use crate::process::Tidegate;
+use crate::samples::{array, metric};
+use crate::traffic::{Patience, Traffic, assert_stored};
+
+macro_rules! test {
+    ($name:ident) => {
+        Test { name: stringify!($name), engines: &[Engine::Postgres], run: $name, missing: installations::citus_missing }
+    };
+}
+
+pub const TESTS: &[Test] = &[
+    test!(tenants_are_in_cells_on_their_workers),
+    test!(a_cell_is_moved_under_load),
+    test!(a_worker_dies_and_comes_back),
+    test!(the_coordinator_dies_and_comes_back),
+];
+
+const TENANTS: usize = 6;
+
+/// A server, which may be killed and started again.
+struct Node {
+    dir: TempDir,
+    server: Option<EmbeddedServer>,
+}
+
+impl Node {
+    fn start(runtime: &Runtime) -> Self {
+        let mut node = Self { dir: temp_dir(), server: None };
+        node.run(runtime);
+        node
+    }
+
+    fn run(&mut self, runtime: &Runtime) {
+        let settings = [
+            ("shared_preload_libraries", "citus"),
+            ("citus.enable_statistics_collection", "off"),
+            ("citus.node_conninfo", "sslmode=disable"),
+            ("citus.enable_create_database_propagation", "off"),
+            ("max_prepared_transactions", "200"),
+            ("max_connections", "300"),
+            ("wal_level", "logical"),
+            ("max_replication_slots", "40"),
+            ("max_wal_senders", "40"),
+            ("max_logical_replication_workers", "20"),
+        ];
+        let config = config(self.dir.path(), Engine::Postgres, &settings);
+        self.server = Some(runtime.block_on(EmbeddedServer::start(config)).unwrap_or_else(|error| panic!("{error}")));
+    }
+
+    fn running(&self) -> Running {
+        let server = self.server.as_ref().expect("it runs");
+        Running { socket_dir: server.socket_dir().to_owned(), port: server.port() }
+    }
+
+    fn kill(&mut self) {
+        let server = self.server.take().expect("it runs");
+        kill(Pid::from_raw(i32::try_from(server.server_pid()).unwrap()), Signal::SIGKILL).unwrap();
+        drop(server);
+    }
+
+    fn superuser(&self) -> Sql {
+        Sql::connect(&self.running().url(SUPERUSER, DATABASE))
+    }
+}
+
+struct Cluster {
+    runtime: Runtime,
+    coordinator: Node,
+    workers: Vec<Node>,
+}
+
+impl Cluster {
+    fn start(workers: usize) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let coordinator = Node::start(&runtime);
+        let workers: Vec<Node> = (0..workers).map(|_| Node::start(&runtime)).collect();
+        for node in [&coordinator].into_iter().chain(&workers) {
+            node.superuser().run("SET client_min_messages = error; CREATE EXTENSION citus");
+        }
+        let at = |node: &Node| format!("'{}', {}", node.running().socket_dir.display(), node.running().port);
+        let superuser = coordinator.superuser();
+        superuser.run(&format!("SELECT citus_set_coordinator_host({})", at(&coordinator)));
+        for worker in &workers {
+            superuser.run(&format!("SELECT citus_add_node({})", at(worker)));
+        }
+        Self { runtime, coordinator, workers }
+    }
+
+    fn serve(&self, env: &Env) -> Tidegate {
+        let running = self.coordinator.running();
+        let mut variables = variables(|role| running.url(role, DATABASE));
+        variables.extend([("TIDEGATE_ENGINE", "citus"), ("TIDEGATE_CITUS_CELLS", "4")].map(|(k, v)| (k.into(), v.into())));
+        Tidegate::serve(env, &variables, &[])
+    }
+
+    fn sql(&self) -> Sql {
+        Sql::connect(&self.coordinator.running().url(OWNER, DATABASE))
+    }
+
+    /// The number of the worker that has a tenant's rows.
+    fn worker_of(&self, tenant: &str) -> usize {
+        let sql = "SELECT nodename FROM pg_dist_placement p JOIN pg_dist_node n USING (groupid) \
+                   WHERE p.shardid = get_shard_id_for_distribution_column('tidegate.events', $1::text)";
+        let folder: String = self.coordinator.superuser().rows(sql, &[&tenant])[0].get(0);
+        self.workers.iter().position(|worker| worker.running().socket_dir.display().to_string() == folder).unwrap()
+    }
+
+    fn stop(self) {
+        for node in [self.coordinator].into_iter().chain(self.workers) {
+            if let Some(server) = node.server {
+                self.runtime.block_on(server.stop()).unwrap_or_else(|error| panic!("{error}"));
+            }
+        }
+    }
+}
+
+fn key(cluster: &Cluster, env: &Env, tenant: &str) -> Key {
+    let running = cluster.coordinator.running();
+    env.key_by(&Sql::connect(&running.url(OWNER, DATABASE)), tenant, "ingest,read,consume,admin")
+}
+
+fn tenants(cluster: &Cluster, env: &Env, tidegate: &Tidegate) -> Vec<(String, Client)> {
+    let name = |n: usize| format!("tenant-{n}");
+    (0..TENANTS).map(|n| (name(n), tidegate.with(&key(cluster, env, &name(n))))).collect()
+}
+
+fn sent(n: usize, count: usize) -> Vec<u8> {
+    array((0..count).map(|m| format!(r#"{{"event_type":"t","source_module":"s","payload":{{"n":{n},"m":{m}}}}}"#)))
+}
+
+fn tenants_are_in_cells_on_their_workers(env: &Env) -> TestResult {
+    let cluster = Cluster::start(2);
+    let tidegate = cluster.serve(env);
+    let tenants = tenants(&cluster, env, &tidegate);
+    for (n, (_name, client)) in tenants.iter().enumerate() {
+        client.events(sent(n, 10 + n)).accepted(10 + n as u64, 0);
+        client.metrics(array((0..5).map(metric))).accepted(5, 0);
+    }
+    let mut places = BTreeSet::new();
+    for (n, (name, client)) in tenants.iter().enumerate() {
+        let (count, worker) = (10 + n, cluster.worker_of(name));
+        places.insert(worker);
+        assert_eq!(client.get("/v1/events?limit=100").expect(200)["data"].as_array().unwrap().len(), count, "{name}");
+        // Asked on each worker of what it has itself.
+        for (number, node) in cluster.workers.iter().enumerate() {
+            let there = format!(
+                "SELECT coalesce(sum((xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM tidegate.%I \
+                 WHERE tenant_id = %L', 'events_' || s.shardid, '{name}'), false, true, '')))[1]::text::bigint), 0)::bigint \
+                 FROM pg_dist_shard s JOIN pg_dist_placement p USING (shardid) JOIN pg_dist_local_group g USING (groupid) \
+                 WHERE s.logicalrelid = 'tidegate.events'::regclass"
+            );
+            let expected = if number == worker { count } else { 0 };
+            assert_eq!(node.superuser().one::<i64>(&there), i64::try_from(expected)?, "{name} at {number}");
+        }
+        until("offsets are given", || {
+            let page = client.get("/v1/streams/default/events?offset=0").json();
+            (page["end"].as_u64() == Some(count as u64)).then_some(())
+        });
+        let points = client.get("/v1/metrics?metric_name=cpu_usage&resolution=1m").json();
+        assert!(points["data"].is_array(), "{points}");
+    }
+    assert_eq!(places.len(), 2, "both workers have tenants");
+    // As anybody with SQL sees them, through the coordinator.
+    let all: i64 = cluster.sql().one("SELECT count(*) FROM events");
+    assert_eq!(all, (0..TENANTS as i64).map(|n| 10 + n).sum::<i64>());
+    drop(tidegate);
+    cluster.stop();
+    Ok(())
+}
+
+/// Reads a stream to its end by a group, each page committed; the offsets, in the order in which they came.
+fn consumed(client: &Client, end: u64) -> Vec<i64> {
+    let mut all = Vec::new();
+    until("the group has read everything", || {
+        let answer = client.get("/v1/streams/default/groups/g/events?limit=1000");
+        if answer.status != 200 {
+            return None;
+        }
+        let taken = answer.json();
+        let read = offsets(&taken);
+        if !read.is_empty() && commit(client, "default", "g", &taken).status == 200 {
+            all.extend(read);
+        }
+        (all.len() as u64 >= end).then_some(())
+    });
+    all
+}
+
+fn a_cell_is_moved_under_load(env: &Env) -> TestResult {
+    let cluster = Cluster::start(2);
+    let tidegate = cluster.serve(env);
+    let client = tidegate.client.clone();
+    client.events(sent(0, 1)).accepted(1, 0);
+    make(&client, "default", json!({ "name": "g" }));
+    let taken = take(&client, "default", "g", "");
+    let traffic = Traffic::start(&client, Patience::Retry);
+    traffic.flows(20);
+    for _ in 0..2 {
+        let from = cluster.worker_of("default");
+        let [source, target] = [from, 1 - from].map(|n| cluster.workers[n].running());
+        let shard = "SELECT get_shard_id_for_distribution_column('tidegate.events', 'default')";
+        let superuser = cluster.coordinator.superuser();
+        let shard: i64 = superuser.one(shard);
+        superuser.run(&format!(
+            "SELECT citus_move_shard_placement({shard}, '{}', {}, '{}', {}, 'force_logical')",
+            source.socket_dir.display(),
+            source.port,
+            target.socket_dir.display(),
+            target.port
+        ));
+        assert_ne!(cluster.worker_of("default"), from);
+        traffic.flows(50);
+    }
+    let acknowledged = traffic.finish();
+    let waiting = || client.get("/readyz").json()["status"] == "ready";
+    until("nothing waits in the spool", || waiting().then_some(()));
+    let sql = cluster.sql();
+    let rows = |sql: &Sql| sql.one::<i64>("SELECT count(*) FROM events WHERE tenant_id = 'default'");
+    until("everything is stored", || (rows(&sql) >= 1 + 20 * i64::try_from(acknowledged.len()).unwrap()).then_some(()));
+    sql.run("CREATE TEMP VIEW events AS SELECT * FROM tidegate.events WHERE payload ? 'key'; SET search_path = pg_temp, tidegate");
+    assert_stored(&sql, &acknowledged);
+    // Every offset once and in order, through two other epochs of the log.
+    let total = u64::try_from(sql.one::<i64>("SELECT count(*) FROM tidegate.events WHERE tenant_id = 'default'"))?;
+    until("all have offsets", || {
+        let page = client.get(&format!("/v1/streams/default/events?offset={}", total - 1)).json();
+        (page["end"].as_u64() == Some(total)).then_some(())
+    });
+    let again = commit(&client, "default", "g", &taken);
+    assert!(matches!(again.status, 200 | 409), "{}", again.text());
+    let first = i64::from(again.status == 200);
+    let read = consumed(&client, total - u64::try_from(first)?);
+    let expected: Vec<i64> = (first..i64::try_from(total)?).collect();
+    assert_eq!(read, expected);
+    drop(tidegate);
+    cluster.stop();
+    Ok(())
+}
+
+fn a_worker_dies_and_comes_back(env: &Env) -> TestResult {
+    let mut cluster = Cluster::start(2);
+    let tidegate = cluster.serve(env);
+    let tenants = tenants(&cluster, env, &tidegate);
+    let places: Vec<usize> = tenants.iter().map(|(name, _)| cluster.worker_of(name)).collect();
+    let of = |worker: usize| places.iter().position(|place| *place == worker).expect("each worker has a tenant");
+    let [dead, alive] = [of(0), of(1)];
+    for (_name, client) in &tenants {
+        client.events(sent(1, 3)).accepted(3, 0);
+    }
+    cluster.workers[0].kill();
+    let mut spooled = 0;
+    until("what is of the worker that is gone goes to the spool", || {
+        let answer = tenants[dead].1.events(sent(2, 3));
+        assert!(matches!(answer.status, 200 | 202 | 503), "{}", answer.text());
+        spooled += u64::from(answer.status == 202);
+        (spooled >= 3).then_some(())
+    });
+    // The others' are written as ever, and read.
+    for _ in 0..5 {
+        tenants[alive].1.events(sent(3, 3)).accepted(3, 0);
+    }
+    let found: Value = tenants[alive].1.get("/v1/events?limit=100").expect(200);
+    assert_eq!(found["data"].as_array().unwrap().len(), 18);
+    assert_eq!(tenants[dead].1.get("/v1/events").status, 503);
+    cluster.workers[0].run(&cluster.runtime);
+    until("what was spooled is stored", || {
+        let answer = tenants[dead].1.get("/v1/events?limit=1000");
+        let stored = answer.json()["data"].as_array().map_or(0, Vec::len) as u64;
+        (answer.status == 200 && stored >= 3 + 3 * spooled).then_some(())
+    });
+    until("it is well", || (tidegate.client.get("/readyz").json()["status"] == "ready").then_some(()));
+    drop(tidegate);
+    cluster.stop();
+    Ok(())
+}
+
+fn the_coordinator_dies_and_comes_back(env: &Env) -> TestResult {
+    let mut cluster = Cluster::start(2);
+    let tidegate = cluster.serve(env);
+    let client = tidegate.client.clone();
+    client.events(sent(1, 3)).accepted(3, 0);
+    cluster.coordinator.kill();
+    // Keys that were used lately are known, and cells are where they were.
+    for _ in 0..10 {
+        client.events(sent(2, 3)).accepted(3, 0);
+    }
+    cluster.coordinator.run(&cluster.runtime);
+    until("keys are asked for again", || (client.get("/v1/keys").status == 200).then_some(()));
+    client.events(sent(3, 3)).accepted(3, 0);
+    assert_eq!(client.get("/v1/events?limit=100").expect(200)["data"].as_array().unwrap().len(), 36);
+    drop(tidegate);
+    cluster.stop();
+    Ok(())
+}
