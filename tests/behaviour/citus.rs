@@ -38,12 +38,14 @@ const TENANTS: usize = 6;
 /// A server, which may be killed and started again.
 struct Node {
     dir: TempDir,
+    /// Off at workers, which refuse what the server makes when it is started again.
+    propagates: bool,
     server: Option<EmbeddedServer>,
 }
 
 impl Node {
-    fn start(runtime: &Runtime) -> Self {
-        let mut node = Self { dir: temp_dir(), server: None };
+    fn start(runtime: &Runtime, propagates: bool) -> Self {
+        let mut node = Self { dir: temp_dir(), propagates, server: None };
         node.run(runtime);
         node
     }
@@ -56,10 +58,12 @@ impl Node {
             ("citus.enable_create_database_propagation", "off"),
             ("max_prepared_transactions", "200"),
             ("max_connections", "300"),
+            ("citus.enable_ddl_propagation", if self.propagates { "on" } else { "off" }),
             ("wal_level", "logical"),
             ("max_replication_slots", "40"),
             ("max_wal_senders", "40"),
             ("max_logical_replication_workers", "20"),
+            ("max_worker_processes", "48"),
         ];
         let config = config(self.dir.path(), Engine::Postgres, &settings);
         self.server = Some(runtime.block_on(EmbeddedServer::start(config)).unwrap_or_else(|error| panic!("{error}")));
@@ -90,8 +94,8 @@ struct Cluster {
 impl Cluster {
     fn start(workers: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let coordinator = Node::start(&runtime);
-        let workers: Vec<Node> = (0..workers).map(|_| Node::start(&runtime)).collect();
+        let coordinator = Node::start(&runtime, true);
+        let workers: Vec<Node> = (0..workers).map(|_| Node::start(&runtime, false)).collect();
         for node in [&coordinator].into_iter().chain(&workers) {
             node.superuser().run("SET client_min_messages = error; CREATE EXTENSION citus");
         }
@@ -219,13 +223,15 @@ fn a_cell_is_moved_under_load(env: &Env) -> TestResult {
         let shard = "SELECT get_shard_id_for_distribution_column('tidegate.events', 'default')";
         let superuser = cluster.coordinator.superuser();
         let shard: i64 = superuser.one(shard);
-        superuser.run(&format!(
+        let moving = format!(
             "SELECT citus_move_shard_placement({shard}, '{}', {}, '{}', {}, 'force_logical')",
             source.socket_dir.display(),
             source.port,
             target.socket_dir.display(),
             target.port
-        ));
+        );
+        // While partitions are made nothing is moved.
+        until("the cell is moved", || superuser.try_run(&moving).ok());
         assert_ne!(cluster.worker_of("default"), from);
         traffic.flows(50);
     }
