@@ -105,7 +105,10 @@ fn throughput(text: &mut String, points: &Points, model: &Model) -> std::fmt::Re
 
 fn measured(text: &mut String, points: &Points, model: &Model) -> std::fmt::Result {
     writeln!(text, "### Measured at 1, 2 and 4\n")?;
-    writeln!(text, "Throughput per processor second as a ratio to raw COPY of the same layout in the same run; must 0.85.\n")?;
+    writeln!(
+        text,
+        "Throughput per processor second as a ratio to raw COPY of the same layout in the same run; must 0.85.\n"
+    )?;
     writeln!(text, "| point | measured | predicted | from |\n|---|---|---|---|")?;
     let predicted = model.ratio(points, Engine::Postgres, 1000.0, 1000.0);
     for (name, point) in &points.measured {
@@ -144,7 +147,11 @@ fn needs(text: &mut String, points: &Points, model: &Model) -> std::fmt::Result 
             layout.name(),
             plan.nodes,
             plan.node_cores,
-            if layout.has_workers() || plan.workers < 1.5 { format!("{:.0}", plan.workers) } else { format!("1 is not enough, {:.0} would be", plan.workers) },
+            if layout.has_workers() || plan.workers < 1.5 {
+                format!("{:.0}", plan.workers)
+            } else {
+                format!("1 is not enough, {:.0} would be", plan.workers)
+            },
             plan.worker_cores,
             thousands(plan.table_gib_day),
             thousands(plan.kept_gib),
@@ -163,7 +170,14 @@ fn breaks(text: &mut String, points: &Points, model: &Model) -> std::fmt::Result
     writeln!(text, "| events | layout | first | second | third |\n|---|---|---|---|---|")?;
     for (name, layout, plan) in plans(points, model) {
         let three = plan.uses.iter().take(3).map(|of| {
-            format!("{}: {} {} of {} each, {:.1}", of.what, thousands(of.needed), of.unit, thousands(of.has), of.workers())
+            format!(
+                "{}: {} {} of {} each, {:.1}",
+                of.what,
+                thousands(of.needed),
+                of.unit,
+                thousands(of.has),
+                of.workers()
+            )
         });
         writeln!(text, "| {name} | {} | {} |", layout.name(), three.collect::<Vec<_>>().join(" | "))?;
     }

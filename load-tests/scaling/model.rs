@@ -84,7 +84,8 @@ impl Model {
 
     /// The ratio to raw COPY per processor second that is to be expected of any number of nodes: they share nothing but the database.
     pub fn ratio(&self, points: &Points, engine: Engine, request: f64, batch: f64) -> f64 {
-        points.raw_us(engine) / (self.node.us(request, batch) + self.database(engine).us(request, batch))
+        let us = self.node.us(request, batch) + self.database(engine).us(request, batch) + points.raw.sender;
+        points.raw_us(engine) / us
     }
 }
 
@@ -109,7 +110,13 @@ pub fn checks(points: &Points, model: &Model) -> Vec<Check> {
         let terms = if cost.of == Part::Node { model.node } else { model.database(cost.engine) };
         let standing = if cost.standing { model.standing } else { 0.0 };
         Check {
-            what: format!("{}, {}, {} a request, {} a transaction", cost.of.name(), cost.engine.name(), cost.request, cost.batch),
+            what: format!(
+                "{}, {}, {} a request, {} a transaction",
+                cost.of.name(),
+                cost.engine.name(),
+                cost.request,
+                cost.batch
+            ),
             unit: "us an event",
             measured: cost.us,
             predicted: terms.us(cost.request, cost.batch) + standing,
@@ -171,7 +178,13 @@ mod tests {
         let checks = checks(&points, &Model::of(&points));
         assert!(checks.iter().filter(|check| check.not_judged.is_none()).count() >= 10, "something judges it");
         for check in checks.iter().filter(|check| check.not_judged.is_none()) {
-            assert!(check.error().abs() <= ERROR_MAX, "{}: {} instead of {}", check.what, check.predicted, check.measured);
+            assert!(
+                check.error().abs() <= ERROR_MAX,
+                "{}: {} instead of {}",
+                check.what,
+                check.predicted,
+                check.measured
+            );
         }
     }
 

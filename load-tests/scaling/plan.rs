@@ -107,12 +107,7 @@ pub fn plan(points: &Points, model: &Model, layout: Layout, events_per_second: f
     let nodes = (cores(us.node) / (assumed.node_cores * assumed.busy)).ceil() + 1.0;
     let mut uses = vec![
         Use { what: "processors", unit: "cores", needed: cores(us.database) / assumed.busy, has: assumed.worker_cores },
-        Use {
-            what: "disk, written",
-            unit: "MiB/s",
-            needed: peak * (table + wal) / MIB,
-            has: assumed.disk_mib,
-        },
+        Use { what: "disk, written", unit: "MiB/s", needed: peak * (table + wal) / MIB, has: assumed.disk_mib },
         Use {
             what: "disk, writes",
             unit: "a second",
@@ -125,12 +120,7 @@ pub fn plan(points: &Points, model: &Model, layout: Layout, events_per_second: f
             needed: day * assumed.days * bytes.kept[&engine] / GIB,
             has: assumed.disk_gib,
         },
-        Use {
-            what: "network, in",
-            unit: "Gbit/s",
-            needed: peak * bytes.body * 8.0 / 1e9,
-            has: assumed.network_gbit,
-        },
+        Use { what: "network, in", unit: "Gbit/s", needed: peak * bytes.body * 8.0 / 1e9, has: assumed.network_gbit },
     ];
     uses.sort_by(|left, right| right.workers().total_cmp(&left.workers()));
     let workers = uses.first().map_or(1.0, Use::workers).ceil().max(1.0);
@@ -185,6 +175,8 @@ mod tests {
     #[test]
     fn the_owner_of_a_shard_costs_less_than_any_other_way_there() {
         let citus = Points::read().citus;
-        assert!(citus.owner < citus.without && citus.without < citus.any_worker && citus.any_worker < citus.coordinator);
+        assert!(
+            citus.owner < citus.without && citus.without < citus.any_worker && citus.any_worker < citus.coordinator
+        );
     }
 }

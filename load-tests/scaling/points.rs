@@ -75,6 +75,7 @@ pub struct Rate {
 pub struct Raw {
     pub timescale: [f64; 2],
     pub postgres: [f64; 2],
+    pub sender: f64,
     pub from: String,
 }
 

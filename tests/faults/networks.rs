@@ -102,7 +102,8 @@ impl<'a> Fleet<'a> {
             until("the nodes know of each other", || {
                 let seen = self.seen_by(asked);
                 let serves = |node: &Value| node["state"] == "ready" || node["state"] == "degraded";
-                let is_so = |place: usize| if there[place] { serves(&seen[place]) } else { seen[place]["state"] == "lost" };
+                let is_so =
+                    |place: usize| if there[place] { serves(&seen[place]) } else { seen[place]["state"] == "lost" };
                 (0..NODES).all(is_so).then_some(())
             });
         }
@@ -135,13 +136,12 @@ impl<'a> Fleet<'a> {
 
     /// How many events of the key with a limit these nodes take in five seconds; what is refused has a sane Retry-After.
     fn taken(&self, nodes: &[usize]) -> usize {
-        let began = Instant::now();
-        let send = |node: usize| {
-            let client = self.nodes[node].with(&self.limited);
+        let (began, told) = (Instant::now(), &self.told);
+        let clients: Vec<Client> = nodes.iter().map(|node| self.nodes[*node].with(&self.limited)).collect();
+        let send = |client: &Client| {
             let mut taken = 0;
             while began.elapsed() < Duration::from_secs(5) {
-                let request = self.told.request(false, EACH, 0);
-                let answer = self.told.send(&client, &request).expect("an answer");
+                let answer = told.send(client, &told.request(false, EACH, 0)).expect("an answer");
                 match answer.status {
                     200 | 202 => taken += EACH,
                     429 => {
@@ -156,7 +156,7 @@ impl<'a> Fleet<'a> {
             taken
         };
         std::thread::scope(|scope| {
-            let senders: Vec<_> = nodes.iter().map(|node| scope.spawn(move || send(*node))).collect();
+            let senders: Vec<_> = clients.iter().map(|client| scope.spawn(move || send(client))).collect();
             senders.into_iter().map(|sender| sender.join().unwrap()).sum()
         })
     }
@@ -196,11 +196,8 @@ fn serve(env: &Env, network: &Network, node: usize, port: u16, more: &[(String, 
     let (address, database) = (format!("{}:{port}", network.address(node)), network.database(node));
     let mut variables = variables(|role| format!("host={database} port=5432 user={role} dbname={DATABASE}"));
     variables.extend_from_slice(more);
-    let settings = [
-        format!("data_dir={}", name(node)),
-        format!("node.name={}", name(node)),
-        format!("node.url=http://{address}"),
-    ];
+    let settings =
+        [format!("data_dir={}", name(node)), format!("node.name={}", name(node)), format!("node.url=http://{address}")];
     let flags: Vec<String> = settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting]).collect();
     Tidegate::serve_in(&network.node(node), &address, env, &variables, &flags)
 }
