@@ -32,6 +32,7 @@ mod machine;
 mod meter;
 mod mixed;
 mod newest;
+mod nodes;
 mod options;
 mod paths;
 mod pause;
@@ -170,6 +171,7 @@ async fn measure_part(
         Part::Dashboards => dashboards::run(target, &Plan::week(options), figures).await,
         Part::Year => dashboards::run(target, &Plan::year(options), figures).await,
         Part::Rollups => rollups::run(target, options, figures).await,
+        Part::Nodes => nodes::run(target, options, figures).await,
         Part::Projections => projections::run(target, options, figures).await,
         Part::Streams => streams::run(target, options, compared(paths::HTTP), figures).await,
     }

@@ -54,6 +54,8 @@ pub enum Part {
     Rollups,
     /// What the event processor costs, deployments and rebuilds, nearest embeddings; only when asked for
     Projections,
+    /// Throughput per processor second of 1, 2 and 4 nodes on one database; only when asked for
+    Nodes,
     /// Streams by offset and groups: the log, delivery, catching up, what groups cost, replays; only when asked for
     Streams,
 }
@@ -76,12 +78,30 @@ pub enum Topic {
 impl Part {
     /// Takes long, and runs only when it is asked for.
     fn is_long(self) -> bool {
-        matches!(self, Self::Long | Self::Dashboards | Self::Year | Self::Rollups | Self::Projections | Self::Streams)
+        matches!(
+            self,
+            Self::Long
+                | Self::Dashboards
+                | Self::Year
+                | Self::Rollups
+                | Self::Projections
+                | Self::Nodes
+                | Self::Streams
+        )
     }
 
     /// Runs on a Tidegate of its own, and leaves none of what it stored.
     pub fn has_its_own_target(self) -> bool {
-        matches!(self, Self::Json | Self::Dashboards | Self::Year | Self::Rollups | Self::Projections | Self::Streams)
+        matches!(
+            self,
+            Self::Json
+                | Self::Dashboards
+                | Self::Year
+                | Self::Rollups
+                | Self::Projections
+                | Self::Nodes
+                | Self::Streams
+        )
     }
 
     /// How its Tidegate keeps payload and metadata.
@@ -112,7 +132,7 @@ pub struct Options {
     /// Only these parts [default: all but those that say otherwise]
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
-    /// Those as well: long, dashboards, year, rollups, projections, streams
+    /// Those as well: long, dashboards, year, rollups, projections, nodes, streams
     #[arg(long)]
     long: bool,
     /// Only this engine: timescale or postgres

@@ -85,6 +85,11 @@ impl Sender {
         })
     }
 
+    /// To another node of the same database.
+    pub fn to(self, endpoint: Arc<Endpoint>) -> Self {
+        Self { endpoint, ..self }
+    }
+
     /// What is refused is not sent again, nor counted but by its status.
     pub fn that_takes_no(self) -> Self {
         Self { takes_no: true, ..self }

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tidegate::load::Endpoint;
 use tidegate::model::{LEVELS, StoredJson};
-use tidegate::storage::embedded::{self, OWNER, Running, WRITER};
+use tidegate::storage::embedded::{self, OWNER, READER, Running, WRITER};
 use tidegate::storage::toast::PREFER_LZ4;
 use tidegate::tenancy::{RateLimits, Scopes, admin};
 use tokio_postgres::{Client, NoTls};
@@ -187,6 +187,16 @@ impl Target {
 
     pub async fn another_owner(&self) -> Result<Client> {
         client(&self.running, OWNER).await
+    }
+
+    /// What points another process at its database.
+    pub fn variables(&self) -> [(&'static str, String); 3] {
+        let url = |role| self.running.url(role, embedded::DATABASE);
+        [
+            ("TIDEGATE_DATABASE_URL", url(OWNER)),
+            ("TIDEGATE_WRITER_URL", url(WRITER)),
+            ("TIDEGATE_READER_URL", url(READER)),
+        ]
     }
 
     /// Connections of the owner, for Tidegate's own code.

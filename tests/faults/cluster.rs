@@ -2,9 +2,10 @@
 //! for each engine and run, and run directly, so that nothing brings it back but the test.
 
 use std::fs::{File, Permissions};
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
@@ -66,6 +67,8 @@ pub struct Cluster {
     bin_dir: PathBuf,
     child: Option<Child>,
     log: PathBuf,
+    /// The network namespace that it runs in, where that is another one than the tests'.
+    namespace: Option<PathBuf>,
 }
 
 impl Cluster {
@@ -75,6 +78,19 @@ impl Cluster {
         let source = template(env.engine).dir.path().join("postgres").canonicalize().unwrap();
         let copied = Command::new("cp").arg("-a").arg(source).arg(cluster.data()).status().unwrap();
         assert!(copied.success());
+        cluster.run(&[]);
+        cluster
+    }
+
+    /// The same in a network namespace, where it is reached by TCP as well, by who has an address of `from`.
+    pub fn start_in(env: &Env, namespace: &Path, from: &str) -> Self {
+        let mut cluster = Self::stopped(env);
+        let source = template(env.engine).dir.path().join("postgres").canonicalize().unwrap();
+        let copied = Command::new("cp").arg("-a").arg(source).arg(cluster.data()).status().unwrap();
+        assert!(copied.success());
+        let mut rules = File::options().append(true).open(cluster.data().join("pg_hba.conf")).unwrap();
+        writeln!(rules, "host all all {from} trust").unwrap();
+        cluster.namespace = Some(namespace.to_owned());
         cluster.run(&[]);
         cluster
     }
@@ -96,7 +112,7 @@ impl Cluster {
         let socket = dir.path().join("s");
         std::fs::create_dir(&socket).unwrap();
         own(&socket, &template(env.engine).dir.path().join("postgres"));
-        Self { dir, bin_dir, child: None, log: env.log_file("postgres") }
+        Self { dir, bin_dir, child: None, log: env.log_file("postgres"), namespace: None }
     }
 
     /// The cluster's files.
@@ -167,8 +183,11 @@ impl Cluster {
     pub fn run(&mut self, variables: &[(String, String)]) {
         assert!(self.child.is_none(), "it runs already");
         let (data, log) = (self.data(), File::options().create(true).append(true).open(&self.log).unwrap());
-        let mut command = self.command("postgres");
+        let mut command = self.postmaster();
         command.envs(variables.iter().cloned()).arg("-D").arg(&data);
+        if self.namespace.is_some() {
+            command.args(["-c", "listen_addresses=*", "-c", "max_connections=300"]);
+        }
         let socket = format!("unix_socket_directories={}", self.dir.path().join("s").display());
         command.args(["-c", &socket, "-c", "logging_collector=off", "-c", &format!("port={PORT}")]);
         // The postmaster of a test that is interrupted must not outlive it for long; Ctrl-C does not reach it.
@@ -187,11 +206,27 @@ impl Cluster {
         self.child = Some(child);
     }
 
-    /// A program of the installation, run as the account that owns the cluster.
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.bin_dir.join(program));
+    fn postmaster(&self) -> Command {
+        let Some(namespace) = &self.namespace else { return self.command("postgres") };
+        // Only root may go there, and a server will not run as root.
+        let owner = std::fs::metadata(self.dir.path().join("s")).unwrap();
+        let mut command = Self::plain("nsenter".as_ref());
+        command.arg(format!("--net={}", namespace.display()));
+        command.arg(format!("--setgid={}", owner.gid())).arg(format!("--setuid={}", owner.uid()));
+        command.arg("--").arg(self.bin_dir.join("postgres"));
+        command
+    }
+
+    fn plain(program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.env_clear().env("LC_ALL", "C").env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.current_dir("/").stdin(Stdio::null());
+        command
+    }
+
+    /// A program of the installation, run as the account that owns the cluster.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Self::plain(&self.bin_dir.join(program));
         if geteuid().is_root() {
             let owner = std::fs::metadata(self.dir.path().join("s")).unwrap();
             command.uid(owner.uid()).gid(owner.gid());

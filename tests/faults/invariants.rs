@@ -72,7 +72,7 @@ impl<'a> Scene<'a> {
     }
 
     /// The books, once nothing is under way and the spool has drained.
-    fn settled(&self) -> Books {
+    pub fn settled(&self) -> Books {
         until("the spool drains and nothing is in flight", || {
             let books = Books::of(&self.tidegate.client);
             books.assert_balanced();

@@ -6,9 +6,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod balancer;
 mod cluster;
 mod draw;
 mod invariants;
+mod network;
 mod scenario;
 mod senders;
 mod shim;
@@ -30,6 +32,7 @@ mod guests;
 mod interrupted;
 mod inventions;
 mod killed;
+mod networks;
 mod outage;
 mod projected;
 mod quotas;
@@ -89,6 +92,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         groups::SCENARIOS,
         projected::SCENARIOS,
         clocks::SCENARIOS,
+        networks::SCENARIOS,
         soak::SCENARIOS,
     ];
     groups.into_iter().flatten()

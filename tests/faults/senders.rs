@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::balancer::Balancer;
 use crate::books::Books;
 use crate::client::Client;
 use crate::draw::Draw;
@@ -20,6 +21,8 @@ const ITEMS: usize = 20;
 const BAD: usize = 2;
 /// Between attempts while the server is away, so that the senders leave it some processor time.
 const PAUSE: Duration = Duration::from_millis(10);
+/// Between two looks of the load balancer.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Requests that may be sent once more.
 const REMEMBERED: usize = 500;
 /// What readers ask for.
@@ -65,7 +68,7 @@ const MIXED: [Role; 8] = [
 
 struct Shared {
     told: Arc<Told>,
-    client: Mutex<Client>,
+    balancer: Balancer,
     patience: Patience,
     pace: Duration,
     stop: Stop,
@@ -86,18 +89,23 @@ pub struct Senders {
 impl Senders {
     /// Events, as fast as they are taken.
     pub fn start(told: &Arc<Told>, client: &Client, patience: Patience) -> Self {
-        Self::of(&PLAIN, told, client, patience, Duration::ZERO)
+        Self::of(&PLAIN, told, std::slice::from_ref(client), patience, Duration::ZERO)
     }
 
     /// Everything that is sent and asked; each waits for `pace` after each request.
     pub fn mixed(told: &Arc<Told>, client: &Client, pace: Duration) -> Self {
-        Self::of(&MIXED, told, client, Patience::Retry, pace)
+        Self::of(&MIXED, told, std::slice::from_ref(client), Patience::Retry, pace)
     }
 
-    fn of(roles: &[Role], told: &Arc<Told>, client: &Client, patience: Patience, pace: Duration) -> Self {
+    /// The same of several nodes, behind a load balancer.
+    pub fn balanced(told: &Arc<Told>, clients: &[Client], pace: Duration) -> Self {
+        Self::of(&MIXED, told, clients, Patience::Retry, pace)
+    }
+
+    fn of(roles: &[Role], told: &Arc<Told>, clients: &[Client], patience: Patience, pace: Duration) -> Self {
         let shared = Arc::new(Shared {
             told: Arc::clone(told),
-            client: Mutex::new(client.clone()),
+            balancer: Balancer::of(clients),
             patience,
             pace,
             stop: Stop::default(),
@@ -116,12 +124,21 @@ impl Senders {
             .collect();
         let audited = Arc::clone(&shared);
         threads.push(std::thread::spawn(move || audited.audit()));
+        if clients.len() > 1 {
+            let watched = Arc::clone(&shared);
+            threads.push(std::thread::spawn(move || watched.watch()));
+        }
         Self { shared, threads }
     }
 
     /// Where the server is now.
     pub fn redirect(&self, client: &Client) {
-        *self.shared.client.lock().unwrap() = client.clone();
+        self.shared.balancer.place(0, client);
+    }
+
+    /// Where one of several nodes is now.
+    pub fn place(&self, node: usize, client: &Client) {
+        self.shared.balancer.place(node, client);
     }
 
     /// Waits until so many more requests were answered 200.
@@ -170,7 +187,15 @@ impl Senders {
 
 impl Shared {
     fn client(&self) -> Client {
-        self.client.lock().unwrap().clone()
+        self.balancer.next()
+    }
+
+    /// Asks which nodes are ready, as a load balancer does.
+    fn watch(&self) {
+        while !self.stop.is_told() {
+            self.balancer.look();
+            self.stop.within(LOOK_EVERY);
+        }
     }
 
     /// The books balance at any moment, also in the middle of a fault (I4).

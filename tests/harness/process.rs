@@ -174,9 +174,36 @@ impl Tidegate {
         Self::start_program(Path::new(env!("CARGO_BIN_EXE_tidegate")), env, variables, flags)
     }
 
+    /// The same in a network namespace, a file, where it listens at this address.
+    pub fn serve_in(
+        namespace: &Path,
+        listen: &str,
+        env: &Env,
+        variables: &[(String, String)],
+        flags: &[String],
+    ) -> Self {
+        let net = format!("--net={}", namespace.display());
+        let before = [net.as_str(), "--", env!("CARGO_BIN_EXE_tidegate")];
+        let mut tidegate = Self::start_by(Path::new("nsenter"), &before, listen, env, variables, flags);
+        tidegate.ready(env);
+        tidegate
+    }
+
     fn start_program(program: &Path, env: &Env, variables: &[(String, String)], flags: &[String]) -> Self {
+        Self::start_by(program, &[], "127.0.0.1:0", env, variables, flags)
+    }
+
+    /// `before` are arguments of a program that executes the one that is meant.
+    fn start_by(
+        program: &Path,
+        before: &[&str],
+        listen: &str,
+        env: &Env,
+        variables: &[(String, String)],
+        flags: &[String],
+    ) -> Self {
         let log = env.log_file("serve");
-        let mut arguments = vec!["serve", "--listen", "127.0.0.1:0"];
+        let mut arguments = [before, &["serve", "--listen", listen]].concat();
         arguments.extend(flags.iter().map(String::as_str));
         let mut command = command_of(program, env, variables, &arguments);
         // A test that asks for a page means a whole one, however busy the machine is; one that means the limit sets it.

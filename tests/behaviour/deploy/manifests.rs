@@ -8,6 +8,7 @@ use std::process::Command;
 use serde::Deserialize;
 use serde_json::Value;
 use tidegate::config::KEYS;
+use tidegate::limits::SHUTDOWN_DEADLINE;
 
 use crate::env::{Env, TestResult};
 use crate::grafana::{list, text};
@@ -146,8 +147,10 @@ pub fn kubernetes(env: &Env) -> TestResult {
     assert!(read("deploy/Dockerfile").contains(&format!("EXPOSE {PORT}")));
     // A service of the name tidegate would otherwise be TIDEGATE_PORT in its environment.
     assert_eq!((&pod["enableServiceLinks"], &pod["automountServiceAccountToken"]), (&false.into(), &false.into()));
-    assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > 60, "longer than a shutdown may take");
     let container = &pod["containers"][0];
+    let pause: u64 = list(container, "/lifecycle/preStop/exec/command").last().unwrap().as_str().unwrap().parse()?;
+    let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
+    assert!(grace > 2 * SHUTDOWN_DEADLINE.as_secs() + pause, "longer than a shutdown may take");
     let security = &container["securityContext"];
     assert_eq!(
         (&security["readOnlyRootFilesystem"], &security["allowPrivilegeEscalation"]),
@@ -159,7 +162,7 @@ pub fn kubernetes(env: &Env) -> TestResult {
     let secret = &all("secret.example.yaml").remove(0)["stringData"];
     for variable in list(container, "/env") {
         let name = text(variable, "name");
-        assert!(is_key(name) || name == "POD_IP", "{name} is no key of the configuration");
+        assert!(is_key(name) || name == "POD_NAMESPACE", "{name} is no key of the configuration");
         // Of the pod itself.
         if !variable["valueFrom"].is_null() {
             assert!(variable["valueFrom"]["fieldRef"]["fieldPath"].is_string(), "{name}");
@@ -167,12 +170,16 @@ pub fn kubernetes(env: &Env) -> TestResult {
         }
         let value = text(variable, "value");
         match name {
-            "TIDEGATE_NODE_URL" => assert_eq!(value, format!("http://$(POD_IP):{PORT}")),
+            "TIDEGATE_NODE_URL" => {
+                let nodes = text(&set["spec"], "serviceName");
+                assert_eq!(value, format!("http://$(TIDEGATE_NODE_NAME).{nodes}.$(POD_NAMESPACE).svc:{PORT}"));
+            }
             "TIDEGATE_LISTEN" => assert!(value.ends_with(&format!(":{PORT}")), "{value}"),
             "TIDEGATE_DATA_DIR" => assert!(mounts.contains(&value), "{value} is no volume"),
             _ if name.ends_with("_FILE") => {
                 let file = value.strip_prefix("/run/secrets/tidegate/").unwrap_or_else(|| panic!("{value}"));
-                assert!(secret[file].is_string(), "{file} is not in the secret");
+                let url: tokio_postgres::Config = text(secret, file).parse()?;
+                assert!(url.get_hosts().len() > 1, "{file}: a failover needs another host");
             }
             _ => {}
         }
@@ -190,10 +197,53 @@ pub fn kubernetes(env: &Env) -> TestResult {
         assert_eq!(&service["spec"]["selector"], labels);
         assert_eq!(service["spec"]["ports"][0]["port"].to_string(), PORT);
     }
+    several_nodes(&set, &services, labels);
+    let network = all("network.yaml").remove(0);
+    for way in ["ingress", "egress"] {
+        let peers = if way == "ingress" { "from" } else { "to" };
+        let to_nodes = list(&network, &format!("/spec/{way}")).any(|rule| {
+            rule[peers]
+                .as_array()
+                .is_some_and(|peers| peers.iter().any(|peer| peer.pointer("/podSelector/matchLabels") == Some(labels)))
+                && rule["ports"][0]["port"].to_string() == PORT
+        });
+        assert!(to_nodes, "nodes ask each other for receipts: {way}");
+    }
+    let disruption = all("disruption.yaml").remove(0);
+    assert_eq!(disruption["spec"]["maxUnavailable"], 1, "all others take what it does not");
     let selected = |file: &str, pointer: &str| all(file).remove(0).pointer(pointer).cloned();
     assert_eq!(selected("disruption.yaml", "/spec/selector/matchLabels").as_ref(), Some(labels));
     assert_eq!(selected("network.yaml", "/spec/podSelector/matchLabels").as_ref(), Some(labels));
     Ok(())
+}
+
+/// What several nodes need of the set and its services.
+fn several_nodes(set: &Value, services: &[Value], labels: &Value) {
+    let spec = &set["spec"];
+    assert!(spec["replicas"].as_u64().unwrap() > 2, "one may be away, and another be replaced");
+    assert_eq!(text(&spec["updateStrategy"], "type"), "RollingUpdate");
+    assert!(spec["minReadySeconds"].as_u64().unwrap() >= 10, "a node that fails stops the rollout");
+    for when in ["whenDeleted", "whenScaled"] {
+        let policy = &spec["persistentVolumeClaimRetentionPolicy"][when];
+        assert_eq!(policy, "Retain", "there may be requests in a spool: {when}");
+    }
+    // The node's own address leads to one that is not ready as well, which still has its spool.
+    let own = services.iter().find(|service| service["metadata"]["name"] == spec["serviceName"]).unwrap();
+    assert_eq!((&own["spec"]["clusterIP"], &own["spec"]["publishNotReadyAddresses"]), (&"None".into(), &true.into()));
+    let spread = spec["template"]["spec"]["topologySpreadConstraints"].as_array().unwrap();
+    let keys: Vec<&str> = spread.iter().map(|constraint| text(constraint, "topologyKey")).collect();
+    assert_eq!(keys, ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]);
+    for constraint in spread {
+        assert_eq!(&constraint["labelSelector"]["matchLabels"], labels);
+    }
+    let ready = &spec["template"]["spec"]["containers"][0]["readinessProbe"];
+    let out_after = ready["periodSeconds"].as_u64().unwrap() * ready["failureThreshold"].as_u64().unwrap();
+    assert!(out_after <= 5, "a node that is draining is out after {out_after} s");
+    let said = read("deploy/kubernetes/statefulset.yaml").contains("opens 67 connections");
+    assert!(
+        said && read("docs/OPERATIONS.md").contains("(8 + 8 + 51 by default)"),
+        "the manifest says what a node opens"
+    );
 }
 
 /// The unit: what it names are keys, and nothing that it may do has grown.
