@@ -21,7 +21,6 @@ DECLARE
         'series_pending'];
     relation record;
     item record;
-    forced boolean;
 BEGIN
     -- Organizations as cells see them: a copy that follows in the same transaction.
     IF to_regclass('tidegate.cell_organizations') IS NULL THEN
@@ -49,10 +48,9 @@ BEGIN
             AND c.relname NOT LIKE 'lock\_%' AND c.relname <> ALL (here)
             AND NOT EXISTS (SELECT FROM pg_dist_partition d WHERE d.logicalrelid = c.oid)
         ORDER BY c.relname <> 'ingest_ledger', c.relname LOOP
-        -- Its rows are copied to the workers, which row-level security that holds for the owner as well refuses.
-        SELECT relforcerowsecurity INTO forced FROM pg_class WHERE oid = relation.oid;
-        IF forced THEN
-            EXECUTE format('ALTER TABLE tidegate.%I NO FORCE ROW LEVEL SECURITY', relation.relname);
+        -- Neither a copy to workers nor the replication of a move writes to relations with row-level security.
+        IF (SELECT relrowsecurity FROM pg_class WHERE oid = relation.oid) THEN
+            EXECUTE format('ALTER TABLE tidegate.%I NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY', relation.relname);
         END IF;
         IF relation.relname = ANY (everywhere) THEN
             PERFORM create_reference_table(relation.oid::regclass);
@@ -70,9 +68,6 @@ BEGIN
             PERFORM create_distributed_table(relation.oid::regclass, 'tenant_id');
         ELSE
             PERFORM create_distributed_table(relation.oid::regclass, 'tenant_id', colocate_with := 'tidegate.ingest_ledger');
-        END IF;
-        IF forced THEN
-            EXECUTE format('ALTER TABLE tidegate.%I FORCE ROW LEVEL SECURITY', relation.relname);
         END IF;
     END LOOP;
     FOR relation IN SELECT c.relname FROM pg_class c JOIN pg_dist_partition d ON d.logicalrelid = c.oid
