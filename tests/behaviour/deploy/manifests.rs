@@ -205,7 +205,7 @@ pub fn kubernetes(env: &Env) -> TestResult {
             rule[peers]
                 .as_array()
                 .is_some_and(|peers| peers.iter().any(|peer| peer.pointer("/podSelector/matchLabels") == Some(labels)))
-                && rule["ports"][0]["port"] == PORT
+                && rule["ports"][0]["port"].as_u64() == PORT.parse().ok()
         });
         assert!(to_nodes, "nodes ask each other for receipts: {way}");
     }
