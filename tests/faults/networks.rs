@@ -55,7 +55,7 @@ struct Fleet<'a> {
     more: [Vec<(String, String)>; NODES],
     /// A process that comes at the place of another has another port, so that what was said by whom can be told.
     port: u16,
-    cluster: Cluster,
+    _cluster: Cluster,
     network: Network,
 }
 
@@ -74,7 +74,7 @@ impl<'a> Fleet<'a> {
         let mut nodes = vec![first];
         nodes.extend((1..NODES).map(|node| serve(env, &network, node, 8080, &more[node])));
         let told = Arc::new(Told::default());
-        let fleet = Self { env, nodes, told, sql, operator, limited, more, port: 8080, cluster, network };
+        let fleet = Self { env, nodes, told, sql, operator, limited, more, port: 8080, _cluster: cluster, network };
         fleet.stand([true; NODES]);
         fleet
     }
