@@ -1,5 +1,5 @@
-//! Three nodes and their database, each in a network namespace of its own, behind a load balancer (scenario 51): a node is killed,
-//! a node is cut from the database while clients reach it, and clocks of nodes are a day wrong.
+//! Three nodes and their database, each in a network namespace of its own, behind a load balancer (scenario 51): a
+//! node is killed, a node is cut from the database while clients reach it, and clocks of nodes are a day wrong.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -134,7 +134,8 @@ impl<'a> Fleet<'a> {
         Books::of(&self.nodes[node].client).get("tidegate_spool_records")
     }
 
-    /// How many events of the key with a limit these nodes take in five seconds; what is refused has a sane Retry-After.
+    /// How many events of the key with a limit these nodes take in five seconds; what is refused has a sane
+    /// Retry-After.
     fn taken(&self, nodes: &[usize]) -> usize {
         let (began, told) = (Instant::now(), &self.told);
         let clients: Vec<Client> = nodes.iter().map(|node| self.nodes[*node].with(&self.limited)).collect();
@@ -207,7 +208,8 @@ fn but(node: usize) -> Vec<usize> {
     (0..NODES).filter(|other| *other != node).collect()
 }
 
-/// The one that leads is killed under load, and its jobs move; then one that has requests in its spool: they come with its next start.
+/// The one that leads is killed under load, and its jobs move; then one that has requests in its spool: they come
+/// with its next start.
 fn s51_a_node_is_killed(env: &Env) -> TestResult {
     let mut fleet = Fleet::new(env, Default::default());
     let senders = fleet.senders();
@@ -303,7 +305,8 @@ fn s51_clocks_of_nodes_are_a_day_wrong(env: &Env) -> TestResult {
     let senders = fleet.senders();
     senders.flow(30);
 
-    // The ledger: a request is the same at each node, also after the node that is ahead has looked for what has expired.
+    // The ledger: a request is the same at each node, also after the node that is ahead has looked for what has
+    // expired.
     let request = fleet.told.request(true, 3, 1);
     let first = fleet.told.send(&fleet.nodes[0].client, &request).expect("an answer").accepted(3, 1);
     let is_remembered = || {
