@@ -89,7 +89,12 @@ impl<'a> Fleet<'a> {
 
     /// What a node tells the operator of all, by their places; those that it does not know are null.
     fn seen_by(&self, node: usize) -> [Value; NODES] {
-        let answer = self.nodes[node].with(&self.operator).get("/v1/nodes").expect(200);
+        let client = self.nodes[node].with(&self.operator);
+        // One that has just started has not heard of the others yet, and says so.
+        let answer = until("a node knows of the others", || {
+            let answer = client.get("/v1/nodes");
+            if answer.status == 503 { None } else { Some(answer.expect(200)) }
+        });
         let listed = answer["nodes"].as_array().unwrap();
         std::array::from_fn(|place| {
             listed.iter().find(|found| found["name"] == name(place)).cloned().unwrap_or_default()
