@@ -1,6 +1,6 @@
-//! One, two and four nodes on one database, as processes of this machine, beside raw COPY of the same layout in the same run.
-//! On the same processors more nodes bring no more events: what counts is how many of them a second of processor is, of all
-//! nodes, PostgreSQL and the sender, against that of COPY and its client.
+//! One, two and four nodes on one database, as processes of this machine, beside raw COPY of the same layout in the
+//! same run. On the same processors more nodes bring no more events: what counts is how many of them a second of
+//! processor is, of all nodes, PostgreSQL and the sender, against that of COPY and its client.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -63,7 +63,8 @@ fn us(usage: &Usage, events: u64) -> f64 {
     per_row((usage.tidegate_cpu_s + usage.postgres_cpu_s + usage.sender_cpu_s) * 1e6, events)
 }
 
-/// Sends all requests to so many nodes, each its part, over so many connections in all. Writers are as many in all as COPY has.
+/// Sends all requests to so many nodes, each its part, over so many connections in all. Writers are as many in all as
+/// COPY has.
 async fn of(target: &mut Target, count: usize, requests: u64, connections: usize) -> Result<Usage> {
     let writers = format!("writers={}", (CONNECTIONS / count).max(1));
     target.settings = vec![writers.clone()];

@@ -1,8 +1,8 @@
 //! What docs/SCALING.md says, computed: `cargo run --example scaling` prints its tables.
 //!
-//! From points that were measured (`points.toml`) it makes a model of what an event costs a node and a database, says how far that
-//! is from points that it was not made of, and what a number of events a day needs of it. `tests/scaling.rs` runs its tests, and
-//! compares the page with what it prints.
+//! From points that were measured (`points.toml`) it makes a model of what an event costs a node and a database, says
+//! how far that is from points that it was not made of, and what a number of events a day needs of it.
+//! `tests/scaling.rs` runs its tests, and compares the page with what it prints.
 
 mod model;
 mod plan;

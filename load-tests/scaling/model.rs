@@ -1,5 +1,5 @@
-//! What an event costs, as a sum of what an event, a request and a transaction cost; and how many events a second of them a
-//! machine does.
+//! What an event costs, as a sum of what an event, a request and a transaction cost; and how many events a second of
+//! them a machine does.
 
 use super::points::{Cost, Engine, Part, Points};
 
@@ -38,7 +38,8 @@ pub struct Model {
     pub node: Terms,
     timescale: Terms,
     postgres: Terms,
-    /// What a run that lasts adds on postgres: deriving, and b-trees that outgrow the cache. On timescale runs cost the same.
+    /// What a run that lasts adds on postgres: deriving, and b-trees that outgrow the cache. On timescale runs cost
+    /// the same.
     pub standing: f64,
     /// The part of the processors that is used at full load.
     pub used: f64,
@@ -82,7 +83,8 @@ impl Model {
         cores * self.used * 1e6 / us
     }
 
-    /// The ratio to raw COPY per processor second that is to be expected of any number of nodes: they share nothing but the database.
+    /// The ratio to raw COPY per processor second that is to be expected of any number of nodes: they share nothing
+    /// but the database.
     pub fn ratio(&self, points: &Points, engine: Engine, request: f64, batch: f64) -> f64 {
         let us = self.node.us(request, batch) + self.database(engine).us(request, batch) + points.raw.sender;
         points.raw_us(engine) / us

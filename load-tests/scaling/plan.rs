@@ -7,8 +7,8 @@ const DAY_S: f64 = 86_400.0;
 const GIB: f64 = 1_073_741_824.0;
 const MIB: f64 = 1_048_576.0;
 const PAGE: f64 = 8192.0;
-/// What a node opens in a cell besides writers and readers: owner 32, two writers of each kind's side, verifier 2, consumers 8,
-/// exports 4.
+/// What a node opens in a cell besides writers and readers: owner 32, two writers of each kind's side, verifier 2,
+/// consumers 8, exports 4.
 const FIXED_CONNECTIONS: f64 = 32.0 + 4.0 + 2.0 + 8.0 + 4.0;
 
 /// Where rows are.

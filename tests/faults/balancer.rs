@@ -1,5 +1,5 @@
-//! A load balancer as docs/OPERATIONS.md asks for one: requests go to each node in turn, of those whose `/readyz` said 200
-//! when it was last asked.
+//! A load balancer as docs/OPERATIONS.md asks for one: requests go to each node in turn, of those whose `/readyz`
+//! said 200 when it was last asked.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -1,7 +1,8 @@
-//! A network of a test's own: each node and the database in a network namespace with addresses of its own, made by iproute2.
+//! A network of a test's own: each node and the database in a network namespace with addresses of its own, made by
+//! iproute2.
 //!
-//! Nodes, and the tests as their clients, are on a switch (in the namespace `hub`); from each node a cable of its own leads to the
-//! database, so that a node can be cut from the database while clients and other nodes reach it.
+//! Nodes, and the tests as their clients, are on a switch (in the namespace `hub`); from each node a cable of its own
+//! leads to the database, so that a node can be cut from the database while clients and other nodes reach it.
 
 use std::path::PathBuf;
 use std::process::Command;

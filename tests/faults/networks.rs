@@ -1,5 +1,5 @@
-//! Three nodes and their database, each in a network namespace of its own, behind a load balancer (scenario 51): a node is killed,
-//! a node is cut from the database while clients reach it, and clocks of nodes are a day wrong.
+//! Three nodes and their database, each in a network namespace of its own, behind a load balancer (scenario 51): a
+//! node is killed, a node is cut from the database while clients reach it, and clocks of nodes are a day wrong.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,7 +55,7 @@ struct Fleet<'a> {
     more: [Vec<(String, String)>; NODES],
     /// A process that comes at the place of another has another port, so that what was said by whom can be told.
     port: u16,
-    cluster: Cluster,
+    _cluster: Cluster,
     network: Network,
 }
 
@@ -74,7 +74,7 @@ impl<'a> Fleet<'a> {
         let mut nodes = vec![first];
         nodes.extend((1..NODES).map(|node| serve(env, &network, node, 8080, &more[node])));
         let told = Arc::new(Told::default());
-        let fleet = Self { env, nodes, told, sql, operator, limited, more, port: 8080, cluster, network };
+        let fleet = Self { env, nodes, told, sql, operator, limited, more, port: 8080, _cluster: cluster, network };
         fleet.stand([true; NODES]);
         fleet
     }
@@ -89,7 +89,12 @@ impl<'a> Fleet<'a> {
 
     /// What a node tells the operator of all, by their places; those that it does not know are null.
     fn seen_by(&self, node: usize) -> [Value; NODES] {
-        let answer = self.nodes[node].with(&self.operator).get("/v1/nodes").expect(200);
+        let client = self.nodes[node].with(&self.operator);
+        // One that has just started has not heard of the others yet, and says so.
+        let answer = until("a node knows of the others", || {
+            let answer = client.get("/v1/nodes");
+            if answer.status == 503 { None } else { Some(answer.expect(200)) }
+        });
         let listed = answer["nodes"].as_array().unwrap();
         std::array::from_fn(|place| {
             listed.iter().find(|found| found["name"] == name(place)).cloned().unwrap_or_default()
@@ -134,7 +139,8 @@ impl<'a> Fleet<'a> {
         Books::of(&self.nodes[node].client).get("tidegate_spool_records")
     }
 
-    /// How many events of the key with a limit these nodes take in five seconds; what is refused has a sane Retry-After.
+    /// How many events of the key with a limit these nodes take in five seconds; what is refused has a sane
+    /// Retry-After.
     fn taken(&self, nodes: &[usize]) -> usize {
         let (began, told) = (Instant::now(), &self.told);
         let clients: Vec<Client> = nodes.iter().map(|node| self.nodes[*node].with(&self.limited)).collect();
@@ -207,7 +213,8 @@ fn but(node: usize) -> Vec<usize> {
     (0..NODES).filter(|other| *other != node).collect()
 }
 
-/// The one that leads is killed under load, and its jobs move; then one that has requests in its spool: they come with its next start.
+/// The one that leads is killed under load, and its jobs move; then one that has requests in its spool: they come
+/// with its next start.
 fn s51_a_node_is_killed(env: &Env) -> TestResult {
     let mut fleet = Fleet::new(env, Default::default());
     let senders = fleet.senders();
@@ -303,7 +310,8 @@ fn s51_clocks_of_nodes_are_a_day_wrong(env: &Env) -> TestResult {
     let senders = fleet.senders();
     senders.flow(30);
 
-    // The ledger: a request is the same at each node, also after the node that is ahead has looked for what has expired.
+    // The ledger: a request is the same at each node, also after the node that is ahead has looked for what has
+    // expired.
     let request = fleet.told.request(true, 3, 1);
     let first = fleet.told.send(&fleet.nodes[0].client, &request).expect("an answer").accepted(3, 1);
     let is_remembered = || {

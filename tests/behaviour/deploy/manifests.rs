@@ -178,8 +178,8 @@ pub fn kubernetes(env: &Env) -> TestResult {
             "TIDEGATE_DATA_DIR" => assert!(mounts.contains(&value), "{value} is no volume"),
             _ if name.ends_with("_FILE") => {
                 let file = value.strip_prefix("/run/secrets/tidegate/").unwrap_or_else(|| panic!("{value}"));
-                let url: tokio_postgres::Config = text(secret, file).parse()?;
-                assert!(url.get_hosts().len() > 1, "{file}: a failover needs another host");
+                let hosts = text(secret, file).split(['@', '/']).nth(3).unwrap();
+                assert!(hosts.matches(":5432").count() > 1, "{file}: a failover needs another host than {hosts}");
             }
             _ => {}
         }
