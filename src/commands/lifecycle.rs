@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::jobs::run_now;
 use crate::lifecycle::{Lifecycle, LifecycleStatus, Part};
 use crate::rollup::Rollups;
-use crate::storage::{Layout, Location, StorageError, Store, standing_layout};
+use crate::storage::{Layout, Location, StorageError, Store, home_pools, standing_layout};
 use crate::tenancy::acts;
 
 /// Compression, retention and the jobs: how they stand, or run what is due now
@@ -72,7 +72,7 @@ async fn run_due(config: &Config) -> Result<BTreeMap<&'static str, u64>, Storage
         let owner = location.owner_pool()?;
         let layout = layout_of(&client).await?;
         let store = Store::new(layout, &owner, config.chunk_interval);
-        let homes = location.home_pools(&owner, layout).await?;
+        let homes = home_pools(location, &owner, layout).await?;
         let mut sum: BTreeMap<&'static str, u64> = BTreeMap::new();
         // How far back the rollups look comes first: rows go only before that.
         let rollups = Rollups::new(&store, config);

@@ -205,15 +205,7 @@ impl Config {
                 database_url: read.url("database_url")?.map(ConnectionUrl::for_writing),
                 writer_url: read.url("writer_url")?.map(ConnectionUrl::for_writing),
                 reader_url: read.url("reader_url")?,
-                engine: read.one_of(
-                    "engine",
-                    &[
-                        ("auto", EngineChoice::Auto),
-                        ("timescale", EngineChoice::Timescale),
-                        ("postgres", EngineChoice::Postgres),
-                        ("citus", EngineChoice::Citus),
-                    ],
-                )?,
+                engine: read.one_of("engine", &EngineChoice::ALL)?,
                 storage_profile: read.one_of("storage_profile", &StorageProfile::ALL)?,
                 stored_json: match layers.get("storage_payload") {
                     Some(_) => Some(read.one_of("storage_payload", &StoredJson::ALL)?),

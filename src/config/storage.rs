@@ -15,6 +15,12 @@ pub enum EngineChoice {
     Citus,
 }
 
+impl EngineChoice {
+    /// Every one under its name.
+    pub const ALL: [(&str, Self); 4] =
+        [("auto", Self::Auto), ("timescale", Self::Timescale), ("postgres", Self::Postgres), ("citus", Self::Citus)];
+}
+
 /// `storage_profile`: how events are laid out on the timescale engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorageProfile {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::attempts::{TransactionId, Unwritten, Verdict};
 use super::connect::ask;
 use super::conservation::{Conservation, Settled};
-use super::health::Health;
+use super::home::Writers;
 use super::intake::Intake;
 use super::lanes::Traffic;
 use super::ledger::{self, Claim};
@@ -24,10 +24,9 @@ use super::shelter::possibly_committed;
 use super::spool::{Entry, KeepError, Spool, SpooledRequest};
 use super::submission::Submission;
 use super::trials::{Next, Trials};
-use super::writer::Writer;
 use crate::limits::{DRAIN_ALONE_DEADLINE, DRAIN_BYTES, WRITE_DEADLINE};
 use crate::registry::Registry;
-use crate::storage::{Homes, StorageError};
+use crate::storage::StorageError;
 
 /// Between two tries of what did not go in, at first; it doubles while nothing does.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -40,9 +39,7 @@ const DRAIN_ITEMS: u32 = 20_000;
 
 pub struct Drainer {
     pub spool: Arc<Spool>,
-    /// Of each home, by its number.
-    pub writers: Vec<Arc<Writer>>,
-    pub places: Homes,
+    pub homes: Writers,
     pub intake: Arc<Intake>,
     pub conservation: Arc<Conservation>,
     pub registry: Arc<Registry>,
@@ -80,7 +77,7 @@ impl Drainer {
                     }
                 }
                 while !pending.is_empty() {
-                    self.some_home().await;
+                    self.homes.one_is_there().await;
                     pending = self.set_aside(pending).await;
                     pending = self.read_again(pending).await;
                     if !pending.is_empty() {
@@ -94,36 +91,12 @@ impl Drainer {
         }
     }
 
-    fn home(&self, submission: &Submission) -> usize {
-        self.places.of(&submission.received.tenant_id)
-    }
-
-    fn writer(&self, submission: &Submission) -> &Arc<Writer> {
-        &self.writers[self.home(submission)]
-    }
-
-    fn is_there(&self, home: usize) -> bool {
-        *self.writers[home].shelter.health().borrow() == Health::Available
-    }
-
-    /// Waits until a home is there.
-    async fn some_home(&self) {
-        let there = self.writers.iter().map(|writer| {
-            let mut health = writer.shelter.health();
-            Box::pin(async move {
-                // The shelters live as long as this.
-                let _ = health.wait_for(|health| *health == Health::Available).await;
-            })
-        });
-        futures_util::future::select_all(there).await;
-    }
-
     /// What is of a home that is away goes to the end of the spool, so that it holds up no other home's.
     async fn set_aside(&self, pending: Vec<Pending>) -> Vec<Pending> {
         let mut rest = Vec::new();
         let mut aside = 0;
         for one in pending {
-            if self.is_there(self.home(&one.submission)) || !self.postpone(&one.entry).await {
+            if self.homes.is_there(&one.submission) || !self.postpone(&one.entry).await {
                 rest.push(one);
             } else {
                 aside += 1;
@@ -159,16 +132,16 @@ impl Drainer {
     /// other kind and of other homes, which are next.
     async fn write_some(&mut self, pending: Vec<Pending>) -> Vec<Pending> {
         let kind = pending[0].submission.received.kind;
-        let home = self.home(&pending[0].submission);
+        let home = self.homes.number(&pending[0].submission);
         let (mut pending, mut rest): (Vec<Pending>, Vec<Pending>) = pending
             .into_iter()
-            .partition(|one| one.submission.received.kind == kind && self.home(&one.submission) == home);
+            .partition(|one| one.submission.received.kind == kind && self.homes.number(&one.submission) == home);
         rest.extend(pending.split_off(self.together.min(pending.len())));
         let tried = pending.len();
         let left = self.write(pending).await;
         if left.len() < tried {
             self.vain = 0;
-            self.writers[home].shelter.drains();
+            self.homes.writers[home].shelter.drains();
         }
         if left.is_empty() {
             self.together = (self.together * 2).min(TOGETHER_MAX);
@@ -233,7 +206,7 @@ impl Drainer {
             pending.into_iter().map(|one| (one.submission, (one.entry, one.trials, one.read))).unzip();
         // One alone cannot be made smaller: it gets more time.
         let deadline = Instant::now() + if batch.len() > 1 { WRITE_DEADLINE } else { DRAIN_ALONE_DEADLINE };
-        let writer = Arc::clone(self.writer(&batch[0]));
+        let writer = Arc::clone(self.homes.writer(&batch[0]));
         match writer.write_joined(&mut batch, Traffic::Late, deadline).await {
             Ok(verdicts) => {
                 writer.shelter.wrote();
@@ -270,7 +243,7 @@ impl Drainer {
 
     async fn written_before(&self, one: &Pending) -> Result<bool, StorageError> {
         let Some(attempt) = &one.attempt else { return Ok(false) };
-        ask(&self.writer(&one.submission).database, WRITE_DEADLINE, async |client| {
+        ask(&self.homes.writer(&one.submission).database, WRITE_DEADLINE, async |client| {
             let server_start = jiff::Timestamp::from_microsecond(attempt.server_start_us)
                 .map_err(|_| StorageError::fatal("a spooled request names an impossible time"))?;
             settle(client, &TransactionId { xid: attempt.xid.clone(), server_start }).await?;
@@ -325,7 +298,7 @@ impl Drainer {
             return Ok(());
         }
         let outcome = Outcome { receipt, ..outcome.clone() };
-        ask(&self.writer(submission).database, WRITE_DEADLINE, async |client| {
+        ask(&self.homes.writer(submission).database, WRITE_DEADLINE, async |client| {
             Ok(ledger::remember_receipt(client, submission, &own_key(receipt), outcome).await?)
         })
         .await
@@ -345,7 +318,7 @@ impl Drainer {
         };
         let mut pending: Vec<Pending> = batch.into_iter().zip(tickets).enumerate().map(pending).collect();
         // Also where the server refuses a request: before others pass beside it, that may be the server's own state.
-        let Some(shelter) = pending.first().map(|one| Arc::clone(&self.writer(&one.submission).shelter)) else {
+        let Some(shelter) = pending.first().map(|one| Arc::clone(&self.homes.writer(&one.submission).shelter)) else {
             return pending;
         };
         shelter.does_not_drain(self.vain, &error);

@@ -11,7 +11,7 @@ use super::conservation::Conservation;
 use super::dead_letters::Quota;
 use super::drain::{Drainer, TOGETHER_MAX};
 use super::health::{Health, Reason};
-use super::home::{Home, Homes};
+use super::home::{Home, Homes, Writers};
 use super::intake::Intake;
 use super::lanes::{Lanes, Traffic, micros, traffic};
 use super::outcome::{Outcome, Refusal, Reply};
@@ -99,8 +99,7 @@ impl Ingest {
         }
         let drain = self.spool().map(|spool| Drainer {
             spool: Arc::clone(spool),
-            writers: writers.clone(),
-            places: places.clone(),
+            homes: Writers { writers: writers.clone(), places: places.clone() },
             intake: Arc::clone(&self.intake),
             conservation: Arc::clone(&self.conservation),
             registry: Arc::clone(&self.registry),
@@ -353,53 +352,5 @@ fn age_us_max(config: &Config, kind: Kind) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::config::{Layers, Origin};
-    use crate::wire::event::Defaults;
-    use crate::wire::item::BodyForm;
-
-    #[tokio::test]
-    async fn what_a_request_has_waited_for_its_key_is_a_part_of_its_deadline() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut layers = Layers::new();
-        layers.set("data_dir", dir.path().to_str().unwrap().into(), Origin::Default).unwrap();
-        let ingest = Ingest::open(&Config::from_layers(&layers).unwrap()).await.unwrap();
-        for waited in [0, 1, 5].map(Duration::from_secs) {
-            let tenant_id: Arc<str> = "tenant".into();
-            let request = Request {
-                reservation: ingest.budget.reserve(&tenant_id, HeldFor::Body, 2).unwrap(),
-                received: Received {
-                    tenant_id,
-                    api_key_id: Uuid::nil(),
-                    keep_days: None,
-                    receipt: Uuid::nil(),
-                    received_at_us: 0,
-                    route: "/v1/events".into(),
-                    kind: Kind::Events,
-                    form: BodyForm::Json,
-                    defaults: Defaults::default(),
-                    body: "[{}]".into(),
-                    original: None,
-                    sent_digest: None,
-                    replay: None,
-                },
-                idempotency_key: None,
-                dedupe_body: false,
-                ack_spooled: false,
-                waited,
-                admit: Box::new(|_| Ok(())),
-            };
-            let before = Instant::now();
-            let decoded = ingest.intake.decode(&request.received, None);
-            let (submission, _answer) = ingest.submission(request, decoded).unwrap_or_else(|_| panic!("it is taken"));
-            let began = submission.arrived + waited;
-            assert!((before..=Instant::now()).contains(&began), "{waited:?}");
-            submission.finish(Err(Refusal::KeyReused));
-        }
-        ingest.close_spool().await;
-    }
-}
+#[path = "ingestion_tests.rs"]
+mod tests;

@@ -8,6 +8,7 @@ use deadpool_postgres::Object;
 use jiff::Timestamp;
 
 use super::clock::Clock;
+use super::part::Part;
 use super::plan::{self, ChunkPlan, Due};
 use super::run::Run;
 use super::tenants::Tenants;
@@ -85,18 +86,6 @@ impl Job for Lifecycle {
         counts.extend([("chunks_busy", run.busy), ("chunks_left", run.left)]);
         run.end(counts)
     }
-}
-
-/// What of a database a run looks after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    Whole,
-    /// Relations, and rows of people and keys: what is of so many cells is done in each.
-    Control {
-        cells: usize,
-    },
-    /// Rows of tenants.
-    Cell,
 }
 
 impl Lifecycle {

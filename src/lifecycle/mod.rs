@@ -9,6 +9,7 @@ mod chunks;
 mod clock;
 mod growth;
 mod job;
+mod part;
 mod partitions;
 mod plan;
 mod rows;
@@ -19,6 +20,7 @@ mod status;
 mod tenants;
 
 pub use growth::Growth;
-pub use job::{Lifecycle, Part};
+pub use job::Lifecycle;
+pub use part::Part;
 pub use series::{AssetCount, SeriesCount, SeriesCounts};
 pub use status::{JobStatus, LifecycleStatus, LifecycleView, OverQuota, RelationStatus, RollupStatus, waited};

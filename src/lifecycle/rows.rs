@@ -6,7 +6,7 @@ use std::time::Duration;
 use deadpool_postgres::Object;
 use tokio_postgres::types::ToSql;
 
-use super::job::Part;
+use super::part::Part;
 use crate::config::RetentionConfig;
 use crate::limits::{OVER_QUOTA_KEPT, SESSIONS_KEPT, SIGN_IN_WINDOW, STORAGE_SAMPLES_KEPT, USAGE_KEPT};
 use crate::model::{Kind, Level};

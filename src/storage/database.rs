@@ -7,7 +7,7 @@ use std::time::Duration;
 use deadpool_postgres::Pool;
 
 use super::chunks::{ChunkLayout, Slices};
-use super::citus::{Cell, build, cells};
+use super::citus::Cell;
 use super::connect::{Canceller, Role, Warnings, place, pool};
 use super::embedded::{self, DataDirLock, EmbeddedConfig, EmbeddedError, EmbeddedServer, Running};
 use super::hosts::for_start;
@@ -18,7 +18,7 @@ use super::relied_on::only_row;
 use super::seen::{Seen, View};
 use super::servers::{Servers, Watch};
 use super::supervisor::Supervisor;
-use super::{Layout, StorageError, Store, data_dir, needs, priority};
+use super::{StorageError, Store, data_dir, needs, priority};
 use crate::config::{Config, ConnectionUrl};
 use crate::limits::{GROUP_CONNECTIONS, OWNER_IDLE_MAX};
 use crate::model::{Kind, PerKind};
@@ -34,7 +34,7 @@ const WRITTEN_KINDS: usize = Kind::ALL.len();
 /// Connections of the ingest path beside the writers': the late lane of each kind, the drain of the spool, the probe.
 const SIDE_WRITER_CONNECTIONS: usize = WRITTEN_KINDS + 2;
 /// Connections of a command: the job's, its lock's, one for partitions, one for how it ended.
-const COMMAND_CONNECTIONS: usize = 4;
+pub(super) const COMMAND_CONNECTIONS: usize = 4;
 /// Connections that verify keys: look-ups are cached, so that few are under way.
 const VERIFIER_CONNECTIONS: usize = 2;
 
@@ -216,23 +216,6 @@ impl Location {
     /// A small pool of the owner's, for commands that do a job's work.
     pub fn owner_pool(&self) -> Result<Pool, StorageError> {
         pool(&self.owner, Role::Owner, COMMAND_CONNECTIONS, "", Default::default(), None)
-    }
-
-    /// The same for each of the databases in which tenants' rows are; `owner` is that of the one that is named.
-    pub async fn home_pools(&self, owner: &Pool, layout: Layout) -> Result<Vec<Pool>, StorageError> {
-        if !layout.has_cells() {
-            return Ok(vec![owner.clone()]);
-        }
-        let client = owner.get().await?;
-        let mut pools = Vec::new();
-        for cell in cells(&client).await? {
-            build(&client, &self.owner, &cell).await?;
-            let view = View::default();
-            view.seen.lead_to(cell.place.clone());
-            let with = (Arc::default(), view);
-            pools.push(pool(&self.owner, Role::Owner, COMMAND_CONNECTIONS, &cell.settings(), with, None)?);
-        }
-        Ok(pools)
     }
 
     /// Stops the embedded server, if this process owns it.

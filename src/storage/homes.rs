@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use super::StorageError;
+use deadpool_postgres::Pool;
+
 use super::citus::{Cell, build, cells, follow};
-use super::database::{Database, Location};
-use super::seen::Seen;
+use super::connect::{Role, pool};
+use super::database::{COMMAND_CONNECTIONS, Database, Location};
+use super::seen::{Seen, View};
+use super::{Layout, StorageError};
 use crate::config::{Config, ConnectionUrl};
 use crate::model::tenant_hash;
 
@@ -70,4 +73,22 @@ impl Homes {
         self.control.close();
         self.cells.iter().for_each(|(_cell, database, _seen)| database.close());
     }
+}
+
+/// Small pools of the owner's, for commands that do a job's work: one for each database in which tenants' rows are; `owner` is that
+/// of the one that is named.
+pub async fn home_pools(location: &Location, owner: &Pool, layout: Layout) -> Result<Vec<Pool>, StorageError> {
+    if !layout.has_cells() {
+        return Ok(vec![owner.clone()]);
+    }
+    let client = owner.get().await?;
+    let mut pools = Vec::new();
+    for cell in cells(&client).await? {
+        build(&client, location.owner(), &cell).await?;
+        let view = View::default();
+        view.seen.lead_to(cell.place.clone());
+        let with = (Arc::default(), view);
+        pools.push(pool(location.owner(), Role::Owner, COMMAND_CONNECTIONS, &cell.settings(), with, None)?);
+    }
+    Ok(pools)
 }

@@ -53,7 +53,7 @@ pub use database::{Database, Location};
 pub use detect::{Detected, detect};
 pub use errors::{Fate, StorageError};
 pub use extension::{TIMESCALEDB_SUPPORTED, is_supported};
-pub use homes::Homes;
+pub use homes::{Homes, home_pools};
 pub use hosts::each as each_server;
 pub use install::{Installed, agreed_layout, install, prove_direct_compress};
 pub use known::{Acquaintance, KnownDatabase, accept, acquaintance};

@@ -40,10 +40,8 @@ impl Cell {
 pub async fn cells(client: &Client) -> Result<Vec<Cell>, StorageError> {
     let cell = |row: tokio_postgres::Row| -> Result<Cell, StorageError> {
         let port: i32 = row.try_get("port")?;
-        let copied = |kind| match kind {
-            Kind::Events => row.get::<_, &str>("events").into(),
-            Kind::Metrics => row.get::<_, &str>("metrics").into(),
-        };
+        // A column is called like what it has the shard of.
+        let copied = |kind: Kind| row.get::<_, &str>(kind.table()).into();
         Ok(Cell {
             first_hash: row.try_get("first_hash")?,
             last_hash: row.try_get("last_hash")?,
