@@ -3,13 +3,10 @@
 
 use std::sync::Arc;
 
-use super::health::Health;
 use super::lane::Lane;
 use super::lanes::{Lanes, Traffic};
 use super::shelter::Shelter;
-use super::submission::Submission;
 use super::workers;
-use super::writer::Writer;
 use crate::config::Config;
 use crate::model::PerKind;
 use crate::storage;
@@ -44,38 +41,5 @@ impl Homes {
 
     pub fn lanes(&self) -> impl Iterator<Item = &Lanes> {
         self.homes.iter().flat_map(|home| home.lanes.iter())
-    }
-}
-
-/// The writers of all homes, as the drain goes to them.
-pub struct Writers {
-    /// By the numbers of the homes.
-    pub writers: Vec<Arc<Writer>>,
-    pub places: storage::Homes,
-}
-
-impl Writers {
-    pub fn number(&self, submission: &Submission) -> usize {
-        self.places.of(&submission.received.tenant_id)
-    }
-
-    pub fn writer(&self, submission: &Submission) -> &Arc<Writer> {
-        &self.writers[self.number(submission)]
-    }
-
-    pub fn is_there(&self, submission: &Submission) -> bool {
-        *self.writer(submission).shelter.health().borrow() == Health::Available
-    }
-
-    /// Waits until a home is there.
-    pub async fn one_is_there(&self) {
-        let there = self.writers.iter().map(|writer| {
-            let mut health = writer.shelter.health();
-            Box::pin(async move {
-                // The shelters live as long as this.
-                let _ = health.wait_for(|health| *health == Health::Available).await;
-            })
-        });
-        futures_util::future::select_all(there).await;
     }
 }

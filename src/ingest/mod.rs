@@ -49,6 +49,7 @@ mod trials;
 mod usage;
 mod workers;
 mod writer;
+mod writers;
 
 pub use conservation::Counts;
 pub use health::{Health, Reason};
