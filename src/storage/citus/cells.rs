@@ -15,7 +15,7 @@ const CELL: &str = include_str!("../../../sql/citus/cell.sql");
 const OWN_TABLES: &str = include_str!("../../../sql/citus/own_tables.sql");
 const VERSION: &str = "SELECT max(version) FROM tidegate.schema_migrations";
 /// For sessions that work on shards, and for who makes cells: nothing of this is told to other nodes.
-pub const SESSION: &str = "SET citus.enable_manual_changes_to_shards = on; SET citus.enable_ddl_propagation = off;";
+const SESSION: &str = "SET citus.enable_manual_changes_to_shards = on; SET citus.enable_ddl_propagation = off;";
 
 /// The tenants of a range of hashes, on one worker.
 #[derive(Debug, Clone)]

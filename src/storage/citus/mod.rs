@@ -12,7 +12,7 @@ mod follow;
 use tokio_postgres::Client;
 
 use super::StorageError;
-pub use cells::{Cell, SESSION, build, cells};
+pub use cells::{Cell, build, cells};
 pub use follow::follow;
 
 const FUNCTIONS: &str = include_str!("../../../sql/citus/functions.sql");
