@@ -111,9 +111,7 @@ impl Drainer {
 
     /// What streams mask may have changed while requests waited, and while the database was away.
     async fn read_again(&self, mut pending: Vec<Pending>) -> Vec<Pending> {
-        while !self.registry.freshen().await {
-            tracing::debug!("spooled requests wait until it is known how streams are defined now");
-        }
+        self.registry.fresh().await;
         let mut unreadable = Vec::new();
         for (index, one) in pending.iter_mut().enumerate() {
             if let Err(reason) = one.read_again(&self.intake, &self.registry).await {

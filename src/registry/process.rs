@@ -43,6 +43,15 @@ pub struct Pools {
     pub notes: Pool,
 }
 
+/// The last looks for changes; None: there was none.
+#[derive(Debug, Clone, Copy, Default)]
+struct Looks {
+    /// When the last one began that found what is defined.
+    found: Option<Instant>,
+    /// When the last one failed, unless one has found it since.
+    failed: Option<Instant>,
+}
+
 pub struct Registry {
     known: RwLock<Option<Arc<Known>>>,
     /// Empty until the database is there for the first time.
@@ -57,8 +66,7 @@ pub struct Registry {
     file: Option<KeptFile>,
     /// One look at a time.
     looking: tokio::sync::Mutex<()>,
-    /// When the last look began that came to an end; None: none did.
-    looked: watch::Sender<Option<Instant>>,
+    looked: watch::Sender<Looks>,
     /// Somebody waits for one.
     wanted: Notify,
     loading: Loading,
@@ -170,6 +178,10 @@ impl Registry {
         if self.is_fresh() {
             return true;
         }
+        // The next look is a second away: one for each request would be a connection for each, of a database that refuses them.
+        if self.looked.borrow().failed.is_some_and(|at| at.elapsed() < DEFINITIONS_LOOK_EVERY) {
+            return false;
+        }
         let mut looked = self.looked.subscribe();
         self.wanted.notify_one();
         // Nobody to look any more is as good as a look that fails.
@@ -177,8 +189,18 @@ impl Registry {
         self.is_fresh()
     }
 
+    /// Waits for the same as long as it takes.
+    pub async fn fresh(&self) {
+        let mut looked = self.looked.subscribe();
+        while !self.freshen().await {
+            tracing::debug!("it is awaited how streams are defined now");
+            // The sender is this registry's own.
+            let _ = looked.changed().await;
+        }
+    }
+
     fn is_fresh(&self) -> bool {
-        self.looked.borrow().is_some_and(|at| at.elapsed() < DEFINITIONS_AGE_MAX)
+        self.looked.borrow().found.is_some_and(|at| at.elapsed() < DEFINITIONS_AGE_MAX)
     }
 
     async fn look_in(&self, pool: &Pool, whole: bool) -> Result<(), StorageError> {
@@ -206,7 +228,7 @@ impl Registry {
         if let Some((next, check)) = found {
             self.take_over(next, check);
         }
-        self.looked.send_replace(Some(begun));
+        self.looked.send_replace(Looks { found: Some(begun), failed: None });
         Ok(())
     }
 
@@ -245,7 +267,7 @@ impl Registry {
 
     /// Looks for changes, and writes down what schemas have warned of, for as long as the process runs.
     pub async fn keep(self: Arc<Self>) {
-        let mut looks: u64 = 0;
+        let mut noted = Instant::now();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(DEFINITIONS_LOOK_EVERY) => {}
@@ -254,11 +276,11 @@ impl Registry {
             if let Err(error) = self.look().await {
                 tracing::debug!(%error, "it is not known whether definitions of streams have changed");
                 // Who waits goes on without it.
-                self.looked.send_modify(|_| ());
+                self.looked.send_modify(|looks| looks.failed = Some(Instant::now()));
             }
-            looks += 1;
-            if looks.is_multiple_of(WARNINGS_NOTED_EVERY.as_secs() / DEFINITIONS_LOOK_EVERY.as_secs()) {
+            if noted.elapsed() >= WARNINGS_NOTED_EVERY {
                 self.note_warnings().await;
+                noted = Instant::now();
             }
         }
     }
@@ -313,4 +335,35 @@ fn changed(row: &Row) -> Result<Changed, StorageError> {
     let mode = Mode::of(&mode).ok_or_else(|| wrong("a mode"))?;
     let stream = Stream { mode, version: row.get(3), masks, deleted: row.get(5) };
     Ok(Changed { tenant_id: row.get(0), name, stream, revision: row.get(6) })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn registry() -> Arc<Registry> {
+        Registry::open(&StreamsConfig { auto_create: true, mask_key: None }, PathBuf::new(), false)
+    }
+
+    #[tokio::test]
+    async fn a_look_that_failed_is_not_taken_again_for_each_request() {
+        let registry = registry();
+        registry.looked.send_modify(|looks| looks.failed = Some(Instant::now()));
+        for _ in 0..100 {
+            assert_eq!(registry.freshen().now_or_never(), Some(false), "it goes on with what is known");
+        }
+        assert_eq!(registry.wanted.notified().now_or_never(), None, "nobody asked for another look");
+    }
+
+    #[tokio::test]
+    async fn what_must_be_fresh_waits_for_the_look_that_finds_it() {
+        let registry = registry();
+        registry.looked.send_modify(|looks| looks.failed = Some(Instant::now()));
+        let mut fresh = std::pin::pin!(registry.fresh());
+        assert_eq!(fresh.as_mut().now_or_never(), None);
+        registry.looked.send_replace(Looks { found: Some(Instant::now()), failed: None });
+        assert_eq!(fresh.now_or_never(), Some(()));
+    }
 }

@@ -27,8 +27,8 @@ struct Play<'a> {
 impl Play<'_> {
     /// No connection stands, and none can be made: requests go to the spool, and the log says why.
     fn away(&self, because: &str) {
-        self.server.disconnect();
-        self.senders.spool(10);
+        // One that was being made while the server changed stands by what it knew before, and is not listed until it is made.
+        self.senders.spool_while(10, || self.server.disconnect());
         until(because, || self.tidegate.log().contains(because).then_some(()));
     }
 

@@ -143,17 +143,22 @@ impl Senders {
 
     /// Waits until so many more requests were answered 200.
     pub fn flow(&self, requests: usize) {
-        self.more("requests are answered 200", &self.shared.committed, requests);
+        self.more("requests are answered 200", &self.shared.committed, requests, || ());
     }
 
     /// Waits until so many more requests were answered 202.
     pub fn spool(&self, requests: usize) {
-        self.more("requests are answered 202", &self.shared.spooled, requests);
+        self.spool_while(requests, || ());
+    }
+
+    /// The same, doing something at each look.
+    pub fn spool_while(&self, requests: usize, doing: impl Fn()) {
+        self.more("requests are answered 202", &self.shared.spooled, requests, doing);
     }
 
     /// Waits until so many more attempts were refused or lost.
     pub fn fail(&self, attempts: usize) {
-        self.more("attempts are refused", &self.shared.failed, attempts);
+        self.more("attempts are refused", &self.shared.failed, attempts, || ());
     }
 
     /// Attempts that were refused or lost.
@@ -174,9 +179,10 @@ impl Senders {
             .for_each(|thread| thread.join().expect("the senders were told nothing odd, and the books balanced"));
     }
 
-    fn more(&self, what: &str, counter: &AtomicUsize, by: usize) {
+    fn more(&self, what: &str, counter: &AtomicUsize, by: usize, doing: impl Fn()) {
         let goal = counter.load(SeqCst) + by;
         until(what, || {
+            doing();
             // One that was told something odd has ended, and its word is the cause.
             let ended = self.threads.iter().any(JoinHandle::is_finished) && self.shared.patience == Patience::Retry;
             assert!(!ended, "a sender was told something odd, or the books did not balance");
