@@ -56,6 +56,7 @@ mod streams;
 mod target;
 mod templates;
 mod then;
+mod workers;
 
 use std::path::{Path, PathBuf};
 
@@ -172,6 +173,8 @@ async fn measure_part(
         Part::Year => dashboards::run(target, &Plan::year(options), figures).await,
         Part::Rollups => rollups::run(target, options, figures).await,
         Part::Nodes => nodes::run(target, options, figures).await,
+        // Beside the target, which has nothing to do meanwhile: its servers are its own, and several.
+        Part::Workers => workers::run(options, figures).await,
         Part::Projections => projections::run(target, options, figures).await,
         Part::Streams => streams::run(target, options, compared(paths::HTTP), figures).await,
     }

@@ -31,6 +31,11 @@ impl Usage {
         as_f64(rows) / self.elapsed_s
     }
 
+    /// Processor time of an event, of everybody, in microseconds.
+    pub fn us(&self, events: u64) -> f64 {
+        per_row((self.tidegate_cpu_s + self.postgres_cpu_s + self.sender_cpu_s) * 1e6, events)
+    }
+
     /// Its figures; `of` is what a row is called.
     pub fn add(&self, figures: &mut Figures, name: &str, of: &str, rows: u64) {
         figures.add(name, &format!("{of}s"), as_f64(rows));
@@ -132,6 +137,12 @@ pub fn flatness(samples: &[Sample]) -> Option<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_costs_what_everybody_used_for_it() {
+        let usage = Usage { tidegate_cpu_s: 1.0, postgres_cpu_s: 5.0, sender_cpu_s: 0.5, ..Usage::default() };
+        assert!((usage.us(1_000_000) - 6.5).abs() < 1e-9);
+    }
 
     #[test]
     fn flat_is_measured_from_the_median_after_the_warm_up_and_growth_is_of_the_later_half() {

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use tidegate::load::Endpoint;
 use tidegate::model::Kind;
 
-use super::common::{BATCH_ROWS, CONNECTIONS, Result, TENANTS, mean, per_row};
+use super::common::{BATCH_ROWS, CONNECTIONS, Result, TENANTS, mean};
 use super::feed::{Feed, Until};
 use super::figures::Figures;
 use super::meter::{Meter, Usage};
@@ -39,12 +39,12 @@ pub async fn run(target: &mut Target, options: &Options, figures: &mut Figures) 
         let usage = raw::run(target, Kind::Events, streams, CONNECTIONS).await?;
         target.check_stored("events", events).await?;
         usage.add(figures, RAW, "event", events);
-        raw_us.push(us(&usage, events));
+        raw_us.push(usage.us(events));
         for (count, all) in COUNTS.iter().zip(&mut nodes_us) {
             let usage = of(target, *count, requests, options.connections).await?;
             target.check_stored("events", events).await?;
             usage.add(figures, &name(*count), "event", events);
-            all.push(us(&usage, events));
+            all.push(usage.us(events));
         }
     }
     target.settings.clear();
@@ -56,11 +56,6 @@ pub async fn run(target: &mut Target, options: &Options, figures: &mut Figures) 
 
 fn name(count: usize) -> String {
     format!("nodes_{count}")
-}
-
-/// Processor time of an event, of everybody.
-fn us(usage: &Usage, events: u64) -> f64 {
-    per_row((usage.tidegate_cpu_s + usage.postgres_cpu_s + usage.sender_cpu_s) * 1e6, events)
 }
 
 /// Sends all requests to so many nodes, each its part, over so many connections in all. Writers are as many in all as
@@ -158,11 +153,5 @@ mod tests {
             assert_eq!((parts.len(), parts.iter().sum::<u64>()), (count, requests));
             assert!(parts.iter().max() <= parts.iter().min().map(|least| least + 1).as_ref());
         }
-    }
-
-    #[test]
-    fn an_event_costs_what_everybody_used_for_it() {
-        let usage = Usage { tidegate_cpu_s: 1.0, postgres_cpu_s: 5.0, sender_cpu_s: 0.5, ..Usage::default() };
-        assert!((us(&usage, 1_000_000) - 6.5).abs() < 1e-9);
     }
 }

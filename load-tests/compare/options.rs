@@ -56,6 +56,8 @@ pub enum Part {
     Projections,
     /// Throughput per processor second of 1, 2 and 4 nodes on one database; only when asked for
     Nodes,
+    /// The same of 1, 2 and 4 workers of Citus; only when asked for
+    Workers,
     /// Streams by offset and groups: the log, delivery, catching up, what groups cost, replays; only when asked for
     Streams,
 }
@@ -86,6 +88,7 @@ impl Part {
                 | Self::Rollups
                 | Self::Projections
                 | Self::Nodes
+                | Self::Workers
                 | Self::Streams
         )
     }
@@ -100,6 +103,7 @@ impl Part {
                 | Self::Rollups
                 | Self::Projections
                 | Self::Nodes
+                | Self::Workers
                 | Self::Streams
         )
     }
@@ -132,7 +136,7 @@ pub struct Options {
     /// Only these parts [default: all but those that say otherwise]
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
-    /// Those as well: long, dashboards, year, rollups, projections, nodes, streams
+    /// Those as well: long, dashboards, year, rollups, projections, nodes, workers, streams
     #[arg(long)]
     long: bool,
     /// Only this engine: timescale or postgres
@@ -265,7 +269,9 @@ impl Options {
             true => (self.long || !part.is_long()) && !(matches!(part, Part::Flood | Part::Peers) && again),
             false => self.only.contains(part),
         };
-        Part::value_variants().iter().copied().filter(wanted).collect()
+        // Citus has no TimescaleDB beside it.
+        let has = |part: &Part| *part != Part::Workers || engine == "postgres";
+        Part::value_variants().iter().copied().filter(wanted).filter(has).collect()
     }
 
     /// The questions of streams, in their order.

@@ -74,9 +74,14 @@ pub struct Sender {
 impl Sender {
     /// Of the tenants with these keys, whose numbers are those of the feed.
     pub fn new(target: &Target, kind: Kind, keys: &[String]) -> Result<Self> {
+        Self::at(Arc::clone(&target.endpoint), kind, keys)
+    }
+
+    /// The same of a server that is not a target.
+    pub fn at(endpoint: Arc<Endpoint>, kind: Kind, keys: &[String]) -> Result<Self> {
         Ok(Self {
-            endpoint: Arc::clone(&target.endpoint),
-            path: target.endpoint.path(&format!("/v1/{}", kind.table()))?,
+            path: endpoint.path(&format!("/v1/{}", kind.table()))?,
+            endpoint,
             authorizations: keys.iter().map(|key| bearer(key)).collect::<Result<_>>()?,
             run: Uuid::now_v7().simple().to_string(),
             takes_no: false,

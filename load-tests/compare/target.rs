@@ -324,7 +324,7 @@ async fn client(running: &Running, role: &str) -> Result<Client> {
     connect(&running.url(role, embedded::DATABASE)).await
 }
 
-async fn connect(url: &str) -> Result<Client> {
+pub async fn connect(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
