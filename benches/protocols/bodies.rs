@@ -165,20 +165,26 @@ pub fn all(ns: u64) -> Vec<Body> {
     ]
 }
 
-/// What a sender of Tidegate's own format would send in the place of each: log records, and samples of remote write.
-pub fn native(ns: u64) -> [Body; 2] {
-    let (mut events, mut metrics) = (String::from("["), String::from("["));
+/// What a sender of Tidegate's own format would send in the place of each: log records, and samples of remote write; and log
+/// records again with all that a record of OTLP says, which are as long when they are stored.
+pub fn native(ns: u64) -> [Body; 3] {
+    let (mut events, mut metrics, mut full) = (String::from("["), String::from("["), String::from("["));
     for n in 0..ITEMS {
         let at = ns + n as u64 * 1000;
         let comma = if n == 0 { "" } else { "," };
-        write!(
-            events,
-            "{comma}{{\"event_type\":\"log\",\"source_module\":\"orders\",\"timestamp\":{at},\"asset_id\":\"orders-1\",\"trace_id\":\
+        let event = format!(
+            "{{\"event_type\":\"log\",\"source_module\":\"orders\",\"timestamp\":{at},\"asset_id\":\"orders-1\",\"trace_id\":\
              \"07070707070707070707070707070707\",\"payload\":{{\"body\":\"GET /api/v1/orders/{n} answered 200 in {} ms for customer {}, from \
              the cache\",\"attributes\":{{\"http.request.method\":\"GET\",\"http.route\":\"/api/v1/orders/{{id}}\",\"server.address\":\
-             \"orders-7f9c\",\"http.response.status_code\":200}}}}}}",
+             \"orders-7f9c\",\"http.response.status_code\":200}}}}",
             n % 97,
             n % 1009
+        );
+        write!(events, "{comma}{event}}}").expect("a String takes all text");
+        write!(
+            full,
+            "{comma}{event},\"severity\":\"info\",\"metadata\":{{\"otlp\":{{\"severity_number\":9,\"severity_text\":\"INFO\",\"span_id\":\
+             \"0909090909090909\",\"resource\":{{\"service.name\":\"orders\",\"host.name\":\"orders-1\"}},\"scope\":{{\"name\":\"lib\"}}}}}}}}"
         )
         .expect("a String takes all text");
         let [name, instance, labels @ ..] = labels(n);
@@ -197,6 +203,7 @@ pub fn native(ns: u64) -> [Body; 2] {
         metrics.push_str("}}");
     }
     events.push(']');
+    full.push(']');
     metrics.push(']');
     let body = |name, route, text: String| Body {
         name,
@@ -205,5 +212,9 @@ pub fn native(ns: u64) -> [Body; 2] {
         bytes: text.into(),
         items: ITEMS,
     };
-    [body("native events", "/v1/events", events), body("native metrics", "/v1/metrics", metrics)]
+    [
+        body("native events", "/v1/events", events),
+        body("native metrics", "/v1/metrics", metrics),
+        body("native events, as long as otlp logs", "/v1/events", full),
+    ]
 }

@@ -30,7 +30,7 @@ pub fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let (cpuinfo, load) = (read("/proc/cpuinfo"), read("/proc/loadavg"));
     let cpu = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let cores = processors();
     format!(
         "{cores} cores ({}) that hold PostgreSQL, Tidegate and the load generator together, {:.1} GiB, Linux {}; load before {}",
         cpu.map_or("unknown", |(_, name)| name),
@@ -38,6 +38,11 @@ pub fn machine() -> String {
         read("/proc/sys/kernel/osrelease").trim(),
         load.split(' ').next().unwrap_or_default()
     )
+}
+
+/// How many this process may use.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Versions and settings of a database server.

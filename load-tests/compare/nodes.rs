@@ -14,6 +14,7 @@ use tidegate::model::Kind;
 use super::common::{BATCH_ROWS, CONNECTIONS, Result, TENANTS, mean};
 use super::feed::{Feed, Until};
 use super::figures::Figures;
+use super::machine;
 use super::meter::{Meter, Usage};
 use super::options::Options;
 use super::proc;
@@ -58,10 +59,10 @@ fn name(count: usize) -> String {
     format!("nodes_{count}")
 }
 
-/// Sends all requests to so many nodes, each its part, over so many connections in all. Writers are as many in all as
-/// COPY has.
+/// Sends all requests to so many nodes, each its part, over so many connections in all. Writers are as many in all as one
+/// node has that nobody configures, and each node has one.
 async fn of(target: &mut Target, count: usize, requests: u64, connections: usize) -> Result<Usage> {
-    let writers = format!("writers={}", (CONNECTIONS / count).max(1));
+    let writers = format!("writers={}", (machine::processors() / count).max(1));
     target.settings = vec![writers.clone()];
     target.fresh().await?;
     let mut others = Vec::new();

@@ -15,13 +15,12 @@ use super::super::common::Result;
 use super::super::proc;
 use super::super::target::connect;
 
-/// As many in all as COPY has connections, and each worker of four has one.
-pub const CELLS: usize = 4;
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 pub struct Cluster {
     coordinator: Node,
     workers: Vec<Node>,
+    cells: usize,
     _folder: TempDir,
 }
 
@@ -31,12 +30,14 @@ struct Node {
 }
 
 impl Cluster {
-    pub async fn start(workers: usize) -> Result<Self> {
+    /// Each cell has a writer: one for each processor, where there are no more workers than these, is what a node has that nobody
+    /// configures.
+    pub async fn start(workers: usize, cells: usize) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("tidegate-compare-").tempdir()?;
         // The servers run as an unprivileged user when this is root.
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let coordinator = Node::start(&folder, 0).await?;
-        let mut cluster = Self { coordinator, workers: Vec::new(), _folder: folder };
+        let mut cluster = Self { coordinator, workers: Vec::new(), cells, _folder: folder };
         match cluster.join(workers).await {
             Ok(()) => Ok(cluster),
             Err(error) => {
@@ -88,7 +89,7 @@ impl Cluster {
 
     /// Starts Tidegate, which makes everything at its first start.
     pub fn serve(&self) -> Result<Serving> {
-        Serving::start(&self.coordinator.running)
+        Serving::start(&self.coordinator.running, self.cells)
     }
 
     pub async fn checkpoint(&self) -> Result<()> {
@@ -147,14 +148,14 @@ pub struct Serving {
 }
 
 impl Serving {
-    fn start(coordinator: &Running) -> Result<Self> {
+    fn start(coordinator: &Running, cells: usize) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("tidegate-compare-node-").tempdir()?;
         let url = |role| coordinator.url(role, DATABASE);
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
             .args(["serve", "--engine", "citus", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder.path())
             .args(["--set", "log.level=warn", "--set", "writers=1", "--set"])
-            .arg(format!("citus.cells={CELLS}"))
+            .arg(format!("citus.cells={cells}"))
             .envs([("TIDEGATE_DATABASE_URL", url(OWNER)), ("TIDEGATE_WRITER_URL", url(WRITER))])
             .env("TIDEGATE_READER_URL", url(tidegate::storage::embedded::READER))
             .stdin(Stdio::null())

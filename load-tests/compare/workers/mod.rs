@@ -17,6 +17,7 @@ use self::cluster::{Cluster, Serving};
 use super::common::{BATCH_ROWS, Result, TENANTS, mean};
 use super::feed::{Feed, Until};
 use super::figures::Figures;
+use super::machine;
 use super::meter::Usage;
 use super::options::Options;
 use super::proc;
@@ -26,6 +27,8 @@ use super::sender::Sender;
 use super::templates::templates;
 
 const COUNTS: [usize; 3] = [1, 2, 4];
+/// Of each tenant, before anything is measured.
+const FIRST_ROWS: u64 = 10;
 /// For what a spool gives back after the last answer.
 const SETTLE: Duration = Duration::from_secs(60);
 
@@ -37,7 +40,7 @@ pub async fn run(options: &Options, figures: &mut Figures) -> Result<()> {
         let (mut raw, mut served) = (Vec::new(), Vec::new());
         for _ in 0..options.rounds {
             for (is_raw, all) in [(true, &mut raw), (false, &mut served)] {
-                let cluster = Cluster::start(count).await?;
+                let cluster = Cluster::start(count, count.max(machine::processors())).await?;
                 let measured = measure(&cluster, requests, is_raw, options.connections).await;
                 cluster.stop().await?;
                 let usage = measured?;
@@ -67,6 +70,11 @@ async fn measure(cluster: &Cluster, requests: u64, is_raw: bool, connections: us
         keys.push(admin::create_key(&owner, &made.tenant_id, Scopes::parse("ingest")?, "", None).await?.key);
         tenants.push(made.tenant_id);
     }
+    // Every cell has the day's partitions before the clock starts.
+    let first = Feed::in_turn(templates(TENANTS as u64, FIRST_ROWS), TENANTS, Until::Requests(TENANTS as u64));
+    let sender = Sender::at(Arc::clone(&serving.endpoint), Kind::Events, &keys)?;
+    let first = sender.send(first, connections).await?.accepted();
+    check_stored(&owner, first).await?;
     cluster.checkpoint().await?;
     let usage = match is_raw {
         true => {
@@ -75,7 +83,7 @@ async fn measure(cluster: &Cluster, requests: u64, is_raw: bool, connections: us
         }
         false => over_http(cluster, &serving, &keys, requests, connections).await?,
     };
-    check_stored(&owner, requests * BATCH_ROWS).await?;
+    check_stored(&owner, first + requests * BATCH_ROWS).await?;
     Ok(usage)
 }
 
