@@ -39,7 +39,7 @@ impl Group<'_> {
 
     fn consume(&self, member: usize) {
         let own = if self.name == "alone" { String::new() } else { format!("&member=m{member}") };
-        let place = format!("{}/events?limit=40&wait=300ms{own}", path("default", self.name));
+        let place = format!("{}/events?limit=400&wait=300ms{own}", path("default", self.name));
         for turn in 0.. {
             if self.done.load(SeqCst) {
                 return;
