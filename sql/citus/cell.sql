@@ -11,6 +11,8 @@ DECLARE
     -- Functions that read or write relations of a cell.
     working CONSTANT text[] := ARRAY['metrics_rollup', 'event_counts_rollup', 'correlation_groups_rollup', 'commit_offset', 'sink_group',
         'advance_offset', 'ack_lease', 'settle_lease', 'try_lock'];
+    -- Functions that know no relation, and are not the cell's: not even by accident does anything in it find a relation of all cells.
+    pure CONSTANT text[] := ARRAY['counter_span', 'counter_step', 'metric_dimensions', 'metric_series_id', 'stddev_merge', 'acts_for'];
     keys CONSTANT jsonb := '{"consumer_groups": "group_id", "consumer_members": "group_id, member", "consumer_offsets": "group_id",
         "consumer_leases": "group_id, is_replay, lo", "consumer_slots": "group_id, slot", "consumer_parked": "group_id, \"offset\"",
         "sequencer_ticks": "tick", "log_epochs": "epoch", "rollup_levels": "level", "rollup_floors": "source, tenant_id",
@@ -96,7 +98,8 @@ BEGIN
         WHERE pronamespace = 'tidegate'::regnamespace AND proname = ANY (working) LOOP
         made := regexp_replace(pg_get_functiondef(item.oid), format('\mtidegate\.(%s)\M', names), format('%I.\1', cell), 'g');
         made := replace(made, 'TABLE tidegate.%I', format('TABLE %I.%%I', cell));
-        made := regexp_replace(made, 'SET search_path TO ''tidegate''', format('SET search_path TO %L, ''tidegate''', cell));
+        made := regexp_replace(made, 'SET search_path TO ''tidegate''', format('SET search_path TO %L', cell));
+        made := regexp_replace(made, format('(?<![.\w])(%s)(?=\()', array_to_string(pure, '|')), 'tidegate.\1', 'g');
         EXECUTE made;
         IF item.proacl IS NOT NULL THEN
             EXECUTE format('REVOKE ALL ON FUNCTION %I.%I(%s) FROM PUBLIC', cell, item.proname, item.arguments);

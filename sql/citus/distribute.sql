@@ -21,6 +21,7 @@ DECLARE
         'series_pending'];
     relation record;
     item record;
+    key text;
 BEGIN
     -- Organizations as cells see them: a copy that follows in the same transaction.
     IF to_regclass('tidegate.cell_organizations') IS NULL THEN
@@ -55,14 +56,23 @@ BEGIN
         IF relation.relname = ANY (everywhere) THEN
             PERFORM create_reference_table(relation.oid::regclass);
         ELSIF relation.relname = ANY (of_cells) THEN
-            -- Unique among the rows of a cell, which its builder sees to: a key of Citus would have to name the cell.
+            -- Unique among the rows of a cell, which its builder sees to: a key of Citus has to name the cell. That one tells the
+            -- replication of a move which row is meant; by the whole row it would need every column's type to know equality, and
+            -- a pg_snapshot does not.
+            SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY k.n) INTO key
+                FROM pg_constraint c, unnest(c.conkey) WITH ORDINALITY k (attnum, n), pg_attribute a
+                WHERE c.conrelid = relation.oid AND c.contype = 'p' AND a.attrelid = relation.oid AND a.attnum = k.attnum;
             FOR item IN SELECT conname FROM pg_constraint WHERE conrelid = relation.oid AND contype IN ('p', 'u') LOOP
                 EXECUTE format('ALTER TABLE tidegate.%I DROP CONSTRAINT %I', relation.relname, item.conname);
             END LOOP;
             FOR item IN SELECT indexrelid::regclass AS name FROM pg_index WHERE indrelid = relation.oid AND indisunique LOOP
                 EXECUTE format('DROP INDEX %s', item.name);
             END LOOP;
-            EXECUTE format('ALTER TABLE tidegate.%I ADD COLUMN cell text NOT NULL DEFAULT %L, REPLICA IDENTITY FULL', relation.relname, '');
+            EXECUTE format('ALTER TABLE tidegate.%I ADD COLUMN cell text NOT NULL DEFAULT %L', relation.relname, '');
+            IF key IS NOT NULL THEN
+                EXECUTE format('ALTER TABLE tidegate.%I ADD CONSTRAINT %I PRIMARY KEY (cell, %s)', relation.relname,
+                    relation.relname || '_pkey', key);
+            END IF;
             PERFORM create_distributed_table(relation.oid::regclass, 'cell', colocate_with := 'tidegate.ingest_ledger');
         ELSIF relation.relname = 'ingest_ledger' THEN
             PERFORM create_distributed_table(relation.oid::regclass, 'tenant_id');
@@ -70,6 +80,11 @@ BEGIN
             PERFORM create_distributed_table(relation.oid::regclass, 'tenant_id', colocate_with := 'tidegate.ingest_ledger');
         END IF;
     END LOOP;
+    -- Spread by a version that had no such key.
+    IF NOT EXISTS (SELECT FROM pg_index WHERE indrelid = 'tidegate.sequencer_ticks'::regclass AND indisprimary) THEN
+        ALTER TABLE tidegate.sequencer_ticks ADD CONSTRAINT sequencer_ticks_pkey PRIMARY KEY (cell, tick);
+        ALTER TABLE tidegate.sequencer_ticks REPLICA IDENTITY DEFAULT;
+    END IF;
     FOR relation IN SELECT c.relname FROM pg_class c JOIN pg_dist_partition d ON d.logicalrelid = c.oid
         WHERE c.relnamespace = 'tidegate'::regnamespace AND c.relkind = 'r' AND c.relreplident = 'd' AND d.partmethod = 'h' AND NOT c.relispartition
             AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary) LOOP

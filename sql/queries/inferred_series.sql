@@ -3,7 +3,7 @@
 -- were written, the last, and how many new assets were not made.
 WITH seen AS MATERIALIZED (
     SELECT asset_id, metric_type, metric_name, series_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen,
-        bool_or(dimensions IS NOT NULL AND metric_series_id(dimensions) <> series_id)
+        bool_or(dimensions IS NOT NULL AND tidegate.metric_series_id(dimensions) <> series_id)
             FILTER (WHERE series_id = '00000000-0000-0000-0000-000000000000') AS is_stray
     FROM metrics
     WHERE tenant_id = $1 AND timestamp >= $2 AND timestamp < $3
@@ -38,7 +38,7 @@ WITH seen AS MATERIALIZED (
         AND known.metric_type = s.metric_type AND known.series_id = s.series_id
     LEFT JOIN LATERAL (
         -- Of one that is not there, whose dimensions only its samples tell.
-        SELECT metric_dimensions(m.dimensions) AS dimensions FROM metrics m
+        SELECT tidegate.metric_dimensions(m.dimensions) AS dimensions FROM metrics m
         WHERE known.tenant_id IS NULL AND m.tenant_id = $1 AND m.timestamp >= $2 AND m.timestamp < $3 AND m.asset_id = s.asset_id
           AND m.metric_name = s.metric_name AND m.metric_type = s.metric_type AND m.series_id = s.series_id
         LIMIT 1

@@ -2,7 +2,7 @@
 INSERT INTO metric_series AS c (tenant_id, asset_id, metric_type, metric_name, series_id, dimensions, first_seen, last_seen)
 SELECT m.tenant_id, m.asset_id, m.metric_type, m.metric_name, m.series_id,
     -- Equal but for what Tidegate put there.
-    metric_dimensions((array_agg(m.dimensions))[1]), min(m.timestamp), max(m.timestamp)
+    tidegate.metric_dimensions((array_agg(m.dimensions))[1]), min(m.timestamp), max(m.timestamp)
 FROM metrics m
 WHERE m.tenant_id = $1 AND m.timestamp >= $2 AND m.timestamp < $3
 GROUP BY m.tenant_id, m.asset_id, m.metric_type, m.metric_name, m.series_id

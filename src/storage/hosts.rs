@@ -55,8 +55,12 @@ type Connected = (Client, Wire);
 
 /// Connects to one of the URL's servers that is meant.
 pub async fn connect(url: &ConnectionUrl, view: &View) -> Result<Connected, Error> {
-    if let Some((host, port)) = view.seen.lead() {
-        return tls::connect(&led_to(url, (&host, port))).await;
+    while let Some(lead) = view.seen.lead() {
+        let connected = tls::connect(&led_to(url, (&lead.0, lead.1))).await?;
+        // Meanwhile connections may have been led elsewhere, and this one would be taken for one that was made after that.
+        if view.seen.lead().is_some_and(|now| now == lead) {
+            return Ok(connected);
+        }
     }
     let target = url.target.unwrap_or(TargetSession::Any);
     if url.hosts() <= 1 && target == TargetSession::Any {

@@ -9,6 +9,9 @@ use tokio::sync::watch;
 
 use super::standing::{Standing, Timeline};
 
+/// A connection that was being made while others were led elsewhere counts as made before.
+const LEADING: Duration = Duration::from_millis(50);
+
 /// How long a host that did not answer is tried behind the others.
 const SILENT_FOR: Duration = Duration::from_secs(10);
 
@@ -84,7 +87,7 @@ impl Seen {
     /// Leads connections elsewhere; those that were made before are not used again.
     pub fn lead_to(&self, place: (String, u16)) {
         *self.lead.lock().expect("no code panics while holding it") = Some(place);
-        self.moved.send_replace(Instant::now());
+        self.moved.send_replace(Instant::now() + LEADING);
     }
 
     /// Resolves when another timeline is seen.

@@ -1,32 +1,41 @@
 //! Several servers of Citus: a coordinator, and workers that have the cells. Cells go where their shards are moved, under load;
 //! a worker that dies holds up its tenants alone; without the coordinator what was known goes on.
 
+mod beside;
+mod cluster;
+mod failover;
+mod load;
+mod members;
+mod rebalanced;
+mod split;
+mod unseen;
+
 use std::collections::BTreeSet;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use cluster::{Cluster, sent, tenants};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tidegate::storage::embedded::{DATABASE, EmbeddedServer, OWNER, Running};
-use tokio::runtime::Runtime;
 
-use crate::client::{Client, Key};
+use crate::client::Client;
 use crate::env::{Engine, Env, Test, TestResult, until};
 use crate::groups::{commit, make, offsets, take};
 use crate::installations;
-use crate::postgres::{SUPERUSER, Sql, temp_dir};
-use crate::private::{config, variables};
-use crate::process::Tidegate;
+use crate::postgres::Sql;
 use crate::samples::{array, metric};
 use crate::streams::reaches;
 use crate::traffic::{Patience, Traffic, assert_stored};
 
 macro_rules! test {
+    ($room:ident::$name:ident) => {
+        test!(@ $name, $room::$name)
+    };
     ($name:ident) => {
+        test!(@ $name, $name)
+    };
+    (@ $name:ident, $run:path) => {
         Test {
             name: stringify!($name),
             engines: &[Engine::Postgres],
-            run: $name,
+            run: $run,
             missing: installations::citus_missing,
         }
     };
@@ -37,128 +46,15 @@ pub const TESTS: &[Test] = &[
     test!(a_cell_is_moved_under_load),
     test!(a_worker_dies_and_comes_back),
     test!(the_coordinator_dies_and_comes_back),
+    test!(rebalanced::cells_are_rebalanced_under_load),
+    test!(rebalanced::a_worker_is_drained_under_load),
+    test!(members::groups_go_on_through_moves),
+    test!(beside::two_nodes_write_under_the_same_keys),
+    test!(beside::two_nodes_follow_moves),
+    test!(failover::a_worker_fails_over_to_its_standby),
+    test!(split::a_cell_is_not_split),
+    test!(unseen::a_cell_comes_back_before_it_was_missed),
 ];
-
-const TENANTS: usize = 6;
-
-/// A server, which may be killed and started again.
-struct Node {
-    dir: TempDir,
-    /// Off at workers, which refuse what the server makes when it is started again.
-    propagates: bool,
-    server: Option<EmbeddedServer>,
-}
-
-impl Node {
-    fn start(runtime: &Runtime, propagates: bool) -> Self {
-        let mut node = Self { dir: temp_dir(), propagates, server: None };
-        node.run(runtime);
-        node
-    }
-
-    fn run(&mut self, runtime: &Runtime) {
-        // By which a node connects to itself.
-        let socket_dir = self.dir.path().join("postgres/run").display().to_string();
-        let settings = [
-            ("citus.local_hostname", socket_dir.as_str()),
-            ("shared_preload_libraries", "citus"),
-            ("citus.enable_statistics_collection", "off"),
-            ("citus.node_conninfo", "sslmode=disable"),
-            ("citus.enable_create_database_propagation", "off"),
-            ("max_prepared_transactions", "200"),
-            ("max_connections", "300"),
-            ("citus.enable_ddl_propagation", if self.propagates { "on" } else { "off" }),
-            ("wal_level", "logical"),
-            ("max_replication_slots", "40"),
-            ("max_wal_senders", "40"),
-            ("max_logical_replication_workers", "20"),
-            ("max_worker_processes", "48"),
-        ];
-        let config = config(self.dir.path(), Engine::Postgres, &settings);
-        self.server = Some(runtime.block_on(EmbeddedServer::start(config)).unwrap_or_else(|error| panic!("{error}")));
-    }
-
-    fn running(&self) -> Running {
-        let server = self.server.as_ref().expect("it runs");
-        Running { socket_dir: server.socket_dir().to_owned(), port: server.port() }
-    }
-
-    fn kill(&mut self) {
-        let server = self.server.take().expect("it runs");
-        kill(Pid::from_raw(i32::try_from(server.server_pid()).unwrap()), Signal::SIGKILL).unwrap();
-        drop(server);
-    }
-
-    fn superuser(&self) -> Sql {
-        Sql::connect(&self.running().url(SUPERUSER, DATABASE))
-    }
-}
-
-struct Cluster {
-    runtime: Runtime,
-    coordinator: Node,
-    workers: Vec<Node>,
-}
-
-impl Cluster {
-    fn start(workers: usize) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let coordinator = Node::start(&runtime, true);
-        let workers: Vec<Node> = (0..workers).map(|_| Node::start(&runtime, false)).collect();
-        for node in [&coordinator].into_iter().chain(&workers) {
-            node.superuser().run("SET client_min_messages = error; CREATE EXTENSION citus");
-        }
-        let at = |node: &Node| format!("'{}', {}", node.running().socket_dir.display(), node.running().port);
-        let superuser = coordinator.superuser();
-        superuser.run(&format!("SELECT citus_set_coordinator_host({})", at(&coordinator)));
-        for worker in &workers {
-            superuser.run(&format!("SELECT citus_add_node({})", at(worker)));
-        }
-        Self { runtime, coordinator, workers }
-    }
-
-    fn serve(&self, env: &Env) -> Tidegate {
-        let running = self.coordinator.running();
-        let mut variables = variables(|role| running.url(role, DATABASE));
-        variables
-            .extend([("TIDEGATE_ENGINE", "citus"), ("TIDEGATE_CITUS_CELLS", "4")].map(|(k, v)| (k.into(), v.into())));
-        Tidegate::serve(env, &variables, &[])
-    }
-
-    fn sql(&self) -> Sql {
-        Sql::connect(&self.coordinator.running().url(OWNER, DATABASE))
-    }
-
-    /// The number of the worker that has a tenant's rows.
-    fn worker_of(&self, tenant: &str) -> usize {
-        let sql = "SELECT nodename FROM pg_dist_placement p JOIN pg_dist_node n USING (groupid) \
-                   WHERE p.shardid = get_shard_id_for_distribution_column('tidegate.events', $1::text)";
-        let folder: String = self.coordinator.superuser().rows(sql, &[&tenant])[0].get(0);
-        self.workers.iter().position(|worker| worker.running().socket_dir.display().to_string() == folder).unwrap()
-    }
-
-    fn stop(self) {
-        for node in [self.coordinator].into_iter().chain(self.workers) {
-            if let Some(server) = node.server {
-                self.runtime.block_on(server.stop()).unwrap_or_else(|error| panic!("{error}"));
-            }
-        }
-    }
-}
-
-fn key(cluster: &Cluster, env: &Env, tenant: &str) -> Key {
-    let running = cluster.coordinator.running();
-    env.key_by(&Sql::connect(&running.url(OWNER, DATABASE)), tenant, "ingest,read,consume,admin")
-}
-
-fn tenants(cluster: &Cluster, env: &Env, tidegate: &Tidegate) -> Vec<(String, Client)> {
-    let name = |n: usize| format!("tenant-{n}");
-    (0..TENANTS).map(|n| (name(n), tidegate.with(&key(cluster, env, &name(n))))).collect()
-}
-
-fn sent(n: usize, count: usize) -> Vec<u8> {
-    array((0..count).map(|m| format!(r#"{{"event_type":"t","source_module":"s","payload":{{"n":{n},"m":{m}}}}}"#)))
-}
 
 fn tenants_are_in_cells_on_their_workers(env: &Env) -> TestResult {
     let cluster = Cluster::start(2);
@@ -194,7 +90,7 @@ fn tenants_are_in_cells_on_their_workers(env: &Env) -> TestResult {
     assert_eq!(places.len(), 2, "both workers have tenants");
     // As anybody with SQL sees them, through the coordinator.
     let all: i64 = cluster.sql().one("SELECT count(*) FROM events");
-    assert_eq!(usize::try_from(all)?, (0..TENANTS).map(|n| 10 + n).sum::<usize>());
+    assert_eq!(usize::try_from(all)?, (0..tenants.len()).map(|n| 10 + n).sum::<usize>());
     drop(tidegate);
     cluster.stop();
     Ok(())
@@ -229,21 +125,7 @@ fn a_cell_is_moved_under_load(env: &Env) -> TestResult {
     let traffic = Traffic::start(&client, Patience::Retry);
     traffic.flows(20);
     for _ in 0..2 {
-        let from = cluster.worker_of("default");
-        let [source, target] = [from, 1 - from].map(|n| cluster.workers[n].running());
-        let shard = "SELECT get_shard_id_for_distribution_column('tidegate.events', 'default')";
-        let superuser = cluster.coordinator.superuser();
-        let shard: i64 = superuser.one(shard);
-        let moving = format!(
-            "SELECT citus_move_shard_placement({shard}, '{}', {}, '{}', {}, 'force_logical')",
-            source.socket_dir.display(),
-            source.port,
-            target.socket_dir.display(),
-            target.port
-        );
-        // While partitions are made nothing is moved.
-        until("the cell is moved", || superuser.try_run(&moving).ok());
-        assert_ne!(cluster.worker_of("default"), from);
+        cluster.move_cell("default", 1 - cluster.worker_of("default"));
         traffic.flows(50);
     }
     let acknowledged = traffic.finish();

@@ -4,6 +4,7 @@
 //! Those on PATH and in the distributions' folders are found; others are named by `TIDEGATE_TEST_POSTGRES=bindir:bindir`.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use tidegate::limits::{POSTGRES_MAJOR_MIN, POSTGRES_MAJOR_TRIED};
 use tidegate::storage::embedded::{Installation, inspect, installations, pick};
@@ -93,13 +94,18 @@ pub fn other_majors() -> Option<()> {
     places.iter().any(|place| place.installation.major != first).then_some(())
 }
 
-/// What the tests of several servers of Citus lack.
+/// What the tests of several servers of Citus lack; looked for once, since each of them asks.
 pub fn citus_missing() -> Option<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let found = runtime.block_on(installations());
-    // A server that is started without a folder of programs is of the machine's own.
-    let own = pick(&found, None, false)?;
-    (!has_citus(&own.bin_dir)).then(|| format!("there is no Citus in the PostgreSQL {} of this machine", own.major))
+    static MISSING: OnceLock<Option<String>> = OnceLock::new();
+    let look = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let found = runtime.block_on(installations());
+        // A server that is started without a folder of programs is of the machine's own.
+        let own = pick(&found, None, false)?;
+        let lacks = || format!("there is no Citus in the PostgreSQL {} of this machine", own.major);
+        (!has_citus(&own.bin_dir)).then(lacks)
+    };
+    MISSING.get_or_init(look).clone()
 }
 
 /// Whether Citus is installed there.

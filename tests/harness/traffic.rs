@@ -80,8 +80,17 @@ impl Traffic {
     }
 
     pub fn of(sent: Sent, client: &Client, patience: Patience) -> Self {
+        Self::many(SENDERS, sent, client, patience)
+    }
+
+    /// Events of so many senders.
+    pub fn by(senders: usize, client: &Client, patience: Patience) -> Self {
+        Self::many(senders, Sent::Events, client, patience)
+    }
+
+    fn many(senders: usize, sent: Sent, client: &Client, patience: Patience) -> Self {
         let shared = Arc::new(Shared { client: Mutex::new(Some(client.clone())), ..Shared::default() });
-        let senders = (0..SENDERS)
+        let senders = (0..senders)
             .map(|sender| {
                 let shared = Arc::clone(&shared);
                 std::thread::spawn(move || send(sent, &shared, sender, patience))

@@ -120,7 +120,7 @@ impl Aggregate {
             Self::Max => "max(max_value)".into(),
             Self::Count => "sum(count)".into(),
             Self::Stddev => "CASE WHEN count(*) = count(m2) THEN \
-                 stddev_merge(ARRAY[count, sum_value, m2]::double precision[]) FILTER (WHERE m2 IS NOT NULL) END"
+                 tidegate.stddev_merge(ARRAY[count, sum_value, m2]::double precision[]) FILTER (WHERE m2 IS NOT NULL) END"
                 .into(),
             Self::P50 => percentile("0.5"),
             Self::P95 => percentile("0.95"),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
 
 use crate::config::ConnectionUrl;
@@ -23,6 +24,8 @@ pub struct Cell {
     pub first_hash: i32,
     pub last_hash: i32,
     pub place: (String, u16),
+    /// Another one after each move, also where it comes back to a worker that had it.
+    pub placement: i64,
     /// The schema's.
     pub name: String,
     /// The shards that COPY writes to.
@@ -30,9 +33,15 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// Settings of the sessions that work in it.
+    /// Settings of the sessions that work in it. The schema of all cells' relations is not among those that are searched: once the
+    /// cell was moved away, a job that did not know it yet would work on every tenant's rows through Citus.
     pub fn settings(&self) -> String {
-        format!("SET search_path = {}, tidegate, public; {SESSION}", self.name)
+        format!("SET search_path = {}, public; {SESSION}", self.name)
+    }
+
+    /// Whether it is still where it was.
+    pub fn has_stayed(&self, now: &Self) -> bool {
+        (&self.place, self.placement) == (&now.place, now.placement)
     }
 }
 
@@ -46,6 +55,7 @@ pub async fn cells(client: &Client) -> Result<Vec<Cell>, StorageError> {
             first_hash: row.try_get("first_hash")?,
             last_hash: row.try_get("last_hash")?,
             place: (row.try_get("host")?, u16::try_from(port).unwrap_or_default()),
+            placement: row.try_get("placement")?,
             name: row.try_get("name")?,
             copied: PerKind::new(copied),
         })
@@ -62,7 +72,9 @@ pub async fn build(coordinator: &Client, owner: &ConnectionUrl, cell: &Cell) -> 
     client.batch_execute(&session_sql(Role::Owner, SESSION)).await?;
     let Cell { name, first_hash, .. } = cell;
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
-    let mark = format!("migration {version}, program {}, {tables}", env!("CARGO_PKG_VERSION"));
+    // The program's version alone would not tell two builds of it apart.
+    let made_by: String = Sha256::digest(CELL).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let mark = format!("migration {version}, program {} ({made_by}), {tables}", env!("CARGO_PKG_VERSION"));
     let (tables, mark) = (quoted(&tables), quoted(&mark));
     let settings = format!(
         "SET tidegate.cell = '{name}'; SET tidegate.first_hash = '{first_hash}'; SET tidegate.tables = {tables}; \
