@@ -85,7 +85,9 @@ BEGIN
         EXECUTE format('CREATE TABLE %I.%I (%s)', cell, item.name, item.columns);
         EXECUTE format('GRANT SELECT ON %I.%I TO tidegate_reader', cell, item.name);
     END LOOP;
-    EXECUTE format('CREATE SEQUENCE %I.ingest_batch_id START %s', cell, 1 + floor(random() * 4294967296)::bigint);
+    -- A number for each block of batch ids, as migration 3 has it: nodes divide what they draw by the length of a block.
+    EXECUTE format('CREATE SEQUENCE %I.ingest_batch_id INCREMENT BY 1024 START %s', cell,
+        1024 * (1 + floor(random() * 4294967296)::bigint));
     EXECUTE format('CREATE SEQUENCE %I.consumer_lease_numbers START %s', cell, (extract(epoch FROM clock_timestamp())::bigint << 10));
     EXECUTE format('GRANT USAGE ON SEQUENCE %I.ingest_batch_id, %I.consumer_lease_numbers TO tidegate_writer', cell, cell);
 

@@ -85,8 +85,9 @@ BEGIN
         ALTER TABLE tidegate.sequencer_ticks ADD CONSTRAINT sequencer_ticks_pkey PRIMARY KEY (cell, tick);
         ALTER TABLE tidegate.sequencer_ticks REPLICA IDENTITY DEFAULT;
     END IF;
+    -- Partitions as well, which do not have it of what they are parts of.
     FOR relation IN SELECT c.relname FROM pg_class c JOIN pg_dist_partition d ON d.logicalrelid = c.oid
-        WHERE c.relnamespace = 'tidegate'::regnamespace AND c.relkind = 'r' AND c.relreplident = 'd' AND d.partmethod = 'h' AND NOT c.relispartition
+        WHERE c.relnamespace = 'tidegate'::regnamespace AND c.relkind = 'r' AND c.relreplident = 'd' AND d.partmethod = 'h'
             AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary) LOOP
         EXECUTE format('ALTER TABLE tidegate.%I REPLICA IDENTITY FULL', relation.relname);
     END LOOP;

@@ -122,8 +122,13 @@ impl Partitions {
             }
             let (from, to) = self.range(&ranges, timestamp_us, Timestamp::now().as_microsecond());
             // Each by itself: of several at once Citus makes one for its workers, which they refuse.
-            for sql in create_sql(self.table(), &free_name(client, self.table(), from).await?, from, to)? {
+            let name = free_name(client, self.table(), from).await?;
+            for sql in create_sql(self.table(), &name, from, to)? {
                 client.batch_execute(&sql).await?;
+            }
+            if self.spread {
+                // It has no key, and nothing could be deleted of it while its cell is moved.
+                client.batch_execute(&format!("ALTER TABLE {name} REPLICA IDENTITY FULL")).await?;
             }
             ranges.insert(from, to);
             made += 1;

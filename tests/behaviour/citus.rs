@@ -2,6 +2,7 @@
 //! a worker that dies holds up its tenants alone; without the coordinator what was known goes on.
 
 mod beside;
+mod built;
 mod cluster;
 mod failover;
 mod load;
@@ -43,6 +44,7 @@ macro_rules! test {
 
 pub const TESTS: &[Test] = &[
     test!(tenants_are_in_cells_on_their_workers),
+    test!(built::cells_are_made_for_several_nodes_and_for_moves),
     test!(a_cell_is_moved_under_load),
     test!(a_worker_dies_and_comes_back),
     test!(the_coordinator_dies_and_comes_back),

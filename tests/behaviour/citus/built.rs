@@ -1,0 +1,51 @@
+//! What each cell is made with that neither a request nor a move says before it is too late.
+
+use std::collections::BTreeSet;
+
+use super::cluster::{Cluster, sent, tenants};
+use crate::env::{Env, TestResult};
+
+const BLOCK: &str = include_str!("../../../sql/queries/batch_ids_block.sql");
+
+pub fn cells_are_made_for_several_nodes_and_for_moves(env: &Env) -> TestResult {
+    let cluster = Cluster::start(2);
+    let tidegate = cluster.serve(env);
+    for (n, (_name, client)) in tenants(&cluster, env, &tidegate).iter().enumerate() {
+        client.events(sent(n, 5)).accepted(5, 0);
+        // Of a day for which a partition is made now.
+        client.events(old(30)).accepted(1, 0);
+    }
+    for worker in &cluster.workers {
+        let superuser = worker.superuser();
+        let cells = "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'tidegate\\_cell\\_%'";
+        let cells: Vec<String> = superuser.rows(cells, &[]).iter().map(|row| row.get(0)).collect();
+        assert_eq!(cells.len(), 2);
+        for cell in cells {
+            // Two nodes draw blocks in the same second, and none of them twice.
+            superuser.run(&format!("SET search_path = {cell}"));
+            let blocks: BTreeSet<i64> = (0..20).map(|_| superuser.one::<i64>(BLOCK)).collect();
+            assert_eq!(blocks.len(), 20, "{cell}");
+            let next = blocks.iter().zip(blocks.iter().skip(1)).map(|(one, other)| other - one).min();
+            assert!(next >= Some(1024), "{cell}: blocks overlap: {blocks:?}");
+        }
+        // A move replicates deletes, for which a relation needs a key or its whole rows.
+        let without = "SELECT coalesce(string_agg(c.oid::regclass::text, ', '), '') FROM pg_class c \
+                       WHERE relnamespace = 'tidegate'::regnamespace AND relkind = 'r' AND relreplident = 'd' \
+                       AND relname ~ '_[0-9]{6}$' AND relname NOT LIKE 'lock\\_%' \
+                       AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)";
+        superuser.run("SET search_path = pg_catalog; SET citus.override_table_visibility = off");
+        assert_eq!(superuser.one::<String>(without), "");
+        let parts = "SELECT count(*) FROM pg_class WHERE relnamespace = 'tidegate'::regnamespace AND relispartition \
+                     AND relname LIKE 'events\\_p%'";
+        assert!(superuser.one::<i64>(parts) >= 2, "there are partitions of events");
+    }
+    drop(tidegate);
+    cluster.stop();
+    Ok(())
+}
+
+/// An event of so many days ago.
+fn old(days: i64) -> Vec<u8> {
+    let at = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
+    format!(r#"[{{"event_type":"t","source_module":"s","timestamp":"{at}","payload":{{}}}}]"#).into_bytes()
+}
