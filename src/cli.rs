@@ -36,7 +36,7 @@ pub struct Settings {
     /// Folder of the embedded PostgreSQL and of the spool
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<String>,
-    /// auto, timescale or postgres
+    /// auto, timescale, postgres or citus
     #[arg(long, global = true)]
     engine: Option<String>,
     /// Address and port to listen on

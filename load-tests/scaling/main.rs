@@ -63,7 +63,7 @@ fn judged(text: &mut String, points: &Points, model: &Model) -> std::fmt::Result
     writeln!(text, "### How far the model is off\n")?;
     writeln!(
         text,
-        "Points that it was not made of; the farthest is {:.0} % off, and {:.0} % is what a test allows.\n",
+        "Points that it was not made of; the farthest of those that are judged is {:.0} % off, and {:.0} % is what a test allows.\n",
         worst * 100.0,
         ERROR_MAX * 100.0
     )?;
@@ -107,7 +107,7 @@ fn measured(text: &mut String, points: &Points, model: &Model) -> std::fmt::Resu
     writeln!(text, "### Measured at 1, 2 and 4\n")?;
     writeln!(
         text,
-        "Throughput per processor second as a ratio to raw COPY of the same layout in the same run; must 0.85.\n"
+        "Throughput per processor second as a ratio to raw COPY of the same layout in the same run; it must be 0.85 at least (the ratio of README.md is another one: of rates).\n"
     )?;
     writeln!(text, "| point | measured | predicted | from |\n|---|---|---|---|")?;
     let predicted = model.ratio(points, Engine::Postgres, 1000.0, 1000.0);
@@ -136,7 +136,7 @@ fn needs(text: &mut String, points: &Points, model: &Model) -> std::fmt::Result 
     )?;
     writeln!(
         text,
-        "| events | layout | nodes (cores used) | database servers (cores used) | tables GiB: a day, {:.0} days | WAL GiB a day \
+        "| events | layout | nodes (cores busy at the peak) | database servers (cores busy at the peak) | tables GiB: a day, {:.0} days | WAL GiB a day \
          | Gbit/s into nodes | spool, GiB a minute and node | connections to a server |\n|---|---|---|---|---|---|---|---|---|",
         assumed.days
     )?;
@@ -166,7 +166,10 @@ fn needs(text: &mut String, points: &Points, model: &Model) -> std::fmt::Result 
 
 fn breaks(text: &mut String, points: &Points, model: &Model) -> std::fmt::Result {
     writeln!(text, "### What breaks first\n")?;
-    writeln!(text, "How many database servers each alone would ask for, the most pressing first.\n")?;
+    writeln!(
+        text,
+        "How many database servers each alone would ask for, the most pressing first. Cores are so many that no more of them are busy than is said above.\n"
+    )?;
     writeln!(text, "| events | layout | first | second | third |\n|---|---|---|---|---|")?;
     for (name, layout, plan) in plans(points, model) {
         let three = plan.uses.iter().take(3).map(|of| {
@@ -205,9 +208,9 @@ fn connected(text: &mut String, points: &Points, model: &Model) -> std::fmt::Res
         writeln!(text, "| {workers:.0} | {cells:.0} | {one} | {two} | {four} |")?;
     }
     let most = (assumed.connections / of_one).floor();
-    writeln!(text, "\nSo a worker with one cell takes {most:.0} nodes, and the model's cores would take {}.", {
+    writeln!(text, "\nSo a worker with one cell takes {most:.0} nodes; its cores are busy with what {} bring.", {
         let us = us(points, model, Layout::Citus);
-        format!("{:.1} of them", assumed.worker_cores * us.node / (us.database * assumed.node_cores))
+        format!("{:.1} nodes", assumed.worker_cores * us.node / (us.database * assumed.node_cores))
     })
 }
 

@@ -43,7 +43,7 @@ enum Action {
         /// When it ends by itself (RFC 3339)
         #[arg(long, value_name = "TIME")]
         expires_at: Option<Timestamp>,
-        /// Most events a second in the long run, on each node [default: no limit]
+        /// Most events a second in the long run, on all nodes together [default: no limit]
         #[arg(long, value_name = "N", value_parser = rate)]
         events_per_second: Option<u64>,
         /// Most bytes of bodies a second, after decompression, such as 1MiB [default: no limit]
@@ -80,7 +80,7 @@ enum Action {
         /// The key's id, as `keys list` shows it
         #[arg(value_parser = key_id)]
         id: Uuid,
-        /// Most events a second in the long run, on each node; none: no limit
+        /// Most events a second in the long run, on all nodes together; none: no limit
         #[arg(long, value_name = "N|none", group = "change", value_parser = or_none(rate))]
         events_per_second: Option<OrNone<u64>>,
         /// Most bytes of bodies a second, after decompression, such as 1MiB; none: no limit

@@ -33,12 +33,21 @@ impl NodeConfig {
     }
 }
 
-/// Without a user, a path or a query.
+/// Without a user, a path, a query or a fragment.
 fn is_base(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
-    let plain =
-        uri.authority().is_some_and(|authority| !authority.as_str().contains('@') && !authority.host().is_empty());
-    plain && matches!(uri.scheme_str(), Some("http" | "https")) && uri.path() == "/" && uri.query().is_none()
+    let plain = uri.authority().is_some_and(|authority| {
+        let (host, text) = (authority.host(), authority.as_str());
+        let port = text.strip_prefix(host).map(|rest| rest.strip_prefix(':').map_or(rest.is_empty(), is_port));
+        !host.is_empty() && host.starts_with('[') == host.ends_with(']') && port == Some(true)
+    });
+    let is_bare = uri.path() == "/" && uri.query().is_none() && !url.contains('#');
+    plain && is_bare && matches!(uri.scheme_str(), Some("http" | "https"))
+}
+
+/// One that can be connected to: another number would be taken for none, and the scheme's own port be asked.
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 /// The name of this machine, as far as it has one that can be told.
@@ -68,7 +77,19 @@ mod tests {
             let url = read("node.url", good).unwrap().url.unwrap();
             assert_eq!(url, good.trim_end_matches('/'));
         }
-        for bad in ["10.0.0.5:8080", "ftp://a", "http://u:p@a", "http://a/b", "http://a/?b", "http://"] {
+        for bad in [
+            "10.0.0.5:8080",
+            "ftp://a",
+            "http://u:p@a",
+            "http://a/b",
+            "http://a/?b",
+            "http://",
+            "http://a:99999",
+            "http://a:0",
+            "http://a:",
+            "http://a#b",
+            "https://[::1",
+        ] {
             let error = read("node.url", bad).unwrap_err().to_string();
             assert!(error.contains("node.url") && error.contains("such as http://"), "{bad}: {error}");
         }

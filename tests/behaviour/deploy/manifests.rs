@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 use serde_json::Value;
-use tidegate::config::KEYS;
+use tidegate::config::{ConnectionUrl, KEYS};
 use tidegate::limits::SHUTDOWN_DEADLINE;
 
 use crate::env::{Env, TestResult};
@@ -179,6 +179,8 @@ pub fn kubernetes(env: &Env) -> TestResult {
             _ if name.ends_with("_FILE") => {
                 let file = value.strip_prefix("/run/secrets/tidegate/").unwrap_or_else(|| panic!("{value}"));
                 let hosts = text(secret, file).split(['@', '/']).nth(3).unwrap();
+                let url: Result<ConnectionUrl, String> = text(secret, file).parse();
+                url.unwrap_or_else(|why| panic!("{file}: {why}"));
                 assert!(hosts.matches(":5432").count() > 1, "{file}: a failover needs another host than {hosts}");
             }
             _ => {}
