@@ -1,6 +1,7 @@
 //! `tidegate doctor`: looks at the database, the spool and this machine, and says of each thing whether it is right and what to do.
 
 mod backups;
+mod cells;
 mod disk;
 mod encryption;
 mod finding;
@@ -24,8 +25,8 @@ use crate::app::owner_client;
 use crate::config::Config;
 use crate::lifecycle::LifecycleStatus;
 use crate::storage::{
-    Location, StorageError, agreed_layout, catalogue, detect, migrations, needs, payload_index, prove_direct_compress,
-    standing_json, standing_layout,
+    Layout, Location, StorageError, agreed_layout, catalogue, citus, detect, migrations, needs, payload_index,
+    prove_direct_compress, standing_json, standing_layout,
 };
 
 /// Check the database and this machine, and say what to do
@@ -157,16 +158,53 @@ async fn upkeep(client: &Client, location: &Location, config: &Config) -> Result
     if !migrations::standing(client, layout).await?.pending.is_empty() {
         return Ok(Vec::new());
     }
-    let status = LifecycleStatus::of(client, layout, config).await?;
-    let mut findings = storage::findings(client, &status).await?;
+    let status = LifecycleStatus::of(client, location.owner(), layout, config).await?;
+    let mut findings = if layout.has_cells() {
+        let mut findings = cells::findings(client, location).await?;
+        findings.extend(of_cells(client, layout, location, config, &status).await?);
+        findings.push(Finding { check: "jobs of the coordinator".into(), ..jobs::jobs(client, &status).await? });
+        findings
+    } else {
+        of_rows(client, layout, location, config, &status).await?
+    };
+    findings.extend(nodes::findings(client).await?);
+    Ok(findings)
+}
+
+/// Of a database in which rows are.
+async fn of_rows(
+    client: &Client,
+    layout: Layout,
+    location: &Location,
+    config: &Config,
+    status: &LifecycleStatus,
+) -> Result<Vec<Finding>, StorageError> {
+    let mut findings = storage::findings(client, status).await?;
     if layout.has_hypertables() {
         findings.push(storage::segments(client).await?);
     }
-    findings.extend(jobs::findings(client, layout, &status, config).await?);
+    findings.extend(jobs::findings(client, layout, status, config).await?);
     findings.push(groups::finding(client).await?);
-    findings.extend(nodes::findings(client).await?);
     findings.push(reads::finding(client, location).await?);
     Ok(findings)
+}
+
+/// The same of every cell that can be reached, told together.
+async fn of_cells(
+    client: &Client,
+    layout: Layout,
+    location: &Location,
+    config: &Config,
+    status: &LifecycleStatus,
+) -> Result<Vec<Finding>, StorageError> {
+    let mut all = Vec::new();
+    for cell in citus::cells(client).await? {
+        let asked = status.cells.iter().find(|asked| asked.cell == cell.name).and_then(|asked| asked.status.as_deref());
+        let Some(status) = asked else { continue };
+        let inside = citus::enter(location.owner(), &cell).await?;
+        all.push((cell.name, of_rows(&inside, layout, location, config, status).await?));
+    }
+    Ok(cells::together(all))
 }
 
 /// Rows beside a columnstore that readers take for complete.

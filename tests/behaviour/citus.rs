@@ -42,7 +42,7 @@ pub const TESTS: &[Test] = &[
 const TENANTS: usize = 6;
 
 /// A server, which may be killed and started again.
-struct Node {
+pub(crate) struct Node {
     dir: TempDir,
     /// Off at workers, which refuse what the server makes when it is started again.
     propagates: bool,
@@ -56,7 +56,7 @@ impl Node {
         node
     }
 
-    fn run(&mut self, runtime: &Runtime) {
+    pub(crate) fn run(&mut self, runtime: &Runtime) {
         // By which a node connects to itself.
         let socket_dir = self.dir.path().join("postgres/run").display().to_string();
         let settings = [
@@ -78,30 +78,30 @@ impl Node {
         self.server = Some(runtime.block_on(EmbeddedServer::start(config)).unwrap_or_else(|error| panic!("{error}")));
     }
 
-    fn running(&self) -> Running {
+    pub(crate) fn running(&self) -> Running {
         let server = self.server.as_ref().expect("it runs");
         Running { socket_dir: server.socket_dir().to_owned(), port: server.port() }
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let server = self.server.take().expect("it runs");
         kill(Pid::from_raw(i32::try_from(server.server_pid()).unwrap()), Signal::SIGKILL).unwrap();
         drop(server);
     }
 
-    fn superuser(&self) -> Sql {
+    pub(crate) fn superuser(&self) -> Sql {
         Sql::connect(&self.running().url(SUPERUSER, DATABASE))
     }
 }
 
-struct Cluster {
-    runtime: Runtime,
-    coordinator: Node,
-    workers: Vec<Node>,
+pub(crate) struct Cluster {
+    pub(crate) runtime: Runtime,
+    pub(crate) coordinator: Node,
+    pub(crate) workers: Vec<Node>,
 }
 
 impl Cluster {
-    fn start(workers: usize) -> Self {
+    pub(crate) fn start(workers: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let coordinator = Node::start(&runtime, true);
         let workers: Vec<Node> = (0..workers).map(|_| Node::start(&runtime, false)).collect();
@@ -117,27 +117,31 @@ impl Cluster {
         Self { runtime, coordinator, workers }
     }
 
-    fn serve(&self, env: &Env) -> Tidegate {
+    pub(crate) fn serve(&self, env: &Env) -> Tidegate {
+        Tidegate::serve(env, &self.variables(), &[])
+    }
+
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
         let running = self.coordinator.running();
         let mut variables = variables(|role| running.url(role, DATABASE));
         variables
             .extend([("TIDEGATE_ENGINE", "citus"), ("TIDEGATE_CITUS_CELLS", "4")].map(|(k, v)| (k.into(), v.into())));
-        Tidegate::serve(env, &variables, &[])
+        variables
     }
 
-    fn sql(&self) -> Sql {
+    pub(crate) fn sql(&self) -> Sql {
         Sql::connect(&self.coordinator.running().url(OWNER, DATABASE))
     }
 
     /// The number of the worker that has a tenant's rows.
-    fn worker_of(&self, tenant: &str) -> usize {
+    pub(crate) fn worker_of(&self, tenant: &str) -> usize {
         let sql = "SELECT nodename FROM pg_dist_placement p JOIN pg_dist_node n USING (groupid) \
                    WHERE p.shardid = get_shard_id_for_distribution_column('tidegate.events', $1::text)";
         let folder: String = self.coordinator.superuser().rows(sql, &[&tenant])[0].get(0);
         self.workers.iter().position(|worker| worker.running().socket_dir.display().to_string() == folder).unwrap()
     }
 
-    fn stop(self) {
+    pub(crate) fn stop(self) {
         for node in [self.coordinator].into_iter().chain(self.workers) {
             if let Some(server) = node.server {
                 self.runtime.block_on(server.stop()).unwrap_or_else(|error| panic!("{error}"));
@@ -146,7 +150,7 @@ impl Cluster {
     }
 }
 
-fn key(cluster: &Cluster, env: &Env, tenant: &str) -> Key {
+pub(crate) fn key(cluster: &Cluster, env: &Env, tenant: &str) -> Key {
     let running = cluster.coordinator.running();
     env.key_by(&Sql::connect(&running.url(OWNER, DATABASE)), tenant, "ingest,read,consume,admin")
 }
