@@ -24,8 +24,9 @@ use super::output::{Exit, print_json, print_table, say};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::lifecycle::LifecycleStatus;
+use crate::storage::citus::Cell;
 use crate::storage::{
-    Layout, Location, StorageError, agreed_layout, catalogue, citus, detect, migrations, needs, payload_index,
+    Layout, Location, StorageError, agreed_layout, catalogue, detect, migrations, needs, payload_index,
     prove_direct_compress, standing_json, standing_layout,
 };
 
@@ -160,8 +161,9 @@ async fn upkeep(client: &Client, location: &Location, config: &Config) -> Result
     }
     let status = LifecycleStatus::of(client, location.owner(), layout, config).await?;
     let mut findings = if layout.has_cells() {
-        let mut findings = cells::findings(client, location).await?;
-        findings.extend(of_cells(client, layout, location, config, &status).await?);
+        let reached = cells::inside(client, location).await?;
+        let mut findings = cells::findings(client, location, &reached).await?;
+        findings.extend(of_cells(&reached, layout, location, config, &status).await?);
         findings.push(Finding { check: "jobs of the coordinator".into(), ..jobs::jobs(client, &status).await? });
         findings
     } else {
@@ -191,18 +193,17 @@ async fn of_rows(
 
 /// The same of every cell that can be reached, told together.
 async fn of_cells(
-    client: &Client,
+    reached: &[(Cell, Client)],
     layout: Layout,
     location: &Location,
     config: &Config,
     status: &LifecycleStatus,
 ) -> Result<Vec<Finding>, StorageError> {
     let mut all = Vec::new();
-    for cell in citus::cells(client).await? {
+    for (cell, inside) in reached {
         let asked = status.cells.iter().find(|asked| asked.cell == cell.name).and_then(|asked| asked.status.as_deref());
         let Some(status) = asked else { continue };
-        let inside = citus::enter(location.owner(), &cell).await?;
-        all.push((cell.name, of_rows(&inside, layout, location, config, status).await?));
+        all.push((cell.name.clone(), of_rows(inside, layout, location, config, status).await?));
     }
     Ok(cells::together(all))
 }

@@ -81,6 +81,7 @@ fn doctor_and_status_know_cells(env: &Env) -> TestResult {
         reaches(client, "default", 50);
         make(client, "default", json!({ "name": "g" }));
     }
+    drop(tidegate);
     let (_code, report) = doctor(&cluster, env);
     // Servers of trials need not outlive the machine.
     let meant = |one: &Value| ["fsync", "full_page_writes"].iter().any(|check| one["check"] == *check);
@@ -133,7 +134,6 @@ fn doctor_and_status_know_cells(env: &Env) -> TestResult {
     let status = run(&cluster, env, &["lifecycle", "status", "--json"]).json();
     let unasked = status["cells"].as_array().unwrap().iter().filter(|cell| !cell["error"].is_null()).count();
     assert_eq!(unasked, 2, "{status}");
-    drop(tidegate);
     cluster.stop();
     Ok(())
 }
@@ -150,7 +150,8 @@ fn what_differs_in_a_cell_is_found_and_mended(env: &Env) -> TestResult {
     let has = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')";
     let vectors: bool = cluster.coordinator.superuser().one(has);
     for node in [&cluster.coordinator].into_iter().chain(&cluster.workers).filter(|_| vectors) {
-        node.superuser().run("SET citus.enable_ddl_propagation = off; CREATE EXTENSION vector SCHEMA public");
+        node.superuser()
+            .run("SET citus.enable_ddl_propagation = off; CREATE EXTENSION IF NOT EXISTS vector SCHEMA public");
     }
     assert_eq!(run(&cluster, env, &["migrate"]).code, Some(0));
     if vectors {

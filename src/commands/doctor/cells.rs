@@ -20,7 +20,11 @@ const SERVER: &str = include_str!("../../../sql/queries/doctor_citus_server.sql"
 const MOVES: &str = include_str!("../../../sql/queries/doctor_citus_moves.sql");
 
 /// Asks the coordinator, and every server where it is.
-pub async fn findings(coordinator: &Client, location: &Location) -> Result<Vec<Finding>, StorageError> {
+pub async fn findings(
+    coordinator: &Client,
+    location: &Location,
+    reached: &[(Cell, Client)],
+) -> Result<Vec<Finding>, StorageError> {
     let known = cells(coordinator).await?;
     let mut findings = vec![shards(coordinator, &known).await?];
     let version: String =
@@ -33,7 +37,7 @@ pub async fn findings(coordinator: &Client, location: &Location) -> Result<Vec<F
         }
         findings.push(server(&node, location, &version, &mut left).await);
     }
-    findings.push(as_made(coordinator, location, &known).await?);
+    findings.push(as_made(coordinator, &known, reached).await?);
     let (moving, moves) = moves(coordinator).await?;
     findings.extend([moves, leftovers(coordinator, moving, left).await?]);
     Ok(findings)
@@ -193,15 +197,23 @@ fn judged(check: String, node: &Node, row: &Row, version: &str) -> Finding {
     )
 }
 
+/// The cells that can be reached, each with a connection into it; whose server is away is said of the server.
+pub async fn inside(coordinator: &Client, location: &Location) -> Result<Vec<(Cell, Client)>, StorageError> {
+    let mut reached = Vec::new();
+    for cell in cells(coordinator).await? {
+        if let Ok(client) = enter(location.owner(), &cell).await {
+            reached.push((cell, client));
+        }
+    }
+    Ok(reached)
+}
+
 /// Whether each cell that can be reached is what this version makes it.
-async fn as_made(coordinator: &Client, location: &Location, known: &[Cell]) -> Result<Finding, StorageError> {
+async fn as_made(coordinator: &Client, known: &[Cell], reached: &[(Cell, Client)]) -> Result<Finding, StorageError> {
     let recipe = Recipe::of(coordinator).await?;
-    let (mut wrong, mut looked) = (Vec::new(), 0);
-    for cell in known {
-        // Whose server is away is said of the server.
-        let Ok(inside) = enter(location.owner(), cell).await else { continue };
-        looked += 1;
-        let found = differs(&inside, &recipe, cell).await?;
+    let (mut wrong, looked) = (Vec::new(), reached.len());
+    for (cell, inside) in reached {
+        let found = differs(inside, &recipe, cell).await?;
         if let Some(first) = found.first() {
             let more = found.len() - 1;
             wrong.push(format!("{}: {} {}, and {more} more", cell.name, first.object, first.how));
