@@ -291,7 +291,7 @@ fn an_organization_is_erased_wherever_it_has_rows(env: &Env) -> TestResult {
     {
         assert!(of(&erased, relation) > Some(0), "{relation}: {erased}");
     }
-    assert_eq!(saying(&cluster, &doomed), ["tidegate.audit_log"]);
+    assert_eq!(saying(&cluster, &doomed), ["audit_log"]);
     assert_eq!(count(&sql, &other), 151);
     let tidegate = cluster.serve(env);
     let client = tidegate.with(&key(&cluster, env, &other));
