@@ -2,21 +2,19 @@
 -- own name, over the shards of one range of hashes. What runs with it first on its search_path works on these tenants alone, on
 -- tables of one node: every statement of PostgreSQL works, in transactions of one phase, by snapshots and numbers of that node.
 --
--- Settings: tidegate.cell (its name), tidegate.first_hash, tidegate.tables (tables that are its own and are left behind when it
--- moves: what jobs lock, and how they went; an object of names and columns), tidegate.mark (what it is made of; where that is as before nothing is done).
+-- Settings: tidegate.cell (its name), tidegate.first_hash, tidegate.parts (sql/citus/parts.json), tidegate.tables (tables that are its
+-- own and are left behind when it moves: what jobs lock, and how they went; an object of names and columns), tidegate.mark (what it is made of; where that is as before nothing is done).
 DO $cell$
 DECLARE
     cell CONSTANT text := current_setting('tidegate.cell');
     mark text;
+    parts CONSTANT jsonb := current_setting('tidegate.parts')::jsonb;
     -- Functions that read or write relations of a cell.
-    working CONSTANT text[] := ARRAY['metrics_rollup', 'event_counts_rollup', 'correlation_groups_rollup', 'commit_offset', 'sink_group',
-        'advance_offset', 'ack_lease', 'settle_lease', 'try_lock'];
+    working CONSTANT text[] := ARRAY(SELECT jsonb_array_elements_text(parts -> 'functions'));
     -- Functions that know no relation, and are not the cell's: not even by accident does anything in it find a relation of all cells.
-    pure CONSTANT text[] := ARRAY['counter_span', 'counter_step', 'metric_dimensions', 'metric_series_id', 'stddev_merge', 'acts_for'];
-    keys CONSTANT jsonb := '{"consumer_groups": "group_id", "consumer_members": "group_id, member", "consumer_offsets": "group_id",
-        "consumer_leases": "group_id, is_replay, lo", "consumer_slots": "group_id, slot", "consumer_parked": "group_id, \"offset\"",
-        "sequencer_ticks": "tick", "log_epochs": "epoch", "rollup_levels": "level", "rollup_floors": "source, tenant_id",
-        "projections": "name", "projection_queue": "turn", "series_pending": "from_at"}';
+    pure CONSTANT text[] := ARRAY(SELECT jsonb_array_elements_text(parts -> 'pure'));
+    -- What Citus cannot keep of relations that are of a cell: what is unique there, and what refers to what.
+    keys CONSTANT jsonb := parts -> 'unique';
     relation record;
     item record;
     names text;
@@ -67,10 +65,13 @@ BEGIN
             EXECUTE format('GRANT USAGE ON SEQUENCE %s TO tidegate_writer', made);
             EXECUTE format('ALTER VIEW %I.%I ALTER COLUMN %I SET DEFAULT nextval(%L)', cell, relation.relname, item.attname, made);
         END LOOP;
-        IF keys ? relation.relname THEN
-            EXECUTE format('CREATE UNIQUE INDEX IF NOT EXISTS %I ON %s (%s)', relation.relname || '_key_' || relation.shardid,
-                relation.shard, keys ->> relation.relname);
+        IF (SELECT relrowsecurity FROM pg_class WHERE oid = relation.shard::regclass) THEN
+            EXECUTE format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY', relation.shard);
         END IF;
+        FOR item IN SELECT format('%s_key%s_%s', relation.relname, nullif(n, 1), relation.shardid) AS name, definition
+            FROM jsonb_array_elements_text(keys -> relation.relname) WITH ORDINALITY AS k (definition, n) LOOP
+            EXECUTE format('CREATE UNIQUE INDEX IF NOT EXISTS %I ON %s %s', item.name, relation.shard, item.definition);
+        END LOOP;
         EXECUTE format('CREATE OR REPLACE TRIGGER hold_shard BEFORE INSERT OR UPDATE OR DELETE ON %s '
             'FOR EACH STATEMENT EXECUTE FUNCTION tidegate.hold_shard(%L)', relation.shard, relation.shardid);
     END LOOP;
@@ -80,6 +81,18 @@ BEGIN
             WHERE attrelid = format('tidegate.%I', made)::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'cell';
         EXECUTE format('INSERT INTO %I.%I (%s) SELECT %s FROM tidegate.%I WHERE cell = %L ON CONFLICT DO NOTHING',
             cell, made, columns, columns, made, '');
+    END LOOP;
+    FOR item IN SELECT f.value ->> 'column' AS referring, f.value ->> 'of' AS of, f.value ->> 'key' AS key, f.value ->> 'then' AS after,
+            o.shardid, format('tidegate.%I', f.value ->> 'from' || '_' || o.shardid) AS from_shard,
+            format('tidegate.%I', f.value ->> 'of' || '_' || r.shardid) AS of_shard
+        FROM jsonb_array_elements(parts -> 'references') f
+        JOIN pg_dist_shard o ON o.logicalrelid = format('tidegate.%I', f.value ->> 'from')::regclass
+            AND o.shardminvalue = current_setting('tidegate.first_hash')
+        JOIN pg_dist_shard r ON r.logicalrelid = format('tidegate.%I', f.value ->> 'of')::regclass AND r.shardminvalue = o.shardminvalue LOOP
+        names := format('%s_of_%s', item.of, item.shardid);
+        CONTINUE WHEN EXISTS (SELECT FROM pg_constraint WHERE conrelid = item.from_shard::regclass AND conname = names);
+        EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I FOREIGN KEY (%I) REFERENCES %s (%I) ON DELETE %s', item.from_shard, names,
+            item.referring, item.of_shard, item.key, item.after);
     END LOOP;
     FOR item IN SELECT key AS name, value AS columns FROM jsonb_each_text(current_setting('tidegate.tables')::jsonb) LOOP
         EXECUTE format('CREATE TABLE %I.%I (%s)', cell, item.name, item.columns);

@@ -79,7 +79,7 @@ impl Backend {
         let of_tenants: Vec<Home> = homes
             .all()
             .map(|database| {
-                let (home, hearing) = home(database, front, config);
+                let (home, hearing) = home(database, front, config, homes.count());
                 keeping.push(hearing);
                 home
             })
@@ -87,7 +87,7 @@ impl Backend {
         let counts: Vec<_> =
             of_tenants.iter().map(|home| (home.lifecycle.series.clone(), home.group_counts.clone())).collect();
         let control = match installed.layout.has_cells() {
-            true => Readers::new(database, &front.ingest.budget, config),
+            true => Readers::new(database, &front.ingest.budget, config, homes.count()),
             false => of_tenants[0].reads.clone(),
         };
         let places = homes.clone();
@@ -151,8 +151,8 @@ fn engine(installed: &Installed) -> String {
 }
 
 /// What reads and groups of a home's tenants need, and what wakes who waits there.
-fn home(database: &Database, front: &Front, config: &Config) -> (Home, JoinHandle<()>) {
-    let reads = Readers::new(database, &front.ingest.budget, config);
+fn home(database: &Database, front: &Front, config: &Config, homes: usize) -> (Home, JoinHandle<()>) {
+    let reads = Readers::new(database, &front.ingest.budget, config, homes);
     let (arrivals, hearing) = Arrivals::heard(&database.listener, &database.salt);
     let bounds = Bounds::new(config.limits.assets_per_tenant, config.limits.dead_letter_bytes_per_day);
     let home = Home {

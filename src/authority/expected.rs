@@ -34,6 +34,8 @@ impl Variant {
             layout: match (hypertables, index("events_unique")) {
                 (true, true) => Layout::Rowstore,
                 (true, false) => Layout::Columnstore,
+                // Organizations as cells see them.
+                (false, _) if snapshot.object("cell_organizations").is_some() => Layout::Citus,
                 (false, _) => Layout::Native,
             },
             stored_json: if type_of("events", "payload") == "json" { StoredJson::Json } else { StoredJson::Jsonb },
@@ -49,6 +51,7 @@ listed! {
     pub enum Layer {
         Timescale,
         Postgres,
+        Citus,
         Rowstore,
         Json,
         NoVectors,
@@ -57,7 +60,7 @@ listed! {
 }
 
 /// All of them, in their order.
-pub const LAYERS: [Layer; 6] = Layer::ALL;
+pub const LAYERS: [Layer; 7] = Layer::ALL;
 
 impl Layer {
     /// Its file in `sql/schema`.
@@ -65,6 +68,7 @@ impl Layer {
         match self {
             Self::Timescale => "timescale.txt",
             Self::Postgres => "postgres.txt",
+            Self::Citus => "citus.txt",
             Self::Rowstore => "rowstore.txt",
             Self::Json => "json.txt",
             Self::NoVectors => "no_vectors.txt",
@@ -76,6 +80,7 @@ impl Layer {
         match self {
             Self::Timescale => include_str!("../../sql/schema/timescale.txt"),
             Self::Postgres => include_str!("../../sql/schema/postgres.txt"),
+            Self::Citus => include_str!("../../sql/schema/citus.txt"),
             Self::Rowstore => include_str!("../../sql/schema/rowstore.txt"),
             Self::Json => include_str!("../../sql/schema/json.txt"),
             Self::NoVectors => include_str!("../../sql/schema/no_vectors.txt"),
@@ -88,6 +93,7 @@ impl Layer {
         match self {
             Self::Timescale => variant.layout.has_hypertables(),
             Self::Postgres => !variant.layout.has_hypertables(),
+            Self::Citus => variant.layout.has_cells(),
             Self::Rowstore => variant.layout.tells_equal_events(),
             Self::Json => variant.stored_json == StoredJson::Json,
             Self::NoVectors => !variant.vectors,

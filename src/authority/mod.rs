@@ -4,6 +4,7 @@
 //! The expectation is text in `sql/schema/`, made of a migrated database and compared with one by a test, so that a migration
 //! without it does not pass. Chunks, partitions and what stands outside of the schema `tidegate` are not looked at.
 
+mod cells;
 mod compare;
 mod contract;
 mod create;
@@ -17,6 +18,7 @@ mod text;
 mod verify;
 mod views;
 
+pub use cells::verify_cells;
 pub use compare::Change;
 pub use contract::{broken, rules};
 pub use document::document;

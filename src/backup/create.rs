@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use tokio_postgres::Client;
 
 use super::folder::{Backup, Hold, Partial, bytes_of};
 use super::made::{About, MASK_KEY, Made, copy_secret};
@@ -10,12 +11,13 @@ use super::manifest::{FORMAT, Manifest, sha256};
 use super::source::Source;
 use super::{base, dump, owner};
 use crate::files::free_bytes;
-use crate::storage::StorageError;
+use crate::storage::{Layout, StorageError, standing_layout};
 
 /// Makes a backup of the database.
 pub async fn create(hold: &Hold, source: &Source) -> Result<Backup, StorageError> {
     let mut client = source.client().await?;
     let about = About::of(&client).await?;
+    refuse_cells(&client).await?;
     owner::claim(hold.folder().path(), &client).await?;
     let partial = hold.begin()?;
     let advice = "make room there, or set backup.dir to a larger disk";
@@ -27,6 +29,18 @@ pub async fn create(hold: &Hold, source: &Source) -> Result<Backup, StorageError
         base::make(partial.path(), hold.folder().path(), source, &client, &about).await?
     };
     finish(partial, about, made).await
+}
+
+/// A dump of the coordinator would have none of the workers' rows that it can be restored with, and says nothing of where shards are.
+async fn refuse_cells(client: &Client) -> Result<(), StorageError> {
+    if !standing_layout(client).await?.is_some_and(Layout::has_cells) {
+        return Ok(());
+    }
+    Err(StorageError::not_ready(
+        "a backup of engine = citus is one of each server, which Tidegate does not make: pg_basebackup of the coordinator and of every \
+         worker, with their WAL archived, and SELECT citus_create_restore_point('NAME') now and then, a place to which all of them \
+         are restored together (recovery_target_name); unset backup.every. OPERATIONS, \"Citus\", has the steps",
+    ))
 }
 
 /// The secret of the hashes that masks put in place of values, where it is a file of the data directory: without it equal values

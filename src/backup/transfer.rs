@@ -36,6 +36,18 @@ pub struct Target<'a> {
     pub programs: Option<&'a Installation>,
 }
 
+/// What is restored is tables of one server, which nobody spreads afterwards.
+async fn refuse_citus(to: &Client) -> Result<(), StorageError> {
+    let there = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')";
+    if !to.query_one(there, &[]).await?.get::<_, bool>(0) {
+        return Ok(());
+    }
+    Err(StorageError::not_ready(
+        "that database has Citus, to which nothing is moved as it is: move to one without (engine postgres), or begin with an empty one \
+         (engine = citus) and send events there again (tidegate load --file of an export, GET /v1/events with format=ndjson)",
+    ))
+}
+
 /// Copies the database of `source`, which nobody writes to, into that of `target`, which must be empty, with its roles. `source` is
 /// not changed, and what fails leaves nothing of it there but roles and an extension.
 pub async fn transfer(source: &Source, target: Target<'_>) -> Result<Transferred, StorageError> {
@@ -45,6 +57,7 @@ pub async fn transfer(source: &Source, target: Target<'_>) -> Result<Transferred
     let (mut to, _connection) = connect_to(target.url, Arc::default()).await?;
     dump::require_empty(&to).await?;
     needs::require_server(&to).await?;
+    refuse_citus(&to).await?;
     let there: String = to.query_one("SELECT current_setting('server_version')", &[]).await?.get(0);
     let (old, new) = (major(&about.postgres)?, major(&there)?);
     if new < old {

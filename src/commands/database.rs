@@ -25,10 +25,18 @@ pub async fn with_owner_result<T>(
     config: &Config,
     work: impl AsyncFnOnce(&mut Client) -> Result<T, StorageError>,
 ) -> Result<T, StorageError> {
+    with_owner_at(config, async |client, _location| work(client).await).await
+}
+
+/// The same, for what is also done where rows are.
+pub async fn with_owner_at<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(&mut Client, &Location) -> Result<T, StorageError>,
+) -> Result<T, StorageError> {
     let run = async |location: &Location| {
         let mut client = owner_client(location).await?;
         up_to_date(&client, location, config).await?;
-        work(&mut client).await
+        work(&mut client, location).await
     };
     with_location(Location::find(config), run).await
 }

@@ -1,6 +1,7 @@
 //! `tidegate doctor`: looks at the database, the spool and this machine, and says of each thing whether it is right and what to do.
 
 mod backups;
+mod cells;
 mod disk;
 mod encryption;
 mod finding;
@@ -23,9 +24,10 @@ use super::output::{Exit, print_json, print_table, say};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::lifecycle::LifecycleStatus;
+use crate::storage::citus::Cell;
 use crate::storage::{
-    Location, StorageError, agreed_layout, catalogue, detect, migrations, needs, payload_index, prove_direct_compress,
-    standing_json, standing_layout,
+    Layout, Location, StorageError, agreed_layout, catalogue, detect, migrations, needs, payload_index,
+    prove_direct_compress, standing_json, standing_layout,
 };
 
 /// Check the database and this machine, and say what to do
@@ -135,6 +137,14 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
         });
         findings.push(hidden_rows(client).await?);
     }
+    // Of cells that is asked in each.
+    if !layout.has_cells() {
+        findings.push(letters(client).await?);
+    }
+    Ok(findings)
+}
+
+async fn letters(client: &Client) -> Result<Finding, StorageError> {
     let letters = client
         .query_one(
             "SELECT count(*), max(failed_at)::text FROM dead_letter_events WHERE failed_at > now() - INTERVAL '1 day'",
@@ -142,13 +152,12 @@ async fn schema(client: &Client, location: &Location, config: &Config) -> Result
         )
         .await?;
     let (count, last): (i64, Option<String>) = (letters.get(0), letters.get(1));
-    findings.push(expect(
+    Ok(expect(
         "dead letters",
         count == 0,
         last.map_or("none in the last day".to_owned(), |last| format!("{count} in the last day, the last at {last}")),
         "GET /v1/dead-letters says what was wrong with each",
-    ));
-    Ok(findings)
+    ))
 }
 
 /// What the seed's daily, weekly and monthly tasks look at; nothing on a schema that is not this version's.
@@ -157,16 +166,55 @@ async fn upkeep(client: &Client, location: &Location, config: &Config) -> Result
     if !migrations::standing(client, layout).await?.pending.is_empty() {
         return Ok(Vec::new());
     }
-    let status = LifecycleStatus::of(client, layout, config).await?;
-    let mut findings = storage::findings(client, &status).await?;
+    let status = LifecycleStatus::of(client, location.owner(), layout, config).await?;
+    let mut findings = if layout.has_cells() {
+        let reached = cells::inside(client, location).await?;
+        let mut findings = cells::findings(client, location, &reached).await?;
+        findings.extend(of_cells(&reached, layout, location, config, &status).await?);
+        findings.push(Finding { check: "jobs of the coordinator".into(), ..jobs::jobs(client, &status).await? });
+        findings
+    } else {
+        of_rows(client, layout, location, config, &status).await?
+    };
+    findings.extend(nodes::findings(client).await?);
+    Ok(findings)
+}
+
+/// Of a database in which rows are.
+async fn of_rows(
+    client: &Client,
+    layout: Layout,
+    location: &Location,
+    config: &Config,
+    status: &LifecycleStatus,
+) -> Result<Vec<Finding>, StorageError> {
+    let mut findings = storage::findings(client, status).await?;
     if layout.has_hypertables() {
         findings.push(storage::segments(client).await?);
     }
-    findings.extend(jobs::findings(client, layout, &status, config).await?);
+    findings.extend(jobs::findings(client, layout, status, config).await?);
     findings.push(groups::finding(client).await?);
-    findings.extend(nodes::findings(client).await?);
     findings.push(reads::finding(client, location).await?);
     Ok(findings)
+}
+
+/// The same of every cell that can be reached, told together.
+async fn of_cells(
+    reached: &[(Cell, Client)],
+    layout: Layout,
+    location: &Location,
+    config: &Config,
+    status: &LifecycleStatus,
+) -> Result<Vec<Finding>, StorageError> {
+    let mut all = Vec::new();
+    for (cell, inside) in reached {
+        let asked = status.cells.iter().find(|asked| asked.cell == cell.name).and_then(|asked| asked.status.as_deref());
+        let Some(status) = asked else { continue };
+        let mut found = vec![letters(inside).await?];
+        found.extend(of_rows(inside, layout, location, config, status).await?);
+        all.push((cell.name.clone(), found));
+    }
+    Ok(cells::together(all))
 }
 
 /// Rows beside a columnstore that readers take for complete.

@@ -4,16 +4,16 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use super::beside_rows::{backups, quarantined, unusable, waiting};
-use super::database::with_owner_result;
+use super::database::with_owner_at;
 use super::erase_events;
 use super::output::{Exit, failed, print_json, print_table, say};
 use crate::config::Config;
 use crate::ingest::spool::kept::{self, Action};
 use crate::ingest::spool::{Disk, SpoolPlace};
-use crate::storage::StorageError;
+use crate::storage::{Location, StorageError, cell_of};
 use crate::tenancy::admin::{find_organization, get_organization};
 use crate::tenancy::contained::Contained;
-use crate::tenancy::erase::{self, OfRelation};
+use crate::tenancy::erase::{self, Holders, OfRelation};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -49,7 +49,7 @@ pub async fn run(config: &Config, Args { name, containing, yes, json }: Args) ->
     if let Some(of) = containing {
         return erase_events::run(config, &name, &of, yes, json).await;
     }
-    let work = async |client: &mut Client| -> Result<Report, StorageError> {
+    let work = async |client: &mut Client, location: &Location| -> Result<Report, StorageError> {
         let id = find_organization(client, &name, false).await?;
         let organization = get_organization(client, id).await?;
         let tenant_id = organization.tenant_id.clone();
@@ -59,9 +59,11 @@ pub async fn run(config: &Config, Args { name, containing, yes, json }: Args) ->
             hindered = waiting(config)?;
         }
         let erased = yes && hindered.is_none();
+        let cell = cell_of(location, client, &tenant_id).await?;
+        let mut holders = Holders { control: client, cell };
         let relations = match erased {
-            true => erase::erase(client, &organization).await?,
-            false => erase::look(client, &tenant_id).await?,
+            true => erase::erase(&mut holders, &organization).await?,
+            false => erase::look(&mut holders, &tenant_id).await?,
         };
         if erased {
             let place = SpoolPlace::of(&config.data_dir, config.spool.max_bytes);
@@ -73,7 +75,7 @@ pub async fn run(config: &Config, Args { name, containing, yes, json }: Args) ->
         let backups = backups(config)?;
         Ok(Report { tenant_id, erased, hindered, relations, quarantined, backups })
     };
-    let report = match with_owner_result(config, work).await {
+    let report = match with_owner_at(config, work).await {
         Ok(report) => report,
         Err(error) => return failed(&error),
     };

@@ -4,16 +4,16 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use super::beside_rows::{backups, quarantined, unusable, waiting};
-use super::database::with_owner_result;
+use super::database::with_owner_at;
 use super::output::{Exit, failed, print_json, print_table, say};
 use crate::config::Config;
 use crate::ingest::spool::kept::{self, Kept};
 use crate::ingest::spool::{Disk, SpoolPlace};
 use crate::projections;
-use crate::storage::StorageError;
+use crate::storage::{Location, StorageError, cell_of};
 use crate::tenancy::admin::{find_organization, get_organization};
 use crate::tenancy::contained::Contained;
-use crate::tenancy::erase::OfRelation;
+use crate::tenancy::erase::{Holders, OfRelation};
 use crate::tenancy::erase_events::{self, Matching};
 
 /// What was found of what payloads contain, and what became of it.
@@ -35,12 +35,14 @@ struct Report {
 }
 
 pub async fn run(config: &Config, name: &str, of: &Contained, yes: bool, json: bool) -> Exit {
-    let work = async |client: &mut Client| -> Result<Report, StorageError> {
+    let work = async |client: &mut Client, location: &Location| -> Result<Report, StorageError> {
         let id = find_organization(client, name, false).await?;
         let tenant_id = get_organization(client, id).await?.tenant_id;
+        let cell = cell_of(location, client, &tenant_id).await?;
+        let mut holders = Holders { control: client, cell };
         let Matching { relations, unreadable_letters } = match yes {
-            true => erase_events::erase(client, &tenant_id, of).await?,
-            false => erase_events::look(client, &tenant_id, of).await?,
+            true => erase_events::erase(&mut holders, &tenant_id, of).await?,
+            false => erase_events::look(&mut holders, &tenant_id, of).await?,
         };
         Ok(Report {
             erased: yes,
@@ -53,7 +55,7 @@ pub async fn run(config: &Config, name: &str, of: &Contained, yes: bool, json: b
             relations,
         })
     };
-    match with_owner_result(config, work).await {
+    match with_owner_at(config, work).await {
         Ok(report) if json => print_json(&report),
         Ok(report) => show(&report),
         Err(error) => return failed(&error),

@@ -6,12 +6,12 @@ use deadpool_postgres::Pool;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::database::{up_to_date, with_location, with_owner};
-use super::output::{Exit, failed, print_json, print_table, say};
+use super::database::{up_to_date, with_location};
+use super::output::{Exit, failed, finish, print_json, print_table, say};
 use crate::app::owner_client;
 use crate::config::Config;
 use crate::jobs::run_now;
-use crate::lifecycle::{Lifecycle, LifecycleStatus, Part};
+use crate::lifecycle::{CellStatus, Lifecycle, LifecycleStatus, Part, RelationStatus};
 use crate::rollup::Rollups;
 use crate::storage::{Layout, Location, StorageError, Store, home_pools, standing_layout};
 use crate::tenancy::acts;
@@ -42,8 +42,12 @@ enum Action {
 pub async fn run(config: &Config, Args { action }: Args) -> Exit {
     match action {
         Action::Status { json } => {
-            let work = async |client: &mut _| LifecycleStatus::of(client, layout_of(client).await?, config).await;
-            with_owner(config, json, work, show).await
+            let look = async |location: &Location| {
+                let client = owner_client(location).await?;
+                up_to_date(&client, location, config).await?;
+                LifecycleStatus::of(&client, location.owner(), layout_of(&client).await?, config).await
+            };
+            finish(with_location(Location::find(config), look).await, json, show)
         }
         Action::Run { json } => match run_due(config).await {
             Ok(counts) => {
@@ -189,6 +193,7 @@ fn show(status: &LifecycleStatus) {
             ]
         }),
     );
+    show_cells(&status.cells, time);
     for over in &status.over_quota {
         say!("\n{} of {} organizations are over their quota (tidegate doctor)", over.what, over.organizations);
     }
@@ -197,4 +202,48 @@ fn show(status: &LifecycleStatus) {
             say!("\n{}, at {}: {error}", job.job, time(job.last_error_at));
         }
     }
+}
+
+/// Relations of which a cell has something, and jobs that fail there.
+fn show_cells(cells: &[CellStatus], time: impl Fn(Option<Timestamp>) -> String) {
+    if cells.is_empty() {
+        return;
+    }
+    say!("");
+    let of_cell = |cell: &CellStatus| -> Vec<[String; 8]> {
+        let Some(status) = &cell.status else { return Vec::new() };
+        let failing = status.jobs.iter().filter(|job| job.failing).count().to_string();
+        let behind = status.rollups.iter().map(|rollup| rollup.waiting).sum::<i64>().to_string();
+        let row = |relation: &RelationStatus| {
+            [
+                cell.cell.clone(),
+                cell.worker.clone(),
+                relation.relation.to_owned(),
+                relation.chunks.to_string(),
+                format!("{:.1}", bytes_mib(relation.bytes)),
+                time(relation.oldest),
+                behind.clone(),
+                failing.clone(),
+            ]
+        };
+        status.relations.iter().filter(|relation| relation.chunks > 0).map(row).collect()
+    };
+    print_table(
+        ["CELL", "WORKER", "RELATION", "PARTITIONS", "MIB", "OLDEST", "TO RECOMPUTE", "FAILING JOBS"],
+        cells.iter().flat_map(of_cell),
+    );
+    for cell in cells {
+        if let Some(error) = &cell.error {
+            say!("\n{} at {} is not known: {error}", cell.cell, cell.worker);
+        }
+        let errors = cell.status.iter().flat_map(|status| &status.jobs).filter(|job| job.failing);
+        for job in errors {
+            say!("\n{} of {}: {}", job.job, cell.cell, job.last_error.as_deref().unwrap_or("failed"));
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn bytes_mib(bytes: i64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }

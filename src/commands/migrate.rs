@@ -6,7 +6,7 @@ use super::database::with_location;
 use super::output::{Exit, failed, print_json, say};
 use crate::app::owner_client;
 use crate::config::Config;
-use crate::storage::{Location, StorageError, agreed_layout, install, migrations};
+use crate::storage::{Location, StorageError, agreed_layout, citus, install, migrations};
 use crate::tenancy::acts;
 
 /// Bring the database's schema up to date
@@ -36,6 +36,13 @@ async fn apply(location: &Location, config: &Config, json: bool) -> Result<Exit,
     if !installed.applied.is_empty() {
         let client = owner_client(location).await?;
         acts::note_command(&client, "schema.migrate", None, json!({ "applied": installed.applied })).await?;
+    }
+    if installed.layout.has_cells() {
+        let client = owner_client(location).await?;
+        let mended = citus::mend(&client, location.owner()).await?;
+        if mended > 0 && !json {
+            say!("{mended} cells were other than this version makes them, and are made again");
+        }
     }
     if json {
         print_json(&json!({ "engine": engine, "reason": installed.reason, "applied": installed.applied }));

@@ -8,7 +8,7 @@ use super::database::{up_to_date, with_location};
 use super::output::{Exit, failed, print, print_json};
 use crate::app::owner_client;
 use crate::config::Config;
-use crate::storage::{Location, StorageError, Store, standing_layout};
+use crate::storage::{Location, StorageError, Store, home_pools, standing_layout};
 use crate::tenancy::acts;
 use crate::{inferred, processor, projections};
 
@@ -55,12 +55,13 @@ async fn rebuild(config: &Config, args: &Args) -> Result<(Value, String), Storag
         let layout = layout.ok_or_else(|| StorageError::not_ready("the schema is not installed"))?;
         let owner = location.owner_pool()?;
         let store = Store::new(layout, &owner, config.chunk_interval);
+        let homes = home_pools(location, &owner, layout).await?;
         let rebuilt = if projections::named(&args.table).is_some() {
-            projection(&owner, config, args).await
+            projection(&homes, config, args).await
         } else {
-            table(&store, &owner, config, args).await
+            table(&store, &homes, config, args).await
         };
-        owner.close();
+        homes.iter().chain([&owner]).for_each(Pool::close);
         if let Ok((said, _)) = &rebuilt {
             acts::note_command(&client, "tables.rebuild", Some(args.table.clone()), said.clone()).await?;
         }
@@ -69,29 +70,41 @@ async fn rebuild(config: &Config, args: &Args) -> Result<(Value, String), Storag
     with_location(Location::find(config), run).await
 }
 
-async fn table(store: &Store, owner: &Pool, config: &Config, args: &Args) -> Result<(Value, String), StorageError> {
+async fn table(store: &Store, homes: &[Pool], config: &Config, args: &Args) -> Result<(Value, String), StorageError> {
     // To standard error, so that what is printed last can be read by a program.
     let progress =
         |at: inferred::Rebuilt| eprintln!("{} of {} chunks, {} minutes", at.chunks_done, at.chunks, at.minutes);
     let name = &args.table;
-    let inferred::Rebuilt { chunks, minutes, .. } =
-        inferred::rebuild(store, owner, name, config.limits.assets_per_tenant, progress).await?;
+    let (mut chunks, mut minutes) = (0, 0);
+    for home in homes {
+        let rebuilt = inferred::rebuild(store, home, name, config.limits.assets_per_tenant, progress).await?;
+        chunks += rebuilt.chunks;
+        minutes += rebuilt.minutes;
+    }
     let said = json!({"table": name, "chunks": chunks, "minutes": minutes});
     Ok((said, format!("{name}: rebuilt from {minutes} minutes of {chunks} chunks\n")))
 }
 
-async fn projection(owner: &Pool, config: &Config, args: &Args) -> Result<(Value, String), StorageError> {
-    let mut said = (0, 0);
-    // Streams are gone through again for what has come meanwhile, which is mostly nothing.
-    let progress = |at: processor::Rebuilt| {
-        if at.events > said.1 || at.streams_done > said.0 {
-            eprintln!("{} of {} streams, {} events", at.streams_done, at.streams, at.events);
-            said = (at.streams_done.max(said.0), at.events);
-        }
-    };
+async fn projection(homes: &[Pool], config: &Config, args: &Args) -> Result<(Value, String), StorageError> {
     let name = &args.table;
-    let rebuilt = processor::rebuild(owner, name, args.all, config.limits.assets_per_tenant, progress).await?;
-    let processor::Rebuilt { streams, events, unfit, kept, differing, .. } = rebuilt;
+    let mut streams = 0;
+    let [mut events, mut unfit, mut kept, mut differing] = [0; 4];
+    for home in homes {
+        let mut said = (0, 0);
+        // Streams are gone through again for what has come meanwhile, which is mostly nothing.
+        let progress = |at: processor::Rebuilt| {
+            if at.events > said.1 || at.streams_done > said.0 {
+                eprintln!("{} of {} streams, {} events", at.streams_done, at.streams, at.events);
+                said = (at.streams_done.max(said.0), at.events);
+            }
+        };
+        let rebuilt = processor::rebuild(home, name, args.all, config.limits.assets_per_tenant, progress).await?;
+        streams += rebuilt.streams;
+        events += rebuilt.events;
+        unfit += rebuilt.unfit;
+        kept += rebuilt.kept;
+        differing += rebuilt.differing;
+    }
     let said = json!({
         "projection": name, "streams": streams, "events": events, "unfit": unfit, "kept": kept, "differing": differing
     });

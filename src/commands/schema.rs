@@ -70,7 +70,12 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
 async fn verify(config: &Config, sql: bool, json: bool) -> Result<Exit, StorageError> {
     let work = async |location: &Location| {
         let (mut client, layout) = open(location).await?;
-        Ok((authority::verify(&mut client, layout, config).await?, layout))
+        let mut findings = authority::verify(&mut client, layout, config).await?;
+        if layout.has_cells() {
+            findings.extend(authority::verify_cells(&client, location.owner()).await?);
+            findings.sort_by_key(|finding| !finding.drift);
+        }
+        Ok((findings, layout))
     };
     let (findings, layout) = with_location(Location::find(config), work).await?;
     let drifted = findings.iter().filter(|finding| finding.drift).count();

@@ -95,6 +95,9 @@ impl Ingest {
         let (mut homes, mut writers) = (Vec::new(), Vec::new());
         for (n, database) in places.all().enumerate() {
             let shelter = if n == 0 { Arc::clone(&self.shelter) } else { Arc::new(self.shelter.beside()) };
+            if let Some(cell) = places.name(n) {
+                shelter.is_of(cell);
+            }
             writers.push(workers::writer(&shelter, &self.series_quota, &self.stream_quota, database, config));
             homes.push(Home::new(shelter, config));
         }

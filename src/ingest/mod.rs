@@ -9,6 +9,7 @@
 //! absent: HTTP, tenants' rules, and any knowledge of how an event looks beyond its encoded row.
 
 mod attempts;
+mod available;
 mod births;
 mod connect;
 pub mod conservation;

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use super::attempts::{Attempts, TransactionId, Unwritten, Verdict};
+use super::available::Available;
 use super::connect::ask;
 use super::health::{Health, Reason};
 use super::outcome::Refusal;
@@ -46,22 +47,33 @@ pub struct Shelter {
     undrained: Mutex<Option<Reason>>,
     pressure: Arc<Pressure>,
     budget: Arc<Budget>,
+    /// What `tidegate_database_available` is of.
+    gauge: Available,
 }
 
 impl Shelter {
     pub fn new(spool: Option<Arc<Spool>>, pressure: Arc<Pressure>, budget: Arc<Budget>) -> Self {
-        metrics::gauge!("tidegate_database_available").set(0.0);
+        Self::of(spool, pressure, budget, Available::default())
+    }
+
+    fn of(spool: Option<Arc<Spool>>, pressure: Arc<Pressure>, budget: Arc<Budget>, gauge: Available) -> Self {
+        gauge.goes();
         let since = Instant::now();
         pressure.away(since);
         let health = watch::Sender::new(Health::Away { since, reason: None, another: false });
         metrics::gauge!("tidegate_spool_drain_failing").set(0.0);
         let (refused_at, written, undrained) = Default::default();
-        Self { spool, health, refused_at, written, undrained, pressure, budget }
+        Self { spool, health, refused_at, written, undrained, pressure, budget, gauge }
     }
 
     /// Of another home, with the same spool.
     pub fn beside(&self) -> Self {
-        Self::new(self.spool.clone(), Arc::clone(&self.pressure), Arc::clone(&self.budget))
+        Self::of(self.spool.clone(), Arc::clone(&self.pressure), Arc::clone(&self.budget), self.gauge.beside())
+    }
+
+    /// From now on it is that of a cell, whose own gauge is beside that of all.
+    pub fn is_of(&self, cell: &str) {
+        self.gauge.is_of(cell);
     }
 
     /// Notes that a batch was written.
@@ -257,7 +269,7 @@ impl Shelter {
         });
         self.pressure.away(Instant::now());
         if changed {
-            metrics::gauge!("tidegate_database_available").set(0.0);
+            self.gauge.goes();
             metrics::counter!("tidegate_database_outages_total").increment(1);
             let spooling = self.spool.is_some();
             if error.is_retryable() {
@@ -295,9 +307,12 @@ impl Shelter {
 
     /// Notes that the database takes batches.
     pub fn back(&self) {
-        metrics::gauge!("tidegate_database_available").set(1.0);
         self.pressure.back();
-        match self.health.send_replace(Health::Available) {
+        let was = self.health.send_replace(Health::Available);
+        if was != Health::Available {
+            self.gauge.comes();
+        }
+        match was {
             Health::Away { since, reason: Some(_), .. } => {
                 tracing::info!(away_s = since.elapsed().as_secs_f64(), "the database takes batches");
             }

@@ -114,7 +114,7 @@ impl Lifecycle {
         if matches!(self.part, Part::Control { .. }) {
             return;
         }
-        let expired = self.tenants.expire(client, run).await;
+        let expired = self.tenants.expire(client, self.store.layout(), run).await;
         counts.push(("organizations_rows_deleted", run.count("expiring rows of organizations", expired)));
         if self.hourly_is_due() {
             let deleted = rows::delete_logged(client, &self.retention).await;

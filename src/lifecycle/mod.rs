@@ -5,6 +5,7 @@
 //! half a second. What is due is read from the catalogue in every run ([`plan`]), so that nothing is lost with a process.
 //! Whatever fails is noted, and does not stop what comes after it.
 
+mod cells;
 mod chunks;
 mod clock;
 mod growth;
@@ -23,4 +24,6 @@ pub use growth::Growth;
 pub use job::Lifecycle;
 pub use part::Part;
 pub use series::{AssetCount, SeriesCount, SeriesCounts};
-pub use status::{JobStatus, LifecycleStatus, LifecycleView, OverQuota, RelationStatus, RollupStatus, waited};
+pub use status::{
+    CellStatus, JobStatus, LifecycleStatus, LifecycleView, OverQuota, RelationStatus, RollupStatus, waited,
+};

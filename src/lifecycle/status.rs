@@ -29,9 +29,23 @@ pub struct LifecycleStatus {
     pub over_quota: Vec<OverQuota>,
     /// None: sizes have not been noted yet.
     pub growth: Option<Growth>,
+    /// Where tenants' rows are in cells: how each of these stands.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cells: Vec<CellStatus>,
 }
 
+/// How it stands in one cell.
 #[derive(Debug, Serialize)]
+pub struct CellStatus {
+    pub cell: String,
+    /// Host and port of the server that has it.
+    pub worker: String,
+    /// Why it could not be asked.
+    pub error: Option<String>,
+    pub status: Option<Box<LifecycleStatus>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
 pub struct OverQuota {
     /// `assets`: `limits.assets_per_tenant`; `series`: `limits.series_per_tenant`.
     pub what: String,
@@ -91,7 +105,7 @@ pub struct JobStatus {
     pub counts: serde_json::Value,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct RollupStatus {
     pub relation: String,
     /// Width of a bucket, in seconds.
@@ -123,7 +137,9 @@ impl LifecycleView {
 
     pub async fn status(&self) -> Result<LifecycleStatus, StorageError> {
         let client = self.pool.get().await?;
-        match tokio::time::timeout(READ_TIMEOUT, look(&**client, self.layout, &self.plan, self.disk.clone())).await {
+        match tokio::time::timeout(READ_TIMEOUT, look(&**client, self.layout, &self.plan, (self.disk.clone(), true)))
+            .await
+        {
             Ok(Ok(status)) => Ok(status),
             Ok(Err(error)) => {
                 give_back(client, &error);
@@ -138,18 +154,12 @@ impl LifecycleView {
     }
 }
 
-impl LifecycleStatus {
-    /// How it stands, on one connection.
-    pub async fn of(client: &impl GenericClient, layout: Layout, config: &Config) -> Result<Self, StorageError> {
-        look(client, layout, &plan(layout, config), own_disk(config)).await
-    }
-}
-
-async fn look(
+/// Of whose database tenants' rows are elsewhere, nothing that is theirs is asked.
+pub(super) async fn look(
     client: &impl GenericClient,
     layout: Layout,
     plan: &[ChunkPlan],
-    disk: Option<PathBuf>,
+    (disk, of_tenants): (Option<PathBuf>, bool),
 ) -> Result<LifecycleStatus, StorageError> {
     let found = layout.list(client).await?;
     let bytes = samples::bytes(client, &found).await?;
@@ -176,9 +186,12 @@ async fn look(
         let policies = include_str!("../../sql/queries/lifecycle_policies.sql");
         jobs.extend(self::jobs(client, policies).await?);
     }
-    let (rollups, over_quota) = (rollups(client).await?, over_quota(client).await?);
+    let (rollups, over_quota) = match of_tenants {
+        true => (rollups(client).await?, over_quota(client).await?),
+        false => Default::default(),
+    };
     let growth = growth(client, disk).await?;
-    Ok(LifecycleStatus { engine: layout.engine(), relations, jobs, rollups, over_quota, growth })
+    Ok(LifecycleStatus { engine: layout.engine(), relations, jobs, rollups, over_quota, growth, cells: Vec::new() })
 }
 
 fn relation(kept: &ChunkPlan, chunks: &[(&StoredChunk, i64)], now_us: i64) -> RelationStatus {

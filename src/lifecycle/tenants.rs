@@ -15,7 +15,7 @@ use super::plan::{ChunkPlan, micros};
 use super::rows::DELETE_ROWS;
 use super::run::Run;
 use crate::model::Relation;
-use crate::storage::{StorageError, StoredChunk};
+use crate::storage::{Layout, StorageError, StoredChunk};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// Rows may still come to a chunk that was done: of a request that was accepted before the organization was given less. So
@@ -46,13 +46,13 @@ struct Tier {
 
 impl Tenants {
     /// Deletes what organizations no longer keep; returns how many rows.
-    pub async fn expire(&self, client: &mut Object, run: &mut Run<'_>) -> Result<u64, StorageError> {
+    pub async fn expire(&self, client: &mut Object, layout: Layout, run: &mut Run<'_>) -> Result<u64, StorageError> {
         let mut deleted = 0;
         for kept in run.plan {
             let Some(column) = kept.relation.retention_column() else { continue };
             let tiers = self.tiers(client, run, kept, column).await?;
             if !tiers.is_empty() {
-                deleted += self.expire_in(client, run, kept.relation, &tiers).await?;
+                deleted += self.expire_in(client, layout, run, (kept.relation, &tiers)).await?;
             }
         }
         Ok(deleted)
@@ -85,10 +85,11 @@ impl Tenants {
     async fn expire_in(
         &self,
         client: &mut Object,
+        layout: Layout,
         run: &mut Run<'_>,
-        relation: Relation,
-        tiers: &[Tier],
+        (relation, tiers): (Relation, &[Tier]),
     ) -> Result<u64, StorageError> {
+        let hold = layout.hold_sql(relation.table());
         let mut deleted = 0;
         let mut failed = false;
         let chunks: Vec<StoredChunk> = run.chunks.iter().filter(|chunk| chunk.relation == relation).cloned().collect();
@@ -106,7 +107,7 @@ impl Tenants {
                 failed = true;
                 continue;
             }
-            match delete(client, chunk, &due, run).await {
+            match delete(client, (chunk, hold.as_deref()), &due, run).await {
                 Ok((rows, whole)) => {
                     deleted += rows;
                     failed |= !whole;
@@ -127,10 +128,10 @@ impl Tenants {
     }
 }
 
-/// Deletes the rows of some tenants from one chunk; returns how many, and whether that was all.
+/// Deletes the rows of some tenants from one chunk, once it is held; returns how many, and whether that was all.
 async fn delete(
     client: &mut Object,
-    chunk: &StoredChunk,
+    (chunk, hold): (&StoredChunk, Option<&str>),
     tenants: &[&str],
     run: &mut Run<'_>,
 ) -> Result<(u64, bool), StorageError> {
@@ -154,6 +155,9 @@ async fn delete(
                 return Ok((deleted, false));
             }
             let transaction = begin(client).await?;
+            if let Some(hold) = hold {
+                transaction.batch_execute(hold).await?;
+            }
             let rows = transaction.execute(&sql, &[tenant]).await?;
             transaction.commit().await?;
             deleted += rows;

@@ -61,8 +61,9 @@ pub struct ReadServers {
 }
 
 impl Readers {
-    /// The readers of a database; what is read is held in `budget`.
-    pub fn new(database: &Database, budget: &Arc<Budget>, config: &Config) -> Self {
+    /// The readers of one of so many `homes`; what is read is held in `budget`, which all of them have in common.
+    pub fn new(database: &Database, budget: &Arc<Budget>, config: &Config, homes: usize) -> Self {
+        let read_ahead_bytes = config.database.read_ahead_bytes / homes.max(1);
         let turns = Turns::new(config.database.readers, config.database.readers_per_tenant);
         Self {
             pool: database.reader.clone(),
@@ -73,7 +74,7 @@ impl Readers {
             layout: database.installed.layout,
             payload_gin: database.installed.payload_gin,
             kept: Arc::new(Kept::new(&config.retention, &config.rollups)),
-            logs: Logs::new(config.database.read_ahead_bytes, database.exports.clone()),
+            logs: Logs::new(read_ahead_bytes, database.exports.clone()),
             budget: Arc::clone(budget),
             queue: Arc::new(Queue::new(turns)),
             exports: database.exports.clone(),

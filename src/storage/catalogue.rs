@@ -74,13 +74,22 @@ impl Layout {
         }
     }
 
+    /// What a transaction begins with that writes to chunks of a relation past the relation itself, which would do this: in a cell,
+    /// that its shard is held, and is still of this node.
+    pub fn hold_sql(self, table: &str) -> Option<String> {
+        self.has_cells().then(|| format!("DELETE FROM {table} WHERE false"))
+    }
+
     /// All chunks and partitions there are, oldest first.
     pub async fn list(self, client: &impl GenericClient) -> Result<Vec<StoredChunk>, StorageError> {
         let (rows, name): (Vec<Row>, fn(Relation) -> &'static str) = if self.has_hypertables() {
             (of_chunks(client, include_str!("../../sql/queries/lifecycle_chunks.sql")).await?, Relation::hypertable)
         } else {
             let tables: Vec<&str> = Relation::all().map(Relation::table).collect();
-            let sql = include_str!("../../sql/queries/lifecycle_partitions.sql");
+            let sql = match self.has_cells() {
+                true => include_str!("../../sql/queries/lifecycle_partitions_citus.sql"),
+                false => include_str!("../../sql/queries/lifecycle_partitions.sql"),
+            };
             (client.query(sql, &[&tables]).await?, Relation::table)
         };
         let chunk = |row: &Row| {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use deadpool_postgres::Pool;
+use tokio_postgres::Client;
 
-use super::citus::{Cell, build, cells, follow};
+use super::citus::{Cell, build, cells, enter, follow};
 use super::connect::{Role, pool};
 use super::database::{COMMAND_CONNECTIONS, Database, Location};
 use super::seen::{Seen, View};
-use super::{Layout, StorageError};
+use super::{Layout, StorageError, standing_layout};
 use crate::config::{Config, ConnectionUrl};
 use crate::model::tenant_hash;
 
@@ -42,6 +43,11 @@ impl Homes {
     /// How many homes there are.
     pub fn count(&self) -> usize {
         self.cells.len().max(1)
+    }
+
+    /// The name of a home that is a cell.
+    pub fn name(&self, number: usize) -> Option<&str> {
+        self.cells.get(number).map(|(cell, ..)| cell.name.as_str())
     }
 
     /// Which home a tenant has, below [`Self::count`].
@@ -91,4 +97,18 @@ pub async fn home_pools(location: &Location, owner: &Pool, layout: Layout) -> Re
         pools.push(pool(location.owner(), Role::Owner, COMMAND_CONNECTIONS, &cell.settings(), with, None)?);
     }
     Ok(pools)
+}
+
+/// The owner's connection into the cell that has a tenant's rows; None: they are in the one database.
+pub async fn cell_of(location: &Location, client: &Client, tenant_id: &str) -> Result<Option<Client>, StorageError> {
+    if !standing_layout(client).await?.is_some_and(Layout::has_cells) {
+        return Ok(None);
+    }
+    let Some(cell) = cells(client).await?.into_iter().find(|cell| cell.has(tenant_id)) else {
+        return Err(StorageError::not_ready(format!(
+            "no cell has the rows of {tenant_id}: its shard has no placement on a node that is active (tidegate doctor)"
+        )));
+    };
+    build(client, location.owner(), &cell).await?;
+    enter(location.owner(), &cell).await.map(Some)
 }

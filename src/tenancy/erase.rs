@@ -10,9 +10,12 @@ use tokio_postgres::Client;
 use super::acts::{self, Act, Actor};
 use super::admin::Organization;
 use crate::limits::{ERASE_PASSES, ERASE_QUIET_S, ERASE_ROWS};
-use crate::storage::{StorageError, standing_layout};
+use crate::storage::{Layout, StorageError, standing_layout};
 
 const PIECES: &str = include_str!("../../sql/queries/erase_pieces.sql");
+/// The same of a database whose tenants are in cells: of one of these, and of what is beside them.
+const PIECES_OF_CELL: &str = include_str!("../../sql/queries/erase_pieces_cell.sql");
+const PIECES_BESIDE: &str = include_str!("../../sql/queries/erase_pieces_coordinator.sql");
 const CHUNKS: &str = include_str!("../../sql/queries/erase_chunks.sql");
 /// Why it may not be erased yet: it is active, or was until a moment ago; logins read it.
 const HINDERED: &str = "SELECT o.is_active, coalesce(NOT o.is_active AND o.deactivated_at > now() - make_interval(secs => $2::bigint), false), \
@@ -33,24 +36,72 @@ pub(super) struct Piece {
     pub(super) table: String,
     pub(super) whose: String,
     pub(super) of_chunk: bool,
+    /// What a transaction that deletes from it begins with.
+    pub(super) hold: Option<String>,
+    /// Whether rows are deleted all at once: of copies on several nodes none is told by its place.
+    at_once: bool,
 }
 
+/// The databases that have an organization.
+pub struct Holders<'a> {
+    pub control: &'a mut Client,
+    /// The owner's connection into the cell that has its rows, where they are in one.
+    pub cell: Option<Client>,
+}
+
+impl Holders<'_> {
+    /// The one that has its rows.
+    pub(super) fn rows(&mut self) -> &mut Client {
+        self.cell.as_mut().unwrap_or(self.control)
+    }
+}
+
+/// Of the database in which the rows are.
 pub(super) async fn pieces(client: &Client) -> Result<Vec<Piece>, StorageError> {
     let layout = standing_layout(client).await?;
+    let hold = |name: &str, table: &str| {
+        let is_past_relation = name != table;
+        layout.filter(|_| is_past_relation).and_then(|layout| layout.hold_sql(name))
+    };
     let piece = |row: &tokio_postgres::Row, of_chunk| Piece {
         name: row.get(0),
         table: row.get(1),
         whose: row.get(2),
         of_chunk,
+        hold: hold(row.get(0), row.get(1)),
+        at_once: false,
     };
+    if layout.is_some_and(Layout::has_cells) {
+        let none: [&str; 0] = [];
+        return Ok(client
+            .query(PIECES_OF_CELL, &[&none.as_slice()])
+            .await?
+            .iter()
+            .map(|row| piece(row, false))
+            .collect());
+    }
     let mut pieces = Vec::new();
-    if layout.is_some_and(crate::storage::Layout::has_hypertables) {
+    if layout.is_some_and(Layout::has_hypertables) {
         pieces.extend(client.query(CHUNKS, &[]).await?.iter().map(|row| piece(row, true)));
     }
     let chunked: Vec<String> = pieces.iter().map(|piece| piece.name.clone()).collect();
     // What waits in queues is made of rows that go first.
     pieces.extend(client.query(PIECES, &[&chunked]).await?.iter().map(|row| piece(row, false)));
     Ok(pieces)
+}
+
+/// Of what is beside the cells.
+async fn pieces_beside(client: &Client) -> Result<Vec<Piece>, StorageError> {
+    let none: [&str; 0] = [];
+    let piece = |row: &tokio_postgres::Row| Piece {
+        name: row.get(0),
+        table: row.get(1),
+        whose: row.get(2),
+        of_chunk: false,
+        hold: None,
+        at_once: true,
+    };
+    Ok(client.query(PIECES_BESIDE, &[&none.as_slice()]).await?.iter().map(piece).collect())
 }
 
 pub(super) fn sums(rows: Vec<(String, u64)>) -> Vec<OfRelation> {
@@ -62,14 +113,28 @@ pub(super) fn sums(rows: Vec<(String, u64)>) -> Vec<OfRelation> {
 }
 
 /// What there is of an organization, by relation.
-pub async fn look(client: &Client, tenant_id: &str) -> Result<Vec<OfRelation>, StorageError> {
+pub async fn look(of: &mut Holders<'_>, tenant_id: &str) -> Result<Vec<OfRelation>, StorageError> {
     let mut rows = Vec::new();
-    for Piece { name, table, whose, .. } in pieces(client).await? {
-        let count: i64 =
-            client.query_one(&format!("SELECT count(*) FROM {table} WHERE {whose}"), &[&tenant_id]).await?.get(0);
-        rows.push((name, count.unsigned_abs()));
+    let pieces = pieces(of.rows()).await?;
+    count(of.rows(), pieces, tenant_id, &mut rows).await?;
+    if of.cell.is_some() {
+        count(of.control, pieces_beside(of.control).await?, tenant_id, &mut rows).await?;
     }
     Ok(sums(rows))
+}
+
+async fn count(
+    client: &Client,
+    pieces: Vec<Piece>,
+    tenant_id: &str,
+    rows: &mut Vec<(String, u64)>,
+) -> Result<(), StorageError> {
+    for Piece { name, table, whose, .. } in pieces {
+        let sql = format!("SELECT count(*) FROM {table} WHERE {whose}");
+        let count: i64 = client.query_one(&sql, &[&tenant_id]).await?.get(0);
+        rows.push((name, count.unsigned_abs()));
+    }
+    Ok(())
 }
 
 /// Why an organization may not be erased yet, and what to do.
@@ -88,13 +153,20 @@ pub async fn hindered(client: &Client, tenant_id: &str) -> Result<Option<String>
 
 /// Erases an organization that nothing comes for any more, and notes that. Goes through all relations until nothing is found: jobs may have
 /// been at what was deleted.
-pub async fn erase(client: &mut Client, organization: &Organization) -> Result<Vec<OfRelation>, StorageError> {
+pub async fn erase(of: &mut Holders<'_>, organization: &Organization) -> Result<Vec<OfRelation>, StorageError> {
     let tenant_id = organization.tenant_id.as_str();
     let mut rows = Vec::new();
     for _ in 0..ERASE_PASSES {
         let mut found = 0;
-        for piece in pieces(client).await? {
-            let deleted = delete(client, &piece, tenant_id).await?;
+        for piece in pieces(of.rows()).await? {
+            let deleted = delete(of.rows(), &piece, tenant_id).await?;
+            found += deleted;
+            rows.push((piece.name, deleted));
+        }
+        // After its rows: what is cut short is found again by its keys.
+        let beside = if of.cell.is_some() { pieces_beside(of.control).await? } else { Vec::new() };
+        for piece in beside {
+            let deleted = delete(of.control, &piece, tenant_id).await?;
             found += deleted;
             rows.push((piece.name, deleted));
         }
@@ -102,7 +174,7 @@ pub async fn erase(client: &mut Client, organization: &Organization) -> Result<V
             break;
         }
     }
-    let left = look(client, tenant_id).await?;
+    let left = look(of, tenant_id).await?;
     if !left.is_empty() {
         let names: Vec<&str> = left.iter().map(|of| of.relation.as_str()).collect();
         return Err(StorageError::retryable(format!(
@@ -111,7 +183,7 @@ pub async fn erase(client: &mut Client, organization: &Organization) -> Result<V
         )));
     }
     let erased = sums(rows);
-    let transaction = acts::begin(client, None).await?;
+    let transaction = acts::begin(of.control, None).await?;
     transaction.execute("DELETE FROM organizations WHERE id = $1", &[&organization.id]).await?;
     let act = Act {
         tenant_id: None,
@@ -124,8 +196,11 @@ pub async fn erase(client: &mut Client, organization: &Organization) -> Result<V
     Ok(erased)
 }
 
-async fn delete(client: &Client, piece: &Piece, tenant_id: &str) -> Result<u64, StorageError> {
+async fn delete(client: &mut Client, piece: &Piece, tenant_id: &str) -> Result<u64, StorageError> {
     let Piece { table, whose, .. } = piece;
+    if piece.at_once {
+        return Ok(client.execute(&format!("DELETE FROM {table} WHERE {whose}"), &[&tenant_id]).await?);
+    }
     if piece.of_chunk {
         client.batch_execute(&format!("BEGIN; {OF_CHUNK}")).await?;
         let deleted = client.execute(&format!("DELETE FROM {table} WHERE {whose}"), &[&tenant_id]).await?;
@@ -137,7 +212,12 @@ async fn delete(client: &Client, piece: &Piece, tenant_id: &str) -> Result<u64, 
     );
     let mut deleted = 0;
     loop {
-        let rows = client.execute(&some, &[&tenant_id]).await?;
+        let transaction = client.transaction().await?;
+        if let Some(hold) = &piece.hold {
+            transaction.batch_execute(hold).await?;
+        }
+        let rows = transaction.execute(&some, &[&tenant_id]).await?;
+        transaction.commit().await?;
         deleted += rows;
         if rows < ERASE_ROWS {
             return Ok(deleted);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::acts::{self, Act, Actor};
 use super::contained::Contained;
-use super::erase::{OF_CHUNK, OfRelation, Piece, pieces, sums};
+use super::erase::{Holders, OF_CHUNK, OfRelation, Piece, pieces, sums};
 use crate::limits::{ERASE_IDS, ERASE_LETTER_BYTES};
 use crate::storage::StorageError;
 
@@ -39,7 +39,8 @@ pub struct Matching {
 }
 
 /// How much there is of what would be erased.
-pub async fn look(client: &Client, tenant_id: &str, of: &Contained) -> Result<Matching, StorageError> {
+pub async fn look(holders: &mut Holders<'_>, tenant_id: &str, of: &Contained) -> Result<Matching, StorageError> {
+    let client = &*holders.rows();
     let mut rows = Vec::new();
     let mut letters = Letters::find(client, tenant_id, of).await?;
     for piece in event_pieces(client).await? {
@@ -62,7 +63,8 @@ pub async fn look(client: &Client, tenant_id: &str, of: &Contained) -> Result<Ma
 }
 
 /// Erases them, and notes that without what they contained.
-pub async fn erase(client: &mut Client, tenant_id: &str, of: &Contained) -> Result<Matching, StorageError> {
+pub async fn erase(holders: &mut Holders<'_>, tenant_id: &str, of: &Contained) -> Result<Matching, StorageError> {
+    let client = holders.rows();
     let mut rows = Vec::new();
     let mut erased: Vec<Uuid> = Vec::new();
     for piece in event_pieces(client).await? {
@@ -70,10 +72,13 @@ pub async fn erase(client: &mut Client, tenant_id: &str, of: &Contained) -> Resu
         if ids_in(client, &piece, tenant_id, of).await?.is_empty() {
             continue;
         }
-        let Piece { name, table, whose, of_chunk } = piece;
+        let Piece { name, table, whose, of_chunk, hold, .. } = piece;
         let transaction = client.transaction().await?;
         if of_chunk {
             transaction.batch_execute(OF_CHUNK).await?;
+        }
+        if let Some(hold) = hold {
+            transaction.batch_execute(&hold).await?;
         }
         let sql = format!("DELETE FROM {table} WHERE {whose} AND {OF_PAYLOAD} RETURNING id");
         let ids: Vec<Uuid> =
@@ -84,14 +89,14 @@ pub async fn erase(client: &mut Client, tenant_id: &str, of: &Contained) -> Resu
         erased.extend(ids);
     }
     // Jobs may have been at them.
-    derived(client, tenant_id, &erased, &mut rows).await?;
+    derived(&*client, tenant_id, &erased, &mut rows).await?;
     let letters = Letters::find(client, tenant_id, of).await?;
     for ids in letters.ids.chunks(ERASE_IDS) {
         let sql = "DELETE FROM dead_letter_events WHERE tenant_id = $1 AND id = ANY ($2)";
         rows.push(("dead_letter_events".to_owned(), client.execute(sql, &[&tenant_id, &ids]).await?));
     }
     let relations = sums(rows);
-    let transaction = acts::begin(client, Some(tenant_id)).await?;
+    let transaction = acts::begin(holders.control, Some(tenant_id)).await?;
     let act = Act {
         tenant_id: Some(tenant_id),
         action: "organizations.erase_events",

@@ -13,7 +13,8 @@ mod unseen;
 
 use std::collections::BTreeSet;
 
-use cluster::{Cluster, sent, tenants};
+pub use cluster::{Cluster, key};
+use cluster::{sent, tenants};
 use serde_json::{Value, json};
 
 use crate::client::Client;

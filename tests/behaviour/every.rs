@@ -63,6 +63,7 @@ pub const GROUPS: &[Group] = &[
     group("streams", reported::TESTS),
     group("rewritten", rewritten::TESTS),
     slow("citus", citus::TESTS),
+    slow("citus", citus_commands::TESTS),
     group("definitions", definitions::TESTS),
     group("definitions", definitions::ON_ONE),
     group("definitions", definitions_again::TESTS),

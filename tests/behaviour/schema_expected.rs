@@ -58,7 +58,7 @@ fn migrate(env: &Env, settings: &[&str]) {
 }
 
 /// Asserts that a layer is what its database has beside those below, or writes it so.
-fn layer(env: &Env, layer: Layer, below: &Snapshot, database: &Snapshot) {
+pub fn layer(env: &Env, layer: Layer, below: &Snapshot, database: &Snapshot) {
     let file: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/schema").join(layer.file());
     let made = write(&database.over(below));
     if std::env::var_os("TIDEGATE_TEST_BLESS").is_some() {

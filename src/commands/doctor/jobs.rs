@@ -53,7 +53,7 @@ fn chunks(status: &LifecycleStatus) -> Finding {
 }
 
 /// Tidegate's jobs and TimescaleDB's policies.
-async fn jobs(client: &Client, status: &LifecycleStatus) -> Result<Finding, StorageError> {
+pub async fn jobs(client: &Client, status: &LifecycleStatus) -> Result<Finding, StorageError> {
     if status.jobs.is_empty() {
         return Ok(ok("jobs", "none has run yet: `tidegate serve` runs them"));
     }

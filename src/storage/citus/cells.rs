@@ -6,13 +6,15 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
 
 use crate::config::ConnectionUrl;
-use crate::model::{Kind, PerKind};
+use crate::model::{Kind, PerKind, tenant_hash};
 use crate::storage::StorageError;
 use crate::storage::connect::{Role, connect_to, session_sql};
 use crate::storage::hosts::led_to;
 
 const CELLS: &str = include_str!("../../../sql/citus/cells.sql");
 const CELL: &str = include_str!("../../../sql/citus/cell.sql");
+/// What a cell has beside the shards as Citus makes them.
+const PARTS: &str = include_str!("../../../sql/citus/parts.json");
 const OWN_TABLES: &str = include_str!("../../../sql/citus/own_tables.sql");
 const VERSION: &str = "SELECT max(version) FROM tidegate.schema_migrations";
 /// For sessions that work on shards, and for who makes cells: nothing of this is told to other nodes.
@@ -33,6 +35,16 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// Whether a tenant's rows are in it.
+    pub fn has(&self, tenant_id: &str) -> bool {
+        (self.first_hash..=self.last_hash).contains(&tenant_hash(tenant_id))
+    }
+
+    /// Host and port of its worker, as they are shown.
+    pub fn worker(&self) -> String {
+        format!("{}:{}", self.place.0, self.place.1)
+    }
+
     /// Settings of the sessions that work in it. The schema of all cells' relations is not among those that are searched: once the
     /// cell was moved away, a job that did not know it yet would work on every tenant's rows through Citus.
     pub fn settings(&self) -> String {
@@ -63,26 +75,58 @@ pub async fn cells(client: &Client) -> Result<Vec<Cell>, StorageError> {
     client.query(CELLS, &[]).await?.into_iter().map(cell).collect()
 }
 
+/// The owner's connection into a cell, where its shards are.
+pub async fn enter(owner: &ConnectionUrl, cell: &Cell) -> Result<Client, StorageError> {
+    let client = connect_at(owner, cell).await?;
+    client.batch_execute(&session_sql(Role::Owner, &cell.settings())).await?;
+    Ok(client)
+}
+
+async fn connect_at(owner: &ConnectionUrl, cell: &Cell) -> Result<Client, StorageError> {
+    let (host, port) = (cell.place.0.as_str(), cell.place.1);
+    let connected = connect_to(&led_to(owner, (host, port)), Arc::default()).await;
+    connected.map(|(client, _task)| client).map_err(|error| error.doing(&format!("{} at {host}:{port}", cell.name)))
+}
+
+/// What cells are made of and marked with.
+pub struct Recipe {
+    tables: String,
+    /// The comment of a cell that is made of it; behind it stands which shards it is of.
+    pub mark: String,
+}
+
+impl Recipe {
+    pub async fn of(coordinator: &Client) -> Result<Self, StorageError> {
+        let tables: String = coordinator.query_one(OWN_TABLES, &[]).await?.get(0);
+        let version: i32 = coordinator.query_one(VERSION, &[]).await?.get(0);
+        // The program's version alone would not tell two builds of it apart.
+        let made_by: String =
+            Sha256::digest([CELL, PARTS].concat()).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let mark = format!("migration {version}, program {} ({made_by}), {tables}", env!("CARGO_PKG_VERSION"));
+        Ok(Self { tables, mark })
+    }
+
+    /// Settings that say what a cell is made of, for statements that make or look at it.
+    pub fn settings(&self, cell: &Cell) -> String {
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+        let Cell { name, first_hash, .. } = cell;
+        let [tables, mark, parts] = [self.tables.as_str(), &self.mark, PARTS].map(quoted);
+        format!(
+            "SET tidegate.cell = '{name}'; SET tidegate.first_hash = '{first_hash}'; SET tidegate.parts = {parts}; \
+             SET tidegate.tables = {tables}; SET tidegate.mark = {mark}; SET citus.override_table_visibility = off;"
+        )
+    }
+}
+
 /// Makes a cell where its shards are, if it is not there as it should be; `coordinator` says what it is made of.
 pub async fn build(coordinator: &Client, owner: &ConnectionUrl, cell: &Cell) -> Result<(), StorageError> {
-    let tables: String = coordinator.query_one(OWN_TABLES, &[]).await?.get(0);
-    let version: i32 = coordinator.query_one(VERSION, &[]).await?.get(0);
-    let (host, port) = (cell.place.0.as_str(), cell.place.1);
-    let (client, _task) = connect_to(&led_to(owner, (host, port)), Arc::default()).await?;
+    let recipe = Recipe::of(coordinator).await?;
+    let client = connect_at(owner, cell).await?;
     client.batch_execute(&session_sql(Role::Owner, SESSION)).await?;
-    let Cell { name, first_hash, .. } = cell;
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
-    // The program's version alone would not tell two builds of it apart.
-    let made_by: String = Sha256::digest(CELL).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    let mark = format!("migration {version}, program {} ({made_by}), {tables}", env!("CARGO_PKG_VERSION"));
-    let (tables, mark) = (quoted(&tables), quoted(&mark));
-    let settings = format!(
-        "SET tidegate.cell = '{name}'; SET tidegate.first_hash = '{first_hash}'; SET tidegate.tables = {tables}; \
-         SET tidegate.mark = {mark}; SET citus.override_table_visibility = off;"
-    );
-    client.batch_execute(&settings).await?;
+    client.batch_execute(&recipe.settings(cell)).await?;
+    let (host, port) = (cell.place.0.as_str(), cell.place.1);
     client
         .batch_execute(CELL)
         .await
-        .map_err(|error| StorageError::from(error).doing(&format!("making the cell {name} at {host}:{port}")))
+        .map_err(|error| StorageError::from(error).doing(&format!("making the cell {} at {host}:{port}", cell.name)))
 }

@@ -7,12 +7,14 @@
 //! are is asked every second ([`follow`]): when one was moved, connections lead to where it is now.
 
 mod cells;
+mod differs;
 mod follow;
 
 use tokio_postgres::Client;
 
 use super::StorageError;
-pub use cells::{Cell, build, cells};
+pub use cells::{Cell, Recipe, build, cells, enter};
+pub use differs::{Differs, differs, mend};
 pub use follow::follow;
 
 const FUNCTIONS: &str = include_str!("../../../sql/citus/functions.sql");

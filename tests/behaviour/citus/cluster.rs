@@ -140,11 +140,16 @@ impl Cluster {
     }
 
     fn serve_as(&self, env: &Env, flags: &[String]) -> Tidegate {
+        Tidegate::serve(env, &self.variables(), flags)
+    }
+
+    /// Of the program, on this cluster.
+    pub fn variables(&self) -> Vec<(String, String)> {
         let running = self.coordinator.running();
         let mut variables = variables(|role| running.url(role, DATABASE));
         variables
             .extend([("TIDEGATE_ENGINE", "citus"), ("TIDEGATE_CITUS_CELLS", "4")].map(|(k, v)| (k.into(), v.into())));
-        Tidegate::serve(env, &variables, flags)
+        variables
     }
 
     pub fn sql(&self) -> Sql {
