@@ -59,6 +59,11 @@ fn writer_connections(config: &Config) -> usize {
     config.database.writers * WRITTEN_KINDS + SIDE_WRITER_CONNECTIONS
 }
 
+/// Of the owner's sessions: what a node that has stopped without a word had begun is ended by the server.
+fn idle_ends() -> String {
+    format!("SET idle_in_transaction_session_timeout = {};", OWNER_IDLE_MAX.as_millis())
+}
+
 /// Where the database is, once found or started; no connection is made yet.
 pub struct Location {
     owner: ConnectionUrl,
@@ -308,8 +313,7 @@ impl Database {
             let guard = (!reads).then(|| known.guard());
             pool(url, role, size, extra, (Arc::clone(&warnings), view(reads)), guard)
         };
-        let idle = format!("SET idle_in_transaction_session_timeout = {};", OWNER_IDLE_MAX.as_millis());
-        let owner = make(&location.owner, Role::Owner, OWNER_CONNECTIONS, &idle)?;
+        let owner = make(&location.owner, Role::Owner, OWNER_CONNECTIONS, &idle_ends())?;
         let writer =
             make(&location.writer, Role::Writer, writer_connections(config), &installed.layout.writer_settings())?;
         let verifier = make(&location.writer, Role::Verifier, VERIFIER_CONNECTIONS, "")?;
@@ -352,6 +356,8 @@ impl Database {
     ) -> Result<Self, StorageError> {
         let settings = cell.settings();
         let make = |url: &ConnectionUrl, role: Role, size: usize| {
+            let idle = if role == Role::Owner { idle_ends() } else { String::new() };
+            let settings = format!("{idle} {settings}");
             let reads = matches!(role, Role::Reader | Role::Export);
             let view = View { seen: Arc::clone(seen), reads };
             pool(url, role, size, &settings, (Arc::clone(&self.warnings), view), None)
