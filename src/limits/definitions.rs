@@ -105,6 +105,8 @@ pub const SCHEMAS_COMPILED_OF_TENANT: usize = 4;
 pub const SCHEMAS_COMPILED_BYTES: usize = 64 * MIB;
 /// How often a process looks whether definitions have changed: what one node changes, another knows so much later.
 pub const DEFINITIONS_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Before the next look where one failed, however many wait for one.
+pub const DEFINITIONS_LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// How old what is known of definitions may be when events are read. Where it is older, as on a node that could not reach the database for
 /// a while, they wait for a look.
 pub const DEFINITIONS_AGE_MAX: Duration = Duration::from_secs(2);

