@@ -1,6 +1,7 @@
 //! What all parts share: the sizes that every path gets alike, and small helpers.
 
 use std::error::Error;
+use std::time::{Duration, SystemTime};
 
 use tidegate::model::Kind;
 
@@ -13,6 +14,20 @@ pub const SEED: u64 = 7;
 
 pub const DAY_US: i64 = 86_400_000_000;
 pub const GIB: u64 = 1 << 30;
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// A million events take less on any machine that is worth a comparison.
+const LEFT: Duration = Duration::from_secs(30);
+
+/// Waits for the next minute, if little is left of this one: what jobs make of a minute that has ended takes so much processor time
+/// that a measurement in which one ends cannot be compared with one in which none does. The part `rollups` says what it costs.
+pub async fn within_a_minute() {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let left = MINUTE - Duration::from_millis(since.subsec_millis().into()) - Duration::from_secs(since.as_secs() % 60);
+    if left < LEFT {
+        tokio::time::sleep(left).await;
+    }
+}
 
 /// What a row of a kind is called.
 pub fn item(kind: Kind) -> &'static str {

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use tidegate::load::Endpoint;
 use tidegate::model::Kind;
 
-use super::common::{BATCH_ROWS, CONNECTIONS, Result, TENANTS, mean};
+use super::common::{BATCH_ROWS, CONNECTIONS, Result, TENANTS, mean, within_a_minute};
 use super::feed::{Feed, Until};
 use super::figures::Figures;
 use super::machine;
@@ -77,6 +77,7 @@ async fn of(target: &mut Target, count: usize, requests: u64, connections: usize
     let parts = shares(requests, count);
     let feeds = parts.iter().map(|part| Feed::in_turn(templates(*part, BATCH_ROWS), TENANTS, Until::Requests(*part)));
     let feeds: Vec<Feed> = feeds.collect();
+    within_a_minute().await;
     let (meter, before) = (Meter::start(target), others_cpu_s());
     let mut sending = tokio::task::JoinSet::new();
     for (feed, endpoint) in feeds.into_iter().zip(endpoints) {

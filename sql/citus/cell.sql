@@ -24,12 +24,20 @@ DECLARE
     waiting text[];
     pass int := 0;
 BEGIN
-    -- One at a time, and no writer between the cell before and this one.
     SELECT format('tidegate.%I', 'ingest_ledger_' || shardid) INTO shard FROM pg_dist_shard
         WHERE logicalrelid = 'tidegate.ingest_ledger'::regclass AND shardminvalue = current_setting('tidegate.first_hash');
-    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', shard);
     -- Where the cell comes back to a node that had it, its shards are others.
     mark := current_setting('tidegate.mark') || ', shard ' || shard::regclass::oid;
+    IF obj_description(to_regnamespace(cell), 'pg_namespace') = mark THEN
+        RETURN;
+    END IF;
+    -- No job of the cell before is at work: its run would wait for this, and this for the lock that another session has for it.
+    FOR item IN SELECT relname FROM pg_class
+        WHERE relnamespace = to_regnamespace(cell) AND relkind = 'r' AND relname LIKE 'lock\_%' ORDER BY relname LOOP
+        EXECUTE format('LOCK TABLE %I.%I IN EXCLUSIVE MODE', cell, item.relname);
+    END LOOP;
+    -- One at a time, and no writer between the cell before and this one.
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', shard);
     IF obj_description(to_regnamespace(cell), 'pg_namespace') = mark THEN
         RETURN;
     END IF;
@@ -73,7 +81,7 @@ BEGIN
             EXECUTE format('CREATE UNIQUE INDEX IF NOT EXISTS %I ON %s %s', item.name, relation.shard, item.definition);
         END LOOP;
         EXECUTE format('CREATE OR REPLACE TRIGGER hold_shard BEFORE INSERT OR UPDATE OR DELETE ON %s '
-            'FOR EACH STATEMENT EXECUTE FUNCTION tidegate.hold_shard(%L)', relation.shard, relation.shardid);
+            'FOR EACH STATEMENT EXECUTE FUNCTION tidegate.hold_shard(%L, %L)', relation.shard, relation.shardid, cell);
     END LOOP;
     -- What every cell has from the beginning: in the shard of no cell there is what migrations put in.
     FOREACH made IN ARRAY ARRAY['rollup_levels', 'projections'] LOOP

@@ -99,7 +99,8 @@ WITH cell AS MATERIALIZED (
         WHEN t.tgenabled <> 'O' THEN 'is switched off' ELSE 'is defined otherwise' END
     FROM relations r LEFT JOIN pg_trigger t ON t.tgrelid = r.shard AND t.tgname = 'hold_shard'
     WHERE r.hashed AND r.shard IS NOT NULL AND (t.oid IS NULL OR t.tgenabled <> 'O' OR t.tgfoid <> 'tidegate.hold_shard'::regproc
-        OR t.tgtype <> 30 OR t.tgargs <> convert_to(r.shardid::text, 'UTF8') || '\x00'::bytea)
+        OR t.tgtype <> 30 OR t.tgargs <> convert_to(r.shardid::text, 'UTF8') || '\x00'::bytea
+            || convert_to((SELECT name FROM cell), 'UTF8') || '\x00'::bytea)
     UNION ALL
     SELECT 'index ' || k.name || ' of ' || r.shard, CASE WHEN i.oid IS NULL THEN 'is missing' ELSE 'is not unique, or not valid' END
     FROM cell, relations r CROSS JOIN LATERAL (

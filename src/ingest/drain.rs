@@ -76,9 +76,11 @@ impl Drainer {
                         pending.push(one);
                     }
                 }
+                let mut only_aside = false;
                 while !pending.is_empty() {
                     self.homes.one_is_there().await;
                     pending = self.set_aside(pending).await;
+                    only_aside = pending.is_empty();
                     pending = self.read_again(pending).await;
                     if !pending.is_empty() {
                         pending = self.write_some(pending).await;
@@ -87,6 +89,11 @@ impl Drainer {
                 if let Some(last) = group.last() {
                     self.acknowledge(last).await;
                 }
+                if only_aside {
+                    // Perhaps there is nothing else: it would be written to the disk again and again. Not before it is acknowledged,
+                    // for until then it is there twice.
+                    tokio::time::sleep(PAUSE_MAX).await;
+                }
             }
         }
     }
@@ -94,17 +101,10 @@ impl Drainer {
     /// What is of a home that is away goes to the end of the spool, so that it holds up no other home's.
     async fn set_aside(&self, pending: Vec<Pending>) -> Vec<Pending> {
         let mut rest = Vec::new();
-        let mut aside = 0;
         for one in pending {
             if self.homes.is_there(&one.submission) || !self.postpone(&one.entry).await {
                 rest.push(one);
-            } else {
-                aside += 1;
             }
-        }
-        if aside > 0 && rest.is_empty() {
-            // Perhaps there is nothing else: it would be written to the disk again and again.
-            tokio::time::sleep(PAUSE_MAX).await;
         }
         rest
     }

@@ -86,11 +86,15 @@ impl Layout {
             (of_chunks(client, include_str!("../../sql/queries/lifecycle_chunks.sql")).await?, Relation::hypertable)
         } else {
             let tables: Vec<&str> = Relation::all().map(Relation::table).collect();
-            let sql = match self.has_cells() {
-                true => include_str!("../../sql/queries/lifecycle_partitions_citus.sql"),
-                false => include_str!("../../sql/queries/lifecycle_partitions.sql"),
+            let partitions = include_str!("../../sql/queries/lifecycle_partitions.sql");
+            let rows = match self.has_cells() {
+                true => {
+                    let of_cells = include_str!("../../sql/queries/lifecycle_partitions_citus.sql");
+                    client.query(&of_cells.replace("{partitions}", partitions), &[&tables]).await?
+                }
+                false => client.query(partitions, &[&tables]).await?,
             };
-            (client.query(sql, &[&tables]).await?, Relation::table)
+            (rows, Relation::table)
         };
         let chunk = |row: &Row| {
             Some(StoredChunk {

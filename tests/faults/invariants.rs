@@ -18,10 +18,6 @@ use crate::process::Tidegate;
 use crate::told::{Record, Reply, SAMPLES, Told, sample_id};
 
 const MIB: u64 = 1 << 20;
-/// The default of `limits.memory_bytes`.
-const MEMORY_BYTES: u64 = 128 * MIB;
-/// Its threads, connections and definitions, and what the allocator keeps.
-const OVERHEAD_BYTES: u64 = 24 * MIB;
 
 /// What is left of a test when its faults are over.
 pub struct Scene<'a> {
@@ -51,7 +47,7 @@ impl<'a> Scene<'a> {
         let books = self.settled();
         let stored = Stored::read(self.sql);
         let missing = self.assert_stored_once(&stored);
-        let resident = self.assert_memory();
+        let resident = self.tidegate.assert_memory(self.memory_bytes);
         self.assert_books(&books, &stored);
         let read = self.assert_read_once();
         let items = |account: &str| books.items(account);
@@ -130,15 +126,6 @@ impl<'a> Scene<'a> {
             read += found.len();
         }
         read
-    }
-
-    fn assert_memory(&self) -> u64 {
-        let (peak, bound) = (self.tidegate.peak_resident_bytes(), self.memory_bytes.unwrap_or(MEMORY_BYTES));
-        assert!(
-            peak <= bound + OVERHEAD_BYTES,
-            "I2: {peak} bytes were resident; {bound} and {OVERHEAD_BYTES} are allowed"
-        );
-        peak
     }
 
     fn assert_books(&self, books: &Books, stored: &Stored) {

@@ -14,6 +14,12 @@ use serde_json::Value;
 use crate::client::{Client, Key};
 use crate::env::{DEADLINE, Env, until};
 
+const MIB: u64 = 1 << 20;
+/// The default of `limits.memory_bytes`.
+const MEMORY_BYTES: u64 = 128 * MIB;
+/// Its threads, connections and definitions, and what the allocator keeps.
+const OVERHEAD_BYTES: u64 = 24 * MIB;
+
 fn command(env: &Env, variables: &[(String, String)], arguments: &[&str]) -> Command {
     command_of(Path::new(env!("CARGO_BIN_EXE_tidegate")), env, variables, arguments)
 }
@@ -251,6 +257,16 @@ impl Tidegate {
     /// (35 MiB of a debug build), not with what it is asked to do.
     pub fn peak_resident_bytes(&self) -> u64 {
         self.memory("VmHWM:").saturating_sub(self.memory("RssFile:"))
+    }
+
+    /// I2: that was under its bound, `limits.memory_bytes` where it is not the default, and a fixed overhead. Returns it.
+    pub fn assert_memory(&self, memory_bytes: Option<u64>) -> u64 {
+        let (peak, bound) = (self.peak_resident_bytes(), memory_bytes.unwrap_or(MEMORY_BYTES));
+        assert!(
+            peak <= bound + OVERHEAD_BYTES,
+            "I2: {peak} bytes were resident; {bound} and {OVERHEAD_BYTES} are allowed"
+        );
+        peak
     }
 
     /// The memory that it has resident now, without the pages of its program.

@@ -73,12 +73,12 @@ impl Cluster {
         connect(&self.coordinator.running.url(OWNER, DATABASE)).await
     }
 
-    /// A connection of the writer to the worker at a place.
-    pub async fn writer(&self, (host, port): &(String, u16)) -> Result<tokio_postgres::Client> {
+    /// A connection to the worker at a place.
+    pub async fn connect(&self, role: &str, (host, port): &(String, u16)) -> Result<tokio_postgres::Client> {
         let is_there =
             |node: &&Node| node.running.socket_dir.display().to_string() == *host && node.running.port == *port;
         let worker = self.workers.iter().find(is_there).ok_or_else(|| format!("no worker is at {host}:{port}"))?;
-        connect(&worker.running.url(WRITER, DATABASE)).await
+        connect(&worker.running.url(role, DATABASE)).await
     }
 
     /// User and system time of all servers so far, and of what of them has ended.

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tidegate::model::{Kind, StoredJson};
 use tidegate::storage::citus::{Cell, cells};
+use tidegate::storage::embedded::{OWNER, WRITER};
 use tidegate::tenancy::{Scopes, admin};
 use tokio_postgres::Client;
 
 use self::cluster::{Cluster, Serving};
-use super::common::{BATCH_ROWS, Result, TENANTS, mean};
+use super::common::{BATCH_ROWS, Result, TENANTS, mean, within_a_minute};
 use super::feed::{Feed, Until};
 use super::figures::Figures;
 use super::machine;
@@ -31,6 +32,7 @@ const COUNTS: [usize; 3] = [1, 2, 4];
 const FIRST_ROWS: u64 = 10;
 /// For what a spool gives back after the last answer.
 const SETTLE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Measures COPY and Tidegate in turn for each number of workers, so often as there are rounds.
 pub async fn run(options: &Options, figures: &mut Figures) -> Result<()> {
@@ -75,6 +77,12 @@ async fn measure(cluster: &Cluster, requests: u64, is_raw: bool, connections: us
     let sender = Sender::at(Arc::clone(&serving.endpoint), Kind::Events, &keys)?;
     let first = sender.send(first, connections).await?.accepted();
     check_stored(&owner, first).await?;
+    for cell in cells(&owner).await? {
+        let client = cluster.connect(OWNER, &cell.place).await?;
+        client.batch_execute(&cell.settings()).await?;
+        has_looked_ahead(&client).await?;
+    }
+    has_looked_ahead(&owner).await?;
     cluster.checkpoint().await?;
     let usage = match is_raw {
         true => {
@@ -87,6 +95,23 @@ async fn measure(cluster: &Cluster, requests: u64, is_raw: bool, connections: us
     Ok(usage)
 }
 
+/// Waits until the first run of the job that makes the next days' partitions is over. A new database has about a hundred of
+/// them to make, which is nothing that an event costs.
+async fn has_looked_ahead(client: &Client) -> Result<()> {
+    let started = Instant::now();
+    while !client
+        .query_one("SELECT EXISTS (SELECT FROM job_runs WHERE job = 'lifecycle')", &[])
+        .await?
+        .get::<_, bool>(0)
+    {
+        if started.elapsed() > SETTLE {
+            return Err("the first run of the job lifecycle has not ended".into());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
 /// COPY into each cell's shard by a connection of its own to its worker, each batch with a row of the ledger there.
 async fn raw(cluster: &Cluster, owner: &Client, tenants: &[String], requests: u64) -> Result<Usage> {
     let made = templates(requests, BATCH_ROWS);
@@ -96,7 +121,7 @@ async fn raw(cluster: &Cluster, owner: &Client, tenants: &[String], requests: u6
         let own = of_cell(owner, &cell, tenants).await?;
         let streams: Vec<Bytes> =
             all.iter().zip(own.iter().cycle()).filter(|(_, own)| **own).map(|(stream, _)| stream.clone()).collect();
-        let client = cluster.writer(&cell.place).await?;
+        let client = cluster.connect(WRITER, &cell.place).await?;
         client.batch_execute(&cell.settings()).await?;
         lanes.push((client, cell, streams));
     }
@@ -130,6 +155,7 @@ async fn over_http(
 ) -> Result<Usage> {
     let feed = Feed::in_turn(templates(requests, BATCH_ROWS), TENANTS, Until::Requests(requests));
     let sender = Sender::at(Arc::clone(&serving.endpoint), Kind::Events, keys)?;
+    within_a_minute().await;
     let clock = Clock::start(cluster, Some(serving.pid()));
     let sent = sender.send(feed, connections).await?;
     let usage = clock.stop();
@@ -149,7 +175,7 @@ async fn check_stored(owner: &Client, expected: u64) -> Result<()> {
             rows if rows > expected || started.elapsed() > SETTLE => {
                 return Err(format!("not conserved: {rows} events instead of {expected}").into());
             }
-            _ => tokio::time::sleep(Duration::from_millis(500)).await,
+            _ => tokio::time::sleep(PAUSE).await,
         }
     }
 }

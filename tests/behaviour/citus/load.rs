@@ -1,4 +1,4 @@
-//! Senders of every tenant of a cluster, and what must be true when they have ended (I1, I3 and I4 of `tests/faults`).
+//! Senders of every tenant of a cluster, and what must be true when they have ended (I1 to I4 of `tests/faults`).
 
 use std::collections::BTreeSet;
 
@@ -36,7 +36,17 @@ impl Load {
     }
 }
 
-/// What tenants sent by `nodes`, and nobody else did, is there once, has offsets without gaps in one order, and is in the books.
+/// Waits until the load flows after all that happened, ends it and the cluster, and asserts that nothing was lost.
+pub fn ends_whole(cluster: Cluster, tidegate: Tidegate, tenants: &[(String, Client)], load: Load) {
+    load.flows(20);
+    let acknowledged = load.finish();
+    assert_kept(&cluster, &[&tidegate], tenants, &acknowledged);
+    drop(tidegate);
+    cluster.stop();
+}
+
+/// What tenants sent by `nodes`, and nobody else did, is there once, has offsets without gaps in one order, and is in the books; and the nodes' memory
+/// has stayed under its bound.
 pub fn assert_kept(
     cluster: &Cluster,
     nodes: &[&Tidegate],
@@ -79,5 +89,6 @@ pub fn assert_kept(
     }
     let committed: u64 = books.iter().map(|books| books.items("committed_total")).sum();
     assert_eq!(committed, all, "I4: the books and the database");
-    println!("{all} events of {} tenants: I1, I3 and I4 hold", tenants.len());
+    let resident = nodes.iter().map(|node| node.assert_memory(None)).max().unwrap_or_default();
+    println!("{all} events of {} tenants: I1 to I4 hold; at most {} MiB resident", tenants.len(), resident >> 20);
 }

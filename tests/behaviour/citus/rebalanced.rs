@@ -2,7 +2,7 @@
 //! that is to go.
 
 use super::cluster::{Cluster, tenants};
-use super::load::{Load, assert_kept};
+use super::load::{Load, ends_whole};
 use crate::env::{Env, TestResult, until};
 
 pub fn cells_are_rebalanced_under_load(env: &Env) -> TestResult {
@@ -25,11 +25,7 @@ pub fn cells_are_rebalanced_under_load(env: &Env) -> TestResult {
         (states == ["finished"]).then_some(())
     });
     assert_eq!(cluster.cells_of(2), 1, "of four cells on three workers");
-    load.flows(20);
-    let acknowledged = load.finish();
-    assert_kept(&cluster, &[&tidegate], &tenants, &acknowledged);
-    drop(tidegate);
-    cluster.stop();
+    ends_whole(cluster, tidegate, &tenants, load);
     Ok(())
 }
 
@@ -46,10 +42,6 @@ pub fn a_worker_is_drained_under_load(env: &Env) -> TestResult {
         &format!("SELECT citus_drain_node({place}, shard_transfer_mode => 'force_logical')"),
     );
     assert_eq!(cluster.cells_of(0), 0);
-    load.flows(20);
-    let acknowledged = load.finish();
-    assert_kept(&cluster, &[&tidegate], &tenants, &acknowledged);
-    drop(tidegate);
-    cluster.stop();
+    ends_whole(cluster, tidegate, &tenants, load);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Citus would split shards; a cell it cannot, and says so, and nothing is lost by the attempt.
 
 use super::cluster::{Cluster, tenants};
-use super::load::{Load, assert_kept};
+use super::load::{Load, ends_whole};
 use crate::env::{Env, TestResult, until};
 
 /// What Citus says of it, but for a moment in which partitions are made.
@@ -31,10 +31,6 @@ pub fn a_cell_is_not_split(env: &Env) -> TestResult {
         });
         assert_eq!(superuser.one::<i64>(cells), 4, "{tenant}");
     }
-    load.flows(10);
-    let acknowledged = load.finish();
-    assert_kept(&cluster, &[&tidegate], &tenants, &acknowledged);
-    drop(tidegate);
-    cluster.stop();
+    ends_whole(cluster, tidegate, &tenants, load);
     Ok(())
 }
