@@ -39,7 +39,12 @@ pub async fn readyz(visit: &Visit<'_>) -> Response<Body> {
             return not_ready(told(what, &reason));
         }
         (Health::Away { since, reason, another }, Some(_)) => {
-            let what = format!("the database has not taken batches for {} s", since.elapsed().as_secs());
+            let whose = match api.ingest.cells_away() {
+                (_, 0) => "the database has".to_owned(),
+                (away, of) if in_full => format!("{} of {of} cells ({}) have", away.len(), away.join(", ")),
+                (away, of) => format!("{} of {of} cells have", away.len()),
+            };
+            let what = format!("{whose} not taken batches for {} s", since.elapsed().as_secs());
             let text = reason.map_or(what.clone(), |reason| told(what, &reason));
             if another {
                 return not_ready(text);

@@ -23,6 +23,11 @@ impl Available {
         let _ = self.cell.set(cell.to_owned());
     }
 
+    /// The cell that it is of, if it is of one.
+    pub fn cell(&self) -> Option<&str> {
+        self.cell.get().map(String::as_str)
+    }
+
     /// To be told once until it comes.
     pub fn goes(&self) {
         self.away.fetch_add(1, Ordering::Relaxed);
@@ -39,8 +44,8 @@ impl Available {
     }
 
     fn of_cell(&self, value: f64) {
-        if let Some(cell) = self.cell.get() {
-            gauge!("tidegate_cell_available", "cell" => cell.clone()).set(value);
+        if let Some(cell) = self.cell() {
+            gauge!("tidegate_cell_available", "cell" => cell.to_owned()).set(value);
         }
     }
 }

@@ -171,6 +171,13 @@ impl Ingest {
         away.into_iter().find(|health| *health != Health::Available).unwrap_or(Health::Available)
     }
 
+    /// The cells that take no batches, and how many there are in all.
+    pub fn cells_away(&self) -> (Vec<&str>, usize) {
+        let cells: Vec<_> = self.shelters().filter_map(|shelter| Some((shelter, shelter.cell()?))).collect();
+        let away = cells.iter().filter(|(shelter, _)| *shelter.health().borrow() != Health::Available);
+        (away.map(|(_, cell)| *cell).collect(), cells.len())
+    }
+
     /// Whether requests that the database does not take are made safe on disk: there is a spool, and it took the last
     /// one.
     pub fn spools(&self) -> bool {

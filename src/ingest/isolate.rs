@@ -14,9 +14,10 @@ use crate::storage::{Fate, StorageError};
 /// Rows tried at once: a poisoned one costs the COPY of what is left of its slice.
 const SLICE_ROWS: usize = 64;
 
-/// The refused rows of the plan, each with PostgreSQL's reason.
+/// The refused rows of the plan, each with PostgreSQL's reason; `table` is what COPY writes to.
 pub async fn refused_rows(
     client: &Client,
+    table: &str,
     batch: &[Submission],
     plan: &Plan,
     config: PlanConfig,
@@ -25,20 +26,20 @@ pub async fn refused_rows(
     if config.direct_compress {
         in_time(set_direct_compress(client, false)).await?;
     }
-    refuse_nothing(client, batch).await?;
+    let sql = copy_sql(table, batch[0].received.kind);
+    refuse_nothing(client, &sql, batch).await?;
     let mut refused = Vec::new();
     for copy in &plan.copies {
-        search(client, batch, &copy.places().collect::<Vec<_>>(), &mut refused).await?;
+        search(client, &sql, batch, &copy.places().collect::<Vec<_>>(), &mut refused).await?;
     }
     in_time(client.batch_execute("ROLLBACK")).await?;
     Ok(refused)
 }
 
 /// What refuses even a COPY of no rows, as a trigger for the statement may, says nothing about a row.
-async fn refuse_nothing(client: &Client, batch: &[Submission]) -> Result<(), StorageError> {
-    let kind = batch[0].received.kind;
+async fn refuse_nothing(client: &Client, sql: &str, batch: &[Submission]) -> Result<(), StorageError> {
     in_time(client.batch_execute("SAVEPOINT nothing")).await?;
-    in_time(send(client, &copy_sql(kind.table(), kind), trial_stream(batch, &[]))).await
+    in_time(send(client, sql, trial_stream(batch, &[]))).await
 }
 
 /// The search takes as long as there are refused rows; the database answers each question in time.
@@ -51,17 +52,16 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, tokio_postgres::Error
 
 async fn search(
     client: &Client,
+    sql: &str,
     batch: &[Submission],
     places: &[Place],
     refused: &mut Vec<(Place, String)>,
 ) -> Result<(), StorageError> {
-    let kind = batch[0].received.kind;
-    let sql = copy_sql(kind.table(), kind);
     // A stack instead of recursion; the first slice on top.
     let mut waiting: Vec<&[Place]> = places.chunks(SLICE_ROWS).rev().collect();
     while let Some(part) = waiting.pop() {
         in_time(client.batch_execute("SAVEPOINT part")).await?;
-        let result = in_time(send(client, &sql, trial_stream(batch, part))).await;
+        let result = in_time(send(client, sql, trial_stream(batch, part))).await;
         in_time(client.batch_execute("ROLLBACK TO SAVEPOINT part")).await?;
         let Err(error) = result else { continue };
         match error.fate() {

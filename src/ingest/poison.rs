@@ -26,7 +26,8 @@ pub async fn cut_out(
         Some(place) => vec![(place, error.to_string())],
         None => {
             let client = connection(database, Instant::now() + WRITE_DEADLINE).await?;
-            match isolate::refused_rows(&client, batch, plan, config).await {
+            let table = database.copied.of(batch[0].received.kind);
+            match isolate::refused_rows(&client, table, batch, plan, config).await {
                 Ok(refused) => refused,
                 Err(error) => {
                     // Its transaction is not over.

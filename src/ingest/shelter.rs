@@ -76,6 +76,11 @@ impl Shelter {
         self.gauge.is_of(cell);
     }
 
+    /// The cell that it is of, if it is of one.
+    pub fn cell(&self) -> Option<&str> {
+        self.gauge.cell()
+    }
+
     /// Notes that a batch was written.
     pub fn settled(&self, rows: usize, bytes: usize, took: Duration) {
         self.wrote();

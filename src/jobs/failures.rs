@@ -8,6 +8,8 @@ use crate::storage::{Fate, StorageError};
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 /// A database that is back is noticed within this time.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// A run that others kept from a lock, while partitions are made or a cell moves, is no news until it is so many in a row.
+const HELD_OFF_MAX: u32 = 5;
 
 #[derive(Default)]
 pub(super) struct Failures {
@@ -19,12 +21,10 @@ pub(super) struct Failures {
 impl Failures {
     /// The first one is told, and one of another kind: an outage is not told again by every job and second.
     pub fn add(&mut self, job: &str, error: &StorageError) {
-        self.in_a_row = self.in_a_row.saturating_add(1);
-        if self.told == Some(error.fate()) {
+        if !self.is_news(error.fate(), error.is_contention()) {
             tracing::debug!(job, %error, in_a_row = self.in_a_row, "a job's run failed again");
             return;
         }
-        self.told = Some(error.fate());
         tracing::warn!(
             job,
             %error,
@@ -32,9 +32,19 @@ impl Failures {
         );
     }
 
+    /// Counts one more, and says whether it is to be told.
+    fn is_news(&mut self, fate: Fate, held_off: bool) -> bool {
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        if self.told == Some(fate) || (held_off && self.in_a_row < HELD_OFF_MAX) {
+            return false;
+        }
+        self.told = Some(fate);
+        true
+    }
+
     /// A run went well.
     pub fn end(&mut self, job: &str) {
-        if self.in_a_row > 0 {
+        if self.told.is_some() {
             tracing::info!(job, failures = self.in_a_row, "the job runs again");
         }
         *self = Self::default();
@@ -69,6 +79,16 @@ mod tests {
         assert_eq!(failures.pause(Duration::from_secs(60)), Duration::from_secs(60));
         failures.end("sequencer");
         assert_eq!(failures.pause(short), short);
+    }
+
+    #[test]
+    fn one_that_others_held_off_is_told_when_they_do_not_end() {
+        let mut failures = Failures::default();
+        let told: Vec<bool> = (0..10).map(|_| failures.is_news(Fate::Retry, true)).collect();
+        assert_eq!(told.iter().position(|told| *told), Some(4));
+        assert_eq!(told.iter().filter(|told| **told).count(), 1);
+        failures.end("rollups");
+        assert!(!failures.is_news(Fate::Retry, true) && failures.is_news(Fate::Retry, false));
     }
 
     #[test]

@@ -39,8 +39,8 @@ use std::time::Instant;
 
 use env::{Engine, Env, TestResult};
 use harness::{
-    authority, books, client, env, installations, logins, memory_disk, postgres, private, process, proxy, samples,
-    shared,
+    authority, books, cell_sql, client, env, installations, logins, memory_disk, postgres, private, process, proxy,
+    samples, shared,
 };
 use libtest_mimic::{Arguments, Failed};
 use postgres::Servers;

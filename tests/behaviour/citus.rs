@@ -46,6 +46,7 @@ macro_rules! test {
 pub const TESTS: &[Test] = &[
     test!(tenants_are_in_cells_on_their_workers),
     test!(built::cells_are_made_for_several_nodes_and_for_moves),
+    test!(built::a_cell_is_made_when_no_job_is_at_work),
     test!(a_cell_is_moved_under_load),
     test!(a_worker_dies_and_comes_back),
     test!(the_coordinator_dies_and_comes_back),
@@ -181,6 +182,8 @@ fn a_worker_dies_and_comes_back(env: &Env) -> TestResult {
     let found: Value = tenants[alive].1.get("/v1/events?limit=100").expect(200);
     assert_eq!(found["data"].as_array().unwrap().len(), 18);
     assert_eq!(tenants[dead].1.get("/v1/events").status, 503);
+    let told = tidegate.client.get("/readyz").json()["reason"].as_str().unwrap().to_owned();
+    assert!(told.starts_with("2 of 4 cells (tidegate_cell_") && told.contains("have not taken batches for"), "{told}");
     cluster.workers[0].run(&cluster.runtime);
     until("what was spooled is stored", || {
         let answer = tenants[dead].1.get("/v1/events?limit=1000");

@@ -217,7 +217,7 @@ fn status_on_the_command_line_and_over_http(env: &Env) -> TestResult {
     let by_cli = env.cli(&["lifecycle", "status", "--json"]).json();
     let open = [before, open()];
     for status in [&by_http, &by_cli] {
-        assert_eq!(status["engine"], env.engine.as_str());
+        assert_eq!(status["engine"], env.engine_name());
         let events = of_events(status);
         let compress_after = match env.engine {
             Engine::Timescale => json!(7 * 86_400),

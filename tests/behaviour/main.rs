@@ -180,9 +180,9 @@ use std::sync::Arc;
 
 use env::{Env, Test};
 use harness::{
-    authority, books, chromium, client, copied, derived, described, env, frames, grafana, held, installations, logins,
-    memory_disk, old, origin, pgbouncer, postgres, private, process, proxy, refresh, samples, secure, shared,
-    tenant_rows, times, traffic, waits, wired,
+    authority, books, cell_sql, chromium, client, copied, derived, described, env, frames, grafana, held,
+    installations, logins, memory_disk, old, origin, pgbouncer, postgres, private, process, proxy, refresh, samples,
+    secure, shared, tenant_rows, times, traffic, waits, wired,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;

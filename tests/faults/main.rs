@@ -57,8 +57,8 @@ use std::time::Instant;
 
 use env::{Engine, Env};
 use harness::{
-    authority, books, client, derived, env, frames, installations, logins, memory_disk, old, postgres, private,
-    process, proxy, samples, secure, shape, shared, traffic,
+    authority, books, cell_sql, client, derived, env, frames, installations, logins, memory_disk, old, postgres,
+    private, process, proxy, samples, secure, shape, shared, traffic,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use postgres::Servers;

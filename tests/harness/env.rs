@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tidegate::storage::embedded::{Installation, OWNER};
 
 use crate::client::Key;
-use crate::postgres::{CELL, CITUS, Servers, Sql, Template, temp_dir};
+use crate::postgres::{CITUS, SUPERUSER, Servers, Sql, Template, temp_dir};
 use crate::private::variables;
 use crate::process::{Finished, Service, Tidegate};
 use crate::proxy::Proxy;
@@ -132,6 +132,11 @@ impl Env {
         path
     }
 
+    /// The engine as the program calls it.
+    pub fn engine_name(&self) -> &'static str {
+        if self.servers.places()[self.place].citus { "citus" } else { self.engine.as_str() }
+    }
+
     /// The installation that it runs on.
     pub fn installation(&self) -> &Installation {
         &self.servers.places()[self.place].installation
@@ -213,10 +218,7 @@ impl Env {
     /// SQL as a role.
     pub fn sql_as(&self, role: &str) -> Sql {
         let sql = Sql::connect(&self.url(role));
-        if self.servers.places()[self.place].citus {
-            sql.rows(CELL, &[]);
-        }
-        sql
+        if self.servers.places()[self.place].citus { sql.in_cell() } else { sql }
     }
 
     /// The variables that point the program at the test's database, one URL for each role.
@@ -233,12 +235,22 @@ impl Env {
 
     /// The same, with writers and readers led through a proxy; the owner's connection is the server's own.
     pub fn variables_through(&self, proxy: &Proxy) -> Vec<(String, String)> {
+        self.lead_cells_through(proxy);
         variables(|role| if role == OWNER { self.url(role) } else { proxy.url(role, self.database()) })
     }
 
     /// The same, with every role led through it.
     pub fn variables_all_through(&self, proxy: &Proxy) -> Vec<(String, String)> {
+        self.lead_cells_through(proxy);
         variables(|role| proxy.url(role, self.database()))
+    }
+
+    /// Of the cell every role is led through it: the program goes where Citus says that the cell's server is.
+    fn lead_cells_through(&self, proxy: &Proxy) {
+        if self.servers.places()[self.place].citus {
+            let superuser = Sql::connect(&self.url(SUPERUSER));
+            superuser.run(&format!("SELECT citus_set_coordinator_host('127.0.0.1', {})", proxy.port()));
+        }
     }
 
     /// A `tidegate serve` that other tests use at the same time, with an organization that is this test's own: for all that neither

@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod books;
+pub mod cell_sql;
 pub mod chromium;
 pub mod client;
 pub mod copied;

@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, NoTls, Row};
 
+use crate::cell_sql::CellSql;
 use crate::env::{DEADLINE, Engine, until};
 use crate::installations::{self, Found, Place};
 use crate::memory_disk;
@@ -24,11 +25,6 @@ pub const SUPERUSER: &str = "postgres";
 
 /// What has the program use cells: one, in which SQL of tests finds what the program has there.
 pub const CITUS: [(&str, &str); 2] = [("TIDEGATE_ENGINE", "citus"), ("TIDEGATE_CITUS_CELLS", "1")];
-
-/// Settings of a session that works in the one cell, as the program's do; the row is there once it is made.
-pub const CELL: &str = "SELECT set_config('search_path', format('tidegate_cell_%s, tidegate, public', shardid), false), \
-    set_config('citus.enable_manual_changes_to_shards', 'on', false), set_config('citus.enable_ddl_propagation', 'off', false) \
-    FROM pg_dist_shard WHERE logicalrelid = to_regclass('tidegate.ingest_ledger')";
 
 /// A directory that PostgreSQL's account can reach, also when the tests run as root.
 pub fn temp_dir() -> TempDir {
@@ -287,6 +283,7 @@ impl Servers {
 pub struct Sql {
     runtime: Runtime,
     client: Client,
+    cell: Option<CellSql>,
 }
 
 impl Sql {
@@ -312,7 +309,13 @@ impl Sql {
             tokio::spawn(connection);
             Ok(client)
         })?;
-        Ok(Self { runtime, client })
+        Ok(Self { runtime, client, cell: None })
+    }
+
+    /// The same session, in the one cell.
+    pub fn in_cell(mut self) -> Self {
+        self.cell = self.runtime.block_on(CellSql::enter(&self.client)).unwrap_or_else(|error| panic!("{error:?}"));
+        self
     }
 
     /// What the program's own functions do with a connection.
@@ -334,12 +337,18 @@ impl Sql {
 
     /// Statements that may fail; the error is its SQLSTATE.
     pub fn try_run(&self, sql: &str) -> Result<(), String> {
-        let result = self.runtime.block_on(self.client.batch_execute(sql));
+        let result = self.runtime.block_on(async {
+            match &self.cell {
+                Some(cell) => cell.run(&self.client, sql).await,
+                None => self.client.batch_execute(sql).await,
+            }
+        });
         result.map_err(|error| error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned()))
     }
 
     pub fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
-        self.runtime.block_on(self.client.query(sql, parameters)).unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+        let placed = self.cell.as_ref().map_or_else(|| sql.to_owned(), |cell| cell.placed(sql));
+        self.runtime.block_on(self.client.query(&placed, parameters)).unwrap_or_else(|error| panic!("{sql}: {error:?}"))
     }
 
     /// The only value of the only row.

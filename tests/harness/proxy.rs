@@ -87,6 +87,10 @@ impl Proxy {
         format!("host=127.0.0.1 port={} user={role} dbname={database}", self.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// New connections lead to another server; those that are open stay as they are.
     pub fn lead_to(&self, server: &Path) {
         *self.state.target.lock().unwrap() = server.to_owned();

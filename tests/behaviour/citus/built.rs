@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::cluster::{Cluster, sent, tenants};
-use crate::env::{Env, TestResult};
+use crate::env::{Env, TestResult, until};
+use crate::process::{Finished, Running};
 
 const BLOCK: &str = include_str!("../../../sql/queries/batch_ids_block.sql");
 
@@ -40,6 +41,30 @@ pub fn cells_are_made_for_several_nodes_and_for_moves(env: &Env) -> TestResult {
         assert!(superuser.one::<i64>(parts) >= 2, "there are partitions of events");
     }
     drop(tidegate);
+    cluster.stop();
+    Ok(())
+}
+
+/// A job's lock is of one session and its run of another: who waits for the one and keeps up the other waits for ever.
+pub fn a_cell_is_made_when_no_job_is_at_work(env: &Env) -> TestResult {
+    let cluster = Cluster::start(1);
+    assert_eq!(Finished::run(env, &cluster.variables(), &["migrate"]).code, Some(0));
+    let [job, run] = [(), ()].map(|()| cluster.workers[0].superuser());
+    run.run("SET citus.enable_ddl_propagation = off");
+    let cells = "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'tidegate\\_cell\\_%' ORDER BY 1 LIMIT 1";
+    let cell: String = run.one(cells);
+    run.run(&format!("COMMENT ON SCHEMA {cell} IS 'of before'"));
+    let lock = format!("{cell}.lock_job_sequencer");
+    job.run(&format!("BEGIN; LOCK TABLE {lock} IN EXCLUSIVE MODE"));
+    let migrating = Running::start(env, &cluster.variables(), &["migrate"]);
+    let waits = format!("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '{lock}'::regclass");
+    until("it waits for the job", || (run.one::<i64>(&waits) == 1).then_some(()));
+    for table in ["job_runs", "batch_log", "ingest_ledger"] {
+        run.run(&format!("BEGIN; LOCK TABLE {cell}.{table} IN ROW EXCLUSIVE MODE NOWAIT; COMMIT"));
+    }
+    job.run("COMMIT");
+    let done = migrating.finish();
+    assert!(done.code == Some(0) && done.stdout.contains("1 cells were other"), "{done:?}");
     cluster.stop();
     Ok(())
 }
