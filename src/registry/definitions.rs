@@ -24,6 +24,7 @@ use crate::schema::{Schema, SchemaError, compare};
 use crate::storage::{StorageError, only_row};
 
 const ONE: &str = include_str!("../../sql/queries/definition.sql");
+const ROOM: &str = include_str!("../../sql/queries/definition_room.sql");
 const WRITE: &str = include_str!("../../sql/queries/definition_write.sql");
 const PATIENCE: &str = "SET LOCAL lock_timeout = '2s'";
 const NEXT: &str = "UPDATE event_stream_revision SET revision = revision + 1 RETURNING revision";
@@ -347,6 +348,11 @@ async fn write(
     }
     let Wanted { name, from_revision, description, mode, compatibility, version, masks, .. } = wanted;
     let mask = Json(MaskSpec::of_all(masks));
+    // Nobody else writes definitions meanwhile: who does holds the revision's row.
+    let room = transaction.query_one(ROOM, &[&tenant_id, name, &DEFINITIONS_PER_TENANT_MAX, &DEFINITIONS_MAX]).await?;
+    if !room.get::<_, bool>(0) {
+        return Err(if *from_revision == 0 { DefinitionError::Full("streams") } else { DefinitionError::Changed });
+    }
     let written = transaction
         .execute(
             WRITE,
@@ -360,18 +366,11 @@ async fn write(
                 version,
                 &mask,
                 &revision,
-                &DEFINITIONS_PER_TENANT_MAX,
-                &DEFINITIONS_MAX,
             ],
         )
         .await?;
     if written == 0 {
-        // Nothing was there, and nothing is: there is no room.
-        return Err(if *from_revision == 0 && transaction.query_opt(ONE, &[&tenant_id, name]).await?.is_none() {
-            DefinitionError::Full("streams")
-        } else {
-            DefinitionError::Changed
-        });
+        return Err(DefinitionError::Changed);
     }
     if let (Some(text), Some(version)) = (&wanted.new_schema, version) {
         let schema = RawValue::from_string(text.clone())

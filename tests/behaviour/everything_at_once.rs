@@ -236,15 +236,15 @@ fn open_relations(env: &Env, sql: &Sql) -> Vec<u32> {
 /// Proves that a writer that waits would be seen.
 fn a_wait_is_logged(env: &Env, log: &Log) {
     let (holder, before) = (env.sql(), log.waits().len());
-    holder.run("CREATE TABLE probe ()");
-    holder.run("BEGIN; LOCK TABLE probe IN ACCESS EXCLUSIVE MODE");
+    holder.run("CREATE TABLE tidegate.probe ()");
+    holder.run("BEGIN; LOCK TABLE tidegate.probe IN ACCESS EXCLUSIVE MODE");
     std::thread::scope(|scope| {
         let url = env.url(OWNER);
         scope.spawn(move || Sql::connect(&url).run("SELECT FROM tidegate.probe /* in the place of a COPY */"));
         until("the wait is in the log", || (log.waits().len() > before).then_some(()));
         holder.run("COMMIT");
     });
-    holder.run("DROP TABLE probe");
+    holder.run("DROP TABLE tidegate.probe");
 }
 
 /// The server's log, from the file on that it writes to now: it may begin others at any time.

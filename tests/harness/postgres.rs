@@ -332,7 +332,15 @@ impl Sql {
     /// one catalogue row at the same moment.
     pub fn alter(&self, sql: &str) {
         let lock = "LOCK TABLE tidegate.lock_partitions IN EXCLUSIVE MODE";
-        self.run(&format!("BEGIN; {lock}; {sql}; COMMIT"));
+        let sql = format!("BEGIN; {lock}; {sql}; COMMIT");
+        until("nobody is in the way", || match self.try_run(&sql) {
+            // What works in a cell locks its shards in an order of its own.
+            Err(code) if code == "40P01" => {
+                self.run("ROLLBACK");
+                None
+            }
+            done => Some(done.unwrap_or_else(|error| panic!("{sql}: {error}"))),
+        });
     }
 
     /// Statements that may fail; the error is its SQLSTATE.
