@@ -41,7 +41,12 @@ BEGIN
     IF obj_description(to_regnamespace(cell), 'pg_namespace') = mark THEN
         RETURN;
     END IF;
-    EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', cell);
+    -- The cell before is put aside, which waits for nobody, and is dropped afterwards: who drops it here waits for writers that have read
+    -- in it, and these for the ledger.
+    IF to_regnamespace(cell) IS NOT NULL THEN
+        EXECUTE format('ALTER SCHEMA %I RENAME TO %I', cell,
+            format('%s_%s', replace(cell, 'tidegate_cell_', 'tidegate_left_'), (extract(epoch FROM clock_timestamp()) * 1000)::bigint));
+    END IF;
     EXECUTE format('CREATE SCHEMA %I', cell);
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO tidegate_writer, tidegate_reader', cell);
 
@@ -78,10 +83,17 @@ BEGIN
         END IF;
         FOR item IN SELECT format('%s_key%s_%s', relation.relname, nullif(n, 1), relation.shardid) AS name, definition
             FROM jsonb_array_elements_text(keys -> relation.relname) WITH ORDINALITY AS k (definition, n) LOOP
-            EXECUTE format('CREATE UNIQUE INDEX IF NOT EXISTS %I ON %s %s', item.name, relation.shard, item.definition);
+            -- Asked first: also where it is there, this would wait for who writes.
+            IF to_regclass(format('tidegate.%I', item.name)) IS NULL THEN
+                EXECUTE format('CREATE UNIQUE INDEX %I ON %s %s', item.name, relation.shard, item.definition);
+            END IF;
         END LOOP;
-        EXECUTE format('CREATE OR REPLACE TRIGGER hold_shard BEFORE INSERT OR UPDATE OR DELETE ON %s '
-            'FOR EACH STATEMENT EXECUTE FUNCTION tidegate.hold_shard(%L, %L)', relation.shard, relation.shardid, cell);
+        IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation.shard::regclass AND tgname = 'hold_shard' AND tgenabled = 'O'
+                AND tgfoid = 'tidegate.hold_shard'::regproc AND tgtype = 30
+                AND tgargs = convert_to(relation.shardid::text, 'UTF8') || '\x00'::bytea || convert_to(cell, 'UTF8') || '\x00'::bytea) THEN
+            EXECUTE format('CREATE OR REPLACE TRIGGER hold_shard BEFORE INSERT OR UPDATE OR DELETE ON %s '
+                'FOR EACH STATEMENT EXECUTE FUNCTION tidegate.hold_shard(%L, %L)', relation.shard, relation.shardid, cell);
+        END IF;
     END LOOP;
     -- What every cell has from the beginning: in the shard of no cell there is what migrations put in.
     FOREACH made IN ARRAY ARRAY['rollup_levels', 'projections'] LOOP

@@ -1,11 +1,13 @@
 //! `tidegate sinks create|list|revoke`.
 
 use clap::Subcommand;
+use tokio_postgres::Client;
 
 use super::logins::{Connected, Standing, show_made, show_revoked, with_admin};
 use super::output::{Exit, print_table, say};
 use crate::config::Config;
 use crate::storage::sinks::{self, NewSink, Sink};
+use crate::storage::{Layout, StorageError, standing_layout};
 
 /// Manage logins with which consumers commit offsets in their own transactions
 #[derive(Debug, clap::Args)]
@@ -35,6 +37,7 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
     match action {
         Action::Create { name, org, json } => {
             let work = async |to: Connected<'_>| {
+                refuse_cells(to.owner).await?;
                 let made = sinks::create(to.admin, to.owner, to.location.owner(), &name, &org).await?;
                 to.note("sinks.create", &made.name).await?;
                 Ok(made)
@@ -53,6 +56,17 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
             with_admin(config, json, work, |sink| show_revoked(&sink.name)).await
         }
     }
+}
+
+/// What it would call works in the cell that has the group, on a worker that moves, and not through the coordinator.
+async fn refuse_cells(owner: &Client) -> Result<(), StorageError> {
+    if !standing_layout(owner).await?.is_some_and(Layout::has_cells) {
+        return Ok(());
+    }
+    Err(StorageError::not_ready(
+        "logins that commit offsets in their own transactions are not to be had with engine = citus: acknowledge over HTTP (POST \
+         /v1/streams/STREAM/groups/GROUP/ack), and write what a consumer does so that it may be done twice",
+    ))
 }
 
 fn show_new(sink: &NewSink) {

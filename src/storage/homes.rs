@@ -5,7 +5,7 @@ use std::sync::Arc;
 use deadpool_postgres::Pool;
 use tokio_postgres::Client;
 
-use super::citus::{Cell, build, cells, enter, follow};
+use super::citus::{Cell, build, build_all, cells, enter, follow};
 use super::connect::{Role, pool};
 use super::database::{COMMAND_CONNECTIONS, Database, Location};
 use super::seen::{Seen, View};
@@ -29,8 +29,7 @@ impl Homes {
         let mut homes = Vec::new();
         if control.installed.layout.has_cells() {
             let client = control.owner.get().await?;
-            for cell in cells(&client).await? {
-                build(&client, location.owner(), &cell).await?;
+            for cell in build_all(&client, location.owner()).await? {
                 let seen = Arc::new(Seen::default());
                 seen.lead_to(cell.place.clone());
                 let database = control.of_cell(location, config, &cell, &seen)?;
@@ -89,8 +88,7 @@ pub async fn home_pools(location: &Location, owner: &Pool, layout: Layout) -> Re
     }
     let client = owner.get().await?;
     let mut pools = Vec::new();
-    for cell in cells(&client).await? {
-        build(&client, location.owner(), &cell).await?;
+    for cell in build_all(&client, location.owner()).await? {
         let view = View::default();
         view.seen.lead_to(cell.place.clone());
         let with = (Arc::default(), view);

@@ -311,6 +311,8 @@ fn what_is_refused_says_what_to_do(env: &Env) -> TestResult {
         reader.code == Some(1) && reader.stderr.contains("keys create --org ORGANIZATION --scopes read"),
         "{reader:?}"
     );
+    let sink = run(&cluster, env, &["sinks", "create", "bill", "--org", "acme"]);
+    assert!(sink.code == Some(1) && sink.stderr.contains("acknowledge over HTTP"), "{sink:?}");
     let folder = format!("backup.dir={}", env.path().join("backups").display());
     let backup = run(&cluster, env, &["backup", "create", "--set", &folder]);
     assert!(backup.code == Some(1) && backup.stderr.contains("pg_basebackup"), "{backup:?}");

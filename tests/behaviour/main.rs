@@ -271,6 +271,7 @@ fn not_on_citus(group: &str, test: &str) -> Option<&'static str> {
     match group {
         _ if of_before => Some("no version before migration 38 knows Citus"),
         "backups" | "moves" => Some("it is of one server"),
+        "citus" => Some("it has a cluster of its own, in the place of the postgres engine"),
         "erase" => Some("it writes to relations that are spread; trials of several servers are in citus_commands"),
         "readers" | "roles" | "schema" => Some("it compares or changes relations that are spread"),
         _ => None,

@@ -274,7 +274,7 @@ fn jobs_move_when_their_node_is_killed(env: &Env) -> TestResult {
 }
 
 const TICK_WAITS: &str =
-    "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'tidegate.lock_sequencer'::regclass AND NOT granted)";
+    "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'lock_sequencer'::regclass AND NOT granted)";
 
 fn jobs_move_when_their_node_is_stopped(env: &Env) -> TestResult {
     let first = node(env, "a", &[]);
@@ -290,7 +290,7 @@ fn jobs_move_when_their_node_is_stopped(env: &Env) -> TestResult {
     let second = node(env, "b", &[]);
     send(&second.client, "s", 5, 5);
     let held = "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.mode = 'ExclusiveLock' AND granted \
-                AND relation IN ('tidegate.lock_sequencer'::regclass, 'tidegate.lock_job_sequencer'::regclass) \
+                AND relation IN ('lock_sequencer'::regclass, 'lock_job_sequencer'::regclass) \
                 AND state LIKE 'idle in transaction%' AND now() - state_change > INTERVAL '3 s')";
     until("the server has ended its sessions", || (!env.sql().one::<bool>(held)).then_some(()));
     reaches(&second.client, "s", 10);

@@ -1,8 +1,12 @@
 //! Cells: where they are, and how one is made.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use crate::config::ConnectionUrl;
@@ -19,6 +23,16 @@ const OWN_TABLES: &str = include_str!("../../../sql/citus/own_tables.sql");
 const VERSION: &str = "SELECT max(version) FROM tidegate.schema_migrations";
 /// For sessions that work on shards, and for who makes cells: nothing of this is told to other nodes.
 const SESSION: &str = "SET citus.enable_manual_changes_to_shards = on; SET citus.enable_ddl_propagation = off;";
+
+/// Cells that are made at the same time.
+pub const AT_ONCE: usize = 8;
+/// Until it is said what is waited for.
+const SLOW: Duration = Duration::from_secs(2);
+/// Until what is in the way of making a cell is an error.
+const TRIES_MAX: usize = 5;
+/// Tries of dropping what is left of the cell before, and the time between them.
+const DROPS_MAX: usize = 10;
+const DROP_PAUSE: Duration = Duration::from_millis(300);
 
 /// The tenants of a range of hashes, on one worker.
 #[derive(Debug, Clone)]
@@ -118,15 +132,71 @@ impl Recipe {
     }
 }
 
-/// Makes a cell where its shards are, if it is not there as it should be; `coordinator` says what it is made of.
+/// Makes a cell where its shards are, if it is not there as it should be; `coordinator` says what it is made of, and where it is once
+/// it has moved meanwhile. A try that others ended is followed by another.
 pub async fn build(coordinator: &Client, owner: &ConnectionUrl, cell: &Cell) -> Result<(), StorageError> {
     let recipe = Recipe::of(coordinator).await?;
+    let mut there = cell.clone();
+    for _ in 1..TRIES_MAX {
+        let Err(error) = told(&there, make(&recipe, owner, &there)).await else { return Ok(()) };
+        let now = cells(coordinator).await?.into_iter().find(|now| now.name == cell.name);
+        match now {
+            Some(now) if !there.has_stayed(&now) => there = now,
+            _ if error.is_contention() => {}
+            _ => return Err(error),
+        }
+        tracing::info!(cell = cell.name, worker = there.worker(), %error, "a cell is not made yet; it is tried again");
+    }
+    make(&recipe, owner, &there).await
+}
+
+/// All cells, each made where it is. Some at a time: each waits for the jobs at work in it.
+pub async fn build_all(coordinator: &Client, owner: &ConnectionUrl) -> Result<Vec<Cell>, StorageError> {
+    let building = stream::iter(cells(coordinator).await?).map(async |cell| {
+        build(coordinator, owner, &cell).await?;
+        Ok(cell)
+    });
+    building.buffered(AT_ONCE).try_collect().await
+}
+
+/// Says what is waited for, where that takes a while.
+async fn told<T>(cell: &Cell, making: impl Future<Output = T>) -> T {
+    let mut making = pin!(making);
+    if let Ok(made) = timeout(SLOW, &mut making).await {
+        return made;
+    }
+    let (cell, worker) = (&cell.name, cell.worker());
+    tracing::info!(cell, worker, "a cell is made by this version; jobs that are at work in it are waited for");
+    making.await
+}
+
+async fn make(recipe: &Recipe, owner: &ConnectionUrl, cell: &Cell) -> Result<(), StorageError> {
     let client = connect_at(owner, cell).await?;
     client.batch_execute(&session_sql(Role::Owner, SESSION)).await?;
     client.batch_execute(&recipe.settings(cell)).await?;
-    let (host, port) = (cell.place.0.as_str(), cell.place.1);
-    client
-        .batch_execute(CELL)
-        .await
-        .map_err(|error| StorageError::from(error).doing(&format!("making the cell {} at {host}:{port}", cell.name)))
+    let made = client.batch_execute(CELL).await;
+    made.map_err(|error| {
+        StorageError::from(error).doing(&format!("making the cell {} at {}", cell.name, cell.worker()))
+    })?;
+    drop_left(&client, cell).await
+}
+
+/// Drops what is left of cells that were made again, each in moments in which nobody uses it. What is used longer than that is left to
+/// whom the cell is made by next; it harms nobody.
+async fn drop_left(client: &Client, cell: &Cell) -> Result<(), StorageError> {
+    let left = "SELECT nspname::text FROM pg_namespace WHERE starts_with(nspname, replace($1, 'tidegate_cell_', 'tidegate_left_') || '_')";
+    for row in client.query(left, &[&cell.name]).await? {
+        let schema: &str = row.get(0);
+        let sql = format!("SET lock_timeout = '200ms'; DROP SCHEMA IF EXISTS {schema} CASCADE");
+        let mut tries = 1;
+        while let Err(error) = client.batch_execute(&sql).await.map_err(StorageError::from) {
+            if !error.is_contention() || tries == DROPS_MAX {
+                tracing::warn!(schema, worker = cell.worker(), %error, "what is left of a cell that was made again is in use, and stays");
+                break;
+            }
+            tries += 1;
+            tokio::time::sleep(DROP_PAUSE).await;
+        }
+    }
+    Ok(())
 }

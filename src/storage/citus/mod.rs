@@ -13,7 +13,7 @@ mod follow;
 use tokio_postgres::Client;
 
 use super::StorageError;
-pub use cells::{Cell, Recipe, build, cells, enter};
+pub use cells::{Cell, Recipe, build, build_all, cells, enter};
 pub use differs::{Differs, differs, mend};
 pub use follow::follow;
 
