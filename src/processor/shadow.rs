@@ -18,25 +18,30 @@ pub async fn begins(client: &Object) -> Result<Begins, StorageError> {
     Ok(rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect())
 }
 
+/// The schema whose rows the session works on: of one cell, not of all. Tables are named with it, for the copy has their names.
+async fn schema(client: &Object) -> Result<String, StorageError> {
+    Ok(client.query_one("SELECT quote_ident(current_schema())", &[]).await?.get(0))
+}
+
 /// Makes the tables of a projection, with what only events tell that have expired; of how many rows that is something.
 pub async fn make(client: &Object, projection: &Projection, begins: &Begins) -> Result<u64, StorageError> {
-    let mut kept = 0;
+    let (schema, mut kept) = (schema(client).await?, 0);
     for table in projection.tables {
         client.batch_execute(&statements::make_shadow(table)).await?;
-        kept += seed(client, table, begins).await?;
+        kept += seed(client, &schema, table, begins).await?;
     }
     Ok(kept)
 }
 
 /// Copies rows as far as expired events told them.
-async fn seed(client: &Object, table: &'static Table, begins: &Begins) -> Result<u64, StorageError> {
+async fn seed(client: &Object, schema: &str, table: &'static Table, begins: &Begins) -> Result<u64, StorageError> {
     let key = table.key.column();
     // Of a shared table all: what others said of its rows stays, and they count.
     let has_expired = "EXISTS (SELECT FROM jsonb_array_elements(t.told_by) e JOIN stream_begins b \
                        ON b.tenant_id = t.tenant_id AND b.stream = e->>'stream' WHERE (e->>'offset')::bigint < b.begins)";
     let which = if table.is_shared { "true" } else { has_expired };
     let sql = format!(
-        "SELECT t.tenant_id, t.{key}::text, {values}, t.told_by::text FROM tidegate.{table} t \
+        "SELECT t.tenant_id, t.{key}::text, {values}, t.told_by::text FROM {schema}.{table} t \
          WHERE (t.tenant_id, t.{key}) > ($1, $2::text::{of_key}) AND {which} ORDER BY t.tenant_id, t.{key} LIMIT {limit}",
         key = key.name,
         of_key = key.sql_type,
@@ -74,7 +79,7 @@ async fn seed(client: &Object, table: &'static Table, begins: &Begins) -> Result
             write(client, target, table, &written, false).await?;
             if let Some(column) = table.large.filter(|_| !large.is_empty()) {
                 let copy = format!(
-                    "UPDATE pg_temp.{0} s SET {1} = t.{1} FROM tidegate.{0} t JOIN unnest($2::text[]) AS asked (key) ON t.{2} = asked.key::{3} \
+                    "UPDATE pg_temp.{0} s SET {1} = t.{1} FROM {schema}.{0} t JOIN unnest($2::text[]) AS asked (key) ON t.{2} = asked.key::{3} \
                      WHERE t.tenant_id = $1 AND s.tenant_id = t.tenant_id AND s.{2} = t.{2}",
                     table.name, column.name, key.name, key.sql_type
                 );
@@ -89,13 +94,13 @@ async fn seed(client: &Object, table: &'static Table, begins: &Begins) -> Result
 
 /// Makes the tables what the copy is, in the caller's transaction; how many rows were others.
 pub async fn take_over(client: &Object, projection: &Projection) -> Result<u64, StorageError> {
-    let mut differing = 0;
+    let (schema, mut differing) = (schema(client).await?, 0);
     for table in projection.tables {
-        differing += client.execute(&*statements::copy_over(table), &[]).await?;
+        differing += client.execute(&*statements::copy_over(&schema, table), &[]).await?;
     }
     // Rows that others refer to go last.
     for table in projection.tables.iter().rev().filter(|table| !table.is_shared) {
-        differing += client.execute(&*statements::delete_others(table), &[]).await?;
+        differing += client.execute(&*statements::delete_others(&schema, table), &[]).await?;
     }
     Ok(differing)
 }

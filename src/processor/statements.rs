@@ -99,10 +99,10 @@ pub fn make_shadow(table: &Table) -> String {
     )
 }
 
-/// Deletes what is not in the copy.
-pub fn delete_others(table: &Table) -> String {
+/// Deletes what is not in the copy; `schema` has the rows that it is of.
+pub fn delete_others(schema: &str, table: &Table) -> String {
     format!(
-        "DELETE FROM tidegate.{0} t WHERE NOT EXISTS \
+        "DELETE FROM {schema}.{0} t WHERE NOT EXISTS \
          (SELECT FROM pg_temp.{0} s WHERE s.tenant_id = t.tenant_id AND s.{1} = t.{1})",
         table.name,
         table.key.column().name
@@ -110,7 +110,7 @@ pub fn delete_others(table: &Table) -> String {
 }
 
 /// Writes what is in the copy and not the same in the table.
-pub fn copy_over(table: &Table) -> String {
+pub fn copy_over(schema: &str, table: &Table) -> String {
     let mut columns = table.written();
     columns.extend(table.large);
     let names = joined(&columns, |column| column.name.to_owned());
@@ -118,7 +118,7 @@ pub fn copy_over(table: &Table) -> String {
     let set = joined(&changing, |column| set(table, column));
     let differs = changing.iter().map(|column| differs(table, column)).collect::<Vec<_>>().join(" OR ");
     format!(
-        "INSERT INTO tidegate.{table} AS t (tenant_id, {key}, {names}) SELECT tenant_id, {key}, {names} FROM pg_temp.{table} \
+        "INSERT INTO {schema}.{table} AS t (tenant_id, {key}, {names}) SELECT tenant_id, {key}, {names} FROM pg_temp.{table} \
          ON CONFLICT (tenant_id, {key}) DO UPDATE SET {set} WHERE {differs}",
         table = table.name,
         key = table.key.column().name

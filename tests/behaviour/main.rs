@@ -105,6 +105,7 @@ mod nodes_door;
 mod nodes_shares;
 mod nodes_upgraded;
 mod not_json;
+mod not_on_citus;
 mod numbers;
 mod offsets;
 mod operation;
@@ -236,7 +237,7 @@ fn main() {
         for group in every::GROUPS.iter().filter(runs) {
             for test in group.tests.iter().filter(|test| test.engines.contains(&found.engine)) {
                 let name = format!("{}::{}::{}", found.name(), group.name, test.name);
-                if let Some(why) = found.citus.then(|| not_on_citus(group.name, test.name)).flatten() {
+                if let Some(why) = found.citus.then(|| not_on_citus::why(group.name, test.name)).flatten() {
                     println!("skipped: {name}: {why}");
                     continue;
                 }
@@ -262,20 +263,6 @@ fn main() {
         std::process::exit(101);
     }
     conclusion.exit();
-}
-
-/// Why a trial is not run in a cell, if it is not.
-fn not_on_citus(group: &str, test: &str) -> Option<&'static str> {
-    let of_before = test.contains("_of_migration_")
-        || ["a_database_without_metrics_is_brought_up_to_date", "events_of_an_older_version"].contains(&test);
-    match group {
-        _ if of_before => Some("no version before migration 38 knows Citus"),
-        "backups" | "moves" => Some("it is of one server"),
-        "citus" => Some("it has a cluster of its own, in the place of the postgres engine"),
-        "erase" => Some("it writes to relations that are spread; trials of several servers are in citus_commands"),
-        "readers" | "roles" | "schema" => Some("it compares or changes relations that are spread"),
-        _ => None,
-    }
 }
 
 /// One of the first after each of the others, as long as there are: what some leave of the processors is there for the others, and the

@@ -123,8 +123,9 @@ impl Servers {
             }
             if self.places()[place].citus {
                 // Each test has a database of its own, whose sessions on its one server come beside those of the program.
+                let libraries = if installation.stat_statements { "citus,pg_stat_statements" } else { "citus" };
                 for (name, value) in [
-                    ("shared_preload_libraries", "citus"),
+                    ("shared_preload_libraries", libraries),
                     ("citus.enable_statistics_collection", "off"),
                     ("citus.enable_create_database_propagation", "off"),
                     ("max_prepared_transactions", "200"),
@@ -339,7 +340,8 @@ impl Sql {
                 self.run("ROLLBACK");
                 None
             }
-            done => Some(done.unwrap_or_else(|error| panic!("{sql}: {error}"))),
+            Err(code) => panic!("{sql}: {code}"),
+            Ok(()) => Some(()),
         });
     }
 

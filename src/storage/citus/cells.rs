@@ -89,10 +89,11 @@ pub async fn cells(client: &Client) -> Result<Vec<Cell>, StorageError> {
     client.query(CELLS, &[]).await?.into_iter().map(cell).collect()
 }
 
-/// The owner's connection into a cell, where its shards are.
+/// The owner's connection into a cell, where its shards are; the catalogue shows them.
 pub async fn enter(owner: &ConnectionUrl, cell: &Cell) -> Result<Client, StorageError> {
     let client = connect_at(owner, cell).await?;
     client.batch_execute(&session_sql(Role::Owner, &cell.settings())).await?;
+    client.batch_execute("SET citus.override_table_visibility = off").await?;
     Ok(client)
 }
 
