@@ -2,7 +2,7 @@
 
 use crate::projections::{Column, Table};
 
-/// Where rows are: in the table that is read, or in the copy that a rebuild makes.
+/// Where rows are: in the table that is read, or in the copy that a rebuild makes (and no other session has).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     Live,
@@ -12,11 +12,11 @@ pub enum Place {
 
 impl Place {
     pub fn of(self, table: &Table) -> String {
-        let schema = match self {
-            Self::Live => "tidegate",
-            Self::Shadow => "pg_temp",
-        };
-        format!("{schema}.{}", table.name)
+        match self {
+            // As the session finds it: in a cell that is the cell's, and not that of all.
+            Self::Live => table.name.to_owned(),
+            Self::Shadow => format!("pg_temp.{}", table.name),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ const PROXY: &str = "the proxy is on the way of more sessions there: all nodes r
 const ENGINES: &str = "it is of the engines timescale and postgres by name";
 const SECURITY: &str = "relations that are spread have no row-level security";
 const SHARDS: &str = "it takes partitions or rows from under Citus, which has them in its catalogue";
+const ROWS: &str = "it compares or copies whole rows, and views of a cell have a column more";
 const DUMPED: &str = "a dump has no shards: backups of Citus are of each server";
 
 /// Trials of groups of which others are run.
@@ -44,10 +45,9 @@ const TRIALS: &[(&str, &str)] = &[
         "what_the_database_refuses_stops_nothing_behind_it",
         "it adds a rule to a shard alone, past the relation that copies are made like",
     ),
-    (
-        "what_is_said_of_assets_stands_beside_when_they_were_seen",
-        "it compares whole rows, and views of a cell have a column more",
-    ),
+    ("what_is_said_of_assets_stands_beside_when_they_were_seen", ROWS),
+    ("actions_are_computed_again", ROWS),
+    ("shuffled_and_repeated_events_give_what_a_direct_computation_does", ROWS),
     ("dashboards_have_rows", "logins that read one organization are refused on Citus"),
     (
         "what_a_copy_does_not_have_is_passed_by_nobody",
