@@ -7,6 +7,7 @@ const ENGINES: &str = "it is of the engines timescale and postgres by name";
 const SECURITY: &str = "relations that are spread have no row-level security";
 const SHARDS: &str = "it takes partitions or rows from under Citus, which has them in its catalogue";
 const ROWS: &str = "it compares or copies whole rows, and views of a cell have a column more";
+const INDEX: &str = "indexes.payload_gin is not made in cells";
 const DUMPED: &str = "a dump has no shards: backups of Citus are of each server";
 
 /// Trials of groups of which others are run.
@@ -23,6 +24,10 @@ const TRIALS: &[(&str, &str)] = &[
     ("a_sink_may_commit_and_no_more", SINKS),
     ("a_sink", SINKS),
     ("receipts_are_answered_by_any_node", PROXY),
+    ("events_outlive_an_outage_of_the_database", PROXY),
+    ("a_failed_attempt_leaves_no_trace", "it takes a right on the relation away, and COPY writes to the shard"),
+    ("made_used_and_taken_away", INDEX),
+    ("what_was_cut_short_is_made_whole", INDEX),
     ("killed_in_between", PROXY),
     ("a_node_that_was_away_knows_before_it_writes", PROXY),
     ("what_was_spooled_before_is_masked_when_it_is_drained", PROXY),
