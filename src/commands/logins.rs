@@ -12,7 +12,7 @@ use super::database::{up_to_date, with_location};
 use super::output::{Exit, finish, say};
 use crate::app::owner_client;
 use crate::config::Config;
-use crate::storage::{Location, StorageError, connect_to};
+use crate::storage::{Layout, Location, StorageError, connect_to, standing_layout};
 use crate::tenancy::acts;
 
 #[derive(Debug, Subcommand)]
@@ -73,4 +73,12 @@ pub fn show_made(name: &str, password: &str, psql: &str) {
 
 pub fn show_revoked(name: &str) {
     say!("{name} is revoked");
+}
+
+/// Refuses, in these words, what cells of Citus do not have.
+pub async fn refuse_cells(owner: &Client, words: &'static str) -> Result<(), StorageError> {
+    if standing_layout(owner).await?.is_some_and(Layout::has_cells) {
+        return Err(StorageError::not_ready(words));
+    }
+    Ok(())
 }

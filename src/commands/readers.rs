@@ -4,11 +4,11 @@ use clap::Subcommand;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::logins::{Connected, Standing, show_made, show_revoked, with_admin};
+use super::logins::{Connected, Standing, refuse_cells, show_made, show_revoked, with_admin};
 use super::output::{Exit, print_table, say};
 use crate::config::Config;
 use crate::storage::readers::{self, NewReader, Reader, Reads};
-use crate::storage::{Layout, StorageError, standing_layout, tenant_readers};
+use crate::storage::{StorageError, tenant_readers};
 use crate::tenancy::admin;
 
 /// Manage logins with which people read the database
@@ -42,7 +42,7 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
                 let made = match org {
                     None => readers::create(to.admin, to.location.owner(), &name).await?,
                     Some(org) => {
-                        refuse_cells(to.owner).await?;
+                        refuse_cells(to.owner, NOT_IN_CELLS).await?;
                         let (org_id, slug) = organization(to.owner, &org).await?;
                         tenant_readers::create(to.admin, to.owner, to.location.owner(), &name, (org_id, &slug)).await?
                     }
@@ -68,16 +68,9 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
 
 /// Views of one organization's rows would be over relations of Citus, which takes the tenant for no constant and asks every worker;
 /// and a login's rights to them are not on the workers.
-async fn refuse_cells(owner: &Client) -> Result<(), StorageError> {
-    if !standing_layout(owner).await?.is_some_and(Layout::has_cells) {
-        return Ok(());
-    }
-    Err(StorageError::not_ready(
-        "logins that read one organization are not to be had with engine = citus: give its people a key with the scope read (tidegate \
-         keys create --org ORGANIZATION --scopes read) or users of the console (tidegate users create --org ORGANIZATION); a login \
-         without --org reads all organizations",
-    ))
-}
+const NOT_IN_CELLS: &str = "logins that read one organization are not to be had with engine = citus: give its people a key with the scope read \
+    (tidegate keys create --org ORGANIZATION --scopes read) or users of the console (tidegate users create --org ORGANIZATION); a \
+    login without --org reads all organizations";
 
 /// An active organization: id and slug.
 async fn organization(owner: &Client, name: &str) -> Result<(Uuid, String), StorageError> {

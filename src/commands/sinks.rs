@@ -1,13 +1,11 @@
 //! `tidegate sinks create|list|revoke`.
 
 use clap::Subcommand;
-use tokio_postgres::Client;
 
-use super::logins::{Connected, Standing, show_made, show_revoked, with_admin};
+use super::logins::{Connected, Standing, refuse_cells, show_made, show_revoked, with_admin};
 use super::output::{Exit, print_table, say};
 use crate::config::Config;
 use crate::storage::sinks::{self, NewSink, Sink};
-use crate::storage::{Layout, StorageError, standing_layout};
 
 /// Manage logins with which consumers commit offsets in their own transactions
 #[derive(Debug, clap::Args)]
@@ -37,7 +35,7 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
     match action {
         Action::Create { name, org, json } => {
             let work = async |to: Connected<'_>| {
-                refuse_cells(to.owner).await?;
+                refuse_cells(to.owner, NOT_IN_CELLS).await?;
                 let made = sinks::create(to.admin, to.owner, to.location.owner(), &name, &org).await?;
                 to.note("sinks.create", &made.name).await?;
                 Ok(made)
@@ -59,15 +57,8 @@ pub async fn run(config: &Config, Args { action }: Args) -> Exit {
 }
 
 /// What it would call works in the cell that has the group, on a worker that moves, and not through the coordinator.
-async fn refuse_cells(owner: &Client) -> Result<(), StorageError> {
-    if !standing_layout(owner).await?.is_some_and(Layout::has_cells) {
-        return Ok(());
-    }
-    Err(StorageError::not_ready(
-        "logins that commit offsets in their own transactions are not to be had with engine = citus: acknowledge over HTTP (POST \
-         /v1/streams/STREAM/groups/GROUP/ack), and write what a consumer does so that it may be done twice",
-    ))
-}
+const NOT_IN_CELLS: &str = "logins that commit offsets in their own transactions are not to be had with engine = citus: acknowledge over HTTP \
+    (POST /v1/streams/STREAM/groups/GROUP/ack), and write what a consumer does so that it may be done twice";
 
 fn show_new(sink: &NewSink) {
     show_made(&sink.name, &sink.password, &sink.psql);

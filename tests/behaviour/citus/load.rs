@@ -45,8 +45,8 @@ pub fn ends_whole(cluster: Cluster, tidegate: Tidegate, tenants: &[(String, Clie
     cluster.stop();
 }
 
-/// What tenants sent by `nodes`, and nobody else did, is there once, has offsets without gaps in one order, and is in the books; and the nodes' memory
-/// has stayed under its bound.
+/// What tenants sent by `nodes`, and nobody else did, is there once, has offsets without gaps in one order, and is in the books; and
+/// the nodes' memory has stayed under its bound.
 pub fn assert_kept(
     cluster: &Cluster,
     nodes: &[&Tidegate],
